@@ -1,0 +1,41 @@
+//! Flags to commands, commands to exit codes: 0 fine, 1 finding, 2 usage or input error.
+
+mod sandbox;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps DANA payments going over a second gateway and never charges twice.
+///
+/// The filter itself is a WebAssembly module that Envoy loads; this tool is what stands beside it.
+#[derive(Parser)]
+#[command(name = "dana-failover", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Sandbox(sandbox::Options),
+}
+
+/// Parses the command line and runs the command it names.
+pub(crate) fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Sandbox(options) => sandbox::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "an error of a command line tool belongs on standard error")]
+fn report(error: &sandbox::Error) {
+    eprintln!("dana-failover: {error}");
+}
