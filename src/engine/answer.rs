@@ -1,0 +1,419 @@
+//! Answers that we make ourselves: problem details (RFC 9457) that also speak SNAP.
+//!
+//! DANA's merchants act on `responseCode`, and DANA's tables mark most 4xx as failed. So the codes
+//! are chosen by what a merchant does on seeing them: while a charge may exist, none of them reads
+//! as "failed, pay again". Never a 3xx (the SDKs would re-send the POST), never a 2xx that no
+//! gateway gave.
+
+use serde_json::{Map, Value};
+
+use super::claim::Closed;
+use super::evidence::Protocol;
+use super::time::Millis;
+
+/// Why a request was refused before anything else happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The path is of no known operation.
+    Unmatched,
+    /// The path can be read in two ways.
+    AmbiguousPath,
+    /// The operation takes another method.
+    Method {
+        /// The one it takes.
+        allowed: &'static str,
+    },
+    /// Nothing says which payment it is.
+    NoIdentity(String),
+    /// A header or a member is not what it must be.
+    BadField(String),
+    /// The body is longer than allowed.
+    BodyTooLarge {
+        /// What is allowed.
+        bytes_max: usize,
+    },
+}
+
+/// Why nothing was sent, or what was sent never arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotExecuted {
+    /// No gateway is usable.
+    NoGateway,
+    /// The gateway that said NO before is not usable, and no other one may be asked.
+    PinnedGatewayDown,
+    /// No connection could be made.
+    NeverSent,
+    /// The claim store is full of claims that must be kept.
+    StoreFull,
+    /// The claim store could not be written.
+    StoreFailed,
+}
+
+/// What an answer of ours says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Saying {
+    /// The request was refused.
+    Refused(Refusal),
+    /// Another request carries this payment.
+    InProgress {
+        /// Whether what was sent may have been executed.
+        unknown: bool,
+        /// When to ask again.
+        retry_after: Millis,
+    },
+    /// It was sent, and nobody knows what became of it.
+    Unknown {
+        /// When to ask again.
+        retry_after: Millis,
+    },
+    /// A question that no gateway answered.
+    NoAnswer {
+        /// When to ask again.
+        retry_after: Millis,
+    },
+    /// The key belongs to another payment.
+    Mismatch,
+    /// It was executed; the gateway's answer is no longer kept.
+    AlreadyExecuted,
+    /// It ended without money, or with the money given back.
+    Closed(Closed),
+    /// It was not executed.
+    NotExecuted {
+        /// Why.
+        why: NotExecuted,
+        /// When to try again.
+        retry_after: Millis,
+    },
+}
+
+/// What an answer is about.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct About<'a> {
+    /// SNAP's two digits of the operation.
+    pub service_code: Option<&'a str>,
+    /// Where the outcome may be asked for.
+    pub inquiry_path: Option<&'a str>,
+    /// The gateway that holds the payment.
+    pub gateway: Option<&'a str>,
+    /// What the gateway said, where that alone would mislead.
+    pub gateway_code: Option<&'a str>,
+    /// Envoy's id of the request.
+    pub request_id: &'a str,
+}
+
+/// An answer of ours, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Header fields.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The reason, as one word, for logs.
+    pub reason: &'static str,
+}
+
+/// The fixed part of an answer.
+struct Form {
+    /// HTTP status and case of SNAP's code.
+    snap: (u16, u8),
+    /// HTTP status for plain HTTP.
+    http: u16,
+    /// One word.
+    reason: &'static str,
+    title: &'static str,
+    outcome: &'static str,
+    safe_new_key: bool,
+}
+
+impl Saying {
+    /// The answer in the words of `protocol`.
+    #[must_use]
+    pub fn reply(&self, protocol: Protocol, about: &About<'_>) -> Reply {
+        let form = self.form();
+        let mut members = Map::new();
+        let status = match protocol {
+            Protocol::DanaSnap => {
+                let (status, case) = form.snap;
+                let service = about.service_code.unwrap_or("00");
+                members.insert("responseCode".into(), format!("{status}{service}{case:02}").into());
+                members.insert("responseMessage".into(), form.title.into());
+                status
+            }
+            Protocol::Http => form.http,
+        };
+        members.insert("type".into(), format!("urn:dana-failover:{}", form.reason).into());
+        members.insert("title".into(), form.title.into());
+        members.insert("status".into(), status.into());
+        members.insert("detail".into(), self.detail().into());
+        members.insert("outcome".into(), form.outcome.into());
+        members.insert("safe_new_key".into(), form.safe_new_key.into());
+        members.insert("request_id".into(), about.request_id.into());
+        let optional = [
+            ("gateway", about.gateway),
+            ("gateway_code", about.gateway_code),
+            ("inquiry_path", about.inquiry_path.filter(|_| form.outcome != "not_executed")),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                members.insert(name.into(), value.into());
+            }
+        }
+        let mut headers = vec![("content-type", "application/problem+json".to_owned())];
+        if let Some(retry_after) = self.retry_after() {
+            headers.push(("retry-after", retry_after.as_retry_after().to_string()));
+        }
+        if let Self::Refused(Refusal::Method { allowed }) = self {
+            headers.push(("allow", (*allowed).to_owned()));
+        }
+        let body = Value::Object(members).to_string().into_bytes();
+        Reply { status, headers, body, reason: form.reason }
+    }
+
+    const fn retry_after(&self) -> Option<Millis> {
+        match self {
+            Self::InProgress { retry_after, .. }
+            | Self::Unknown { retry_after }
+            | Self::NoAnswer { retry_after }
+            | Self::NotExecuted { retry_after, .. } => Some(*retry_after),
+            Self::Refused(_) | Self::Mismatch | Self::AlreadyExecuted | Self::Closed(_) => None,
+        }
+    }
+
+    fn form(&self) -> Form {
+        let not_executed = |snap, http, reason, title| Form {
+            snap,
+            http,
+            reason,
+            title,
+            outcome: "not_executed",
+            safe_new_key: true,
+        };
+        match self {
+            Self::Refused(refusal) => refusal.form(),
+            Self::InProgress { unknown, .. } => Form {
+                snap: (429, 0),
+                http: 409,
+                reason: "in_progress",
+                title: "Payment In Progress",
+                outcome: if *unknown { "unknown" } else { "in_progress" },
+                safe_new_key: false,
+            },
+            Self::Unknown { .. } => Form {
+                snap: (504, 0),
+                http: 504,
+                reason: "unknown",
+                title: "Payment Outcome Unknown",
+                outcome: "unknown",
+                safe_new_key: false,
+            },
+            Self::NoAnswer { .. } => Form {
+                snap: (504, 0),
+                http: 504,
+                reason: "no_answer",
+                title: "Gateway Did Not Answer",
+                outcome: "unknown",
+                safe_new_key: false,
+            },
+            Self::Mismatch => Form {
+                snap: (404, 18),
+                http: 422,
+                reason: "mismatch",
+                title: "Inconsistent Request",
+                outcome: "not_executed",
+                safe_new_key: true,
+            },
+            Self::AlreadyExecuted => Form {
+                snap: (504, 0),
+                http: 504,
+                reason: "already_executed",
+                title: "Payment Already Executed",
+                outcome: "executed",
+                safe_new_key: false,
+            },
+            Self::Closed(Closed::Failed) => {
+                not_executed((404, 0), 409, "closed_failed", "Payment Failed")
+            }
+            Self::Closed(Closed::Cancelled) => {
+                not_executed((404, 4), 409, "closed_cancelled", "Payment Cancelled")
+            }
+            Self::Closed(Closed::Refunded) => Form {
+                snap: (404, 0),
+                http: 409,
+                reason: "closed_refunded",
+                title: "Payment Refunded",
+                outcome: "executed",
+                safe_new_key: true,
+            },
+            Self::NotExecuted { why, .. } => {
+                not_executed((503, 0), 503, why.reason(), "Payment Not Executed")
+            }
+        }
+    }
+
+    fn detail(&self) -> String {
+        let text = match self {
+            Self::Refused(refusal) => return refusal.detail(),
+            Self::InProgress { unknown: false, .. } => {
+                "Another request carries this payment. Nothing was sent for this one."
+            }
+            Self::InProgress { unknown: true, .. } => {
+                "The outcome of this payment is unknown and being looked into. Nothing was sent \
+                 for this request."
+            }
+            Self::Unknown { .. } => {
+                "The payment was sent and its outcome is not known. It may have been executed: do \
+                 not pay again under another reference; ask for its status or repeat it unchanged."
+            }
+            Self::NoAnswer { .. } => {
+                "No gateway answered this question. That says nothing about any payment."
+            }
+            Self::Mismatch => {
+                "This reference belongs to a payment with another amount or beneficiary. Nothing \
+                 was sent for this request."
+            }
+            Self::AlreadyExecuted => {
+                "This payment was executed. The gateway's answer is no longer kept: ask for its \
+                 status."
+            }
+            Self::Closed(Closed::Failed) => "This payment failed. No money moved.",
+            Self::Closed(Closed::Cancelled) => "This payment was cancelled.",
+            Self::Closed(Closed::Refunded) => "This payment was executed and refunded.",
+            Self::NotExecuted { why, .. } => why.detail(),
+        };
+        text.to_owned()
+    }
+}
+
+impl NotExecuted {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::NoGateway => "no_gateway",
+            Self::PinnedGatewayDown => "pinned_gateway_down",
+            Self::NeverSent => "never_sent",
+            Self::StoreFull => "claim_store_full",
+            Self::StoreFailed => "claim_store_failed",
+        }
+    }
+
+    const fn detail(self) -> &'static str {
+        match self {
+            Self::NoGateway => "No gateway is usable at the moment. Nothing was sent.",
+            Self::PinnedGatewayDown => {
+                "The gateway that this payment belongs to is not usable at the moment, and no \
+                 other one may be asked. Nothing was sent."
+            }
+            Self::NeverSent => "No gateway could be connected to. Nothing was sent.",
+            Self::StoreFull => {
+                "The claim store is full, so this payment could not be protected from being \
+                 executed twice. Nothing was sent."
+            }
+            Self::StoreFailed => {
+                "The claim store could not be used, so this payment could not be protected from \
+                 being executed twice. Nothing was sent."
+            }
+        }
+    }
+}
+
+impl Refusal {
+    const fn form(&self) -> Form {
+        let (snap, http, reason, title) = match self {
+            Self::Unmatched => ((403, 1), 403, "unmatched", "Feature Not Allowed"),
+            Self::AmbiguousPath => ((400, 1), 400, "ambiguous_path", "Invalid Field Format"),
+            Self::Method { .. } => ((405, 0), 405, "method", "Requested Function Is Not Supported"),
+            Self::NoIdentity(_) => ((400, 2), 400, "no_identity", "Invalid Mandatory Field"),
+            Self::BadField(_) => ((400, 1), 400, "bad_field", "Invalid Field Format"),
+            Self::BodyTooLarge { .. } => ((413, 0), 413, "body_too_large", "Request Too Large"),
+        };
+        Form { snap, http, reason, title, outcome: "not_executed", safe_new_key: true }
+    }
+
+    fn detail(&self) -> String {
+        let what = match self {
+            Self::Unmatched => "The path names no operation that is served here.".to_owned(),
+            Self::AmbiguousPath => {
+                "The path has escapes, doubled slashes, dot segments, parameters or other letters \
+                 than DANA's: it could be read as another operation."
+                    .to_owned()
+            }
+            Self::Method { allowed } => format!("This operation takes {allowed} only."),
+            Self::NoIdentity(what) | Self::BadField(what) => what.clone(),
+            Self::BodyTooLarge { bytes_max } => {
+                format!("The body is longer than {bytes_max} bytes.")
+            }
+        };
+        format!("{what} Nothing was sent.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Saying> {
+        let retry_after = Millis::new(1500);
+        let refusals = [
+            Refusal::Unmatched,
+            Refusal::AmbiguousPath,
+            Refusal::Method { allowed: "POST" },
+            Refusal::NoIdentity("x is missing.".to_owned()),
+            Refusal::BadField("x is not a string.".to_owned()),
+            Refusal::BodyTooLarge { bytes_max: 10 },
+        ];
+        let whys = [
+            NotExecuted::NoGateway,
+            NotExecuted::PinnedGatewayDown,
+            NotExecuted::NeverSent,
+            NotExecuted::StoreFull,
+            NotExecuted::StoreFailed,
+        ];
+        let mut all: Vec<Saying> = refusals.into_iter().map(Saying::Refused).collect();
+        all.extend(whys.map(|why| Saying::NotExecuted { why, retry_after }));
+        all.extend([Closed::Failed, Closed::Cancelled, Closed::Refunded].map(Saying::Closed));
+        all.extend([true, false].map(|unknown| Saying::InProgress { unknown, retry_after }));
+        all.extend([Saying::Unknown { retry_after }, Saying::NoAnswer { retry_after }]);
+        all.extend([Saying::Mismatch, Saying::AlreadyExecuted]);
+        all
+    }
+
+    #[test]
+    fn none_reads_as_failed_while_a_charge_may_exist() {
+        for saying in all() {
+            let reply = saying.reply(Protocol::DanaSnap, &About::default());
+            let body: Value = serde_json::from_slice(&reply.body).unwrap();
+            assert_eq!(body["status"], reply.status, "{saying:?}");
+            assert!(body["responseCode"].as_str().unwrap().starts_with(&reply.status.to_string()));
+            assert!((400..600).contains(&reply.status), "never 2xx or 3xx: {saying:?}");
+            if body["safe_new_key"] == false {
+                // What DANA's tables call pending: 429xx00 and 5xx other than 500xx00.
+                assert!(matches!(reply.status, 429 | 501..), "{saying:?} reads as failed");
+            } else {
+                assert_ne!(body["outcome"], "unknown", "{saying:?}");
+                assert_ne!(body["outcome"], "in_progress", "{saying:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_names_what_helps() {
+        let about = About {
+            service_code: Some("54"),
+            inquiry_path: Some("/debit/status"),
+            gateway: Some("primary"),
+            gateway_code: Some("4045418"),
+            request_id: "r-1",
+        };
+        let saying = Saying::Unknown { retry_after: Millis::new(1500) };
+        let reply = saying.reply(Protocol::DanaSnap, &about);
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(body["responseCode"], "5045400");
+        assert_eq!(body["gateway"], "primary");
+        assert_eq!(body["gateway_code"], "4045418");
+        assert_eq!(body["inquiry_path"], "/debit/status");
+        assert_eq!(body["request_id"], "r-1");
+        assert!(reply.headers.contains(&("retry-after", "2".to_owned())));
+        assert_eq!(Saying::Mismatch.reply(Protocol::Http, &about).status, 422);
+    }
+}

@@ -1,0 +1,380 @@
+//! The breaker of one gateway, fed by real traffic alone.
+//!
+//! ```text
+//!            a rule trips                       the wait is over, a permit is taken
+//!   Closed ----------------> Open(until) --------------------------------> HalfOpen
+//!      ^                       ^                                              |
+//!      |                       +------------- a trial fails ------------------+
+//!      +------------------------------------- all trials pass ----------------+
+//! ```
+//!
+//! Closed means that traffic flows. Rules count at `>=`: five consecutive failures trip a limit of
+//! five, and a rate of exactly the limit trips. Every transition raises the generation, and a
+//! result that began under an older one moves nothing. A wait doubles with each trip and is
+//! forgotten step by step while the gateway stays well.
+
+use super::bytes::Reader;
+use super::evidence::Signal;
+use super::time::{Millis, Timestamp};
+use super::window::{Tally, Window};
+
+/// When a breaker trips and how it comes back.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Failures in a row that trip.
+    pub consecutive_failures: u16,
+    /// Length of the window that the rates look at.
+    pub window: Millis,
+    /// Calls within the window below which no rate counts.
+    pub min_calls: u32,
+    /// Percentage of failures that trips.
+    pub failure_rate_pct: u32,
+    /// An answer that took at least this long is slow.
+    pub slow: Millis,
+    /// Percentage of slow answers that trips.
+    pub slow_rate_pct: u32,
+    /// The first wait.
+    pub open: Millis,
+    /// The longest wait.
+    pub open_max: Millis,
+    /// Percentage of a wait that may be added to it, so that not all Envoys try at once.
+    pub open_jitter_pct: u32,
+    /// Trials that must pass, and how many may be under way.
+    pub half_open_permits: u8,
+    /// After this long without news a permit that was taken comes back.
+    pub half_open_max: Millis,
+}
+
+/// Whether traffic flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It does.
+    Closed {
+        /// Failures since the last success.
+        run: u16,
+    },
+    /// It does not.
+    Open {
+        /// From then on a trial may be made.
+        until: Timestamp,
+    },
+    /// Trials only.
+    HalfOpen {
+        /// Trials under way.
+        out: u8,
+        /// Trials passed.
+        passed: u8,
+        /// When the last permit was taken.
+        since: Timestamp,
+    },
+}
+
+/// Why a breaker moved, with the numbers that decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// So many failures in a row.
+    ConsecutiveFailures {
+        /// How many.
+        run: u16,
+    },
+    /// So many failures among so many calls.
+    FailureRate {
+        /// What the window held.
+        seen: Tally,
+    },
+    /// So many slow answers among so many calls.
+    SlowRate {
+        /// What the window held.
+        seen: Tally,
+    },
+    /// A trial failed.
+    TrialFailed,
+    /// The wait is over.
+    WaitOver,
+    /// All trials passed.
+    TrialsPassed {
+        /// How many.
+        passed: u8,
+    },
+}
+
+/// A breaker's move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// Whether traffic flows now.
+    pub to: State,
+    /// Why.
+    pub rule: Rule,
+    /// The generation that begins.
+    pub generation: u32,
+}
+
+/// The result of a call, as it is reported to a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What it says of the gateway.
+    pub signal: Signal,
+    /// Whether it took too long.
+    pub slow: bool,
+    /// The generation under which it began.
+    pub generation: u32,
+    /// Whether it was a trial, with a permit that now comes back.
+    pub trial: bool,
+}
+
+/// The breaker of one gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    state: State,
+    generation: u32,
+    /// Trips that are not forgotten yet.
+    trips: u8,
+    /// When the state was entered.
+    since: Timestamp,
+    window: Window,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            state: State::Closed { run: 0 },
+            generation: 0,
+            trips: 0,
+            since: Timestamp::default(),
+            window: Window::default(),
+        }
+    }
+}
+
+impl Breaker {
+    /// Where it stands.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Raised by each transition.
+    #[must_use]
+    pub const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// When the state was entered.
+    #[must_use]
+    pub const fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// Whether traffic flows.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed { .. })
+    }
+
+    /// Whether a success has something to end: then it must be written at once.
+    #[must_use]
+    pub const fn has_run(&self) -> bool {
+        matches!(self.state, State::Closed { run: 1.. })
+    }
+
+    /// Whether a trial may be made now.
+    #[must_use]
+    pub fn may_try(&self, now: Timestamp, limits: &Limits) -> bool {
+        match self.state {
+            State::Closed { .. } => false,
+            State::Open { until } => now >= until || until.since(now) > longest_wait(limits),
+            State::HalfOpen { out, passed, since } => {
+                out.saturating_add(passed) < limits.half_open_permits
+                    || now >= since.plus(limits.half_open_max)
+            }
+        }
+    }
+
+    /// Takes a permit for a trial; the move to half-open is told if this was the first one.
+    /// The caller has asked [`Breaker::may_try`].
+    pub fn take_permit(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {
+        match &mut self.state {
+            State::Closed { .. } => None,
+            State::Open { .. } => {
+                let to = State::HalfOpen { out: 1, passed: 0, since: now };
+                Some(self.enter(to, Rule::WaitOver, now))
+            }
+            State::HalfOpen { out, passed, since } => {
+                if out.saturating_add(*passed) >= limits.half_open_permits {
+                    // Nobody brought the permits back in time: their trials were lost.
+                    *out = 0;
+                }
+                *out = out.saturating_add(1);
+                *since = now;
+                None
+            }
+        }
+    }
+
+    /// Gives back a permit whose trial was never made.
+    pub const fn return_permit(&mut self, generation: u32) {
+        if let State::HalfOpen { out, .. } = &mut self.state
+            && self.generation == generation
+        {
+            *out = out.saturating_sub(1);
+        }
+    }
+
+    /// Takes in the result of a call.
+    pub fn record(&mut self, report: Report, now: Timestamp, limits: &Limits) -> Option<Transition> {
+        if report.generation != self.generation {
+            return None;
+        }
+        match self.state {
+            State::Closed { run } => self.record_closed(report, run, now, limits),
+            // Traffic that had to go there all the same (a pinned status): the wait decides.
+            State::Open { .. } => None,
+            State::HalfOpen { out, passed, since } => {
+                let returned = u8::from(report.trial);
+                let out = out.saturating_sub(returned);
+                match report.signal {
+                    Signal::Failure => Some(self.trip(Rule::TrialFailed, now, limits)),
+                    Signal::Success | Signal::Alive if report.trial && !report.slow => {
+                        let passed = passed.saturating_add(1);
+                        if passed >= limits.half_open_permits {
+                            let to = State::Closed { run: 0 };
+                            return Some(self.enter(to, Rule::TrialsPassed { passed }, now));
+                        }
+                        self.state = State::HalfOpen { out, passed, since };
+                        None
+                    }
+                    Signal::Success | Signal::Alive | Signal::Throttled | Signal::Neutral => {
+                        self.state = State::HalfOpen { out, passed, since };
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes in successes that a worker counted for itself since it last did.
+    pub fn merge(&mut self, tally: Tally, now: Timestamp, limits: &Limits) -> Option<Transition> {
+        if !self.is_closed() {
+            return None;
+        }
+        self.window.add(tally, now, limits.window);
+        self.check_rates(now, limits)
+    }
+
+    fn record_closed(
+        &mut self,
+        report: Report,
+        run: u16,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Option<Transition> {
+        let failed = match report.signal {
+            Signal::Alive | Signal::Neutral => return None,
+            Signal::Success => false,
+            Signal::Failure | Signal::Throttled => true,
+        };
+        let run = match report.signal {
+            Signal::Failure => run.saturating_add(1),
+            Signal::Throttled => run,
+            Signal::Success | Signal::Alive | Signal::Neutral => 0,
+        };
+        self.state = State::Closed { run };
+        let tally =
+            Tally { calls: 1, failures: u32::from(failed), slow: u32::from(report.slow) };
+        self.window.add(tally, now, limits.window);
+        if run >= limits.consecutive_failures {
+            return Some(self.trip(Rule::ConsecutiveFailures { run }, now, limits));
+        }
+        self.check_rates(now, limits)
+    }
+
+    fn check_rates(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {
+        let seen = self.window.total(now, limits.window);
+        if seen.calls < limits.min_calls {
+            return None;
+        }
+        let reaches = |part: u32, pct: u32| u64::from(part) * 100 >= u64::from(pct) * u64::from(seen.calls);
+        if reaches(seen.failures, limits.failure_rate_pct) {
+            return Some(self.trip(Rule::FailureRate { seen }, now, limits));
+        }
+        if reaches(seen.slow, limits.slow_rate_pct) {
+            return Some(self.trip(Rule::SlowRate { seen }, now, limits));
+        }
+        None
+    }
+
+    fn trip(&mut self, rule: Rule, now: Timestamp, limits: &Limits) -> Transition {
+        if self.is_closed() {
+            // One trip is forgotten for each longest wait that went well.
+            let forgotten = now.since(self.since).get() / limits.open_max.get().max(1);
+            self.trips = self.trips.saturating_sub(u8::try_from(forgotten).unwrap_or(u8::MAX));
+        }
+        self.trips = self.trips.saturating_add(1);
+        let wait = wait(self.trips, jitter(self.generation, now), limits);
+        self.enter(State::Open { until: now.plus(wait) }, rule, now)
+    }
+
+    fn enter(&mut self, to: State, rule: Rule, now: Timestamp) -> Transition {
+        self.state = to;
+        self.generation = self.generation.wrapping_add(1);
+        self.since = now;
+        self.window = Window::default();
+        Transition { to, rule, generation: self.generation }
+    }
+
+    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+        let (tag, a, b, at) = match self.state {
+            State::Closed { run } => (0, run, 0, Timestamp::default()),
+            State::Open { until } => (1, 0, 0, until),
+            State::HalfOpen { out, passed, since } => (2, u16::from(out), passed, since),
+        };
+        bytes.push(tag);
+        bytes.extend(a.to_le_bytes());
+        bytes.push(b);
+        bytes.extend(at.as_millis().to_le_bytes());
+        bytes.extend(self.generation.to_le_bytes());
+        bytes.push(self.trips);
+        bytes.extend(self.since.as_millis().to_le_bytes());
+        self.window.encode(bytes);
+    }
+
+    pub(super) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
+        let (tag, a, b, at) = (bytes.byte()?, bytes.short()?, bytes.byte()?, bytes.time()?);
+        let state = match tag {
+            0 => State::Closed { run: a },
+            1 => State::Open { until: at },
+            2 => State::HalfOpen { out: u8::try_from(a).ok()?, passed: b, since: at },
+            _ => return None,
+        };
+        Some(Self {
+            state,
+            generation: bytes.word()?,
+            trips: bytes.byte()?,
+            since: bytes.time()?,
+            window: Window::decode(bytes)?,
+        })
+    }
+}
+
+/// Doubles with each trip up to the longest; `jitter` (0 to 100) is the part of the random
+/// addition that is taken.
+fn wait(trips: u8, jitter: u64, limits: &Limits) -> Millis {
+    let doublings = u32::from(trips.saturating_sub(1)).min(20);
+    let base = limits.open.get().saturating_mul(1 << doublings).min(limits.open_max.get());
+    let share = u64::from(limits.open_jitter_pct) * jitter;
+    Millis::new(base.saturating_add(base.saturating_mul(share) / 10_000))
+}
+
+/// A wait that seems longer than this was set before the clock stepped back.
+const fn longest_wait(limits: &Limits) -> Millis {
+    Millis::new(limits.open_max.get().saturating_mul(2))
+}
+
+/// A number from 0 to 100 that differs from trip to trip: scattered, not secret.
+const fn jitter(generation: u32, now: Timestamp) -> u64 {
+    let mixed = (now.as_millis() ^ ((generation as u64) << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> 32) % 101
+}
+
+#[cfg(test)]
+mod tests;

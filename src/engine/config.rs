@@ -1,0 +1,459 @@
+//! The configuration: parsed once into types that cannot hold a bad value.
+//!
+//! The README's table and `envoy/envoy.yaml` are checked against this parser by tests.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::evidence::Protocol;
+use super::json::Pointer;
+use super::operation::{Class, Concerns, Identity, Operation, Reference, Repeat, dana_snap};
+use super::policy::Failback;
+use super::time::Millis;
+use super::{breaker, claim, heartbeat, limits};
+
+mod protobuf;
+mod reader;
+
+pub use reader::ConfigError;
+use reader::{Errors, Fields, Node};
+
+/// A configuration without mistakes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// In order of preference, two or more.
+    pub gateways: Vec<GatewayConfig>,
+    /// Which composite cluster tries which gateways.
+    pub composites: Vec<CompositeConfig>,
+    /// The request header by which Envoy's route chooses the cluster.
+    pub route_header: String,
+    /// How the gateways speak.
+    pub protocol: Protocol,
+    /// Whether a request of no known operation is sent on, without promises.
+    pub pass_unmatched: bool,
+    /// The header that names the partner.
+    pub partner_header: String,
+    /// The preset's operations and the configured ones.
+    pub operations: Vec<Operation>,
+    /// How long a gateway may take to answer.
+    pub timeouts: Timeouts,
+    /// How claims are kept.
+    pub store: Store,
+    /// The delays that money waits for.
+    pub claims: claim::Rules,
+    /// When breakers move.
+    pub breaker: breaker::Limits,
+    /// When a gateway is up.
+    pub heartbeat: heartbeat::Limits,
+    /// When an earlier gateway takes over again.
+    pub failback: Failback,
+    /// Bytes of a request's body; a longer one is refused with 413.
+    pub request_body_bytes_max: usize,
+}
+
+/// A gateway as it is configured.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// What it is called, also in the endpoints' metadata.
+    pub name: String,
+    /// Envoy's cluster that reaches it alone.
+    pub cluster: String,
+}
+
+/// A composite cluster as it is configured.
+#[derive(Clone, Debug)]
+pub struct CompositeConfig {
+    /// The gateways it tries, in its order.
+    pub members: Vec<String>,
+    /// Envoy's name for it.
+    pub cluster: String,
+}
+
+/// How long a gateway may take to answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For what moves money or changes state.
+    pub response: Millis,
+    /// For what only reads.
+    pub inquiry: Millis,
+}
+
+/// How claims are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Store {
+    /// Claims that the store is laid out for.
+    pub claims_max: u32,
+    /// How long a resolved claim is kept.
+    pub retention: Millis,
+    /// Answers that can be kept for replays.
+    pub bodies_max: u32,
+    /// Bytes of an answer that is kept.
+    pub body_bytes_max: usize,
+}
+
+impl Config {
+    /// Parses a configuration: JSON, or a `google.protobuf.Struct`.
+    ///
+    /// # Errors
+    /// Every mistake, each with its path, what was expected there and what was found.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Vec<ConfigError>> {
+        let value = match serde_json::from_slice::<Value>(bytes) {
+            Ok(value) => value,
+            Err(error) => protobuf::decode_struct(bytes).ok_or_else(|| {
+                vec![ConfigError {
+                    path: String::new(),
+                    expected: "JSON in a StringValue, or a Struct".to_owned(),
+                    found: if bytes.is_empty() {
+                        "nothing".to_owned()
+                    } else {
+                        format!("something else ({error})")
+                    },
+                }]
+            })?,
+        };
+        let errors = Errors::default();
+        let config = read(&Node::root(&value, &errors), &errors);
+        let errors = errors.into_vec();
+        if errors.is_empty() { Ok(config) } else { Err(errors) }
+    }
+
+    /// The number of buckets of the store.
+    #[must_use]
+    pub const fn buckets(&self) -> u32 {
+        self.store.claims_max.div_ceil(limits::BUCKET_RECORDS_MEAN)
+    }
+}
+
+fn read(root: &Node<'_>, errors: &Errors) -> Config {
+    let fields = root.fields();
+    let protocol = fields.choice(
+        "protocol",
+        &[("dana-snap", Protocol::DanaSnap), ("http", Protocol::Http)],
+        Protocol::DanaSnap,
+    );
+    let testing = fields.object("testing");
+    let floor = Floor { unsafe_timings: testing.flag("unsafe_timings", false) };
+    testing.end();
+    let scope = fields.object("scope");
+    let partner_header = header(&scope, "partner_header", "x-partner-id");
+    scope.end();
+    let limits = fields.object("limits");
+    let request_body_bytes_max = limits.number("request_body_bytes_max", 1024..=1_048_576, 65_536);
+    limits.end();
+    let timeouts = read_timeouts(&fields.object("timeouts"), floor);
+    let (store, claims) = read_idempotency(&fields.object("idempotency"), floor);
+    let config = Config {
+        gateways: read_gateways(&fields, errors),
+        composites: read_composites(&fields),
+        route_header: header(&fields, "route_header", "x-dana-cluster"),
+        protocol,
+        pass_unmatched: fields.choice("unmatched", &[("refuse", false), ("pass", true)], false),
+        partner_header,
+        operations: read_operations(&fields, protocol, errors),
+        timeouts,
+        store,
+        claims,
+        breaker: read_breaker(&fields.object("breaker"), floor),
+        heartbeat: read_heartbeat(&fields.object("heartbeat"), floor, errors),
+        failback: read_failback(&fields.object("failback"), floor),
+        request_body_bytes_max: usize::try_from(request_body_bytes_max).unwrap_or(usize::MAX),
+    };
+    fields.end();
+    check_relations(&config, errors);
+    config
+}
+
+/// The safe minimum of a delay, which tests may go below.
+#[derive(Clone, Copy)]
+struct Floor {
+    unsafe_timings: bool,
+}
+
+impl Floor {
+    fn millis(self, fields: &Fields<'_>, name: &'static str, safe: u64, max: u64, default: u64) -> Millis {
+        let least = if self.unsafe_timings { 1 } else { safe };
+        Millis::new(fields.number(name, least..=max, default))
+    }
+}
+
+const HOUR_MS: u64 = 3_600_000;
+
+/// DANA documents an expected timeout of 8 s: a shorter one would give up on payments that live.
+fn read_timeouts(fields: &Fields<'_>, floor: Floor) -> Timeouts {
+    Timeouts {
+        response: floor.millis(fields, "response_ms", 8000, 120_000, 10_000),
+        inquiry: floor.millis(fields, "inquiry_ms", 1000, 120_000, 8000),
+    }
+}
+
+fn read_idempotency(fields: &Fields<'_>, floor: Floor) -> (Store, claim::Rules) {
+    let stores = fields.object("store");
+    let local = stores.object("local");
+    let claims_max = local.number("claims_max", 16..=16_777_216, 1_048_576);
+    local.end();
+    stores.end();
+    let retention = fields.number("retention_s", if floor.unsafe_timings { 1 } else { 3600 }..=2_592_000, 86_400);
+    let repeat_max_age = fields.number("repeat_max_age_s", 0..=86_400, 3600);
+    let bodies_max = fields.number("bodies_max", 1..=1_048_576, 16_384);
+    let body_bytes_max = fields.number("body_bytes_max", 0..=limits::EVIDENCE_BYTES_MAX as u64, 4096);
+    let rules = claim::Rules {
+        lease: floor.millis(fields, "lease_ms", 10_000, HOUR_MS, 30_000),
+        repeat_after: floor.millis(fields, "repeat_after_ms", 1000, HOUR_MS, 5000),
+        repeat_max_age: Millis::new(repeat_max_age * 1000),
+        settle_delay: floor.millis(fields, "settle_delay_ms", 30_000, HOUR_MS, 60_000),
+    };
+    let store = Store {
+        claims_max: u32::try_from(claims_max).unwrap_or(u32::MAX),
+        retention: Millis::new(retention * 1000),
+        bodies_max: u32::try_from(bodies_max).unwrap_or(u32::MAX),
+        body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(0),
+    };
+    (store, rules)
+}
+
+fn read_breaker(fields: &Fields<'_>, floor: Floor) -> breaker::Limits {
+    let percent = |name, default| clamp_u32(fields.number(name, 1..=100, default));
+    breaker::Limits {
+        consecutive_failures: u16::try_from(fields.number("consecutive_failures", 1..=1000, 5))
+            .unwrap_or(u16::MAX),
+        window: floor.millis(fields, "window_ms", 1000, HOUR_MS, 30_000),
+        min_calls: clamp_u32(fields.number("min_calls", 1..=1_000_000, 10)),
+        failure_rate_pct: percent("failure_rate_pct", 50),
+        slow: floor.millis(fields, "slow_ms", 100, 120_000, 8000),
+        slow_rate_pct: percent("slow_rate_pct", 80),
+        open: floor.millis(fields, "open_ms", 1000, HOUR_MS, 10_000),
+        open_max: floor.millis(fields, "open_ms_max", 1000, 24 * HOUR_MS, 300_000),
+        open_jitter_pct: clamp_u32(fields.number("open_jitter_pct", 0..=100, 20)),
+        half_open_permits: u8::try_from(fields.number("half_open_permits", 1..=100, 3))
+            .unwrap_or(u8::MAX),
+        half_open_max: floor.millis(fields, "half_open_ms_max", 1000, HOUR_MS, 30_000),
+    }
+}
+
+fn clamp_u32(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn read_heartbeat(fields: &Fields<'_>, floor: Floor, errors: &Errors) -> heartbeat::Limits {
+    let limits = heartbeat::Limits {
+        interval: floor.millis(fields, "interval_ms", 500, HOUR_MS, 2000),
+        timeout: floor.millis(fields, "timeout_ms", 100, 60_000, 1000),
+        stale: floor.millis(fields, "stale_ms", 1000, HOUR_MS, 10_000),
+        rise: u8::try_from(fields.number("rise", 1..=100, 2)).unwrap_or(u8::MAX),
+        fall: u8::try_from(fields.number("fall", 1..=100, 3)).unwrap_or(u8::MAX),
+        method: fields.choice("method", &[("GET", "GET"), ("HEAD", "HEAD")], "GET").to_owned(),
+        path: fields.text("path", "/", "a path that begins with /", |path| {
+            path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
+        }),
+    };
+    if limits.stale <= limits.interval {
+        errors.add(
+            "heartbeat.stale_ms",
+            format!("more than heartbeat.interval_ms ({})", limits.interval.get()),
+            limits.stale.get().to_string(),
+        );
+    }
+    limits
+}
+
+fn read_failback(fields: &Fields<'_>, floor: Floor) -> Failback {
+    Failback {
+        stable: floor.millis(fields, "stable_ms", 5000, 24 * HOUR_MS, 60_000),
+        dwell: floor.millis(fields, "dwell_ms", 5000, 24 * HOUR_MS, 30_000),
+    }
+}
+
+fn read_gateways(fields: &Fields<'_>, errors: &Errors) -> Vec<GatewayConfig> {
+    let expected = "a list of two or more gateways in order of preference";
+    let items = fields.demand("gateways", expected).map_or_else(Vec::new, |node| {
+        let items = node.items();
+        if !(2..=limits::GATEWAY_NAMES_MAX).contains(&items.len()) {
+            errors.add(&node.path, "2 to 16 gateways", items.len().to_string());
+        }
+        items
+    });
+    let gateways: Vec<GatewayConfig> = items.iter().filter_map(read_gateway).collect();
+    for (at, gateway) in gateways.iter().enumerate() {
+        let earlier = gateways.iter().take(at);
+        if earlier.clone().any(|other| other.name == gateway.name) {
+            errors.add(&format!("gateways[{at}].name"), "a name of its own", &gateway.name);
+        }
+        if earlier.clone().any(|other| other.cluster == gateway.cluster) {
+            errors.add(&format!("gateways[{at}].cluster"), "a cluster of its own", &gateway.cluster);
+        }
+    }
+    gateways
+}
+
+fn read_gateway(node: &Node<'_>) -> Option<GatewayConfig> {
+    let fields = node.fields();
+    let name = fields.demand("name", NAME).and_then(|node| node.text(NAME, is_name));
+    let cluster = fields.demand("cluster", CLUSTER).and_then(|node| node.text(CLUSTER, is_cluster));
+    fields.end();
+    Some(GatewayConfig { name: name?, cluster: cluster? })
+}
+
+fn read_composites(fields: &Fields<'_>) -> Vec<CompositeConfig> {
+    let read_one = |node: &Node<'_>| {
+        let fields = node.fields();
+        let members = fields.demand("members", "a list of gateway names");
+        let cluster = fields.demand("cluster", CLUSTER).and_then(|node| node.text(CLUSTER, is_cluster));
+        fields.end();
+        let members = members?.items().iter().filter_map(|node| node.text(NAME, is_name)).collect();
+        Some(CompositeConfig { members, cluster: cluster? })
+    };
+    fields.get("composites").map_or_else(Vec::new, |node| node.items().iter().filter_map(read_one).collect())
+}
+
+fn read_operations(fields: &Fields<'_>, protocol: Protocol, errors: &Errors) -> Vec<Operation> {
+    let mut operations = match protocol {
+        Protocol::DanaSnap => dana_snap(),
+        Protocol::Http => Vec::new(),
+    };
+    if let Some(node) = fields.get("operations") {
+        operations.extend(node.items().iter().filter_map(read_operation));
+    }
+    if operations.is_empty() {
+        errors.add("operations", "at least one operation with protocol \"http\"", "none");
+    }
+    operations
+}
+
+fn read_operation(node: &Node<'_>) -> Option<Operation> {
+    let fields = node.fields();
+    let name = fields.demand("name", NAME).and_then(|node| node.text(NAME, is_name));
+    let path = fields
+        .demand("path", PATH)
+        .and_then(|node| node.text(PATH, is_path))
+        .map(|path| path.strip_suffix(".htm").unwrap_or(&path).to_owned());
+    let class = fields.demand("class", CLASS).and_then(|node| {
+        node.choice(&[
+            ("charge", Class::Charge),
+            ("follow-up", Class::FollowUp),
+            ("inquiry", Class::Inquiry),
+            ("state", Class::State),
+        ])
+    });
+    let namespace = fields.text("namespace", "", NAME, is_name);
+    let identity = pointers(&fields, "identity");
+    let reference = fields.get("reference").and_then(|node| pointer(&node));
+    let fingerprint = pointers(&fields, "fingerprint");
+    let service_code = fields.get("service_code").and_then(|node| {
+        node.text("two digits", |t| t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit()))
+    });
+    let concerns = fields.get("concerns").map(|node| read_concerns(&node));
+    let inquiry_path = fields.get("inquiry_path").and_then(|node| node.text(PATH, is_path));
+    let repeats = [("by_reference", Repeat::ByReference), ("never", Repeat::Never)];
+    let repeat = fields.choice("repeat", &repeats, Repeat::Never);
+    fields.end();
+    if matches!(class, Some(Class::Charge | Class::FollowUp)) && namespace.is_empty() {
+        node.wrong("a namespace for an operation that moves money");
+    }
+    if matches!(class, Some(Class::FollowUp)) && concerns.is_none() {
+        node.wrong("concerns: which payment a follow-up is about");
+    }
+    Some(Operation {
+        name: name?.into(),
+        path: path?.into(),
+        class: class?,
+        namespace: namespace.into(),
+        identity: if identity.is_empty() { Identity::Header } else { Identity::Body(identity) },
+        reference: reference.map(|pointer| Reference { pointer, obliged: true }),
+        concerns,
+        fingerprint,
+        amount: None,
+        service_codes: service_code.into_iter().map(Cow::Owned).collect(),
+        status: None,
+        inquiry_path: inquiry_path.map(Cow::Owned),
+        repeat,
+    })
+}
+
+fn read_concerns(node: &Node<'_>) -> Concerns {
+    let fields = node.fields();
+    let namespace = fields.text("namespace", "", NAME, is_name).into();
+    let identity = pointers(&fields, "identity");
+    fields.end();
+    if identity.is_empty() {
+        node.wrong("the identity of the payment it is about");
+    }
+    Concerns { namespace, identity }
+}
+
+fn pointers(fields: &Fields<'_>, name: &'static str) -> Vec<Pointer> {
+    let Some(node) = fields.get(name) else {
+        return Vec::new();
+    };
+    node.items().iter().filter_map(pointer).collect()
+}
+
+fn pointer(node: &Node<'_>) -> Option<Pointer> {
+    let text = node.text("a JSON pointer such as /partnerReferenceNo", |t| Pointer::parse(t).is_some());
+    text.and_then(|text| Pointer::parse(&text))
+}
+
+fn header(fields: &Fields<'_>, name: &'static str, default: &str) -> String {
+    fields.text(name, default, "a header name in lower case", |text| {
+        !text.is_empty()
+            && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+    })
+}
+
+const NAME: &str = "a name of 1 to 32 letters, digits, - or _";
+const CLUSTER: &str = "the name of an Envoy cluster";
+const PATH: &str = "a path that begins with / and has no query";
+const CLASS: &str = "\"charge\", \"follow-up\", \"inquiry\" or \"state\"";
+
+fn is_name(text: &str) -> bool {
+    (1..=32).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
+fn is_cluster(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn is_path(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'?')
+}
+
+/// What no single field shows.
+fn check_relations(config: &Config, errors: &Errors) {
+    for (at, composite) in config.composites.iter().enumerate() {
+        let path = format!("composites[{at}].members");
+        if composite.members.len() < 2 {
+            errors.add(&path, "two or more gateway names", composite.members.len().to_string());
+        }
+        for (place, member) in composite.members.iter().enumerate() {
+            if !config.gateways.iter().any(|gateway| &gateway.name == member) {
+                errors.add(&format!("{path}[{place}]"), "the name of one of gateways", member);
+            }
+            if composite.members.iter().take(place).any(|other| other == member) {
+                errors.add(&format!("{path}[{place}]"), "each gateway once", member);
+            }
+        }
+        if config.gateways.iter().any(|gateway| gateway.cluster == composite.cluster) {
+            let expected = "another cluster than any gateway's own";
+            errors.add(&format!("composites[{at}].cluster"), expected, &composite.cluster);
+        }
+    }
+    let longest = config.timeouts.response.max(config.timeouts.inquiry);
+    if config.claims.lease <= longest {
+        errors.add(
+            "idempotency.lease_ms",
+            format!("more than the longest of timeouts ({} ms)", longest.get()),
+            config.claims.lease.get().to_string(),
+        );
+    }
+    if config.breaker.open_max < config.breaker.open {
+        errors.add(
+            "breaker.open_ms_max",
+            format!("at least breaker.open_ms ({})", config.breaker.open.get()),
+            config.breaker.open_max.get().to_string(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

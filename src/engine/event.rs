@@ -1,0 +1,170 @@
+//! The whole vocabulary across the wall: what the engine is told, and what it wants done.
+
+use super::answer::Reply;
+use super::evidence::Evidence;
+use super::health::Change;
+use super::time::Millis;
+
+/// A value of the store that all workers share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cell {
+    /// What is fixed for the life of the store.
+    Layout,
+    /// What is known of the gateways.
+    Health,
+    /// A bucket of claims.
+    Claims(u32),
+    /// A place for an answer.
+    Body(u32),
+}
+
+/// What must be true of a value for a write to it to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// It was never written.
+    Absent,
+    /// It is still the one that was read.
+    At(u32),
+    /// Nothing: the last writer wins.
+    Any,
+}
+
+/// A value as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its bytes; empty when it was never written.
+    pub bytes: Vec<u8>,
+    /// What a write that builds on it must expect.
+    pub version: Expected,
+}
+
+/// A whole request.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Names in lower case and values, in their order, pseudo headers included.
+    pub headers: &'a [(&'a [u8], &'a [u8])],
+    /// The body.
+    pub body: &'a [u8],
+    /// A number that differs between requests of one worker.
+    pub context: u32,
+}
+
+/// A whole answer, or the news that there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// What came.
+    pub evidence: Evidence<'a>,
+    /// The gateway named by the metadata of the endpoint that was used.
+    pub endpoint: Option<&'a str>,
+    /// Its `content-type`.
+    pub content_type: Option<&'a str>,
+    /// Whether the client is still there to be answered.
+    pub client_waits: bool,
+}
+
+/// What a request's life tells the engine.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// The request is complete and held.
+    Request(Request<'a>),
+    /// A value that was asked for.
+    Loaded(Cell, Loaded),
+    /// A value was written.
+    Stored(Cell),
+    /// A value was not written: it is no longer the one that was read.
+    Conflict(Cell),
+    /// The store failed; whether a write happened is not known.
+    StoreFailed(Cell),
+    /// The request's exchange with the gateway has ended.
+    Answered(Answer<'a>),
+}
+
+/// What the engine wants done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Read a value and say what it is.
+    Load(Cell),
+    /// Write a value, if it is as expected, and say how that went.
+    Store {
+        /// Which.
+        cell: Cell,
+        /// To be this.
+        bytes: Vec<u8>,
+        /// If it is still this.
+        expected: Expected,
+    },
+    /// Let the held request go.
+    Forward(Forward),
+    /// Answer the client; nothing more is sent.
+    Reply(Reply),
+    /// Let the held answer go.
+    Relay {
+        /// The gateway that gave it, for `x-dana-gateway`.
+        gateway: Option<String>,
+    },
+    /// Send a heartbeat.
+    Beat(Beat),
+    /// Tell operators.
+    Changed(Change),
+    /// One line for the access log: what was decided and why.
+    Note(Note),
+}
+
+/// Where a request goes and with which headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Header fields to set, the one that names the cluster among them.
+    pub headers: Vec<(String, String)>,
+    /// Whether Envoy may reach more than one gateway, so that endpoint metadata will be needed.
+    pub composite: bool,
+}
+
+/// A heartbeat to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// The gateway's place in the table of names.
+    pub gateway: super::gateway::GatewayId,
+    /// Envoy's cluster.
+    pub cluster: String,
+    /// Method of the request.
+    pub method: String,
+    /// Path of the request.
+    pub path: String,
+    /// How long it may take.
+    pub timeout: Millis,
+}
+
+/// What was decided about a request, for its line in the access log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    /// The operation.
+    pub operation: String,
+    /// The first bytes of the claim key, in hexadecimal; never the reference itself.
+    pub key: String,
+    /// What was done: `forward`, `repeat`, `replay`, or the reason of our own answer.
+    pub decision: &'static str,
+    /// Where the claim stands afterwards.
+    pub claim: &'static str,
+    /// The gateways meant, or the one that answered.
+    pub gateway: String,
+    /// The gateway's response code.
+    pub code: String,
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let fields = [
+            ("decision", self.decision),
+            ("operation", &self.operation),
+            ("claim", self.claim),
+            ("gateway", &self.gateway),
+            ("code", &self.code),
+            ("key", &self.key),
+        ];
+        let given = fields.iter().filter(|(_, value)| !value.is_empty());
+        for (at, (name, value)) in given.enumerate() {
+            write!(f, "{}{name}={value}", if at == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,381 @@
+//! What a request wants: its operation, and the payment it is or concerns. Parsed once; whatever
+//! is malformed is refused here and nothing is sent.
+
+use std::rc::Rc;
+
+use sha2::{Digest, Sha256};
+
+use crate::engine::answer::Refusal;
+use crate::engine::claim::Money;
+use crate::engine::event::Request;
+use crate::engine::evidence::Protocol;
+use crate::engine::json::{Pointer, Scalar};
+use crate::engine::key::{ClaimKey, Fingerprint, parse_idempotency_key};
+use crate::engine::limits;
+use crate::engine::operation::{Class, Compiled, Identity, Matched, Repeat};
+use crate::engine::policy::Policy;
+use crate::engine::time::Timestamp;
+
+/// What a request wants.
+#[derive(Clone, Debug)]
+pub(super) struct Intent {
+    /// Its operation; none for one that is passed on without promises.
+    pub(super) operation: Option<Rc<Compiled>>,
+    /// The payment it makes.
+    pub(super) payment: Option<Payment>,
+    /// The payment it is about.
+    pub(super) concerns: Option<ClaimKey>,
+    /// The reference that its answer must carry.
+    pub(super) reference: Option<String>,
+    /// Envoy's id of the request.
+    pub(super) request_id: String,
+    /// `X-EXTERNAL-ID` to be filled in.
+    pub(super) external_id: Option<String>,
+    /// Told apart by this number: two requests of one millisecond.
+    pub(super) nonce: u32,
+    /// Whether the client accepts compressed answers, which could not be read as evidence.
+    pub(super) accepts_encodings: bool,
+}
+
+/// A payment about to be made.
+#[derive(Clone, Debug)]
+pub(super) struct Payment {
+    pub(super) key: ClaimKey,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) money: Money,
+    pub(super) repeat: Repeat,
+    /// `Idempotency-Key` for the gateway.
+    pub(super) idempotency_key: String,
+}
+
+impl Intent {
+    /// Reads a request.
+    pub(super) fn parse(
+        request: &Request<'_>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Self, Refused> {
+        let head = Head::pick(request, policy).map_err(Refused::early)?;
+        if request.body.len() > policy.config.request_body_bytes_max {
+            let bytes_max = policy.config.request_body_bytes_max;
+            return Err(Refused::early(Refusal::BodyTooLarge { bytes_max }));
+        }
+        let request_id = head.request_id.to_owned();
+        let operation = match policy.operations.find(head.path) {
+            Matched::Operation(operation) => operation,
+            Matched::Unmatched if policy.config.pass_unmatched => {
+                return Ok(Self::unmatched(request_id));
+            }
+            Matched::Unmatched => return Err(Refused::early(Refusal::Unmatched)),
+            Matched::Ambiguous => return Err(Refused::early(Refusal::AmbiguousPath)),
+        };
+        let refused = |refusal| Refused { refusal, operation: Some(Rc::clone(operation)) };
+        check_method(&head, policy, operation).map_err(refused)?;
+        let members = Members::read(request.body, operation, policy).map_err(refused)?;
+        let partner = head.partner.unwrap_or_default();
+        let payment = match operation.operation.class {
+            Class::Charge | Class::FollowUp => {
+                Some(members.payment(&head, policy, operation, request.body).map_err(refused)?)
+            }
+            Class::Inquiry | Class::State => None,
+        };
+        let concerns = operation.operation.concerns.as_ref().and_then(|concerns| {
+            let identity = members.texts(&operation.slots.concerns)?;
+            (!partner.is_empty()).then(|| ClaimKey::derive(partner, &concerns.namespace, identity))
+        });
+        let fills_external_id = policy.config.protocol == Protocol::DanaSnap
+            && !operation.operation.service_codes.is_empty()
+            && operation.operation.class != Class::State;
+        let stamp = Stamp { request_id: &request_id, now, context: request.context };
+        Ok(Self {
+            payment,
+            concerns,
+            reference: operation.slots.reference.and_then(|place| members.text(place)).map(str::to_owned),
+            external_id: (fills_external_id && head.external_id.is_none()).then(|| stamp.text()),
+            nonce: stamp.number(),
+            accepts_encodings: head.accepts_encodings,
+            operation: Some(Rc::clone(operation)),
+            request_id,
+        })
+    }
+
+    const fn unmatched(request_id: String) -> Self {
+        Self {
+            operation: None,
+            payment: None,
+            concerns: None,
+            reference: None,
+            request_id,
+            external_id: None,
+            nonce: 0,
+            accepts_encodings: false,
+        }
+    }
+
+    /// What happens to it.
+    pub(super) fn class(&self) -> Option<Class> {
+        self.operation.as_ref().map(|operation| operation.operation.class)
+    }
+}
+
+/// A request that was refused, with its operation as far as it was known.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) operation: Option<Rc<Compiled>>,
+}
+
+impl Refused {
+    const fn early(refusal: Refusal) -> Self {
+        Self { refusal, operation: None }
+    }
+}
+
+/// The header fields that matter.
+#[derive(Default)]
+struct Head<'a> {
+    method: &'a str,
+    path: &'a str,
+    partner: Option<&'a str>,
+    idempotency_key: Option<&'a str>,
+    external_id: Option<&'a str>,
+    request_id: &'a str,
+    accepts_encodings: bool,
+}
+
+/// Fields by which a client could steer Envoy's router. Envoy strips them before the filter; if
+/// one arrives, that protection is missing.
+const STEERING: [&[u8]; 5] = [
+    b"x-envoy-retry-",
+    b"x-envoy-retriable-",
+    b"x-envoy-max-retries",
+    b"x-envoy-hedge-",
+    b"x-envoy-upstream-",
+];
+
+impl<'a> Head<'a> {
+    fn pick(request: &Request<'a>, policy: &Policy) -> Result<Self, Refusal> {
+        let mut head = Self::default();
+        let partner_header = policy.config.partner_header.as_bytes();
+        let route_header = policy.config.route_header.as_bytes();
+        for &(name, value) in request.headers {
+            if name == partner_header {
+                once(&mut head.partner, name, value, limits::PARTNER_CHARS_MAX)?;
+                continue;
+            }
+            match name {
+                b":method" => head.method = text(name, value)?,
+                b":path" => head.path = std::str::from_utf8(value).unwrap_or_default(),
+                b"x-request-id" => head.request_id = std::str::from_utf8(value).unwrap_or_default(),
+                b"idempotency-key" => once(&mut head.idempotency_key, name, value, 1024)?,
+                b"x-external-id" => once(&mut head.external_id, name, value, 1024)?,
+                b"accept-encoding" => head.accepts_encodings = value != b"identity",
+                _ if name == route_header
+                    || name.starts_with(b"x-dana-")
+                    || STEERING.iter().any(|prefix| name.starts_with(prefix)) =>
+                {
+                    let name = String::from_utf8_lossy(name);
+                    return Err(Refusal::BadField(format!("Header {name} may not be sent.")));
+                }
+                _ => {}
+            }
+        }
+        Ok(head)
+    }
+}
+
+fn text<'a>(name: &[u8], value: &'a [u8]) -> Result<&'a str, Refusal> {
+    std::str::from_utf8(value).map_err(|_| {
+        Refusal::BadField(format!("Header {} is not UTF-8.", String::from_utf8_lossy(name)))
+    })
+}
+
+fn once<'a>(
+    place: &mut Option<&'a str>,
+    name: &[u8],
+    value: &'a [u8],
+    chars_max: usize,
+) -> Result<(), Refusal> {
+    let value = text(name, value)?;
+    let name = String::from_utf8_lossy(name);
+    if value.len() > chars_max {
+        return Err(Refusal::BadField(format!("Header {name} is longer than {chars_max}.")));
+    }
+    if place.replace(value).is_some() {
+        return Err(Refusal::BadField(format!("Header {name} stands twice.")));
+    }
+    Ok(())
+}
+
+fn check_method(head: &Head<'_>, policy: &Policy, operation: &Compiled) -> Result<(), Refusal> {
+    let reads = policy.config.protocol == Protocol::Http && operation.operation.class == Class::Inquiry;
+    match head.method {
+        "POST" => Ok(()),
+        "GET" if reads => Ok(()),
+        _ => Err(Refusal::Method { allowed: "POST" }),
+    }
+}
+
+/// The members of a body that matter.
+struct Members<'a>(Vec<Option<Scalar<'a>>>);
+
+impl<'a> Members<'a> {
+    fn read(body: &'a [u8], operation: &Compiled, policy: &Policy) -> Result<Self, Refusal> {
+        let moves_money = matches!(operation.operation.class, Class::Charge | Class::FollowUp);
+        let slots = &operation.slots;
+        let needs = policy.config.protocol == Protocol::DanaSnap
+            || !(slots.identity.is_empty() && slots.fingerprint.is_empty());
+        if !needs {
+            return Ok(Self(Vec::new()));
+        }
+        match operation.request.extract(body) {
+            Ok(members) => Ok(Self(members)),
+            Err(error) if moves_money => {
+                Err(Refusal::BadField(format!("The body is not readable as JSON: {error}.")))
+            }
+            // A query that we cannot read is the gateway's to refuse.
+            Err(_) => Ok(Self(Vec::new())),
+        }
+    }
+
+    fn scalar(&self, place: usize) -> Option<&Scalar<'a>> {
+        self.0.get(place).and_then(Option::as_ref)
+    }
+
+    fn text(&self, place: usize) -> Option<&str> {
+        self.scalar(place).and_then(Scalar::as_text)
+    }
+
+    /// All of them, if all are there.
+    fn texts<'s>(&'s self, places: &[usize]) -> Option<Vec<&'s str>> {
+        places.iter().map(|place| self.text(*place).filter(|text| !text.is_empty())).collect()
+    }
+
+    fn payment(
+        &self,
+        head: &Head<'_>,
+        policy: &Policy,
+        operation: &Compiled,
+        body: &[u8],
+    ) -> Result<Payment, Refusal> {
+        let partner = head.partner.filter(|partner| !partner.is_empty()).ok_or_else(|| {
+            let name = policy.config.partner_header.to_uppercase();
+            Refusal::NoIdentity(format!("Header {name} is missing."))
+        })?;
+        let namespace = &operation.operation.namespace;
+        let header_key = head.idempotency_key.map(parse_idempotency_key).transpose();
+        let header_key = header_key.map_err(|what| Refusal::BadField(format!("{what}.")))?;
+        let in_body = match &operation.operation.identity {
+            Identity::Body(pointers) => self.identity(pointers, &operation.slots.identity)?,
+            Identity::Header => None,
+        };
+        let (key, repeat, is_own) = match (in_body, header_key) {
+            (Some(identity), _) => {
+                (ClaimKey::derive(partner, namespace, identity), operation.operation.repeat, false)
+            }
+            // Told apart from an identity of the body by a namespace of its own.
+            (None, Some(header_key)) => {
+                let namespace = format!("{namespace} by key");
+                let repeat = match operation.operation.identity {
+                    Identity::Header => operation.operation.repeat,
+                    Identity::Body(_) => Repeat::Never,
+                };
+                (ClaimKey::derive(partner, &namespace, [header_key.as_str()]), repeat, true)
+            }
+            (None, None) => return Err(no_identity(&operation.operation.identity)),
+        };
+        let idempotency_key = match head.idempotency_key {
+            Some(own) if is_own => own.to_owned(),
+            Some(_) | None => key.as_idempotency_key(),
+        };
+        let fields = operation.slots.fingerprint.iter().map(|place| self.scalar(*place));
+        let fingerprint = if operation.slots.fingerprint.is_empty() {
+            Fingerprint::of_body(&key, body)
+        } else {
+            Fingerprint::of_fields(&key, fields)
+        };
+        Ok(Payment { key, fingerprint, money: self.money(operation), repeat, idempotency_key })
+    }
+
+    /// The identity in the body; `None` when none of it is there.
+    fn identity(
+        &self,
+        pointers: &[Pointer],
+        places: &[usize],
+    ) -> Result<Option<Vec<&str>>, Refusal> {
+        let mut identity = Vec::with_capacity(places.len());
+        for (pointer, place) in pointers.iter().zip(places) {
+            match self.scalar(*place) {
+                None | Some(Scalar::Null) => return Ok(None),
+                Some(Scalar::Text(text)) if text.is_empty() => return Ok(None),
+                Some(Scalar::Text(text)) if text.chars().count() > limits::IDENTITY_CHARS_MAX => {
+                    let chars_max = limits::IDENTITY_CHARS_MAX;
+                    return Err(Refusal::BadField(format!("{pointer} is longer than {chars_max}.")));
+                }
+                Some(Scalar::Text(text)) => identity.push(text.as_ref()),
+                Some(Scalar::Bool(_) | Scalar::Number(_) | Scalar::Composite) => {
+                    return Err(Refusal::BadField(format!("{pointer} must be a string.")));
+                }
+            }
+        }
+        Ok(Some(identity))
+    }
+
+    fn money(&self, operation: &Compiled) -> Money {
+        let Some((value, currency)) = operation.slots.amount else {
+            return Money::default();
+        };
+        let minor = self.text(value).and_then(hundredths).unwrap_or_default();
+        let letters = self.text(currency).and_then(|text| text.as_bytes().try_into().ok());
+        Money { minor, currency: letters.unwrap_or_default() }
+    }
+}
+
+/// `10000.00` as SNAP writes amounts. Whatever it is not, the gateway refuses; here it only tells
+/// operators how much is at stake.
+fn hundredths(amount: &str) -> Option<u64> {
+    let (whole, cents) = amount.split_once('.')?;
+    if cents.len() != 2 || !amount.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return None;
+    }
+    whole.parse::<u64>().ok()?.checked_mul(100)?.checked_add(cents.parse().ok()?)
+}
+
+fn no_identity(identity: &Identity) -> Refusal {
+    Refusal::NoIdentity(match identity {
+        Identity::Body(pointers) => {
+            let names: Vec<String> = pointers.iter().map(ToString::to_string).collect();
+            format!(
+                "Nothing says which payment this is: the body must carry {}, or the request an \
+                 Idempotency-Key.",
+                names.join(" and ")
+            )
+        }
+        Identity::Header => "Header Idempotency-Key is missing.".to_owned(),
+    })
+}
+
+/// What makes one request unlike another. The client may have chosen the request id, so time and
+/// context are part of it.
+struct Stamp<'a> {
+    request_id: &'a str,
+    now: Timestamp,
+    context: u32,
+}
+
+impl Stamp<'_> {
+    /// FNV-1a: cheap, and nothing depends on its being hard to guess.
+    fn number(&self) -> u32 {
+        let time = self.now.as_millis().to_le_bytes();
+        let context = self.context.to_le_bytes();
+        let bytes = self.request_id.bytes().chain(time).chain(context);
+        bytes.fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    }
+
+    /// 32 characters; SNAP allows 36.
+    fn text(&self) -> String {
+        let mut hash = Sha256::new_with_prefix(self.request_id);
+        hash.update(self.now.as_millis().to_le_bytes());
+        hash.update(self.context.to_le_bytes());
+        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+}

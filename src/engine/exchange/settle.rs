@@ -1,0 +1,518 @@
+//! After the answer: what it proves is written down, and only then the client is answered.
+
+use std::collections::VecDeque;
+
+use super::decide::Send;
+use super::intent::Intent;
+use super::{Context, Expected, Next, Sent, Stage, moved, name};
+use crate::engine::answer::{About, NotExecuted, Saying};
+use crate::engine::breaker::Report;
+use crate::engine::claim::{
+    Claim, Event as Evidence, Incarnation, Money, Outcome, State, Status, Step,
+};
+use crate::engine::event::{Answer, Cell, Effect, Event, Loaded, Note};
+use crate::engine::evidence::{Body, Origin, Protocol, Signal, Verdict, is_failed_before, judge};
+use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::health::{Change, Health};
+use crate::engine::key::{ClaimKey, Fingerprint};
+use crate::engine::limits;
+use crate::engine::operation::Class;
+use crate::engine::record::{Bucket, Found};
+use crate::engine::replay::Kept;
+use crate::engine::time::Millis;
+use crate::engine::window::Tally;
+
+/// One thing to be written down.
+#[derive(Debug)]
+pub(super) enum Update {
+    /// What the answer proves of the payment that was made.
+    Own { key: ClaimKey, evidence: Evidence },
+    /// What it proves of the payment that it is about.
+    Concerned { key: ClaimKey, evidence: Evidence },
+    /// What it says of the gateways.
+    Health(Vec<(GatewayId, Report)>),
+    /// A trial was not made.
+    ReturnPermit { gateway: GatewayId, generation: u32 },
+}
+
+/// What is being written down, and what follows.
+#[derive(Debug)]
+pub(super) struct Settling {
+    updates: VecDeque<Update>,
+    attempts: u8,
+    ending: Ending,
+}
+
+#[derive(Debug)]
+enum Ending {
+    /// These effects, whatever is written.
+    Effects(Vec<Effect>),
+    /// An answer that depends on what became of the claims.
+    Answer(Box<Answered>),
+}
+
+/// What is known when a request's exchange with the gateway has ended.
+#[derive(Debug)]
+struct Answered {
+    intent: Intent,
+    send: Send,
+    verdict: Verdict,
+    /// The gateways that the answer can speak of.
+    gateways: Gateways,
+    from_upstream: bool,
+    client_waits: bool,
+    /// To be kept for replays, if the payment settles.
+    kept: Option<Kept>,
+    /// Where the payment's own claim stands afterwards.
+    own: After,
+    /// Where the claim of the payment concerned stands afterwards.
+    concerned: After,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct After {
+    state: Option<State>,
+    /// What was learnt could not be written.
+    lost: bool,
+}
+
+impl Settling {
+    pub(super) const fn ending(updates: VecDeque<Update>, effects: Vec<Effect>) -> Self {
+        Self { updates, attempts: 0, ending: Ending::Effects(effects) }
+    }
+}
+
+impl Context<'_> {
+    /// The exchange with the gateway has ended, one way or another.
+    pub(super) fn answered(self, sent: Sent, answer: &Answer<'_>) -> Next {
+        let Sent { intent, send, at } = sent;
+        let Some(operation) = intent.operation.clone() else {
+            let gateway = send.members.first().map(|id| self.policy.names(Gateways::only(*id)));
+            return (Stage::Ended, vec![Effect::Relay { gateway }]);
+        };
+        let protocol = self.policy.config.protocol;
+        let mut verdict =
+            judge(protocol, &operation, intent.reference.as_deref(), &answer.evidence);
+        if is_failed_before(&operation, verdict.code) {
+            verdict.outcome = Outcome::FailedBefore;
+        }
+        let gateways = self.spoken_of(&send, answer);
+        let mut updates = VecDeque::new();
+        if let (Some(payment), Some(of)) = (&intent.payment, send.attempt()) {
+            let evidence = Evidence::Answer { of, outcome: verdict.outcome, gateways };
+            updates.push_back(Update::Own { key: payment.key, evidence });
+        }
+        if let (Some(key), Some(status), Some(gateway)) =
+            (intent.concerns, verdict.told, gateways.single())
+        {
+            let evidence = Evidence::Told { gateway, status };
+            updates.push_back(Update::Concerned { key, evidence });
+        }
+        let slow = self.now.since(at) >= self.policy.breaker.slow;
+        let reports = reports(&send, gateways, &verdict, slow);
+        if !reports.is_empty() {
+            updates.push_back(Update::Health(reports));
+        }
+        let answered = Answered {
+            kept: self.to_keep(&verdict, answer),
+            from_upstream: answer.evidence.origin == Origin::Upstream,
+            client_waits: answer.client_waits,
+            intent,
+            send,
+            verdict,
+            gateways,
+            own: After::default(),
+            concerned: After::default(),
+        };
+        let ending = Ending::Answer(Box::new(answered));
+        self.next_update(Box::new(Settling { updates, attempts: 0, ending }))
+    }
+
+    /// Whom an answer can speak of: the gateway that the endpoint's metadata names, if it is one
+    /// that was meant; otherwise everyone who was.
+    fn spoken_of(&self, send: &Send, answer: &Answer<'_>) -> Gateways {
+        let candidates = send.candidates();
+        let named = answer.endpoint.and_then(|name| self.policy.named(name)).map(|g| g.id);
+        match named.filter(|gateway| candidates.contains(*gateway)) {
+            Some(gateway) => Gateways::only(gateway),
+            None => candidates,
+        }
+    }
+
+    fn to_keep(&self, verdict: &Verdict, answer: &Answer<'_>) -> Option<Kept> {
+        let Body::Complete(body) = answer.evidence.body else {
+            return None;
+        };
+        let wanted = verdict.outcome == Outcome::Executed
+            && body.len() <= self.policy.config.store.body_bytes_max;
+        wanted.then(|| Kept {
+            status: answer.evidence.status,
+            content_type: answer.content_type.map(str::to_owned),
+            body: body.to_vec(),
+        })
+    }
+
+    pub(super) fn next_update(self, mut settling: Box<Settling>) -> Next {
+        settling.attempts = 0;
+        let Some(cell) = self.cell_of(settling.updates.front()) else {
+            let effects = match settling.ending {
+                Ending::Effects(effects) => effects,
+                Ending::Answer(answered) => self.end(*answered),
+            };
+            return (Stage::Ended, effects);
+        };
+        (Stage::Settling(settling), vec![Effect::Load(cell)])
+    }
+
+    fn cell_of(&self, update: Option<&Update>) -> Option<Cell> {
+        Some(match update? {
+            Update::Own { key, .. } | Update::Concerned { key, .. } => {
+                Cell::Claims(key.bucket(self.policy.buckets))
+            }
+            Update::Health(_) | Update::ReturnPermit { .. } => Cell::Health,
+        })
+    }
+
+    pub(super) fn go_on_settling(self, mut settling: Box<Settling>, event: Event<'_>) -> Next {
+        match event {
+            Event::Loaded(_, loaded) => self.update(settling, loaded),
+            Event::Stored(_) => {
+                settling.updates.pop_front();
+                self.next_update(settling)
+            }
+            Event::Conflict(cell) if settling.attempts < limits::STORE_ATTEMPTS_MAX => {
+                settling.attempts += 1;
+                (Stage::Settling(settling), vec![Effect::Load(cell)])
+            }
+            Event::Conflict(_) | Event::StoreFailed(_) => {
+                settling.note_lost();
+                settling.updates.pop_front();
+                self.next_update(settling)
+            }
+            Event::Request(_) | Event::Answered(_) => (Stage::Settling(settling), Vec::new()),
+        }
+    }
+
+    /// Works the first update into the value that was read.
+    fn update(mut self, mut settling: Box<Settling>, loaded: Loaded) -> Next {
+        let Loaded { bytes, version: expected } = loaded;
+        let mut effects = Vec::new();
+        let written = match settling.updates.front() {
+            None => None,
+            Some(Update::Own { key, evidence }) => {
+                let (key, evidence) = (*key, *evidence);
+                let (after, written) = self.work_in(bytes, &key, evidence, settling.print_of(&key));
+                settling.note_own(after);
+                written
+            }
+            Some(Update::Concerned { key, evidence }) => {
+                let (key, evidence) = (*key, *evidence);
+                let (after, written) = self.work_in(bytes, &key, evidence, Fingerprint::UNKNOWN);
+                settling.note_concerned(after);
+                written
+            }
+            Some(Update::Health(reports)) => {
+                let (changes, written) = self.report(&bytes, reports);
+                effects.extend(changes.into_iter().map(Effect::Changed));
+                written
+            }
+            Some(Update::ReturnPermit { gateway, generation }) => {
+                let mut health = Health::decode(&bytes);
+                health.member_mut(*gateway).breaker.return_permit(*generation);
+                Some(health.encode())
+            }
+        };
+        match (written, self.cell_of(settling.updates.front())) {
+            (Some(bytes), Some(cell)) => {
+                effects.push(Effect::Store { cell, bytes, expected });
+                (Stage::Settling(settling), effects)
+            }
+            _ => {
+                settling.updates.pop_front();
+                let (stage, more) = self.next_update(settling);
+                effects.extend(more);
+                (stage, effects)
+            }
+        }
+    }
+
+    /// Applies evidence to the claim of `key` in a bucket: where it stands afterwards, and the
+    /// bucket if it changed.
+    fn work_in(
+        &self,
+        bytes: Vec<u8>,
+        key: &ClaimKey,
+        evidence: Evidence,
+        fingerprint: Fingerprint,
+    ) -> (After, Option<Vec<u8>>) {
+        let Some(mut bucket) = Bucket::decode(bytes) else {
+            return (After { state: None, lost: true }, None);
+        };
+        let key = key.prefix();
+        let (claim, step) = match bucket.find(&key) {
+            Found::Claim(claim) => (claim, claim.apply(evidence, self.now, &self.policy.claims)),
+            Found::Unreadable => return (After { state: None, lost: true }, None),
+            Found::Absent => match learnt(evidence) {
+                None => return (After::default(), None),
+                Some((state, incarnation)) => {
+                    let incarnation = incarnation
+                        .unwrap_or(Incarnation { claimed_at: self.now, nonce: 0 });
+                    (fresh(state, incarnation, fingerprint), Step::To(state))
+                }
+            },
+        };
+        let state = match step {
+            Step::Stays | Step::Contradicted => {
+                let state = Some(claim.at(self.now).state);
+                return (After { state, lost: false }, None);
+            }
+            Step::Released => {
+                bucket.remove(&key);
+                return (After::default(), Some(bucket.into_bytes()));
+            }
+            Step::To(state) | Step::Overturned(state) => state,
+        };
+        let retention = self.policy.config.store.retention;
+        let put = bucket.put(&key, &moved(claim, state, self.now), self.now, retention);
+        (After { state: Some(state), lost: put.is_err() }, put.is_ok().then(|| bucket.into_bytes()))
+    }
+
+    /// Tells health what was seen. Successes that end nothing are only counted.
+    fn report(
+        &mut self,
+        bytes: &[u8],
+        reports: &[(GatewayId, Report)],
+    ) -> (Vec<Change>, Option<Vec<u8>>) {
+        let mut health = Health::decode(bytes);
+        let quiet = |(gateway, report): &(GatewayId, Report)| {
+            report.signal == Signal::Success
+                && !report.trial
+                && health.member(*gateway).is_some_and(|member| {
+                    member.breaker.is_closed() && !member.breaker.has_run()
+                })
+        };
+        if reports.iter().all(quiet) {
+            for (gateway, report) in reports {
+                let tally = Tally { calls: 1, failures: 0, slow: u32::from(report.slow) };
+                self.tallies.add(*gateway, report.generation, tally);
+            }
+            return (Vec::new(), None);
+        }
+        let mut changes = Vec::new();
+        for (gateway, report) in reports {
+            changes.extend(health.record(*gateway, *report, self.policy, self.now));
+        }
+        (changes, Some(health.encode()))
+    }
+
+    /// Everything is written: the client is answered.
+    fn end(self, answered: Answered) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if let (Some(State::Settled { .. }), Some(kept), Some(payment), Some(of)) =
+            (answered.own.state, &answered.kept, &answered.intent.payment, answered.send.attempt())
+        {
+            let slot = payment.key.body_slot(self.policy.config.store.bodies_max);
+            let bytes = kept.encode(&payment.key, of.incarnation);
+            let cell = Cell::Body(slot);
+            effects.push(Effect::Store { cell, bytes, expected: Expected::Any });
+        }
+        let gateway = self.policy.names(answered.gateways);
+        let code = answered.verdict.code.map(|code| code.to_string()).unwrap_or_default();
+        let saying = self.saying(&answered);
+        let after =
+            if answered.intent.payment.is_some() { answered.own } else { answered.concerned };
+        let lost = if after.lost { "settle_lost" } else { name(after.state) };
+        let decision = answered.send.decision;
+        let line = self.note(&answered.intent);
+        match saying {
+            None => {
+                let note = Note { decision, claim: lost, gateway: gateway.clone(), code, ..line };
+                effects.push(Effect::Note(note));
+                effects.push(Effect::Relay { gateway: Some(gateway) });
+            }
+            Some(saying) => {
+                let (about, protocol) = self.about(&answered, &gateway, &code);
+                let reply = saying.reply(protocol, &about);
+                let decision = if answered.client_waits { reply.reason } else { "client_gone" };
+                effects.push(Effect::Note(Note { decision, claim: lost, gateway, code, ..line }));
+                effects.push(Effect::Reply(reply));
+            }
+        }
+        if !answered.client_waits {
+            effects.retain(|effect| !matches!(effect, Effect::Reply(_) | Effect::Relay { .. }));
+        }
+        effects
+    }
+
+    fn about<'a>(
+        &self,
+        answered: &'a Answered,
+        gateway: &'a str,
+        code: &'a str,
+    ) -> (About<'a>, Protocol) {
+        let line = answered.intent.operation.as_ref().map(|compiled| &compiled.operation);
+        let about = About {
+            service_code: line.and_then(|line| line.service_codes.first()).map(AsRef::as_ref),
+            inquiry_path: line.and_then(|line| line.inquiry_path.as_deref()),
+            gateway: Some(gateway).filter(|name| !name.is_empty()),
+            gateway_code: Some(code).filter(|code| !code.is_empty()),
+            request_id: &answered.intent.request_id,
+        };
+        (about, self.policy.config.protocol)
+    }
+
+    /// What to say in the place of the gateway's answer; `None` to let that through.
+    fn saying(&self, answered: &Answered) -> Option<Saying> {
+        let unknown = Saying::Unknown { retry_after: self.policy.claims.repeat_after };
+        match answered.intent.class() {
+            Some(Class::Charge | Class::FollowUp) => answered.saying_of_payment(unknown),
+            Some(Class::Inquiry) => answered.saying_of_inquiry(unknown),
+            Some(Class::State) if answered.from_upstream => None,
+            Some(Class::State) => match answered.verdict.outcome {
+                Outcome::NeverSent => Some(never_sent()),
+                Outcome::Executed | Outcome::No | Outcome::FailedBefore | Outcome::Doubtful => {
+                    Some(unknown)
+                }
+            },
+            None => None,
+        }
+    }
+}
+
+impl Answered {
+    fn saying_of_payment(&self, unknown: Saying) -> Option<Saying> {
+        let outcome = self.verdict.outcome;
+        if self.own.lost {
+            // What could not be written is still true of this answer.
+            return match outcome {
+                Outcome::Executed | Outcome::No | Outcome::FailedBefore => None,
+                Outcome::NeverSent => Some(never_sent()),
+                Outcome::Doubtful if self.verdict.reads_as_pending => None,
+                Outcome::Doubtful => Some(unknown),
+            };
+        }
+        match (self.own.state, outcome) {
+            (_, Outcome::Executed) => None,
+            (Some(State::Rejected { .. }) | None, Outcome::NeverSent) => Some(never_sent()),
+            (Some(State::Rejected { .. }), _) => None,
+            (Some(State::Closed { .. }), Outcome::FailedBefore) => None,
+            // Another attempt or a status has proven success meanwhile.
+            (Some(State::Settled { .. }), _) => Some(Saying::AlreadyExecuted),
+            (Some(State::Closed { how, .. }), _) => Some(Saying::Closed(how)),
+            (Some(State::InDoubt { .. } | State::InFlight { .. }) | None, _) => {
+                if self.from_upstream && self.verdict.reads_as_pending { None } else { Some(unknown) }
+            }
+        }
+    }
+
+    /// "Not found" and "failed" are told only when no charge can exist.
+    fn saying_of_inquiry(&self, unknown: Saying) -> Option<Saying> {
+        if !self.from_upstream {
+            return Some(Saying::NoAnswer { retry_after: Millis::new(1000) });
+        }
+        let reads_as_failed = match self.verdict.told? {
+            Status::NotFound => true,
+            Status::Closed(_) => false,
+            Status::Executed | Status::Pending => return None,
+        };
+        match self.concerned.state {
+            Some(State::Rejected { .. } | State::Closed { .. }) => None,
+            Some(State::Settled { .. } | State::InDoubt { .. } | State::InFlight { .. }) => {
+                Some(unknown)
+            }
+            // Nothing is known of it here, and other gateways were not asked.
+            None if reads_as_failed => Some(unknown),
+            None => None,
+        }
+    }
+}
+
+impl Settling {
+    /// The fingerprint of the payment with `key`, if it is the one being made.
+    fn print_of(&self, key: &ClaimKey) -> Fingerprint {
+        match &self.ending {
+            Ending::Effects(_) => Fingerprint::UNKNOWN,
+            Ending::Answer(answered) => answered
+                .intent
+                .payment
+                .as_ref()
+                .filter(|payment| payment.key == *key)
+                .map_or(Fingerprint::UNKNOWN, |payment| payment.fingerprint),
+        }
+    }
+
+    fn note_own(&mut self, after: After) {
+        if let Ending::Answer(answered) = &mut self.ending {
+            answered.own = after;
+        }
+    }
+
+    fn note_concerned(&mut self, after: After) {
+        if let Ending::Answer(answered) = &mut self.ending {
+            answered.concerned = after;
+        }
+    }
+
+    fn note_lost(&mut self) {
+        let lost = After { state: None, lost: true };
+        match self.updates.front() {
+            Some(Update::Own { .. }) => self.note_own(lost),
+            Some(Update::Concerned { .. }) => self.note_concerned(lost),
+            Some(Update::Health(_) | Update::ReturnPermit { .. }) | None => {}
+        }
+    }
+}
+
+const fn never_sent() -> Saying {
+    let why = NotExecuted::NeverSent;
+    Saying::NotExecuted { why, retry_after: Millis::new(1000) }
+}
+
+/// What evidence makes of a payment that was unknown: success is a pin worth having.
+fn learnt(evidence: Evidence) -> Option<(State, Option<Incarnation>)> {
+    match evidence {
+        Evidence::Answer { of, outcome: Outcome::Executed, gateways } => {
+            Some((State::Settled { gateways }, Some(of.incarnation)))
+        }
+        Evidence::Told { gateway, status: Status::Executed } => {
+            Some((State::Settled { gateways: Gateways::only(gateway) }, None))
+        }
+        Evidence::Answer { .. } | Evidence::Told { .. } => None,
+    }
+}
+
+const fn fresh(state: State, incarnation: Incarnation, fingerprint: Fingerprint) -> Claim {
+    let money = Money { minor: 0, currency: [0; 3] };
+    let changed_at = incarnation.claimed_at;
+    Claim { fingerprint, state, attempt: 1, incarnation, changed_at, money }
+}
+
+/// What an answer says of each gateway that Envoy tried.
+fn reports(
+    send: &Send,
+    spoken_of: Gateways,
+    verdict: &Verdict,
+    slow: bool,
+) -> Vec<(GatewayId, Report)> {
+    let answering = spoken_of.single();
+    let position = send.members.iter().position(|member| Some(*member) == answering);
+    let all = verdict.outcome == Outcome::NeverSent && verdict.signal == Signal::Failure;
+    let mut reports = Vec::new();
+    for (at, (gateway, generation)) in send.members.iter().zip(&send.generations).enumerate() {
+        let signal = match position {
+            // Envoy moves on from a gateway only when it could not be connected to.
+            _ if all => Signal::Failure,
+            Some(position) if at < position => Signal::Failure,
+            Some(position) if at == position => verdict.signal,
+            Some(_) | None => Signal::Neutral,
+        };
+        let trial = send.trial && at == 0;
+        let matters = !matches!(signal, Signal::Alive | Signal::Neutral);
+        if trial || matters {
+            let slow = slow && Some(*gateway) == answering && signal == Signal::Success;
+            let report = Report { signal, slow, generation: *generation, trial };
+            reports.push((*gateway, report));
+        }
+    }
+    reports
+}

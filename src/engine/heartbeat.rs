@@ -1,0 +1,158 @@
+//! The heartbeat of one gateway: is it there, as far as a read-only request can tell?
+//!
+//! A heartbeat never closes a breaker that traffic opened and never opens one. It decides whether
+//! a gateway may be a failover target, and argues for a trial.
+
+use super::bytes::Reader;
+use super::time::{Millis, Timestamp};
+
+/// When a gateway counts as up.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// From one heartbeat to the next.
+    pub interval: Millis,
+    /// How long a heartbeat may take.
+    pub timeout: Millis,
+    /// A good heartbeat older than this proves nothing.
+    pub stale: Millis,
+    /// Good ones in a row that make a gateway up.
+    pub rise: u8,
+    /// Bad ones in a row that make it down.
+    pub fall: u8,
+    /// Method of the request.
+    pub method: String,
+    /// Path of the request.
+    pub path: String,
+}
+
+/// What the heartbeats of one gateway say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heartbeat {
+    up: bool,
+    /// Heartbeats in a row that speak against `up`.
+    run: u8,
+    good_at: Timestamp,
+    due_at: Timestamp,
+}
+
+impl Heartbeat {
+    /// Whether the gateway may take payments that another one cannot.
+    #[must_use]
+    pub fn is_target(&self, now: Timestamp, limits: &Limits) -> bool {
+        let age = now.since(self.good_at).max(self.good_at.since(now));
+        self.up && age <= limits.stale
+    }
+
+    /// Whether enough heartbeats in a row were good, however long ago.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// Whether it is time for the next one. A due time further away than the interval was set
+    /// before the clock stepped back.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp, limits: &Limits) -> bool {
+        now >= self.due_at || self.due_at.since(now) > limits.interval
+    }
+
+    /// Notes that one is sent.
+    pub fn sent(&mut self, now: Timestamp, limits: &Limits) {
+        self.due_at = now.plus(limits.interval);
+    }
+
+    /// Takes in the result of one; tells whether the gateway came up or went down.
+    pub fn record(&mut self, good: bool, now: Timestamp, limits: &Limits) -> Option<bool> {
+        if good {
+            self.good_at = now;
+        }
+        if good == self.up {
+            self.run = 0;
+            return None;
+        }
+        self.run = self.run.saturating_add(1);
+        if self.run < if good { limits.rise } else { limits.fall } {
+            return None;
+        }
+        self.up = good;
+        self.run = 0;
+        Some(good)
+    }
+
+    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend([u8::from(self.up), self.run]);
+        bytes.extend(self.good_at.as_millis().to_le_bytes());
+        bytes.extend(self.due_at.as_millis().to_le_bytes());
+    }
+
+    pub(super) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
+        let [up, run] = bytes.take()?;
+        Some(Self { up: up != 0, run, good_at: bytes.time()?, due_at: bytes.time()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits {
+            interval: Millis::new(2000),
+            timeout: Millis::new(1000),
+            stale: Millis::new(10_000),
+            rise: 2,
+            fall: 3,
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+        }
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_millis(1_000_000 + seconds * 1000)
+    }
+
+    #[test]
+    fn it_takes_rise_to_come_up_and_fall_to_go_down() {
+        let mut heartbeat = Heartbeat::default();
+        let beats = "+-+-++ +-+--+--- ";
+        let mut told = String::new();
+        for (second, beat) in (0u64..).zip(beats.chars().filter(|beat| *beat != ' ')) {
+            told.push(match heartbeat.record(beat == '+', at(second), &limits()) {
+                None => '.',
+                Some(true) => 'U',
+                Some(false) => 'D',
+            });
+        }
+        assert_eq!(told, ".....U.........D");
+    }
+
+    #[test]
+    fn a_good_heartbeat_goes_stale() {
+        let mut heartbeat = Heartbeat::default();
+        assert!(!heartbeat.is_target(at(0), &limits()));
+        heartbeat.record(true, at(0), &limits());
+        assert!(!heartbeat.is_target(at(0), &limits()));
+        assert_eq!(heartbeat.record(true, at(2), &limits()), Some(true));
+        assert!(heartbeat.is_target(at(12), &limits()));
+        assert!(!heartbeat.is_target(at(13), &limits()));
+    }
+
+    #[test]
+    fn the_next_one_is_due_after_the_interval() {
+        let mut heartbeat = Heartbeat::default();
+        assert!(heartbeat.is_due(at(0), &limits()));
+        heartbeat.sent(at(0), &limits());
+        assert!(!heartbeat.is_due(at(1), &limits()));
+        assert!(heartbeat.is_due(at(2), &limits()));
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_an_hour_stops_nothing() {
+        let mut heartbeat = Heartbeat::default();
+        heartbeat.record(true, at(7200), &limits());
+        heartbeat.record(true, at(7200), &limits());
+        heartbeat.sent(at(7200), &limits());
+        assert!(heartbeat.is_due(at(3600), &limits()));
+        assert!(!heartbeat.is_target(at(3600), &limits()));
+    }
+}

@@ -1,0 +1,272 @@
+//! Reads a few members out of a JSON document without building the rest.
+//!
+//! What decides about money must be read the same way by us and by the gateway. A member that
+//! stands twice is read differently by different parsers, so it is refused; escapes are undone, so
+//! `"\u00e9"` and `"é"` are one value; white space and member order do not matter.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// A path to a member of a JSON document: RFC 6901, members of objects only.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pointer(String);
+
+impl Pointer {
+    /// Parses `/member/member`; `None` when it does not begin with a slash or names nothing.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let members = text.strip_prefix('/')?;
+        (!members.split('/').any(str::is_empty)).then(|| Self(text.to_owned()))
+    }
+
+    fn members(&self) -> impl Iterator<Item = String> + '_ {
+        self.0.split('/').skip(1).map(|member| member.replace("~1", "/").replace("~0", "~"))
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A value without members.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar<'a> {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, in one spelling whichever was sent.
+    Number(String),
+    /// A string, escapes undone.
+    Text(Cow<'a, str>),
+    /// An object or an array, which no identity or amount may be.
+    Composite,
+}
+
+impl Scalar<'_> {
+    /// The text of a string; nothing for any other value.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+}
+
+/// The members to look for, as a tree: made once per operation, used for every body.
+#[derive(Clone, Debug, Default)]
+pub struct Extractor {
+    root: Branch,
+    slots: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Branch {
+    slot: Option<usize>,
+    members: BTreeMap<String, Branch>,
+}
+
+impl Extractor {
+    /// An extractor of `pointers`; values come back in this order.
+    #[must_use]
+    pub fn new<'p>(pointers: impl IntoIterator<Item = &'p Pointer>) -> Self {
+        let mut extractor = Self::default();
+        for pointer in pointers {
+            extractor.add(pointer);
+        }
+        extractor
+    }
+
+    /// Adds a pointer and says where its value will stand. The same pointer has one place.
+    pub fn add(&mut self, pointer: &Pointer) -> usize {
+        let branch = pointer
+            .members()
+            .fold(&mut self.root, |branch, member| branch.members.entry(member).or_default());
+        let slot = *branch.slot.get_or_insert(self.slots);
+        self.slots = self.slots.max(slot + 1);
+        slot
+    }
+
+    /// The values found in `body`, by place; absent members are `None`.
+    ///
+    /// # Errors
+    /// When `body` is not one JSON document, or a member on the way to a value stands twice.
+    pub fn extract<'a>(&self, body: &'a [u8]) -> Result<Vec<Option<Scalar<'a>>>, serde_json::Error> {
+        let mut found = vec![None; self.slots];
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        Walk { branch: &self.root, found: &mut found }.deserialize(&mut reader)?;
+        reader.end()?;
+        Ok(found)
+    }
+}
+
+struct Walk<'b, 'f, 'a> {
+    branch: &'b Branch,
+    found: &'f mut [Option<Scalar<'a>>],
+}
+
+impl<'a> Walk<'_, '_, 'a> {
+    fn keep<E>(self, scalar: Scalar<'a>) -> Result<(), E> {
+        if let Some(place) = self.branch.slot.and_then(|slot| self.found.get_mut(slot)) {
+            *place = Some(scalar);
+        }
+        Ok(())
+    }
+}
+
+impl<'a> DeserializeSeed<'a> for Walk<'_, '_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON document")
+    }
+
+    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
+        let Walk { branch, found } = self;
+        let mut seen = Vec::new();
+        while let Some(name) = map.next_key_seed(MemberName)? {
+            let Some(child) = branch.members.get(name.as_ref()) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if seen.contains(&name) {
+                return Err(M::Error::custom(format_args!("member \"{name}\" stands twice")));
+            }
+            seen.push(name);
+            map.next_value_seed(Walk { branch: child, found: &mut *found })?;
+        }
+        Walk { branch, found }.keep(Scalar::Composite)
+    }
+
+    fn visit_seq<S: SeqAccess<'a>>(self, mut seq: S) -> Result<(), S::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        self.keep(Scalar::Composite)
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'a str) -> Result<(), E> {
+        self.keep(Scalar::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.keep(Scalar::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.keep(Scalar::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.keep(Scalar::Number(value.to_string()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.keep(Scalar::Number(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.keep(Scalar::Number(value.to_string()))
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.keep(Scalar::Null)
+    }
+}
+
+/// Borrows a member's name where it has no escapes.
+struct MemberName;
+
+impl<'a> DeserializeSeed<'a> for MemberName {
+    type Value = Cow<'a, str>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'a> Visitor<'a> for MemberName {
+    type Value = Cow<'a, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'a str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extract(pointers: &[&str], body: &str) -> Result<Vec<Option<String>>, String> {
+        let pointers: Vec<Pointer> = pointers.iter().map(|p| Pointer::parse(p).unwrap()).collect();
+        let found = Extractor::new(&pointers).extract(body.as_bytes()).map_err(|e| e.to_string())?;
+        Ok(found.iter().map(|scalar| scalar.as_ref().map(|scalar| format!("{scalar:?}"))).collect())
+    }
+
+    fn check(pointer: &str, body: &str, expected: Option<&str>) {
+        let found = extract(&[pointer], body).unwrap();
+        assert_eq!(found[0].as_deref(), expected, "{pointer} in {body}");
+    }
+
+    #[test]
+    fn finds_values_at_any_depth() {
+        check("/a", r#"{"a":"x"}"#, Some(r#"Text("x")"#));
+        check("/a/b", r#"{"z":[1,{"b":2}],"a":{"c":{},"b":"x"}}"#, Some(r#"Text("x")"#));
+        check("/a", r#"{"a":{"b":1}}"#, Some("Composite"));
+        check("/a", r#"{"a":[1]}"#, Some("Composite"));
+        check("/a", r#"{"a":null}"#, Some("Null"));
+        check("/a", r#"{"a":-5}"#, Some(r#"Number("-5")"#));
+        check("/a", r#"{"a":1.50}"#, Some(r#"Number("1.5")"#));
+        check("/a/b", r#"{"a":"x"}"#, None);
+        check("/a", r#"["a"]"#, None);
+        check("/a~1b", r#"{"a/b":true}"#, Some("Bool(true)"));
+    }
+
+    #[test]
+    fn escapes_are_one_value_with_what_they_stand_for() {
+        check("/a", r#"{"a":"caf\u00e9"}"#, Some(r#"Text("café")"#));
+        check("/a", r#"{"a":"café"}"#, Some(r#"Text("café")"#));
+        check("/a", r#"{"\u0061":"x"}"#, Some(r#"Text("x")"#));
+    }
+
+    #[test]
+    fn a_member_that_stands_twice_is_refused_where_it_matters() {
+        for body in [r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":1}"#, r#"{"a":{"b":1},"a":{"b":1}}"#] {
+            assert!(extract(&["/a/b"], body).unwrap_err().contains("stands twice"), "{body}");
+        }
+        check("/a", r#"{"z":1,"z":2,"a":"x"}"#, Some(r#"Text("x")"#));
+    }
+
+    #[test]
+    fn what_is_not_one_document_is_refused() {
+        let deep = "[".repeat(100_000);
+        for body in ["", "{", r#"{"a":1} x"#, r#"{"a":1}{}"#, "\u{feff}{}", r#"{"a":1e999}"#, &deep] {
+            assert!(extract(&["/a"], body).is_err(), "{}", &body[..body.len().min(20)]);
+        }
+        assert!(Extractor::new(&[Pointer::parse("/a").unwrap()]).extract(b"{\"a\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn pointers_name_members() {
+        for bad in ["", "a", "/", "/a//b", "/a/"] {
+            assert_eq!(Pointer::parse(bad), None, "{bad}");
+        }
+    }
+}

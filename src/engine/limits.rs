@@ -1,0 +1,29 @@
+//! Every fixed bound of the engine, each with its unit and its reason.
+
+/// Names of gateways a store can tell apart: a record has one bit for each.
+pub const GATEWAY_NAMES_MAX: usize = 16;
+
+/// Tries at one compare-and-set before giving up. Two workers collide on a bucket in well under
+/// one of a hundred writes, so a run of sixteen is not contention but a fault.
+pub const STORE_ATTEMPTS_MAX: u8 = 16;
+
+/// Bytes of an answer that are read as evidence; a longer one proves nothing.
+pub const EVIDENCE_BYTES_MAX: usize = 64 * 1024;
+
+/// Records a bucket holds on average when the store is as full as configured.
+pub const BUCKET_RECORDS_MEAN: u32 = 16;
+
+/// Records a bucket may hold: far above the mean, so that chance alone does not fill one.
+pub const BUCKET_RECORDS_MAX: usize = 64;
+
+/// Characters of an `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+
+/// Characters of a partner id (SNAP: 36) with room for platforms that prefix it.
+pub const PARTNER_CHARS_MAX: usize = 128;
+
+/// Characters of one field of an identity (SNAP references: 64) with room to spare.
+pub const IDENTITY_CHARS_MAX: usize = 256;
+
+/// Characters of a path that may name an operation.
+pub const PATH_CHARS_MAX: usize = 1024;

@@ -1,0 +1,159 @@
+//! A configuration joined to the store it works on: gateways have their stored ids, composites
+//! name members by them.
+
+use super::config::Config;
+use super::gateway::{GatewayId, Gateways, Layout, LayoutError};
+use super::operation::Table;
+use super::time::Millis;
+use super::{breaker, claim, heartbeat};
+
+/// Everything that decisions are made by.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// In order of preference.
+    pub gateways: Vec<Gateway>,
+    /// Clusters of which Envoy tries one member after the other.
+    pub composites: Vec<Composite>,
+    /// What requests do.
+    pub operations: Table,
+    /// When breakers move.
+    pub breaker: breaker::Limits,
+    /// When a gateway is up.
+    pub heartbeat: heartbeat::Limits,
+    /// When an earlier gateway takes over again.
+    pub failback: Failback,
+    /// The delays that money waits for.
+    pub claims: claim::Rules,
+    /// Number of buckets of the store.
+    pub buckets: u32,
+    /// The rest, as it was configured.
+    pub config: Config,
+}
+
+/// A gateway.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Its bit in the records.
+    pub id: GatewayId,
+    /// Its name in configuration, metadata, logs.
+    pub name: String,
+    /// Envoy's cluster that reaches it and no other gateway.
+    pub cluster: String,
+}
+
+/// A cluster that reaches several gateways, in this order.
+#[derive(Clone, Debug)]
+pub struct Composite {
+    /// Who is tried, in order.
+    pub members: Vec<GatewayId>,
+    /// Envoy's name for it.
+    pub cluster: String,
+}
+
+/// When an earlier gateway of the order becomes active again.
+#[derive(Clone, Copy, Debug)]
+pub struct Failback {
+    /// How long its breaker must have been closed.
+    pub stable: Millis,
+    /// How long the present one must have been active.
+    pub dwell: Millis,
+}
+
+/// A cluster to name, and whom it reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target<'p> {
+    /// Envoy's name for it.
+    pub cluster: &'p str,
+    /// In the order in which Envoy tries them; the first one is meant.
+    pub members: Vec<GatewayId>,
+}
+
+impl Policy {
+    /// Joins `config` to `layout`; tells whether the layout grew and must be written back.
+    ///
+    /// # Errors
+    /// When the configuration cannot work on the store that is there.
+    pub fn join(config: Config, layout: &mut Layout) -> Result<(Self, bool), LayoutError> {
+        let names: Vec<&str> = config.gateways.iter().map(|g| g.name.as_str()).collect();
+        let (ids, grew) = layout.join(config.buckets(), &names)?;
+        let gateways: Vec<Gateway> = config
+            .gateways
+            .iter()
+            .zip(ids)
+            .map(|(g, id)| Gateway { id, name: g.name.clone(), cluster: g.cluster.clone() })
+            .collect();
+        let id_of = |name: &String| gateways.iter().find(|g| &g.name == name).map(|g| g.id);
+        let composites = config
+            .composites
+            .iter()
+            .map(|c| Composite {
+                members: c.members.iter().filter_map(id_of).collect(),
+                cluster: c.cluster.clone(),
+            })
+            .collect();
+        let policy = Self {
+            gateways,
+            composites,
+            operations: Table::new(config.operations.clone()),
+            breaker: config.breaker,
+            heartbeat: config.heartbeat.clone(),
+            failback: config.failback,
+            claims: config.claims,
+            buckets: config.buckets(),
+            config,
+        };
+        Ok((policy, grew))
+    }
+
+    /// The gateways in order of preference.
+    pub fn order(&self) -> impl Iterator<Item = GatewayId> {
+        self.gateways.iter().map(|gateway| gateway.id)
+    }
+
+    /// The gateway of a stored id, while its name is configured.
+    #[must_use]
+    pub fn gateway(&self, id: GatewayId) -> Option<&Gateway> {
+        self.gateways.iter().find(|gateway| gateway.id == id)
+    }
+
+    /// The gateway of a name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Gateway> {
+        self.gateways.iter().find(|gateway| gateway.name == name)
+    }
+
+    /// The names of a set of gateways, for people.
+    #[must_use]
+    pub fn names(&self, gateways: Gateways) -> String {
+        let name = |id| self.gateway(id).map_or("(no longer configured)", |g| g.name.as_str());
+        gateways.iter().map(name).collect::<Vec<_>>().join("+")
+    }
+
+    /// The cluster that reaches `gateway` alone.
+    #[must_use]
+    pub fn plain(&self, gateway: GatewayId) -> Option<Target<'_>> {
+        let members = vec![gateway];
+        self.gateway(gateway).map(|gateway| Target { cluster: &gateway.cluster, members })
+    }
+
+    /// The cluster for a request that all of `takers` may take, the first of them first: the
+    /// composite that reaches most of them and nobody else, or else the first one's own.
+    #[must_use]
+    pub fn target(&self, takers: &[GatewayId]) -> Option<Target<'_>> {
+        let first = *takers.first()?;
+        let fits = |c: &&Composite| {
+            c.members.first() == Some(&first) && c.members.iter().all(|m| takers.contains(m))
+        };
+        match self.composites.iter().filter(fits).max_by_key(|c| c.members.len()) {
+            Some(c) => Some(Target { cluster: &c.cluster, members: c.members.clone() }),
+            None => self.plain(first),
+        }
+    }
+
+    /// How long the right to send heartbeats lasts: long enough for a few of them, short enough
+    /// that a worker that died is soon replaced.
+    #[must_use]
+    pub fn heartbeat_lease(&self) -> Millis {
+        Millis::new(self.heartbeat.interval.get().saturating_mul(2).max(1000))
+    }
+}

@@ -1,0 +1,150 @@
+//! One worker's tick: brings what the worker counted to the shared health, leaves a gateway that
+//! is no longer usable, and sends the heartbeats if this worker has the right to.
+//!
+//! Every worker ticks, and after a configuration update the old root beside the new one. A lease
+//! in the shared health lets one of them send; the others only look.
+
+use std::rc::Rc;
+
+use super::event::{Beat, Cell, Effect, Loaded};
+use super::gateway::GatewayId;
+use super::health::{Change, Health};
+use super::limits;
+use super::policy::Policy;
+use super::tally::Tallies;
+use super::time::{Millis, Timestamp};
+use super::window::Tally;
+
+/// One worker's ticking part.
+#[derive(Debug)]
+pub struct Pulse {
+    policy: Rc<Policy>,
+    /// Told apart from other workers by this.
+    owner: u64,
+    pending: Pending,
+    attempts: u8,
+}
+
+/// What waits for the shared health.
+#[derive(Debug, Default)]
+struct Pending {
+    tick: bool,
+    beaten: Vec<(GatewayId, bool)>,
+    /// Taken from the worker's tallies and not yet written.
+    counted: Vec<(GatewayId, u32, Tally)>,
+    /// To be sent once the lease is written.
+    beats: Vec<Beat>,
+    changes: Vec<Change>,
+}
+
+impl Pending {
+    const fn is_empty(&self) -> bool {
+        !self.tick && self.beaten.is_empty()
+    }
+}
+
+impl Pulse {
+    /// The ticking part of the worker `owner`.
+    #[must_use]
+    pub fn new(policy: Rc<Policy>, owner: u64) -> Self {
+        Self { policy, owner, pending: Pending::default(), attempts: 0 }
+    }
+
+    /// How often to tick.
+    #[must_use]
+    pub fn period(&self) -> Millis {
+        Millis::new((self.policy.heartbeat.interval.get() / 4).clamp(20, 500))
+    }
+
+    /// It is time.
+    pub fn tick(&mut self) -> Vec<Effect> {
+        self.pending.tick = true;
+        self.attempts = 0;
+        vec![Effect::Load(Cell::Health)]
+    }
+
+    /// A heartbeat ended.
+    pub fn beaten(&mut self, gateway: GatewayId, good: bool) -> Vec<Effect> {
+        self.pending.beaten.push((gateway, good));
+        self.attempts = 0;
+        vec![Effect::Load(Cell::Health)]
+    }
+
+    /// The shared health as it was read.
+    pub fn loaded(&mut self, loaded: &Loaded, now: Timestamp, tallies: &mut Tallies) -> Vec<Effect> {
+        if self.pending.is_empty() {
+            return Vec::new();
+        }
+        let before = Health::decode(&loaded.bytes);
+        let mut health = before.clone();
+        let mut changes = Vec::new();
+        self.pending.counted.extend(tallies.take());
+        for (gateway, generation, tally) in &self.pending.counted {
+            if health.generation(*gateway) == *generation {
+                changes.extend(health.merge(*gateway, *tally, &self.policy, now));
+            }
+        }
+        for (gateway, good) in &self.pending.beaten {
+            changes.extend(health.beaten(*gateway, *good, &self.policy, now));
+        }
+        self.pending.beats = if self.pending.tick { self.lead(&mut health, now) } else { Vec::new() };
+        changes.extend(health.steer(&self.policy, now));
+        self.pending.changes = changes;
+        if health == before {
+            return self.done();
+        }
+        let (bytes, expected) = (health.encode(), loaded.version);
+        vec![Effect::Store { cell: Cell::Health, bytes, expected }]
+    }
+
+    /// Takes or keeps the right to send heartbeats, and says which are due.
+    fn lead(&self, health: &mut Health, now: Timestamp) -> Vec<Beat> {
+        let before = health.clone();
+        if !health.take_lease(self.owner, &self.policy, now) {
+            return Vec::new();
+        }
+        let limits = &self.policy.heartbeat;
+        let mut beats = Vec::new();
+        for gateway in &self.policy.gateways {
+            let heartbeat = &mut health.member_mut(gateway.id).heartbeat;
+            if !heartbeat.is_due(now, limits) {
+                continue;
+            }
+            heartbeat.sent(now, limits);
+            beats.push(Beat {
+                gateway: gateway.id,
+                cluster: gateway.cluster.clone(),
+                method: limits.method.clone(),
+                path: limits.path.clone(),
+                timeout: limits.timeout,
+            });
+        }
+        if beats.is_empty() && !before.lease_is_running_out(&self.policy, now) {
+            // Nothing to say: do not write for the lease alone.
+            *health = before;
+        }
+        beats
+    }
+
+    /// The shared health was written.
+    pub fn stored(&mut self) -> Vec<Effect> {
+        self.done()
+    }
+
+    /// It was not: another worker was quicker. It is read again, or left for the next tick.
+    pub fn conflict(&mut self, tallies: &mut Tallies) -> Vec<Effect> {
+        self.attempts += 1;
+        if self.attempts < limits::STORE_ATTEMPTS_MAX {
+            return vec![Effect::Load(Cell::Health)];
+        }
+        tallies.put_back(&self.pending.counted);
+        self.pending = Pending::default();
+        Vec::new()
+    }
+
+    fn done(&mut self) -> Vec<Effect> {
+        let Pending { beats, changes, .. } = std::mem::take(&mut self.pending);
+        changes.into_iter().map(Effect::Changed).chain(beats.into_iter().map(Effect::Beat)).collect()
+    }
+}
+

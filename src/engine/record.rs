@@ -1,0 +1,273 @@
+//! The stored form of claims: many compact records in one value, under one compare-and-set.
+//!
+//! All places where a key may live are one shared-data value, a bucket chosen by the key's hash.
+//! Probing over several values would let two workers win at an expiry boundary. Reading is total:
+//! a record of an unknown version is kept and counts as unresolved, never as absent.
+//!
+//! A record of version 1, little-endian, [`SIZE`] bytes:
+//!
+//! | at | bytes | what |
+//! |---:|---:|---|
+//! | 0 | 1 | length of the record |
+//! | 1 | 1 | version |
+//! | 2 | 16 | key prefix |
+//! | 18 | 16 | fingerprint |
+//! | 34 | 1 | state |
+//! | 35 | 1 | attempt |
+//! | 36 | 2 | gateways, one bit each |
+//! | 38 | 8 | claimed at, ms |
+//! | 46 | 4 | nonce |
+//! | 50 | 8 | changed at, ms |
+//! | 58 | 8 | lease end, or end of the last attempt, ms |
+//! | 66 | 8 | end of the repeat's lease, ms; 0 none |
+//! | 74 | 6 | first "not found", ms; 0 none |
+//! | 80 | 1 | who said so |
+//! | 81 | 8 | amount in hundredths |
+//! | 89 | 3 | currency |
+
+use super::bytes::Reader;
+use super::claim::{Claim, Closed, Incarnation, Money, State};
+use super::gateway::{GatewayId, Gateways};
+use super::key::{Fingerprint, KeyPrefix};
+use super::limits;
+use super::time::{Millis, Timestamp};
+
+/// Bytes of a record of this version.
+pub const SIZE: usize = 92;
+const VERSION: u8 = 1;
+const KEY_AT: usize = 2;
+/// Shortest record of any version: length, version, key.
+const SIZE_MIN: usize = KEY_AT + 16;
+
+/// One bucket of records, as it stands in shared data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bucket(Vec<u8>);
+
+/// What a bucket says about a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Absent,
+    /// This claim.
+    Claim(Claim),
+    /// A record that this version cannot read: unresolved.
+    Unreadable,
+}
+
+/// Why a claim was not put into a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BucketError {
+    /// Every record in it is unresolved or still within its retention.
+    Full,
+}
+
+impl Bucket {
+    /// A bucket of these bytes; `None` when they are not a sequence of records.
+    #[must_use]
+    pub fn decode(bytes: Vec<u8>) -> Option<Self> {
+        let bucket = Self(bytes);
+        let whole: usize = bucket.records().map(<[u8]>::len).sum();
+        (whole == bucket.0.len()).then_some(bucket)
+    }
+
+    /// The stored form.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// What it says about the key with this prefix.
+    #[must_use]
+    pub fn find(&self, key: &KeyPrefix) -> Found {
+        let Some(record) = self.records().find(|record| has_key(record, key)) else {
+            return Found::Absent;
+        };
+        decode(record).map_or(Found::Unreadable, Found::Claim)
+    }
+
+    /// Puts the claim of a key in, in the place of the one it has. A new one may take the place of
+    /// resolved claims whose retention is over.
+    ///
+    /// # Errors
+    /// When there is no room. An unresolved claim never makes room.
+    pub fn put(
+        &mut self,
+        key: &KeyPrefix,
+        claim: &Claim,
+        now: Timestamp,
+        retention: Millis,
+    ) -> Result<(), BucketError> {
+        self.retain(|record| !has_key(record, key) && !is_expired(record, now, retention));
+        if self.records().count() >= limits::BUCKET_RECORDS_MAX {
+            return Err(BucketError::Full);
+        }
+        self.0.extend(encode(key, claim));
+        Ok(())
+    }
+
+    /// Takes the claim of a key out.
+    pub fn remove(&mut self, key: &KeyPrefix) {
+        self.retain(|record| !has_key(record, key));
+    }
+
+    /// All claims that can be read.
+    pub fn claims(&self) -> impl Iterator<Item = Claim> {
+        self.records().filter_map(decode)
+    }
+
+    fn retain(&mut self, keep: impl Fn(&[u8]) -> bool) {
+        if self.records().all(&keep) {
+            return;
+        }
+        let kept: Vec<u8> = self.records().filter(|record| keep(record)).flatten().copied().collect();
+        self.0 = kept;
+    }
+
+    fn records(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.0.as_slice();
+        std::iter::from_fn(move || {
+            let length = usize::from(*rest.first()?);
+            let (record, tail) = rest.split_at_checked(length)?;
+            rest = tail;
+            (length >= SIZE_MIN).then_some(record)
+        })
+    }
+}
+
+fn has_key(record: &[u8], key: &KeyPrefix) -> bool {
+    record.get(KEY_AT..SIZE_MIN) == Some(key)
+}
+
+fn is_expired(record: &[u8], now: Timestamp, retention: Millis) -> bool {
+    decode(record).is_some_and(|claim| {
+        claim.is_resolved() && now >= claim.changed_at.plus(retention)
+    })
+}
+
+const IN_FLIGHT: u8 = 1;
+const IN_FLIGHT_AFTER_NO: u8 = 2;
+const SETTLED: u8 = 3;
+const REJECTED: u8 = 4;
+const IN_DOUBT: u8 = 5;
+const CLOSED_FAILED: u8 = 6;
+const CLOSED_CANCELLED: u8 = 7;
+const CLOSED_REFUNDED: u8 = 8;
+
+/// The members of a state, laid out flat.
+#[derive(Default)]
+struct Flat {
+    tag: u8,
+    gateways: Gateways,
+    until: Timestamp,
+    repeat_until: Option<Timestamp>,
+    not_found: Option<(GatewayId, Timestamp)>,
+}
+
+fn flatten(state: State) -> Flat {
+    match state {
+        State::InFlight { candidates, until, after_no } => Flat {
+            tag: if after_no { IN_FLIGHT_AFTER_NO } else { IN_FLIGHT },
+            gateways: candidates,
+            until,
+            ..Flat::default()
+        },
+        State::Settled { gateways } => Flat { tag: SETTLED, gateways, ..Flat::default() },
+        State::Rejected { gateway } => {
+            Flat { tag: REJECTED, gateways: Gateways::only(gateway), ..Flat::default() }
+        }
+        State::InDoubt { candidates, ended_at, repeat_until, not_found } => {
+            Flat { tag: IN_DOUBT, gateways: candidates, until: ended_at, repeat_until, not_found }
+        }
+        State::Closed { how, gateways } => Flat {
+            tag: match how {
+                Closed::Failed => CLOSED_FAILED,
+                Closed::Cancelled => CLOSED_CANCELLED,
+                Closed::Refunded => CLOSED_REFUNDED,
+            },
+            gateways,
+            ..Flat::default()
+        },
+    }
+}
+
+fn unflatten(flat: &Flat) -> Option<State> {
+    let gateways = flat.gateways;
+    let in_flight =
+        |after_no| State::InFlight { candidates: gateways, until: flat.until, after_no };
+    let closed = |how| State::Closed { how, gateways };
+    Some(match flat.tag {
+        IN_FLIGHT => in_flight(false),
+        IN_FLIGHT_AFTER_NO => in_flight(true),
+        SETTLED => State::Settled { gateways },
+        REJECTED => State::Rejected { gateway: gateways.single()? },
+        IN_DOUBT => State::InDoubt {
+            candidates: gateways,
+            ended_at: flat.until,
+            repeat_until: flat.repeat_until,
+            not_found: flat.not_found,
+        },
+        CLOSED_FAILED => closed(Closed::Failed),
+        CLOSED_CANCELLED => closed(Closed::Cancelled),
+        CLOSED_REFUNDED => closed(Closed::Refunded),
+        _ => return None,
+    })
+}
+
+fn encode(key: &KeyPrefix, claim: &Claim) -> Vec<u8> {
+    let flat = flatten(claim.state);
+    let (teller, told_at) = flat.not_found.map_or((0, 0), |(by, at)| (by.byte(), at.as_millis()));
+    let repeat_until = flat.repeat_until.map_or(0, Timestamp::as_millis);
+    let mut bytes = Vec::with_capacity(SIZE);
+    bytes.extend([SIZE as u8, VERSION]);
+    bytes.extend(key);
+    bytes.extend(claim.fingerprint.0);
+    bytes.extend([flat.tag, claim.attempt]);
+    bytes.extend(flat.gateways.bits().to_le_bytes());
+    bytes.extend(claim.incarnation.claimed_at.as_millis().to_le_bytes());
+    bytes.extend(claim.incarnation.nonce.to_le_bytes());
+    bytes.extend(claim.changed_at.as_millis().to_le_bytes());
+    bytes.extend(flat.until.as_millis().to_le_bytes());
+    bytes.extend(repeat_until.to_le_bytes());
+    bytes.extend(told_at.to_le_bytes().iter().take(6));
+    bytes.push(teller);
+    bytes.extend(claim.money.minor.to_le_bytes());
+    bytes.extend(claim.money.currency);
+    bytes
+}
+
+/// `None` for a record that this version cannot read.
+fn decode(record: &[u8]) -> Option<Claim> {
+    let mut bytes = Reader(record);
+    let [length, VERSION] = bytes.take::<2>()? else {
+        return None;
+    };
+    if usize::from(length) != SIZE || record.len() != SIZE {
+        return None;
+    }
+    let _key: KeyPrefix = bytes.take()?;
+    let fingerprint = Fingerprint(bytes.take()?);
+    let [tag, attempt] = bytes.take()?;
+    let gateways = Gateways::from_bits(u16::from_le_bytes(bytes.take()?));
+    let claimed_at = bytes.time()?;
+    let nonce = u32::from_le_bytes(bytes.take()?);
+    let changed_at = bytes.time()?;
+    let until = bytes.time()?;
+    let repeat_until = Some(bytes.time()?).filter(|until| until.as_millis() != 0);
+    let [t0, t1, t2, t3, t4, t5, teller] = bytes.take()?;
+    let told_at = u64::from_le_bytes([t0, t1, t2, t3, t4, t5, 0, 0]);
+    let teller = GatewayId::new(usize::from(teller))?;
+    let not_found = (told_at != 0).then_some((teller, Timestamp::from_millis(told_at)));
+    let minor = u64::from_le_bytes(bytes.take()?);
+    let currency = bytes.take()?;
+    Some(Claim {
+        fingerprint,
+        state: unflatten(&Flat { tag, gateways, until, repeat_until, not_found })?,
+        attempt,
+        incarnation: Incarnation { claimed_at, nonce },
+        changed_at,
+        money: Money { minor, currency },
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! Header fields in the ABI's serialised form: their number, the length of each name and value,
+//! then names and values, each with a zero byte after it. All numbers are 32 bits, little-endian.
+
+/// The pairs in `bytes`, borrowed from there. Bytes that are not of this form end the list.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> Vec<(&[u8], &[u8])> {
+    read(bytes).unwrap_or_default()
+}
+
+fn read(bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    let (count, mut sizes) = word(bytes)?;
+    let mut text = sizes.get(count.checked_mul(8)?..)?;
+    let mut pairs = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (name_size, rest) = word(sizes)?;
+        let (value_size, rest) = word(rest)?;
+        sizes = rest;
+        let (name, rest) = zero_ended(text, name_size)?;
+        let (value, rest) = zero_ended(rest, value_size)?;
+        text = rest;
+        pairs.push((name, value));
+    }
+    Some(pairs)
+}
+
+fn word(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (word, rest) = bytes.split_first_chunk::<4>()?;
+    Some((usize::try_from(u32::from_le_bytes(*word)).ok()?, rest))
+}
+
+fn zero_ended(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
+    let (text, rest) = bytes.split_at_checked(size)?;
+    Some((text, rest.split_first()?.1))
+}
+
+/// The serialised form of `pairs`.
+#[must_use]
+pub fn encode(pairs: &[(&str, String)]) -> Vec<u8> {
+    let word = |size: usize| u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes();
+    let mut bytes = Vec::new();
+    bytes.extend(word(pairs.len()));
+    for (name, value) in pairs {
+        bytes.extend(word(name.len()));
+        bytes.extend(word(value.len()));
+    }
+    for (name, value) in pairs {
+        bytes.extend(name.bytes().chain([0]).chain(value.bytes()).chain([0]));
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let pairs = [("a", "1".to_owned()), ("", String::new()), ("content-type", "x\0y".to_owned())];
+        let bytes = encode(&pairs);
+        let decoded = decode(&bytes);
+        let expected: Vec<_> = pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
+        assert_eq!(decoded, expected);
+    }
+
+    #[test]
+    fn any_cut_and_any_count_is_harmless() {
+        let bytes = encode(&[("name", "value".to_owned()), ("b", "2".to_owned())]);
+        for cut in 0..bytes.len() {
+            assert!(decode(&bytes[..cut]).is_empty(), "{cut}");
+        }
+        assert!(decode(&[0xff; 64]).is_empty());
+        assert!(decode(&[0; 4]).is_empty());
+    }
+}

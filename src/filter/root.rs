@@ -1,0 +1,108 @@
+//! The worker's root: configuration, ticks and heartbeats.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use super::host::{Host, Side};
+use super::pairs;
+use super::worker::{Worker, join};
+use crate::engine::config::Config;
+use crate::engine::event::{Cell, Effect, Event};
+use crate::engine::gateway::GatewayId;
+use crate::engine::pulse::Pulse;
+use crate::engine::time::Millis;
+
+/// One worker's root, once it is configured.
+#[derive(Debug)]
+pub(super) struct Root<H> {
+    worker: Rc<Worker<H>>,
+    pulse: Pulse,
+    /// Heartbeats under way, by the token of their call.
+    beats: BTreeMap<u32, GatewayId>,
+}
+
+impl<H: Host + Copy> Root<H> {
+    /// Configures the filter.
+    ///
+    /// # Errors
+    /// Every mistake in the configuration, one line each.
+    pub(super) fn configure(host: H, context: u32, bytes: &[u8]) -> Result<Self, Vec<String>> {
+        let config = Config::parse(bytes)
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let policy = Rc::new(join(&host, &config).map_err(|error| vec![error])?);
+        // Workers configure within the same second; the address of what each has just allocated
+        // and its clock tell them apart. Should two agree, both send heartbeats.
+        let now = host.now().unwrap_or_default().as_millis();
+        let owner = (now << 16) ^ u64::from(context) ^ (Rc::as_ptr(&policy) as usize as u64);
+        let pulse = Pulse::new(Rc::clone(&policy), owner);
+        let worker = Rc::new(Worker::new(host, policy));
+        Ok(Self { worker, pulse, beats: BTreeMap::new() })
+    }
+
+    pub(super) const fn worker(&self) -> &Rc<Worker<H>> {
+        &self.worker
+    }
+
+    pub(super) fn period(&self) -> Millis {
+        self.pulse.period()
+    }
+
+    pub(super) fn tick(&mut self) {
+        let effects = self.pulse.tick();
+        self.drive(effects);
+    }
+
+    /// A heartbeat was answered, by the gateway or in its place by Envoy.
+    pub(super) fn answered(&mut self, token: u32) {
+        let Some(gateway) = self.beats.remove(&token) else {
+            return;
+        };
+        let good = self.is_good();
+        let effects = self.pulse.beaten(gateway, good);
+        self.drive(effects);
+    }
+
+    /// Good is any answer of the gateway itself but a 5xx: a heartbeat asks whether it is there.
+    fn is_good(&self) -> bool {
+        let bytes = self.worker.host.headers(Side::Call).unwrap_or_default();
+        let headers = pairs::decode(&bytes);
+        let value = |name: &[u8]| headers.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
+        let from_gateway = value(b"x-envoy-upstream-service-time").is_some();
+        from_gateway && value(b":status").is_some_and(|status| !status.starts_with(b"5"))
+    }
+
+    fn drive(&mut self, effects: Vec<Effect>) {
+        let mut effects: VecDeque<Effect> = effects.into();
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Load(cell) => effects.extend(self.load(cell)),
+                Effect::Store { cell, bytes, expected } => {
+                    let more = match self.worker.store(cell, &bytes, expected) {
+                        Event::Stored(_) => self.pulse.stored(),
+                        _ => self.pulse.conflict(&mut self.worker.tallies.borrow_mut()),
+                    };
+                    effects.extend(more);
+                }
+                Effect::Beat(beat) => match self.worker.host.beat(&beat) {
+                    Ok(token) => {
+                        self.beats.insert(token, beat.gateway);
+                    }
+                    // A cluster without hosts answers nothing, ever.
+                    Err(_) => effects.extend(self.pulse.beaten(beat.gateway, false)),
+                },
+                Effect::Changed(change) => self.worker.changed(&change),
+                Effect::Note(_) | Effect::Forward(_) | Effect::Reply(_) | Effect::Relay { .. } => {}
+            }
+        }
+    }
+
+    fn load(&mut self, cell: Cell) -> Vec<Effect> {
+        let now = self.worker.host.now().unwrap_or_default();
+        match self.worker.load(cell) {
+            Event::Loaded(_, loaded) => {
+                self.pulse.loaded(&loaded, now, &mut self.worker.tallies.borrow_mut())
+            }
+            _ => Vec::new(),
+        }
+    }
+}

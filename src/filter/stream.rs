@@ -1,0 +1,309 @@
+//! One request's callbacks: facts to events, effects to host calls.
+//!
+//! A request ends at its headers, its body or its trailers, and so does an answer. Whichever comes
+//! is the moment: the SDK's default for a callback that is left out would let a held request go
+//! undecided.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::host::{Host, Side};
+use super::pairs;
+use super::worker::Worker;
+use crate::engine::answer::{About, NotExecuted, Saying};
+use crate::engine::event::{Answer, Cell, Effect, Event, Forward, Request};
+use crate::engine::evidence::{Body, Evidence, Flags, Origin};
+use crate::engine::exchange::Exchange;
+use crate::engine::limits;
+use crate::engine::time::{Millis, Timestamp};
+
+/// What a callback tells Envoy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Go on.
+    Continue,
+    /// Hold, or stop for good after an answer of ours.
+    Hold,
+}
+
+/// One request in Envoy.
+#[derive(Debug)]
+pub(super) struct Stream<H> {
+    worker: Rc<Worker<H>>,
+    exchange: Exchange,
+    context: u32,
+    request: Phase,
+    response: Phase,
+    /// Envoy may use any of several gateways, so the endpoint's metadata must say which.
+    composite: bool,
+    head: Option<Head>,
+}
+
+/// How far one direction has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Held until it is complete.
+    Held,
+    /// Let go.
+    Released,
+    /// Ended by an answer of ours.
+    Replied,
+}
+
+/// What the head of an answer says.
+#[derive(Debug)]
+struct Head {
+    origin: Origin,
+    status: u16,
+    endpoint: Option<String>,
+    content_type: Option<String>,
+    /// Compressed, though the request asked for it plain.
+    encoded: bool,
+}
+
+impl<H: Host> Stream<H> {
+    pub(super) fn new(worker: Rc<Worker<H>>, context: u32) -> Self {
+        let exchange = Exchange::new(Rc::clone(&worker.policy));
+        Self {
+            worker,
+            exchange,
+            context,
+            request: Phase::Held,
+            response: Phase::Held,
+            composite: false,
+            head: None,
+        }
+    }
+
+    pub(super) fn request_headers(&mut self, ends: bool) -> Flow {
+        if ends { self.request_complete() } else { Flow::Hold }
+    }
+
+    pub(super) fn request_body(&mut self, size: usize, ends: bool) -> Flow {
+        let too_large = size > self.worker.policy.config.request_body_bytes_max;
+        if self.request == Phase::Held && (ends || too_large) {
+            return self.request_complete();
+        }
+        self.request.flow()
+    }
+
+    pub(super) fn request_trailers(&mut self) -> Flow {
+        if self.request == Phase::Held {
+            return self.request_complete();
+        }
+        self.request.flow()
+    }
+
+    /// The request is whole, or longer than is allowed: it is decided now.
+    fn request_complete(&mut self) -> Flow {
+        let host = &self.worker.host;
+        // One byte more than allowed is enough to see that it is too long.
+        let bytes_max = self.worker.policy.config.request_body_bytes_max + 1;
+        let held = (host.headers(Side::Request), host.body(Side::Request, bytes_max), host.now());
+        let (Ok(headers), Ok(body), Ok(now)) = held else {
+            self.fail_closed();
+            return Flow::Hold;
+        };
+        let headers = pairs::decode(&headers);
+        let request = Request { headers: &headers, body: &body, context: self.context };
+        self.drive(Event::Request(request), now);
+        if self.request == Phase::Held {
+            self.fail_closed();
+        }
+        self.request.flow()
+    }
+
+    /// The host did not let us decide: nothing is sent.
+    fn fail_closed(&mut self) {
+        let retry_after = Millis::new(1000);
+        let saying = Saying::NotExecuted { why: NotExecuted::StoreFailed, retry_after };
+        let protocol = self.worker.policy.config.protocol;
+        // If even this fails, the request stays held until the client gives up.
+        let _ = self.worker.host.reply(&saying.reply(protocol, &About::default()));
+        self.request = Phase::Replied;
+    }
+
+    pub(super) fn response_headers(&mut self, ends: bool) -> Flow {
+        if !self.exchange.is_sent() {
+            // Our own answer, or one that Envoy made before anything was decided.
+            self.response = Phase::Released;
+            return Flow::Continue;
+        }
+        self.head = Some(self.read_head());
+        if ends || !self.exchange.reads_answer() {
+            return self.response_complete(ends);
+        }
+        Flow::Hold
+    }
+
+    pub(super) fn response_body(&mut self, size: usize, ends: bool) -> Flow {
+        let too_long = size > limits::EVIDENCE_BYTES_MAX;
+        if self.response == Phase::Held && (ends || too_long) {
+            return self.response_complete(!too_long);
+        }
+        self.response.flow()
+    }
+
+    pub(super) fn response_trailers(&mut self) -> Flow {
+        if self.response == Phase::Held {
+            return self.response_complete(true);
+        }
+        self.response.flow()
+    }
+
+    /// The exchange is over. If no answer was settled, the client has left, or Envoy has dropped
+    /// a broken one: what that means is settled here.
+    pub(super) fn log(&mut self) {
+        if !self.exchange.is_sent() {
+            return;
+        }
+        let origin = self.origin_without_answer();
+        let evidence = Evidence { origin, status: 0, body: Body::Unreadable };
+        let endpoint = self.endpoint();
+        let answer = Answer {
+            evidence,
+            endpoint: endpoint.as_deref(),
+            content_type: None,
+            client_waits: false,
+        };
+        let now = self.worker.host.now().unwrap_or_default();
+        self.drive(Event::Answered(answer), now);
+    }
+
+    fn read_head(&self) -> Head {
+        let bytes = self.worker.host.headers(Side::Response).unwrap_or_default();
+        let mut head = Head {
+            origin: Origin::Envoy { flags: Flags::default(), attached: true },
+            status: 0,
+            endpoint: None,
+            content_type: None,
+            encoded: false,
+        };
+        let mut from_upstream = false;
+        for (name, value) in pairs::decode(&bytes) {
+            let text = || std::str::from_utf8(value).ok();
+            match name {
+                b":status" => head.status = text().and_then(|t| t.parse().ok()).unwrap_or(0),
+                b"x-envoy-upstream-service-time" => from_upstream = true,
+                b"content-type" => head.content_type = text().map(str::to_owned),
+                b"content-encoding" => head.encoded = value != b"identity",
+                _ => {}
+            }
+        }
+        head.origin =
+            if from_upstream { Origin::Upstream } else { self.origin_without_answer() };
+        head.endpoint = self.endpoint();
+        head
+    }
+
+    /// Why Envoy answered in the gateway's place. What cannot be read counts against "never sent".
+    fn origin_without_answer(&self) -> Origin {
+        let host = &self.worker.host;
+        let flags = match host.property(&["response", "flags"]) {
+            Ok(Some(bytes)) => bytes.try_into().map_or(u64::MAX, u64::from_le_bytes),
+            Ok(None) | Err(_) => u64::MAX,
+        };
+        let attached = !matches!(host.property(&["upstream", "local_address"]), Ok(None));
+        Origin::Envoy { flags: Flags::new(flags), attached }
+    }
+
+    fn endpoint(&self) -> Option<String> {
+        if !self.composite {
+            return None;
+        }
+        let path = ["xds", "upstream_host_metadata", "filter_metadata", "dana.failover", "gateway"];
+        let name = self.worker.host.property(&path).ok().flatten()?;
+        String::from_utf8(name).ok()
+    }
+
+    fn response_complete(&mut self, complete: bool) -> Flow {
+        let Some(head) = self.head.take() else {
+            return Flow::Continue;
+        };
+        let host = &self.worker.host;
+        let reads = self.exchange.reads_answer() && complete && !head.encoded;
+        let bytes = if reads { host.body(Side::Response, limits::EVIDENCE_BYTES_MAX).ok() } else { None };
+        let body = bytes.as_deref().map_or(Body::Unreadable, Body::Complete);
+        let evidence = Evidence { origin: head.origin, status: head.status, body };
+        let answer = Answer {
+            evidence,
+            endpoint: head.endpoint.as_deref(),
+            content_type: head.content_type.as_deref(),
+            client_waits: true,
+        };
+        let now = host.now().unwrap_or_default();
+        self.drive(Event::Answered(answer), now);
+        self.response.flow()
+    }
+
+    /// Feeds the engine and does what it says, until it has no more to say.
+    fn drive(&mut self, event: Event<'_>, now: Timestamp) {
+        let worker = Rc::clone(&self.worker);
+        let feed = |exchange: &mut Exchange, event: Event<'_>| {
+            exchange.handle(event, now, &mut worker.tallies.borrow_mut())
+        };
+        let mut effects: VecDeque<Effect> = feed(&mut self.exchange, event).into();
+        while let Some(effect) = effects.pop_front() {
+            let event = match effect {
+                Effect::Load(cell) => Some(self.worker.load(cell)),
+                Effect::Store { cell, bytes, expected } => {
+                    let stored = self.worker.store(cell, &bytes, expected);
+                    // Nothing waits for a kept answer.
+                    Some(stored).filter(|_| !matches!(cell, Cell::Body(_)))
+                }
+                Effect::Forward(forward) => self.forward(&forward),
+                Effect::Reply(reply) => {
+                    let _ = self.worker.host.reply(&reply);
+                    self.request = if self.request == Phase::Held { Phase::Replied } else { self.request };
+                    self.response = Phase::Replied;
+                    None
+                }
+                Effect::Relay { gateway } => {
+                    if let Some(gateway) = gateway {
+                        let host = &self.worker.host;
+                        let _ = host.set_header(Side::Response, "x-dana-gateway", &gateway);
+                    }
+                    self.response = Phase::Released;
+                    None
+                }
+                Effect::Changed(change) => {
+                    self.worker.changed(&change);
+                    None
+                }
+                Effect::Note(note) => {
+                    self.worker.note(&note);
+                    None
+                }
+                Effect::Beat(_) => None,
+            };
+            if let Some(event) = event {
+                effects.extend(feed(&mut self.exchange, event));
+            }
+        }
+    }
+
+    /// Names the cluster and lets the request go. If a header cannot be set it must not go, and
+    /// then it provably did not.
+    fn forward(&mut self, forward: &Forward) -> Option<Event<'static>> {
+        let host = &self.worker.host;
+        let set = |(name, value): &(String, String)| host.set_header(Side::Request, name, value);
+        if forward.headers.iter().try_for_each(set).is_ok() {
+            self.composite = forward.composite;
+            self.request = Phase::Released;
+            return None;
+        }
+        let evidence =
+            Evidence { origin: Origin::NeverLeft, status: 0, body: Body::Unreadable };
+        let answer = Answer { evidence, endpoint: None, content_type: None, client_waits: true };
+        Some(Event::Answered(answer))
+    }
+}
+
+impl Phase {
+    const fn flow(self) -> Flow {
+        match self {
+            Self::Released => Flow::Continue,
+            Self::Held | Self::Replied => Flow::Hold,
+        }
+    }
+}

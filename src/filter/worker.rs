@@ -1,0 +1,189 @@
+//! What all requests of one worker share, and how effects on the store and the metrics are carried
+//! out. Nothing is decided here.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::host::{Host, Metric, StoreError};
+use crate::engine::breaker::{Rule, State};
+use crate::engine::event::{Cell, Event, Expected, Loaded, Note};
+use crate::engine::gateway::{Gateways, Layout};
+use crate::engine::health::Change;
+use crate::engine::policy::Policy;
+use crate::engine::tally::Tallies;
+
+/// Different names of metrics; labels come from fixed tables, so more means a fault.
+const METRICS_MAX: usize = 4096;
+
+/// One worker's part of the filter.
+#[derive(Debug)]
+pub(super) struct Worker<H> {
+    pub(super) host: H,
+    pub(super) policy: Rc<Policy>,
+    pub(super) tallies: RefCell<Tallies>,
+    metrics: RefCell<BTreeMap<String, u32>>,
+}
+
+impl<H: Host> Worker<H> {
+    pub(super) fn new(host: H, policy: Rc<Policy>) -> Self {
+        Self { host, policy, tallies: RefCell::default(), metrics: RefCell::default() }
+    }
+
+    /// Reads a shared value.
+    pub(super) fn load(&self, cell: Cell) -> Event<'static> {
+        match self.host.load(&key(cell)) {
+            Ok(None) => {
+                Event::Loaded(cell, Loaded { bytes: Vec::new(), version: Expected::Absent })
+            }
+            Ok(Some((bytes, version))) => {
+                Event::Loaded(cell, Loaded { bytes, version: Expected::At(version) })
+            }
+            Err(error) => {
+                log::error!("dana: {cell:?} cannot be read: {error}");
+                Event::StoreFailed(cell)
+            }
+        }
+    }
+
+    /// Writes a shared value, if it is as expected.
+    pub(super) fn store(&self, cell: Cell, bytes: &[u8], expected: Expected) -> Event<'static> {
+        match self.host.store(&key(cell), bytes, expected) {
+            Ok(()) => Event::Stored(cell),
+            Err(StoreError::Conflict) => Event::Conflict(cell),
+            Err(StoreError::Failed(error)) => {
+                log::error!("dana: {cell:?} cannot be written: {error}");
+                Event::StoreFailed(cell)
+            }
+        }
+    }
+
+    /// Puts a request's line into the access log and counts it.
+    pub(super) fn note(&self, note: &Note) {
+        // Neither is worth failing a payment for.
+        let _ = self.host.set_property("dana_decision", &note.to_string());
+        let labels = [
+            ("operation", note.operation.as_str()),
+            ("decision", note.decision),
+            ("claim", note.claim),
+            ("gateway", note.gateway.as_str()),
+        ];
+        self.count("dana_requests_total", &labels);
+    }
+
+    /// Tells operators of a change.
+    pub(super) fn changed(&self, change: &Change) {
+        let name = |gateway| self.policy.names(Gateways::only(gateway));
+        match change {
+            Change::Breaker(gateway, transition) => {
+                let (to, number) = match transition.to {
+                    State::Closed { .. } => ("closed", 0),
+                    State::HalfOpen { .. } => ("half_open", 1),
+                    State::Open { .. } => ("open", 2),
+                };
+                let gateway = name(*gateway);
+                let rule = transition.rule;
+                log::warn!("dana: breaker of {gateway} is {to}: {rule:?}");
+                let labels =
+                    [("gateway", gateway.as_str()), ("to", to), ("rule", rule_name(&rule))];
+                self.count("dana_breaker_transitions_total", &labels);
+                self.gauge("dana_breaker_state", &gateway, number);
+            }
+            Change::Heartbeat(gateway, up) => {
+                let gateway = name(*gateway);
+                log::warn!("dana: heartbeat of {gateway}: {}", if *up { "up" } else { "down" });
+                self.gauge("dana_heartbeat_up", &gateway, u64::from(*up));
+            }
+            Change::Switch { from, to, failback } => {
+                let (from, to) = (name(*from), name(*to));
+                let kind = if *failback { "failback" } else { "failover" };
+                log::warn!("dana: {kind} from {from} to {to}");
+                let labels = [("from", from.as_str()), ("to", to.as_str()), ("kind", kind)];
+                self.count("dana_switches_total", &labels);
+            }
+        }
+    }
+
+    fn count(&self, name: &str, labels: &[(&str, &str)]) {
+        if let Some(metric) = self.metric(Metric::Counter, name, labels) {
+            let _ = self.host.increment(metric);
+        }
+    }
+
+    fn gauge(&self, name: &str, gateway: &str, value: u64) {
+        if let Some(metric) = self.metric(Metric::Gauge, name, &[("gateway", gateway)]) {
+            let _ = self.host.record(metric, value);
+        }
+    }
+
+    fn metric(&self, kind: Metric, name: &str, labels: &[(&str, &str)]) -> Option<u32> {
+        let mut full = String::with_capacity(128);
+        full.push_str(name);
+        for (label, value) in labels.iter().filter(|(_, value)| !value.is_empty()) {
+            full.extend([";", label, "=", value]);
+        }
+        let mut metrics = self.metrics.borrow_mut();
+        if let Some(metric) = metrics.get(&full) {
+            return Some(*metric);
+        }
+        if metrics.len() >= METRICS_MAX {
+            return None;
+        }
+        let metric = self.host.define_metric(kind, &full).ok()?;
+        metrics.insert(full, metric);
+        Some(metric)
+    }
+}
+
+const fn rule_name(rule: &Rule) -> &'static str {
+    match rule {
+        Rule::ConsecutiveFailures { .. } => "consecutive_failures",
+        Rule::FailureRate { .. } => "failure_rate",
+        Rule::SlowRate { .. } => "slow_rate",
+        Rule::TrialFailed => "trial_failed",
+        Rule::WaitOver => "wait_over",
+        Rule::TrialsPassed { .. } => "trials_passed",
+    }
+}
+
+/// The name of a shared value. Where no `vm_id` is set, all plugins of the process share one space
+/// of names, so ours begin alike.
+fn key(cell: Cell) -> Vec<u8> {
+    let (kind, number) = match cell {
+        Cell::Layout => (b'l', None),
+        Cell::Health => (b'h', None),
+        Cell::Claims(bucket) => (b'c', Some(bucket)),
+        Cell::Body(slot) => (b'b', Some(slot)),
+    };
+    let mut key = b"dana.failover.".to_vec();
+    key.push(kind);
+    key.extend(number.into_iter().flat_map(u32::to_be_bytes));
+    key
+}
+
+/// Joins a configuration to the store, which every worker and every update of it does.
+pub(super) fn join<H: Host>(
+    host: &H,
+    config: &crate::engine::config::Config,
+) -> Result<Policy, String> {
+    for _ in 0..crate::engine::limits::STORE_ATTEMPTS_MAX {
+        let found = host.load(&key(Cell::Layout)).map_err(|error| error.to_string())?;
+        let (mut layout, expected) = match found {
+            None => (Layout::new(config.buckets()), Expected::Absent),
+            Some((bytes, version)) => {
+                (Layout::decode(&bytes).map_err(|e| e.to_string())?, Expected::At(version))
+            }
+        };
+        let joined = Policy::join(config.clone(), &mut layout);
+        let (policy, grew) = joined.map_err(|error| error.to_string())?;
+        if !grew && expected != Expected::Absent {
+            return Ok(policy);
+        }
+        match host.store(&key(Cell::Layout), &layout.encode(), expected) {
+            Ok(()) => return Ok(policy),
+            Err(StoreError::Conflict) => {}
+            Err(StoreError::Failed(error)) => return Err(error.to_string()),
+        }
+    }
+    Err("the claim store could not be joined: it keeps changing".to_owned())
+}
