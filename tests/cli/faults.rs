@@ -177,7 +177,7 @@ fn a_fault_can_be_for_one_operation_and_for_a_number_of_requests() {
         "fault": "code", "code": "429xx00", "operation": "create-order", "count": 2
     });
     let told = sandbox.fault("primary", &fault);
-    assert_eq!(told["faults"][0]["code"], "4295400");
+    assert_eq!(told["faults"][0]["code"], "429xx00");
     assert_eq!(told["faults"][0]["executes"], false);
     let topup = |reference: &str| {
         code(&exchange(

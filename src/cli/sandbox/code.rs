@@ -59,6 +59,14 @@ impl Code {
         format!("{}{service}{:02}", self.http, self.case)
     }
 
+    /// The code as it was asked for, with `xx` for any service.
+    pub(super) fn written(self) -> String {
+        let service = self
+            .service
+            .map_or_else(|| "xx".to_owned(), |service| format!("{service:02}"));
+        format!("{}{service}{:02}", self.http, self.case)
+    }
+
     pub(super) fn is_success(self) -> bool {
         self.http == 200 && self.case == 0
     }
@@ -114,6 +122,10 @@ mod tests {
         let any = Code::parse("202xx00").unwrap();
         assert_eq!(any.resolve(Some(Operation::Topup)), "2023800");
         assert_eq!(any.resolve(None), "2020000");
+        assert_eq!(
+            (any.written(), code.written()),
+            ("202xx00".to_owned(), "5045400".to_owned())
+        );
         for wrong in [
             "", "504540", "50454000", "6005400", "504x400", "504XX00", "+045400", "ééé",
         ] {

@@ -101,7 +101,7 @@ impl Fault {
         if let Some(fields) = fields.as_object_mut() {
             match &self.kind {
                 Kind::Code(code) => {
-                    fields.insert("code".to_owned(), code.resolve(self.operation).into());
+                    fields.insert("code".to_owned(), code.written().into());
                 }
                 Kind::Html { status } => {
                     fields.insert("status".to_owned(), (*status).into());

@@ -1,8 +1,8 @@
 //! What the control API says at `GET /`, and the end of `--help`.
 
 /// No line is longer than 100 columns: clap would wrap it.
-pub(super) const TEXT: &str = r#"Two stand-in DANA gateways answer DANA's SNAP operations from a ledger of their own. They do
-what a healthy gateway does until they are told to go wrong, over the control API:
+pub(super) const TEXT: &str = r#"Stand-in gateways answer DANA's SNAP operations.
+They do what a healthy gateway does until the control API tells them to go wrong:
 
   GET    /                        this text
   POST   /gateways/{name}/fault   put a fault in force (JSON, see below)

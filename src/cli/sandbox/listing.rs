@@ -102,8 +102,8 @@ impl Listing {
                 "namespace", "reference", "amount", "", "state", "executed_at", "copies"
             );
             return format!(
-                "{head}{rows}\n{total} payments, {executed_at_both} executed at more than one \
-                 gateway, {charged_at_both} of them not cancelled at all but one\n"
+                "{head}{rows}\n{total} payments; at more than one gateway: {executed_at_both} \
+                 executed, {charged_at_both} charged\n"
             );
         }
         format!(

