@@ -1,16 +1,17 @@
 //! A filter that does nothing: what the SDK and the VM cost by themselves.
 //!
-//! Built from the same SDK as the filter, with every callback that the filter has, each of which
-//! lets go at once. Only Envoy can load it, so natively this file is empty.
+//! Built from the SDK that the filter is built from, with the same callbacks, each of which lets
+//! go at once. Only Envoy can load it, so natively this file is empty.
 #![cfg(target_family = "wasm")]
-#![expect(unsafe_code, reason = "the SDK's entry point is an exported function")]
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
 
-proxy_wasm::main! {{
-    proxy_wasm::set_root_context(|_| Box::new(Root));
-}}
+mod export {
+    proxy_wasm::main! {{
+        proxy_wasm::set_root_context(|_| Box::new(super::Root));
+    }}
+}
 
 struct Root;
 

@@ -1,5 +1,8 @@
 //! A filter that lets a request go to the primary and dies on its answer, to see what Envoy says.
 
+#![cfg(target_family = "wasm")]
+#![allow(missing_docs, reason = "the macro exports a function")]
+
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, MapType};

@@ -11,49 +11,49 @@ use serde_json::{Value, json};
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Create order, as DANA's SDKs call it.
-pub const CREATE: &str = "/payment-gateway/v1.0/debit/payment-host-to-host.htm";
+pub(crate) const CREATE: &str = "/payment-gateway/v1.0/debit/payment-host-to-host.htm";
 /// Its status inquiry.
-pub const STATUS: &str = "/payment-gateway/v1.0/debit/status.htm";
+pub(crate) const STATUS: &str = "/payment-gateway/v1.0/debit/status.htm";
 /// Cancel.
-pub const CANCEL: &str = "/payment-gateway/v1.0/debit/cancel.htm";
+pub(crate) const CANCEL: &str = "/payment-gateway/v1.0/debit/cancel.htm";
 /// Refund.
-pub const REFUND: &str = "/payment-gateway/v1.0/debit/refund.htm";
+pub(crate) const REFUND: &str = "/payment-gateway/v1.0/debit/refund.htm";
 /// Top-up.
-pub const TOPUP: &str = "/rest/v1.0/emoney/topup";
+pub(crate) const TOPUP: &str = "/rest/v1.0/emoney/topup";
 /// Transfer to a bank.
-pub const TRANSFER: &str = "/v1.0/emoney/transfer-bank.htm";
+pub(crate) const TRANSFER: &str = "/v1.0/emoney/transfer-bank.htm";
 
 /// An answer as the merchant sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// HTTP status; 0 when the connection broke.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Names in lower case.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The body.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Seen {
     /// A header field.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.body)))
     }
 
     /// The SNAP response code, empty without one.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         body["responseCode"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The outcome that an answer of the filter tells, empty for a gateway's answer.
-    pub fn outcome(&self) -> String {
+    pub(crate) fn outcome(&self) -> String {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         body["outcome"].as_str().unwrap_or_default().to_owned()
     }
@@ -86,17 +86,17 @@ fn seen(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Seen {
 }
 
 /// A GET.
-pub fn get(address: &str, path: &str) -> Seen {
+pub(crate) fn get(address: &str, path: &str) -> Seen {
     seen(agent().get(format!("http://{address}{path}")).call())
 }
 
 /// A POST of JSON without further headers.
-pub fn post(address: &str, path: &str, body: &Value) -> Seen {
+pub(crate) fn post(address: &str, path: &str, body: &Value) -> Seen {
     send(address, path, &[], body.to_string().as_bytes())
 }
 
 /// A POST with these headers.
-pub fn send(address: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Seen {
+pub(crate) fn send(address: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Seen {
     let mut request = agent()
         .post(format!("http://{address}{path}"))
         .header("content-type", "application/json");
@@ -107,13 +107,13 @@ pub fn send(address: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) ->
 }
 
 /// A partner's call, with the transport ids that an SDK mints anew each time.
-pub fn call(address: &str, path: &str, body: &Value) -> Seen {
+pub(crate) fn call(address: &str, path: &str, body: &Value) -> Seen {
     let headers = [("x-partner-id", "2025021312345678901234"), ("channel-id", "95221")];
     send(address, path, &headers, body.to_string().as_bytes())
 }
 
 /// A create order.
-pub fn order(reference: &str) -> Value {
+pub(crate) fn order(reference: &str) -> Value {
     json!({
         "merchantId": "216620010016033632482",
         "partnerReferenceNo": reference,
@@ -123,7 +123,7 @@ pub fn order(reference: &str) -> Value {
 }
 
 /// The status inquiry, or the cancel, of an order.
-pub fn about(reference: &str) -> Value {
+pub(crate) fn about(reference: &str) -> Value {
     json!({
         "merchantId": "216620010016033632482",
         "originalPartnerReferenceNo": reference,
@@ -132,7 +132,7 @@ pub fn about(reference: &str) -> Value {
 }
 
 /// Sends bytes as they are and gives whatever comes until the other side closes or `limit` ends.
-pub fn raw(address: &str, bytes: &[u8], limit: Duration) -> String {
+pub(crate) fn raw(address: &str, bytes: &[u8], limit: Duration) -> String {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(limit)).unwrap();
     socket.write_all(bytes).unwrap();
@@ -142,7 +142,7 @@ pub fn raw(address: &str, bytes: &[u8], limit: Duration) -> String {
 }
 
 /// A create order as bytes on the wire; `connection: close` ends the answer.
-pub fn order_bytes(reference: &str) -> Vec<u8> {
+pub(crate) fn order_bytes(reference: &str) -> Vec<u8> {
     let body = order(reference).to_string();
     format!(
         "POST {CREATE} HTTP/1.1\r\nhost: dana\r\nconnection: close\r\n\

@@ -13,24 +13,24 @@ use super::sandbox::Sandbox;
 use super::{client, module, read, root, tool, until};
 
 /// The reference configuration, as JSON.
-pub fn reference() -> Value {
+pub(crate) fn reference() -> Value {
     let text = read(&root().join("envoy/envoy.yaml"));
     serde_norway::from_str(&text).expect("envoy/envoy.yaml is YAML")
 }
 
 /// The HTTP connection manager in a configuration.
-pub fn manager(config: &mut Value) -> &mut Value {
+pub(crate) fn manager(config: &mut Value) -> &mut Value {
     &mut config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
 }
 
 /// The filter's own part of a configuration.
-pub fn plugin(config: &mut Value) -> &mut Value {
+pub(crate) fn plugin(config: &mut Value) -> &mut Value {
     &mut manager(config)["http_filters"][0]["typed_config"]["config"]
 }
 
 /// The reference configuration on free ports, in front of `sandbox`, with `changes` merged into
 /// the filter's own part.
-pub fn rendered(sandbox: &Sandbox, changes: &Value) -> Value {
+pub(crate) fn rendered(sandbox: &Sandbox, changes: &Value) -> Value {
     let mut config = reference();
     config["admin"]["address"]["socket_address"]["port_value"] = json!(0);
     config["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = json!(0);
@@ -44,7 +44,7 @@ pub fn rendered(sandbox: &Sandbox, changes: &Value) -> Value {
 }
 
 /// Makes a gateway's cluster reach `address`.
-pub fn set_address(config: &mut Value, cluster: usize, address: &str) {
+pub(crate) fn set_address(config: &mut Value, cluster: usize, address: &str) {
     let (host, port) = address.rsplit_once(':').unwrap();
     let cluster = &mut config["static_resources"]["clusters"][cluster];
     let endpoint = &mut cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
@@ -64,7 +64,7 @@ fn merge(target: &mut Value, changes: &Value) {
 }
 
 /// Waits short enough for tests.
-pub fn quick() -> Value {
+pub(crate) fn quick() -> Value {
     json!({
         "testing": {"unsafe_timings": true},
         "timeouts": {"response_ms": 1000, "inquiry_ms": 1000},
@@ -75,24 +75,24 @@ pub fn quick() -> Value {
 }
 
 /// Both, the second one's members winning.
-pub fn with(mut base: Value, changes: &Value) -> Value {
+pub(crate) fn with(mut base: Value, changes: &Value) -> Value {
     merge(&mut base, changes);
     base
 }
 
 /// A running Envoy.
-pub struct Envoy {
+pub(crate) struct Envoy {
     child: Child,
     dir: TempDir,
     /// Where merchants call.
-    pub listener: String,
+    pub(crate) listener: String,
     /// Its admin interface.
-    pub admin: String,
+    pub(crate) admin: String,
 }
 
 impl Envoy {
     /// Starts one with two workers and waits until both gateways' heartbeats are up.
-    pub fn start(config: &Value) -> Self {
+    pub(crate) fn start(config: &Value) -> Self {
         let envoy = Self::start_without_heartbeat(config);
         until("both gateways are up", Duration::from_secs(20), || {
             (envoy.metric("dana_heartbeat_up", "") >= 2).then_some(())
@@ -101,7 +101,7 @@ impl Envoy {
     }
 
     /// Starts one with two workers and waits until it serves.
-    pub fn start_without_heartbeat(config: &Value) -> Self {
+    pub(crate) fn start_without_heartbeat(config: &Value) -> Self {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("envoy.json");
         std::fs::write(&path, config.to_string()).unwrap();
@@ -132,23 +132,23 @@ impl Envoy {
     }
 
     /// Its process.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// What it has logged.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         read(&self.dir.path().join("envoy.log"))
     }
 
     /// The access log's lines so far.
-    pub fn access_log(&self) -> Vec<Value> {
+    pub(crate) fn access_log(&self) -> Vec<Value> {
         let text = read(&self.dir.path().join("access.log"));
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// What the filter noted about the request with this id, once it is logged.
-    pub fn note(&self, request_id: &str) -> String {
+    pub(crate) fn note(&self, request_id: &str) -> String {
         until("the access log has the request", Duration::from_secs(5), || {
             let line = self.access_log().into_iter().find(|line| line["request_id"] == request_id)?;
             Some(line["dana"].as_str().unwrap_or_default().to_owned())
@@ -156,7 +156,7 @@ impl Envoy {
     }
 
     /// The sum of a metric of the filter over all label sets that contain `labels`.
-    pub fn metric(&self, name: &str, labels: &str) -> u64 {
+    pub(crate) fn metric(&self, name: &str, labels: &str) -> u64 {
         let text = client::get(&self.admin, "/stats/prometheus").body;
         let text = String::from_utf8_lossy(&text).into_owned();
         let lines = text.lines().filter(|line| {
@@ -166,7 +166,7 @@ impl Envoy {
     }
 
     /// A counter of Envoy's own.
-    pub fn stat(&self, name: &str) -> u64 {
+    pub(crate) fn stat(&self, name: &str) -> u64 {
         let stats = client::get(&self.admin, &format!("/stats?filter={name}&format=json")).json();
         let stats = stats["stats"].as_array().cloned().unwrap_or_default();
         stats.iter().filter(|s| s["name"] == name).filter_map(|s| s["value"].as_u64()).sum()
@@ -193,7 +193,7 @@ fn show(line: &str) {
 }
 
 /// What `envoy --mode validate` says of a configuration: whether it is accepted, and why not.
-pub fn validate(config: &Value) -> (bool, String) {
+pub(crate) fn validate(config: &Value) -> (bool, String) {
     let dir = TempDir::new().unwrap();
     let path: PathBuf = dir.path().join("envoy.json");
     std::fs::write(&path, config.to_string()).unwrap();

@@ -5,34 +5,34 @@
 
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
-pub mod client;
-pub mod envoy;
-pub mod sandbox;
+pub(crate) mod client;
+pub(crate) mod envoy;
+pub(crate) mod sandbox;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The checkout.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A tool that `make tools` has put into the checkout.
-pub fn tool(name: &str) -> PathBuf {
+pub(crate) fn tool(name: &str) -> PathBuf {
     let path = root().join(".tools/venv/bin").join(name);
     assert!(path.exists(), "{} is missing: run `make tools`", path.display());
     path
 }
 
 /// The filter, or another module built beside it.
-pub fn module(name: &str) -> PathBuf {
+pub(crate) fn module(name: &str) -> PathBuf {
     let path = root().join("target/wasm32-unknown-unknown/release").join(name);
     assert!(path.exists(), "{} is missing: run `make wasm`", path.display());
     path
 }
 
 /// Waits until `condition` holds and gives what it gave; fails with `what` after `limit`.
-pub fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
     let begin = now();
     loop {
         if let Some(value) = condition() {
@@ -44,17 +44,17 @@ pub fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Opti
 }
 
 /// Between two looks at a condition, or where a delay itself is what is tested.
-pub fn pause(length: Duration) {
+pub(crate) fn pause(length: Duration) {
     std::thread::sleep(length);
 }
 
 /// Tests live in real time.
 #[expect(clippy::disallowed_methods, reason = "the clock of a native test, not of the engine")]
-pub fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
 /// A text file, as far as it is written.
-pub fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }

@@ -8,23 +8,23 @@ use serde_json::Value;
 use super::client;
 
 /// A running sandbox.
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     child: Child,
     control: String,
     /// Address of the first gateway.
-    pub primary: String,
+    pub(crate) primary: String,
     /// Address of the second.
-    pub secondary: String,
+    pub(crate) secondary: String,
 }
 
 impl Sandbox {
     /// Starts one with separate ledgers.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// Starts one with further flags.
-    pub fn start_with(flags: &[&str]) -> Self {
+    pub(crate) fn start_with(flags: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_dana-failover"))
             .args(["sandbox", "--quiet", "--control", "127.0.0.1:0"])
             .args(["--gateway", "primary=127.0.0.1:0", "--gateway", "secondary=127.0.0.1:0"])
@@ -47,30 +47,30 @@ impl Sandbox {
     }
 
     /// Makes a gateway fail in this way.
-    pub fn fault(&self, gateway: &str, fault: &Value) {
+    pub(crate) fn fault(&self, gateway: &str, fault: &Value) {
         let answer = client::post(&self.control, &format!("/gateways/{gateway}/fault"), fault);
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
     /// Ends a gateway's faults.
-    pub fn heal(&self, gateway: &str) {
+    pub(crate) fn heal(&self, gateway: &str) {
         self.fault(gateway, &serde_json::json!({"fault": "none"}));
     }
 
     /// Every payment of both ledgers.
-    pub fn ledger(&self) -> Value {
+    pub(crate) fn ledger(&self) -> Value {
         client::get(&self.control, "/ledger").json()
     }
 
     /// One payment of the ledgers.
-    pub fn payment(&self, reference: &str) -> Option<Value> {
+    pub(crate) fn payment(&self, reference: &str) -> Option<Value> {
         let ledger = self.ledger();
         let payments = ledger["payments"].as_array().unwrap();
         payments.iter().find(|payment| payment["reference"] == reference).cloned()
     }
 
     /// Where a payment was executed.
-    pub fn executed_at(&self, reference: &str) -> Vec<String> {
+    pub(crate) fn executed_at(&self, reference: &str) -> Vec<String> {
         let payment = self.payment(reference);
         let places = payment.and_then(|payment| payment["executed_at"].as_array().cloned());
         let places = places.unwrap_or_default();
@@ -78,14 +78,14 @@ impl Sandbox {
     }
 
     /// The requests with this reference that a gateway received, heartbeats not among them.
-    pub fn requests(&self, gateway: &str, reference: &str) -> Vec<Value> {
+    pub(crate) fn requests(&self, gateway: &str, reference: &str) -> Vec<Value> {
         let all = client::get(&self.control, &format!("/requests?gateway={gateway}")).json();
         let all = all.as_array().or_else(|| all["requests"].as_array()).cloned().unwrap();
         all.into_iter().filter(|request| request["reference"] == reference).collect()
     }
 
     /// Counts of each gateway.
-    pub fn stats(&self) -> Value {
+    pub(crate) fn stats(&self) -> Value {
         client::get(&self.control, "/stats").json()
     }
 }

@@ -1,0 +1,96 @@
+//! Envoy's configurations: the reference configuration, with the filter exchanged.
+//!
+//! All of them are made from `envoy/envoy.yaml`, so what is compared differs in the filter and the
+//! route it needs and in nothing else: listener options, local replies, gateways are the same.
+//! The access log is left out of all.
+
+use serde_json::{Value, json};
+
+use super::Outcome;
+
+/// What stands before the router.
+#[derive(Clone, Debug)]
+pub(crate) enum Filter<'a> {
+    /// Nothing.
+    None,
+    /// A wasm module that needs no configuration.
+    Noop { module: &'a str },
+    /// This filter, with a store for so many payments.
+    Ours { module: &'a str, claims: u64 },
+    /// A Lua script.
+    Lua { script: &'a str },
+}
+
+/// Where Envoy and the gateways listen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ports {
+    pub(crate) listener: u16,
+    pub(crate) admin: u16,
+    pub(crate) primary: u16,
+    pub(crate) secondary: u16,
+}
+
+/// Envoy's configuration, made from the reference one.
+pub(crate) fn render(reference: &str, filter: &Filter<'_>, ports: Ports) -> Outcome<Value> {
+    let mut config: Value = serde_norway::from_str(reference)?;
+    *at(&mut config, "/admin/address/socket_address/port_value")? = json!(ports.admin);
+    let gateways = [("dana_primary", ports.primary), ("dana_secondary", ports.secondary)];
+    for (name, port) in gateways {
+        let cluster = named(at(&mut config, "/static_resources/clusters")?, name)?;
+        let endpoint = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint";
+        *at(cluster, &format!("{endpoint}/address/socket_address/port_value"))? = json!(port);
+    }
+    let listener = named(at(&mut config, "/static_resources/listeners")?, "dana")?;
+    *at(listener, "/address/socket_address/port_value")? = json!(ports.listener);
+    let manager = at(listener, "/filter_chains/0/filters/0/typed_config")?;
+    *at(manager, "/access_log")? = json!([]);
+    exchange(named(at(manager, "/http_filters")?, "dana")?, filter)?;
+    match filter {
+        Filter::None | Filter::Noop { .. } => {
+            let routes = at(manager, "/route_config/virtual_hosts/0/routes")?;
+            let route = json!({"cluster": "dana_primary", "timeout": "10s"});
+            *routes = json!([{"match": {"prefix": "/"}, "route": route}]);
+        }
+        Filter::Ours { .. } | Filter::Lua { .. } => {}
+    }
+    if let (Filter::None, Value::Array(filters)) = (filter, at(manager, "/http_filters")?) {
+        filters.retain(|filter| filter["name"] != "dana");
+    }
+    Ok(config)
+}
+
+/// Puts `filter` in the place of the reference configuration's.
+fn exchange(place: &mut Value, filter: &Filter<'_>) -> Outcome<()> {
+    const CODE: &str = "/typed_config/config/vm_config/code";
+    match filter {
+        Filter::None => {}
+        Filter::Noop { module } => {
+            *at(place, CODE)? = json!({"local": {"filename": module}});
+            if let Value::Object(config) = at(place, "/typed_config/config")? {
+                config.remove("configuration");
+            }
+        }
+        Filter::Ours { module, claims } => {
+            *at(place, CODE)? = json!({"local": {"filename": module}});
+            let configuration = at(place, "/typed_config/config/configuration/value")?;
+            let store = json!({"store": {"local": {"claims_max": claims}}});
+            configuration["idempotency"] = store;
+        }
+        Filter::Lua { script } => {
+            let kind = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua";
+            let source = json!({"inline_string": script});
+            place["typed_config"] = json!({"@type": kind, "default_source_code": source});
+        }
+    }
+    Ok(())
+}
+
+fn at<'v>(value: &'v mut Value, path: &str) -> Outcome<&'v mut Value> {
+    value.pointer_mut(path).ok_or_else(|| format!("envoy.yaml has no {path}").into())
+}
+
+fn named<'v>(list: &'v mut Value, name: &str) -> Outcome<&'v mut Value> {
+    let mut items = list.as_array_mut().into_iter().flatten();
+    let found = items.find(|item| item["name"] == name);
+    found.ok_or_else(|| format!("envoy.yaml has no {name}").into())
+}

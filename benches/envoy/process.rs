@@ -1,0 +1,145 @@
+//! Envoys as processes: started, read, and stopped on every way out.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use super::config::{self, Filter, Ports};
+use super::{Outcome, load};
+
+/// How long an Envoy may take to answer its first payment; most of it is compiling wasm.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// Two cores: one for the Envoys, one for everything else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cores {
+    envoys: usize,
+}
+
+impl Cores {
+    /// Moves this process to a core of its own. `None` when there are no two, or no `taskset`.
+    pub(crate) fn split() -> Option<Self> {
+        let allowed = allowed_cores()?;
+        let (envoys, load) = (*allowed.first()?, *allowed.get(1)?);
+        let mut pin = Command::new("taskset");
+        pin.args(["-a", "-c", "-p", &load.to_string(), &std::process::id().to_string()]);
+        let pinned = pin.stdout(Stdio::null()).stderr(Stdio::null()).status().ok()?;
+        pinned.success().then_some(Self { envoys })
+    }
+}
+
+/// The cores that this process may run on.
+fn allowed_cores() -> Option<Vec<usize>> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    let ranges = list.trim().split(',').map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    });
+    Some(ranges.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// How to start an Envoy.
+pub(crate) struct Setup<'a> {
+    pub(crate) binary: &'a Path,
+    /// The reference configuration.
+    pub(crate) reference: &'a str,
+    /// Where its files go.
+    pub(crate) folder: &'a Path,
+    pub(crate) cores: Option<Cores>,
+    /// Ports of the two gateways.
+    pub(crate) gateways: [u16; 2],
+}
+
+/// A running Envoy. It is stopped when this is dropped.
+pub(crate) struct Envoy {
+    child: Child,
+    log: PathBuf,
+    pub(crate) port: u16,
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        // It keeps nothing, so it need not be asked.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Envoy {
+    /// Starts one and waits until it has answered a payment.
+    pub(crate) fn start(setup: &Setup<'_>, name: &str, filter: &Filter<'_>) -> Outcome<Self> {
+        let [listener, admin] = free_ports()?;
+        let [primary, secondary] = setup.gateways;
+        let ports = Ports { listener, admin, primary, secondary };
+        let config = config::render(setup.reference, filter, ports)?;
+        let path = setup.folder.join(format!("{name}.json"));
+        fs::write(&path, serde_json::to_vec_pretty(&config)?)?;
+        let log = setup.folder.join(format!("{name}.log"));
+        let options = ["--disable-hot-restart", "-l", "error", "--concurrency", "1", "-c"];
+        let mut command = match setup.cores {
+            Some(cores) => {
+                let mut command = Command::new("taskset");
+                command.arg("-c").arg(cores.envoys.to_string()).arg(setup.binary);
+                command
+            }
+            None => Command::new(setup.binary),
+        };
+        command.args(options.map(OsString::from)).arg(&path);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
+        let child = command.spawn().map_err(|e| format!("{}: {e}", setup.binary.display()))?;
+        let mut envoy = Self { child, log, port: listener };
+        envoy.wait_until_ready(name)?;
+        Ok(envoy)
+    }
+
+    fn wait_until_ready(&mut self, name: &str) -> Outcome<()> {
+        let begin = load::now();
+        loop {
+            let Err(error) = load::try_one(self.port) else {
+                return Ok(());
+            };
+            let ended = self.child.try_wait()?;
+            if ended.is_some() || load::now().duration_since(begin) > START_MAX {
+                let log = fs::read_to_string(&self.log).unwrap_or_default();
+                return Err(format!("Envoy ({name}) did not start: {error}\n{log}").into());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Processor time it has used, in microseconds, user and system together, of all threads. By
+    /// the scheduler's clock, which counts nanoseconds where `utime` and `stime` count ticks.
+    pub(crate) fn cpu_us(&self) -> Outcome<f64> {
+        let mut nanos = 0.0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let text = fs::read_to_string(task?.path().join("schedstat"))?;
+            nanos += text.split(' ').next().unwrap_or_default().parse::<f64>()?;
+        }
+        Ok(nanos / 1000.0)
+    }
+
+    /// Memory it holds, in KiB.
+    pub(crate) fn rss_kib(&self) -> Outcome<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        Ok(number.ok_or("no VmRSS in /proc")?.parse()?)
+    }
+}
+
+/// Ports that nobody listens on. All are held until all are known, so they differ.
+fn free_ports<const N: usize>() -> Outcome<[u16; N]> {
+    let mut held = Vec::with_capacity(N);
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
