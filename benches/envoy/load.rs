@@ -1,7 +1,7 @@
 //! The load: payments as DANA's SDKs send them, over a few kept connections.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,7 @@ pub(crate) fn run(port: u16, load: Load, pace: Pace) -> Outcome<u64> {
             });
         }
     });
-    match wrong.into_inner()? {
+    match wrong.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(error) => Err(error),
         None => Ok(answered.into_inner()),
     }

@@ -12,7 +12,7 @@ use super::config::{self, Filter, Ports};
 use super::{Outcome, load};
 
 /// How long an Envoy may take to answer its first payment; most of it is compiling wasm.
-const START_MAX: Duration = Duration::from_secs(60);
+const START_MAX: Duration = Duration::from_secs(30);
 
 /// Two cores: one for the Envoys, one for everything else.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +106,8 @@ impl Envoy {
             let ended = self.child.try_wait()?;
             if ended.is_some() || load::now().duration_since(begin) > START_MAX {
                 let log = fs::read_to_string(&self.log).unwrap_or_default();
-                return Err(format!("Envoy ({name}) did not start: {error}\n{log}").into());
+                let last = log.lines().last().unwrap_or_default();
+                return Err(format!("Envoy ({name}) did not start: {error}\n{last}").into());
             }
             thread::sleep(Duration::from_millis(50));
         }

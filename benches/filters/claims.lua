@@ -121,6 +121,8 @@ function envoy_on_request(handle)
   if claim and claim.key == key then
     return repeated(handle, claim, print)
   end
+  -- What was taken from the stream before it waited for its body may not be used any more.
+  headers = handle:headers()
   claims[slot] = {
     key = key, print = print, state = "in_flight", at = handle:timestamp(), reference = reference,
   }
@@ -139,9 +141,9 @@ function envoy_on_response(handle)
   if not claim or claim.state ~= "in_flight" then
     return
   end
+  local buffer = handle:body()
   local headers = handle:headers()
   local status = headers:get(":status")
-  local buffer = handle:body()
   local body = buffer and buffer:getBytes(0, buffer:length()) or ""
   local code = body:match('"responseCode"%s*:%s*"(%d%d%d%d%d%d%d)"')
   local reference = body:match('"partnerReferenceNo"%s*:%s*"([^"\\]+)"')

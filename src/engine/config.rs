@@ -134,13 +134,10 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
     );
     let testing = fields.object("testing");
     let floor = Floor { unsafe_timings: testing.flag("unsafe_timings", false) };
-    testing.end();
     let scope = fields.object("scope");
     let partner_header = header(&scope, "partner_header", "x-partner-id");
-    scope.end();
     let limits = fields.object("limits");
     let request_body_bytes_max = limits.number("request_body_bytes_max", 1024..=1_048_576, 65_536);
-    limits.end();
     let timeouts = read_timeouts(&fields.object("timeouts"), floor);
     let (store, claims) = read_idempotency(&fields.object("idempotency"), floor);
     let config = Config {
@@ -159,7 +156,6 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         failback: read_failback(&fields.object("failback"), floor),
         request_body_bytes_max: usize::try_from(request_body_bytes_max).unwrap_or(usize::MAX),
     };
-    fields.end();
     check_relations(&config, errors);
     config
 }
@@ -191,8 +187,6 @@ fn read_idempotency(fields: &Fields<'_>, floor: Floor) -> (Store, claim::Rules) 
     let stores = fields.object("store");
     let local = stores.object("local");
     let claims_max = local.number("claims_max", 16..=16_777_216, 1_048_576);
-    local.end();
-    stores.end();
     let retention = fields.number("retention_s", if floor.unsafe_timings { 1 } else { 3600 }..=2_592_000, 86_400);
     let repeat_max_age = fields.number("repeat_max_age_s", 0..=86_400, 3600);
     let bodies_max = fields.number("bodies_max", 1..=1_048_576, 16_384);
@@ -290,7 +284,6 @@ fn read_gateway(node: &Node<'_>) -> Option<GatewayConfig> {
     let fields = node.fields();
     let name = fields.demand("name", NAME).and_then(|node| node.text(NAME, is_name));
     let cluster = fields.demand("cluster", CLUSTER).and_then(|node| node.text(CLUSTER, is_cluster));
-    fields.end();
     Some(GatewayConfig { name: name?, cluster: cluster? })
 }
 
@@ -299,7 +292,6 @@ fn read_composites(fields: &Fields<'_>) -> Vec<CompositeConfig> {
         let fields = node.fields();
         let members = fields.demand("members", "a list of gateway names");
         let cluster = fields.demand("cluster", CLUSTER).and_then(|node| node.text(CLUSTER, is_cluster));
-        fields.end();
         let members = members?.items().iter().filter_map(|node| node.text(NAME, is_name)).collect();
         Some(CompositeConfig { members, cluster: cluster? })
     };
@@ -346,7 +338,6 @@ fn read_operation(node: &Node<'_>) -> Option<Operation> {
     let inquiry_path = fields.get("inquiry_path").and_then(|node| node.text(PATH, is_path));
     let repeats = [("by_reference", Repeat::ByReference), ("never", Repeat::Never)];
     let repeat = fields.choice("repeat", &repeats, Repeat::Never);
-    fields.end();
     if matches!(class, Some(Class::Charge | Class::FollowUp)) && namespace.is_empty() {
         node.wrong("a namespace for an operation that moves money");
     }
@@ -374,7 +365,6 @@ fn read_concerns(node: &Node<'_>) -> Concerns {
     let fields = node.fields();
     let namespace = fields.text("namespace", "", NAME, is_name).into();
     let identity = pointers(&fields, "identity");
-    fields.end();
     if identity.is_empty() {
         node.wrong("the identity of the payment it is about");
     }

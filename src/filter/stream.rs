@@ -11,7 +11,7 @@ use super::host::{Host, Side};
 use super::pairs;
 use super::worker::Worker;
 use crate::engine::answer::{About, NotExecuted, Saying};
-use crate::engine::event::{Answer, Cell, Effect, Event, Forward, Request};
+use crate::engine::event::{Answer, Effect, Event, Forward, Request};
 use crate::engine::evidence::{Body, Evidence, Flags, Origin};
 use crate::engine::exchange::Exchange;
 use crate::engine::limits;
@@ -247,9 +247,7 @@ impl<H: Host> Stream<H> {
             let event = match effect {
                 Effect::Load(cell) => Some(self.worker.load(cell)),
                 Effect::Store { cell, bytes, expected } => {
-                    let stored = self.worker.store(cell, &bytes, expected);
-                    // Nothing waits for a kept answer.
-                    Some(stored).filter(|_| !matches!(cell, Cell::Body(_)))
+                    Some(self.worker.store(cell, &bytes, expected))
                 }
                 Effect::Forward(forward) => self.forward(&forward),
                 Effect::Reply(reply) => {

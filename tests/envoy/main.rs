@@ -3,6 +3,7 @@
 //! - `evidence`: every row of the evidence table that a socket can cause
 //! - `claims`: races, reuse of keys, replays, repeats, clients that leave
 //! - `failover`: in-request, by the breaker, and back
+//! - `never_sent`: ways not to reach a gateway, and what follows
 //! - `requests`: how a request may be shaped, and which ones are refused
 //! - `mistakes`: configurations that Envoy must refuse to start with
 //! - `trap`: what Envoy says when the VM dies
@@ -23,6 +24,7 @@ mod claims;
 mod evidence;
 mod failover;
 mod mistakes;
+mod never_sent;
 mod requests;
 mod sdk;
 mod trap;

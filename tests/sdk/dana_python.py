@@ -46,7 +46,7 @@ class Merchant:
                 PRIVATE_KEY=private_key,
                 ORIGIN="https://merchant.example.id",
                 X_PARTNER_ID="2025021312345678901234",
-                ENV=Env.SANDBOX,
+                DANA_ENV=Env.SANDBOX,
             )
         )
         # The constructor ignores a host; the setter does not.

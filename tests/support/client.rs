@@ -73,7 +73,10 @@ fn agent() -> &'static ureq::Agent {
 
 fn seen(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Seen {
     let broken = || Seen { status: 0, headers: Vec::new(), body: Vec::new() };
-    let Ok(mut answer) = answer else { return broken() };
+    let mut answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => return Seen { body: error.to_string().into_bytes(), ..broken() },
+    };
     let headers = answer
         .headers()
         .iter()

@@ -144,7 +144,10 @@ impl Envoy {
     /// The access log's lines so far.
     pub(crate) fn access_log(&self) -> Vec<Value> {
         let text = read(&self.dir.path().join("access.log"));
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        // The last line may be half written yet.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        whole.lines().map(parse).collect()
     }
 
     /// What the filter noted about the request with this id, once it is logged.
@@ -175,6 +178,9 @@ impl Envoy {
 
 impl Drop for Envoy {
     fn drop(&mut self) {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            show(&format!("it had ended by itself: {status}"));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {

@@ -171,8 +171,15 @@ impl<'v> Fields<'v> {
         self.get(name).and_then(|node| node.flag()).unwrap_or(default)
     }
 
-    /// Every member that was not asked for is a mistake.
-    pub(super) fn end(self) {
+    fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}
+
+/// Every member that was not asked for is a mistake. Looked for at the end of each object's life,
+/// so that no reader can forget it.
+impl Drop for Fields<'_> {
+    fn drop(&mut self) {
         let known = self.known.borrow();
         for (name, value) in self.map.into_iter().flatten() {
             if !known.contains(&name.as_str()) {
@@ -181,10 +188,6 @@ impl<'v> Fields<'v> {
                 self.errors.add(&self.path_of(name), expected, found);
             }
         }
-    }
-
-    fn path_of(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 }
 

@@ -61,8 +61,6 @@ struct Answered {
     gateways: Gateways,
     from_upstream: bool,
     client_waits: bool,
-    /// To be kept for replays, if the payment settles.
-    kept: Option<Kept>,
     /// Where the payment's own claim stands afterwards.
     own: After,
     /// Where the claim of the payment concerned stands afterwards.
@@ -113,8 +111,10 @@ impl Context<'_> {
         if !reports.is_empty() {
             updates.push_back(Update::Health(reports));
         }
+        // The answer is kept before the claim says that there is one: whoever finds the claim
+        // settled finds the answer too.
+        let mut effects: Vec<Effect> = self.keep(&intent, &send, &verdict, answer).into_iter().collect();
         let answered = Answered {
-            kept: self.to_keep(&verdict, answer),
             from_upstream: answer.evidence.origin == Origin::Upstream,
             client_waits: answer.client_waits,
             intent,
@@ -125,7 +125,9 @@ impl Context<'_> {
             concerned: After::default(),
         };
         let ending = Ending::Answer(Box::new(answered));
-        self.next_update(Box::new(Settling { updates, attempts: 0, ending }))
+        let (stage, more) = self.next_update(Box::new(Settling { updates, attempts: 0, ending }));
+        effects.extend(more);
+        (stage, effects)
     }
 
     /// Whom an answer can speak of: the gateway that the endpoint's metadata names, if it is one
@@ -139,17 +141,30 @@ impl Context<'_> {
         }
     }
 
-    fn to_keep(&self, verdict: &Verdict, answer: &Answer<'_>) -> Option<Kept> {
+    /// Keeps the answer to an executed payment for its replays.
+    fn keep(
+        &self,
+        intent: &Intent,
+        send: &Send,
+        verdict: &Verdict,
+        answer: &Answer<'_>,
+    ) -> Option<Effect> {
+        let store = &self.policy.config.store;
         let Body::Complete(body) = answer.evidence.body else {
             return None;
         };
-        let wanted = verdict.outcome == Outcome::Executed
-            && body.len() <= self.policy.config.store.body_bytes_max;
-        wanted.then(|| Kept {
+        if verdict.outcome != Outcome::Executed || body.len() > store.body_bytes_max {
+            return None;
+        }
+        let (payment, of) = (intent.payment.as_ref()?, send.attempt()?);
+        let kept = Kept {
             status: answer.evidence.status,
             content_type: answer.content_type.map(str::to_owned),
             body: body.to_vec(),
-        })
+        };
+        let cell = Cell::Body(payment.key.body_slot(store.bodies_max));
+        let bytes = kept.encode(&payment.key, of.incarnation);
+        Some(Effect::Store { cell, bytes, expected: Expected::Any })
     }
 
     pub(super) fn next_update(self, mut settling: Box<Settling>) -> Next {
@@ -175,6 +190,10 @@ impl Context<'_> {
 
     pub(super) fn go_on_settling(self, mut settling: Box<Settling>, event: Event<'_>) -> Next {
         match event {
+            // Nothing waits for the kept answer: without it a repeat is told that it was executed.
+            Event::Stored(Cell::Body(_))
+            | Event::Conflict(Cell::Body(_))
+            | Event::StoreFailed(Cell::Body(_)) => (Stage::Settling(settling), Vec::new()),
             Event::Loaded(_, loaded) => self.update(settling, loaded),
             Event::Stored(_) => {
                 settling.updates.pop_front();
@@ -308,14 +327,6 @@ impl Context<'_> {
     /// Everything is written: the client is answered.
     fn end(self, answered: Answered) -> Vec<Effect> {
         let mut effects = Vec::new();
-        if let (Some(State::Settled { .. }), Some(kept), Some(payment), Some(of)) =
-            (answered.own.state, &answered.kept, &answered.intent.payment, answered.send.attempt())
-        {
-            let slot = payment.key.body_slot(self.policy.config.store.bodies_max);
-            let bytes = kept.encode(&payment.key, of.incarnation);
-            let cell = Cell::Body(slot);
-            effects.push(Effect::Store { cell, bytes, expected: Expected::Any });
-        }
         let gateway = self.policy.names(answered.gateways);
         let code = answered.verdict.code.map(|code| code.to_string()).unwrap_or_default();
         let saying = self.saying(&answered);
@@ -333,7 +344,7 @@ impl Context<'_> {
             Some(saying) => {
                 let (about, protocol) = self.about(&answered, &gateway, &code);
                 let reply = saying.reply(protocol, &about);
-                let decision = if answered.client_waits { reply.reason } else { "client_gone" };
+                let decision = if answered.client_waits { reply.reason } else { "unanswered" };
                 effects.push(Effect::Note(Note { decision, claim: lost, gateway, code, ..line }));
                 effects.push(Effect::Reply(reply));
             }

@@ -1,1 +1,355 @@
+//! Records as stored: what is written comes back, what cannot be read is kept, and nothing that is
+//! unresolved ever makes room.
 
+use super::*;
+use proptest::prelude::*;
+
+const RETENTION: Millis = Millis::new(86_400_000);
+const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+fn key(number: u8) -> KeyPrefix {
+    let mut key = [0xAB; 16];
+    key[0] = number;
+    key
+}
+
+fn gateway(index: usize) -> GatewayId {
+    GatewayId::new(index).unwrap()
+}
+
+fn claim(state: State, changed_at: Timestamp) -> Claim {
+    Claim {
+        fingerprint: Fingerprint([3; 16]),
+        state,
+        attempt: 1,
+        incarnation: Incarnation {
+            claimed_at: changed_at,
+            nonce: 77,
+        },
+        changed_at,
+        money: Money {
+            minor: 12_345_678,
+            currency: *b"IDR",
+        },
+    }
+}
+
+const SETTLED: State = State::Settled {
+    gateways: Gateways::from_bits(1),
+};
+const IN_DOUBT: State = State::InDoubt {
+    candidates: Gateways::from_bits(3),
+    ended_at: NOW,
+    repeat_until: None,
+    not_found: None,
+};
+
+fn in_flight(until: Timestamp) -> State {
+    State::InFlight {
+        candidates: Gateways::from_bits(1),
+        until,
+        after_no: false,
+    }
+}
+
+/// A bucket of these claims, with keys from 0.
+fn bucket(claims: &[Claim]) -> Bucket {
+    let mut bucket = Bucket::default();
+    for (number, claim) in (0u8..).zip(claims) {
+        bucket.put(&key(number), claim, NOW, RETENTION).unwrap();
+    }
+    bucket
+}
+
+/// A record of a version that is not ours: length, version, key, and whatever it likes.
+fn foreign_record(key: &KeyPrefix, version: u8, length: u8) -> Vec<u8> {
+    let mut record = vec![length, version];
+    record.extend(key);
+    record.resize(usize::from(length), 0xEE);
+    record
+}
+
+/// Milliseconds that six bytes hold, from 1: a "not found" is never said at the Unix epoch.
+fn any_time() -> impl Strategy<Value = Timestamp> {
+    (1u64..1 << 48).prop_map(Timestamp::from_millis)
+}
+
+fn any_state() -> impl Strategy<Value = State> {
+    let set = || any::<u16>().prop_map(Gateways::from_bits);
+    let gateway = || (0usize..16).prop_map(gateway);
+    let how = prop_oneof![
+        Just(Closed::Failed),
+        Just(Closed::Cancelled),
+        Just(Closed::Refunded)
+    ];
+    let not_found = proptest::option::of((gateway(), any_time()));
+    prop_oneof![
+        (set(), any_time(), any::<bool>()).prop_map(|(candidates, until, after_no)| {
+            State::InFlight {
+                candidates,
+                until,
+                after_no,
+            }
+        }),
+        set().prop_map(|gateways| State::Settled { gateways }),
+        gateway().prop_map(|gateway| State::Rejected { gateway }),
+        (
+            set(),
+            any_time(),
+            proptest::option::of(any_time()),
+            not_found
+        )
+            .prop_map(
+                |(candidates, ended_at, repeat_until, not_found)| State::InDoubt {
+                    candidates,
+                    ended_at,
+                    repeat_until,
+                    not_found,
+                }
+            ),
+        (how, set()).prop_map(|(how, gateways)| State::Closed { how, gateways }),
+    ]
+}
+
+fn any_claim() -> impl Strategy<Value = Claim> {
+    let fixed = (
+        any::<[u8; 16]>(),
+        any::<u8>(),
+        any::<u32>(),
+        any::<u64>(),
+        any::<[u8; 3]>(),
+    );
+    (any_state(), fixed, any_time(), any_time()).prop_map(
+        |(state, (print, attempt, nonce, minor, currency), claimed_at, changed_at)| Claim {
+            fingerprint: Fingerprint(print),
+            state,
+            attempt,
+            incarnation: Incarnation { claimed_at, nonce },
+            changed_at,
+            money: Money { minor, currency },
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_comes_back(claim in any_claim(), key in any::<[u8; 16]>()) {
+        let mut bucket = Bucket::default();
+        bucket.put(&key, &claim, NOW, RETENTION).unwrap();
+        let bytes = bucket.into_bytes();
+        prop_assert_eq!(bytes.len(), SIZE);
+        let bucket = Bucket::decode(bytes).unwrap();
+        prop_assert_eq!(bucket.find(&key), Found::Claim(claim));
+        prop_assert_eq!(bucket.claims().collect::<Vec<_>>(), vec![claim]);
+    }
+
+    #[test]
+    fn many_keys_live_in_one_bucket(claims in proptest::collection::vec(any_claim(), 1..20)) {
+        let claims: Vec<Claim> =
+            claims.into_iter().map(|claim| Claim { changed_at: NOW, ..claim }).collect();
+        let bucket = bucket(&claims);
+        for (number, claim) in (0u8..).zip(&claims) {
+            prop_assert_eq!(bucket.find(&key(number)), Found::Claim(*claim));
+        }
+        prop_assert_eq!(bucket.find(&key(200)), Found::Absent);
+        prop_assert_eq!(bucket.into_bytes().len(), claims.len() * SIZE);
+    }
+
+    #[test]
+    fn noise_is_read_without_panic(
+        noise in proptest::collection::vec(any::<u8>(), 0..400), claim in any_claim(),
+    ) {
+        if let Some(mut bucket) = Bucket::decode(noise) {
+            let _ = bucket.find(&key(0));
+            let _ = bucket.claims().count();
+            let _ = bucket.put(&key(0), &claim, NOW, RETENTION);
+            bucket.remove(&key(0));
+            prop_assert!(Bucket::decode(bucket.into_bytes()).is_some());
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_never_panics_and_never_hides_the_record(
+        claim in any_claim(), at in 18..SIZE, byte in any::<u8>(),
+    ) {
+        let mut bytes = bucket(&[claim]).into_bytes();
+        bytes[at] = byte;
+        let bucket = Bucket::decode(bytes).unwrap();
+        prop_assert_ne!(bucket.find(&key(0)), Found::Absent);
+    }
+
+    #[test]
+    fn a_truncated_bucket_is_none(claim in any_claim(), cut in 1..2 * SIZE) {
+        let claim = Claim { changed_at: NOW, ..claim };
+        let mut bytes = bucket(&[claim, claim]).into_bytes();
+        bytes.truncate(cut);
+        prop_assert_eq!(Bucket::decode(bytes).is_some(), cut == SIZE);
+    }
+}
+
+#[test]
+fn a_record_is_compact() {
+    const { assert!(SIZE <= 96) };
+    assert_eq!(bucket(&[claim(IN_DOUBT, NOW)]).into_bytes().len(), SIZE);
+}
+
+#[test]
+fn bytes_that_are_no_sequence_of_records_are_none() {
+    for bytes in [
+        vec![0],
+        vec![17; 17],
+        vec![200; 20],
+        vec![1, 1, 1],
+        vec![18; 19],
+    ] {
+        assert_eq!(Bucket::decode(bytes.clone()), None, "{bytes:?}");
+    }
+    assert_eq!(Bucket::decode(Vec::new()), Some(Bucket::default()));
+}
+
+#[test]
+fn a_record_of_another_version_is_unresolved_and_never_expires() {
+    let much_later = NOW.plus(Millis::new(u64::MAX / 2));
+    for (version, length) in [(2, 92), (0, 92), (2, 18), (9, 255), (1, 93), (1, 91)] {
+        let record = foreign_record(&key(9), version, length);
+        let mut bucket = Bucket::decode(record.clone()).unwrap();
+        assert_eq!(
+            bucket.find(&key(9)),
+            Found::Unreadable,
+            "{version} {length}"
+        );
+        assert_eq!(bucket.find(&key(8)), Found::Absent);
+        bucket
+            .put(&key(8), &claim(SETTLED, NOW), much_later, RETENTION)
+            .unwrap();
+        bucket
+            .put(&key(7), &claim(SETTLED, NOW), much_later, RETENTION)
+            .unwrap();
+        assert_eq!(
+            bucket.find(&key(9)),
+            Found::Unreadable,
+            "{version} {length}"
+        );
+        assert!(
+            bucket.into_bytes().starts_with(&record),
+            "kept byte for byte"
+        );
+    }
+}
+
+#[test]
+fn a_state_that_this_version_does_not_know_is_unresolved() {
+    for tag in [0, 9, 255] {
+        let mut bytes = bucket(&[claim(SETTLED, NOW)]).into_bytes();
+        bytes[34] = tag;
+        assert_eq!(
+            Bucket::decode(bytes).unwrap().find(&key(0)),
+            Found::Unreadable,
+            "{tag}"
+        );
+    }
+    let rejected = State::Rejected {
+        gateway: gateway(2),
+    };
+    for gateways in [0u8, 3] {
+        let mut bytes = bucket(&[claim(rejected, NOW)]).into_bytes();
+        bytes[36] = gateways;
+        assert_eq!(
+            Bucket::decode(bytes).unwrap().find(&key(0)),
+            Found::Unreadable
+        );
+    }
+}
+
+#[test]
+fn a_claim_is_replaced_in_place_and_removed() {
+    let mut bucket = bucket(&[claim(in_flight(NOW), NOW), claim(IN_DOUBT, NOW)]);
+    bucket
+        .put(&key(0), &claim(SETTLED, NOW), NOW, RETENTION)
+        .unwrap();
+    assert_eq!(bucket.find(&key(0)), Found::Claim(claim(SETTLED, NOW)));
+    assert_eq!(bucket.find(&key(1)), Found::Claim(claim(IN_DOUBT, NOW)));
+    assert_eq!(bucket.claims().count(), 2);
+    bucket.remove(&key(0));
+    assert_eq!(bucket.find(&key(0)), Found::Absent);
+    assert_eq!(bucket.find(&key(1)), Found::Claim(claim(IN_DOUBT, NOW)));
+    bucket.remove(&key(0));
+    assert_eq!(bucket.into_bytes().len(), SIZE);
+}
+
+/// What a later put does to a record of this state and age.
+fn survives(state: State, age: Millis) -> bool {
+    let changed_at = Timestamp::from_millis(NOW.as_millis() - age.get());
+    let mut bucket = Bucket::default();
+    bucket
+        .put(&key(0), &claim(state, changed_at), changed_at, RETENTION)
+        .unwrap();
+    bucket
+        .put(&key(1), &claim(SETTLED, NOW), NOW, RETENTION)
+        .unwrap();
+    bucket.find(&key(0)) != Found::Absent
+}
+
+#[test]
+fn a_resolved_claim_makes_room_after_its_retention_and_an_unresolved_one_never() {
+    let closed = State::Closed {
+        how: Closed::Failed,
+        gateways: Gateways::NONE,
+    };
+    for state in [
+        SETTLED,
+        State::Rejected {
+            gateway: gateway(0),
+        },
+        closed,
+    ] {
+        let retention = RETENTION.get();
+        for (age, expected) in [(0, true), (retention - 1, true), (retention, false)] {
+            assert_eq!(
+                survives(state, Millis::new(age)),
+                expected,
+                "{state:?} after {age} ms"
+            );
+        }
+    }
+    for state in [
+        IN_DOUBT,
+        in_flight(NOW),
+        in_flight(Timestamp::from_millis(1)),
+    ] {
+        assert!(survives(state, Millis::new(NOW.as_millis())), "{state:?}");
+    }
+}
+
+#[test]
+fn a_full_bucket_refuses_a_new_claim_and_keeps_all_others() {
+    let full = || bucket(&vec![claim(IN_DOUBT, NOW); limits::BUCKET_RECORDS_MAX]);
+    let long_after = NOW.plus(RETENTION).plus(RETENTION);
+    let mut bucket = full();
+    let put = bucket.put(&key(200), &claim(IN_DOUBT, NOW), long_after, RETENTION);
+    assert_eq!(put, Err(BucketError::Full));
+    assert_eq!(bucket, full());
+    // The one that is there may still change: its evidence must never be lost for room.
+    bucket
+        .put(&key(3), &claim(SETTLED, NOW), NOW, RETENTION)
+        .unwrap();
+    assert_eq!(bucket.find(&key(3)), Found::Claim(claim(SETTLED, NOW)));
+    let put = bucket.put(&key(200), &claim(IN_DOUBT, NOW), NOW, RETENTION);
+    assert_eq!(put, Err(BucketError::Full));
+    // Once it is resolved and its retention over, it makes room.
+    bucket
+        .put(&key(200), &claim(IN_DOUBT, NOW), long_after, RETENTION)
+        .unwrap();
+    assert_eq!(bucket.find(&key(3)), Found::Absent);
+    assert_eq!(bucket.claims().count(), limits::BUCKET_RECORDS_MAX);
+}
+
+#[test]
+fn records_of_other_versions_count_towards_a_full_bucket() {
+    let foreign = (0..limits::BUCKET_RECORDS_MAX)
+        .flat_map(|number| foreign_record(&key(u8::try_from(number).unwrap()), 2, 40));
+    let mut bucket = Bucket::decode(foreign.collect()).unwrap();
+    let put = bucket.put(&key(200), &claim(SETTLED, NOW), NOW, RETENTION);
+    assert_eq!(put, Err(BucketError::Full));
+    assert_eq!(bucket.claims().count(), 0);
+}
