@@ -1,2 +1,306 @@
-//! placeholder
-fn main() {}
+//! What the engine's parts cost natively, without Envoy and without wasm.
+//!
+//! ```text
+//! cargo bench --bench engine [-- --quick]
+//! ```
+//!
+//! Each part runs in batches of equal length; told are the median of the batches and how far the
+//! middle half of them spreads, in nanoseconds. The store is in memory, so these numbers hold no
+//! host calls: they are for finding out which part grew, not for what a payment costs (`--bench
+//! envoy` tells that).
+
+#![allow(clippy::print_stdout, reason = "a benchmark talks to its terminal")]
+#![allow(clippy::expect_used, reason = "a benchmark that cannot go on has nothing to tell")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::hint::black_box;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use dana_failover::engine::claim::{Claim, Incarnation, Money, State};
+use dana_failover::engine::config::Config;
+use dana_failover::engine::event::{Answer, Cell, Effect, Event, Expected, Loaded, Request};
+use dana_failover::engine::evidence::{Body, Evidence, Origin};
+use dana_failover::engine::exchange::Exchange;
+use dana_failover::engine::gateway::{GatewayId, Gateways, Layout};
+use dana_failover::engine::health::Health;
+use dana_failover::engine::key::{ClaimKey, Fingerprint};
+use dana_failover::engine::policy::Policy;
+use dana_failover::engine::record::Bucket;
+use dana_failover::engine::tally::Tallies;
+use dana_failover::engine::time::{Millis, Timestamp};
+use serde_json::json;
+
+const OUTPUT: &str = "target/bench/engine.json";
+const NOW: Timestamp = Timestamp::from_millis(1_795_364_259_000);
+const CONFIG: &[u8] = br#"{
+    "gateways": [
+        {"name": "primary", "cluster": "dana_primary"},
+        {"name": "secondary", "cluster": "dana_secondary"}
+    ],
+    "composites": [
+        {"members": ["primary", "secondary"], "cluster": "dana_primary_first"},
+        {"members": ["secondary", "primary"], "cluster": "dana_secondary_first"}
+    ],
+    "route_header": "x-dana-cluster"
+}"#;
+
+fn main() {
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let timer = Timer { batches: if quick { 5 } else { 101 }, batch: Duration::from_millis(5) };
+    let mut results = Vec::new();
+    let mut time = |name: &'static str, work: &mut dyn FnMut()| {
+        let timed = timer.time(work);
+        println!("{name:<44}{:>10.0} ns  [{:.0}, {:.0}]", timed.median, timed.low, timed.high);
+        results
+            .push(json!({"name": name, "ns": timed.median, "quartiles": [timed.low, timed.high]}));
+    };
+    let policy = policy();
+    time("payment: request, claim, answer, settlement", &mut payments(&policy));
+    time("repeat of a settled payment", &mut repeats(&policy));
+    time("request until its loads (parsing, hashing)", &mut requests(&policy, &body("R-1")));
+    time("request refused (no identity)", &mut requests(&policy, b"{\"merchantId\":\"1\"}"));
+    let health = health(&policy);
+    time("health of two gateways: decode", &mut || {
+        black_box(Health::decode(black_box(&health)));
+    });
+    for (records, names) in [
+        (16, ["bucket of 16: find, absent", "bucket of 16: put"]),
+        (63, ["bucket of 63: find, absent", "bucket of 63: put"]),
+    ] {
+        let [find, put] = names;
+        let bucket = bucket(records);
+        let key = key(u64::MAX).prefix();
+        time(find, &mut || {
+            black_box(bucket.find(black_box(&key)));
+        });
+        let claim = claim();
+        let retention = policy.config.store.retention;
+        time(put, &mut || {
+            let mut bucket = bucket.clone();
+            bucket.put(black_box(&key), &claim, NOW, retention).expect("there is room");
+            black_box(bucket);
+        });
+    }
+    fs::create_dir_all("target/bench").expect("the target folder can be written");
+    let json = serde_json::to_vec_pretty(&results).expect("numbers are JSON");
+    fs::write(OUTPUT, json).expect("the target folder can be written");
+    println!("Median of {} batches [quartiles]; also in {OUTPUT}", timer.batches);
+}
+
+/// Repeats work in batches that are long enough for the clock.
+struct Timer {
+    batches: usize,
+    batch: Duration,
+}
+
+/// Nanoseconds of one repetition.
+struct Timed {
+    median: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Timer {
+    fn time(&self, work: &mut dyn FnMut()) -> Timed {
+        let mut times = 1;
+        while measure(times, work) < self.batch {
+            times *= 2;
+        }
+        let mut each: Vec<f64> = (0..self.batches)
+            .map(|_| measure(times, work).as_secs_f64() * 1e9 / f64::from(times))
+            .collect();
+        each.sort_by(f64::total_cmp);
+        let at = |quarter: usize| each.get(each.len() * quarter / 4).copied().unwrap_or(f64::NAN);
+        Timed { median: at(2), low: at(1), high: at(3) }
+    }
+}
+
+fn measure(times: u32, work: &mut dyn FnMut()) -> Duration {
+    let begin = now();
+    for _ in 0..times {
+        work();
+    }
+    now().duration_since(begin)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark is native and needs the clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn policy() -> Rc<Policy> {
+    let config = Config::parse(CONFIG).expect("the configuration is right");
+    let mut layout = Layout::new(config.buckets());
+    let (policy, _) = Policy::join(config, &mut layout).expect("the layout is new");
+    Rc::new(policy)
+}
+
+/// The store that all workers share, with one worker.
+#[derive(Default)]
+struct Store(BTreeMap<(u8, u32), (Vec<u8>, u32)>);
+
+impl Store {
+    const fn key(cell: Cell) -> (u8, u32) {
+        match cell {
+            Cell::Layout => (0, 0),
+            Cell::Health => (1, 0),
+            Cell::Claims(bucket) => (2, bucket),
+            Cell::Body(slot) => (3, slot),
+        }
+    }
+
+    fn load(&self, cell: Cell) -> Event<'static> {
+        let loaded = match self.0.get(&Self::key(cell)) {
+            None => Loaded { bytes: Vec::new(), version: Expected::Absent },
+            Some((bytes, version)) => {
+                Loaded { bytes: bytes.clone(), version: Expected::At(*version) }
+            }
+        };
+        Event::Loaded(cell, loaded)
+    }
+
+    fn store(&mut self, cell: Cell, bytes: &[u8]) -> Event<'static> {
+        let place = self.0.entry(Self::key(cell)).or_default();
+        *place = (bytes.to_vec(), place.1 + 1);
+        Event::Stored(cell)
+    }
+}
+
+/// Does what the engine wants done, until it waits for an answer or is at its end.
+fn drive(exchange: &mut Exchange, event: Event<'_>, store: &mut Store, tallies: &mut Tallies) {
+    let mut effects = exchange.handle(event, NOW, tallies);
+    while !effects.is_empty() {
+        let mut more = Vec::new();
+        for effect in effects {
+            let event = match effect {
+                Effect::Load(cell) => store.load(cell),
+                Effect::Store { cell, bytes, .. } => store.store(cell, &bytes),
+                other @ (Effect::Forward(_)
+                | Effect::Reply(_)
+                | Effect::Relay { .. }
+                | Effect::Beat(_)
+                | Effect::Changed(_)
+                | Effect::Note(_)) => {
+                    black_box(other);
+                    continue;
+                }
+            };
+            more.extend(exchange.handle(event, NOW, tallies));
+        }
+        effects = more;
+    }
+}
+
+/// A request that is answered at once, as long as it is sent at all.
+fn exchange(policy: &Rc<Policy>, reference: &str, store: &mut Store, tallies: &mut Tallies) {
+    let mut exchange = Exchange::new(Rc::clone(policy));
+    let body = body(reference);
+    let request = Request { headers: &HEADERS, body: &body, context: 1 };
+    drive(&mut exchange, Event::Request(request), store, tallies);
+    if !exchange.is_sent() {
+        return;
+    }
+    let text = format!(
+        r#"{{"responseCode":"2005400","responseMessage":"Successful","referenceNo":"2026112211121280010016627001234567","partnerReferenceNo":"{reference}","webRedirectUrl":"https://m.sandbox.dana.id/n/cashier/new/checkout?bizNo=2026112211121280010016627001234567&timestamp=1795364259403&mid=216620010016033632482","additionalInfo":{{}}}}"#
+    );
+    let answer = Answer {
+        evidence: Evidence {
+            origin: Origin::Upstream,
+            status: 200,
+            body: Body::Complete(text.as_bytes()),
+        },
+        endpoint: Some("primary"),
+        content_type: Some("application/json"),
+        client_waits: true,
+    };
+    drive(&mut exchange, Event::Answered(answer), store, tallies);
+    assert!(exchange.is_ended(), "an answered payment is at its end");
+}
+
+fn payments(policy: &Rc<Policy>) -> impl FnMut() {
+    let (policy, mut store, mut tallies) =
+        (Rc::clone(policy), Store::default(), Tallies::default());
+    let mut number = 0_u64;
+    move || {
+        number += 1;
+        if number.is_multiple_of(200_000) {
+            // The store stays as empty as a new one.
+            store = Store::default();
+        }
+        exchange(&policy, &format!("BENCH{number:015}"), &mut store, &mut tallies);
+    }
+}
+
+fn repeats(policy: &Rc<Policy>) -> impl FnMut() {
+    let (policy, mut store, mut tallies) =
+        (Rc::clone(policy), Store::default(), Tallies::default());
+    move || exchange(&policy, "BENCH000000000000001", &mut store, &mut tallies)
+}
+
+fn requests(policy: &Rc<Policy>, body: &[u8]) -> impl FnMut() {
+    let (policy, body, mut tallies) = (Rc::clone(policy), body.to_vec(), Tallies::default());
+    move || {
+        let request = Request { headers: &HEADERS, body: &body, context: 1 };
+        let mut exchange = Exchange::new(Rc::clone(&policy));
+        black_box(exchange.handle(Event::Request(request), NOW, &mut tallies));
+    }
+}
+
+const HEADERS: [(&[u8], &[u8]); 14] = [
+    (b":authority", b"api.sandbox.dana.id"),
+    (b":path", b"/payment-gateway/v1.0/debit/payment-host-to-host.htm"),
+    (b":method", b"POST"),
+    (b":scheme", b"http"),
+    (b"content-type", b"application/json"),
+    (b"x-timestamp", b"2026-11-22T23:17:39+07:00"),
+    (b"x-signature", &[b'a'; 344]),
+    (b"origin", b"https://merchant.example.id"),
+    (b"x-partner-id", b"2025021312345678901234"),
+    (b"x-external-id", b"sdk9dd8d-dea6-4a58-a4b3-ead3d27e4e86"),
+    (b"channel-id", b"95221"),
+    (b"accept-encoding", b"gzip, deflate"),
+    (b"content-length", b"577"),
+    (b"x-request-id", b"6f1c0f0e-5a3e-9d43-8f0e-6a1c0f0e5a3e"),
+];
+
+fn body(reference: &str) -> Vec<u8> {
+    format!(
+        r#"{{"additionalInfo":{{"mcc":"5732","envInfo":{{"sourcePlatform":"IPG","terminalType":"SYSTEM","orderTerminalType":"WEB"}},"order":{{"orderTitle":"Kopi susu","scenario":"REDIRECT"}}}},"partnerReferenceNo":"{reference}","merchantId":"216620010016033632482","amount":{{"value":"10000.00","currency":"IDR"}},"externalStoreId":"store-1","validUpTo":"2026-11-22T23:43:04+07:00","urlParams":[{{"url":"https://merchant.example.id/ret","type":"PAY_RETURN","isDeeplink":"N"}},{{"url":"https://merchant.example.id/notify","type":"NOTIFICATION","isDeeplink":"N"}}]}}"#
+    )
+    .into_bytes()
+}
+
+/// The stored health after both gateways had a heartbeat.
+fn health(policy: &Policy) -> Vec<u8> {
+    let mut health = Health::default();
+    for gateway in policy.order() {
+        health.beaten(gateway, true, policy, NOW);
+    }
+    health.encode()
+}
+
+fn key(number: u64) -> ClaimKey {
+    ClaimKey::derive("partner", "order", [number.to_string().as_str()])
+}
+
+fn claim() -> Claim {
+    Claim {
+        fingerprint: Fingerprint::UNKNOWN,
+        state: State::Settled { gateways: Gateways::only(GatewayId::new(0).expect("0 is one")) },
+        attempt: 1,
+        incarnation: Incarnation { claimed_at: NOW, nonce: 1 },
+        changed_at: NOW,
+        money: Money::default(),
+    }
+}
+
+fn bucket(records: u64) -> Bucket {
+    let mut bucket = Bucket::default();
+    for number in 0..records {
+        let put = bucket.put(&key(number).prefix(), &claim(), NOW, Millis::new(1000));
+        put.expect("there is room");
+    }
+    bucket
+}

@@ -35,7 +35,10 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "an error of a command line tool belongs on standard error")]
+#[expect(
+    clippy::print_stderr,
+    reason = "an error of a command line tool belongs on standard error"
+)]
 fn report(error: &sandbox::Error) {
     eprintln!("dana-failover: {error}");
 }

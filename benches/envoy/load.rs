@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Outcome;
 use super::http::{Message, Wire, find};
+use super::random::Random;
 
 /// Connections of one generator.
 pub(crate) const CONNECTIONS: u32 = 4;
@@ -26,9 +27,8 @@ pub(crate) enum Load {
 /// How fast, and how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
-    /// So many each second, for so long. `late` sets off the schedule of one of two generators
-    /// that run together.
-    Rate { per_second: u32, lasts: Duration, late: bool },
+    /// So many each second, for so long.
+    Rate { per_second: u32, lasts: Duration },
     /// As many as these, one after the other on each connection.
     All(u64),
 }
@@ -86,33 +86,35 @@ impl Connection {
             payment.pay(&mut wire)?;
         }
         let begin = now();
-        let mut sent = 0;
-        while self.waits_for(sent, begin, answered) {
+        let mut random = Random::new(REFERENCES.fetch_add(1, Ordering::Relaxed));
+        for sent in 0.. {
+            let waits = match self.pace {
+                Pace::All(wanted) => answered.load(Ordering::Relaxed) < wanted,
+                Pace::Rate { per_second, lasts } => {
+                    let due = self.due(sent, per_second, &mut random);
+                    thread::sleep(due.saturating_sub(now().duration_since(begin)));
+                    due < lasts && now().duration_since(begin) < lasts
+                }
+            };
+            if !waits {
+                break;
+            }
             if self.load == Load::Payments {
                 payment.renew();
             }
             payment.pay(&mut wire)?;
             answered.fetch_add(1, Ordering::Relaxed);
-            sent += 1;
         }
         Ok(())
     }
 
-    /// Waits until the next payment is due; false when there is none.
-    fn waits_for(&self, sent: u32, begin: Instant, answered: &AtomicU64) -> bool {
-        match self.pace {
-            Pace::All(wanted) => answered.load(Ordering::Relaxed) < wanted,
-            Pace::Rate { per_second, lasts, late } => {
-                let second = Duration::from_secs(1);
-                let slot = second / per_second;
-                // Both generators' payments are spread evenly over each slot.
-                let offset = slot * self.place + if late { slot / 2 } else { Duration::ZERO };
-                let due = slot * CONNECTIONS * sent + offset;
-                let elapsed = now().duration_since(begin);
-                thread::sleep(due.saturating_sub(elapsed));
-                due < lasts && elapsed < lasts
-            }
-        }
+    /// When the next payment is due: somewhere within the connection's turn. Two generators with
+    /// the same beat would always meet in the same way, and one of the two Envoys always find the
+    /// caches as the other one left them.
+    fn due(&self, sent: u32, per_second: u32, random: &mut Random) -> Duration {
+        let slot = Duration::from_secs(1) / per_second;
+        let within = u32::try_from(random.below(1000)).unwrap_or(0);
+        slot * (CONNECTIONS * sent + self.place) + slot * within / 1000
     }
 }
 
@@ -168,7 +170,8 @@ fn template() -> String {
     let body = format!(
         r#"{{"additionalInfo":{{"mcc":"5732","envInfo":{{"sourcePlatform":"IPG","terminalType":"SYSTEM","orderTerminalType":"WEB"}},"order":{{"orderTitle":"Kopi susu","scenario":"REDIRECT"}}}},"partnerReferenceNo":"{blank}","merchantId":"216620010016033632482","amount":{{"value":"10000.00","currency":"IDR"}},"externalStoreId":"store-1","validUpTo":"2026-11-22T23:43:04+07:00","urlParams":[{{"url":"https://merchant.example.id/ret","type":"PAY_RETURN","isDeeplink":"N"}},{{"url":"https://merchant.example.id/notify","type":"NOTIFICATION","isDeeplink":"N"}}]}}"#
     );
-    let signature = "RGqaG3IBjAux7feTv8AdOmHYhLMf3nKTXg1UYxV7diE/".repeat(8).get(..344).map(str::to_owned);
+    let signature =
+        "RGqaG3IBjAux7feTv8AdOmHYhLMf3nKTXg1UYxV7diE/".repeat(8).get(..344).map(str::to_owned);
     format!(
         "POST /payment-gateway/v1.0/debit/payment-host-to-host.htm HTTP/1.1\r\n\
          host: api.sandbox.dana.id\r\n\

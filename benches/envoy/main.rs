@@ -23,6 +23,7 @@ mod config;
 mod http;
 mod load;
 mod process;
+mod random;
 mod report;
 mod upstream;
 
@@ -132,7 +133,8 @@ fn run(options: &Options) -> Outcome<()> {
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark is told by make where Envoy is")]
 fn binary(options: &Options) -> Outcome<PathBuf> {
-    let given = options.envoy.clone().or_else(|| std::env::var("ENVOY_BIN").ok().map(PathBuf::from));
+    let given =
+        options.envoy.clone().or_else(|| std::env::var("ENVOY_BIN").ok().map(PathBuf::from));
     given.ok_or_else(|| "where is Envoy? Give --envoy or set ENVOY_BIN".into())
 }
 
@@ -229,12 +231,12 @@ fn measure_round(
     payments: &AtomicU64,
 ) -> Outcome<Round> {
     let lasts = Duration::from_secs(u64::from(options.seconds));
-    let pace = |late| Pace::Rate { per_second: options.rate, lasts, late };
+    let pace = Pace::Rate { per_second: options.rate, lasts };
     let paid_before = payments.load(Ordering::Relaxed);
     let before = [base.cpu_us()?, candidate.cpu_us()?];
     let (of_base, of_candidate) = thread::scope(|scope| {
-        let of_base = scope.spawn(|| load::run(base.port, Load::Payments, pace(false)));
-        let of_candidate = load::run(candidate.port, load, pace(true));
+        let of_base = scope.spawn(|| load::run(base.port, Load::Payments, pace));
+        let of_candidate = load::run(candidate.port, load, pace);
         (of_base.join(), of_candidate)
     });
     let of_base = of_base.map_err(|_| "the load's thread panicked")??;

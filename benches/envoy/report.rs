@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::random::Random;
+
 /// Microseconds of processor time per payment in one round, of both Envoys of a pair.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Round {
@@ -60,8 +62,14 @@ pub(crate) fn report(all: &[Series], settings: &Value) -> (Value, String) {
     });
     let mut table = format!(
         "{:<22}{:>9}  {:<24}{:<24}{:<24}{:<24}{:>9}{:>9}\n",
-        "processor time", "us each", "added us", "to bare", "added to no-op's", "added to Lua's",
-        "bytes", "RSS MiB"
+        "processor time",
+        "us each",
+        "added us",
+        "to bare",
+        "added to no-op's",
+        "added to Lua's",
+        "bytes",
+        "RSS MiB"
     );
     table.push_str(&format!("{:<22}{bare_us:>9.1}\n", "bare"));
     for row in &rows {
@@ -160,26 +168,13 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 /// drawn anew from those that were measured.
 fn estimate(count: usize, statistic: impl Fn(&[usize]) -> f64) -> Estimate {
     const DRAWS: usize = 4000;
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let mut random = Random::new(1);
     let mut seen: Vec<f64> = (0..DRAWS)
         .map(|_| statistic(&(0..count).map(|_| random.below(count)).collect::<Vec<_>>()))
         .collect();
     seen.sort_by(f64::total_cmp);
-    let quantile = |thousandths: usize| {
-        seen.get(DRAWS * thousandths / 1000).copied().unwrap_or(f64::NAN)
-    };
+    let quantile =
+        |thousandths: usize| seen.get(DRAWS * thousandths / 1000).copied().unwrap_or(f64::NAN);
     let value = statistic(&(0..count).collect::<Vec<_>>());
     Estimate { value, low: quantile(25), high: quantile(975) }
-}
-
-/// Xorshift, always from the same seed: the same rounds give the same intervals.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap_or(0) % limit.max(1)
-    }
 }

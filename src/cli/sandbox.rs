@@ -99,22 +99,17 @@ impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, address) = text
-            .split_once('=')
-            .ok_or("expected NAME=ADDR, like primary=127.0.0.1:18081")?;
+        let (name, address) =
+            text.split_once('=').ok_or("expected NAME=ADDR, like primary=127.0.0.1:18081")?;
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(fits) {
             return Err(format!(
                 "expected a name of up to {NAME_BYTES_MAX} of the characters a-z, 0-9 and -"
             ));
         }
-        let address = address
-            .parse()
-            .map_err(|_| "expected an address like 127.0.0.1:18081".to_owned())?;
-        Ok(Self {
-            name: name.to_owned(),
-            address,
-        })
+        let address =
+            address.parse().map_err(|_| "expected an address like 127.0.0.1:18081".to_owned())?;
+        Ok(Self { name: name.to_owned(), address })
     }
 }
 
@@ -122,15 +117,8 @@ impl FromStr for Place {
 #[derive(Debug)]
 pub(crate) enum Error {
     Gateways(String),
-    Key {
-        path: PathBuf,
-        reason: String,
-    },
-    Listen {
-        what: String,
-        address: SocketAddr,
-        error: io::Error,
-    },
+    Key { path: PathBuf, reason: String },
+    Listen { what: String, address: SocketAddr, error: io::Error },
     Runtime(io::Error),
 }
 
@@ -139,11 +127,7 @@ impl fmt::Display for Error {
         match self {
             Self::Gateways(expected) => write!(f, "--gateway: {expected}"),
             Self::Key { path, reason } => write!(f, "--verify-key {}: {reason}", path.display()),
-            Self::Listen {
-                what,
-                address,
-                error,
-            } => {
+            Self::Listen { what, address, error } => {
                 write!(f, "{what} cannot listen on {address}: {error}")
             }
             Self::Runtime(error) => write!(f, "sandbox stopped: {error}"),
@@ -156,15 +140,9 @@ impl std::error::Error for Error {}
 /// Runs until it is interrupted.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
     check_gateways(&options.gateways)?;
-    let keys = options
-        .verify_keys
-        .iter()
-        .map(|path| read_key(path))
-        .collect::<Result<_, _>>()?;
-    let runtime = runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Runtime)?;
+    let keys = options.verify_keys.iter().map(|path| read_key(path)).collect::<Result<_, _>>()?;
+    let runtime =
+        runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
     let outcome = runtime.block_on(play(options, keys));
     // Requests that hang on purpose must not keep it alive.
     runtime.shutdown_background();
@@ -175,10 +153,8 @@ fn check_gateways(places: &[Place]) -> Result<(), Error> {
     if places.len() > GATEWAYS_MAX {
         return Err(Error::Gateways(format!("expected at most {GATEWAYS_MAX}")));
     }
-    let names: BTreeMap<&str, &Place> = places
-        .iter()
-        .map(|place| (place.name.as_str(), place))
-        .collect();
+    let names: BTreeMap<&str, &Place> =
+        places.iter().map(|place| (place.name.as_str(), place)).collect();
     if names.len() < places.len() {
         return Err(Error::Gateways("expected names that differ".to_owned()));
     }
@@ -186,10 +162,7 @@ fn check_gateways(places: &[Place]) -> Result<(), Error> {
 }
 
 fn read_key(path: &Path) -> Result<PublicKey, Error> {
-    let wrong = |reason: String| Error::Key {
-        path: path.to_owned(),
-        reason,
-    };
+    let wrong = |reason: String| Error::Key { path: path.to_owned(), reason };
     let pem = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     PublicKey::from_pem(&pem).map_err(|error| wrong(error.to_string()))
 }
@@ -198,11 +171,7 @@ async fn play(options: &Options, keys: Vec<PublicKey>) -> Result<(), Error> {
     // Before anybody is told where it listens, so that an early signal ends it properly too.
     let mut stop = Stop::new().map_err(Error::Runtime)?;
     let control_listener = listen("control", options.control)?;
-    let house = Arc::new(House {
-        keys,
-        quiet: options.quiet,
-        seq: AtomicU64::new(0),
-    });
+    let house = Arc::new(House { keys, quiet: options.quiet, seq: AtomicU64::new(0) });
     let shared = Arc::new(Mutex::new(Ledger::new(LEDGER_MAX)));
     let (mut gateways, mut ledgers) = (Vec::new(), vec![Arc::clone(&shared)]);
     let mut listeners = Vec::new();
@@ -225,10 +194,7 @@ async fn play(options: &Options, keys: Vec<PublicKey>) -> Result<(), Error> {
     for (gateway, listener) in gateways.iter().zip(listeners) {
         tokio::spawn(gateway::run(Arc::clone(gateway), listener));
     }
-    let router = control::router(Control {
-        gateways: gateways.into(),
-        ledgers: ledgers.into(),
-    });
+    let router = control::router(Control { gateways: gateways.into(), ledgers: ledgers.into() });
     tokio::select! {
         served = axum::serve(control_listener, router) => served.map_err(Error::Runtime),
         () = stop.wait() => Ok(()),
@@ -251,14 +217,9 @@ fn announce(control: SocketAddr, gateways: &[Arc<Gateway>]) {
         .collect();
     let mut text = String::new();
     for gateway in gateways {
-        text.push_str(&format!(
-            "gateway {:<12} http://{}\n",
-            gateway.name, gateway.address
-        ));
+        text.push_str(&format!("gateway {:<12} http://{}\n", gateway.name, gateway.address));
     }
-    text.push_str(&format!(
-        "control API          http://{control}   (GET / explains it)\n"
-    ));
+    text.push_str(&format!("control API          http://{control}   (GET / explains it)\n"));
     let machine = json!({ "control": control.to_string(), "gateways": addresses });
     text.push_str(&format!("{machine}\n"));
     let mut stdout = io::stdout().lock();
@@ -315,13 +276,9 @@ mod tests {
     fn a_place_is_a_name_and_an_address() {
         let place: Place = "primary=127.0.0.1:0".parse().unwrap();
         assert_eq!((place.name.as_str(), place.address.port()), ("primary", 0));
-        for wrong in [
-            "primary",
-            "=127.0.0.1:1",
-            "Primary=127.0.0.1:1",
-            "a=localhost",
-            "a/b=[::1]:1",
-        ] {
+        for wrong in
+            ["primary", "=127.0.0.1:1", "Primary=127.0.0.1:1", "a=localhost", "a/b=[::1]:1"]
+        {
             assert!(wrong.parse::<Place>().is_err(), "{wrong}");
         }
     }

@@ -45,8 +45,6 @@ pub enum NotExecuted {
     NeverSent,
     /// The claim store is full of claims that must be kept.
     StoreFull,
-    /// The claim store could not be written.
-    StoreFailed,
 }
 
 /// What an answer of ours says.
@@ -69,6 +67,11 @@ pub enum Saying {
     /// A question that no gateway answered.
     NoAnswer {
         /// When to ask again.
+        retry_after: Millis,
+    },
+    /// The claim store could not be used, so nothing is known of what happened before.
+    StoreFailed {
+        /// When to try again.
         retry_after: Millis,
     },
     /// The key belongs to another payment.
@@ -176,6 +179,7 @@ impl Saying {
             Self::InProgress { retry_after, .. }
             | Self::Unknown { retry_after }
             | Self::NoAnswer { retry_after }
+            | Self::StoreFailed { retry_after }
             | Self::NotExecuted { retry_after, .. } => Some(*retry_after),
             Self::Refused(_) | Self::Mismatch | Self::AlreadyExecuted | Self::Closed(_) => None,
         }
@@ -213,6 +217,14 @@ impl Saying {
                 http: 504,
                 reason: "no_answer",
                 title: "Gateway Did Not Answer",
+                outcome: "unknown",
+                safe_new_key: false,
+            },
+            Self::StoreFailed { .. } => Form {
+                snap: (504, 0),
+                http: 504,
+                reason: "claim_store_failed",
+                title: "Payment Outcome Unknown",
                 outcome: "unknown",
                 safe_new_key: false,
             },
@@ -269,6 +281,10 @@ impl Saying {
             Self::NoAnswer { .. } => {
                 "No gateway answered this question. That says nothing about any payment."
             }
+            Self::StoreFailed { .. } => {
+                "The claim store could not be used, so it is not known whether this payment was \
+                 made before. Nothing was sent for this request."
+            }
             Self::Mismatch => {
                 "This reference belongs to a payment with another amount or beneficiary. Nothing \
                  was sent for this request."
@@ -293,7 +309,6 @@ impl NotExecuted {
             Self::PinnedGatewayDown => "pinned_gateway_down",
             Self::NeverSent => "never_sent",
             Self::StoreFull => "claim_store_full",
-            Self::StoreFailed => "claim_store_failed",
         }
     }
 
@@ -308,10 +323,6 @@ impl NotExecuted {
             Self::StoreFull => {
                 "The claim store is full, so this payment could not be protected from being \
                  executed twice. Nothing was sent."
-            }
-            Self::StoreFailed => {
-                "The claim store could not be used, so this payment could not be protected from \
-                 being executed twice. Nothing was sent."
             }
         }
     }
@@ -367,13 +378,13 @@ mod tests {
             NotExecuted::PinnedGatewayDown,
             NotExecuted::NeverSent,
             NotExecuted::StoreFull,
-            NotExecuted::StoreFailed,
         ];
         let mut all: Vec<Saying> = refusals.into_iter().map(Saying::Refused).collect();
         all.extend(whys.map(|why| Saying::NotExecuted { why, retry_after }));
         all.extend([Closed::Failed, Closed::Cancelled, Closed::Refunded].map(Saying::Closed));
         all.extend([true, false].map(|unknown| Saying::InProgress { unknown, retry_after }));
         all.extend([Saying::Unknown { retry_after }, Saying::NoAnswer { retry_after }]);
+        all.push(Saying::StoreFailed { retry_after });
         all.extend([Saying::Mismatch, Saying::AlreadyExecuted]);
         all
     }

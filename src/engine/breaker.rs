@@ -186,6 +186,7 @@ impl Breaker {
             State::HalfOpen { out, passed, since } => {
                 out.saturating_add(passed) < limits.half_open_permits
                     || now >= since.plus(limits.half_open_max)
+                    || since.since(now) > limits.half_open_max
             }
         }
     }
@@ -221,7 +222,12 @@ impl Breaker {
     }
 
     /// Takes in the result of a call.
-    pub fn record(&mut self, report: Report, now: Timestamp, limits: &Limits) -> Option<Transition> {
+    pub fn record(
+        &mut self,
+        report: Report,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Option<Transition> {
         if report.generation != self.generation {
             return None;
         }
@@ -279,8 +285,7 @@ impl Breaker {
             Signal::Success | Signal::Alive | Signal::Neutral => 0,
         };
         self.state = State::Closed { run };
-        let tally =
-            Tally { calls: 1, failures: u32::from(failed), slow: u32::from(report.slow) };
+        let tally = Tally { calls: 1, failures: u32::from(failed), slow: u32::from(report.slow) };
         self.window.add(tally, now, limits.window);
         if run >= limits.consecutive_failures {
             return Some(self.trip(Rule::ConsecutiveFailures { run }, now, limits));
@@ -293,7 +298,8 @@ impl Breaker {
         if seen.calls < limits.min_calls {
             return None;
         }
-        let reaches = |part: u32, pct: u32| u64::from(part) * 100 >= u64::from(pct) * u64::from(seen.calls);
+        let reaches =
+            |part: u32, pct: u32| u64::from(part) * 100 >= u64::from(pct) * u64::from(seen.calls);
         if reaches(seen.failures, limits.failure_rate_pct) {
             return Some(self.trip(Rule::FailureRate { seen }, now, limits));
         }

@@ -18,6 +18,10 @@ use super::gateway::{GatewayId, Gateways};
 use super::key::Fingerprint;
 use super::time::{Millis, Timestamp};
 
+mod apply;
+
+use apply::in_doubt;
+
 /// Where a claim stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -236,12 +240,7 @@ impl Claim {
     pub fn at(mut self, now: Timestamp) -> Self {
         match &mut self.state {
             State::InFlight { candidates, until, .. } if now >= *until => {
-                self.state = State::InDoubt {
-                    candidates: *candidates,
-                    ended_at: *until,
-                    repeat_until: None,
-                    not_found: None,
-                };
+                self.state = in_doubt(*candidates, *until);
             }
             State::InDoubt { ended_at, repeat_until, .. } => {
                 if let Some(until) = repeat_until.filter(|until| now >= *until) {
@@ -304,12 +303,21 @@ impl Claim {
     /// This claim with a further attempt under way at `candidates`: after a NO it is in flight
     /// anew and takes `fingerprint` over; in doubt it stays in doubt and notes the repeat.
     #[must_use]
-    pub fn further_attempt(mut self, fingerprint: Fingerprint, now: Timestamp, rules: &Rules) -> Self {
+    pub fn further_attempt(
+        mut self,
+        fingerprint: Fingerprint,
+        now: Timestamp,
+        rules: &Rules,
+    ) -> Self {
         let until = now.plus(rules.lease);
         self = self.at(now);
         self.attempt = self.attempt.saturating_add(1);
         match &mut self.state {
-            State::InDoubt { repeat_until, .. } => *repeat_until = Some(until),
+            State::InDoubt { repeat_until, not_found, .. } => {
+                *repeat_until = Some(until);
+                // What was said before this attempt says nothing about it.
+                *not_found = None;
+            }
             State::Rejected { gateway } => {
                 let candidates = Gateways::only(*gateway);
                 self.state = State::InFlight { candidates, until, after_no: true };
@@ -320,165 +328,6 @@ impl Claim {
         self.changed_at = now;
         self
     }
-
-    /// What `event` does to the claim at `now`.
-    #[must_use]
-    pub fn apply(&self, event: Event, now: Timestamp, rules: &Rules) -> Step {
-        match event {
-            Event::Answer { of, outcome, gateways } => self.answered(of, outcome, gateways, now),
-            Event::Told { gateway, status } => self.told(gateway, status, now, rules),
-        }
-    }
-
-    /// Evidence speaks of its own attempt only. An answer of another incarnation, or of an attempt
-    /// that is not the last, may prove that the payment was executed and nothing else.
-    fn answered(
-        &self,
-        of: AttemptId,
-        outcome: Outcome,
-        gateways: Gateways,
-        now: Timestamp,
-    ) -> Step {
-        let claim = self.at(now);
-        let current = of.incarnation == claim.incarnation && of.attempt == claim.attempt;
-        match (claim.state, outcome) {
-            (State::Settled { .. }, _) => Step::Stays,
-            (State::Closed { how: Closed::Failed, .. }, Outcome::Executed) => {
-                Step::Overturned(State::Settled { gateways })
-            }
-            (State::Closed { .. }, Outcome::Executed) => Step::Contradicted,
-            (State::Closed { .. }, _) => Step::Stays,
-            (
-                State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. },
-                Outcome::Executed,
-            ) => Step::To(State::Settled { gateways }),
-            (State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. }, _)
-                if !current =>
-            {
-                Step::Stays
-            }
-            (State::InFlight { .. }, Outcome::No | Outcome::FailedBefore) => {
-                match gateways.single() {
-                    Some(gateway) => Step::To(State::Rejected { gateway }),
-                    None => Step::To(in_doubt(gateways, now)),
-                }
-            }
-            (State::InFlight { .. }, Outcome::Doubtful) => Step::To(in_doubt(gateways, now)),
-            (State::InFlight { candidates, after_no, .. }, Outcome::NeverSent) => {
-                match candidates.single() {
-                    Some(gateway) if after_no => Step::To(State::Rejected { gateway }),
-                    Some(_) | None => Step::Released,
-                }
-            }
-            (
-                State::Rejected { .. },
-                Outcome::No | Outcome::FailedBefore | Outcome::NeverSent,
-            ) => Step::Stays,
-            (State::Rejected { gateway }, Outcome::Doubtful) => {
-                Step::To(in_doubt(Gateways::only(gateway), now))
-            }
-            (State::InDoubt { candidates, repeat_until: Some(_), .. }, Outcome::FailedBefore) => {
-                Step::To(State::Closed { how: Closed::Failed, gateways: candidates })
-            }
-            // A repeat's NO, failure or silence says nothing of the first copy: it may have taken
-            // the money, the limit or the order. The repeat has ended, that is all.
-            (
-                State::InDoubt { candidates, repeat_until: Some(_), .. },
-                Outcome::No | Outcome::Doubtful | Outcome::NeverSent,
-            ) => Step::To(in_doubt(candidates, now)),
-            (
-                State::InDoubt { repeat_until: None, .. },
-                Outcome::No | Outcome::FailedBefore | Outcome::Doubtful | Outcome::NeverSent,
-            ) => Step::Stays,
-        }
-    }
-
-    fn told(&self, by: GatewayId, status: Status, now: Timestamp, rules: &Rules) -> Step {
-        let claim = self.at(now);
-        let executed = State::Settled { gateways: Gateways::only(by) };
-        let closed = |how| State::Closed { how, gateways: Gateways::only(by) };
-        match (claim.state, status) {
-            (State::Settled { .. }, Status::Executed | Status::Pending) => Step::Stays,
-            (State::Settled { .. }, Status::Closed(how @ (Closed::Cancelled | Closed::Refunded))) => {
-                Step::To(closed(how))
-            }
-            (State::Settled { .. }, Status::Closed(Closed::Failed) | Status::NotFound) => {
-                Step::Contradicted
-            }
-            (State::Closed { how: Closed::Failed, .. }, Status::Executed) => {
-                Step::Overturned(executed)
-            }
-            (State::Closed { .. }, Status::Executed) => Step::Contradicted,
-            (State::Closed { .. }, Status::Pending | Status::Closed(_) | Status::NotFound) => {
-                Step::Stays
-            }
-            (
-                State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. },
-                Status::Executed,
-            ) => Step::To(executed),
-            // While the attempt is under way, an answer about it may be older than the attempt.
-            (State::InFlight { .. }, Status::Pending | Status::Closed(_) | Status::NotFound) => {
-                Step::Stays
-            }
-            (State::Rejected { .. }, Status::Pending | Status::NotFound) => Step::Stays,
-            (State::Rejected { .. }, Status::Closed(how)) => Step::To(closed(how)),
-            (State::InDoubt { candidates, ended_at, .. }, Status::Pending) => {
-                match candidates.single() {
-                    None if candidates.contains(by) => {
-                        Step::To(in_doubt(Gateways::only(by), ended_at))
-                    }
-                    Some(_) | None => Step::Stays,
-                }
-            }
-            // Only a candidate can clear itself.
-            (State::InDoubt { candidates, .. }, Status::Closed(_) | Status::NotFound)
-                if !candidates.contains(by) =>
-            {
-                Step::Stays
-            }
-            (State::InDoubt { candidates, ended_at, .. }, Status::Closed(how)) => {
-                clear(candidates, by, ended_at, closed(how))
-            }
-            (State::InDoubt { .. }, Status::NotFound) => claim.not_found(by, now, rules),
-        }
-    }
-
-    /// "Not found" may be said of a request that is still travelling. It proves something only
-    /// when a first one came `settle_delay` after the last attempt ended, and this one at least as
-    /// much later, both from the same candidate.
-    fn not_found(&self, by: GatewayId, now: Timestamp, rules: &Rules) -> Step {
-        let State::InDoubt { candidates, ended_at, repeat_until, not_found } = self.state else {
-            return Step::Stays;
-        };
-        if repeat_until.is_some() || now < ended_at.plus(rules.settle_delay) {
-            return Step::Stays;
-        }
-        match not_found {
-            None => Step::To(State::InDoubt {
-                candidates,
-                ended_at,
-                repeat_until,
-                not_found: Some((by, now)),
-            }),
-            Some((first, at)) if first == by && now >= at.plus(rules.settle_delay) => {
-                clear(candidates, by, ended_at, State::Rejected { gateway: by })
-            }
-            Some(_) => Step::Stays,
-        }
-    }
-}
-
-/// `by` is no candidate any longer; if it was the only one, the claim ends in `alone`.
-fn clear(candidates: Gateways, by: GatewayId, ended_at: Timestamp, alone: State) -> Step {
-    let left = candidates.without(by);
-    if left.is_empty() {
-        return Step::To(alone);
-    }
-    Step::To(in_doubt(left, ended_at))
-}
-
-const fn in_doubt(candidates: Gateways, ended_at: Timestamp) -> State {
-    State::InDoubt { candidates, ended_at, repeat_until: None, not_found: None }
 }
 
 #[cfg(test)]

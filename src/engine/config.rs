@@ -167,7 +167,14 @@ struct Floor {
 }
 
 impl Floor {
-    fn millis(self, fields: &Fields<'_>, name: &'static str, safe: u64, max: u64, default: u64) -> Millis {
+    fn millis(
+        self,
+        fields: &Fields<'_>,
+        name: &'static str,
+        safe: u64,
+        max: u64,
+        default: u64,
+    ) -> Millis {
         let least = if self.unsafe_timings { 1 } else { safe };
         Millis::new(fields.number(name, least..=max, default))
     }
@@ -187,10 +194,15 @@ fn read_idempotency(fields: &Fields<'_>, floor: Floor) -> (Store, claim::Rules) 
     let stores = fields.object("store");
     let local = stores.object("local");
     let claims_max = local.number("claims_max", 16..=16_777_216, 1_048_576);
-    let retention = fields.number("retention_s", if floor.unsafe_timings { 1 } else { 3600 }..=2_592_000, 86_400);
+    let retention = fields.number(
+        "retention_s",
+        if floor.unsafe_timings { 1 } else { 3600 }..=2_592_000,
+        86_400,
+    );
     let repeat_max_age = fields.number("repeat_max_age_s", 0..=86_400, 3600);
     let bodies_max = fields.number("bodies_max", 1..=1_048_576, 16_384);
-    let body_bytes_max = fields.number("body_bytes_max", 0..=limits::EVIDENCE_BYTES_MAX as u64, 4096);
+    let body_bytes_max =
+        fields.number("body_bytes_max", 0..=limits::EVIDENCE_BYTES_MAX as u64, 4096);
     let rules = claim::Rules {
         lease: floor.millis(fields, "lease_ms", 10_000, HOUR_MS, 30_000),
         repeat_after: floor.millis(fields, "repeat_after_ms", 1000, HOUR_MS, 5000),
@@ -274,7 +286,11 @@ fn read_gateways(fields: &Fields<'_>, errors: &Errors) -> Vec<GatewayConfig> {
             errors.add(&format!("gateways[{at}].name"), "a name of its own", &gateway.name);
         }
         if earlier.clone().any(|other| other.cluster == gateway.cluster) {
-            errors.add(&format!("gateways[{at}].cluster"), "a cluster of its own", &gateway.cluster);
+            errors.add(
+                &format!("gateways[{at}].cluster"),
+                "a cluster of its own",
+                &gateway.cluster,
+            );
         }
     }
     gateways
@@ -291,11 +307,14 @@ fn read_composites(fields: &Fields<'_>) -> Vec<CompositeConfig> {
     let read_one = |node: &Node<'_>| {
         let fields = node.fields();
         let members = fields.demand("members", "a list of gateway names");
-        let cluster = fields.demand("cluster", CLUSTER).and_then(|node| node.text(CLUSTER, is_cluster));
+        let cluster =
+            fields.demand("cluster", CLUSTER).and_then(|node| node.text(CLUSTER, is_cluster));
         let members = members?.items().iter().filter_map(|node| node.text(NAME, is_name)).collect();
         Some(CompositeConfig { members, cluster: cluster? })
     };
-    fields.get("composites").map_or_else(Vec::new, |node| node.items().iter().filter_map(read_one).collect())
+    fields
+        .get("composites")
+        .map_or_else(Vec::new, |node| node.items().iter().filter_map(read_one).collect())
 }
 
 fn read_operations(fields: &Fields<'_>, protocol: Protocol, errors: &Errors) -> Vec<Operation> {
@@ -379,7 +398,8 @@ fn pointers(fields: &Fields<'_>, name: &'static str) -> Vec<Pointer> {
 }
 
 fn pointer(node: &Node<'_>) -> Option<Pointer> {
-    let text = node.text("a JSON pointer such as /partnerReferenceNo", |t| Pointer::parse(t).is_some());
+    let text =
+        node.text("a JSON pointer such as /partnerReferenceNo", |t| Pointer::parse(t).is_some());
     text.and_then(|text| Pointer::parse(&text))
 }
 
@@ -405,7 +425,9 @@ fn is_cluster(text: &str) -> bool {
 }
 
 fn is_path(text: &str) -> bool {
-    text.len() > 1 && text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'?')
+    text.len() > 1
+        && text.starts_with('/')
+        && text.bytes().all(|b| b.is_ascii_graphic() && b != b'?')
 }
 
 /// What no single field shows.

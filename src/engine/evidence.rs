@@ -7,7 +7,9 @@
 
 use super::claim::{Closed, Outcome, Status};
 use super::json::Scalar;
-use super::operation::{ANSWER_CODE, ANSWER_REFERENCE, ANSWER_STATUS, Class, Compiled, StatusTable};
+use super::operation::{
+    ANSWER_CODE, ANSWER_REFERENCE, ANSWER_STATUS, Class, Compiled, StatusTable,
+};
 
 /// Envoy's response flags, a bit mask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -208,11 +210,7 @@ fn read_snap<'a>(operation: &Compiled, evidence: &Evidence<'a>) -> Option<Read<'
     })
 }
 
-fn judge_snap(
-    operation: &Compiled,
-    reference: Option<&str>,
-    evidence: &Evidence<'_>,
-) -> Verdict {
+fn judge_snap(operation: &Compiled, reference: Option<&str>, evidence: &Evidence<'_>) -> Verdict {
     let Some(read) = read_snap(operation, evidence) else {
         return Verdict {
             outcome: Outcome::Doubtful,

@@ -123,7 +123,7 @@ mod tests {
                 Some(false) => 'D',
             });
         }
-        assert_eq!(told, ".....U.........D");
+        assert_eq!(told, ".....U........D");
     }
 
     #[test]

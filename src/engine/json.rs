@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 
 /// A path to a member of a JSON document: RFC 6901, members of objects only.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,7 +68,7 @@ pub struct Extractor {
 #[derive(Clone, Debug, Default)]
 struct Branch {
     slot: Option<usize>,
-    members: BTreeMap<String, Branch>,
+    members: BTreeMap<String, Self>,
 }
 
 impl Extractor {
@@ -94,7 +96,10 @@ impl Extractor {
     ///
     /// # Errors
     /// When `body` is not one JSON document, or a member on the way to a value stands twice.
-    pub fn extract<'a>(&self, body: &'a [u8]) -> Result<Vec<Option<Scalar<'a>>>, serde_json::Error> {
+    pub fn extract<'a>(
+        &self,
+        body: &'a [u8],
+    ) -> Result<Vec<Option<Scalar<'a>>>, serde_json::Error> {
         let mut found = vec![None; self.slots];
         let mut reader = serde_json::Deserializer::from_slice(body);
         Walk { branch: &self.root, found: &mut found }.deserialize(&mut reader)?;
@@ -216,7 +221,8 @@ mod tests {
 
     fn extract(pointers: &[&str], body: &str) -> Result<Vec<Option<String>>, String> {
         let pointers: Vec<Pointer> = pointers.iter().map(|p| Pointer::parse(p).unwrap()).collect();
-        let found = Extractor::new(&pointers).extract(body.as_bytes()).map_err(|e| e.to_string())?;
+        let found =
+            Extractor::new(&pointers).extract(body.as_bytes()).map_err(|e| e.to_string())?;
         Ok(found.iter().map(|scalar| scalar.as_ref().map(|scalar| format!("{scalar:?}"))).collect())
     }
 
@@ -257,10 +263,13 @@ mod tests {
     #[test]
     fn what_is_not_one_document_is_refused() {
         let deep = "[".repeat(100_000);
-        for body in ["", "{", r#"{"a":1} x"#, r#"{"a":1}{}"#, "\u{feff}{}", r#"{"a":1e999}"#, &deep] {
+        for body in ["", "{", r#"{"a":1} x"#, r#"{"a":1}{}"#, "\u{feff}{}", r#"{"a":1e999}"#, &deep]
+        {
             assert!(extract(&["/a"], body).is_err(), "{}", &body[..body.len().min(20)]);
         }
-        assert!(Extractor::new(&[Pointer::parse("/a").unwrap()]).extract(b"{\"a\":\"\xff\"}").is_err());
+        assert!(
+            Extractor::new(&[Pointer::parse("/a").unwrap()]).extract(b"{\"a\":\"\xff\"}").is_err()
+        );
     }
 
     #[test]

@@ -175,7 +175,8 @@ fn unquote(quoted: &str) -> Result<String, &'static str> {
 /// The characters of a token (RFC 9110) and of RFC 8941's, wherever they stand: a UUID that begins
 /// with a digit is no token of RFC 8941, and clients send it all the same.
 const fn is_bare(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'#'..=b'\'' | b'*'..=b'+' | b'-'..=b'/' | b':' | b'^'..=b'`' | b'|' | b'~')
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*'..=b'+' | b'-'..=b'/' | b':' | b'^'..=b'`' | b'|' | b'~')
 }
 
 #[cfg(test)]
@@ -203,10 +204,10 @@ mod tests {
         let key = ClaimKey::derive("partner", "order", ["merchant", "reference"]);
         assert_eq!(
             key.as_idempotency_key(),
-            "\"5efa2f7384b43f99db7f8f2fc55391fe85543fd3fa8ba9cc15bd4ee8de96fb95\""
+            "\"dd8338c744f7dae9a7820cc693034abc5c3d314d5f6a924e2786df04fbd004cb\""
         );
-        assert_eq!(key.prefix()[..2], [0x5e, 0xfa]);
-        assert_eq!(key.bucket(1 << 16), 0x5485);
+        assert_eq!(key.prefix()[..2], [0xdd, 0x83]);
+        assert_eq!(key.bucket(1 << 16), 0x3d5c);
         assert!(key.body_slot(10) < 10);
     }
 

@@ -223,7 +223,9 @@ fn is_ambiguous(path: &str) -> bool {
     !path.starts_with('/')
         || path.len() > super::limits::PATH_CHARS_MAX
         || path.contains("//")
-        || path.bytes().any(|byte| matches!(byte, b'%' | b';' | b'\\' | b'#') || !byte.is_ascii_graphic())
+        || path
+            .bytes()
+            .any(|byte| matches!(byte, b'%' | b';' | b'\\' | b'#') || !byte.is_ascii_graphic())
         || path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 

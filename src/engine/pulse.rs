@@ -71,7 +71,12 @@ impl Pulse {
     }
 
     /// The shared health as it was read.
-    pub fn loaded(&mut self, loaded: &Loaded, now: Timestamp, tallies: &mut Tallies) -> Vec<Effect> {
+    pub fn loaded(
+        &mut self,
+        loaded: &Loaded,
+        now: Timestamp,
+        tallies: &mut Tallies,
+    ) -> Vec<Effect> {
         if self.pending.is_empty() {
             return Vec::new();
         }
@@ -87,7 +92,8 @@ impl Pulse {
         for (gateway, good) in &self.pending.beaten {
             changes.extend(health.beaten(*gateway, *good, &self.policy, now));
         }
-        self.pending.beats = if self.pending.tick { self.lead(&mut health, now) } else { Vec::new() };
+        self.pending.beats =
+            if self.pending.tick { self.lead(&mut health, now) } else { Vec::new() };
         changes.extend(health.steer(&self.policy, now));
         self.pending.changes = changes;
         if health == before {
@@ -144,7 +150,10 @@ impl Pulse {
 
     fn done(&mut self) -> Vec<Effect> {
         let Pending { beats, changes, .. } = std::mem::take(&mut self.pending);
-        changes.into_iter().map(Effect::Changed).chain(beats.into_iter().map(Effect::Beat)).collect()
+        changes
+            .into_iter()
+            .map(Effect::Changed)
+            .chain(beats.into_iter().map(Effect::Beat))
+            .collect()
     }
 }
-

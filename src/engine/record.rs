@@ -33,7 +33,8 @@ use super::limits;
 use super::time::{Millis, Timestamp};
 
 /// Bytes of a record of this version.
-pub const SIZE: usize = 92;
+pub const SIZE: usize = SIZE_BYTE as usize;
+const SIZE_BYTE: u8 = 92;
 const VERSION: u8 = 1;
 const KEY_AT: usize = 2;
 /// Shortest record of any version: length, version, key.
@@ -119,7 +120,8 @@ impl Bucket {
         if self.records().all(&keep) {
             return;
         }
-        let kept: Vec<u8> = self.records().filter(|record| keep(record)).flatten().copied().collect();
+        let kept: Vec<u8> =
+            self.records().filter(|record| keep(record)).flatten().copied().collect();
         self.0 = kept;
     }
 
@@ -139,9 +141,8 @@ fn has_key(record: &[u8], key: &KeyPrefix) -> bool {
 }
 
 fn is_expired(record: &[u8], now: Timestamp, retention: Millis) -> bool {
-    decode(record).is_some_and(|claim| {
-        claim.is_resolved() && now >= claim.changed_at.plus(retention)
-    })
+    decode(record)
+        .is_some_and(|claim| claim.is_resolved() && now >= claim.changed_at.plus(retention))
 }
 
 const IN_FLIGHT: u8 = 1;
@@ -218,7 +219,7 @@ fn encode(key: &KeyPrefix, claim: &Claim) -> Vec<u8> {
     let (teller, told_at) = flat.not_found.map_or((0, 0), |(by, at)| (by.byte(), at.as_millis()));
     let repeat_until = flat.repeat_until.map_or(0, Timestamp::as_millis);
     let mut bytes = Vec::with_capacity(SIZE);
-    bytes.extend([SIZE as u8, VERSION]);
+    bytes.extend([SIZE_BYTE, VERSION]);
     bytes.extend(key);
     bytes.extend(claim.fingerprint.0);
     bytes.extend([flat.tag, claim.attempt]);

@@ -68,7 +68,7 @@ impl Window {
     /// nothing is lost.
     fn slide(&mut self, now: Timestamp, length: Millis) {
         let width = (length.get() / CELLS as u64).max(1);
-        if self.newest.as_millis() % width != 0 {
+        if !self.newest.as_millis().is_multiple_of(width) {
             // Another window length was configured: its cells say nothing in this one's terms.
             *self = Self::default();
         }

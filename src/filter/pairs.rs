@@ -55,7 +55,8 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        let pairs = [("a", "1".to_owned()), ("", String::new()), ("content-type", "x\0y".to_owned())];
+        let pairs =
+            [("a", "1".to_owned()), ("", String::new()), ("content-type", "x\0y".to_owned())];
         let bytes = encode(&pairs);
         let decoded = decode(&bytes);
         let expected: Vec<_> = pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();

@@ -79,7 +79,13 @@ impl<H: Host + Copy> Root<H> {
                 Effect::Store { cell, bytes, expected } => {
                     let more = match self.worker.store(cell, &bytes, expected) {
                         Event::Stored(_) => self.pulse.stored(),
-                        _ => self.pulse.conflict(&mut self.worker.tallies.borrow_mut()),
+                        Event::Conflict(_)
+                        | Event::StoreFailed(_)
+                        | Event::Loaded(..)
+                        | Event::Request(_)
+                        | Event::Answered(_) => {
+                            self.pulse.conflict(&mut self.worker.tallies.borrow_mut())
+                        }
                     };
                     effects.extend(more);
                 }
@@ -98,11 +104,9 @@ impl<H: Host + Copy> Root<H> {
 
     fn load(&mut self, cell: Cell) -> Vec<Effect> {
         let now = self.worker.host.now().unwrap_or_default();
-        match self.worker.load(cell) {
-            Event::Loaded(_, loaded) => {
-                self.pulse.loaded(&loaded, now, &mut self.worker.tallies.borrow_mut())
-            }
-            _ => Vec::new(),
-        }
+        let Event::Loaded(_, loaded) = self.worker.load(cell) else {
+            return Vec::new();
+        };
+        self.pulse.loaded(&loaded, now, &mut self.worker.tallies.borrow_mut())
     }
 }

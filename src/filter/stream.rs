@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::host::{Host, Side};
 use super::pairs;
 use super::worker::Worker;
-use crate::engine::answer::{About, NotExecuted, Saying};
+use crate::engine::answer::{About, Saying};
 use crate::engine::event::{Answer, Effect, Event, Forward, Request};
 use crate::engine::evidence::{Body, Evidence, Flags, Origin};
 use crate::engine::exchange::Exchange;
@@ -116,7 +116,7 @@ impl<H: Host> Stream<H> {
     /// The host did not let us decide: nothing is sent.
     fn fail_closed(&mut self) {
         let retry_after = Millis::new(1000);
-        let saying = Saying::NotExecuted { why: NotExecuted::StoreFailed, retry_after };
+        let saying = Saying::StoreFailed { retry_after };
         let protocol = self.worker.policy.config.protocol;
         // If even this fails, the request stays held until the client gives up.
         let _ = self.worker.host.reply(&saying.reply(protocol, &About::default()));
@@ -190,8 +190,7 @@ impl<H: Host> Stream<H> {
                 _ => {}
             }
         }
-        head.origin =
-            if from_upstream { Origin::Upstream } else { self.origin_without_answer() };
+        head.origin = if from_upstream { Origin::Upstream } else { self.origin_without_answer() };
         head.endpoint = self.endpoint();
         head
     }
@@ -222,7 +221,8 @@ impl<H: Host> Stream<H> {
         };
         let host = &self.worker.host;
         let reads = self.exchange.reads_answer() && complete && !head.encoded;
-        let bytes = if reads { host.body(Side::Response, limits::EVIDENCE_BYTES_MAX).ok() } else { None };
+        let bytes =
+            if reads { host.body(Side::Response, limits::EVIDENCE_BYTES_MAX).ok() } else { None };
         let body = bytes.as_deref().map_or(Body::Unreadable, Body::Complete);
         let evidence = Evidence { origin: head.origin, status: head.status, body };
         let answer = Answer {
@@ -252,7 +252,8 @@ impl<H: Host> Stream<H> {
                 Effect::Forward(forward) => self.forward(&forward),
                 Effect::Reply(reply) => {
                     let _ = self.worker.host.reply(&reply);
-                    self.request = if self.request == Phase::Held { Phase::Replied } else { self.request };
+                    self.request =
+                        if self.request == Phase::Held { Phase::Replied } else { self.request };
                     self.response = Phase::Replied;
                     None
                 }
@@ -290,8 +291,7 @@ impl<H: Host> Stream<H> {
             self.request = Phase::Released;
             return None;
         }
-        let evidence =
-            Evidence { origin: Origin::NeverLeft, status: 0, body: Body::Unreadable };
+        let evidence = Evidence { origin: Origin::NeverLeft, status: 0, body: Body::Unreadable };
         let answer = Answer { evidence, endpoint: None, content_type: None, client_waits: true };
         Some(Event::Answered(answer))
     }

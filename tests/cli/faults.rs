@@ -16,33 +16,13 @@ fn a_fault_that_answers_says_what_it_was_told_and_executes_as_promised() {
         (r#"{"fault":"empty"}"#, 200, "", true),
         (r#"{"fault":"html"}"#, 502, "<html>", false),
         (r#"{"fault":"html","status":403}"#, 403, "<html>", false),
-        (
-            r#"{"fault":"code","code":"5005400"}"#,
-            500,
-            "5005400",
-            false,
-        ),
+        (r#"{"fault":"code","code":"5005400"}"#, 500, "5005400", false),
         (r#"{"fault":"code","code":"500xx01"}"#, 500, "5005401", true),
         (r#"{"fault":"code","code":"504xx00"}"#, 504, "5045400", true),
         (r#"{"fault":"code","code":"2025400"}"#, 202, "2025400", true),
-        (
-            r#"{"fault":"code","code":"4295400"}"#,
-            429,
-            "4295400",
-            false,
-        ),
-        (
-            r#"{"fault":"code","code":"4035414","executes":true}"#,
-            403,
-            "4035414",
-            true,
-        ),
-        (
-            r#"{"fault":"raw","status":201,"body":"{\"a\":1}"}"#,
-            201,
-            r#"{"a":1}"#,
-            false,
-        ),
+        (r#"{"fault":"code","code":"4295400"}"#, 429, "4295400", false),
+        (r#"{"fault":"code","code":"4035414","executes":true}"#, 403, "4035414", true),
+        (r#"{"fault":"raw","status":201,"body":"{\"a\":1}"}"#, 201, r#"{"a":1}"#, false),
         (r#"{"fault":"wrong-reference"}"#, 200, "order-0", true),
     ];
     let sandbox = Playground::start(&[]);
@@ -52,10 +32,7 @@ fn a_fault_that_answers_says_what_it_was_told_and_executes_as_promised() {
         let body = String::from_utf8(reply.body).unwrap();
         assert_eq!(reply.status, status, "{fault}: {body}");
         assert!(body.contains(text), "{fault}: {body}");
-        assert!(
-            !body.contains("order-1") || !text.contains("order-0"),
-            "{fault}: {body}"
-        );
+        assert!(!body.contains("order-1") || !text.contains("order-0"), "{fault}: {body}");
         assert_eq!(sandbox.get("/ledger")["total"] == 1, executes, "{fault}");
         assert_eq!(sandbox.get("/stats")["primary"]["faults_served"], 1);
         assert_eq!(sandbox.control("POST", "/reset", "").status, 200);
@@ -68,35 +45,17 @@ fn a_fault_below_http_ends_the_connection_as_told() {
     let sandbox = Playground::start(&[]);
     for (kind, expected) in [("reset", Err(ErrorKind::ConnectionReset)), ("close", Ok(0))] {
         sandbox.fault("primary", &json!({ "fault": kind, "count": 1 }));
-        let mut stream = send(
-            &sandbox.primary,
-            "POST",
-            CREATE,
-            PARTNER,
-            &order(kind, "1.00"),
-        );
+        let mut stream = send(&sandbox.primary, "POST", CREATE, PARTNER, &order(kind, "1.00"));
         let mut bytes = [0; 64];
         let ended = stream.read(&mut bytes).map_err(|error| error.kind());
         assert_eq!(ended, expected, "{kind}");
     }
     sandbox.fault("primary", &json!({ "fault": "garbage", "count": 1 }));
-    let bytes = drain(send(
-        &sandbox.primary,
-        "POST",
-        CREATE,
-        PARTNER,
-        &order("garbage", "1.00"),
-    ));
+    let bytes = drain(send(&sandbox.primary, "POST", CREATE, PARTNER, &order("garbage", "1.00")));
     assert!(!bytes.is_empty() && !bytes.starts_with(b"HTTP"));
 
     sandbox.fault("primary", &json!({ "fault": "truncate", "count": 1 }));
-    let bytes = drain(send(
-        &sandbox.primary,
-        "POST",
-        CREATE,
-        PARTNER,
-        &order("truncate", "1.00"),
-    ));
+    let bytes = drain(send(&sandbox.primary, "POST", CREATE, PARTNER, &order("truncate", "1.00")));
     let reply = Reply::parse(&bytes).unwrap();
     let announced: usize = reply.header("content-length").unwrap().parse().unwrap();
     assert_eq!((reply.status, reply.body.len()), (200, announced / 2));
@@ -116,27 +75,13 @@ fn drain(mut stream: TcpStream) -> Vec<u8> {
 fn a_hanging_gateway_executes_and_never_answers() {
     let sandbox = Playground::start(&[]);
     sandbox.fault("primary", &json!({ "fault": "hang" }));
-    let mut stream = send(
-        &sandbox.primary,
-        "POST",
-        CREATE,
-        PARTNER,
-        &order("order-1", "1.00"),
-    );
+    let mut stream = send(&sandbox.primary, "POST", CREATE, PARTNER, &order("order-1", "1.00"));
     sandbox.wait_for("/ledger", |ledger| ledger["total"] == 1);
-    stream
-        .set_read_timeout(Some(Duration::from_millis(200)))
-        .unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let silence = stream.read(&mut [0; 1]).unwrap_err().kind();
-    assert!(
-        matches!(silence, ErrorKind::WouldBlock | ErrorKind::TimedOut),
-        "{silence}"
-    );
+    assert!(matches!(silence, ErrorKind::WouldBlock | ErrorKind::TimedOut), "{silence}");
     let request = &sandbox.get("/requests")["requests"][0];
-    assert_eq!(
-        (&request["answered_code"], &request["fault"]),
-        (&Value::Null, &json!("hang"))
-    );
+    assert_eq!((&request["answered_code"], &request["fault"]), (&Value::Null, &json!("hang")));
 
     assert_eq!(exchange(&sandbox.primary, "GET", "/", "", "").status, 200);
     let slow = json!({ "fault": "code", "code": "5030000", "heartbeats": true });
@@ -155,12 +100,7 @@ fn a_refusing_gateway_drops_everybody_and_comes_back_on_the_same_port() {
         let refused = TcpStream::connect(&sandbox.primary).unwrap_err().kind();
         assert_eq!(refused, ErrorKind::ConnectionRefused);
         assert_eq!(code(&pay(&sandbox.secondary, "order-1")), "2005400");
-        assert_eq!(
-            sandbox
-                .control("DELETE", "/gateways/primary/fault", "")
-                .status,
-            200
-        );
+        assert_eq!(sandbox.control("DELETE", "/gateways/primary/fault", "").status, 200);
         assert_eq!(code(&pay(&sandbox.primary, "order-1")), "2005400");
     }
     let dropped = idle.read(&mut [0; 1]);
@@ -180,13 +120,7 @@ fn a_fault_can_be_for_one_operation_and_for_a_number_of_requests() {
     assert_eq!(told["faults"][0]["code"], "429xx00");
     assert_eq!(told["faults"][0]["executes"], false);
     let topup = |reference: &str| {
-        code(&exchange(
-            &sandbox.primary,
-            "POST",
-            TOPUP,
-            PARTNER,
-            &order(reference, "1.00"),
-        ))
+        code(&exchange(&sandbox.primary, "POST", TOPUP, PARTNER, &order(reference, "1.00")))
     };
     assert_eq!(topup("t-1"), "2003800");
     assert_eq!(code(&pay(&sandbox.primary, "order-1")), "4295400");

@@ -37,28 +37,16 @@ fn about(reference: &str) -> String {
 }
 
 fn pay(address: &str, reference: &str) -> Reply {
-    exchange(
-        address,
-        "POST",
-        CREATE,
-        PARTNER,
-        &order(reference, "10000.00"),
-    )
+    exchange(address, "POST", CREATE, PARTNER, &order(reference, "10000.00"))
 }
 
 fn code(reply: &Reply) -> String {
-    reply.json()["responseCode"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
+    reply.json()["responseCode"].as_str().unwrap_or_default().to_owned()
 }
 
 #[test]
 fn help_explains_the_faults_and_the_control_api() {
-    let output = Command::new(playground::BINARY)
-        .args(["sandbox", "--help"])
-        .output()
-        .unwrap();
+    let output = Command::new(playground::BINARY).args(["sandbox", "--help"]).output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     for expected in [
@@ -79,22 +67,13 @@ fn help_explains_the_faults_and_the_control_api() {
 fn options_that_cannot_work_end_with_two_and_say_what_was_expected() {
     let cases: [(&[&str], &str); 4] = [
         (&["--gateway", "primary"], "NAME=ADDR"),
-        (
-            &["--gateway", "a=127.0.0.1:0", "--gateway", "a=127.0.0.1:0"],
-            "names that differ",
-        ),
+        (&["--gateway", "a=127.0.0.1:0", "--gateway", "a=127.0.0.1:0"], "names that differ"),
         (&["--verify-key", "/nonexistent.pem"], "/nonexistent.pem"),
-        (
-            &["--control", "192.0.2.1:1"],
-            "cannot listen on 192.0.2.1:1",
-        ),
+        (&["--control", "192.0.2.1:1"], "cannot listen on 192.0.2.1:1"),
     ];
     for (options, expected) in cases {
-        let output = Command::new(playground::BINARY)
-            .arg("sandbox")
-            .args(options)
-            .output()
-            .unwrap();
+        let output =
+            Command::new(playground::BINARY).arg("sandbox").args(options).output().unwrap();
         let message = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{options:?}: {message}");
         assert!(message.contains(expected), "{options:?}: {message}");
@@ -105,22 +84,13 @@ fn options_that_cannot_work_end_with_two_and_say_what_was_expected() {
 fn a_heartbeat_is_answered_and_counted_apart() {
     let sandbox = Playground::start(&[]);
     let reply = exchange(&sandbox.primary, "GET", "/", "", "");
-    assert_eq!(
-        (reply.status, reply.json()),
-        (200, json!({ "status": "up" }))
-    );
+    assert_eq!((reply.status, reply.json()), (200, json!({ "status": "up" })));
     pay(&sandbox.primary, "order-1");
     let stats = sandbox.get("/stats");
     assert_eq!(stats["primary"]["heartbeats"], 1);
     assert_eq!(stats["primary"]["requests"], 1);
     assert_eq!(stats["secondary"]["heartbeats"], 0);
-    assert_eq!(
-        sandbox.get("/requests")["requests"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(sandbox.get("/requests")["requests"].as_array().unwrap().len(), 1);
 }
 
 #[test]
@@ -131,13 +101,7 @@ fn a_payment_is_made_once_however_many_copies_come() {
     assert!(first.header("x-timestamp").unwrap().ends_with("+07:00"));
     let again = pay(&sandbox.primary, "order-1");
     assert_eq!(first.body, again.body);
-    let changed = exchange(
-        &sandbox.primary,
-        "POST",
-        CREATE,
-        PARTNER,
-        &order("order-1", "1.00"),
-    );
+    let changed = exchange(&sandbox.primary, "POST", CREATE, PARTNER, &order("order-1", "1.00"));
     assert_eq!((changed.status, code(&changed).as_str()), (404, "4045418"));
 
     let ledger = sandbox.get("/ledger");
@@ -172,10 +136,7 @@ fn an_order_is_inquired_cancelled_and_refunded() {
     let detail = &status["additionalInfo"]["amountDetail"];
     assert_eq!(detail["refundAmount"]["value"], "2500.00");
     assert_eq!(code(&post(CANCEL, &about("order-1"))), "2005700");
-    assert_eq!(
-        post(STATUS, &about("order-1")).json()["latestTransactionStatus"],
-        "05"
-    );
+    assert_eq!(post(STATUS, &about("order-1")).json()["latestTransactionStatus"], "05");
 }
 
 #[test]
@@ -188,17 +149,11 @@ fn two_ledgers_show_a_payment_that_was_made_twice_and_one_ledger_makes_it_once()
     let ledger = sandbox.get("/ledger");
     assert_eq!(ledger["executed_at_both"], 1);
     assert_eq!(ledger["charged_at_both"], 1);
-    assert_eq!(
-        ledger["payments"][0]["executed_at"],
-        json!(["primary", "secondary"])
-    );
+    assert_eq!(ledger["payments"][0]["executed_at"], json!(["primary", "secondary"]));
     exchange(&sandbox.primary, "POST", CANCEL, PARTNER, &about("order-1"));
     let ledger = sandbox.get("/ledger?limit=0");
     assert_eq!(ledger["payments"], json!([]));
-    assert_eq!(
-        (&ledger["executed_at_both"], &ledger["charged_at_both"]),
-        (&json!(1), &json!(0))
-    );
+    assert_eq!((&ledger["executed_at_both"], &ledger["charged_at_both"]), (&json!(1), &json!(0)));
     let text = sandbox.control("GET", "/ledger?format=text", "");
     assert!(String::from_utf8(text.body).unwrap().contains("order-2"));
 
@@ -216,13 +171,7 @@ fn documented_test_values_get_their_documented_codes() {
     let topup = |number: &str| {
         let mut body: Value = serde_json::from_str(&order(number, "1.00")).unwrap();
         body["customerNumber"] = number.into();
-        code(&exchange(
-            &sandbox.primary,
-            "POST",
-            TOPUP,
-            PARTNER,
-            &body.to_string(),
-        ))
+        code(&exchange(&sandbox.primary, "POST", TOPUP, PARTNER, &body.to_string()))
     };
     assert_eq!(topup("628551008794"), "5003801");
     assert_eq!(topup("628121111111"), "5003800");
@@ -230,10 +179,7 @@ fn documented_test_values_get_their_documented_codes() {
     let cancel = exchange(&sandbox.primary, "POST", CANCEL, PARTNER, &about("5005701"));
     assert_eq!((cancel.status, code(&cancel).as_str()), (500, "5005701"));
     let ledger = sandbox.get("/ledger");
-    assert_eq!(
-        (&ledger["total"], &ledger["payments"][0]["state"]),
-        (&json!(1), &json!("paying"))
-    );
+    assert_eq!((&ledger["total"], &ledger["payments"][0]["state"]), (&json!(1), &json!("paying")));
 }
 
 #[test]
@@ -254,10 +200,7 @@ fn a_signature_is_checked_when_a_key_is_given() {
         let requests = sandbox.get("/requests");
         assert_eq!(requests["requests"][0]["signature_valid"], true);
         assert_eq!(requests["requests"][1]["signature_valid"], false);
-        assert_eq!(
-            requests["requests"][0]["headers"]["x-signature"],
-            "(hidden)"
-        );
+        assert_eq!(requests["requests"][0]["headers"]["x-signature"], "(hidden)");
     }
 }
 
@@ -282,18 +225,9 @@ fn requests_are_listed_in_order_and_from_where_one_left_off() {
     assert_eq!(all[0]["signature_valid"], Value::Null);
     assert_eq!(all[0]["headers"]["x-partner-id"], "partner-1");
     assert_eq!(all[0]["body_sha256"].as_str().unwrap().len(), 64);
-    let later = sandbox.get(&format!(
-        "/requests?gateway=primary&since={}",
-        all[0]["seq"]
-    ));
+    let later = sandbox.get(&format!("/requests?gateway=primary&since={}", all[0]["seq"]));
     assert_eq!(later["requests"], json!([all[2]]));
-    let huge = exchange(
-        &sandbox.primary,
-        "POST",
-        CREATE,
-        PARTNER,
-        &" ".repeat(1_100_000),
-    );
+    let huge = exchange(&sandbox.primary, "POST", CREATE, PARTNER, &" ".repeat(1_100_000));
     assert_eq!(huge.status, 413);
 }
 
@@ -301,41 +235,11 @@ fn requests_are_listed_in_order_and_from_where_one_left_off() {
 fn the_control_api_says_what_it_expected() {
     let sandbox = Playground::start(&[]);
     let cases = [
-        (
-            "POST",
-            "/gateways/other/fault",
-            "{}",
-            404,
-            "expected one of primary, secondary",
-        ),
-        (
-            "POST",
-            "/gateways/primary/fault",
-            "{}",
-            400,
-            "fault: expected one of",
-        ),
-        (
-            "GET",
-            "/ledger?format=xml",
-            "",
-            400,
-            "format: expected json or text",
-        ),
-        (
-            "GET",
-            "/requests?since=x",
-            "",
-            400,
-            "since: expected a whole number",
-        ),
-        (
-            "GET",
-            "/requests?gateway=x",
-            "",
-            404,
-            "expected one of primary",
-        ),
+        ("POST", "/gateways/other/fault", "{}", 404, "expected one of primary, secondary"),
+        ("POST", "/gateways/primary/fault", "{}", 400, "fault: expected one of"),
+        ("GET", "/ledger?format=xml", "", 400, "format: expected json or text"),
+        ("GET", "/requests?since=x", "", 400, "since: expected a whole number"),
+        ("GET", "/requests?gateway=x", "", 404, "expected one of primary"),
         ("GET", "/stats2", "", 404, "expected GET /"),
         ("POST", "/stats", "", 405, "expected GET /"),
     ];
@@ -362,12 +266,6 @@ fn a_request_is_printed_without_secrets_and_a_signal_ends_it_well() {
         printed.contains(" primary create-order order-1 5.00 IDR 2005400 executed"),
         "{printed}"
     );
-    assert!(
-        printed.contains(" primary create-order order-1 10000.00 IDR 4045418\n"),
-        "{printed}"
-    );
-    assert!(
-        !printed.contains("secret") && !printed.contains("628999"),
-        "{printed}"
-    );
+    assert!(printed.contains(" primary create-order order-1 10000.00 IDR 4045418\n"), "{printed}");
+    assert!(!printed.contains("secret") && !printed.contains("628999"), "{printed}");
 }

@@ -31,12 +31,7 @@ impl Playground {
     pub(crate) fn start_loud(options: &[&str]) -> Self {
         let mut child = Command::new(BINARY)
             .args(["sandbox", "--gateway", "primary=127.0.0.1:0"])
-            .args([
-                "--gateway",
-                "secondary=127.0.0.1:0",
-                "--control",
-                "127.0.0.1:0",
-            ])
+            .args(["--gateway", "secondary=127.0.0.1:0", "--control", "127.0.0.1:0"])
             .args(options)
             .stdout(Stdio::piped())
             .spawn()
@@ -45,11 +40,7 @@ impl Playground {
         let mut line = String::new();
         while !line.starts_with('{') {
             line.clear();
-            assert_ne!(
-                stdout.read_line(&mut line).unwrap(),
-                0,
-                "no line for machines"
-            );
+            assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "no line for machines");
         }
         let places: Value = serde_json::from_str(&line).unwrap();
         let place = |value: &Value| value.as_str().unwrap().to_owned();
@@ -91,13 +82,7 @@ impl Playground {
     /// Ends it as a supervisor would: its exit code, and all it printed after its addresses.
     pub(crate) fn terminate(mut self) -> (Option<i32>, String) {
         let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         let status = self.child.wait().unwrap();
         let mut printed = String::new();
         self.stdout.read_to_string(&mut printed).unwrap();
@@ -125,28 +110,16 @@ impl Reply {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
         let head = std::str::from_utf8(&bytes[..end]).ok()?;
         let mut lines = head.lines();
-        let status = lines
-            .next()?
-            .strip_prefix("HTTP/1.1 ")?
-            .get(..3)?
-            .parse()
-            .ok()?;
+        let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
         let headers = lines
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        Some(Self {
-            status,
-            headers,
-            body: bytes[end + 4..].to_vec(),
-        })
+        Some(Self { status, headers, body: bytes[end + 4..].to_vec() })
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn json(&self) -> Value {

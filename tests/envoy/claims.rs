@@ -52,7 +52,8 @@ fn sixteen_clients_racing_four_hundred_keys_over_two_workers_execute_each_once()
     let payments = ledger["payments"].as_array().unwrap();
     assert_eq!(payments.len(), 400);
     for payment in payments {
-        let copies: u64 = payment["copies"].as_object().unwrap().values().filter_map(|n| n.as_u64()).sum();
+        let copies: u64 =
+            payment["copies"].as_object().unwrap().values().filter_map(|n| n.as_u64()).sum();
         assert_eq!((&payment["executions"], copies), (&json!(1), 1), "{payment}");
     }
     assert_eq!(ledger["executed_at_both"], 0);
@@ -66,7 +67,8 @@ fn a_replay_is_the_gateways_answer_byte_for_byte() {
     // What an SDK mints anew, and what a merchant may compute anew, does not make it another
     // payment; nor does the spelling of the JSON.
     other_form["validUpTo"] = json!("2026-11-23T00:00:00+07:00");
-    let spaced = serde_json::to_string_pretty(&other_form).unwrap().replace("REPLAY", "\\u0052EPLAY");
+    let spaced =
+        serde_json::to_string_pretty(&other_form).unwrap().replace("REPLAY", "\\u0052EPLAY");
     let headers = [("x-partner-id", "2025021312345678901234"), ("x-external-id", "another")];
     let again = send(&envoy.listener, CREATE, &headers, spaced.as_bytes());
     assert_eq!(again.body, first.body);
@@ -184,7 +186,9 @@ fn a_client_that_leaves_does_not_free_its_payment() {
     sandbox.heal("primary");
     until("its end is noted", Duration::from_secs(5), || {
         let log = envoy.access_log();
-        log.iter().any(|l| l["dana"].as_str().unwrap_or("").contains("claim=in_doubt")).then_some(())
+        log.iter()
+            .any(|l| l["dana"].as_str().unwrap_or("").contains("claim=in_doubt"))
+            .then_some(())
     });
     let again = call(&envoy.listener, CREATE, &order("LEFT"));
     assert_eq!((again.status, again.outcome().as_str()), (504, "unknown"));
@@ -254,7 +258,10 @@ fn nothing_is_sent_while_no_gateway_can_be_reached_and_the_key_stays_free() {
     });
     let down = call(&envoy.listener, TOPUP, &topup);
     assert_eq!((down.status, down.code().as_str()), (503, "5033800"));
-    assert_eq!((down.outcome().as_str(), &down.json()["safe_new_key"]), ("not_executed", &json!(true)));
+    assert_eq!(
+        (down.outcome().as_str(), &down.json()["safe_new_key"]),
+        ("not_executed", &json!(true))
+    );
     assert!(down.header("retry-after").is_some());
     sandbox.heal("secondary");
     let up = until("the payment goes to whoever is there", Duration::from_secs(5), || {

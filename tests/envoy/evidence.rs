@@ -64,7 +64,14 @@ fn raw(name: &'static str, status: u16, body: &str) -> Row {
 fn table() -> Vec<Row> {
     vec![
         row("success", json!({"fault": "none"}), SETTLED, "settled", AT_PRIMARY, SETTLED),
-        row("slow", json!({"fault": "slow", "delay_ms": 300}), SETTLED, "settled", AT_PRIMARY, SETTLED),
+        row(
+            "slow",
+            json!({"fault": "slow", "delay_ms": 300}),
+            SETTLED,
+            "settled",
+            AT_PRIMARY,
+            SETTLED,
+        ),
         // Definite NOs: relayed, and a repeat is a fresh attempt at the same gateway.
         code("4005401", (400, "4005401"), "rejected", NOWHERE, SETTLED),
         code("4015400", (401, "4015400"), "rejected", NOWHERE, SETTLED),

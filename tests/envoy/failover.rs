@@ -120,7 +120,8 @@ fn while_nobody_is_usable_nothing_is_sent() {
     assert_eq!((none.status, none.outcome().as_str()), (503, "not_executed"));
     assert_eq!(none.json()["type"], "urn:dana-failover:no_gateway");
     assert_eq!(none.header("retry-after"), Some("3"));
-    let sent = sandbox.requests("primary", "NONE").len() + sandbox.requests("secondary", "NONE").len();
+    let sent =
+        sandbox.requests("primary", "NONE").len() + sandbox.requests("secondary", "NONE").len();
     assert_eq!(sent, 0);
 }
 

@@ -9,7 +9,8 @@ use crate::support::sandbox::Sandbox;
 /// The change, and what the log must say.
 fn table() -> Vec<(Value, &'static str)> {
     let gateway = |name: &str, cluster: &str| json!({"name": name, "cluster": cluster});
-    let (first, second) = (gateway("primary", "dana_primary"), gateway("secondary", "dana_secondary"));
+    let (first, second) =
+        (gateway("primary", "dana_primary"), gateway("secondary", "dana_secondary"));
     vec![
         (json!({"gateways": null}), "gateways: expected a list, found null"),
         (json!({"gateways": [first]}), "gateways: expected 2 to 16 gateways, found 1"),
@@ -78,11 +79,23 @@ fn table() -> Vec<(Value, &'static str)> {
             json!({"heartbeat": {"interval_ms": 10000, "stale_ms": 5000}}),
             "heartbeat.stale_ms: expected more than heartbeat.interval_ms (10000), found 5000",
         ),
-        (json!({"heartbeat": {"path": "health"}}), "heartbeat.path: expected a path that begins with /"),
-        (json!({"heartbeat": {"method": "POST"}}), "heartbeat.method: expected \"GET\" or \"HEAD\""),
-        (json!({"protocol": "soap"}), "protocol: expected \"dana-snap\" or \"http\", found \"soap\""),
+        (
+            json!({"heartbeat": {"path": "health"}}),
+            "heartbeat.path: expected a path that begins with /",
+        ),
+        (
+            json!({"heartbeat": {"method": "POST"}}),
+            "heartbeat.method: expected \"GET\" or \"HEAD\"",
+        ),
+        (
+            json!({"protocol": "soap"}),
+            "protocol: expected \"dana-snap\" or \"http\", found \"soap\"",
+        ),
         (json!({"protocol": "http"}), "operations: expected at least one operation"),
-        (json!({"unmatched": "allow"}), "unmatched: expected \"refuse\" or \"pass\", found \"allow\""),
+        (
+            json!({"unmatched": "allow"}),
+            "unmatched: expected \"refuse\" or \"pass\", found \"allow\"",
+        ),
         (
             json!({"route_header": "X-Dana-Cluster"}),
             "route_header: expected a header name in lower case, found \"X-Dana-Cluster\"",

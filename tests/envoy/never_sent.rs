@@ -38,7 +38,8 @@ fn a_stream_that_is_refused_moves_on() {
     let mut config = rendered(&sandbox, &quick());
     set_address(&mut config, 0, &gateway.local_addr().unwrap().to_string());
     let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-    let cluster = &mut config["static_resources"]["clusters"][0]["typed_extension_protocol_options"];
+    let cluster =
+        &mut config["static_resources"]["clusters"][0]["typed_extension_protocol_options"];
     cluster[options]["explicit_http_config"] = json!({"http2_protocol_options": {}});
     std::thread::spawn(move || {
         for socket in gateway.incoming().map_while(Result::ok).take(200) {
@@ -98,7 +99,11 @@ fn what_envoy_does_not_retry_is_not_executed_and_leaves_the_key_free() {
         let mut config = rendered(&sandbox, &quick());
         change(&mut config, &full);
         let (envoy, seen) = pay(&sandbox, &config);
-        assert_eq!((seen.status, seen.outcome().as_str()), (503, "not_executed"), "{name}: {seen:?}");
+        assert_eq!(
+            (seen.status, seen.outcome().as_str()),
+            (503, "not_executed"),
+            "{name}: {seen:?}"
+        );
         assert_eq!(seen.json()["type"], "urn:dana-failover:never_sent", "{name}");
         // Not in progress, not in doubt: it is tried again as if for the first time.
         let again = call(&envoy.listener, CREATE, &order("ONCE"));

@@ -97,7 +97,8 @@ fn the_gateway_gets_what_it_needs_and_the_merchants_bytes() {
     let sandbox = Sandbox::start();
     let envoy = Envoy::start(&rendered(&sandbox, &quick()));
     let body = order("BYTES").to_string().replace("10000", "1000\\u0030").replace(',', " ,\n");
-    let answer = send(&envoy.listener, CREATE, &[PARTNER, ("accept-encoding", "gzip")], body.as_bytes());
+    let answer =
+        send(&envoy.listener, CREATE, &[PARTNER, ("accept-encoding", "gzip")], body.as_bytes());
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     let requests = sandbox.requests("primary", "BYTES");
     let headers = &requests[0]["headers"];
@@ -138,7 +139,8 @@ fn a_request_may_end_at_its_body_or_its_trailers() {
     let cases = [("CHUNKED", ""), ("TRAILED", "x-checksum: 1\r\n")];
     for (reference, trailers) in cases {
         for _ in 0..2 {
-            let answer = raw(&envoy.listener, &chunked(reference, trailers), Duration::from_secs(10));
+            let answer =
+                raw(&envoy.listener, &chunked(reference, trailers), Duration::from_secs(10));
             assert!(answer.starts_with("HTTP/1.1 200"), "{reference}: {answer}");
         }
         assert_eq!(sandbox.requests("primary", reference).len(), 1, "{reference}");
@@ -153,8 +155,10 @@ fn an_answer_may_end_at_its_trailers() {
     let address = gateway.local_addr().unwrap().to_string();
     crate::support::envoy::set_address(&mut config, 0, &address);
     let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-    let cluster = &mut config["static_resources"]["clusters"][0]["typed_extension_protocol_options"];
-    cluster[options]["explicit_http_config"]["http_protocol_options"] = json!({"enable_trailers": true});
+    let cluster =
+        &mut config["static_resources"]["clusters"][0]["typed_extension_protocol_options"];
+    cluster[options]["explicit_http_config"]["http_protocol_options"] =
+        json!({"enable_trailers": true});
     std::thread::spawn(move || {
         for socket in gateway.incoming().map_while(Result::ok).take(200) {
             std::thread::spawn(move || answer_with_trailers(socket));
@@ -179,7 +183,8 @@ fn answer_with_trailers(mut socket: std::net::TcpStream) {
     );
     let mut seen = Vec::new();
     let mut buffer = [0; 4096];
-    while let Ok(1..) = socket.read(&mut buffer).inspect(|n| seen.extend_from_slice(&buffer[..*n])) {
+    while let Ok(1..) = socket.read(&mut buffer).inspect(|n| seen.extend_from_slice(&buffer[..*n]))
+    {
         let text = String::from_utf8_lossy(&seen);
         let ends = text.starts_with("GET") && text.ends_with("\r\n\r\n");
         if ends || text.ends_with("}") {

@@ -75,7 +75,9 @@ fn seen(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Seen {
     let broken = || Seen { status: 0, headers: Vec::new(), body: Vec::new() };
     let mut answer = match answer {
         Ok(answer) => answer,
-        Err(error) => return Seen { body: error.to_string().into_bytes(), ..broken() },
+        Err(error) => {
+            return Seen { body: error.to_string().into_bytes(), ..broken() };
+        }
     };
     let headers = answer
         .headers()
@@ -100,9 +102,8 @@ pub(crate) fn post(address: &str, path: &str, body: &Value) -> Seen {
 
 /// A POST with these headers.
 pub(crate) fn send(address: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Seen {
-    let mut request = agent()
-        .post(format!("http://{address}{path}"))
-        .header("content-type", "application/json");
+    let mut request =
+        agent().post(format!("http://{address}{path}")).header("content-type", "application/json");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

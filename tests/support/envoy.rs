@@ -33,7 +33,8 @@ pub(crate) fn plugin(config: &mut Value) -> &mut Value {
 pub(crate) fn rendered(sandbox: &Sandbox, changes: &Value) -> Value {
     let mut config = reference();
     config["admin"]["address"]["socket_address"]["port_value"] = json!(0);
-    config["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = json!(0);
+    config["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] =
+        json!(0);
     for (cluster, address) in [(0, &sandbox.primary), (1, &sandbox.secondary)] {
         set_address(&mut config, cluster, address);
     }
@@ -153,7 +154,8 @@ impl Envoy {
     /// What the filter noted about the request with this id, once it is logged.
     pub(crate) fn note(&self, request_id: &str) -> String {
         until("the access log has the request", Duration::from_secs(5), || {
-            let line = self.access_log().into_iter().find(|line| line["request_id"] == request_id)?;
+            let line =
+                self.access_log().into_iter().find(|line| line["request_id"] == request_id)?;
             Some(line["dana"].as_str().unwrap_or_default().to_owned())
         })
     }
@@ -162,9 +164,9 @@ impl Envoy {
     pub(crate) fn metric(&self, name: &str, labels: &str) -> u64 {
         let text = client::get(&self.admin, "/stats/prometheus").body;
         let text = String::from_utf8_lossy(&text).into_owned();
-        let lines = text.lines().filter(|line| {
-            line.starts_with(&format!("{name}{{")) && line.contains(labels)
-        });
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(labels));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
     }
 

@@ -32,12 +32,7 @@ impl Answer {
 
     pub(super) fn success(ask: &Ask, settled: &Settled) -> Self {
         let fields = success_fields(ask, settled);
-        Self::snap(
-            Code::SUCCESS,
-            Some(ask.operation),
-            Code::SUCCESS.message(),
-            fields,
-        )
+        Self::snap(Code::SUCCESS, Some(ask.operation), Code::SUCCESS.message(), fields)
     }
 
     /// An answer with this code, right or wrong. One that says 2xx has the fields of a success,
@@ -49,11 +44,7 @@ impl Answer {
         settled: &Settled,
     ) -> Self {
         let fields = ask.map_or_else(Map::new, |ask| {
-            if code.http < 300 {
-                success_fields(ask, settled)
-            } else {
-                echo(ask)
-            }
+            if code.http < 300 { success_fields(ask, settled) } else { echo(ask) }
         });
         Self::snap(code, operation, code.message(), fields)
     }
@@ -63,12 +54,7 @@ impl Answer {
     }
 
     pub(super) fn raw(status: u16, body: Vec<u8>) -> Self {
-        Self {
-            status,
-            code: status.to_string(),
-            content_type: JSON,
-            body,
-        }
+        Self { status, code: status.to_string(), content_type: JSON, body }
     }
 
     /// What a proxy or a load balancer in front of a gateway says when it has no gateway.
@@ -77,10 +63,7 @@ impl Answer {
             "<html>\r\n<head><title>{status}</title></head>\r\n<body>\r\n<center><h1>{status}\
              </h1></center>\r\n<hr><center>gateway edge</center>\r\n</body>\r\n</html>\r\n"
         );
-        Self {
-            content_type: HTML,
-            ..Self::raw(status, body.into_bytes())
-        }
+        Self { content_type: HTML, ..Self::raw(status, body.into_bytes()) }
     }
 
     fn snap(
@@ -93,12 +76,7 @@ impl Answer {
         fields.insert("responseCode".to_owned(), text.clone().into());
         fields.insert("responseMessage".to_owned(), message.into());
         let body = Value::Object(fields).to_string().into_bytes();
-        Self {
-            status: code.http,
-            code: text,
-            content_type: JSON,
-            body,
-        }
+        Self { status: code.http, code: text, content_type: JSON, body }
     }
 }
 
@@ -118,9 +96,7 @@ fn echo(ask: &Ask) -> Map<String, Value> {
 fn success_fields(ask: &Ask, settled: &Settled) -> Map<String, Value> {
     let receipt = settled.receipt.as_ref();
     let number = receipt.map(|receipt| receipt.reference_no.clone());
-    let money = receipt
-        .map(|receipt| receipt.money.clone())
-        .or_else(|| ask.money.clone());
+    let money = receipt.map(|receipt| receipt.money.clone()).or_else(|| ask.money.clone());
     let amount = amount(money.as_ref());
     let specific = match ask.operation {
         Operation::CreateOrder => json!({
@@ -264,46 +240,17 @@ mod tests {
                 "2005500",
                 &["serviceCode", "latestTransactionStatus", "amount"],
             ),
-            (
-                Operation::RefundOrder,
-                "2005800",
-                &["partnerRefundNo", "refundAmount", "refundNo"],
-            ),
-            (
-                Operation::CancelOrder,
-                "2005700",
-                &["originalPartnerReferenceNo"],
-            ),
-            (
-                Operation::Topup,
-                "2003800",
-                &["partnerReferenceNo", "amount"],
-            ),
+            (Operation::RefundOrder, "2005800", &["partnerRefundNo", "refundAmount", "refundNo"]),
+            (Operation::CancelOrder, "2005700", &["originalPartnerReferenceNo"]),
+            (Operation::Topup, "2003800", &["partnerReferenceNo", "amount"]),
             (
                 Operation::TopupStatus,
                 "2003900",
-                &[
-                    "originalPartnerReferenceNo",
-                    "serviceCode",
-                    "amount",
-                    "transactionStatusDesc",
-                ],
+                &["originalPartnerReferenceNo", "serviceCode", "amount", "transactionStatusDesc"],
             ),
-            (
-                Operation::TransferBank,
-                "2004300",
-                &["partnerReferenceNo", "referenceNo"],
-            ),
-            (
-                Operation::TransferBankStatus,
-                "2000000",
-                &["serviceCode", "latestTransactionStatus"],
-            ),
-            (
-                Operation::AccountInquiry,
-                "2003700",
-                &["customerName", "minAmount", "feeAmount"],
-            ),
+            (Operation::TransferBank, "2004300", &["partnerReferenceNo", "referenceNo"]),
+            (Operation::TransferBankStatus, "2000000", &["serviceCode", "latestTransactionStatus"]),
+            (Operation::AccountInquiry, "2003700", &["customerName", "minAmount", "feeAmount"]),
             (Operation::ApplyToken, "2007400", &["accessToken"]),
         ];
         let mut ledger = Ledger::new(100);

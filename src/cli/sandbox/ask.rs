@@ -49,11 +49,7 @@ impl Ask {
 
     /// Which ledger entry this request makes, or asks about.
     pub(super) fn key(&self, namespace: Namespace) -> Key {
-        let refund = if namespace == Namespace::Refund {
-            self.refund.as_str()
-        } else {
-            ""
-        };
+        let refund = if namespace == Namespace::Refund { self.refund.as_str() } else { "" };
         Key {
             namespace,
             partner: self.partner.clone(),
@@ -123,31 +119,16 @@ pub(super) fn is_about_original(operation: Operation) -> bool {
 }
 
 fn reference_field(operation: Operation) -> &'static str {
-    if is_about_original(operation) {
-        "originalPartnerReferenceNo"
-    } else {
-        "partnerReferenceNo"
-    }
+    if is_about_original(operation) { "originalPartnerReferenceNo" } else { "partnerReferenceNo" }
 }
 
 fn money_field(operation: Operation) -> &'static str {
-    if operation == Operation::RefundOrder {
-        "refundAmount"
-    } else {
-        "amount"
-    }
+    if operation == Operation::RefundOrder { "refundAmount" } else { "amount" }
 }
 
 fn payee_field(operation: Operation) -> &'static str {
-    let to_bank = matches!(
-        operation,
-        Operation::TransferBank | Operation::BankAccountInquiry
-    );
-    if to_bank {
-        "beneficiaryAccountNumber"
-    } else {
-        "customerNumber"
-    }
+    let to_bank = matches!(operation, Operation::TransferBank | Operation::BankAccountInquiry);
+    if to_bank { "beneficiaryAccountNumber" } else { "customerNumber" }
 }
 
 /// A bank transfer may come without a reference: DANA's own models leave it optional.
@@ -160,20 +141,14 @@ fn needs_money(operation: Operation) -> bool {
 }
 
 fn text(body: &Value, field: &str) -> String {
-    body.get(field)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
+    body.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn money(body: &Value, field: &'static str) -> Result<Option<Money>, Refusal> {
     let Some(amount) = body.get(field).filter(|amount| !amount.is_null()) else {
         return Ok(None);
     };
-    let money = Money {
-        value: text(amount, "value"),
-        currency: text(amount, "currency"),
-    };
+    let money = Money { value: text(amount, "value"), currency: text(amount, "currency") };
     if money.minor_units().is_none() || money.currency.len() != 3 {
         return Err(Refusal::Malformed(field));
     }
@@ -203,16 +178,8 @@ mod tests {
         let cases = [
             (Operation::CreateOrder, "no json", Refusal::NotJson),
             (Operation::CreateOrder, "[]", Refusal::NotJson),
-            (
-                Operation::CreateOrder,
-                "{}",
-                Refusal::Missing("partnerReferenceNo"),
-            ),
-            (
-                Operation::CreateOrder,
-                r#"{"partnerReferenceNo":"r"}"#,
-                Refusal::Missing("amount"),
-            ),
+            (Operation::CreateOrder, "{}", Refusal::Missing("partnerReferenceNo")),
+            (Operation::CreateOrder, r#"{"partnerReferenceNo":"r"}"#, Refusal::Missing("amount")),
             (
                 Operation::Topup,
                 r#"{"partnerReferenceNo":"r","amount":{"value":"1500","currency":"IDR"}}"#,

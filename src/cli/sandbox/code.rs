@@ -19,11 +19,7 @@ impl Code {
 
     /// A code of whichever operation is asked for.
     pub(super) const fn of(http: u16, case: u8) -> Self {
-        Self {
-            http,
-            service: None,
-            case,
-        }
+        Self { http, service: None, case }
     }
 
     /// Reads `5045400`, or `504xx00` for whichever operation is asked for.
@@ -39,15 +35,8 @@ impl Code {
             other if digits(other) => Some(other.parse().ok()?),
             _ => return None,
         };
-        let http = http
-            .parse()
-            .ok()
-            .filter(|http| (200..=599).contains(http))?;
-        Some(Self {
-            http,
-            service,
-            case: case.parse().ok()?,
-        })
+        let http = http.parse().ok().filter(|http| (200..=599).contains(http))?;
+        Some(Self { http, service, case: case.parse().ok()? })
     }
 
     /// The seven digits as an answer carries them.
@@ -61,9 +50,8 @@ impl Code {
 
     /// The code as it was asked for, with `xx` for any service.
     pub(super) fn written(self) -> String {
-        let service = self
-            .service
-            .map_or_else(|| "xx".to_owned(), |service| format!("{service:02}"));
+        let service =
+            self.service.map_or_else(|| "xx".to_owned(), |service| format!("{service:02}"));
         format!("{}{service}{:02}", self.http, self.case)
     }
 
@@ -122,13 +110,9 @@ mod tests {
         let any = Code::parse("202xx00").unwrap();
         assert_eq!(any.resolve(Some(Operation::Topup)), "2023800");
         assert_eq!(any.resolve(None), "2020000");
-        assert_eq!(
-            (any.written(), code.written()),
-            ("202xx00".to_owned(), "5045400".to_owned())
-        );
-        for wrong in [
-            "", "504540", "50454000", "6005400", "504x400", "504XX00", "+045400", "ééé",
-        ] {
+        assert_eq!((any.written(), code.written()), ("202xx00".to_owned(), "5045400".to_owned()));
+        for wrong in ["", "504540", "50454000", "6005400", "504x400", "504XX00", "+045400", "ééé"]
+        {
             assert_eq!(Code::parse(wrong), None, "{wrong}");
         }
     }
@@ -136,18 +120,9 @@ mod tests {
     #[test]
     fn codes_after_which_money_may_have_moved_are_pending() {
         let pending = ["202xx00", "504xx00", "500xx01", "5005401"];
-        let definite = [
-            "500xx00", "500xx02", "429xx00", "403xx14", "404xx18", "409xx01", "404xx01",
-        ];
-        assert!(
-            pending
-                .iter()
-                .all(|code| Code::parse(code).unwrap().is_pending())
-        );
-        assert!(
-            !definite
-                .iter()
-                .any(|code| Code::parse(code).unwrap().is_pending())
-        );
+        let definite =
+            ["500xx00", "500xx02", "429xx00", "403xx14", "404xx18", "409xx01", "404xx01"];
+        assert!(pending.iter().all(|code| Code::parse(code).unwrap().is_pending()));
+        assert!(!definite.iter().any(|code| Code::parse(code).unwrap().is_pending()));
     }
 }

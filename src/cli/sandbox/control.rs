@@ -38,10 +38,7 @@ impl IntoResponse for Wrong {
 pub(super) fn router(control: Control) -> Router {
     Router::new()
         .route("/", get(|| async { help::TEXT }))
-        .route(
-            "/gateways/{name}/fault",
-            get(show_faults).post(set_fault).delete(heal),
-        )
+        .route("/gateways/{name}/fault", get(show_faults).post(set_fault).delete(heal))
         .route("/ledger", get(show_ledger))
         .route("/requests", get(show_requests))
         .route("/stats", get(show_stats))
@@ -65,25 +62,17 @@ fn json_response(status: StatusCode, value: &Value) -> Response {
 
 impl Control {
     fn gateway(&self, name: &str) -> Result<&Arc<Gateway>, Wrong> {
-        self.gateways
-            .iter()
-            .find(|gateway| gateway.name == name)
-            .ok_or_else(|| {
-                let names: Vec<&str> = self
-                    .gateways
-                    .iter()
-                    .map(|gateway| gateway.name.as_str())
-                    .collect();
-                let message = format!("no gateway {name}: expected one of {}", names.join(", "));
-                Wrong(StatusCode::NOT_FOUND, message)
-            })
+        self.gateways.iter().find(|gateway| gateway.name == name).ok_or_else(|| {
+            let names: Vec<&str> =
+                self.gateways.iter().map(|gateway| gateway.name.as_str()).collect();
+            let message = format!("no gateway {name}: expected one of {}", names.join(", "));
+            Wrong(StatusCode::NOT_FOUND, message)
+        })
     }
 
     /// The name of the gateway at a site.
     pub(super) fn name(&self, site: Site) -> &str {
-        self.gateways
-            .get(site)
-            .map_or("", |gateway| gateway.name.as_str())
+        self.gateways.get(site).map_or("", |gateway| gateway.name.as_str())
     }
 }
 
@@ -130,11 +119,8 @@ async fn reset(State(control): State<Control>) -> Result<Response, Wrong> {
 }
 
 async fn show_stats(State(control): State<Control>) -> Response {
-    let stats: BTreeMap<&str, Value> = control
-        .gateways
-        .iter()
-        .map(|gateway| (gateway.name.as_str(), gateway.stats()))
-        .collect();
+    let stats: BTreeMap<&str, Value> =
+        control.gateways.iter().map(|gateway| (gateway.name.as_str(), gateway.stats())).collect();
     json_response(StatusCode::OK, &json!(stats))
 }
 
@@ -153,18 +139,13 @@ async fn show_requests(
         if wanted.is_none_or(|name| *name == gateway.name) {
             let journal = gateway.journal();
             requests.extend(
-                journal
-                    .since(since)
-                    .map(|record| (record.seq, record.to_json(&gateway.name))),
+                journal.since(since).map(|record| (record.seq, record.to_json(&gateway.name))),
             );
         }
     }
     requests.sort_by_key(|(seq, _)| *seq);
     let requests: Vec<Value> = requests.into_iter().map(|(_, request)| request).collect();
-    Ok(json_response(
-        StatusCode::OK,
-        &json!({ "requests": requests }),
-    ))
+    Ok(json_response(StatusCode::OK, &json!({ "requests": requests })))
 }
 
 async fn show_ledger(
@@ -188,27 +169,16 @@ async fn show_ledger(
     let text = listing
         .await
         .map_err(|error| Wrong(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    let content_type = if as_text {
-        "text/plain; charset=utf-8"
-    } else {
-        "application/json"
-    };
+    let content_type = if as_text { "text/plain; charset=utf-8" } else { "application/json" };
     Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }
 
 fn parse_query(query: Option<&str>, known: &[&str]) -> Result<BTreeMap<String, String>, Wrong> {
     let mut fields = BTreeMap::new();
-    for pair in query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-    {
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if !known.contains(&name) {
-            return Err(bad_query(&format!(
-                "{name}: expected one of {}",
-                known.join(", ")
-            )));
+            return Err(bad_query(&format!("{name}: expected one of {}", known.join(", "))));
         }
         if !value.is_empty() {
             fields.insert(name.to_owned(), decode_percent(value));
@@ -221,8 +191,7 @@ fn number(query: &BTreeMap<String, String>, name: &str) -> Result<Option<u64>, W
     query
         .get(name)
         .map(|text| {
-            text.parse()
-                .map_err(|_| bad_query(&format!("{name}: expected a whole number")))
+            text.parse().map_err(|_| bad_query(&format!("{name}: expected a whole number")))
         })
         .transpose()
 }
@@ -236,15 +205,9 @@ fn decode_percent(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
         bytes.extend_from_slice(before.as_bytes());
-        let escaped = after
-            .get(..2)
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let escaped = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
         bytes.push(escaped.unwrap_or(b'%'));
-        rest = if escaped.is_some() {
-            after.get(2..).unwrap_or_default()
-        } else {
-            after
-        };
+        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
     }
     bytes.extend_from_slice(rest.as_bytes());
     String::from_utf8_lossy(&bytes).into_owned()

@@ -9,17 +9,8 @@ use super::operations::Operation;
 
 /// A fault that waits longer than this is a `hang`.
 const DELAY_MS_MAX: u64 = 3_600_000;
-const FIELDS: [&str; 9] = [
-    "fault",
-    "count",
-    "operation",
-    "executes",
-    "delay_ms",
-    "code",
-    "status",
-    "body",
-    "heartbeats",
-];
+const FIELDS: [&str; 9] =
+    ["fault", "count", "operation", "executes", "delay_ms", "code", "status", "body", "heartbeats"];
 const KINDS: &str = "none, refuse, hang, slow, reset, close, garbage, truncate, empty, html, code, \
                      raw, wrong-reference";
 
@@ -139,14 +130,8 @@ impl Order {
         let value: Value =
             serde_json::from_slice(body).map_err(|error| format!("expected JSON: {error}"))?;
         let fields = value.as_object().ok_or("expected a JSON object")?;
-        if let Some(unknown) = fields
-            .keys()
-            .find(|field| !FIELDS.contains(&field.as_str()))
-        {
-            return Err(format!(
-                "unknown field {unknown}: expected {}",
-                FIELDS.join(", ")
-            ));
+        if let Some(unknown) = fields.keys().find(|field| !FIELDS.contains(&field.as_str())) {
+            return Err(format!("unknown field {unknown}: expected {}", FIELDS.join(", ")));
         }
         let operation = operation(fields)?;
         let name =
@@ -195,9 +180,7 @@ fn kind(name: &str, fields: &Map<String, Value>) -> Result<Kind, String> {
         "garbage" => Kind::Garbage,
         "truncate" => Kind::Truncate,
         "empty" => Kind::Empty,
-        "html" => Kind::Html {
-            status: status.unwrap_or(502),
-        },
+        "html" => Kind::Html { status: status.unwrap_or(502) },
         "code" => {
             let text = string(fields, "code")?.unwrap_or_default();
             Kind::Code(
@@ -224,21 +207,13 @@ fn operation(fields: &Map<String, Value>) -> Result<Option<Operation>, String> {
 
 fn string<'a>(fields: &'a Map<String, Value>, field: &str) -> Result<Option<&'a str>, String> {
     present(fields, field)
-        .map(|value| {
-            value
-                .as_str()
-                .ok_or_else(|| format!("{field}: expected a string"))
-        })
+        .map(|value| value.as_str().ok_or_else(|| format!("{field}: expected a string")))
         .transpose()
 }
 
 fn boolean(fields: &Map<String, Value>, field: &str) -> Result<Option<bool>, String> {
     present(fields, field)
-        .map(|value| {
-            value
-                .as_bool()
-                .ok_or_else(|| format!("{field}: expected true or false"))
-        })
+        .map(|value| value.as_bool().ok_or_else(|| format!("{field}: expected true or false")))
         .transpose()
 }
 
@@ -280,10 +255,7 @@ mod tests {
             (r#"{"fault":"code","code":"2025400"}"#, true),
             (r#"{"fault":"code","code":"4295400"}"#, false),
             (r#"{"fault":"code","code":"504xx00"}"#, true),
-            (
-                r#"{"fault":"code","code":"504xx00","executes":false}"#,
-                false,
-            ),
+            (r#"{"fault":"code","code":"504xx00","executes":false}"#, false),
             (r#"{"fault":"reset","executes":false}"#, false),
         ];
         for (json, executes) in cases {
@@ -299,24 +271,12 @@ mod tests {
             ("{}", "fault: expected one of none, refuse"),
             (r#"{"fault":"x"}"#, "fault x: expected one of"),
             (r#"{"fault":"hang","counts":1}"#, "unknown field counts"),
-            (
-                r#"{"fault":"hang","count":0}"#,
-                "count: expected at least 1",
-            ),
-            (
-                r#"{"fault":"hang","count":"1"}"#,
-                "count: expected a whole number",
-            ),
+            (r#"{"fault":"hang","count":0}"#, "count: expected at least 1"),
+            (r#"{"fault":"hang","count":"1"}"#, "count: expected a whole number"),
             (r#"{"fault":"slow"}"#, "delay_ms"),
             (r#"{"fault":"code"}"#, "code: expected seven characters"),
-            (
-                r#"{"fault":"html","status":99}"#,
-                "status: expected 200 to 599",
-            ),
-            (
-                r#"{"fault":"hang","operation":"pay"}"#,
-                "operation: expected one of create-order",
-            ),
+            (r#"{"fault":"html","status":99}"#, "status: expected 200 to 599"),
+            (r#"{"fault":"hang","operation":"pay"}"#, "operation: expected one of create-order"),
             (r#"{"fault":"refuse","count":1}"#, "refuse: a closed socket"),
         ];
         for (json, expected) in cases {

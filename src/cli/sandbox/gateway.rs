@@ -176,11 +176,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Opens a listening socket. The port can be had again right after it was closed.
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    }?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -220,10 +216,7 @@ pub(super) async fn run(gateway: Arc<Gateway>, listener: TcpListener) {
             Some(_) = connections.join_next() => {}
         }
         let open = u64::try_from(connections.len()).unwrap_or(u64::MAX);
-        gateway
-            .counts
-            .connections_open
-            .store(open, Ordering::Relaxed);
+        gateway.counts.connections_open.store(open, Ordering::Relaxed);
     }
 }
 

@@ -83,9 +83,7 @@ impl Journal {
     }
 
     pub(super) fn since(&self, seq: u64) -> impl Iterator<Item = &Record> {
-        self.0
-            .iter()
-            .skip(self.0.partition_point(|record| record.seq <= seq))
+        self.0.iter().skip(self.0.partition_point(|record| record.seq <= seq))
     }
 
     pub(super) fn clear(&mut self) {
@@ -143,21 +141,13 @@ mod tests {
     fn the_oldest_requests_are_forgotten_and_answers_find_their_request() {
         let mut journal = Journal::default();
         let last = 2 * u64::try_from(REQUESTS_MAX).unwrap() + 20;
-        (1..=last)
-            .step_by(2)
-            .for_each(|seq| journal.push(record(seq)));
+        (1..=last).step_by(2).for_each(|seq| journal.push(record(seq)));
         assert_eq!(journal.since(0).count(), REQUESTS_MAX);
         assert_eq!(
-            journal
-                .since(last - 5)
-                .map(|record| record.seq)
-                .collect::<Vec<_>>(),
+            journal.since(last - 5).map(|record| record.seq).collect::<Vec<_>>(),
             [last - 3, last - 1]
         );
-        let answered = Answered {
-            status: 200,
-            code: "2005400".to_owned(),
-        };
+        let answered = Answered { status: 200, code: "2005400".to_owned() };
         for seq in [1, 2, last - 2, last - 3] {
             journal.answered(seq, answered.clone());
         }

@@ -31,9 +31,8 @@ impl Key {
     pub(super) fn decode(text: &str) -> Option<Self> {
         let mut parts = text.split(SEPARATOR).map(str::to_owned);
         let name = parts.next()?;
-        let namespace = Namespace::ALL
-            .into_iter()
-            .find(|namespace| namespace.name() == name.as_str())?;
+        let namespace =
+            Namespace::ALL.into_iter().find(|namespace| namespace.name() == name.as_str())?;
         Some(Self {
             namespace,
             partner: parts.next()?,

@@ -86,11 +86,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new(entries_max: usize) -> Self {
-        Self {
-            entries: BTreeMap::new(),
-            entries_max,
-            serial: 0,
-        }
+        Self { entries: BTreeMap::new(), entries_max, serial: 0 }
     }
 
     /// Executes a payment unless its reference stands here already.
@@ -132,9 +128,7 @@ impl Ledger {
     }
 
     pub(super) fn find(&self, key: &Key) -> Option<Receipt> {
-        self.entries
-            .get(&key.encode())
-            .map(|entry| receipt(key.clone(), entry))
+        self.entries.get(&key.encode()).map(|entry| receipt(key.clone(), entry))
     }
 
     /// The payment a gateway gave this number. Walks the ledger: such inquiries are rare.
@@ -180,16 +174,10 @@ pub(super) fn joined<'a>(ledgers: &'a [&'a Ledger]) -> impl Iterator<Item = Vec<
         ledger
             .entries
             .keys()
-            .filter(move |text| {
-                !earlier
-                    .iter()
-                    .any(|ledger| ledger.entries.contains_key(*text))
-            })
+            .filter(move |text| !earlier.iter().any(|ledger| ledger.entries.contains_key(*text)))
             .filter_map(move |text| {
                 let key = Key::decode(text)?;
-                let entries = from_here
-                    .iter()
-                    .filter_map(|ledger| ledger.entries.get(text));
+                let entries = from_here.iter().filter_map(|ledger| ledger.entries.get(text));
                 Some(entries.map(|entry| receipt(key.clone(), entry)).collect())
             })
     })
@@ -233,10 +221,7 @@ mod tests {
     }
 
     fn money(value: &str) -> Money {
-        Money {
-            value: value.to_owned(),
-            currency: "IDR".to_owned(),
-        }
+        Money { value: value.to_owned(), currency: "IDR".to_owned() }
     }
 
     fn executed(posting: Posting) -> Receipt {
@@ -267,14 +252,8 @@ mod tests {
         executed(ledger.post(&order, &money("1.00"), 0, State::Success));
         let posting = ledger.post(&order, &money("2.00"), 0, State::Success);
         assert_eq!(posting, Posting::Inconsistent);
-        let dollars = Money {
-            currency: "USD".to_owned(),
-            ..money("1.00")
-        };
-        assert_eq!(
-            ledger.post(&order, &dollars, 0, State::Success),
-            Posting::Inconsistent
-        );
+        let dollars = Money { currency: "USD".to_owned(), ..money("1.00") };
+        assert_eq!(ledger.post(&order, &dollars, 0, State::Success), Posting::Inconsistent);
         assert_eq!(ledger.find(&order).unwrap().money, money("1.00"));
     }
 
@@ -284,26 +263,11 @@ mod tests {
         let base = key(Namespace::Order, "r-1");
         let others = [
             base.clone(),
-            Key {
-                namespace: Namespace::Topup,
-                ..base.clone()
-            },
-            Key {
-                partner: "other".to_owned(),
-                ..base.clone()
-            },
-            Key {
-                merchant: String::new(),
-                ..base.clone()
-            },
-            Key {
-                reference: "r-2".to_owned(),
-                ..base.clone()
-            },
-            Key {
-                refund: "f-1".to_owned(),
-                ..base
-            },
+            Key { namespace: Namespace::Topup, ..base.clone() },
+            Key { partner: "other".to_owned(), ..base.clone() },
+            Key { merchant: String::new(), ..base.clone() },
+            Key { reference: "r-2".to_owned(), ..base.clone() },
+            Key { refund: "f-1".to_owned(), ..base },
         ];
         let mut numbers: Vec<String> = others
             .iter()
@@ -312,11 +276,7 @@ mod tests {
         numbers.dedup();
         assert_eq!(numbers.len(), others.len());
         assert_eq!(joined(&[&ledger]).count(), others.len());
-        assert!(
-            others
-                .iter()
-                .all(|key| ledger.find(key).unwrap().key == *key)
-        );
+        assert!(others.iter().all(|key| ledger.find(key).unwrap().key == *key));
     }
 
     #[test]
@@ -325,10 +285,7 @@ mod tests {
         let order = key(Namespace::Order, "r-1");
         executed(ledger.post(&order, &money("1.00"), 0, State::Success));
         let other = key(Namespace::Order, "r-2");
-        assert_eq!(
-            ledger.post(&other, &money("1.00"), 0, State::Success),
-            Posting::Full
-        );
+        assert_eq!(ledger.post(&other, &money("1.00"), 0, State::Success), Posting::Full);
         let copy = ledger.post(&order, &money("1.00"), 0, State::Success);
         assert!(matches!(copy, Posting::Repeated(_)));
     }
@@ -340,10 +297,7 @@ mod tests {
         let first = executed(ledger.post(&order, &money("1.00"), 0, State::Success));
         let found = ledger.find_by_number(Namespace::Order, &first.reference_no);
         assert_eq!(found, Some(first.clone()));
-        assert_eq!(
-            ledger.find_by_number(Namespace::Topup, &first.reference_no),
-            None
-        );
+        assert_eq!(ledger.find_by_number(Namespace::Topup, &first.reference_no), None);
         ledger.clear();
         let second = executed(ledger.post(&order, &money("1.00"), 0, State::Success));
         assert_ne!(first.reference_no, second.reference_no);
@@ -375,9 +329,6 @@ mod tests {
             })
             .collect();
         let expected = [("a", vec![0]), ("b", vec![0, 1]), ("c", vec![1])];
-        assert_eq!(
-            payments,
-            expected.map(|(name, sites)| (name.to_owned(), sites))
-        );
+        assert_eq!(payments, expected.map(|(name, sites)| (name.to_owned(), sites)));
     }
 }

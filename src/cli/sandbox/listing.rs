@@ -50,9 +50,7 @@ impl Listing {
         let Some(first) = receipts.first() else {
             return;
         };
-        let alive = receipts
-            .iter()
-            .filter(|receipt| receipt.state != State::Cancelled);
+        let alive = receipts.iter().filter(|receipt| receipt.state != State::Cancelled);
         let moves_money = first.key.namespace.moves_money();
         self.executed_at_both += u64::from(moves_money && receipts.len() > 1);
         self.charged_at_both += u64::from(moves_money && alive.count() > 1);
@@ -89,13 +87,7 @@ impl Listing {
     }
 
     pub(super) fn finish(self) -> String {
-        let Self {
-            total,
-            executed_at_both,
-            charged_at_both,
-            rows,
-            ..
-        } = self;
+        let Self { total, executed_at_both, charged_at_both, rows, .. } = self;
         if self.as_text {
             let head = format!(
                 "{:<9} {:<36} {:>18} {:<4} {:<10} {:<26} {}\n",
@@ -116,31 +108,18 @@ impl Listing {
 fn row(control: &Control, first: &Receipt, receipts: &[Receipt]) -> Value {
     let mut copies: BTreeMap<&str, u32> = BTreeMap::new();
     for (site, gateway) in control.gateways.iter().enumerate() {
-        let arrived = receipts
-            .iter()
-            .filter_map(|receipt| receipt.copies.get(site))
-            .copied()
-            .sum();
+        let arrived = receipts.iter().filter_map(|receipt| receipt.copies.get(site)).copied().sum();
         if arrived > 0 {
             copies.insert(gateway.name.as_str(), arrived);
         }
     }
     let by_gateway = |value: fn(&Receipt) -> String| -> BTreeMap<&str, String> {
-        receipts
-            .iter()
-            .map(|receipt| (control.name(receipt.site), value(receipt)))
-            .collect()
+        receipts.iter().map(|receipt| (control.name(receipt.site), value(receipt))).collect()
     };
-    let executed_at: Vec<&str> = receipts
-        .iter()
-        .map(|receipt| control.name(receipt.site))
-        .collect();
+    let executed_at: Vec<&str> =
+        receipts.iter().map(|receipt| control.name(receipt.site)).collect();
     // The most alive state is the one that costs somebody money.
-    let state = receipts
-        .iter()
-        .map(|receipt| receipt.state)
-        .min()
-        .unwrap_or(first.state);
+    let state = receipts.iter().map(|receipt| receipt.state).min().unwrap_or(first.state);
     json!({
         "namespace": first.key.namespace.name(),
         "partner": first.key.partner,

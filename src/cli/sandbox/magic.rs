@@ -42,10 +42,9 @@ impl Magic {
     pub(super) fn of(ask: &Ask) -> Option<Self> {
         let code = match ask.operation {
             Operation::CancelOrder => cancel_code(&ask.reference),
-            Operation::RefundOrder => ask
-                .money
-                .as_ref()
-                .and_then(|money| pick(&REFUND_AMOUNTS, &money.value)),
+            Operation::RefundOrder => {
+                ask.money.as_ref().and_then(|money| pick(&REFUND_AMOUNTS, &money.value))
+            }
             Operation::Topup => pick(&TOPUP_CUSTOMERS, &ask.payee),
             Operation::TransferBank => pick(&BANK_ACCOUNTS, &ask.payee),
             Operation::OrderStatus => (ask.service_code == "AZ").then_some(Code::of(500, 1)),
@@ -60,11 +59,7 @@ impl Magic {
             | Operation::ApplyOtt
             | Operation::Unbind => None,
         }?;
-        let delay = if code.http == 504 {
-            TIMEOUT
-        } else {
-            Duration::ZERO
-        };
+        let delay = if code.http == 504 { TIMEOUT } else { Duration::ZERO };
         Some(Self { code, delay })
     }
 }
@@ -77,10 +72,7 @@ fn cancel_code(reference: &str) -> Option<Code> {
 }
 
 fn pick(table: &[(&str, Code)], value: &str) -> Option<Code> {
-    table
-        .iter()
-        .find(|(magic, _)| *magic == value)
-        .map(|(_, code)| *code)
+    table.iter().find(|(magic, _)| *magic == value).map(|(_, code)| *code)
 }
 
 #[cfg(test)]
@@ -124,19 +116,12 @@ mod tests {
             (Operation::Topup, topup("628111"), None),
             (Operation::TransferBank, bank("8551008794"), Some("5004301")),
             (Operation::TransferBank, bank("8121111111"), Some("5004300")),
-            (
-                Operation::TransferBank,
-                bank("82298055100"),
-                Some("4034303"),
-            ),
+            (Operation::TransferBank, bank("82298055100"), Some("4034303")),
         ];
         for (operation, body, expected) in cases {
             assert_eq!(code(operation, &body).as_deref(), expected, "{body}");
         }
         let inquiry = r#"{"originalPartnerReferenceNo":"r","serviceCode":"AZ"}"#;
-        assert_eq!(
-            code(Operation::OrderStatus, inquiry).as_deref(),
-            Some("5005501")
-        );
+        assert_eq!(code(Operation::OrderStatus, inquiry).as_deref(), Some("5005501"));
     }
 }

@@ -16,11 +16,7 @@ impl Money {
         if !well_formed || self.value.len() > 19 {
             return None;
         }
-        whole
-            .parse::<u64>()
-            .ok()?
-            .checked_mul(100)?
-            .checked_add(cents.parse().ok()?)
+        whole.parse::<u64>().ok()?.checked_mul(100)?.checked_add(cents.parse().ok()?)
     }
 
     /// An amount of hundredths in this one's currency.
@@ -37,10 +33,7 @@ impl Money {
 
     pub(super) fn decode(text: &str) -> Self {
         let (value, currency) = text.split_once(' ').unwrap_or((text, ""));
-        Self {
-            value: value.to_owned(),
-            currency: currency.to_owned(),
-        }
+        Self { value: value.to_owned(), currency: currency.to_owned() }
     }
 }
 
@@ -49,18 +42,13 @@ mod tests {
     use super::*;
 
     fn money(value: &str) -> Money {
-        Money {
-            value: value.to_owned(),
-            currency: "IDR".to_owned(),
-        }
+        Money { value: value.to_owned(), currency: "IDR".to_owned() }
     }
 
     #[test]
     fn only_two_decimals_make_an_amount() {
         assert_eq!(money("10000.05").minor_units(), Some(1_000_005));
-        for wrong in [
-            "1500", "1.5", "1.500", "-1.00", ".00", "1,00", "+1.00", "", "1.00 ",
-        ] {
+        for wrong in ["1500", "1.5", "1.500", "-1.00", ".00", "1,00", "+1.00", "", "1.00 "] {
             assert_eq!(money(wrong).minor_units(), None, "{wrong}");
         }
         assert_eq!(money("1.00").of_minor_units(250), money("2.50"));

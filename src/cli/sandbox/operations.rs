@@ -34,12 +34,7 @@ const fn row(
     suffix: &'static str,
     service: &'static str,
 ) -> Row {
-    Row {
-        operation,
-        name,
-        suffix,
-        service,
-    }
+    Row { operation, name, suffix, service }
 }
 
 /// Only the end of a path counts: the products put different prefixes before the same operation.
@@ -68,18 +63,12 @@ impl Operation {
     /// The operation a request path asks for; `.htm` at the end is optional, as in DANA's products.
     pub(super) fn of_path(path: &str) -> Option<Self> {
         let path = path.strip_suffix(".htm").unwrap_or(path);
-        TABLE
-            .iter()
-            .find(|row| path.ends_with(row.suffix))
-            .map(|row| row.operation)
+        TABLE.iter().find(|row| path.ends_with(row.suffix)).map(|row| row.operation)
     }
 
     /// The operation with this name, as the control API spells it.
     pub(super) fn of_name(name: &str) -> Option<Self> {
-        TABLE
-            .iter()
-            .find(|row| row.name == name)
-            .map(|row| row.operation)
+        TABLE.iter().find(|row| row.name == name).map(|row| row.operation)
     }
 
     /// All names, for messages that say what was expected.
@@ -112,13 +101,8 @@ pub(super) enum Namespace {
 }
 
 impl Namespace {
-    pub(super) const ALL: [Self; 5] = [
-        Self::Order,
-        Self::Topup,
-        Self::Transfer,
-        Self::Cancel,
-        Self::Refund,
-    ];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Order, Self::Topup, Self::Transfer, Self::Cancel, Self::Refund];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -153,39 +137,21 @@ mod tests {
     #[test]
     fn the_paths_of_the_sdks_are_known() {
         let cases = [
-            (
-                "/payment-gateway/v1.0/debit/payment-host-to-host.htm",
-                Operation::CreateOrder,
-            ),
-            (
-                "/rest/redirection/v1.0/debit/payment-host-to-host",
-                Operation::CreateOrder,
-            ),
+            ("/payment-gateway/v1.0/debit/payment-host-to-host.htm", Operation::CreateOrder),
+            ("/rest/redirection/v1.0/debit/payment-host-to-host", Operation::CreateOrder),
             ("/rest/v1.1/debit/status", Operation::OrderStatus),
             ("/rest/v1.0/emoney/topup", Operation::Topup),
             ("/rest/v1.0/emoney/topup-status", Operation::TopupStatus),
             ("/v1.0/emoney/transfer-bank.htm", Operation::TransferBank),
-            (
-                "/v1.0/emoney/bank-account-inquiry.htm",
-                Operation::BankAccountInquiry,
-            ),
-            (
-                "/rest/v1.0/emoney/account-inquiry",
-                Operation::AccountInquiry,
-            ),
-            (
-                "/v1.0/payment-gateway/consult-pay.htm",
-                Operation::ConsultPay,
-            ),
+            ("/v1.0/emoney/bank-account-inquiry.htm", Operation::BankAccountInquiry),
+            ("/rest/v1.0/emoney/account-inquiry", Operation::AccountInquiry),
+            ("/v1.0/payment-gateway/consult-pay.htm", Operation::ConsultPay),
             ("/v1.0/access-token/b2b2c.htm", Operation::ApplyToken),
         ];
         for (path, operation) in cases {
             assert_eq!(Operation::of_path(path), Some(operation), "{path}");
         }
-        assert_eq!(
-            Operation::of_path("/dana/merchant/shop/createShop.htm"),
-            None
-        );
+        assert_eq!(Operation::of_path("/dana/merchant/shop/createShop.htm"), None);
         assert_eq!(Operation::of_path("/v1.0/nodebit/status2"), None);
     }
 }

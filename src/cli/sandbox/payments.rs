@@ -20,11 +20,7 @@ pub(super) struct Settled {
 
 impl Settled {
     fn found(receipt: Option<Receipt>) -> Self {
-        Self {
-            receipt,
-            original: None,
-            executed: false,
-        }
+        Self { receipt, original: None, executed: false }
     }
 }
 
@@ -79,29 +75,20 @@ fn cancel(ledger: &mut Ledger, ask: &Ask, site: Site, state: State) -> Result<Se
     let money = ask.money.clone().unwrap_or(order.money);
     let settled = post(ledger, &ask.key(Namespace::Cancel), &money, site, state)?;
     ledger.cancel(&order_key);
-    Ok(Settled {
-        original: Some(order.reference_no),
-        ..settled
-    })
+    Ok(Settled { original: Some(order.reference_no), ..settled })
 }
 
 fn refund(ledger: &mut Ledger, ask: &Ask, site: Site, state: State) -> Result<Settled, Refusal> {
     let order_key = ask.key(Namespace::Order);
     let order = ledger.find(&order_key).ok_or(Refusal::NotFound)?;
     let money = ask.money.as_ref().ok_or(Refusal::Missing("refundAmount"))?;
-    let units = money
-        .minor_units()
-        .ok_or(Refusal::Malformed("refundAmount"))?;
+    let units = money.minor_units().ok_or(Refusal::Malformed("refundAmount"))?;
     let key = ask.key(Namespace::Refund);
     if ledger.find(&key).is_none() {
         if order.state == State::Cancelled {
             return Err(Refusal::InvalidStatus);
         }
-        let left = order
-            .money
-            .minor_units()
-            .unwrap_or(0)
-            .saturating_sub(order.refunded);
+        let left = order.money.minor_units().unwrap_or(0).saturating_sub(order.refunded);
         // DANA's magic amounts are larger than any order they are tried on.
         if units > left && state != State::Paying {
             return Err(Refusal::InvalidAmount);
@@ -111,10 +98,7 @@ fn refund(ledger: &mut Ledger, ask: &Ask, site: Site, state: State) -> Result<Se
     if settled.executed {
         ledger.refund(&order_key, units);
     }
-    Ok(Settled {
-        original: Some(order.reference_no),
-        ..settled
-    })
+    Ok(Settled { original: Some(order.reference_no), ..settled })
 }
 
 fn inquire(ledger: &Ledger, ask: &Ask) -> Result<Settled, Refusal> {
@@ -124,9 +108,7 @@ fn inquire(ledger: &Ledger, ask: &Ask) -> Result<Settled, Refusal> {
     } else {
         ledger.find(&ask.key(namespace))
     };
-    receipt
-        .map(|receipt| Settled::found(Some(receipt)))
-        .ok_or(Refusal::NotFound)
+    receipt.map(|receipt| Settled::found(Some(receipt))).ok_or(Refusal::NotFound)
 }
 
 fn post(
@@ -137,11 +119,9 @@ fn post(
     state: State,
 ) -> Result<Settled, Refusal> {
     match ledger.post(key, money, site, state) {
-        Posting::Executed(receipt) => Ok(Settled {
-            receipt: Some(receipt),
-            original: None,
-            executed: true,
-        }),
+        Posting::Executed(receipt) => {
+            Ok(Settled { receipt: Some(receipt), original: None, executed: true })
+        }
         Posting::Repeated(receipt) => Ok(Settled::found(Some(receipt))),
         Posting::Inconsistent => Err(Refusal::Inconsistent),
         Posting::Full => Err(Refusal::LedgerFull),
@@ -173,10 +153,7 @@ mod tests {
     }
 
     fn about(operation: Operation) -> Ask {
-        ask(
-            operation,
-            r#"{"originalPartnerReferenceNo":"r","merchantId":"m"}"#,
-        )
+        ask(operation, r#"{"originalPartnerReferenceNo":"r","merchantId":"m"}"#)
     }
 
     fn run(ledger: &mut Ledger, ask: &Ask) -> Result<Settled, Refusal> {
@@ -189,14 +166,8 @@ mod tests {
         let first = run(&mut ledger, &order("10.00")).unwrap();
         let again = run(&mut ledger, &order("10.00")).unwrap();
         assert!(first.executed && !again.executed);
-        assert_eq!(
-            first.receipt.unwrap().reference_no,
-            again.receipt.unwrap().reference_no
-        );
-        assert_eq!(
-            run(&mut ledger, &order("11.00")),
-            Err(Refusal::Inconsistent)
-        );
+        assert_eq!(first.receipt.unwrap().reference_no, again.receipt.unwrap().reference_no);
+        assert_eq!(run(&mut ledger, &order("11.00")), Err(Refusal::Inconsistent));
     }
 
     #[test]
@@ -205,10 +176,7 @@ mod tests {
         for operation in [Operation::CancelOrder, Operation::OrderStatus] {
             assert_eq!(run(&mut ledger, &about(operation)), Err(Refusal::NotFound));
         }
-        assert_eq!(
-            run(&mut ledger, &refund("f", "1.00")),
-            Err(Refusal::NotFound)
-        );
+        assert_eq!(run(&mut ledger, &refund("f", "1.00")), Err(Refusal::NotFound));
         assert_eq!(ledger.len(), 0);
     }
 
@@ -216,22 +184,11 @@ mod tests {
     fn a_cancelled_order_is_told_as_cancelled_and_cannot_be_refunded() {
         let mut ledger = Ledger::new(10);
         run(&mut ledger, &order("10.00")).unwrap();
-        assert!(
-            run(&mut ledger, &about(Operation::CancelOrder))
-                .unwrap()
-                .executed
-        );
-        assert!(
-            !run(&mut ledger, &about(Operation::CancelOrder))
-                .unwrap()
-                .executed
-        );
+        assert!(run(&mut ledger, &about(Operation::CancelOrder)).unwrap().executed);
+        assert!(!run(&mut ledger, &about(Operation::CancelOrder)).unwrap().executed);
         let status = run(&mut ledger, &about(Operation::OrderStatus)).unwrap();
         assert_eq!(status.receipt.unwrap().state, State::Cancelled);
-        assert_eq!(
-            run(&mut ledger, &refund("f", "1.00")),
-            Err(Refusal::InvalidStatus)
-        );
+        assert_eq!(run(&mut ledger, &refund("f", "1.00")), Err(Refusal::InvalidStatus));
     }
 
     #[test]
@@ -240,19 +197,10 @@ mod tests {
         run(&mut ledger, &order("10.00")).unwrap();
         assert!(run(&mut ledger, &refund("f-1", "6.00")).unwrap().executed);
         assert!(!run(&mut ledger, &refund("f-1", "6.00")).unwrap().executed);
-        assert_eq!(
-            run(&mut ledger, &refund("f-1", "5.00")),
-            Err(Refusal::Inconsistent)
-        );
-        assert_eq!(
-            run(&mut ledger, &refund("f-2", "6.00")),
-            Err(Refusal::InvalidAmount)
-        );
+        assert_eq!(run(&mut ledger, &refund("f-1", "5.00")), Err(Refusal::Inconsistent));
+        assert_eq!(run(&mut ledger, &refund("f-2", "6.00")), Err(Refusal::InvalidAmount));
         assert!(run(&mut ledger, &refund("f-2", "4.00")).unwrap().executed);
-        let status = run(&mut ledger, &about(Operation::OrderStatus))
-            .unwrap()
-            .receipt
-            .unwrap();
+        let status = run(&mut ledger, &about(Operation::OrderStatus)).unwrap().receipt.unwrap();
         assert_eq!((status.state, status.refunded), (State::Refunded, 1_000));
     }
 
@@ -261,24 +209,15 @@ mod tests {
         let mut ledger = Ledger::new(10);
         run(&mut ledger, &order("10.00")).unwrap();
         let magic = refund("f", "225800.00");
-        assert!(
-            settle(&mut ledger, &magic, 0, State::Paying)
-                .unwrap()
-                .executed
-        );
-        assert_eq!(
-            run(&mut ledger, &refund("f-2", "1.00")),
-            Err(Refusal::InvalidAmount)
-        );
+        assert!(settle(&mut ledger, &magic, 0, State::Paying).unwrap().executed);
+        assert_eq!(run(&mut ledger, &refund("f-2", "1.00")), Err(Refusal::InvalidAmount));
     }
 
     #[test]
     fn an_unnamed_transfer_is_a_new_one_each_time() {
         let mut ledger = Ledger::new(10);
-        let transfer = ask(
-            Operation::TransferBank,
-            r#"{"amount":{"value":"1.00","currency":"IDR"}}"#,
-        );
+        let transfer =
+            ask(Operation::TransferBank, r#"{"amount":{"value":"1.00","currency":"IDR"}}"#);
         assert!(run(&mut ledger, &transfer).unwrap().executed);
         assert!(run(&mut ledger, &transfer).unwrap().executed);
         assert_eq!(ledger.len(), 2);

@@ -53,11 +53,7 @@ struct Received {
 
 impl Received {
     fn header(&self, name: &str) -> &str {
-        self.head
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
@@ -77,11 +73,7 @@ pub(super) async fn serve(
     };
     let posted = head.method == Method::POST;
     let operation = Operation::of_path(head.uri.path()).filter(|_| posted);
-    let received = Received {
-        head,
-        body,
-        operation,
-    };
+    let received = Received { head, body, operation };
 
     let fault = gateway.faults().take(operation);
     let signature_valid = check_signature(gateway, &received);
@@ -93,15 +85,7 @@ pub(super) async fn serve(
     }
     let seq = gateway.note(record);
     let delay = fault.as_ref().map_or(verdict.delay, |fault| fault.delay);
-    deliver(
-        gateway,
-        sabotage,
-        fault.is_some(),
-        delay,
-        &delivery,
-        Some(seq),
-    )
-    .await
+    deliver(gateway, sabotage, fault.is_some(), delay, &delivery, Some(seq)).await
 }
 
 /// Heartbeats are counted and not logged: they would drown the payments.
@@ -141,17 +125,9 @@ fn check_signature(gateway: &Gateway, received: &Received) -> Option<bool> {
     if keys.is_empty() {
         return None;
     }
-    let (signature, timestamp) = (
-        received.header("x-signature"),
-        received.header("x-timestamp"),
-    );
+    let (signature, timestamp) = (received.header("x-signature"), received.header("x-timestamp"));
     if received.operation == Some(Operation::ApplyToken) {
-        return Some(verify_token(
-            keys,
-            signature,
-            received.header("x-client-key"),
-            timestamp,
-        ));
+        return Some(verify_token(keys, signature, received.header("x-client-key"), timestamp));
     }
     let signed = Signed {
         method: received.head.method.as_str(),
@@ -171,11 +147,7 @@ fn judge(
 ) -> Verdict {
     let Some(operation) = received.operation else {
         let known = received.head.method == Method::POST;
-        let refusal = if known {
-            Refusal::UnknownPath
-        } else {
-            Refusal::UnknownMethod
-        };
+        let refusal = if known { Refusal::UnknownPath } else { Refusal::UnknownMethod };
         return Verdict::plain(Answer::refusal(refusal, None));
     };
     if signature_valid == Some(false) {
@@ -188,11 +160,7 @@ fn judge(
     let magic = Magic::of(&ask);
     let executes = fault.is_none_or(|fault| fault.executes)
         && magic.is_none_or(|magic| magic.code.is_pending());
-    let state = if magic.is_some() {
-        State::Paying
-    } else {
-        State::Success
-    };
+    let state = if magic.is_some() { State::Paying } else { State::Success };
     let settled = {
         let mut ledger = gateway.ledger();
         if executes || namespace(operation).is_none() {
@@ -209,12 +177,7 @@ fn judge(
         (None, Err(refusal)) => Answer::refusal(refusal, Some(operation)),
     };
     let delay = magic.map_or(Duration::ZERO, |magic| magic.delay);
-    Verdict {
-        answer,
-        ask: Some(ask),
-        settled: known,
-        delay,
-    }
+    Verdict { answer, ask: Some(ask), settled: known, delay }
 }
 
 async fn deliver(
@@ -234,10 +197,7 @@ async fn deliver(
     match delivery {
         Delivery::Answer(answer) => {
             if let Some(seq) = seq {
-                let answered = Answered {
-                    status: answer.status,
-                    code: answer.code.clone(),
-                };
+                let answered = Answered { status: answer.status, code: answer.code.clone() };
                 gateway.journal().answered(seq, answered);
             }
             Ok(respond(answer))
@@ -251,9 +211,7 @@ async fn deliver(
         Delivery::Bytes(bytes) => {
             sabotage.replace(bytes.clone());
             let mut response = respond(&Answer::raw(200, Vec::new()));
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             Ok(response)
         }
     }
@@ -302,15 +260,8 @@ fn record(
 /// One line for whoever watches: no headers, no customer.
 fn print(gateway: &str, record: &Record, delivery: &Delivery) {
     let or_dash = |text: &str| -> String {
-        let text: String = text
-            .chars()
-            .map(|c| if c.is_control() { '?' } else { c })
-            .collect();
-        if text.is_empty() {
-            "-".to_owned()
-        } else {
-            text
-        }
+        let text: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        if text.is_empty() { "-".to_owned() } else { text }
     };
     let outcome = match delivery {
         Delivery::Answer(answer) => answer.code.as_str(),
@@ -319,10 +270,7 @@ fn print(gateway: &str, record: &Record, delivery: &Delivery) {
         Delivery::Close => "connection-closed",
         Delivery::Bytes(_) => "answer-spoilt",
     };
-    let fault = record
-        .fault
-        .map(|fault| format!(" fault={fault}"))
-        .unwrap_or_default();
+    let fault = record.fault.map(|fault| format!(" fault={fault}")).unwrap_or_default();
     let executed = if record.executed { " executed" } else { "" };
     // Nobody left to read it is no reason to stop answering.
     let _ = writeln!(

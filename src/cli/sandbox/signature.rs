@@ -32,17 +32,11 @@ impl fmt::Display for KeyError {
 impl PublicKey {
     /// Reads a PEM file. Its label is not believed: the bytes tell the two forms apart.
     pub(super) fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        let text: String = pem
-            .lines()
-            .filter(|line| !line.starts_with("-----"))
-            .map(str::trim)
-            .collect();
+        let text: String =
+            pem.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
         let der = decode_base64(&text).ok_or(KeyError::NotBase64)?;
         let key = rsa_public_key(&der).ok_or(KeyError::NotRsa)?;
-        Ok(Self(UnparsedPublicKey::new(
-            &RSA_PKCS1_2048_8192_SHA256,
-            key.to_vec(),
-        )))
+        Ok(Self(UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.to_vec())))
     }
 }
 
@@ -58,10 +52,7 @@ pub(super) struct Signed<'a> {
 /// Whether one of the keys made this signature over the request.
 pub(super) fn verify_request(keys: &[PublicKey], signature: &str, signed: Signed<'_>) -> bool {
     let hash = hex(digest(&SHA256, &minify(signed.body)).as_ref());
-    let text = format!(
-        "{}:{}:{hash}:{}",
-        signed.method, signed.path, signed.timestamp
-    );
+    let text = format!("{}:{}:{hash}:{}", signed.method, signed.path, signed.timestamp);
     verify(keys, signature, text.as_bytes())
 }
 
@@ -72,11 +63,7 @@ pub(super) fn verify_token(
     client_key: &str,
     timestamp: &str,
 ) -> bool {
-    verify(
-        keys,
-        signature,
-        format!("{client_key}|{timestamp}").as_bytes(),
-    )
+    verify(keys, signature, format!("{client_key}|{timestamp}").as_bytes())
 }
 
 fn verify(keys: &[PublicKey], signature: &str, message: &[u8]) -> bool {
@@ -110,9 +97,8 @@ pub(super) fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     bytes
         .iter()
         .flat_map(|byte| [byte >> 4, byte & 0x0f])
@@ -168,18 +154,9 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
             return None;
         }
         let (bytes, rest) = rest.split_at_checked(count)?;
-        (
-            bytes
-                .iter()
-                .fold(0, |length, &byte| length << 8 | usize::from(byte)),
-            rest,
-        )
+        (bytes.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)), rest)
     };
-    if found == tag {
-        rest.split_at_checked(length)
-    } else {
-        None
-    }
+    if found == tag { rest.split_at_checked(length) } else { None }
 }
 
 #[cfg(test)]
@@ -203,23 +180,14 @@ mod tests {
     #[test]
     fn minify_strips_only_whitespace_that_means_nothing() {
         let cases: [(&str, &str); 5] = [
-            (
-                "{\"a\": 1, \"b\" : [ 1 ,\t2 ]}\r\n",
-                "{\"a\":1,\"b\":[1,2]}",
-            ),
+            ("{\"a\": 1, \"b\" : [ 1 ,\t2 ]}\r\n", "{\"a\":1,\"b\":[1,2]}"),
             (r#"{"a": "x  y"}"#, r#"{"a":"x  y"}"#),
             (r#"{"a": "quote \" , {"}"#, r#"{"a":"quote \" , {"}"#),
             (r#"{"a": "end \\", "b": 2}"#, r#"{"a":"end \\","b":2}"#),
-            (
-                r#"{"a": "\u00e9 é", "n": 1.50}"#,
-                r#"{"a":"\u00e9 é","n":1.50}"#,
-            ),
+            (r#"{"a": "\u00e9 é", "n": 1.50}"#, r#"{"a":"\u00e9 é","n":1.50}"#),
         ];
         for (given, expected) in cases {
-            assert_eq!(
-                String::from_utf8(minify(given.as_bytes())).unwrap(),
-                expected
-            );
+            assert_eq!(String::from_utf8(minify(given.as_bytes())).unwrap(), expected);
         }
     }
 
@@ -230,45 +198,26 @@ mod tests {
             assert!(verify_request(&keys, SIGNATURE.trim(), signed(BODY)));
             let body = String::from_utf8(BODY.to_vec()).unwrap();
             let spaced = body.replace(", \"", ",\n  \"");
-            assert!(verify_request(
-                &keys,
-                SIGNATURE.trim(),
-                signed(spaced.as_bytes())
-            ));
+            assert!(verify_request(&keys, SIGNATURE.trim(), signed(spaced.as_bytes())));
             let changed = body.replace("Kopi susu", "Kopi  susu");
-            assert!(!verify_request(
-                &keys,
-                SIGNATURE.trim(),
-                signed(changed.as_bytes())
-            ));
+            assert!(!verify_request(&keys, SIGNATURE.trim(), signed(changed.as_bytes())));
         }
     }
 
     #[test]
     fn anything_else_does_not_verify() {
         let keys = [PublicKey::from_pem(SPKI).unwrap()];
-        let other = Signed {
-            timestamp: "2026-11-22T23:17:40+07:00",
-            ..signed(BODY)
-        };
+        let other = Signed { timestamp: "2026-11-22T23:17:40+07:00", ..signed(BODY) };
         assert!(!verify_request(&keys, SIGNATURE.trim(), other));
         assert!(!verify_request(&keys, "", signed(BODY)));
         assert!(!verify_request(&keys, "not base64!", signed(BODY)));
         assert!(!verify_request(&[], SIGNATURE.trim(), signed(BODY)));
-        assert!(!verify_token(
-            &keys,
-            SIGNATURE.trim(),
-            "client",
-            "2026-11-22T23:17:39+07:00"
-        ));
+        assert!(!verify_token(&keys, SIGNATURE.trim(), "client", "2026-11-22T23:17:39+07:00"));
     }
 
     #[test]
     fn a_bad_key_file_says_what_was_expected() {
-        assert_eq!(
-            PublicKey::from_pem("-----BEGIN\n***\n").unwrap_err(),
-            KeyError::NotBase64
-        );
+        assert_eq!(PublicKey::from_pem("-----BEGIN\n***\n").unwrap_err(), KeyError::NotBase64);
         assert_eq!(PublicKey::from_pem("AAAA").unwrap_err(), KeyError::NotRsa);
     }
 }

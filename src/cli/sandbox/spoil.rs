@@ -23,12 +23,7 @@ pub(super) struct Verdict {
 impl Verdict {
     /// An answer that is about no payment.
     pub(super) fn plain(answer: Answer) -> Self {
-        Self {
-            answer,
-            ask: None,
-            settled: Settled::default(),
-            delay: Duration::ZERO,
-        }
+        Self { answer, ask: None, settled: Settled::default(), delay: Duration::ZERO }
     }
 }
 
@@ -73,10 +68,7 @@ pub(super) fn spoil(
         Kind::WrongReference => Delivery::Answer(verdict.ask.as_ref().map_or_else(
             || normal.clone(),
             |ask| {
-                let other = Ask {
-                    reference: another(&ask.reference),
-                    ..ask.clone()
-                };
+                let other = Ask { reference: another(&ask.reference), ..ask.clone() };
                 Answer::success(&other, &verdict.settled)
             },
         )),

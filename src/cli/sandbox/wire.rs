@@ -60,11 +60,7 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(stream: TcpStream, sabotage: Arc<Sabotage>) -> Self {
-        Self {
-            stream,
-            sabotage,
-            replacement: None,
-        }
+        Self { stream, sabotage, replacement: None }
     }
 
     fn poll_replacement(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -11,10 +11,7 @@ const RULES: Rules = Rules {
 };
 const MINE: Fingerprint = Fingerprint([7; 16]);
 const OTHER: Fingerprint = Fingerprint([8; 16]);
-const BIRTH: Incarnation = Incarnation {
-    claimed_at: at(-200_000),
-    nonce: 5,
-};
+const BIRTH: Incarnation = Incarnation { claimed_at: at(-200_000), nonce: 5 };
 const ATTEMPT: u8 = 2;
 
 /// So many milliseconds after (or before) the present.
@@ -32,10 +29,7 @@ fn set(letters: &str) -> Gateways {
 }
 
 fn letters(gateways: Gateways) -> String {
-    gateways
-        .iter()
-        .map(|gateway| char::from(b"abc"[gateway.index()]))
-        .collect()
+    gateways.iter().map(|gateway| char::from(b"abc"[gateway.index()])).collect()
 }
 
 fn claim(state: State) -> Claim {
@@ -45,39 +39,31 @@ fn claim(state: State) -> Claim {
         attempt: ATTEMPT,
         incarnation: BIRTH,
         changed_at: at(-100_000),
-        money: Money {
-            minor: 1_000_000,
-            currency: *b"IDR",
-        },
+        money: Money { minor: 1_000_000, currency: *b"IDR" },
     }
 }
 
 fn doubt(candidates: &str, ended: i64) -> State {
-    in_doubt(set(candidates), at(ended))
+    State::InDoubt {
+        candidates: set(candidates),
+        ended_at: at(ended),
+        repeat_until: None,
+        not_found: None,
+    }
 }
 
 /// The states of the table by name. `ab` stands for the gateways, `!` for a repeat under way, and
 /// `?a` for a first "not found" of gateway a.
 fn state(name: &str) -> State {
     let (kind, rest) = name.rsplit_once(' ').unwrap();
-    let in_flight = |after_no| State::InFlight {
-        candidates: set(rest),
-        until: at(10_000),
-        after_no,
-    };
-    let closed = |how| State::Closed {
-        how,
-        gateways: set(rest),
-    };
+    let in_flight =
+        |after_no| State::InFlight { candidates: set(rest), until: at(10_000), after_no };
+    let closed = |how| State::Closed { how, gateways: set(rest) };
     match kind {
         "in flight" => in_flight(false),
         "in flight after NO" => in_flight(true),
-        "settled" => State::Settled {
-            gateways: set(rest),
-        },
-        "rejected" => State::Rejected {
-            gateway: set(rest).single().unwrap(),
-        },
+        "settled" => State::Settled { gateways: set(rest) },
+        "rejected" => State::Rejected { gateway: set(rest).single().unwrap() },
         "in doubt" => match (rest.strip_suffix('!'), rest.split_once('?')) {
             (Some(candidates), _) => State::InDoubt {
                 candidates: set(candidates),
@@ -102,32 +88,18 @@ fn state(name: &str) -> State {
 
 fn show_state(state: State) -> String {
     match state {
-        State::InFlight {
-            candidates,
-            after_no: false,
-            ..
-        } => {
+        State::InFlight { candidates, after_no: false, .. } => {
             format!("in flight {}", letters(candidates))
         }
-        State::InFlight {
-            candidates,
-            after_no: true,
-            ..
-        } => {
+        State::InFlight { candidates, after_no: true, .. } => {
             format!("in flight after NO {}", letters(candidates))
         }
         State::Settled { gateways } => format!("settled {}", letters(gateways)),
         State::Rejected { gateway } => format!("rejected {}", letters(Gateways::only(gateway))),
-        State::InDoubt {
-            candidates,
-            ended_at,
-            repeat_until,
-            not_found,
-        } => {
+        State::InDoubt { candidates, ended_at, repeat_until, not_found } => {
             let repeat = if repeat_until.is_some() { "!" } else { "" };
-            let told = not_found.map_or_else(String::new, |(by, _)| {
-                format!("?{}", letters(Gateways::only(by)))
-            });
+            let told = not_found
+                .map_or_else(String::new, |(by, _)| format!("?{}", letters(Gateways::only(by))));
             let ended = if ended_at == at(0) { "*" } else { "" };
             format!("in doubt {}{repeat}{told}{ended}", letters(candidates))
         }
@@ -153,22 +125,12 @@ fn show(step: Step) -> String {
 }
 
 fn answer(outcome: Outcome, gateways: &str) -> Event {
-    let of = AttemptId {
-        incarnation: BIRTH,
-        attempt: ATTEMPT,
-    };
-    Event::Answer {
-        of,
-        outcome,
-        gateways: set(gateways),
-    }
+    let of = AttemptId { incarnation: BIRTH, attempt: ATTEMPT };
+    Event::Answer { of, outcome, gateways: set(gateways) }
 }
 
 fn told(by: char, status: Status) -> Event {
-    Event::Told {
-        gateway: gateway(by),
-        status,
-    }
+    Event::Told { gateway: gateway(by), status }
 }
 
 /// The columns by name; the answers are of the last attempt and speak of gateway a.
@@ -204,10 +166,7 @@ fn check(table: &str, cell: impl Fn(&str, &str) -> String) {
         for (column, expected) in columns.iter().zip(&row).skip(1) {
             let found = cell(row[0], column);
             if found != *expected {
-                wrong.push(format!(
-                    "{} x {column}: expected {expected}, found {found}",
-                    row[0]
-                ));
+                wrong.push(format!("{} x {column}: expected {expected}, found {found}", row[0]));
             }
         }
     }
@@ -269,11 +228,7 @@ fn evidence_moves_a_claim_as_the_table_says() {
 fn only_the_gateway_that_executed_a_payment_can_undo_it() {
     for how in [Closed::Cancelled, Closed::Refunded, Closed::Failed] {
         let step = claim(state("settled b")).apply(told('a', Status::Closed(how)), at(0), &RULES);
-        assert!(
-            matches!(step, Step::Stays | Step::Contradicted),
-            "{how:?}: {}",
-            show(step)
-        );
+        assert!(matches!(step, Step::Stays | Step::Contradicted), "{how:?}: {}", show(step));
     }
 }
 
@@ -287,9 +242,7 @@ fn an_answer_that_may_be_of_several_gateways_clears_none_of_them() {
         in doubt ab   | settled ab | -            | -            | -            | -
         ",
         |row, column| {
-            let Event::Answer { outcome, .. } = event(column) else {
-                unreachable!()
-            };
+            let Event::Answer { outcome, .. } = event(column) else { unreachable!() };
             show(claim(state(row)).apply(answer(outcome, "ab"), at(0), &RULES))
         },
     );
@@ -299,62 +252,28 @@ fn an_answer_that_may_be_of_several_gateways_clears_none_of_them() {
 fn all_states() -> Vec<&'static str> {
     let rows = BY_ANSWER.lines().chain(BY_STATUS.lines());
     let names = rows.filter_map(|row| row.split('|').next()).map(str::trim);
-    names
-        .filter(|name| !name.is_empty() && *name != "state")
-        .collect()
+    names.filter(|name| !name.is_empty() && *name != "state").collect()
 }
 
 #[test]
 fn a_foreign_incarnation_or_an_earlier_attempt_may_settle_and_nothing_else() {
     let foreign = [
+        AttemptId { incarnation: Incarnation { nonce: 6, ..BIRTH }, attempt: ATTEMPT },
         AttemptId {
-            incarnation: Incarnation { nonce: 6, ..BIRTH },
+            incarnation: Incarnation { claimed_at: at(-200_001), ..BIRTH },
             attempt: ATTEMPT,
         },
-        AttemptId {
-            incarnation: Incarnation {
-                claimed_at: at(-200_001),
-                ..BIRTH
-            },
-            attempt: ATTEMPT,
-        },
-        AttemptId {
-            incarnation: BIRTH,
-            attempt: ATTEMPT - 1,
-        },
-        AttemptId {
-            incarnation: BIRTH,
-            attempt: ATTEMPT + 1,
-        },
+        AttemptId { incarnation: BIRTH, attempt: ATTEMPT - 1 },
+        AttemptId { incarnation: BIRTH, attempt: ATTEMPT + 1 },
     ];
-    let others = [
-        Outcome::No,
-        Outcome::FailedBefore,
-        Outcome::Doubtful,
-        Outcome::NeverSent,
-    ];
-    for (name, of) in all_states()
-        .into_iter()
-        .flat_map(|name| foreign.map(|of| (name, of)))
-    {
+    let others = [Outcome::No, Outcome::FailedBefore, Outcome::Doubtful, Outcome::NeverSent];
+    for (name, of) in all_states().into_iter().flat_map(|name| foreign.map(|of| (name, of))) {
         let claim = claim(state(name));
         for outcome in others {
-            let event = Event::Answer {
-                of,
-                outcome,
-                gateways: set("a"),
-            };
-            assert_eq!(
-                claim.apply(event, at(0), &RULES),
-                Step::Stays,
-                "{name} {outcome:?} {of:?}"
-            );
+            let event = Event::Answer { of, outcome, gateways: set("a") };
+            assert_eq!(claim.apply(event, at(0), &RULES), Step::Stays, "{name} {outcome:?} {of:?}");
         }
-        let event = Event::Answer {
-            of,
-            outcome: Outcome::Executed,
-            gateways: set("a"),
-        };
+        let event = Event::Answer { of, outcome: Outcome::Executed, gateways: set("a") };
         let own = claim.apply(answer(Outcome::Executed, "a"), at(0), &RULES);
         assert_eq!(claim.apply(event, at(0), &RULES), own, "{name} {of:?}");
     }
@@ -366,18 +285,9 @@ fn a_late_answer_of_the_first_attempt_never_clears_the_second() {
         let before = claim(state(first));
         let second = before.further_attempt(MINE, at(0), &RULES);
         assert_eq!(second.attempt, before.attempt + 1);
-        for outcome in [
-            Outcome::No,
-            Outcome::FailedBefore,
-            Outcome::Doubtful,
-            Outcome::NeverSent,
-        ] {
+        for outcome in [Outcome::No, Outcome::FailedBefore, Outcome::Doubtful, Outcome::NeverSent] {
             let late = answer(outcome, "a");
-            assert_eq!(
-                second.apply(late, at(1), &RULES),
-                Step::Stays,
-                "{first} {outcome:?}"
-            );
+            assert_eq!(second.apply(late, at(1), &RULES), Step::Stays, "{first} {outcome:?}");
         }
         let late = answer(Outcome::Executed, "a");
         assert_eq!(show(second.apply(late, at(1), &RULES)), "settled a");
@@ -394,23 +304,13 @@ fn a_lease_frees_nothing_and_ends_at_its_end() {
         }
     }
     for (offset, expected) in [(9999, "in flight ab"), (10_000, "in doubt ab")] {
-        assert_eq!(
-            show_state(claim(state("in flight ab")).at(at(offset)).state),
-            expected
-        );
+        assert_eq!(show_state(claim(state("in flight ab")).at(at(offset)).state), expected);
     }
     let lapsed = claim(state("in flight ab")).at(at(99_999));
-    assert_eq!(
-        lapsed.state,
-        doubt("ab", 10_000),
-        "the attempt ended with its lease"
-    );
+    assert_eq!(lapsed.state, doubt("ab", 10_000), "the attempt ended with its lease");
     // A repeat's lease ends the repeat and nothing else.
     for (offset, expected) in [(9999, "in doubt a!"), (10_000, "in doubt a")] {
-        assert_eq!(
-            show_state(claim(state("in doubt a!")).at(at(offset)).state),
-            expected
-        );
+        assert_eq!(show_state(claim(state("in doubt a!")).at(at(offset)).state), expected);
     }
     let State::InDoubt { ended_at, .. } = claim(state("in doubt a!")).at(at(20_000)).state else {
         panic!("not in doubt")
@@ -431,15 +331,8 @@ fn time_alone_changes_no_other_state() {
 
 fn show_admission(admission: Admission) -> String {
     match admission {
-        Admission::InProgress {
-            unknown,
-            retry_after,
-        } => {
-            let outcome = if unknown {
-                "in progress, unknown"
-            } else {
-                "in progress"
-            };
+        Admission::InProgress { unknown, retry_after } => {
+            let outcome = if unknown { "in progress, unknown" } else { "in progress" };
             format!("{outcome}, {} ms", retry_after.get())
         }
         Admission::Replay { gateways } => format!("replay {}", letters(gateways)),
@@ -481,10 +374,7 @@ fn the_same_payment_again_gets_what_the_table_says() {
 #[test]
 fn of_a_record_learnt_from_a_status_nothing_is_a_mismatch() {
     for (name, expected) in [("settled a", "replay a"), ("failed a", "closed Failed")] {
-        let claim = Claim {
-            fingerprint: Fingerprint::UNKNOWN,
-            ..claim(state(name))
-        };
+        let claim = Claim { fingerprint: Fingerprint::UNKNOWN, ..claim(state(name)) };
         assert_eq!(show_admission(claim.admit(OTHER, at(0), &RULES)), expected);
     }
 }
@@ -492,14 +382,8 @@ fn of_a_record_learnt_from_a_status_nothing_is_a_mismatch() {
 #[test]
 fn a_repeat_waits_after_the_last_attempt_and_comes_not_too_late() {
     let check = |state: State, age: i64, now: i64, expected: &str| {
-        let incarnation = Incarnation {
-            claimed_at: at(now - age),
-            nonce: 5,
-        };
-        let claim = Claim {
-            incarnation,
-            ..claim(state)
-        };
+        let incarnation = Incarnation { claimed_at: at(now - age), nonce: 5 };
+        let claim = Claim { incarnation, ..claim(state) };
         let found = show_admission(claim.admit(MINE, at(now), &RULES));
         assert_eq!(found, expected, "{state:?}, {age} ms old, at {now}");
     };
@@ -515,12 +399,7 @@ fn a_repeat_waits_after_the_last_attempt_and_comes_not_too_late() {
     check(state("in flight a"), 40_000, 10_000, "unknown, 5000 ms");
     check(state("in flight a"), 40_000, 15_000, "repeat a");
     check(state("in flight ab"), 40_000, 15_000, "unknown, 5000 ms");
-    check(
-        state("in doubt a!"),
-        40_000,
-        9999,
-        "in progress, unknown, 1 ms",
-    );
+    check(state("in doubt a!"), 40_000, 9999, "in progress, unknown, 1 ms");
     check(state("in doubt a!"), 40_000, 10_000, "unknown, 5000 ms");
     check(state("in doubt a!"), 40_000, 15_000, "repeat a");
 }
@@ -528,18 +407,9 @@ fn a_repeat_waits_after_the_last_attempt_and_comes_not_too_late() {
 #[test]
 fn a_further_attempt_after_a_no_is_in_flight_and_takes_the_fingerprint_over() {
     let before = claim(state("rejected a"));
-    let state = State::InFlight {
-        candidates: set("a"),
-        until: at(30_000),
-        after_no: true,
-    };
-    let expected = Claim {
-        fingerprint: OTHER,
-        state,
-        attempt: ATTEMPT + 1,
-        changed_at: at(0),
-        ..before
-    };
+    let state = State::InFlight { candidates: set("a"), until: at(30_000), after_no: true };
+    let expected =
+        Claim { fingerprint: OTHER, state, attempt: ATTEMPT + 1, changed_at: at(0), ..before };
     assert_eq!(before.further_attempt(OTHER, at(0), &RULES), expected);
 }
 
@@ -549,20 +419,12 @@ fn a_repeat_stays_in_doubt_and_keeps_the_fingerprint() {
         let before = claim(state(name));
         let after = before.further_attempt(OTHER, at(20_000), &RULES);
         assert_eq!(show_state(after.state), "in doubt a!", "{name}");
-        let State::InDoubt { repeat_until, .. } = after.state else {
-            unreachable!()
-        };
+        let State::InDoubt { repeat_until, .. } = after.state else { unreachable!() };
         assert_eq!(repeat_until, Some(at(50_000)));
         assert_eq!((after.fingerprint, after.attempt), (MINE, ATTEMPT + 1));
-        assert_eq!(
-            (after.incarnation, after.money),
-            (before.incarnation, before.money)
-        );
+        assert_eq!((after.incarnation, after.money), (before.incarnation, before.money));
         let again = show_admission(after.admit(MINE, at(20_000), &RULES));
-        assert_eq!(
-            again, "in progress, unknown, 30000 ms",
-            "one repeat at a time"
-        );
+        assert_eq!(again, "in progress, unknown, 30000 ms", "one repeat at a time");
     }
 }
 
@@ -577,15 +439,8 @@ fn story(candidates: &str, script: &[(i64, &str)]) -> String {
                 continue;
             }
             "end" => {
-                let of = AttemptId {
-                    incarnation: BIRTH,
-                    attempt: claim.attempt,
-                };
-                let answer = Event::Answer {
-                    of,
-                    outcome: Outcome::No,
-                    gateways: set("a"),
-                };
+                let of = AttemptId { incarnation: BIRTH, attempt: claim.attempt };
+                let answer = Event::Answer { of, outcome: Outcome::No, gateways: set("a") };
                 claim.apply(answer, at(*offset), &RULES)
             }
             by => {
@@ -605,41 +460,20 @@ fn story(candidates: &str, script: &[(i64, &str)]) -> String {
 #[test]
 fn not_found_is_proof_only_twice_and_late_enough() {
     let check = |candidates: &str, script: &[(i64, &str)], expected: &str| {
-        assert_eq!(
-            story(candidates, script),
-            expected,
-            "{candidates} {script:?}"
-        );
+        assert_eq!(story(candidates, script), expected, "{candidates} {script:?}");
     };
     check("a", &[(59_999, "a")], "in doubt a");
     check("a", &[(60_000, "a")], "in doubt a?a");
     check("a", &[(60_000, "a"), (119_999, "a")], "in doubt a?a");
     check("a", &[(60_000, "a"), (120_000, "a")], "rejected a");
     check("a", &[(59_999, "a"), (120_000, "a")], "in doubt a?a");
-    check(
-        "a",
-        &[(60_000, "a"), (90_000, "a"), (119_999, "a")],
-        "in doubt a?a",
-    );
+    check("a", &[(60_000, "a"), (90_000, "a"), (119_999, "a")], "in doubt a?a");
     check("a", &[(60_000, "b"), (120_000, "b")], "in doubt a");
     check("a", &[(60_000, "b"), (120_000, "a")], "in doubt a?a");
     check("ab", &[(60_000, "a"), (120_000, "b")], "in doubt ab?a");
     check("ab", &[(60_000, "a"), (120_000, "a")], "in doubt b");
-    check(
-        "ab",
-        &[(60_000, "a"), (120_000, "a"), (200_000, "b")],
-        "in doubt b?b",
-    );
-    check(
-        "ab",
-        &[
-            (60_000, "a"),
-            (120_000, "a"),
-            (200_000, "b"),
-            (260_000, "b"),
-        ],
-        "rejected b",
-    );
+    check("ab", &[(60_000, "a"), (120_000, "a"), (200_000, "b")], "in doubt b?b");
+    check("ab", &[(60_000, "a"), (120_000, "a"), (200_000, "b"), (260_000, "b")], "rejected b");
 }
 
 #[test]

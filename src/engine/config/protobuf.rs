@@ -16,7 +16,9 @@ fn object(bytes: &[u8], depth: u8) -> Option<Value> {
     let mut map = Map::new();
     for field in Wire(bytes) {
         // Struct: map<string, Value> fields = 1
-        let (1, Field::Bytes(entry)) = field? else { return None };
+        let (1, Field::Bytes(entry)) = field? else {
+            return None;
+        };
         let (mut key, mut value) = (String::new(), Value::Null);
         for field in Wire(entry) {
             match field? {

@@ -70,7 +70,8 @@ impl<'v> Node<'v> {
             self.wrong("a list");
             return Vec::new();
         };
-        let item = |(at, value)| Node { value, path: format!("{}[{at}]", self.path), errors: self.errors };
+        let item =
+            |(at, value)| Node { value, path: format!("{}[{at}]", self.path), errors: self.errors };
         items.iter().enumerate().map(item).collect()
     }
 
@@ -130,9 +131,9 @@ impl<'v> Fields<'v> {
     }
 
     /// The members of the object `name`; of an empty one if it is absent.
-    pub(super) fn object(&self, name: &'static str) -> Fields<'v> {
+    pub(super) fn object(&self, name: &'static str) -> Self {
         self.get(name).map_or_else(
-            || Fields {
+            || Self {
                 map: None,
                 path: self.path_of(name),
                 known: RefCell::default(),
@@ -143,7 +144,12 @@ impl<'v> Fields<'v> {
     }
 
     /// A whole number within `range`.
-    pub(super) fn number(&self, name: &'static str, range: RangeInclusive<u64>, default: u64) -> u64 {
+    pub(super) fn number(
+        &self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+        default: u64,
+    ) -> u64 {
         self.get(name).and_then(|node| node.number(&range)).unwrap_or(default)
     }
 

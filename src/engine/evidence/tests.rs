@@ -8,21 +8,13 @@ use proptest::prelude::*;
 /// The operation of the preset with this name.
 fn operation(name: &str) -> Compiled {
     let table = Table::new(dana_snap());
-    table
-        .iter()
-        .find(|compiled| compiled.operation.name == name)
-        .unwrap()
-        .clone()
+    table.iter().find(|compiled| compiled.operation.name == name).unwrap().clone()
 }
 
 /// An answer of the gateway, judged. The payment asked about is `r-1`.
 fn judged(operation: &Compiled, status: u16, body: &str) -> Verdict {
     let body = Body::Complete(body.as_bytes());
-    let evidence = Evidence {
-        origin: Origin::Upstream,
-        status,
-        body,
-    };
+    let evidence = Evidence { origin: Origin::Upstream, status, body };
     judge(Protocol::DanaSnap, operation, Some("r-1"), &evidence)
 }
 
@@ -30,20 +22,13 @@ fn judged(operation: &Compiled, status: u16, body: &str) -> Verdict {
 fn snap_body(operation: &Compiled, http: u16, service: &str, case: u8) -> String {
     let reference = operation.operation.reference.as_ref();
     let member = reference.map_or_else(String::new, |reference| {
-        format!(
-            r#","{}":"r-1""#,
-            reference.pointer.to_string().trim_start_matches('/')
-        )
+        format!(r#","{}":"r-1""#, reference.pointer.to_string().trim_start_matches('/'))
     });
     format!(r#"{{"responseCode":"{http:03}{service}{case:02}"{member}}}"#)
 }
 
 fn show(verdict: &Verdict) -> String {
-    let pending = if verdict.reads_as_pending {
-        ", pending"
-    } else {
-        ""
-    };
+    let pending = if verdict.reads_as_pending { ", pending" } else { "" };
     format!("{:?} {:?}{pending}", verdict.outcome, verdict.signal)
 }
 
@@ -72,14 +57,9 @@ fn listed(http: u16, case: u8) -> String {
             (code == format!("{http} {wanted}").trim_end()).then(|| expected.trim().to_owned())
         })
     };
-    let unlisted = if (501..600).contains(&http) {
-        "Doubtful Failure, pending"
-    } else {
-        "Doubtful Neutral"
-    };
-    find(&format!("{case:02}"))
-        .or_else(|| find("*"))
-        .unwrap_or_else(|| unlisted.to_owned())
+    let unlisted =
+        if (501..600).contains(&http) { "Doubtful Failure, pending" } else { "Doubtful Neutral" };
+    find(&format!("{case:02}")).or_else(|| find("*")).unwrap_or_else(|| unlisted.to_owned())
 }
 
 const MONEY: [(&str, &str); 6] = [
@@ -96,23 +76,13 @@ fn what_a_code_proves_is_listed_and_everything_else_is_in_doubt() {
     for (name, service) in MONEY {
         let operation = operation(name);
         // Each status with the cases that differ; one operation with all of them.
-        let cases: Vec<u8> = if name == "create-order" {
-            (0..100).collect()
-        } else {
-            vec![0, 1, 18, 99]
-        };
+        let cases: Vec<u8> =
+            if name == "create-order" { (0..100).collect() } else { vec![0, 1, 18, 99] };
         for http in 100..=599 {
             for case in &cases {
-                let verdict = judged(
-                    &operation,
-                    http,
-                    &snap_body(&operation, http, service, *case),
-                );
-                assert_eq!(
-                    show(&verdict),
-                    listed(http, *case),
-                    "{name} {http}{service}{case:02}"
-                );
+                let verdict =
+                    judged(&operation, http, &snap_body(&operation, http, service, *case));
+                assert_eq!(show(&verdict), listed(http, *case), "{name} {http}{service}{case:02}");
                 let code = verdict.code.unwrap();
                 assert_eq!((code.http, code.case), (http, *case));
             }
@@ -125,16 +95,9 @@ fn a_code_of_another_service_or_another_status_proves_nothing() {
     for (name, service) in MONEY {
         let operation = operation(name);
         for http in [200, 202, 400, 401, 403, 404, 405, 409, 429, 500, 503] {
-            for other in (0..100)
-                .map(|n| format!("{n:02}"))
-                .filter(|other| other != service)
-            {
+            for other in (0..100).map(|n| format!("{n:02}")).filter(|other| other != service) {
                 let verdict = judged(&operation, http, &snap_body(&operation, http, &other, 0));
-                assert_eq!(
-                    verdict.outcome,
-                    Outcome::Doubtful,
-                    "{name} {http} with {other}"
-                );
+                assert_eq!(verdict.outcome, Outcome::Doubtful, "{name} {http} with {other}");
                 assert_eq!((verdict.code, verdict.reads_as_pending), (None, false));
             }
             for status in [0, 200, 201, 400, 403, 404, 500, 502, 504] {
@@ -142,11 +105,7 @@ fn a_code_of_another_service_or_another_status_proves_nothing() {
                     continue;
                 }
                 let verdict = judged(&operation, status, &snap_body(&operation, http, service, 0));
-                assert_eq!(
-                    verdict.outcome,
-                    Outcome::Doubtful,
-                    "{name} {http} in a {status}"
-                );
+                assert_eq!(verdict.outcome, Outcome::Doubtful, "{name} {http} in a {status}");
                 assert_eq!((verdict.code, verdict.reads_as_pending), (None, false));
             }
         }
@@ -185,11 +144,7 @@ fn bodies_that_are_not_snap_prove_nothing_of_money() {
         ] {
             let verdict = judged(&operation, status, body);
             assert_eq!(verdict.outcome, Outcome::Doubtful, "{status} {body}");
-            assert_eq!(
-                (verdict.signal, verdict.code),
-                (signal, None),
-                "{status} {body}"
-            );
+            assert_eq!((verdict.signal, verdict.code), (signal, None), "{status} {body}");
             assert!(!verdict.reads_as_pending && verdict.told.is_none());
         }
     }
@@ -200,21 +155,13 @@ fn an_answer_that_was_not_read_to_its_end_proves_nothing() {
     let operation = operation("create-order");
     for protocol in [Protocol::DanaSnap, Protocol::Http] {
         for status in [200, 201, 202, 500, 504] {
-            let evidence = Evidence {
-                origin: Origin::Upstream,
-                status,
-                body: Body::Unreadable,
-            };
+            let evidence = Evidence { origin: Origin::Upstream, status, body: Body::Unreadable };
             let verdict = judge(protocol, &operation, Some("r-1"), &evidence);
             assert_eq!(verdict.outcome, Outcome::Doubtful, "{protocol:?} {status}");
         }
     }
     for status in [400, 401, 403, 404, 405] {
-        let evidence = Evidence {
-            origin: Origin::Upstream,
-            status,
-            body: Body::Unreadable,
-        };
+        let evidence = Evidence { origin: Origin::Upstream, status, body: Body::Unreadable };
         let verdict = judge(Protocol::DanaSnap, &operation, Some("r-1"), &evidence);
         assert_eq!(verdict.outcome, Outcome::Doubtful, "{status}");
     }
@@ -248,16 +195,8 @@ fn success_needs_the_reference_that_was_sent() {
         check(&with(r#""\u0072-1""#), true);
         check("", !obliged);
         check(&with("null"), !obliged);
-        for other in [
-            r#""r-2""#,
-            r#""""#,
-            r#""R-1""#,
-            r#""r-1 ""#,
-            "1",
-            "true",
-            "{}",
-            "[\"r-1\"]",
-        ] {
+        for other in [r#""r-2""#, r#""""#, r#""R-1""#, r#""r-1 ""#, "1", "true", "{}", "[\"r-1\"]"]
+        {
             check(&with(other), false);
         }
         // A request without a reference settles without comparison.
@@ -276,11 +215,7 @@ fn success_needs_the_reference_that_was_sent() {
 fn a_no_needs_no_reference() {
     let operation = operation("create-order");
     for (status, code) in [(403, "4035414"), (404, "4045408"), (500, "5005400")] {
-        let verdict = judged(
-            &operation,
-            status,
-            &format!(r#"{{"responseCode":"{code}"}}"#),
-        );
+        let verdict = judged(&operation, status, &format!(r#"{{"responseCode":"{code}"}}"#));
         assert_eq!(verdict.outcome, Outcome::No, "{code}");
     }
 }
@@ -294,17 +229,10 @@ const NC: u64 = 0x0100_0000;
 
 /// Why there was no answer: what Envoy's flags prove.
 fn absent(operation: &Compiled, bits: u64, attached: bool) -> String {
-    let origin = Origin::Envoy {
-        flags: Flags::new(bits),
-        attached,
-    };
+    let origin = Origin::Envoy { flags: Flags::new(bits), attached };
     // A body and a status of Envoy's own say nothing.
     let body = br#"{"responseCode":"2005400","partnerReferenceNo":"r-1"}"#;
-    let evidence = Evidence {
-        origin,
-        status: 200,
-        body: Body::Complete(body),
-    };
+    let evidence = Evidence { origin, status: 200, body: Body::Complete(body) };
     let verdicts = [Protocol::DanaSnap, Protocol::Http]
         .map(|protocol| judge(protocol, operation, Some("r-1"), &evidence));
     assert_eq!(verdicts[0], verdicts[1]);
@@ -326,20 +254,12 @@ fn expected_absence(bits: u64, attached: bool) -> &'static str {
 #[test]
 fn only_the_listed_flags_prove_that_nothing_was_sent() {
     let operation = operation("create-order");
-    let bits: Vec<u64> = [0]
-        .into_iter()
-        .chain((0..64).map(|place| 1 << place))
-        .collect();
+    let bits: Vec<u64> = [0].into_iter().chain((0..64).map(|place| 1 << place)).collect();
     for (place, one) in bits.iter().enumerate() {
-        for (two, attached) in bits[place..]
-            .iter()
-            .flat_map(|two| [(two, false), (two, true)])
-        {
+        for (two, attached) in bits[place..].iter().flat_map(|two| [(two, false), (two, true)]) {
             for mask in [one | two, one | two | URX] {
-                let (found, expected) = (
-                    absent(&operation, mask, attached),
-                    expected_absence(mask, attached),
-                );
+                let (found, expected) =
+                    (absent(&operation, mask, attached), expected_absence(mask, attached));
                 assert_eq!(found, expected, "{mask:#x}, attached {attached}");
             }
         }
@@ -350,11 +270,7 @@ fn only_the_listed_flags_prove_that_nothing_was_sent() {
 
 #[test]
 fn a_request_that_the_filter_could_not_let_go_was_never_sent() {
-    let evidence = Evidence {
-        origin: Origin::NeverLeft,
-        status: 0,
-        body: Body::Unreadable,
-    };
+    let evidence = Evidence { origin: Origin::NeverLeft, status: 0, body: Body::Unreadable };
     for protocol in [Protocol::DanaSnap, Protocol::Http] {
         let verdict = judge(protocol, &operation("top-up"), None, &evidence);
         assert_eq!(show(&verdict), "NeverSent Neutral");
@@ -373,10 +289,8 @@ fn statuses_tell_what_the_table_says() {
         let verdict = judged(&operation(name), 200, &body);
         assert_eq!(verdict.told, expected, "{name} {status}");
     };
-    let (order, disbursements) = (
-        ("order-status", "55"),
-        [("top-up-status", "39"), ("transfer-bank-status", "00")],
-    );
+    let (order, disbursements) =
+        (("order-status", "55"), [("top-up-status", "39"), ("transfer-bank-status", "00")]);
     let both = [
         ("00", Some(Status::Executed)),
         ("04", closed(Closed::Refunded)),
@@ -410,11 +324,7 @@ fn statuses_tell_what_the_table_says() {
 #[test]
 fn a_status_tells_nothing_unless_it_is_one_about_this_payment() {
     let check = |status: u16, body: &str, expected: Option<Status>| {
-        assert_eq!(
-            judged(&operation("order-status"), status, body).told,
-            expected,
-            "{body}"
-        );
+        assert_eq!(judged(&operation("order-status"), status, body).told, expected, "{body}");
     };
     let of = |reference: &str| {
         format!(
@@ -425,50 +335,20 @@ fn a_status_tells_nothing_unless_it_is_one_about_this_payment() {
     check(200, &of(r#""r-1""#), Some(Status::Executed));
     check(200, &of("null"), Some(Status::Executed));
     check(200, &of(r#""r-2""#), None);
-    check(
-        200,
-        r#"{"responseCode":"2005500","latestTransactionStatus":0}"#,
-        None,
-    );
+    check(200, r#"{"responseCode":"2005500","latestTransactionStatus":0}"#, None);
     check(200, r#"{"responseCode":"2005500"}"#, None);
-    check(
-        200,
-        r#"{"responseCode":"2005400","latestTransactionStatus":"00"}"#,
-        None,
-    );
-    check(
-        200,
-        r#"{"responseCode":"2005501","latestTransactionStatus":"00"}"#,
-        None,
-    );
-    check(
-        202,
-        r#"{"responseCode":"2025500","latestTransactionStatus":"00"}"#,
-        None,
-    );
+    check(200, r#"{"responseCode":"2005400","latestTransactionStatus":"00"}"#, None);
+    check(200, r#"{"responseCode":"2005501","latestTransactionStatus":"00"}"#, None);
+    check(202, r#"{"responseCode":"2025500","latestTransactionStatus":"00"}"#, None);
     check(404, r#"{"responseCode":"4045501"}"#, Some(Status::NotFound));
-    check(
-        404,
-        r#"{"responseCode":"4045501","originalPartnerReferenceNo":"r-2"}"#,
-        None,
-    );
+    check(404, r#"{"responseCode":"4045501","originalPartnerReferenceNo":"r-2"}"#, None);
     check(403, r#"{"responseCode":"4045501"}"#, None);
     check(404, r#"{"responseCode":"4045401"}"#, None);
     check(404, "not found", None);
-    for (status, code) in [
-        (400, "4005501"),
-        (401, "4015500"),
-        (403, "4035501"),
-        (404, "4045500"),
-    ] {
+    for (status, code) in [(400, "4005501"), (401, "4015500"), (403, "4035501"), (404, "4045500")] {
         check(status, &format!(r#"{{"responseCode":"{code}"}}"#), None);
     }
-    for (status, code) in [
-        (429, "4295500"),
-        (500, "5005500"),
-        (500, "5005501"),
-        (504, "5045500"),
-    ] {
+    for (status, code) in [(429, "4295500"), (500, "5005500"), (500, "5005501"), (504, "5045500")] {
         check(status, &format!(r#"{{"responseCode":"{code}"}}"#), None);
     }
 }
@@ -478,32 +358,14 @@ fn a_successful_cancel_closes_and_a_successful_refund_proves_the_payment() {
     let check = |name: &str, http: u16, case: u8, expected: Option<Status>| {
         let operation = operation(name);
         let service = operation.operation.service_codes[0].to_string();
-        let verdict = judged(
-            &operation,
-            http,
-            &snap_body(&operation, http, &service, case),
-        );
+        let verdict = judged(&operation, http, &snap_body(&operation, http, &service, case));
         assert_eq!(verdict.told, expected, "{name} {http} {case}");
     };
     check("cancel", 200, 0, Some(Status::Closed(Closed::Cancelled)));
     check("refund", 200, 0, Some(Status::Executed));
-    for name in [
-        "cancel",
-        "refund",
-        "create-order",
-        "widget-pay",
-        "top-up",
-        "transfer-bank",
-    ] {
-        for (http, case) in [
-            (202, 0),
-            (404, 1),
-            (404, 18),
-            (409, 0),
-            (429, 0),
-            (500, 0),
-            (500, 1),
-        ] {
+    for name in ["cancel", "refund", "create-order", "widget-pay", "top-up", "transfer-bank"] {
+        for (http, case) in [(202, 0), (404, 1), (404, 18), (409, 0), (429, 0), (500, 0), (500, 1)]
+        {
             check(name, http, case, None);
         }
     }
@@ -515,23 +377,14 @@ fn a_successful_cancel_closes_and_a_successful_refund_proves_the_payment() {
 #[test]
 fn calls_that_move_no_money_are_judged_by_status_where_they_carry_no_code() {
     let check = |name: &str, status: u16, body: &str, expected: Signal| {
-        assert_eq!(
-            judged(&operation(name), status, body).signal,
-            expected,
-            "{name} {status}"
-        );
+        assert_eq!(judged(&operation(name), status, body).signal, expected, "{name} {status}");
     };
     check("query-shop", 200, "{}", Signal::Success);
     check("query-shop", 404, "{}", Signal::Neutral);
     check("query-shop", 429, "{}", Signal::Throttled);
     check("query-shop", 503, "", Signal::Failure);
     check("create-shop", 200, "{}", Signal::Success);
-    check(
-        "balance",
-        200,
-        r#"{"responseCode":"2001100"}"#,
-        Signal::Success,
-    );
+    check("balance", 200, r#"{"responseCode":"2001100"}"#, Signal::Success);
     check("balance", 200, "<html>", Signal::Failure);
     check("balance", 403, "<html>", Signal::Neutral);
 }
@@ -550,11 +403,7 @@ fn plain_http_is_judged_by_status() {
     let operation = operation("create-order");
     for status in 0..=999 {
         let body = Body::Complete(b"anything");
-        let evidence = Evidence {
-            origin: Origin::Upstream,
-            status,
-            body,
-        };
+        let evidence = Evidence { origin: Origin::Upstream, status, body };
         let verdict = judge(Protocol::Http, &operation, Some("r-1"), &evidence);
         assert_eq!(show(&verdict), listed(status), "{status}");
         assert_eq!((verdict.code, verdict.told), (None, None));
@@ -568,11 +417,7 @@ fn only_a_top_up_documents_the_replay_of_a_failed_payment() {
         for (http, case) in [(500, 0), (500, 1), (400, 0), (504, 0), (200, 0)] {
             let code = SnapCode::parse(&format!("{http}{service}{case:02}"));
             let expected = name == "top-up" && (http, case) == (500, 0);
-            assert_eq!(
-                is_failed_before(&operation, code),
-                expected,
-                "{name} {http} {case}"
-            );
+            assert_eq!(is_failed_before(&operation, code), expected, "{name} {http} {case}");
         }
     }
     let top_up = operation("top-up");

@@ -2,7 +2,7 @@
 //! how the gateways do.
 
 use crate::engine::answer::{NotExecuted, Saying};
-use crate::engine::claim::{AttemptId, Admission, Claim, Incarnation, State};
+use crate::engine::claim::{Admission, AttemptId, Claim, Incarnation, State};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
 use crate::engine::operation::{Class, Repeat};

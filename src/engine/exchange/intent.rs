@@ -90,7 +90,11 @@ impl Intent {
         Ok(Self {
             payment,
             concerns,
-            reference: operation.slots.reference.and_then(|place| members.text(place)).map(str::to_owned),
+            reference: operation
+                .slots
+                .reference
+                .and_then(|place| members.text(place))
+                .map(str::to_owned),
             external_id: (fills_external_id && head.external_id.is_none()).then(|| stamp.text()),
             nonce: stamp.number(),
             accepts_encodings: head.accepts_encodings,
@@ -207,7 +211,8 @@ fn once<'a>(
 }
 
 fn check_method(head: &Head<'_>, policy: &Policy, operation: &Compiled) -> Result<(), Refusal> {
-    let reads = policy.config.protocol == Protocol::Http && operation.operation.class == Class::Inquiry;
+    let reads =
+        policy.config.protocol == Protocol::Http && operation.operation.class == Class::Inquiry;
     match head.method {
         "POST" => Ok(()),
         "GET" if reads => Ok(()),
@@ -309,7 +314,9 @@ impl<'a> Members<'a> {
                 Some(Scalar::Text(text)) if text.is_empty() => return Ok(None),
                 Some(Scalar::Text(text)) if text.chars().count() > limits::IDENTITY_CHARS_MAX => {
                     let chars_max = limits::IDENTITY_CHARS_MAX;
-                    return Err(Refusal::BadField(format!("{pointer} is longer than {chars_max}.")));
+                    return Err(Refusal::BadField(format!(
+                        "{pointer} is longer than {chars_max}."
+                    )));
                 }
                 Some(Scalar::Text(text)) => identity.push(text.as_ref()),
                 Some(Scalar::Bool(_) | Scalar::Number(_) | Scalar::Composite) => {

@@ -3,23 +3,22 @@
 use std::collections::VecDeque;
 
 use super::decide::Send;
+use super::end::{After, Answered};
 use super::intent::Intent;
-use super::{Context, Expected, Next, Sent, Stage, moved, name};
-use crate::engine::answer::{About, NotExecuted, Saying};
+use super::{Context, Next, Sent, Stage};
 use crate::engine::breaker::Report;
 use crate::engine::claim::{
     Claim, Event as Evidence, Incarnation, Money, Outcome, State, Status, Step,
 };
-use crate::engine::event::{Answer, Cell, Effect, Event, Loaded, Note};
-use crate::engine::evidence::{Body, Origin, Protocol, Signal, Verdict, is_failed_before, judge};
+use crate::engine::event::{Answer, Cell, Effect, Event, Expected, Loaded};
+use crate::engine::evidence::{Body, Origin, Signal, Verdict, is_failed_before, judge};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Change, Health};
 use crate::engine::key::{ClaimKey, Fingerprint};
 use crate::engine::limits;
-use crate::engine::operation::Class;
 use crate::engine::record::{Bucket, Found};
 use crate::engine::replay::Kept;
-use crate::engine::time::Millis;
+use crate::engine::time::Timestamp;
 use crate::engine::window::Tally;
 
 /// One thing to be written down.
@@ -49,29 +48,6 @@ enum Ending {
     Effects(Vec<Effect>),
     /// An answer that depends on what became of the claims.
     Answer(Box<Answered>),
-}
-
-/// What is known when a request's exchange with the gateway has ended.
-#[derive(Debug)]
-struct Answered {
-    intent: Intent,
-    send: Send,
-    verdict: Verdict,
-    /// The gateways that the answer can speak of.
-    gateways: Gateways,
-    from_upstream: bool,
-    client_waits: bool,
-    /// Where the payment's own claim stands afterwards.
-    own: After,
-    /// Where the claim of the payment concerned stands afterwards.
-    concerned: After,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct After {
-    state: Option<State>,
-    /// What was learnt could not be written.
-    lost: bool,
 }
 
 impl Settling {
@@ -113,7 +89,8 @@ impl Context<'_> {
         }
         // The answer is kept before the claim says that there is one: whoever finds the claim
         // settled finds the answer too.
-        let mut effects: Vec<Effect> = self.keep(&intent, &send, &verdict, answer).into_iter().collect();
+        let mut effects: Vec<Effect> =
+            self.keep(&intent, &send, &verdict, answer).into_iter().collect();
         let answered = Answered {
             from_upstream: answer.evidence.origin == Origin::Upstream,
             client_waits: answer.client_waits,
@@ -270,12 +247,14 @@ impl Context<'_> {
         let key = key.prefix();
         let (claim, step) = match bucket.find(&key) {
             Found::Claim(claim) => (claim, claim.apply(evidence, self.now, &self.policy.claims)),
-            Found::Unreadable => return (After { state: None, lost: true }, None),
+            Found::Unreadable => {
+                return (After { state: None, lost: true }, None);
+            }
             Found::Absent => match learnt(evidence) {
                 None => return (After::default(), None),
                 Some((state, incarnation)) => {
-                    let incarnation = incarnation
-                        .unwrap_or(Incarnation { claimed_at: self.now, nonce: 0 });
+                    let incarnation =
+                        incarnation.unwrap_or(Incarnation { claimed_at: self.now, nonce: 0 });
                     (fresh(state, incarnation, fingerprint), Step::To(state))
                 }
             },
@@ -306,9 +285,9 @@ impl Context<'_> {
         let quiet = |(gateway, report): &(GatewayId, Report)| {
             report.signal == Signal::Success
                 && !report.trial
-                && health.member(*gateway).is_some_and(|member| {
-                    member.breaker.is_closed() && !member.breaker.has_run()
-                })
+                && health
+                    .member(*gateway)
+                    .is_some_and(|member| member.breaker.is_closed() && !member.breaker.has_run())
         };
         if reports.iter().all(quiet) {
             for (gateway, report) in reports {
@@ -324,118 +303,6 @@ impl Context<'_> {
         (changes, Some(health.encode()))
     }
 
-    /// Everything is written: the client is answered.
-    fn end(self, answered: Answered) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        let gateway = self.policy.names(answered.gateways);
-        let code = answered.verdict.code.map(|code| code.to_string()).unwrap_or_default();
-        let saying = self.saying(&answered);
-        let after =
-            if answered.intent.payment.is_some() { answered.own } else { answered.concerned };
-        let lost = if after.lost { "settle_lost" } else { name(after.state) };
-        let decision = answered.send.decision;
-        let line = self.note(&answered.intent);
-        match saying {
-            None => {
-                let note = Note { decision, claim: lost, gateway: gateway.clone(), code, ..line };
-                effects.push(Effect::Note(note));
-                effects.push(Effect::Relay { gateway: Some(gateway) });
-            }
-            Some(saying) => {
-                let (about, protocol) = self.about(&answered, &gateway, &code);
-                let reply = saying.reply(protocol, &about);
-                let decision = if answered.client_waits { reply.reason } else { "unanswered" };
-                effects.push(Effect::Note(Note { decision, claim: lost, gateway, code, ..line }));
-                effects.push(Effect::Reply(reply));
-            }
-        }
-        if !answered.client_waits {
-            effects.retain(|effect| !matches!(effect, Effect::Reply(_) | Effect::Relay { .. }));
-        }
-        effects
-    }
-
-    fn about<'a>(
-        &self,
-        answered: &'a Answered,
-        gateway: &'a str,
-        code: &'a str,
-    ) -> (About<'a>, Protocol) {
-        let line = answered.intent.operation.as_ref().map(|compiled| &compiled.operation);
-        let about = About {
-            service_code: line.and_then(|line| line.service_codes.first()).map(AsRef::as_ref),
-            inquiry_path: line.and_then(|line| line.inquiry_path.as_deref()),
-            gateway: Some(gateway).filter(|name| !name.is_empty()),
-            gateway_code: Some(code).filter(|code| !code.is_empty()),
-            request_id: &answered.intent.request_id,
-        };
-        (about, self.policy.config.protocol)
-    }
-
-    /// What to say in the place of the gateway's answer; `None` to let that through.
-    fn saying(&self, answered: &Answered) -> Option<Saying> {
-        let unknown = Saying::Unknown { retry_after: self.policy.claims.repeat_after };
-        match answered.intent.class() {
-            Some(Class::Charge | Class::FollowUp) => answered.saying_of_payment(unknown),
-            Some(Class::Inquiry) => answered.saying_of_inquiry(unknown),
-            Some(Class::State) if answered.from_upstream => None,
-            Some(Class::State) => match answered.verdict.outcome {
-                Outcome::NeverSent => Some(never_sent()),
-                Outcome::Executed | Outcome::No | Outcome::FailedBefore | Outcome::Doubtful => {
-                    Some(unknown)
-                }
-            },
-            None => None,
-        }
-    }
-}
-
-impl Answered {
-    fn saying_of_payment(&self, unknown: Saying) -> Option<Saying> {
-        let outcome = self.verdict.outcome;
-        if self.own.lost {
-            // What could not be written is still true of this answer.
-            return match outcome {
-                Outcome::Executed | Outcome::No | Outcome::FailedBefore => None,
-                Outcome::NeverSent => Some(never_sent()),
-                Outcome::Doubtful if self.verdict.reads_as_pending => None,
-                Outcome::Doubtful => Some(unknown),
-            };
-        }
-        match (self.own.state, outcome) {
-            (_, Outcome::Executed) => None,
-            (Some(State::Rejected { .. }) | None, Outcome::NeverSent) => Some(never_sent()),
-            (Some(State::Rejected { .. }), _) => None,
-            (Some(State::Closed { .. }), Outcome::FailedBefore) => None,
-            // Another attempt or a status has proven success meanwhile.
-            (Some(State::Settled { .. }), _) => Some(Saying::AlreadyExecuted),
-            (Some(State::Closed { how, .. }), _) => Some(Saying::Closed(how)),
-            (Some(State::InDoubt { .. } | State::InFlight { .. }) | None, _) => {
-                if self.from_upstream && self.verdict.reads_as_pending { None } else { Some(unknown) }
-            }
-        }
-    }
-
-    /// "Not found" and "failed" are told only when no charge can exist.
-    fn saying_of_inquiry(&self, unknown: Saying) -> Option<Saying> {
-        if !self.from_upstream {
-            return Some(Saying::NoAnswer { retry_after: Millis::new(1000) });
-        }
-        let reads_as_failed = match self.verdict.told? {
-            Status::NotFound => true,
-            Status::Closed(_) => false,
-            Status::Executed | Status::Pending => return None,
-        };
-        match self.concerned.state {
-            Some(State::Rejected { .. } | State::Closed { .. }) => None,
-            Some(State::Settled { .. } | State::InDoubt { .. } | State::InFlight { .. }) => {
-                Some(unknown)
-            }
-            // Nothing is known of it here, and other gateways were not asked.
-            None if reads_as_failed => Some(unknown),
-            None => None,
-        }
-    }
 }
 
 impl Settling {
@@ -472,11 +339,6 @@ impl Settling {
             Some(Update::Health(_) | Update::ReturnPermit { .. }) | None => {}
         }
     }
-}
-
-const fn never_sent() -> Saying {
-    let why = NotExecuted::NeverSent;
-    Saying::NotExecuted { why, retry_after: Millis::new(1000) }
 }
 
 /// What evidence makes of a payment that was unknown: success is a pin worth having.
@@ -526,4 +388,11 @@ fn reports(
         }
     }
     reports
+}
+
+/// The claim after its state changed at `now`.
+const fn moved(mut claim: Claim, state: State, now: Timestamp) -> Claim {
+    claim.state = state;
+    claim.changed_at = now;
+    claim
 }

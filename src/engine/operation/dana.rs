@@ -11,7 +11,9 @@ use crate::engine::json::Pointer;
 /// The operations of DANA's SNAP interface and of its older Open API.
 #[must_use]
 pub fn dana_snap() -> Vec<Operation> {
-    let mut table = money();
+    let mut table = orders();
+    table.extend(disbursements());
+    table.extend(follow_ups());
     table.extend(statuses());
     table.extend(READS.iter().map(|(name, path, services)| Operation {
         service_codes: services.iter().copied().map(Cow::Borrowed).collect(),
@@ -26,12 +28,13 @@ pub fn dana_snap() -> Vec<Operation> {
 
 const ORDER: [&str; 2] = ["/merchantId", "/originalPartnerReferenceNo"];
 
-fn money() -> Vec<Operation> {
-    let amount = ["/amount/value", "/amount/currency"];
+const AMOUNT: [&str; 2] = ["/amount/value", "/amount/currency"];
+
+fn orders() -> Vec<Operation> {
     let create = |name, path, inquiry| Operation {
         service_codes: vec!["54".into()],
         inquiry_path: Some(Cow::Borrowed(inquiry)),
-        ..charge(name, path, "order", &["/merchantId", "/partnerReferenceNo"], &amount)
+        ..charge(name, path, "order", &["/merchantId", "/partnerReferenceNo"], &AMOUNT)
     };
     vec![
         // The widget's path ends as the payment gateway's does, so the longer one comes first.
@@ -45,19 +48,24 @@ fn money() -> Vec<Operation> {
             "/debit/payment-host-to-host",
             "/payment-gateway/v1.0/debit/status.htm",
         ),
+    ]
+}
+
+fn disbursements() -> [Operation; 2] {
+    [
         Operation {
             service_codes: vec!["38".into()],
             inquiry_path: Some("/rest/v1.0/emoney/topup-status".into()),
-            fingerprint: pointers(&[amount[0], amount[1], "/customerNumber"]),
-            ..charge("top-up", "/emoney/topup", "topup", &["/partnerReferenceNo"], &amount)
+            fingerprint: pointers(&[AMOUNT[0], AMOUNT[1], "/customerNumber"]),
+            ..charge("top-up", "/emoney/topup", "topup", &["/partnerReferenceNo"], &AMOUNT)
         },
         Operation {
             service_codes: vec!["43".into()],
             reference: Some(optional("/partnerReferenceNo")),
             inquiry_path: Some("/v1.0/emoney/transfer-bank-status.htm".into()),
             fingerprint: pointers(&[
-                amount[0],
-                amount[1],
+                AMOUNT[0],
+                AMOUNT[1],
                 "/beneficiaryAccountNumber",
                 "/beneficiaryBankCode",
             ]),
@@ -66,16 +74,21 @@ fn money() -> Vec<Operation> {
                 "/emoney/transfer-bank",
                 "transfer",
                 &["/partnerReferenceNo"],
-                &amount,
+                &AMOUNT,
             )
         },
+    ]
+}
+
+fn follow_ups() -> [Operation; 2] {
+    [
         Operation {
             class: Class::FollowUp,
             service_codes: vec!["57".into()],
             reference: Some(obliged("/originalPartnerReferenceNo")),
             concerns: Some(concerns("order", &ORDER)),
             inquiry_path: Some("/payment-gateway/v1.0/debit/status.htm".into()),
-            ..charge("cancel", "/debit/cancel", "cancel", &ORDER, &amount)
+            ..charge("cancel", "/debit/cancel", "cancel", &ORDER, &AMOUNT)
         },
         Operation {
             class: Class::FollowUp,

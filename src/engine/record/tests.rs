@@ -22,21 +22,13 @@ fn claim(state: State, changed_at: Timestamp) -> Claim {
         fingerprint: Fingerprint([3; 16]),
         state,
         attempt: 1,
-        incarnation: Incarnation {
-            claimed_at: changed_at,
-            nonce: 77,
-        },
+        incarnation: Incarnation { claimed_at: changed_at, nonce: 77 },
         changed_at,
-        money: Money {
-            minor: 12_345_678,
-            currency: *b"IDR",
-        },
+        money: Money { minor: 12_345_678, currency: *b"IDR" },
     }
 }
 
-const SETTLED: State = State::Settled {
-    gateways: Gateways::from_bits(1),
-};
+const SETTLED: State = State::Settled { gateways: Gateways::from_bits(1) };
 const IN_DOUBT: State = State::InDoubt {
     candidates: Gateways::from_bits(3),
     ended_at: NOW,
@@ -45,11 +37,7 @@ const IN_DOUBT: State = State::InDoubt {
 };
 
 fn in_flight(until: Timestamp) -> State {
-    State::InFlight {
-        candidates: Gateways::from_bits(1),
-        until,
-        after_no: false,
-    }
+    State::InFlight { candidates: Gateways::from_bits(1), until, after_no: false }
 }
 
 /// A bucket of these claims, with keys from 0.
@@ -77,48 +65,28 @@ fn any_time() -> impl Strategy<Value = Timestamp> {
 fn any_state() -> impl Strategy<Value = State> {
     let set = || any::<u16>().prop_map(Gateways::from_bits);
     let gateway = || (0usize..16).prop_map(gateway);
-    let how = prop_oneof![
-        Just(Closed::Failed),
-        Just(Closed::Cancelled),
-        Just(Closed::Refunded)
-    ];
+    let how = prop_oneof![Just(Closed::Failed), Just(Closed::Cancelled), Just(Closed::Refunded)];
     let not_found = proptest::option::of((gateway(), any_time()));
     prop_oneof![
         (set(), any_time(), any::<bool>()).prop_map(|(candidates, until, after_no)| {
-            State::InFlight {
-                candidates,
-                until,
-                after_no,
-            }
+            State::InFlight { candidates, until, after_no }
         }),
         set().prop_map(|gateways| State::Settled { gateways }),
         gateway().prop_map(|gateway| State::Rejected { gateway }),
-        (
-            set(),
-            any_time(),
-            proptest::option::of(any_time()),
-            not_found
-        )
-            .prop_map(
-                |(candidates, ended_at, repeat_until, not_found)| State::InDoubt {
-                    candidates,
-                    ended_at,
-                    repeat_until,
-                    not_found,
-                }
-            ),
+        (set(), any_time(), proptest::option::of(any_time()), not_found).prop_map(
+            |(candidates, ended_at, repeat_until, not_found)| State::InDoubt {
+                candidates,
+                ended_at,
+                repeat_until,
+                not_found,
+            }
+        ),
         (how, set()).prop_map(|(how, gateways)| State::Closed { how, gateways }),
     ]
 }
 
 fn any_claim() -> impl Strategy<Value = Claim> {
-    let fixed = (
-        any::<[u8; 16]>(),
-        any::<u8>(),
-        any::<u32>(),
-        any::<u64>(),
-        any::<[u8; 3]>(),
-    );
+    let fixed = (any::<[u8; 16]>(), any::<u8>(), any::<u32>(), any::<u64>(), any::<[u8; 3]>());
     (any_state(), fixed, any_time(), any_time()).prop_map(
         |(state, (print, attempt, nonce, minor, currency), claimed_at, changed_at)| Claim {
             fingerprint: Fingerprint(print),
@@ -195,13 +163,7 @@ fn a_record_is_compact() {
 
 #[test]
 fn bytes_that_are_no_sequence_of_records_are_none() {
-    for bytes in [
-        vec![0],
-        vec![17; 17],
-        vec![200; 20],
-        vec![1, 1, 1],
-        vec![18; 19],
-    ] {
+    for bytes in [vec![0], vec![17; 17], vec![200; 20], vec![1, 1, 1], vec![18; 19]] {
         assert_eq!(Bucket::decode(bytes.clone()), None, "{bytes:?}");
     }
     assert_eq!(Bucket::decode(Vec::new()), Some(Bucket::default()));
@@ -213,27 +175,12 @@ fn a_record_of_another_version_is_unresolved_and_never_expires() {
     for (version, length) in [(2, 92), (0, 92), (2, 18), (9, 255), (1, 93), (1, 91)] {
         let record = foreign_record(&key(9), version, length);
         let mut bucket = Bucket::decode(record.clone()).unwrap();
-        assert_eq!(
-            bucket.find(&key(9)),
-            Found::Unreadable,
-            "{version} {length}"
-        );
+        assert_eq!(bucket.find(&key(9)), Found::Unreadable, "{version} {length}");
         assert_eq!(bucket.find(&key(8)), Found::Absent);
-        bucket
-            .put(&key(8), &claim(SETTLED, NOW), much_later, RETENTION)
-            .unwrap();
-        bucket
-            .put(&key(7), &claim(SETTLED, NOW), much_later, RETENTION)
-            .unwrap();
-        assert_eq!(
-            bucket.find(&key(9)),
-            Found::Unreadable,
-            "{version} {length}"
-        );
-        assert!(
-            bucket.into_bytes().starts_with(&record),
-            "kept byte for byte"
-        );
+        bucket.put(&key(8), &claim(SETTLED, NOW), much_later, RETENTION).unwrap();
+        bucket.put(&key(7), &claim(SETTLED, NOW), much_later, RETENTION).unwrap();
+        assert_eq!(bucket.find(&key(9)), Found::Unreadable, "{version} {length}");
+        assert!(bucket.into_bytes().starts_with(&record), "kept byte for byte");
     }
 }
 
@@ -242,31 +189,20 @@ fn a_state_that_this_version_does_not_know_is_unresolved() {
     for tag in [0, 9, 255] {
         let mut bytes = bucket(&[claim(SETTLED, NOW)]).into_bytes();
         bytes[34] = tag;
-        assert_eq!(
-            Bucket::decode(bytes).unwrap().find(&key(0)),
-            Found::Unreadable,
-            "{tag}"
-        );
+        assert_eq!(Bucket::decode(bytes).unwrap().find(&key(0)), Found::Unreadable, "{tag}");
     }
-    let rejected = State::Rejected {
-        gateway: gateway(2),
-    };
+    let rejected = State::Rejected { gateway: gateway(2) };
     for gateways in [0u8, 3] {
         let mut bytes = bucket(&[claim(rejected, NOW)]).into_bytes();
         bytes[36] = gateways;
-        assert_eq!(
-            Bucket::decode(bytes).unwrap().find(&key(0)),
-            Found::Unreadable
-        );
+        assert_eq!(Bucket::decode(bytes).unwrap().find(&key(0)), Found::Unreadable);
     }
 }
 
 #[test]
 fn a_claim_is_replaced_in_place_and_removed() {
     let mut bucket = bucket(&[claim(in_flight(NOW), NOW), claim(IN_DOUBT, NOW)]);
-    bucket
-        .put(&key(0), &claim(SETTLED, NOW), NOW, RETENTION)
-        .unwrap();
+    bucket.put(&key(0), &claim(SETTLED, NOW), NOW, RETENTION).unwrap();
     assert_eq!(bucket.find(&key(0)), Found::Claim(claim(SETTLED, NOW)));
     assert_eq!(bucket.find(&key(1)), Found::Claim(claim(IN_DOUBT, NOW)));
     assert_eq!(bucket.claims().count(), 2);
@@ -281,42 +217,21 @@ fn a_claim_is_replaced_in_place_and_removed() {
 fn survives(state: State, age: Millis) -> bool {
     let changed_at = Timestamp::from_millis(NOW.as_millis() - age.get());
     let mut bucket = Bucket::default();
-    bucket
-        .put(&key(0), &claim(state, changed_at), changed_at, RETENTION)
-        .unwrap();
-    bucket
-        .put(&key(1), &claim(SETTLED, NOW), NOW, RETENTION)
-        .unwrap();
+    bucket.put(&key(0), &claim(state, changed_at), changed_at, RETENTION).unwrap();
+    bucket.put(&key(1), &claim(SETTLED, NOW), NOW, RETENTION).unwrap();
     bucket.find(&key(0)) != Found::Absent
 }
 
 #[test]
 fn a_resolved_claim_makes_room_after_its_retention_and_an_unresolved_one_never() {
-    let closed = State::Closed {
-        how: Closed::Failed,
-        gateways: Gateways::NONE,
-    };
-    for state in [
-        SETTLED,
-        State::Rejected {
-            gateway: gateway(0),
-        },
-        closed,
-    ] {
+    let closed = State::Closed { how: Closed::Failed, gateways: Gateways::NONE };
+    for state in [SETTLED, State::Rejected { gateway: gateway(0) }, closed] {
         let retention = RETENTION.get();
         for (age, expected) in [(0, true), (retention - 1, true), (retention, false)] {
-            assert_eq!(
-                survives(state, Millis::new(age)),
-                expected,
-                "{state:?} after {age} ms"
-            );
+            assert_eq!(survives(state, Millis::new(age)), expected, "{state:?} after {age} ms");
         }
     }
-    for state in [
-        IN_DOUBT,
-        in_flight(NOW),
-        in_flight(Timestamp::from_millis(1)),
-    ] {
+    for state in [IN_DOUBT, in_flight(NOW), in_flight(Timestamp::from_millis(1))] {
         assert!(survives(state, Millis::new(NOW.as_millis())), "{state:?}");
     }
 }
@@ -330,16 +245,12 @@ fn a_full_bucket_refuses_a_new_claim_and_keeps_all_others() {
     assert_eq!(put, Err(BucketError::Full));
     assert_eq!(bucket, full());
     // The one that is there may still change: its evidence must never be lost for room.
-    bucket
-        .put(&key(3), &claim(SETTLED, NOW), NOW, RETENTION)
-        .unwrap();
+    bucket.put(&key(3), &claim(SETTLED, NOW), NOW, RETENTION).unwrap();
     assert_eq!(bucket.find(&key(3)), Found::Claim(claim(SETTLED, NOW)));
     let put = bucket.put(&key(200), &claim(IN_DOUBT, NOW), NOW, RETENTION);
     assert_eq!(put, Err(BucketError::Full));
     // Once it is resolved and its retention over, it makes room.
-    bucket
-        .put(&key(200), &claim(IN_DOUBT, NOW), long_after, RETENTION)
-        .unwrap();
+    bucket.put(&key(200), &claim(IN_DOUBT, NOW), long_after, RETENTION).unwrap();
     assert_eq!(bucket.find(&key(3)), Found::Absent);
     assert_eq!(bucket.claims().count(), limits::BUCKET_RECORDS_MAX);
 }

@@ -1,0 +1,164 @@
+//! What evidence does to a claim: every state against every event, none left to a default.
+
+use super::{AttemptId, Claim, Closed, Event, Outcome, Rules, State, Status, Step};
+use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::time::Timestamp;
+
+impl Claim {
+    /// What `event` does to the claim at `now`.
+    #[must_use]
+    pub fn apply(&self, event: Event, now: Timestamp, rules: &Rules) -> Step {
+        match event {
+            Event::Answer { of, outcome, gateways } => self.answered(of, outcome, gateways, now),
+            Event::Told { gateway, status } => self.told(gateway, status, now, rules),
+        }
+    }
+
+    /// Evidence speaks of its own attempt only. An answer of another incarnation, or of an attempt
+    /// that is not the last, may prove that the payment was executed and nothing else.
+    fn answered(
+        &self,
+        of: AttemptId,
+        outcome: Outcome,
+        gateways: Gateways,
+        now: Timestamp,
+    ) -> Step {
+        let claim = self.at(now);
+        let current = of.incarnation == claim.incarnation && of.attempt == claim.attempt;
+        match (claim.state, outcome) {
+            (State::Settled { .. }, _) => Step::Stays,
+            (State::Closed { how: Closed::Failed, .. }, Outcome::Executed) => {
+                Step::Overturned(State::Settled { gateways })
+            }
+            (State::Closed { .. }, Outcome::Executed) => Step::Contradicted,
+            (State::Closed { .. }, _) => Step::Stays,
+            (
+                State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. },
+                Outcome::Executed,
+            ) => Step::To(State::Settled { gateways }),
+            (State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. }, _)
+                if !current =>
+            {
+                Step::Stays
+            }
+            (State::InFlight { .. }, Outcome::No | Outcome::FailedBefore) => {
+                match gateways.single() {
+                    Some(gateway) => Step::To(State::Rejected { gateway }),
+                    None => Step::To(in_doubt(gateways, now)),
+                }
+            }
+            (State::InFlight { .. }, Outcome::Doubtful) => Step::To(in_doubt(gateways, now)),
+            (State::InFlight { candidates, after_no, .. }, Outcome::NeverSent) => {
+                match candidates.single() {
+                    Some(gateway) if after_no => Step::To(State::Rejected { gateway }),
+                    Some(_) | None => Step::Released,
+                }
+            }
+            (State::Rejected { .. }, Outcome::No | Outcome::FailedBefore | Outcome::NeverSent) => {
+                Step::Stays
+            }
+            (State::Rejected { gateway }, Outcome::Doubtful) => {
+                Step::To(in_doubt(Gateways::only(gateway), now))
+            }
+            (State::InDoubt { candidates, repeat_until: Some(_), .. }, Outcome::FailedBefore) => {
+                Step::To(State::Closed { how: Closed::Failed, gateways: candidates })
+            }
+            // A repeat's NO, failure or silence says nothing of the first copy: it may have taken
+            // the money, the limit or the order. The repeat has ended, that is all.
+            (
+                State::InDoubt { candidates, repeat_until: Some(_), .. },
+                Outcome::No | Outcome::Doubtful | Outcome::NeverSent,
+            ) => Step::To(in_doubt(candidates, now)),
+            (
+                State::InDoubt { repeat_until: None, .. },
+                Outcome::No | Outcome::FailedBefore | Outcome::Doubtful | Outcome::NeverSent,
+            ) => Step::Stays,
+        }
+    }
+
+    fn told(&self, by: GatewayId, status: Status, now: Timestamp, rules: &Rules) -> Step {
+        let claim = self.at(now);
+        let executed = State::Settled { gateways: Gateways::only(by) };
+        let closed = |how| State::Closed { how, gateways: Gateways::only(by) };
+        match (claim.state, status) {
+            (State::Settled { gateways }, status) => told_settled(gateways, by, status),
+            (State::Closed { how: Closed::Failed, .. }, Status::Executed) => {
+                Step::Overturned(executed)
+            }
+            (State::Closed { .. }, Status::Executed) => Step::Contradicted,
+            (State::Closed { .. }, Status::Pending | Status::Closed(_) | Status::NotFound) => {
+                Step::Stays
+            }
+            (
+                State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. },
+                Status::Executed,
+            ) => Step::To(executed),
+            // While the attempt is under way, an answer about it may be older than the attempt.
+            (State::InFlight { .. }, Status::Pending | Status::Closed(_) | Status::NotFound) => {
+                Step::Stays
+            }
+            (State::Rejected { .. }, Status::Pending | Status::NotFound) => Step::Stays,
+            (State::Rejected { .. }, Status::Closed(how)) => Step::To(closed(how)),
+            // Only a candidate can speak of itself.
+            (State::InDoubt { candidates, .. }, _) if !candidates.contains(by) => Step::Stays,
+            (State::InDoubt { candidates, ended_at, .. }, Status::Pending) => {
+                match candidates.single() {
+                    None => Step::To(in_doubt(Gateways::only(by), ended_at)),
+                    Some(_) => Step::Stays,
+                }
+            }
+            (State::InDoubt { candidates, ended_at, .. }, Status::Closed(how)) => {
+                clear(candidates, by, ended_at, closed(how))
+            }
+            (State::InDoubt { .. }, Status::NotFound) => claim.not_found(by, now, rules),
+        }
+    }
+
+    /// "Not found" may be said of a request that is still travelling. It proves something only
+    /// when a first one came `settle_delay` after the last attempt ended, and this one at least as
+    /// much later, both from the same candidate.
+    fn not_found(&self, by: GatewayId, now: Timestamp, rules: &Rules) -> Step {
+        let State::InDoubt { candidates, ended_at, repeat_until, not_found } = self.state else {
+            return Step::Stays;
+        };
+        if repeat_until.is_some() || now < ended_at.plus(rules.settle_delay) {
+            return Step::Stays;
+        }
+        match not_found {
+            None => Step::To(State::InDoubt {
+                candidates,
+                ended_at,
+                repeat_until,
+                not_found: Some((by, now)),
+            }),
+            Some((first, at)) if first == by && now >= at.plus(rules.settle_delay) => {
+                clear(candidates, by, ended_at, State::Rejected { gateway: by })
+            }
+            Some(_) => Step::Stays,
+        }
+    }
+}
+
+/// A payment that was executed can still be undone, by who executed it; it cannot have failed.
+const fn told_settled(gateways: Gateways, by: GatewayId, status: Status) -> Step {
+    match status {
+        Status::Executed | Status::Pending => Step::Stays,
+        Status::Closed(how @ (Closed::Cancelled | Closed::Refunded)) if gateways.contains(by) => {
+            Step::To(State::Closed { how, gateways: Gateways::only(by) })
+        }
+        Status::Closed(_) | Status::NotFound => Step::Contradicted,
+    }
+}
+
+/// `by` is no candidate any longer; if it was the only one, the claim ends in `alone`.
+fn clear(candidates: Gateways, by: GatewayId, ended_at: Timestamp, alone: State) -> Step {
+    let left = candidates.without(by);
+    if left.is_empty() {
+        return Step::To(alone);
+    }
+    Step::To(in_doubt(left, ended_at))
+}
+
+pub(super) const fn in_doubt(candidates: Gateways, ended_at: Timestamp) -> State {
+    State::InDoubt { candidates, ended_at, repeat_until: None, not_found: None }
+}

@@ -1,0 +1,164 @@
+//! The last word: what the client gets, once everything is written down.
+
+use super::decide::Send;
+use super::intent::Intent;
+use super::{Context, name};
+use crate::engine::answer::{About, NotExecuted, Saying};
+use crate::engine::claim::{Outcome, State, Status};
+use crate::engine::event::{Effect, Note};
+use crate::engine::evidence::{Protocol, Verdict};
+use crate::engine::gateway::Gateways;
+use crate::engine::operation::Class;
+use crate::engine::time::Millis;
+
+/// What is known when a request's exchange with the gateway has ended.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) intent: Intent,
+    pub(super) send: Send,
+    pub(super) verdict: Verdict,
+    /// The gateways that the answer can speak of.
+    pub(super) gateways: Gateways,
+    pub(super) from_upstream: bool,
+    pub(super) client_waits: bool,
+    /// Where the payment's own claim stands afterwards.
+    pub(super) own: After,
+    /// Where the claim of the payment concerned stands afterwards.
+    pub(super) concerned: After,
+}
+
+/// Where a claim stands after the evidence.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct After {
+    pub(super) state: Option<State>,
+    /// What was learnt could not be written.
+    pub(super) lost: bool,
+}
+
+impl Context<'_> {
+    /// Everything is written: the client is answered.
+    pub(super) fn end(self, answered: Answered) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let gateway = self.policy.names(answered.gateways);
+        let code = answered.verdict.code.map(|code| code.to_string()).unwrap_or_default();
+        let saying = self.saying(&answered);
+        let after =
+            if answered.intent.payment.is_some() { answered.own } else { answered.concerned };
+        let lost = if after.lost { "settle_lost" } else { name(after.state) };
+        let decision = answered.send.decision;
+        let line = self.note(&answered.intent);
+        match saying {
+            None => {
+                let note = Note { decision, claim: lost, gateway: gateway.clone(), code, ..line };
+                effects.push(Effect::Note(note));
+                effects.push(Effect::Relay { gateway: Some(gateway) });
+            }
+            Some(saying) => {
+                let (about, protocol) = self.about(&answered, &gateway, &code);
+                let reply = saying.reply(protocol, &about);
+                let decision = if answered.client_waits { reply.reason } else { "unanswered" };
+                effects.push(Effect::Note(Note { decision, claim: lost, gateway, code, ..line }));
+                effects.push(Effect::Reply(reply));
+            }
+        }
+        if !answered.client_waits {
+            effects.retain(|effect| !matches!(effect, Effect::Reply(_) | Effect::Relay { .. }));
+        }
+        effects
+    }
+
+    fn about<'a>(
+        &self,
+        answered: &'a Answered,
+        gateway: &'a str,
+        code: &'a str,
+    ) -> (About<'a>, Protocol) {
+        let line = answered.intent.operation.as_ref().map(|compiled| &compiled.operation);
+        let about = About {
+            service_code: line.and_then(|line| line.service_codes.first()).map(AsRef::as_ref),
+            inquiry_path: line.and_then(|line| line.inquiry_path.as_deref()),
+            gateway: Some(gateway).filter(|name| !name.is_empty()),
+            gateway_code: Some(code).filter(|code| !code.is_empty()),
+            request_id: &answered.intent.request_id,
+        };
+        (about, self.policy.config.protocol)
+    }
+
+    /// What to say in the place of the gateway's answer; `None` to let that through.
+    fn saying(&self, answered: &Answered) -> Option<Saying> {
+        let unknown = Saying::Unknown { retry_after: self.policy.claims.repeat_after };
+        match answered.intent.class() {
+            Some(Class::Charge | Class::FollowUp) => answered.saying_of_payment(unknown),
+            Some(Class::Inquiry) => answered.saying_of_inquiry(unknown),
+            Some(Class::State) if answered.from_upstream => None,
+            Some(Class::State) => match answered.verdict.outcome {
+                Outcome::NeverSent => Some(never_sent()),
+                Outcome::Executed | Outcome::No | Outcome::FailedBefore | Outcome::Doubtful => {
+                    Some(unknown)
+                }
+            },
+            None => None,
+        }
+    }
+}
+
+impl Answered {
+    fn saying_of_payment(&self, unknown: Saying) -> Option<Saying> {
+        let outcome = self.verdict.outcome;
+        if self.own.lost {
+            // What could not be written is still true of this answer, but of a repeat's only its
+            // success says anything about the payment.
+            let is_first = self.send.attempt().is_some_and(|of| of.attempt == 1);
+            return match outcome {
+                Outcome::Executed => None,
+                Outcome::No | Outcome::FailedBefore if is_first => None,
+                Outcome::NeverSent if is_first => Some(never_sent()),
+                Outcome::No | Outcome::FailedBefore | Outcome::NeverSent => Some(unknown),
+                Outcome::Doubtful if self.verdict.reads_as_pending => None,
+                Outcome::Doubtful => Some(unknown),
+            };
+        }
+        match (self.own.state, outcome) {
+            (_, Outcome::Executed) => None,
+            (Some(State::Rejected { .. }) | None, Outcome::NeverSent) => Some(never_sent()),
+            (Some(State::Rejected { .. }), _) => None,
+            (Some(State::Closed { .. }), Outcome::FailedBefore) => None,
+            // Another attempt or a status has proven success meanwhile.
+            (Some(State::Settled { .. }), _) => Some(Saying::AlreadyExecuted),
+            (Some(State::Closed { how, .. }), _) => Some(Saying::Closed(how)),
+            (Some(State::InDoubt { .. } | State::InFlight { .. }) | None, _) => {
+                if self.from_upstream && self.verdict.reads_as_pending {
+                    None
+                } else {
+                    Some(unknown)
+                }
+            }
+        }
+    }
+
+    /// "Not found" and "failed" are told only when no charge can exist.
+    fn saying_of_inquiry(&self, unknown: Saying) -> Option<Saying> {
+        if !self.from_upstream {
+            return Some(Saying::NoAnswer { retry_after: Millis::new(1000) });
+        }
+        let reads_as_failed = match self.verdict.told? {
+            Status::NotFound => true,
+            Status::Closed(_) => false,
+            Status::Executed | Status::Pending => return None,
+        };
+        match self.concerned.state {
+            Some(State::Rejected { .. } | State::Closed { .. }) => None,
+            Some(State::Settled { .. } | State::InDoubt { .. } | State::InFlight { .. }) => {
+                Some(unknown)
+            }
+            // Nothing is known of it here, and other gateways were not asked.
+            None if reads_as_failed => Some(unknown),
+            None => None,
+        }
+    }
+}
+
+const fn never_sent() -> Saying {
+    let why = NotExecuted::NeverSent;
+    Saying::NotExecuted { why, retry_after: Millis::new(1000) }
+}

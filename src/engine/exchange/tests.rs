@@ -1,0 +1,421 @@
+//! Whole requests through the door: events in, effects out, over a store in memory that fails,
+//! loses races and crashes where a test says so.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use super::Exchange;
+use crate::engine::answer::Reply;
+use crate::engine::breaker;
+use crate::engine::claim::{Claim, Closed, State};
+use crate::engine::config::Config;
+use crate::engine::event::{Answer, Cell, Effect, Event, Expected, Forward, Loaded, Note, Request};
+use crate::engine::evidence::{Body, Evidence, Flags, Origin, Signal};
+use crate::engine::gateway::{GatewayId, Gateways, Layout};
+use crate::engine::health::Health;
+use crate::engine::limits;
+use crate::engine::policy::Policy;
+use crate::engine::record::Bucket;
+use crate::engine::tally::Tallies;
+use crate::engine::time::Timestamp;
+
+mod faults;
+mod money;
+mod refusals;
+mod status;
+
+const CREATE: &str = "/payment-gateway/v1.0/debit/payment-host-to-host.htm";
+const STATUS: &str = "/payment-gateway/v1.0/debit/status.htm";
+const CANCEL: &str = "/payment-gateway/v1.0/debit/cancel.htm";
+const REFUND: &str = "/payment-gateway/v1.0/debit/refund.htm";
+const TOP_UP: &str = "/rest/v1.0/emoney/topup";
+const TRANSFER: &str = "/v1.0/emoney/transfer-bank.htm";
+
+const ORDER: &str = r#"{"merchantId":"m-1","partnerReferenceNo":"r-1","amount":{"value":"10000.00","currency":"IDR"}}"#;
+const OK: &str = r#"{"responseCode":"2005400","responseMessage":"Successful","partnerReferenceNo":"r-1","referenceNo":"d-1"}"#;
+const OF_ORDER: &str = r#"{"merchantId":"m-1","originalPartnerReferenceNo":"r-1"}"#;
+
+const CONFIG: &str = r#"{
+    "gateways": [
+        {"name": "primary", "cluster": "dana_primary"},
+        {"name": "secondary", "cluster": "dana_secondary"}],
+    "composites": [
+        {"members": ["primary", "secondary"], "cluster": "dana_primary_first"},
+        {"members": ["secondary", "primary"], "cluster": "dana_secondary_first"}],
+    "heartbeat": {"stale_ms": 3600000},
+    "breaker": {"consecutive_failures": 1000, "min_calls": 1000000, "half_open_permits": 1},
+    "idempotency": {"store": {"local": {"claims_max": 64}}, "body_bytes_max": 512}
+}"#;
+
+const fn name(state: State) -> &'static str {
+    match state {
+        State::InFlight { .. } => "in_flight",
+        State::Settled { .. } => "settled",
+        State::Rejected { .. } => "rejected",
+        State::InDoubt { .. } => "in_doubt",
+        State::Closed { .. } => "closed",
+    }
+}
+
+/// What a store does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// The call fails and nothing happened.
+    Before,
+    /// The call fails although the write happened.
+    After,
+    /// Somebody else was quicker.
+    Conflict,
+}
+
+/// Everything outside of the exchanges.
+struct World {
+    policy: Rc<Policy>,
+    now: u64,
+    cells: BTreeMap<String, (Vec<u8>, u32)>,
+    tallies: Tallies,
+    /// Calls of the store so far, and which one goes wrong how.
+    calls: usize,
+    fault: Option<(usize, Fault)>,
+    contexts: u32,
+}
+
+/// One request and what became of it so far.
+struct Run {
+    exchange: Exchange,
+    todo: VecDeque<Effect>,
+    forward: Option<Forward>,
+    reply: Option<Reply>,
+    relayed: Option<String>,
+    note: Option<Note>,
+}
+
+/// A request to be made.
+#[derive(Clone)]
+struct Asked {
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+fn post(path: &str, body: &str) -> Asked {
+    let fields = [
+        (":method", "POST"),
+        (":path", path),
+        ("x-partner-id", "partner-1"),
+        ("x-request-id", "id-1"),
+        ("content-type", "application/json"),
+    ];
+    let headers = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    Asked { headers, body: body.to_owned() }
+}
+
+impl Asked {
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(other, _)| other != name);
+        self
+    }
+}
+
+/// How a request's exchange with the gateways ends.
+#[derive(Clone, Copy)]
+struct Ending<'a> {
+    evidence: Evidence<'a>,
+    endpoint: Option<&'a str>,
+    client_waits: bool,
+}
+
+const fn upstream(status: u16, body: &str) -> Ending<'_> {
+    let body = Body::Complete(body.as_bytes());
+    let evidence = Evidence { origin: Origin::Upstream, status, body };
+    Ending { evidence, endpoint: Some("primary"), client_waits: true }
+}
+
+const fn no_answer(flags: u64, attached: bool) -> Ending<'static> {
+    let origin = Origin::Envoy { flags: Flags::new(flags), attached };
+    let evidence = Evidence { origin, status: 503, body: Body::Unreadable };
+    Ending { evidence, endpoint: None, client_waits: true }
+}
+
+impl<'a> Ending<'a> {
+    const fn at(self, endpoint: &'a str) -> Self {
+        Self { endpoint: Some(endpoint), ..self }
+    }
+
+    const fn client_gone(self) -> Self {
+        Self { client_waits: false, ..self }
+    }
+}
+
+/// The route's timeout.
+const TIMEOUT: Ending<'static> = no_answer(0x4, true);
+/// No connection could be made.
+const REFUSED: Ending<'static> = no_answer(0x20, false);
+
+impl World {
+    fn new() -> Self {
+        Self::with(CONFIG)
+    }
+
+    /// A world in which both gateways are well.
+    fn with(config: &str) -> Self {
+        let config = Config::parse(config.as_bytes()).unwrap();
+        let mut layout = Layout::new(config.buckets());
+        let policy = Policy::join(config, &mut layout).unwrap().0;
+        let mut world = Self {
+            policy: Rc::new(policy),
+            now: 1_790_000_000_000,
+            cells: BTreeMap::new(),
+            tallies: Tallies::default(),
+            calls: 0,
+            fault: None,
+            contexts: 0,
+        };
+        world.health(|health, policy, now| {
+            for gateway in policy.order() {
+                health.beaten(gateway, true, policy, now);
+                health.beaten(gateway, true, policy, now);
+            }
+        });
+        world
+    }
+
+    fn id(&self, name: &str) -> GatewayId {
+        self.policy.named(name).unwrap().id
+    }
+
+    fn time(&self) -> Timestamp {
+        Timestamp::from_millis(self.now)
+    }
+
+    fn pass(&mut self, millis: u64) {
+        self.now += millis;
+    }
+
+    /// Changes what all workers know of the gateways.
+    fn health(&mut self, change: impl FnOnce(&mut Health, &Policy, Timestamp)) {
+        let (mut health, version) = self.read_health();
+        change(&mut health, &self.policy, self.time());
+        self.cells.insert(format!("{:?}", Cell::Health), (health.encode(), version + 1));
+    }
+
+    fn read_health(&self) -> (Health, u32) {
+        let cell = self.cells.get(&format!("{:?}", Cell::Health));
+        cell.map_or_else(Default::default, |(bytes, version)| (Health::decode(bytes), *version))
+    }
+
+    fn breaker(&self, name: &str) -> breaker::State {
+        self.read_health().0.member(self.id(name)).unwrap().breaker.state()
+    }
+
+    /// Opens a gateway's breaker.
+    fn trip(&mut self, name: &str) {
+        let gateway = self.id(name);
+        self.health(|health, policy, now| {
+            for _ in 0..policy.breaker.consecutive_failures {
+                let generation = health.generation(gateway);
+                let signal = Signal::Failure;
+                let report = breaker::Report { signal, slow: false, generation, trial: false };
+                health.record(gateway, report, policy, now);
+            }
+        });
+        assert!(matches!(self.breaker(name), breaker::State::Open { .. }));
+    }
+
+    /// The claims that the store holds, in no order.
+    fn claims(&self) -> Vec<Claim> {
+        let buckets = self.cells.iter().filter(|(name, _)| name.starts_with("Claims"));
+        buckets
+            .flat_map(|(_, (bytes, _))| {
+                Bucket::decode(bytes.clone()).unwrap().claims().collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// Where the only claim stands now.
+    fn state(&self) -> &'static str {
+        match self.claims().as_slice() {
+            [] => "",
+            [claim] => name(claim.at(self.time()).state),
+            more => panic!("{more:?}"),
+        }
+    }
+
+    fn begin(&mut self, asked: &Asked) -> Run {
+        let mut run = self.hold(asked);
+        self.go_on(&mut run);
+        run
+    }
+
+    /// A request whose effects wait to be carried out.
+    fn hold(&mut self, asked: &Asked) -> Run {
+        let fields = asked.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let headers: Vec<(&[u8], &[u8])> = fields.collect();
+        self.contexts += 1;
+        let context = self.contexts;
+        let request = Request { headers: &headers, body: asked.body.as_bytes(), context };
+        let exchange = Exchange::new(Rc::clone(&self.policy));
+        let todo = VecDeque::new();
+        let mut run = Run { exchange, todo, forward: None, reply: None, relayed: None, note: None };
+        self.feed(&mut run, Event::Request(request));
+        run
+    }
+
+    fn feed(&mut self, run: &mut Run, event: Event<'_>) {
+        let now = self.time();
+        run.todo.extend(run.exchange.handle(event, now, &mut self.tallies));
+    }
+
+    fn go_on(&mut self, run: &mut Run) {
+        while self.step(run) {}
+    }
+
+    /// Carries out one effect; false when there is none.
+    fn step(&mut self, run: &mut Run) -> bool {
+        let Some(effect) = run.todo.pop_front() else {
+            return false;
+        };
+        match effect {
+            Effect::Load(cell) => {
+                let event = self.load(cell);
+                self.feed(run, event);
+            }
+            Effect::Store { cell, bytes, expected } => {
+                let event = self.store(cell, bytes, expected);
+                self.feed(run, event);
+            }
+            Effect::Forward(forward) => {
+                if forward.headers.iter().any(|(name, _)| name == "idempotency-key") {
+                    self.check_claimed();
+                }
+                assert!(run.forward.replace(forward).is_none(), "forwarded twice");
+            }
+            Effect::Reply(reply) => assert!(run.reply.replace(reply).is_none(), "answered twice"),
+            Effect::Relay { gateway } => run.relayed = Some(gateway.unwrap_or_default()),
+            Effect::Note(note) => run.note = Some(note),
+            Effect::Changed(_) => {}
+            Effect::Beat(_) => unreachable!("no request sends heartbeats"),
+        }
+        true
+    }
+
+    /// No payment is let go without a claim that is written and unresolved.
+    fn check_claimed(&self) {
+        let under_way = |claim: Claim| match claim.at(self.time()).state {
+            State::InFlight { .. } => true,
+            State::InDoubt { repeat_until, .. } => repeat_until.is_some(),
+            State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => false,
+        };
+        assert!(self.claims().into_iter().any(under_way), "{:?}", self.claims());
+    }
+
+    fn goes_wrong(&mut self) -> Option<Fault> {
+        self.calls += 1;
+        self.fault.filter(|(at, _)| *at == self.calls).map(|(_, fault)| fault)
+    }
+
+    fn load(&mut self, cell: Cell) -> Event<'static> {
+        if self.goes_wrong().is_some_and(|fault| fault != Fault::Conflict) {
+            return Event::StoreFailed(cell);
+        }
+        let loaded = match self.cells.get(&format!("{cell:?}")) {
+            None => Loaded { bytes: Vec::new(), version: Expected::Absent },
+            Some((bytes, version)) => {
+                Loaded { bytes: bytes.clone(), version: Expected::At(*version) }
+            }
+        };
+        Event::Loaded(cell, loaded)
+    }
+
+    fn store(&mut self, cell: Cell, bytes: Vec<u8>, expected: Expected) -> Event<'static> {
+        let fault = self.goes_wrong();
+        match fault {
+            Some(Fault::Before) => return Event::StoreFailed(cell),
+            Some(Fault::Conflict) => return Event::Conflict(cell),
+            Some(Fault::After) | None => {}
+        }
+        let name = format!("{cell:?}");
+        let version = self.cells.get(&name).map(|(_, version)| *version);
+        let as_expected = match expected {
+            Expected::Absent => version.is_none(),
+            Expected::At(expected) => version == Some(expected),
+            Expected::Any => true,
+        };
+        if !as_expected {
+            return Event::Conflict(cell);
+        }
+        self.cells.insert(name, (bytes, version.unwrap_or(0) + 1));
+        if fault.is_some() { Event::StoreFailed(cell) } else { Event::Stored(cell) }
+    }
+
+    fn end(&mut self, run: &mut Run, ending: Ending<'_>) {
+        assert!(run.exchange.is_sent(), "{}", run.told());
+        let answer = Answer {
+            evidence: ending.evidence,
+            endpoint: ending.endpoint,
+            content_type: Some("application/json"),
+            client_waits: ending.client_waits,
+        };
+        self.feed(run, Event::Answered(answer));
+        self.go_on(run);
+        assert!(run.exchange.is_ended());
+    }
+
+    /// A whole request: what the client was told, or where the request went if there is no ending.
+    fn ask(&mut self, asked: &Asked, ending: Option<Ending<'_>>) -> String {
+        let mut run = self.begin(asked);
+        if let (Some(ending), true) = (ending, run.exchange.is_sent()) {
+            self.end(&mut run, ending);
+        }
+        run.told()
+    }
+
+    /// The same with the order, which most tests pay.
+    fn pay(&mut self, ending: Ending<'_>) -> String {
+        self.ask(&post(CREATE, ORDER), Some(ending))
+    }
+}
+
+impl Run {
+    /// `to CLUSTER`, `relayed from GATEWAY`, or the answer of ours: status, reason, outcome, and
+    /// `safe` when another key may be used.
+    fn told(&self) -> String {
+        if let Some(reply) = &self.reply {
+            assert!(self.relayed.is_none(), "one answer");
+            if reply.reason == "replay" {
+                return format!("{} replay", reply.status);
+            }
+            let body = self.body();
+            let safe = if body["safe_new_key"] == true { " safe" } else { "" };
+            let outcome = body["outcome"].as_str().unwrap();
+            return format!("{} {} {outcome}{safe}", reply.status, reply.reason);
+        }
+        match (&self.relayed, &self.forward) {
+            (Some(gateway), _) => format!("relayed from {gateway}"),
+            (None, Some(_)) if self.exchange.is_sent() => format!("to {}", self.cluster()),
+            (None, _) => "nothing".to_owned(),
+        }
+    }
+
+    fn cluster(&self) -> &str {
+        self.header("x-dana-cluster").unwrap_or_default()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let headers = &self.forward.as_ref()?.headers;
+        headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    fn reply_header(&self, name: &str) -> Option<&str> {
+        let headers = &self.reply.as_ref()?.headers;
+        headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
+    }
+
+    fn body(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.reply.as_ref().unwrap().body).unwrap()
+    }
+}

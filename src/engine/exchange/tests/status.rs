@@ -1,0 +1,164 @@
+//! Questions about payments: where they go, what their answers prove, and which answers would
+//! mislead whoever asks.
+
+use super::*;
+
+fn status() -> Asked {
+    post(STATUS, OF_ORDER)
+}
+
+fn told(code: &str) -> String {
+    format!(
+        r#"{{"responseCode":"2005500","originalPartnerReferenceNo":"r-1","latestTransactionStatus":"{code}"}}"#
+    )
+}
+
+const NOT_FOUND: &str = r#"{"responseCode":"4045501","responseMessage":"Transaction Not Found"}"#;
+
+#[test]
+fn a_status_goes_where_its_payment_is_whatever_the_breaker_says() {
+    for ending in [TIMEOUT.at("secondary"), upstream(200, OK).at("secondary")] {
+        let mut world = World::new();
+        world.pay(ending);
+        world.trip("secondary");
+        let run = world.begin(&status());
+        assert_eq!(run.told(), "to dana_secondary");
+        assert_eq!(run.header("x-envoy-upstream-rq-timeout-ms"), Some("8000"));
+        assert_eq!(run.header("idempotency-key"), None);
+    }
+    let mut world = World::new();
+    let _under_way = world.begin(&post(CREATE, ORDER));
+    assert_eq!(world.ask(&status(), None), "to dana_primary");
+    assert_eq!(World::new().ask(&status(), None), "to dana_primary_first");
+}
+
+#[test]
+fn a_success_settles_a_payment_in_doubt() {
+    for code in ["00", "01", "02"] {
+        let body = told(code);
+        let mut world = World::new();
+        world.pay(TIMEOUT.at("primary"));
+        assert_eq!(world.ask(&status(), Some(upstream(200, &body))), "relayed from primary");
+        assert_eq!(world.state(), "settled");
+        assert_eq!(world.pay(TIMEOUT), "504 already_executed executed");
+    }
+}
+
+#[test]
+fn a_success_of_an_unknown_payment_pins_it() {
+    let mut world = World::new();
+    let body = told("00");
+    world.ask(&status(), Some(upstream(200, &body).at("secondary")));
+    assert_eq!(world.state(), "settled");
+    assert_eq!(world.pay(TIMEOUT), "504 already_executed executed");
+    assert_eq!(world.ask(&status(), None), "to dana_secondary");
+}
+
+#[test]
+fn answers_that_read_as_failed_are_withheld_while_a_charge_may_exist() {
+    let cancelled = told("05");
+    let gone = told("07");
+    let answers = [(404, NOT_FOUND), (200, gone.as_str())];
+    let unknown = "504 unknown unknown";
+    for (status_code, body) in answers {
+        let answer = upstream(status_code, body);
+        // Nothing is known of it.
+        let mut world = World::new();
+        assert_eq!(world.ask(&status(), Some(answer)), unknown, "{body}");
+        // In flight, in doubt, executed.
+        let mut world = World::new();
+        let _under_way = world.begin(&post(CREATE, ORDER));
+        assert_eq!(world.ask(&status(), Some(answer)), unknown, "{body}");
+        for ending in [TIMEOUT.at("primary"), Ending { endpoint: None, ..TIMEOUT }] {
+            let mut world = World::new();
+            world.pay(ending);
+            assert_eq!(world.ask(&status(), Some(answer)), unknown, "{body}");
+            assert_eq!(world.state(), "in_doubt");
+        }
+        let mut world = World::new();
+        world.pay(upstream(200, OK));
+        assert_eq!(world.ask(&status(), Some(answer)), unknown, "{body}");
+        // A definite NO agrees with it.
+        let mut world = World::new();
+        world.pay(upstream(403, r#"{"responseCode":"4035414"}"#));
+        assert_eq!(world.ask(&status(), Some(answer)), "relayed from primary", "{body}");
+    }
+    // Of two candidates one says that it was cancelled there: the other one may have it.
+    let mut world = World::new();
+    world.pay(Ending { endpoint: None, ..TIMEOUT });
+    assert_eq!(world.ask(&status(), Some(upstream(200, &cancelled))), unknown);
+    assert_eq!(world.ask(&status(), None), "to dana_secondary", "the first one is cleared");
+}
+
+#[test]
+fn not_found_becomes_proof_and_is_told_then() {
+    let mut world = World::new();
+    world.pay(TIMEOUT.at("secondary"));
+    let answer = upstream(404, NOT_FOUND);
+    for (wait, told) in [
+        (59_999, "504 unknown unknown"),
+        (1, "504 unknown unknown"),
+        (59_999, "504 unknown unknown"),
+        (1, "relayed from secondary"),
+    ] {
+        world.pass(wait);
+        assert_eq!(world.ask(&status(), Some(answer)), told);
+    }
+    assert_eq!(world.state(), "rejected");
+    assert_eq!(world.ask(&post(CREATE, ORDER), None), "to dana_secondary", "nowhere else");
+}
+
+#[test]
+fn a_cancelled_payment_is_closed_and_told() {
+    for (code, again) in [
+        ("05", "404 closed_cancelled not_executed safe"),
+        ("04", "404 closed_refunded executed safe"),
+        ("06", "404 closed_failed not_executed safe"),
+    ] {
+        let body = told(code);
+        let mut world = World::new();
+        world.pay(TIMEOUT.at("primary"));
+        assert_eq!(world.ask(&status(), Some(upstream(200, &body))), "relayed from primary");
+        assert_eq!(world.pay(TIMEOUT), again);
+    }
+}
+
+#[test]
+fn a_status_that_nobody_answers_says_nothing_of_the_payment() {
+    for ending in [TIMEOUT, REFUSED, no_answer(0x2, false)] {
+        let mut world = World::new();
+        assert_eq!(world.ask(&status(), Some(ending)), "504 no_answer unknown");
+        world.pay(TIMEOUT.at("primary"));
+        assert_eq!(world.ask(&status(), Some(ending)), "504 no_answer unknown");
+        assert_eq!(world.state(), "in_doubt");
+    }
+    let mut world = World::new();
+    world.trip("primary");
+    world.trip("secondary");
+    assert_eq!(world.ask(&status(), None), "504 no_answer unknown");
+}
+
+#[test]
+fn errors_of_the_status_call_prove_nothing_and_are_relayed() {
+    for (http, code) in [(401, "4015500"), (403, "4035501"), (429, "4295500"), (500, "5005500")] {
+        let body = format!(r#"{{"responseCode":"{code}"}}"#);
+        let mut world = World::new();
+        world.pay(TIMEOUT.at("primary"));
+        let told = world.ask(&status(), Some(upstream(http, &body)));
+        assert_eq!((told.as_str(), world.state()), ("relayed from primary", "in_doubt"), "{code}");
+    }
+}
+
+#[test]
+fn a_top_up_that_is_pending_stays_in_doubt_with_one_candidate() {
+    let body = r#"{"partnerReferenceNo":"r-1","amount":{"value":"1.00","currency":"IDR"}}"#;
+    let pending = r#"{"responseCode":"2003900","originalPartnerReferenceNo":"r-1","latestTransactionStatus":"01"}"#;
+    let asked = post("/rest/v1.0/emoney/topup-status", r#"{"originalPartnerReferenceNo":"r-1"}"#);
+    let mut world = World::new();
+    world.ask(&post(TOP_UP, body), Some(Ending { endpoint: None, ..TIMEOUT }));
+    world.pass(5000);
+    assert_eq!(world.ask(&post(TOP_UP, body), None), "504 unknown unknown");
+    world.ask(&asked, Some(upstream(200, pending)));
+    assert_eq!(world.state(), "in_doubt");
+    assert_eq!(world.ask(&post(TOP_UP, body), None), "to dana_primary");
+}

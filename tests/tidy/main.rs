@@ -1,0 +1,150 @@
+//! The rules that no compiler knows: who may name whom, how long a file may be, and that what the
+//! documents say is what the code does.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+const LINES_MAX: usize = 480;
+const COLUMNS_MAX: usize = 140;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(below: &str, ending: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open = vec![root().join(below)];
+    while let Some(place) = open.pop() {
+        for entry in fs::read_dir(&place).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.to_string_lossy().ends_with(ending) {
+                let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    assert!(!found.is_empty(), "no {ending} below {below}");
+    found
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// Names the files of `files` in which `is_wrong` holds for a line.
+fn check(files: &[(String, String)], rule: &str, is_wrong: impl Fn(&str, &str) -> bool) {
+    let mut wrong = Vec::new();
+    for (name, text) in files {
+        for (number, line) in text.lines().enumerate() {
+            if is_wrong(name, line) {
+                wrong.push(format!("{name}:{}: {line}", number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_the_filter_names_the_host() {
+    let sources = files("src", ".rs");
+    check(&sources, "proxy_wasm outside src/filter", |name, line| {
+        line.contains("proxy_wasm") && !name.starts_with("src/filter")
+    });
+    check(&sources, "a host call outside src/filter/host.rs", |name, line| {
+        let calls = line.contains("hostcalls") || line.contains("fn proxy_");
+        calls && name != "src/filter/host.rs"
+    });
+}
+
+#[test]
+fn the_engine_has_no_clock_no_effect_and_no_unordered_map() {
+    let banned = [
+        "std::time::", "std::fs", "std::net", "std::thread", "std::env", "HashMap", "HashSet",
+        "log::", "println!", "crate::filter", "crate::cli",
+    ];
+    check(&files("src/engine", ".rs"), "not in the engine", |name, line| {
+        let is_test = name.contains("/tests");
+        !is_test && !line.trim_start().starts_with("//") && banned.iter().any(|b| line.contains(b))
+    });
+}
+
+#[test]
+fn files_and_lines_are_short_enough_to_grasp() {
+    let sources = files("src", ".rs");
+    check(&sources, "longer than a screen is wide", |name, line| {
+        !name.contains("/tests") && line.chars().count() > COLUMNS_MAX
+    });
+    for (name, text) in &sources {
+        let code = text.split("#[cfg(test)]").next().unwrap().lines().count();
+        assert!(name.contains("/tests") || code <= LINES_MAX, "{name} has {code} lines of code");
+    }
+}
+
+#[test]
+fn names_say_what_things_are() {
+    let vague = ["Manager", "Helper", "Util", "get_"];
+    check(&files("src", ".rs"), "a vague name", |_, line| {
+        let declares = ["struct ", "enum ", "trait ", "fn ", "mod "];
+        let declared = declares.iter().find_map(|word| line.split_once(word).map(|(_, rest)| rest));
+        let foreign = line.contains("fn proxy_") || line.contains("fn get_type(") || line.trim_start().starts_with("//");
+        !foreign && declared.is_some_and(|name| vague.iter().any(|vague| name.starts_with(vague)))
+    });
+}
+
+#[test]
+fn the_documents_name_files_and_settings_that_exist() {
+    for (document, base) in [("ARCHITECTURE.md", "src/"), ("README.md", "")] {
+        let text = read(document);
+        for word in text.split(['`', ' ', '(', ')', ',']).filter(|word| word.ends_with(".rs")) {
+            let places = [format!("{base}{word}"), format!("src/engine/{word}"), format!("src/engine/config/{word}")];
+            let exists = places.iter().any(|place| Path::new(&root().join(place)).exists());
+            assert!(exists, "{document} names {word}");
+        }
+    }
+    let readme = read("README.md");
+    let config = read("src/engine/config.rs");
+    for line in readme.lines().filter(|line| line.starts_with("| `")) {
+        let fields = line.split('|').nth(1).unwrap();
+        for field in fields.split('`').skip(1).step_by(2) {
+            let leaf = field.rsplit('.').next().unwrap().trim_end_matches("[]");
+            assert!(config.contains(&format!("\"{leaf}\"")), "README documents {field}");
+        }
+    }
+}
+
+#[test]
+fn the_reference_configuration_is_read_by_the_filters_own_parser() {
+    let yaml: Value = serde_norway::from_str(&read("envoy/envoy.yaml")).unwrap();
+    let listener = yaml.pointer("/static_resources/listeners/0/filter_chains/0/filters/0").unwrap();
+    let plugin = listener.pointer("/typed_config/http_filters/0/typed_config/config").unwrap();
+    let value = plugin.pointer("/configuration/value").unwrap();
+    let config = dana_failover::engine::config::Config::parse(value.to_string().as_bytes());
+    let config = config.unwrap_or_else(|errors| panic!("{errors:?}"));
+    let clusters = yaml.pointer("/static_resources/clusters").unwrap().as_array().unwrap();
+    let named = |name: &str| clusters.iter().find(|cluster| cluster["name"] == name);
+    for gateway in &config.gateways {
+        let cluster = named(&gateway.cluster).expect("each gateway's cluster is there");
+        let metadata = "/load_assignment/endpoints/0/lb_endpoints/0/metadata/filter_metadata";
+        let metadata = cluster.pointer(metadata).unwrap();
+        assert_eq!(metadata["dana.failover"]["gateway"], gateway.name.as_str());
+    }
+    for composite in &config.composites {
+        let cluster = named(&composite.cluster).expect("each composite is there");
+        let members = cluster.pointer("/cluster_type/typed_config/clusters").unwrap();
+        let names: Vec<_> = members.as_array().unwrap().iter().map(|m| m["name"].clone()).collect();
+        let clusters = composite.members.iter().map(|member| {
+            let gateway = config.gateways.iter().find(|g| &g.name == member).unwrap();
+            Value::from(gateway.cluster.as_str())
+        });
+        assert_eq!(names, clusters.collect::<Vec<_>>(), "{}", composite.cluster);
+    }
+    assert_eq!(plugin["failure_policy"], "FAIL_RELOAD");
+    assert_eq!(plugin["allow_on_headers_stop_iteration"], true);
+}
