@@ -194,6 +194,15 @@ impl Saying {
             outcome: "not_executed",
             safe_new_key: true,
         };
+        // What DANA's tables call pending: the merchant waits and asks.
+        let timeout = |reason, title, outcome| Form {
+            snap: (504, 0),
+            http: 504,
+            reason,
+            title,
+            outcome,
+            safe_new_key: false,
+        };
         match self {
             Self::Refused(refusal) => refusal.form(),
             Self::InProgress { unknown, .. } => Form {
@@ -204,30 +213,11 @@ impl Saying {
                 outcome: if *unknown { "unknown" } else { "in_progress" },
                 safe_new_key: false,
             },
-            Self::Unknown { .. } => Form {
-                snap: (504, 0),
-                http: 504,
-                reason: "unknown",
-                title: "Payment Outcome Unknown",
-                outcome: "unknown",
-                safe_new_key: false,
-            },
-            Self::NoAnswer { .. } => Form {
-                snap: (504, 0),
-                http: 504,
-                reason: "no_answer",
-                title: "Gateway Did Not Answer",
-                outcome: "unknown",
-                safe_new_key: false,
-            },
-            Self::StoreFailed { .. } => Form {
-                snap: (504, 0),
-                http: 504,
-                reason: "claim_store_failed",
-                title: "Payment Outcome Unknown",
-                outcome: "unknown",
-                safe_new_key: false,
-            },
+            Self::Unknown { .. } => timeout("unknown", "Payment Outcome Unknown", "unknown"),
+            Self::NoAnswer { .. } => timeout("no_answer", "Gateway Did Not Answer", "unknown"),
+            Self::StoreFailed { .. } => {
+                timeout("claim_store_failed", "Payment Outcome Unknown", "unknown")
+            }
             Self::Mismatch => Form {
                 snap: (404, 18),
                 http: 422,
@@ -236,14 +226,9 @@ impl Saying {
                 outcome: "not_executed",
                 safe_new_key: true,
             },
-            Self::AlreadyExecuted => Form {
-                snap: (504, 0),
-                http: 504,
-                reason: "already_executed",
-                title: "Payment Already Executed",
-                outcome: "executed",
-                safe_new_key: false,
-            },
+            Self::AlreadyExecuted => {
+                timeout("already_executed", "Payment Already Executed", "executed")
+            }
             Self::Closed(Closed::Failed) => {
                 not_executed((404, 0), 409, "closed_failed", "Payment Failed")
             }

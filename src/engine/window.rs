@@ -132,8 +132,8 @@ mod tests {
         for cell in 0..10 {
             window.add(one(), at(cell * 100), LENGTH);
         }
-        for gone in 0..10 {
-            assert_eq!(window.total(at(900 + gone * 100), LENGTH).calls, 10 - gone as u32);
+        for (gone, left) in (0..10).zip((1..=10).rev()) {
+            assert_eq!(window.total(at(900 + gone * 100), LENGTH).calls, left);
         }
     }
 

@@ -8,6 +8,9 @@ use crate::support::client::{CREATE, call, get, order, raw, send};
 use crate::support::envoy::{Envoy, manager, quick, rendered};
 use crate::support::sandbox::Sandbox;
 
+/// What is wrong, path, headers, body, and the status and code that it gets.
+type Refused<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, u16, &'a str);
+
 const PARTNER: (&str, &str) = ("x-partner-id", "p");
 
 #[test]
@@ -22,7 +25,7 @@ fn a_refused_request_says_why_and_reaches_nobody() {
     let big = format!("{{\"x\":\"{}\"}}", "y".repeat(70_000));
     let with = |extra| [PARTNER, extra];
     let no_escape = CREATE.replace("debit", "d%65bit");
-    let cases: Vec<(&str, &str, &[(&str, &str)], &str, u16, &str)> = vec![
+    let cases: Vec<Refused<'_>> = vec![
         ("no partner", CREATE, &[], &body, 400, "4005402"),
         ("no identity", CREATE, &[PARTNER], part, 400, "4005402"),
         ("not JSON", CREATE, &[PARTNER], "merchantId=m", 400, "4005401"),

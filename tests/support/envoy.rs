@@ -164,10 +164,10 @@ impl Envoy {
     pub(crate) fn metric(&self, name: &str, labels: &str) -> u64 {
         let text = client::get(&self.admin, "/stats/prometheus").body;
         let text = String::from_utf8_lossy(&text).into_owned();
-        let lines = text
-            .lines()
-            .filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(labels));
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+        let sample = format!("{name}{{");
+        let lines = text.lines().filter(|l| l.starts_with(&sample) && l.contains(labels));
+        // Counters and gauges of the filter are whole numbers.
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 
     /// A counter of Envoy's own.

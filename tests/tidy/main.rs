@@ -1,7 +1,12 @@
 //! The rules that no compiler knows: who may name whom, how long a file may be, and that what the
 //! documents say is what the code does.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,8 +71,17 @@ fn only_the_filter_names_the_host() {
 #[test]
 fn the_engine_has_no_clock_no_effect_and_no_unordered_map() {
     let banned = [
-        "std::time::", "std::fs", "std::net", "std::thread", "std::env", "HashMap", "HashSet",
-        "log::", "println!", "crate::filter", "crate::cli",
+        "std::time::",
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "std::env",
+        "HashMap",
+        "HashSet",
+        "log::",
+        "println!",
+        "crate::filter",
+        "crate::cli",
     ];
     check(&files("src/engine", ".rs"), "not in the engine", |name, line| {
         let is_test = name.contains("/tests");
@@ -93,7 +107,9 @@ fn names_say_what_things_are() {
     check(&files("src", ".rs"), "a vague name", |_, line| {
         let declares = ["struct ", "enum ", "trait ", "fn ", "mod "];
         let declared = declares.iter().find_map(|word| line.split_once(word).map(|(_, rest)| rest));
-        let foreign = line.contains("fn proxy_") || line.contains("fn get_type(") || line.trim_start().starts_with("//");
+        let foreign = line.contains("fn proxy_")
+            || line.contains("fn get_type(")
+            || line.trim_start().starts_with("//");
         !foreign && declared.is_some_and(|name| vague.iter().any(|vague| name.starts_with(vague)))
     });
 }
@@ -103,7 +119,11 @@ fn the_documents_name_files_and_settings_that_exist() {
     for (document, base) in [("ARCHITECTURE.md", "src/"), ("README.md", "")] {
         let text = read(document);
         for word in text.split(['`', ' ', '(', ')', ',']).filter(|word| word.ends_with(".rs")) {
-            let places = [format!("{base}{word}"), format!("src/engine/{word}"), format!("src/engine/config/{word}")];
+            let places = [
+                format!("{base}{word}"),
+                format!("src/engine/{word}"),
+                format!("src/engine/config/{word}"),
+            ];
             let exists = places.iter().any(|place| Path::new(&root().join(place)).exists());
             assert!(exists, "{document} names {word}");
         }

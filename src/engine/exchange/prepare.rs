@@ -123,8 +123,7 @@ impl Context<'_> {
         };
         let intent = &deciding.intent;
         let own_bucket = deciding.own.as_ref().map(|(bucket, _)| bucket);
-        let find = |bucket: Option<&Bucket>, key: Option<&ClaimKey>| match (bucket, key)
-        {
+        let find = |bucket: Option<&Bucket>, key: Option<&ClaimKey>| match (bucket, key) {
             (Some(bucket), Some(key)) => bucket.find(&key.prefix()),
             _ => Found::Absent,
         };

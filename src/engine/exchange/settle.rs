@@ -302,7 +302,6 @@ impl Context<'_> {
         }
         (changes, Some(health.encode()))
     }
-
 }
 
 impl Settling {

@@ -1,0 +1,134 @@
+//! What may happen, as plain data, so that a story that goes wrong can be told in fewer acts.
+
+use proptest::prelude::*;
+
+/// One thing that happens. Numbers choose among what is there, so that every act is possible.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
+    /// A client sends a payment, perhaps with another amount than before.
+    Pay { payment: usize, other_amount: bool, worker: usize },
+    /// A client asks for a payment's status.
+    Ask { payment: usize, worker: usize },
+    /// A client cancels a payment.
+    Cancel { payment: usize, worker: usize },
+    /// A worker carries out the next effect of a request.
+    Step { run: usize },
+    /// It carries out all that are left.
+    Finish { run: usize },
+    /// A request that was let go reaches a gateway, and its answer comes back.
+    Deliver { run: usize, fate: Fate },
+    /// A copy that was travelling arrives at its gateway.
+    Arrive { copy: usize, executes: bool },
+    /// So much time passes.
+    Pass { millis: u64 },
+    /// A worker drops a request where it stands.
+    Crash { run: usize, gateway: usize, travels: bool },
+    /// A heartbeat's result.
+    Beat { gateway: usize, good: bool },
+    /// The store's next call but so many goes wrong.
+    Fault { after: usize, written: bool },
+}
+
+/// What becomes of a request on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fate {
+    /// So many gateways cannot be connected to.
+    pub(crate) refuse: usize,
+    /// What the gateway that is reached does with it.
+    pub(crate) deed: Deed,
+    /// What comes back.
+    pub(crate) answer: Answer,
+    /// Whether Envoy says which endpoint it used.
+    pub(crate) named: bool,
+}
+
+/// What a gateway does with a request that it has no record of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// Executes it.
+    Execute,
+    /// Refuses it for good.
+    Refuse,
+    /// Fails, and says so.
+    Fail,
+    /// Has not got it yet: it is still travelling.
+    Later,
+}
+
+/// What comes back from a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// What it did.
+    Honest,
+    /// Nothing until the timeout.
+    Timeout,
+    /// A reset connection.
+    Reset,
+    /// A page of a middlebox.
+    Page(u16),
+    /// SNAP's "internal server error", whatever happened.
+    Internal,
+    /// SNAP's "in progress", whatever happened.
+    Pending,
+    /// The answer to another payment.
+    OtherReference,
+    /// Half of it.
+    Truncated,
+    /// The client has left by then.
+    ClientGone,
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    let refuse = prop_oneof![5 => Just(0), 2 => Just(1), 1 => Just(2)];
+    let deed = prop_oneof![
+        4 => Just(Deed::Execute),
+        2 => Just(Deed::Refuse),
+        1 => Just(Deed::Fail),
+        3 => Just(Deed::Later),
+    ];
+    let answer = prop_oneof![
+        8 => Just(Answer::Honest),
+        3 => Just(Answer::Timeout),
+        1 => Just(Answer::Reset),
+        1 => prop_oneof![Just(403), Just(404), Just(502), Just(200)].prop_map(Answer::Page),
+        1 => Just(Answer::Internal),
+        1 => Just(Answer::Pending),
+        1 => Just(Answer::OtherReference),
+        1 => Just(Answer::Truncated),
+        1 => Just(Answer::ClientGone),
+    ];
+    (refuse, deed, answer, prop::bool::weighted(0.8))
+        .prop_map(|(refuse, deed, answer, named)| Fate { refuse, deed, answer, named })
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    // Most stories are about one payment: that is where the races are.
+    let payment = || prop_oneof![6 => Just(0usize), 2 => Just(1), 1 => Just(2)];
+    let (run, worker) = (|| 0usize..8, || 0usize..2);
+    let pay = (payment(), prop::bool::weighted(0.1), worker())
+        .prop_map(|(payment, other_amount, worker)| Act::Pay { payment, other_amount, worker });
+    // Delays that the rules wait for, a little less, and much more.
+    let delays =
+        [1, 999, 1000, 4999, 5000, 10_000, 29_999, 30_000, 59_999, 60_000, 61_000, 600_000];
+    prop_oneof![
+        8 => pay,
+        4 => (payment(), worker()).prop_map(|(payment, worker)| Act::Ask { payment, worker }),
+        1 => (payment(), worker()).prop_map(|(payment, worker)| Act::Cancel { payment, worker }),
+        8 => run().prop_map(|run| Act::Step { run }),
+        10 => run().prop_map(|run| Act::Finish { run }),
+        12 => (run(), fate()).prop_map(|(run, fate)| Act::Deliver { run, fate }),
+        2 => (0usize..4, any::<bool>())
+            .prop_map(|(copy, executes)| Act::Arrive { copy, executes }),
+        7 => prop::sample::select(delays.to_vec()).prop_map(|millis| Act::Pass { millis }),
+        1 => (run(), 0usize..2, any::<bool>())
+            .prop_map(|(run, gateway, travels)| Act::Crash { run, gateway, travels }),
+        1 => (0usize..2, prop::bool::weighted(0.7))
+            .prop_map(|(gateway, good)| Act::Beat { gateway, good }),
+        1 => (0usize..6, any::<bool>()).prop_map(|(after, written)| Act::Fault { after, written }),
+    ]
+}
+
+/// Stories of many acts.
+pub(crate) fn stories() -> impl Strategy<Value = Vec<Act>> {
+    prop::collection::vec(act(), 1..100)
+}

@@ -1,0 +1,157 @@
+//! What the gateways really did. Each has a ledger of its own, and none knows of the other.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+/// Two orders of different partners and a top-up, all with the same reference.
+pub(crate) const PAYMENTS: usize = 3;
+pub(crate) const GATEWAYS: usize = 2;
+
+/// A payment's standing at one gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Executed {
+        other_amount: bool,
+    },
+    Cancelled,
+    /// A top-up that failed is remembered.
+    Failed,
+}
+
+/// An answer as it goes over the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Wire {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+/// All gateways.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// By gateway and payment.
+    standings: BTreeMap<(usize, usize), Standing>,
+    /// Executions ever, also of payments that were cancelled since.
+    executions: BTreeMap<(usize, usize), u32>,
+}
+
+/// The service code of a payment's calls: paying, asking, cancelling.
+pub(crate) struct Services {
+    pub(crate) pay: &'static str,
+    pub(crate) ask: &'static str,
+    pub(crate) cancel: &'static str,
+}
+
+pub(crate) const fn services(payment: usize) -> Services {
+    match payment {
+        1 => Services { pay: "38", ask: "39", cancel: "57" },
+        _ => Services { pay: "54", ask: "55", cancel: "57" },
+    }
+}
+
+impl Ledger {
+    pub(crate) fn standing(&self, gateway: usize, payment: usize) -> Option<Standing> {
+        self.standings.get(&(gateway, payment)).copied()
+    }
+
+    /// The gateways that ever executed a payment.
+    pub(crate) fn executed_at(&self, payment: usize) -> Vec<usize> {
+        (0..GATEWAYS).filter(|gateway| self.executions.contains_key(&(*gateway, payment))).collect()
+    }
+
+    /// Whether money is taken for a payment, anywhere.
+    pub(crate) fn is_charged(&self, payment: usize) -> bool {
+        (0..GATEWAYS).any(|gateway| {
+            matches!(self.standing(gateway, payment), Some(Standing::Executed { .. }))
+        })
+    }
+
+    /// Whether a copy that arrives now would be executed.
+    pub(crate) fn would_execute(&self, gateway: usize, payment: usize) -> bool {
+        self.standing(gateway, payment).is_none()
+    }
+
+    /// The answer to an executed payment, the same for every repeat.
+    pub(crate) fn success(gateway: usize, payment: usize) -> String {
+        let pay = services(payment).pay;
+        json!({
+            "responseCode": format!("200{pay}00"),
+            "partnerReferenceNo": "r-1",
+            "referenceNo": format!("d-{gateway}-{payment}"),
+        })
+        .to_string()
+    }
+
+    fn code(http: u16, service: &str, case: u8) -> Wire {
+        let body = json!({"responseCode": format!("{http}{service}{case:02}")});
+        Wire { status: http, body: body.to_string() }
+    }
+
+    /// A payment arrives. A repeat with the same reference is not executed twice.
+    pub(crate) fn pay(
+        &mut self,
+        gateway: usize,
+        payment: usize,
+        other_amount: bool,
+        deed: super::acts::Deed,
+    ) -> Wire {
+        use super::acts::Deed;
+        let pay = services(payment).pay;
+        let at = (gateway, payment);
+        match (self.standing(gateway, payment), deed) {
+            (Some(Standing::Executed { other_amount: before }), _) => {
+                if before == other_amount {
+                    Wire { status: 200, body: Self::success(gateway, payment) }
+                } else {
+                    Self::code(404, pay, 18)
+                }
+            }
+            (Some(Standing::Cancelled), _) => Self::code(404, pay, 4),
+            (Some(Standing::Failed), _) => Self::code(500, pay, 0),
+            (None, Deed::Execute) => {
+                self.standings.insert(at, Standing::Executed { other_amount });
+                *self.executions.entry(at).or_default() += 1;
+                Wire { status: 200, body: Self::success(gateway, payment) }
+            }
+            (None, Deed::Refuse) => Self::code(403, pay, 14),
+            (None, Deed::Fail) => {
+                if pay == "38" {
+                    self.standings.insert(at, Standing::Failed);
+                }
+                Self::code(500, pay, 0)
+            }
+            (None, Deed::Later) => Self::code(202, pay, 0),
+        }
+    }
+
+    pub(crate) fn ask(&self, gateway: usize, payment: usize) -> Wire {
+        let ask = services(payment).ask;
+        let latest = match self.standing(gateway, payment) {
+            None => return Self::code(404, ask, 1),
+            Some(Standing::Executed { .. }) => "00",
+            Some(Standing::Cancelled) => "05",
+            Some(Standing::Failed) => "06",
+        };
+        let body = json!({
+            "responseCode": format!("200{ask}00"),
+            "originalPartnerReferenceNo": "r-1",
+            "latestTransactionStatus": latest,
+        });
+        Wire { status: 200, body: body.to_string() }
+    }
+
+    pub(crate) fn cancel(&mut self, gateway: usize, payment: usize) -> Wire {
+        let cancel = services(payment).cancel;
+        match self.standing(gateway, payment) {
+            None | Some(Standing::Failed) => Self::code(404, cancel, 1),
+            Some(Standing::Executed { .. } | Standing::Cancelled) => {
+                self.standings.insert((gateway, payment), Standing::Cancelled);
+                let body = json!({
+                    "responseCode": format!("200{cancel}00"),
+                    "originalPartnerReferenceNo": "r-1",
+                });
+                Wire { status: 200, body: body.to_string() }
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The truth about the money, kept beside the engine.
+//!
+//! Clients pay, ask and cancel over two workers that share one store; two gateways with ledgers of
+//! their own execute or refuse, lose answers, answer nonsense and let requests travel; clocks
+//! advance, workers die between any two effects, stores fail. The ledgers are the truth. After
+//! each act nothing the engine has written, sent or said may contradict it.
+//!
+//! - `acts`: what may happen
+//! - `ledger`: what the gateways really did
+//! - `world`: the engine at work, driven effect by effect
+//! - `truth`: what must hold whatever happens
+//!
+//! `MODEL_CASES` sets how many stories are told.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod acts;
+mod ledger;
+mod truth;
+mod world;
+
+use std::cell::Cell;
+
+use proptest::test_runner::{Config, TestRunner};
+
+use world::World;
+
+const CASES: u32 = 400;
+
+#[expect(clippy::disallowed_methods, reason = "how long to search is the caller's choice")]
+fn cases() -> u32 {
+    std::env::var("MODEL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CASES)
+}
+
+#[test]
+fn no_story_contradicts_the_ledgers() {
+    let told = Cell::new(Told::default());
+    let config = Config { cases: cases(), failure_persistence: None, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&acts::stories(), |story| {
+        let mut world = World::new();
+        for act in &story {
+            world.act(*act);
+        }
+        world.settle_down();
+        told.set(told.get().plus(&world, story.len()));
+        Ok(())
+    });
+    let told = told.get();
+    println!("{told:?}");
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+    // A search that never gets anywhere proves nothing.
+    let reached = [told.executed, told.in_doubt, told.moved_on, told.replayed, told.repeated];
+    assert!(reached.iter().all(|count| *count > u64::from(cases() / 20)), "{told:?}");
+}
+
+/// What the stories reached.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    stories: u64,
+    acts: u64,
+    transitions: u64,
+    executed: u64,
+    in_doubt: u64,
+    moved_on: u64,
+    replayed: u64,
+    repeated: u64,
+    crashed: u64,
+}
+
+impl Told {
+    fn plus(self, world: &World, acts: usize) -> Self {
+        let reached = world.reached;
+        Self {
+            stories: self.stories + 1,
+            acts: self.acts + acts as u64,
+            transitions: self.transitions + reached.transitions,
+            executed: self.executed + reached.executed,
+            in_doubt: self.in_doubt + reached.in_doubt,
+            moved_on: self.moved_on + reached.moved_on,
+            replayed: self.replayed + reached.replayed,
+            repeated: self.repeated + reached.repeated,
+            crashed: self.crashed + reached.crashed,
+        }
+    }
+}

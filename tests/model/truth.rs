@@ -1,0 +1,179 @@
+//! What must hold whatever happens. The ledgers are the truth; what the engine wrote, sent or said
+//! is compared with them.
+
+use dana_failover::engine::answer::Reply;
+use dana_failover::engine::claim::{Claim, Closed, State};
+use dana_failover::engine::record::Found;
+use serde_json::Value;
+
+use super::ledger::{GATEWAYS, Ledger, PAYMENTS, Standing};
+use super::world::{Run, What, World};
+
+impl World {
+    /// After every effect.
+    pub(crate) fn check(&mut self) {
+        for payment in 0..PAYMENTS {
+            let executed = self.ledger.executed_at(payment);
+            assert!(executed.len() <= 1, "payment {payment} executed at {executed:?}");
+            match self.find(payment) {
+                Found::Absent => {
+                    let is_clean = executed.is_empty() && !self.may_execute(payment);
+                    assert!(is_clean, "payment {payment}: its key is free, and it was sent");
+                }
+                Found::Unreadable => panic!("nothing unreadable was written"),
+                Found::Claim(claim) => self.check_claim(payment, &claim.at(self.time())),
+            }
+        }
+    }
+
+    fn check_claim(&mut self, payment: usize, claim: &Claim) {
+        let no_money = |what: &str| {
+            let charged = self.ledger.is_charged(payment);
+            assert!(!charged, "payment {payment} is {what}, and it was charged");
+            let may = self.may_execute(payment);
+            assert!(!may, "payment {payment} is {what}, and a copy of it may be executed");
+        };
+        match claim.state {
+            State::Settled { gateways } => {
+                let executed = self.ledger.executed_at(payment);
+                let held = gateways.iter().any(|gateway| executed.contains(&self.place(gateway)));
+                assert!(
+                    held,
+                    "payment {payment} settled at {gateways:?}, executed at {executed:?}"
+                );
+            }
+            State::Rejected { .. } => no_money("rejected"),
+            State::Closed { how: Closed::Failed, .. } => no_money("failed"),
+            State::Closed { how: Closed::Cancelled | Closed::Refunded, .. } => {
+                no_money("cancelled");
+                let cancelled = (0..GATEWAYS).any(|gateway| {
+                    self.ledger.standing(gateway, payment) == Some(Standing::Cancelled)
+                });
+                assert!(cancelled, "payment {payment} is cancelled, and nobody cancelled it");
+            }
+            State::InDoubt { .. } => self.reached.in_doubt += 1,
+            // A retry goes nowhere but where the NO came from: only one gateway can have it.
+            State::InFlight { .. } => {}
+        }
+    }
+
+    /// Whether a charge exists, or a copy is on its way to a gateway that would execute it.
+    pub(crate) fn may_be_charged(&self, payment: usize) -> bool {
+        self.ledger.is_charged(payment) || self.may_execute(payment)
+    }
+
+    fn may_execute(&self, payment: usize) -> bool {
+        let copies = self.copies.iter().filter(|copy| copy.payment == payment);
+        let mut on_the_way = copies.map(|copy| copy.gateway).chain(
+            self.runs.iter().filter(|run| run.what.pays(payment)).flat_map(Run::on_the_wire),
+        );
+        on_the_way.any(|gateway| self.ledger.would_execute(gateway, payment))
+    }
+
+    /// When a payment is let go: its claim is written, and nobody else has or may get it.
+    pub(crate) fn check_forward(&self, at: usize, members: &[usize]) {
+        let run = &self.runs[at];
+        let What::Pay { payment, .. } = run.what else {
+            return;
+        };
+        let Found::Claim(claim) = self.find(payment) else {
+            panic!("payment {payment} was let go without a claim");
+        };
+        let under_way = match claim.at(self.time()).state {
+            State::InFlight { candidates, .. } => {
+                assert_eq!(candidates.iter().count(), members.len(), "all of them are candidates");
+                true
+            }
+            State::InDoubt { repeat_until, .. } => repeat_until.is_some(),
+            State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => false,
+        };
+        assert!(under_way, "payment {payment} was let go under {:?}", claim.state);
+        let copies = self.copies.iter().filter(|copy| copy.payment == payment);
+        let others = self.runs.iter().enumerate().filter(|(other, _)| *other != at);
+        let holders: Vec<usize> = copies
+            .map(|copy| copy.gateway)
+            .chain(
+                others
+                    .filter(|(_, run)| run.what.pays(payment))
+                    .flat_map(|(_, run)| run.on_the_wire()),
+            )
+            .chain(self.ledger.executed_at(payment))
+            .collect();
+        for member in members {
+            let elsewhere = holders.iter().any(|holder| holder != member);
+            assert!(!elsewhere, "payment {payment} to {members:?}, and {holders:?} may have it");
+        }
+    }
+
+    /// An answer of ours. What it denies must not be there, neither when it was decided nor now.
+    pub(crate) fn check_reply(&mut self, at: usize, reply: &Reply) {
+        let run = &self.runs[at];
+        let What::Pay { payment, .. } = run.what else {
+            return;
+        };
+        if reply.reason == "replay" {
+            let executed = self.ledger.executed_at(payment);
+            let body = Ledger::success(executed[0], payment);
+            assert_eq!(
+                String::from_utf8_lossy(&reply.body),
+                body,
+                "the first answer, byte for byte"
+            );
+            self.reached.replayed += 1;
+            return;
+        }
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        let denies = body["outcome"] == "not_executed" || body["safe_new_key"] == true;
+        let exempt = matches!(reply.reason, "mismatch" | "closed_refunded");
+        if denies && !exempt && run.was_doubtful {
+            let may = self.may_be_charged(payment);
+            assert!(!may, "payment {payment}: told {}, and a charge may exist", reply.reason);
+        }
+        if body["outcome"] == "executed" {
+            let executed = self.ledger.executed_at(payment);
+            assert!(!executed.is_empty(), "payment {payment}: told {}", reply.reason);
+        }
+    }
+
+    /// An answer of a gateway that was let through. None that DANA's merchants read as failed may
+    /// pass while a charge may exist.
+    pub(crate) fn check_relay(&self, at: usize) {
+        let run = &self.runs[at];
+        let (What::Pay { payment, .. } | What::Ask { payment }) = run.what else {
+            return;
+        };
+        let Some(wire) = &run.answer else {
+            panic!("nothing to let through");
+        };
+        let body: Value = serde_json::from_str(&wire.body).unwrap_or_default();
+        let code = body["responseCode"].as_str().unwrap_or_default();
+        let failed = match run.what {
+            What::Pay { .. } => {
+                let is_no = matches!(wire.status, 400..=428 | 430..=499);
+                is_no || (wire.status == 500 && code.ends_with("00"))
+            }
+            What::Ask { .. } | What::Cancel { .. } => {
+                let told = body["latestTransactionStatus"].as_str().unwrap_or_default();
+                code.starts_with("404") || matches!(told, "05" | "06" | "07")
+            }
+        };
+        if failed && run.was_doubtful {
+            let may = self.may_be_charged(payment);
+            assert!(!may, "payment {payment}: {} let through, and a charge may exist", wire.body);
+        }
+    }
+
+    /// Once the noise is over, everything in doubt is resolved by asking.
+    pub(crate) fn check_resolved(&self) {
+        for payment in 0..PAYMENTS {
+            let state = match self.find(payment) {
+                Found::Absent => continue,
+                Found::Unreadable => panic!("nothing unreadable was written"),
+                Found::Claim(claim) => claim.at(self.time()),
+            };
+            assert!(state.is_resolved(), "payment {payment} stays {state:?}");
+            let settled = matches!(state.state, State::Settled { .. });
+            assert_eq!(settled, self.ledger.is_charged(payment), "payment {payment}: {state:?}");
+        }
+    }
+}

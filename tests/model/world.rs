@@ -1,0 +1,530 @@
+//! The engine at work: workers, store, wires and clock, driven effect by effect.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use dana_failover::engine::config::Config;
+use dana_failover::engine::event::{
+    Answer as EndOfExchange, Cell, Effect, Event, Expected, Forward, Loaded, Request,
+};
+use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin};
+use dana_failover::engine::exchange::Exchange;
+use dana_failover::engine::gateway::{GatewayId, Layout};
+use dana_failover::engine::health::Health;
+use dana_failover::engine::key::ClaimKey;
+use dana_failover::engine::policy::Policy;
+use dana_failover::engine::record::{Bucket, Found};
+use dana_failover::engine::tally::Tallies;
+use dana_failover::engine::time::Timestamp;
+
+use super::acts::{Act, Answer, Deed, Fate};
+use super::ledger::{Ledger, PAYMENTS, Wire, services};
+
+const NAMES: [&str; 2] = ["primary", "secondary"];
+
+/// One bucket, so that all payments race for one value; a breaker that trips and recovers often.
+const CONFIG: &str = r#"{
+    "gateways": [
+        {"name": "primary", "cluster": "dana_primary"},
+        {"name": "secondary", "cluster": "dana_secondary"}],
+    "composites": [
+        {"members": ["primary", "secondary"], "cluster": "dana_primary_first"},
+        {"members": ["secondary", "primary"], "cluster": "dana_secondary_first"}],
+    "heartbeat": {"stale_ms": 3600000},
+    "breaker": {"consecutive_failures": 2, "min_calls": 4, "open_ms": 1000, "open_ms_max": 30000,
+                "half_open_permits": 1},
+    "idempotency": {"store": {"local": {"claims_max": 16}}}
+}"#;
+
+/// A request stays on the wire no longer: past its lease, so that late answers are seen, and well
+/// before "not found" can be proof.
+const ON_THE_WIRE_MS: u64 = 40_000;
+/// A copy that travels arrives before that, or never.
+const TRAVELS_MS: u64 = 59_000;
+
+/// What a client wants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    Pay { payment: usize, other_amount: bool },
+    Ask { payment: usize },
+    Cancel { payment: usize },
+}
+
+impl What {
+    pub(crate) fn pays(&self, wanted: usize) -> bool {
+        matches!(self, Self::Pay { payment, .. } if *payment == wanted)
+    }
+}
+
+/// A request, from the client's first byte to its last.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) what: What,
+    worker: usize,
+    exchange: Exchange,
+    todo: VecDeque<Effect>,
+    /// Let go and not yet at a gateway: whom it may reach, since when.
+    sent: Option<(Vec<usize>, u64)>,
+    /// What the gateway answered.
+    pub(crate) answer: Option<Wire>,
+    /// Whether a charge may have existed when the claim was last read or written for it.
+    pub(crate) was_doubtful: bool,
+    gone: bool,
+}
+
+impl Run {
+    pub(crate) fn on_the_wire(&self) -> impl Iterator<Item = usize> + '_ {
+        self.sent.iter().flat_map(|(members, _)| members.iter().copied())
+    }
+}
+
+/// A copy of a payment on its way to a gateway, after whoever sent it has given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Copy {
+    pub(crate) payment: usize,
+    other_amount: bool,
+    pub(crate) gateway: usize,
+    until: u64,
+}
+
+/// How far the stories got.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reached {
+    pub(crate) transitions: u64,
+    pub(crate) executed: u64,
+    pub(crate) in_doubt: u64,
+    pub(crate) moved_on: u64,
+    pub(crate) replayed: u64,
+    pub(crate) repeated: u64,
+    pub(crate) crashed: u64,
+}
+
+pub(crate) struct World {
+    policy: Rc<Policy>,
+    now: u64,
+    cells: BTreeMap<String, (Vec<u8>, u32)>,
+    tallies: [Tallies; 2],
+    pub(crate) runs: Vec<Run>,
+    pub(crate) copies: Vec<Copy>,
+    pub(crate) ledger: Ledger,
+    fault: Option<(usize, bool)>,
+    contexts: u32,
+    pub(crate) reached: Reached,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let config = Config::parse(CONFIG.as_bytes()).unwrap();
+        let policy = Policy::join(config, &mut Layout::new(1)).unwrap().0;
+        let mut world = Self {
+            policy: Rc::new(policy),
+            now: 1_790_000_000_000,
+            cells: BTreeMap::new(),
+            tallies: Default::default(),
+            runs: Vec::new(),
+            copies: Vec::new(),
+            ledger: Ledger::default(),
+            fault: None,
+            contexts: 0,
+            reached: Reached::default(),
+        };
+        for gateway in [0, 1, 0, 1] {
+            world.beat(gateway, true);
+        }
+        world
+    }
+
+    pub(crate) fn time(&self) -> Timestamp {
+        Timestamp::from_millis(self.now)
+    }
+
+    pub(crate) fn place(&self, gateway: GatewayId) -> usize {
+        self.policy.order().position(|id| id == gateway).unwrap()
+    }
+
+    pub(crate) fn act(&mut self, act: Act) {
+        match act {
+            Act::Pay { payment, other_amount, worker } => {
+                self.begin(What::Pay { payment, other_amount }, worker);
+            }
+            Act::Ask { payment, worker } => self.begin(What::Ask { payment }, worker),
+            Act::Cancel { payment: 1, .. } => {}
+            Act::Cancel { payment, worker } => self.begin(What::Cancel { payment }, worker),
+            Act::Step { run } => {
+                if let Some(at) = self.pick(run, |run| !run.todo.is_empty()) {
+                    self.step(at);
+                }
+            }
+            Act::Finish { run } => {
+                if let Some(at) = self.pick(run, |run| !run.todo.is_empty()) {
+                    self.finish(at);
+                }
+            }
+            Act::Deliver { run, fate } => {
+                if let Some(at) = self.pick(run, |run| run.sent.is_some()) {
+                    self.deliver(at, fate);
+                }
+            }
+            Act::Arrive { copy, executes } => self.arrive(copy, executes),
+            Act::Pass { millis } => self.pass(millis),
+            Act::Crash { run, gateway, travels } => {
+                if let Some(at) = self.pick(run, |run| !run.exchange.is_ended()) {
+                    self.crash(at, gateway, travels);
+                }
+            }
+            Act::Beat { gateway, good } => self.beat(gateway, good),
+            Act::Fault { after, written } => self.fault = Some((after, written)),
+        }
+        self.runs.retain(|run| !run.gone && !(run.todo.is_empty() && run.exchange.is_ended()));
+        self.check();
+    }
+
+    /// The noise ends: whatever is under way ends well, and clients ask until all is known.
+    pub(crate) fn settle_down(&mut self) {
+        self.fault = None;
+        let honest = Fate { refuse: 0, deed: Deed::Execute, answer: Answer::Honest, named: true };
+        for at in 0..self.runs.len() {
+            self.finish(at);
+            if self.runs[at].sent.is_some() {
+                self.deliver(at, honest);
+                self.finish(at);
+            }
+        }
+        while !self.copies.is_empty() {
+            self.act(Act::Arrive { copy: 0, executes: true });
+        }
+        for _ in 0..8 {
+            self.act(Act::Pass { millis: 61_000 });
+            for payment in 0..PAYMENTS {
+                self.act(Act::Ask { payment, worker: 0 });
+                for _ in 0..2 {
+                    self.act(Act::Finish { run: 0 });
+                    self.act(Act::Deliver { run: 0, fate: honest });
+                }
+                self.act(Act::Finish { run: 0 });
+            }
+        }
+        self.check_resolved();
+    }
+
+    fn pick(&self, number: usize, wanted: impl Fn(&Run) -> bool) -> Option<usize> {
+        let fitting = self.runs.iter().enumerate().filter(|(_, run)| !run.gone && wanted(run));
+        let fitting: Vec<usize> = fitting.map(|(at, _)| at).collect();
+        (!fitting.is_empty()).then(|| fitting[number % fitting.len()])
+    }
+
+    fn begin(&mut self, what: What, worker: usize) {
+        let (path, partner, body) = request(what);
+        let fields = [
+            (":method", "POST"),
+            (":path", path),
+            ("x-partner-id", partner),
+            ("x-request-id", "id"),
+        ];
+        let headers = fields.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        self.contexts += 1;
+        let request = Request { headers: &headers, body: body.as_bytes(), context: self.contexts };
+        let was_doubtful = match what {
+            What::Pay { payment, .. } | What::Ask { payment } | What::Cancel { payment } => {
+                self.may_be_charged(payment)
+            }
+        };
+        let exchange = Exchange::new(Rc::clone(&self.policy));
+        let (todo, answer, gone) = (VecDeque::new(), None, false);
+        self.runs.push(Run {
+            what,
+            worker,
+            exchange,
+            todo,
+            sent: None,
+            answer,
+            was_doubtful,
+            gone,
+        });
+        self.feed(self.runs.len() - 1, Event::Request(request));
+    }
+
+    fn feed(&mut self, at: usize, event: Event<'_>) {
+        self.reached.transitions += 1;
+        let reads_claim =
+            matches!(event, Event::Loaded(Cell::Claims(_), _) | Event::Stored(Cell::Claims(_)));
+        if let (true, What::Pay { payment, .. } | What::Ask { payment }) =
+            (reads_claim, self.runs[at].what)
+        {
+            self.runs[at].was_doubtful = self.may_be_charged(payment);
+        }
+        let now = self.time();
+        let run = &mut self.runs[at];
+        let effects = run.exchange.handle(event, now, &mut self.tallies[run.worker]);
+        run.todo.extend(effects);
+    }
+
+    fn finish(&mut self, at: usize) {
+        while !self.runs[at].todo.is_empty() {
+            self.step(at);
+        }
+    }
+
+    fn step(&mut self, at: usize) {
+        let Some(effect) = self.runs[at].todo.pop_front() else {
+            return;
+        };
+        match effect {
+            Effect::Load(cell) => {
+                let event = self.load(cell);
+                self.feed(at, event);
+            }
+            Effect::Store { cell, bytes, expected } => {
+                let event = self.store(cell, bytes, expected);
+                self.feed(at, event);
+            }
+            Effect::Forward(forward) => self.forward(at, &forward),
+            Effect::Reply(reply) => self.check_reply(at, &reply),
+            Effect::Relay { .. } => self.check_relay(at),
+            Effect::Note(note) => self.reached.repeated += u64::from(note.decision == "repeat"),
+            Effect::Changed(_) | Effect::Beat(_) => {}
+        }
+        self.check();
+    }
+
+    fn forward(&mut self, at: usize, forward: &Forward) {
+        let cluster = forward.headers.iter().find(|(name, _)| name == "x-dana-cluster");
+        let members = match cluster.unwrap().1.as_str() {
+            "dana_primary" => vec![0],
+            "dana_secondary" => vec![1],
+            "dana_primary_first" => vec![0, 1],
+            "dana_secondary_first" => vec![1, 0],
+            other => panic!("{other}"),
+        };
+        self.check_forward(at, &members);
+        self.runs[at].sent = Some((members, self.now));
+    }
+
+    /// Envoy tries one gateway after the other until one can be connected to.
+    fn deliver(&mut self, at: usize, fate: Fate) {
+        self.finish(at);
+        let Some((members, since)) = self.runs[at].sent.take() else {
+            return;
+        };
+        let Some(gateway) = members.get(fate.refuse).copied() else {
+            let origin = Origin::Envoy { flags: Flags::new(0x20), attached: false };
+            return self.end(at, origin, None, Body::Unreadable, None, true);
+        };
+        self.reached.moved_on += u64::from(fate.refuse > 0);
+        let wire = self.reach(at, gateway, since, fate.deed);
+        let named = (fate.named || members.len() == 1).then_some(NAMES[gateway]);
+        self.answer(at, wire, named, fate.answer);
+    }
+
+    /// The request is at the gateway, or on its way to it.
+    fn reach(&mut self, at: usize, gateway: usize, since: u64, deed: Deed) -> Wire {
+        match self.runs[at].what {
+            What::Pay { payment, other_amount } => {
+                if deed == Deed::Later && self.ledger.would_execute(gateway, payment) {
+                    let until = since + TRAVELS_MS;
+                    self.copies.push(Copy { payment, other_amount, gateway, until });
+                }
+                let before = self.ledger.is_charged(payment);
+                let wire = self.ledger.pay(gateway, payment, other_amount, deed);
+                self.reached.executed += u64::from(!before && self.ledger.is_charged(payment));
+                wire
+            }
+            What::Ask { payment } => self.ledger.ask(gateway, payment),
+            What::Cancel { payment } => self.ledger.cancel(gateway, payment),
+        }
+    }
+
+    fn answer(&mut self, at: usize, honest: Wire, named: Option<&str>, answer: Answer) {
+        let service = match self.runs[at].what {
+            What::Pay { payment, .. } => services(payment).pay,
+            What::Ask { payment } => services(payment).ask,
+            What::Cancel { payment } => services(payment).cancel,
+        };
+        let code = |http: u16, case: u8| Wire {
+            status: http,
+            body: format!(r#"{{"responseCode":"{http}{service}{case:02}"}}"#),
+        };
+        let wire = match answer {
+            Answer::Honest => honest,
+            Answer::Internal => code(500, 1),
+            Answer::Pending => code(202, 0),
+            Answer::Page(status) => Wire { status, body: "<html>".to_owned() },
+            Answer::OtherReference => Wire { body: honest.body.replace("r-1", "r-2"), ..honest },
+            Answer::Truncated => {
+                return self.end(at, Origin::Upstream, Some(honest), Body::Unreadable, named, true);
+            }
+            Answer::Timeout | Answer::Reset | Answer::ClientGone => {
+                let bits = match answer {
+                    Answer::Timeout => 0x4,
+                    Answer::Reset => 0x40,
+                    _ => 0x4000,
+                };
+                let origin = Origin::Envoy { flags: Flags::new(bits), attached: true };
+                let waits = answer != Answer::ClientGone;
+                return self.end(at, origin, None, Body::Unreadable, named, waits);
+            }
+        };
+        let body = wire.body.clone();
+        let body = Body::Complete(body.as_bytes());
+        self.end(at, Origin::Upstream, Some(wire), body, named, true);
+    }
+
+    fn end(
+        &mut self,
+        at: usize,
+        origin: Origin,
+        wire: Option<Wire>,
+        body: Body<'_>,
+        endpoint: Option<&str>,
+        client_waits: bool,
+    ) {
+        let status = wire.as_ref().map_or(503, |wire| wire.status);
+        self.runs[at].answer = wire;
+        let evidence = Evidence { origin, status, body };
+        let answer = EndOfExchange { evidence, endpoint, content_type: None, client_waits };
+        self.feed(at, Event::Answered(answer));
+    }
+
+    fn arrive(&mut self, number: usize, executes: bool) {
+        if self.copies.is_empty() {
+            return;
+        }
+        let copy = self.copies.remove(number % self.copies.len());
+        let deed = if executes { Deed::Execute } else { Deed::Refuse };
+        self.ledger.pay(copy.gateway, copy.payment, copy.other_amount, deed);
+    }
+
+    /// Callbacks take no time: effects are carried out before the clock moves, and nothing stays
+    /// on the wire for ever.
+    fn pass(&mut self, millis: u64) {
+        let target = self.now + millis;
+        for at in 0..self.runs.len() {
+            self.finish(at);
+        }
+        let overdue = |run: &Run| run.sent.as_ref().map(|(_, since)| since + ON_THE_WIRE_MS);
+        while let Some(at) =
+            self.pick(0, |run| overdue(run).is_some_and(|deadline| deadline <= target))
+        {
+            let deadline = overdue(&self.runs[at]).unwrap();
+            self.now = self.now.max(deadline);
+            let named = !millis.is_multiple_of(2);
+            let fate = Fate { refuse: 0, deed: Deed::Later, answer: Answer::Timeout, named };
+            self.deliver(at, fate);
+            self.finish(at);
+        }
+        self.now = target;
+        self.copies.retain(|copy| copy.until > target);
+    }
+
+    fn crash(&mut self, at: usize, gateway: usize, travels: bool) {
+        self.reached.crashed += 1;
+        let run = &mut self.runs[at];
+        run.gone = true;
+        run.todo.clear();
+        if let (Some((members, since)), What::Pay { payment, other_amount }, true) =
+            (run.sent.take(), run.what, travels)
+        {
+            let gateway = members[gateway % members.len()];
+            let until = since + TRAVELS_MS;
+            self.copies.push(Copy { payment, other_amount, gateway, until });
+        }
+    }
+
+    fn beat(&mut self, gateway: usize, good: bool) {
+        let (bytes, version) = self.cells.remove(&name(Cell::Health)).unwrap_or_default();
+        let mut health = Health::decode(&bytes);
+        let id = self.policy.order().nth(gateway).unwrap();
+        health.beaten(id, good, &self.policy, self.time());
+        self.cells.insert(name(Cell::Health), (health.encode(), version + 1));
+    }
+
+    /// Whether this call of the store goes wrong, and then whether it happened all the same.
+    fn goes_wrong(&mut self) -> Option<bool> {
+        match &mut self.fault {
+            None => None,
+            Some((0, written)) => {
+                let written = *written;
+                self.fault = None;
+                Some(written)
+            }
+            Some((after, _)) => {
+                *after -= 1;
+                None
+            }
+        }
+    }
+
+    fn load(&mut self, cell: Cell) -> Event<'static> {
+        if self.goes_wrong().is_some() {
+            return Event::StoreFailed(cell);
+        }
+        let loaded = match self.cells.get(&name(cell)) {
+            None => Loaded { bytes: Vec::new(), version: Expected::Absent },
+            Some((bytes, version)) => {
+                Loaded { bytes: bytes.clone(), version: Expected::At(*version) }
+            }
+        };
+        Event::Loaded(cell, loaded)
+    }
+
+    fn store(&mut self, cell: Cell, bytes: Vec<u8>, expected: Expected) -> Event<'static> {
+        let wrong = self.goes_wrong();
+        if wrong == Some(false) {
+            return Event::StoreFailed(cell);
+        }
+        let version = self.cells.get(&name(cell)).map(|(_, version)| *version);
+        let as_expected = match expected {
+            Expected::Absent => version.is_none(),
+            Expected::At(expected) => version == Some(expected),
+            Expected::Any => true,
+        };
+        if !as_expected {
+            return Event::Conflict(cell);
+        }
+        self.cells.insert(name(cell), (bytes, version.unwrap_or(0) + 1));
+        if wrong.is_some() { Event::StoreFailed(cell) } else { Event::Stored(cell) }
+    }
+
+    /// What the store says of a payment.
+    pub(crate) fn find(&self, payment: usize) -> Found {
+        let (_, partner, _) = request(What::Ask { payment });
+        let key = match payment {
+            1 => ClaimKey::derive(partner, "topup", ["r-1"]),
+            _ => ClaimKey::derive(partner, "order", ["m-1", "r-1"]),
+        };
+        let cell = self.cells.get(&name(Cell::Claims(key.bucket(1))));
+        let bucket = cell.map(|(bytes, _)| Bucket::decode(bytes.clone()).unwrap());
+        bucket.map_or(Found::Absent, |bucket| bucket.find(&key.prefix()))
+    }
+}
+
+fn name(cell: Cell) -> String {
+    format!("{cell:?}")
+}
+
+/// Path, partner and body of a request.
+fn request(what: What) -> (&'static str, &'static str, String) {
+    let partner = |payment: usize| if payment == 2 { "partner-2" } else { "partner-1" };
+    match what {
+        What::Pay { payment, other_amount } => {
+            let value = if other_amount { "20000.00" } else { "10000.00" };
+            let path = match payment {
+                1 => "/rest/v1.0/emoney/topup",
+                _ => "/payment-gateway/v1.0/debit/payment-host-to-host.htm",
+            };
+            let body = format!(
+                r#"{{"merchantId":"m-1","partnerReferenceNo":"r-1","amount":{{"value":"{value}","currency":"IDR"}}}}"#
+            );
+            (path, partner(payment), body)
+        }
+        What::Ask { payment } | What::Cancel { payment } => {
+            let path = match (what, payment) {
+                (What::Cancel { .. }, _) => "/payment-gateway/v1.0/debit/cancel.htm",
+                (_, 1) => "/rest/v1.0/emoney/topup-status",
+                (_, _) => "/payment-gateway/v1.0/debit/status.htm",
+            };
+            let body = r#"{"merchantId":"m-1","originalPartnerReferenceNo":"r-1"}"#;
+            (path, partner(payment), body.to_owned())
+        }
+    }
+}
