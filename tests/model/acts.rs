@@ -11,6 +11,8 @@ pub(crate) enum Act {
     Ask { payment: usize, worker: usize },
     /// A client cancels a payment.
     Cancel { payment: usize, worker: usize },
+    /// A client's request runs through at once: pays, asks or cancels.
+    Through { wish: usize, payment: usize, fate: Fate },
     /// A worker carries out the next effect of a request.
     Step { run: usize },
     /// It carries out all that are left.
@@ -114,6 +116,8 @@ fn act() -> impl Strategy<Value = Act> {
         8 => pay,
         4 => (payment(), worker()).prop_map(|(payment, worker)| Act::Ask { payment, worker }),
         1 => (payment(), worker()).prop_map(|(payment, worker)| Act::Cancel { payment, worker }),
+        10 => (prop_oneof![4 => Just(0usize), 4 => Just(1), 1 => Just(2)], payment(), fate())
+            .prop_map(|(wish, payment, fate)| Act::Through { wish, payment, fate }),
         8 => run().prop_map(|run| Act::Step { run }),
         10 => run().prop_map(|run| Act::Finish { run }),
         12 => (run(), fate()).prop_map(|(run, fate)| Act::Deliver { run, fate }),

@@ -148,8 +148,13 @@ impl World {
                 self.begin(What::Pay { payment, other_amount }, worker);
             }
             Act::Ask { payment, worker } => self.begin(What::Ask { payment }, worker),
-            Act::Cancel { payment: 1, .. } => {}
             Act::Cancel { payment, worker } => self.begin(What::Cancel { payment }, worker),
+            Act::Through { wish, payment, fate } => {
+                let pay = What::Pay { payment, other_amount: false };
+                let what = [pay, What::Ask { payment }, What::Cancel { payment }][wish];
+                self.begin(what, 0);
+                self.run_through(self.runs.len() - 1, fate);
+            }
             Act::Step { run } => {
                 if let Some(at) = self.pick(run, |run| !run.todo.is_empty()) {
                     self.step(at);
@@ -184,11 +189,7 @@ impl World {
         self.fault = None;
         let honest = Fate { refuse: 0, deed: Deed::Execute, answer: Answer::Honest, named: true };
         for at in 0..self.runs.len() {
-            self.finish(at);
-            if self.runs[at].sent.is_some() {
-                self.deliver(at, honest);
-                self.finish(at);
-            }
+            self.run_through(at, honest);
         }
         while !self.copies.is_empty() {
             self.act(Act::Arrive { copy: 0, executes: true });
@@ -196,15 +197,16 @@ impl World {
         for _ in 0..8 {
             self.act(Act::Pass { millis: 61_000 });
             for payment in 0..PAYMENTS {
-                self.act(Act::Ask { payment, worker: 0 });
-                for _ in 0..2 {
-                    self.act(Act::Finish { run: 0 });
-                    self.act(Act::Deliver { run: 0, fate: honest });
-                }
-                self.act(Act::Finish { run: 0 });
+                self.act(Act::Through { wish: 1, payment, fate: honest });
             }
         }
         self.check_resolved();
+    }
+
+    fn run_through(&mut self, at: usize, fate: Fate) {
+        self.finish(at);
+        self.deliver(at, fate);
+        self.finish(at);
     }
 
     fn pick(&self, number: usize, wanted: impl Fn(&Run) -> bool) -> Option<usize> {
@@ -214,6 +216,11 @@ impl World {
     }
 
     fn begin(&mut self, what: What, worker: usize) {
+        // A top-up cannot be cancelled; whoever wants that asks.
+        let what = match what {
+            What::Cancel { payment: 1 } => What::Ask { payment: 1 },
+            what => what,
+        };
         let (path, partner, body) = request(what);
         let fields = [
             (":method", "POST"),
