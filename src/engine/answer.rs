@@ -100,6 +100,8 @@ pub struct About<'a> {
     pub gateway: Option<&'a str>,
     /// What the gateway said, where that alone would mislead.
     pub gateway_code: Option<&'a str>,
+    /// It is about an earlier payment: that the request was not sent says nothing about that one.
+    pub follows_up: bool,
     /// Envoy's id of the request.
     pub request_id: &'a str,
 }
@@ -134,7 +136,10 @@ impl Saying {
     /// The answer in the words of `protocol`.
     #[must_use]
     pub fn reply(&self, protocol: Protocol, about: &About<'_>) -> Reply {
-        let form = self.form();
+        let mut form = self.form();
+        if about.follows_up && matches!(self, Self::NotExecuted { .. }) {
+            form = Form { title: "Request Not Sent", safe_new_key: false, ..form };
+        }
         let mut members = Map::new();
         let status = match protocol {
             Protocol::DanaSnap => {
@@ -218,13 +223,15 @@ impl Saying {
             Self::StoreFailed { .. } => {
                 timeout("claim_store_failed", "Payment Outcome Unknown", "unknown")
             }
+            // The code is DANA's own for it. Money may have moved under this reference, and what
+            // differs may be a detail of the same purchase: a new key is not safe.
             Self::Mismatch => Form {
                 snap: (404, 18),
                 http: 422,
                 reason: "mismatch",
                 title: "Inconsistent Request",
                 outcome: "not_executed",
-                safe_new_key: true,
+                safe_new_key: false,
             },
             Self::AlreadyExecuted => {
                 timeout("already_executed", "Payment Already Executed", "executed")
@@ -382,7 +389,7 @@ mod tests {
             assert_eq!(body["status"], reply.status, "{saying:?}");
             assert!(body["responseCode"].as_str().unwrap().starts_with(&reply.status.to_string()));
             assert!((400..600).contains(&reply.status), "never 2xx or 3xx: {saying:?}");
-            if body["safe_new_key"] == false {
+            if body["safe_new_key"] == false && saying != Saying::Mismatch {
                 // What DANA's tables call pending: 429xx00 and 5xx other than 500xx00.
                 assert!(matches!(reply.status, 429 | 501..), "{saying:?} reads as failed");
             } else {
@@ -399,6 +406,7 @@ mod tests {
             inquiry_path: Some("/debit/status"),
             gateway: Some("primary"),
             gateway_code: Some("4045418"),
+            follows_up: false,
             request_id: "r-1",
         };
         let saying = Saying::Unknown { retry_after: Millis::new(1500) };

@@ -240,7 +240,10 @@ impl Breaker {
                 let out = out.saturating_sub(returned);
                 match report.signal {
                     Signal::Failure => Some(self.trip(Rule::TrialFailed, now, limits)),
-                    Signal::Success | Signal::Alive if report.trial && !report.slow => {
+                    Signal::Success if report.trial && report.slow => {
+                        Some(self.trip(Rule::TrialFailed, now, limits))
+                    }
+                    Signal::Success | Signal::Alive if report.trial => {
                         let passed = passed.saturating_add(1);
                         if passed >= limits.half_open_permits {
                             let to = State::Closed { run: 0 };
@@ -275,7 +278,11 @@ impl Breaker {
         limits: &Limits,
     ) -> Option<Transition> {
         let failed = match report.signal {
-            Signal::Alive | Signal::Neutral => return None,
+            Signal::Alive => {
+                self.state = State::Closed { run: 0 };
+                return None;
+            }
+            Signal::Neutral => return None,
             Signal::Success => false,
             Signal::Failure | Signal::Throttled => true,
         };

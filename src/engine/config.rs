@@ -2,17 +2,15 @@
 //!
 //! The README's table and `envoy/envoy.yaml` are checked against this parser by tests.
 
-use std::borrow::Cow;
-
 use serde_json::Value;
 
 use super::evidence::Protocol;
-use super::json::Pointer;
-use super::operation::{Class, Concerns, Identity, Operation, Reference, Repeat, dana_snap};
+use super::operation::Operation;
 use super::policy::Failback;
 use super::time::Millis;
 use super::{breaker, claim, heartbeat, limits};
 
+mod operations;
 mod protobuf;
 mod reader;
 
@@ -147,7 +145,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         protocol,
         pass_unmatched: fields.choice("unmatched", &[("refuse", false), ("pass", true)], false),
         partner_header,
-        operations: read_operations(&fields, protocol, errors),
+        operations: operations::read(&fields, protocol, errors),
         timeouts,
         store,
         claims,
@@ -317,92 +315,6 @@ fn read_composites(fields: &Fields<'_>) -> Vec<CompositeConfig> {
         .map_or_else(Vec::new, |node| node.items().iter().filter_map(read_one).collect())
 }
 
-fn read_operations(fields: &Fields<'_>, protocol: Protocol, errors: &Errors) -> Vec<Operation> {
-    let mut operations = match protocol {
-        Protocol::DanaSnap => dana_snap(),
-        Protocol::Http => Vec::new(),
-    };
-    if let Some(node) = fields.get("operations") {
-        operations.extend(node.items().iter().filter_map(read_operation));
-    }
-    if operations.is_empty() {
-        errors.add("operations", "at least one operation with protocol \"http\"", "none");
-    }
-    operations
-}
-
-fn read_operation(node: &Node<'_>) -> Option<Operation> {
-    let fields = node.fields();
-    let name = fields.demand("name", NAME).and_then(|node| node.text(NAME, is_name));
-    let path = fields
-        .demand("path", PATH)
-        .and_then(|node| node.text(PATH, is_path))
-        .map(|path| path.strip_suffix(".htm").unwrap_or(&path).to_owned());
-    let class = fields.demand("class", CLASS).and_then(|node| {
-        node.choice(&[
-            ("charge", Class::Charge),
-            ("follow-up", Class::FollowUp),
-            ("inquiry", Class::Inquiry),
-            ("state", Class::State),
-        ])
-    });
-    let namespace = fields.text("namespace", "", NAME, is_name);
-    let identity = pointers(&fields, "identity");
-    let reference = fields.get("reference").and_then(|node| pointer(&node));
-    let fingerprint = pointers(&fields, "fingerprint");
-    let service_code = fields.get("service_code").and_then(|node| {
-        node.text("two digits", |t| t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit()))
-    });
-    let concerns = fields.get("concerns").map(|node| read_concerns(&node));
-    let inquiry_path = fields.get("inquiry_path").and_then(|node| node.text(PATH, is_path));
-    let repeats = [("by_reference", Repeat::ByReference), ("never", Repeat::Never)];
-    let repeat = fields.choice("repeat", &repeats, Repeat::Never);
-    if matches!(class, Some(Class::Charge | Class::FollowUp)) && namespace.is_empty() {
-        node.wrong("a namespace for an operation that moves money");
-    }
-    if matches!(class, Some(Class::FollowUp)) && concerns.is_none() {
-        node.wrong("concerns: which payment a follow-up is about");
-    }
-    Some(Operation {
-        name: name?.into(),
-        path: path?.into(),
-        class: class?,
-        namespace: namespace.into(),
-        identity: if identity.is_empty() { Identity::Header } else { Identity::Body(identity) },
-        reference: reference.map(|pointer| Reference { pointer, obliged: true }),
-        concerns,
-        fingerprint,
-        amount: None,
-        service_codes: service_code.into_iter().map(Cow::Owned).collect(),
-        status: None,
-        inquiry_path: inquiry_path.map(Cow::Owned),
-        repeat,
-    })
-}
-
-fn read_concerns(node: &Node<'_>) -> Concerns {
-    let fields = node.fields();
-    let namespace = fields.text("namespace", "", NAME, is_name).into();
-    let identity = pointers(&fields, "identity");
-    if identity.is_empty() {
-        node.wrong("the identity of the payment it is about");
-    }
-    Concerns { namespace, identity }
-}
-
-fn pointers(fields: &Fields<'_>, name: &'static str) -> Vec<Pointer> {
-    let Some(node) = fields.get(name) else {
-        return Vec::new();
-    };
-    node.items().iter().filter_map(pointer).collect()
-}
-
-fn pointer(node: &Node<'_>) -> Option<Pointer> {
-    let text =
-        node.text("a JSON pointer such as /partnerReferenceNo", |t| Pointer::parse(t).is_some());
-    text.and_then(|text| Pointer::parse(&text))
-}
-
 fn header(fields: &Fields<'_>, name: &'static str, default: &str) -> String {
     fields.text(name, default, "a header name in lower case", |text| {
         !text.is_empty()
@@ -412,8 +324,6 @@ fn header(fields: &Fields<'_>, name: &'static str, default: &str) -> String {
 
 const NAME: &str = "a name of 1 to 32 letters, digits, - or _";
 const CLUSTER: &str = "the name of an Envoy cluster";
-const PATH: &str = "a path that begins with / and has no query";
-const CLASS: &str = "\"charge\", \"follow-up\", \"inquiry\" or \"state\"";
 
 fn is_name(text: &str) -> bool {
     (1..=32).contains(&text.len())
@@ -422,12 +332,6 @@ fn is_name(text: &str) -> bool {
 
 fn is_cluster(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
-}
-
-fn is_path(text: &str) -> bool {
-    text.len() > 1
-        && text.starts_with('/')
-        && text.bytes().all(|b| b.is_ascii_graphic() && b != b'?')
 }
 
 /// What no single field shows.

@@ -81,7 +81,8 @@ pub enum Signal {
     Failure,
     /// It asks for less: counts to the failure rate, not to the run of failures.
     Throttled,
-    /// It answered as a healthy gateway does, with a NO: passes a trial, counts for nothing else.
+    /// It answered as a healthy gateway does, with a NO or with "in progress": ends a run of
+    /// failures and passes a trial, and counts to no rate.
     Alive,
     /// Nothing.
     Neutral,
@@ -248,10 +249,10 @@ const fn judge_code(code: SnapCode, ties: bool) -> (Outcome, Signal) {
         (200, 0) if ties => (Outcome::Executed, Signal::Success),
         // Success for another payment: whatever this gateway does, it does not work.
         (200, 0) => (Outcome::Doubtful, Signal::Failure),
-        (202, _) => (Outcome::Doubtful, Signal::Neutral),
+        (202, _) => (Outcome::Doubtful, Signal::Alive),
         (429, _) => (Outcome::Doubtful, Signal::Throttled),
         // An earlier copy of the payment exists.
-        (404, 18) | (409, _) => (Outcome::Doubtful, Signal::Neutral),
+        (404, 18) | (409, _) => (Outcome::Doubtful, Signal::Alive),
         (400 | 401 | 403 | 404 | 405, _) => (Outcome::No, Signal::Alive),
         // DANA's tables call it failed and not to be retried.
         (500, 0) => (Outcome::No, Signal::Failure),
@@ -266,7 +267,7 @@ fn signal_without_code(operation: &Compiled, status: u16) -> Signal {
     match status {
         429 => Signal::Throttled,
         200..=299 if !is_money && operation.operation.service_codes.is_empty() => Signal::Success,
-        400..=499 if !is_money => Signal::Neutral,
+        200..=499 if !is_money => Signal::Neutral,
         _ => Signal::Failure,
     }
 }
@@ -321,10 +322,11 @@ fn told_status(table: StatusTable, status: &str) -> Option<Status> {
 const fn judge_http(evidence: &Evidence<'_>) -> Verdict {
     let complete = matches!(evidence.body, Body::Complete(_));
     let (outcome, signal) = match evidence.status {
-        202 => (Outcome::Doubtful, Signal::Neutral),
+        202 => (Outcome::Doubtful, Signal::Alive),
         200..=299 if complete => (Outcome::Executed, Signal::Success),
+        200..=299 => (Outcome::Doubtful, Signal::Alive),
         400 | 401 | 403 | 404 | 405 | 413 | 415 | 422 => (Outcome::No, Signal::Alive),
-        409 => (Outcome::Doubtful, Signal::Neutral),
+        409 => (Outcome::Doubtful, Signal::Alive),
         429 => (Outcome::Doubtful, Signal::Throttled),
         _ => (Outcome::Doubtful, Signal::Failure),
     };

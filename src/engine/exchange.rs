@@ -12,8 +12,8 @@ use std::rc::Rc;
 
 use super::answer::{About, Reply, Saying};
 use super::claim::{Incarnation, State};
-use super::event::{Effect, Event, Loaded, Note};
-use super::gateway::Gateways;
+use super::event::{Cell, Effect, Event, Loaded, Note};
+use super::gateway::{GatewayId, Gateways};
 use super::operation::{Class, Compiled};
 use super::policy::Policy;
 use super::replay::Kept;
@@ -61,6 +61,7 @@ struct Replaying {
     intent: Intent,
     incarnation: Incarnation,
     gateways: Gateways,
+    permit: Option<(GatewayId, u32)>,
 }
 
 /// A request that is with a gateway.
@@ -116,10 +117,7 @@ impl Exchange {
         let (stage, effects) = match (std::mem::replace(&mut self.stage, Stage::Ended), event) {
             (Stage::Held, Event::Request(request)) => context.begin(&request),
             (Stage::Deciding(deciding), event) => context.go_on_deciding(deciding, event),
-            (Stage::Replaying(replaying), Event::Loaded(_, loaded)) => {
-                (Stage::Ended, context.replay(&replaying, Some(&loaded)))
-            }
-            (Stage::Replaying(replaying), _) => (Stage::Ended, context.replay(&replaying, None)),
+            (Stage::Replaying(replaying), event) => context.replay(&replaying, &event),
             (Stage::Sent(sent), Event::Answered(answer)) => context.answered(*sent, &answer),
             (Stage::Settling(settling), event) => context.go_on_settling(settling, event),
             // A late or foreign event changes nothing.
@@ -140,8 +138,22 @@ struct Context<'a> {
 type Next = (Stage, Vec<Effect>);
 
 impl Context<'_> {
-    fn replay(&self, replaying: &Replaying, loaded: Option<&Loaded>) -> Vec<Effect> {
-        let Replaying { intent, incarnation, gateways } = replaying;
+    fn replay(self, replaying: &Replaying, event: &Event<'_>) -> Next {
+        let kept = match event {
+            Event::Loaded(Cell::Body(_), loaded) => Some(loaded),
+            Event::Loaded(..)
+            | Event::Stored(_)
+            | Event::Conflict(_)
+            | Event::StoreFailed(_)
+            | Event::Request(_)
+            | Event::Answered(_) => None,
+        };
+        let effects = self.replayed(replaying, kept);
+        self.finish(replaying.permit, effects)
+    }
+
+    fn replayed(&self, replaying: &Replaying, loaded: Option<&Loaded>) -> Vec<Effect> {
+        let Replaying { intent, incarnation, gateways, .. } = replaying;
         let kept = intent
             .payment
             .as_ref()
@@ -185,6 +197,7 @@ impl Context<'_> {
             inquiry_path: line.and_then(|line| line.inquiry_path.as_deref()),
             gateway: Some(gateway.as_str()).filter(|name| !name.is_empty()),
             gateway_code: None,
+            follows_up: line.is_some_and(|line| line.class == Class::FollowUp),
             request_id,
         };
         let reply = saying.reply(self.policy.config.protocol, &about);

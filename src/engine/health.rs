@@ -6,7 +6,7 @@
 //! `dwell_ms` have passed since the last switch. There is no panic mode: if none is usable, none
 //! is used.
 
-use super::breaker::{Breaker, Report, State, Transition};
+use super::breaker::{Breaker, Report, Transition};
 use super::bytes::Reader;
 use super::gateway::GatewayId;
 use super::heartbeat::Heartbeat;
@@ -28,6 +28,8 @@ pub struct Health {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Lease {
     owner: u64,
+    /// When the owner began: of two, the later one has the newer configuration.
+    born: Timestamp,
     until: Timestamp,
 }
 
@@ -128,6 +130,8 @@ impl Health {
     fn is_usable(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
         let first = policy.order().next() == Some(gateway);
         match self.member(gateway) {
+            // A name that is no longer configured.
+            _ if policy.gateway(gateway).is_none() => false,
             None => first,
             Some(member) => {
                 member.breaker.is_closed()
@@ -219,16 +223,24 @@ impl Health {
         first.into_iter().chain(self.steer(policy, now)).collect()
     }
 
-    /// Takes or keeps the right to send heartbeats for `owner`; false when another one has it.
+    /// Takes or keeps the right to send heartbeats for `owner`, which began at `born`; false when
+    /// another one has it. After a configuration update the old worker ticks beside the new one,
+    /// which takes over at once; the old one may take the right back once it has run out.
     /// A lease that lasts longer than any lease does was taken before the clock stepped back.
-    pub fn take_lease(&mut self, owner: u64, policy: &Policy, now: Timestamp) -> bool {
+    pub fn take_lease(
+        &mut self,
+        owner: u64,
+        born: Timestamp,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> bool {
         let length = policy.heartbeat_lease();
         let left = self.lease.until.since(now);
         let free = left.get() == 0 || left > length;
-        if self.lease.owner != owner && !free {
+        if self.lease.owner != owner && !free && self.lease.born >= born {
             return false;
         }
-        self.lease = Lease { owner, until: now.plus(length) };
+        self.lease = Lease { owner, born, until: now.plus(length) };
         true
     }
 
@@ -238,18 +250,6 @@ impl Health {
         self.lease.until.since(now).get() < policy.heartbeat_lease().get() / 2
     }
 
-    /// The state of each gateway as a number for a gauge: 0 closed, 1 half-open, 2 open.
-    pub fn gauges(&self) -> impl Iterator<Item = (GatewayId, u64)> {
-        self.members.iter().map(|(id, member)| {
-            let number = match member.breaker.state() {
-                State::Closed { .. } => 0,
-                State::HalfOpen { .. } => 1,
-                State::Open { .. } => 2,
-            };
-            (*id, number)
-        })
-    }
-
     const VERSION: u8 = 1;
 
     /// The stored form.
@@ -257,6 +257,7 @@ impl Health {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![Self::VERSION];
         bytes.extend(self.lease.owner.to_le_bytes());
+        bytes.extend(self.lease.born.as_millis().to_le_bytes());
         bytes.extend(self.lease.until.as_millis().to_le_bytes());
         bytes.push(self.active.map_or(u8::MAX, GatewayId::byte));
         bytes.extend(self.active_since.as_millis().to_le_bytes());
@@ -280,7 +281,7 @@ impl Health {
         if bytes.byte()? != Self::VERSION {
             return None;
         }
-        let lease = Lease { owner: bytes.long()?, until: bytes.time()? };
+        let lease = Lease { owner: bytes.long()?, born: bytes.time()?, until: bytes.time()? };
         let active = GatewayId::new(usize::from(bytes.byte()?));
         let active_since = bytes.time()?;
         let mut members = Vec::new();

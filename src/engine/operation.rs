@@ -103,6 +103,28 @@ pub struct Operation {
     pub repeat: Repeat,
 }
 
+impl Operation {
+    /// A line that says nothing yet: what it names has its identity in the header.
+    #[must_use]
+    pub const fn bare() -> Self {
+        Self {
+            name: Cow::Borrowed(""),
+            path: Cow::Borrowed(""),
+            class: Class::Inquiry,
+            namespace: Cow::Borrowed(""),
+            identity: Identity::Header,
+            reference: None,
+            concerns: None,
+            fingerprint: Vec::new(),
+            amount: None,
+            service_codes: Vec::new(),
+            status: None,
+            inquiry_path: None,
+            repeat: Repeat::Never,
+        }
+    }
+}
+
 /// An operation with what is worked out once from it.
 #[derive(Clone, Debug)]
 pub struct Compiled {
@@ -206,12 +228,19 @@ impl Table {
             return Matched::Ambiguous;
         }
         let stem = path.strip_suffix(".htm").unwrap_or(path);
-        if let Some(found) = self.0.iter().find(|c| stem.ends_with(c.operation.path.as_ref())) {
+        let ends = |c: &&Rc<Compiled>| stem.ends_with(c.operation.path.as_ref());
+        // Of two that fit, the longer one says more.
+        let found = self.0.iter().filter(ends).max_by_key(|c| c.operation.path.len());
+        if let Some(found) = found {
             return Matched::Operation(found);
         }
-        // A known path in other letters: the gateway might serve it, we would not have claimed it.
+        // A known path in other letters or with more at its end: the gateway might serve it, and
+        // we would not have claimed it.
         let folded = path.to_ascii_lowercase();
-        let folded = folded.strip_suffix(".htm").unwrap_or(&folded);
+        let mut folded = folded.as_str();
+        while let Some(shorter) = folded.strip_suffix(".htm").or_else(|| folded.strip_suffix('/')) {
+            folded = shorter;
+        }
         let same = |c: &Rc<Compiled>| folded.ends_with(&c.operation.path.to_ascii_lowercase());
         if self.0.iter().any(same) { Matched::Ambiguous } else { Matched::Unmatched }
     }

@@ -21,6 +21,9 @@ pub struct Pulse {
     policy: Rc<Policy>,
     /// Told apart from other workers by this.
     owner: u64,
+    /// When it first ticked. Not when it was configured: a configuration that Envoy then rejects
+    /// is configured all the same, and never ticks.
+    born: Option<Timestamp>,
     pending: Pending,
     attempts: u8,
 }
@@ -47,7 +50,7 @@ impl Pulse {
     /// The ticking part of the worker `owner`.
     #[must_use]
     pub fn new(policy: Rc<Policy>, owner: u64) -> Self {
-        Self { policy, owner, pending: Pending::default(), attempts: 0 }
+        Self { policy, owner, born: None, pending: Pending::default(), attempts: 0 }
     }
 
     /// How often to tick.
@@ -92,9 +95,12 @@ impl Pulse {
         for (gateway, good) in &self.pending.beaten {
             changes.extend(health.beaten(*gateway, *good, &self.policy, now));
         }
-        self.pending.beats =
-            if self.pending.tick { self.lead(&mut health, now) } else { Vec::new() };
-        changes.extend(health.steer(&self.policy, now));
+        if self.pending.tick {
+            let born = *self.born.get_or_insert(now);
+            let (beats, change) = self.lead(born, &mut health, now);
+            self.pending.beats = beats;
+            changes.extend(change);
+        }
         self.pending.changes = changes;
         if health == before {
             return self.done();
@@ -103,11 +109,12 @@ impl Pulse {
         vec![Effect::Store { cell: Cell::Health, bytes, expected }]
     }
 
-    /// Takes or keeps the right to send heartbeats, and says which are due.
-    fn lead(&self, health: &mut Health, now: Timestamp) -> Vec<Beat> {
+    /// Takes or keeps the right to send heartbeats; says which are due, and leaves a gateway that
+    /// is no longer usable.
+    fn lead(&self, born: Timestamp, health: &mut Health, now: Timestamp) -> (Vec<Beat>, Option<Change>) {
         let before = health.clone();
-        if !health.take_lease(self.owner, &self.policy, now) {
-            return Vec::new();
+        if !health.take_lease(self.owner, born, &self.policy, now) {
+            return (Vec::new(), None);
         }
         let limits = &self.policy.heartbeat;
         let mut beats = Vec::new();
@@ -125,11 +132,12 @@ impl Pulse {
                 timeout: limits.timeout,
             });
         }
-        if beats.is_empty() && !before.lease_is_running_out(&self.policy, now) {
+        let change = health.steer(&self.policy, now);
+        if beats.is_empty() && change.is_none() && !before.lease_is_running_out(&self.policy, now) {
             // Nothing to say: do not write for the lease alone.
             *health = before;
         }
-        beats
+        (beats, change)
     }
 
     /// The shared health was written.

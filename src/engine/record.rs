@@ -86,8 +86,9 @@ impl Bucket {
         decode(record).map_or(Found::Unreadable, Found::Claim)
     }
 
-    /// Puts the claim of a key in, in the place of the one it has. A new one may take the place of
-    /// resolved claims whose retention is over.
+    /// Puts the claim of a key in, in the place of the one it has. Once a bucket holds what it was
+    /// laid out for, a new claim takes the place of resolved ones whose retention is over; before
+    /// that nothing is forgotten, so that a clock which jumps ahead does not empty the store.
     ///
     /// # Errors
     /// When there is no room. An unresolved claim never makes room.
@@ -98,7 +99,10 @@ impl Bucket {
         now: Timestamp,
         retention: Millis,
     ) -> Result<(), BucketError> {
-        self.retain(|record| !has_key(record, key) && !is_expired(record, now, retention));
+        self.retain(|record| !has_key(record, key));
+        if self.records().count() >= limits::BUCKET_RECORDS_MEAN as usize {
+            self.retain(|record| !is_expired(record, now, retention));
+        }
         if self.records().count() >= limits::BUCKET_RECORDS_MAX {
             return Err(BucketError::Full);
         }

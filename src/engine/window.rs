@@ -65,10 +65,11 @@ impl Window {
     }
 
     /// A step back of the clock leaves the newest cell where it is: nothing is counted twice, and
-    /// nothing is lost.
+    /// nothing is lost. Only a step longer than the window starts it anew.
     fn slide(&mut self, now: Timestamp, length: Millis) {
         let width = (length.get() / CELLS as u64).max(1);
-        if !self.newest.as_millis().is_multiple_of(width) {
+        let ahead = self.newest.since(now) > length;
+        if ahead || !self.newest.as_millis().is_multiple_of(width) {
             // Another window length was configured: its cells say nothing in this one's terms.
             *self = Self::default();
         }

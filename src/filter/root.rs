@@ -103,7 +103,9 @@ impl<H: Host + Copy> Root<H> {
     }
 
     fn load(&mut self, cell: Cell) -> Vec<Effect> {
-        let now = self.worker.host.now().unwrap_or_default();
+        let Ok(now) = self.worker.host.now() else {
+            return Vec::new();
+        };
         let Event::Loaded(_, loaded) = self.worker.load(cell) else {
             return Vec::new();
         };

@@ -37,6 +37,8 @@ pub(super) struct Stream<H> {
     /// Envoy may use any of several gateways, so the endpoint's metadata must say which.
     composite: bool,
     head: Option<Head>,
+    /// When it was decided: what the clock says later is never earlier, and never nothing.
+    decided_at: Timestamp,
 }
 
 /// How far one direction has come.
@@ -72,6 +74,7 @@ impl<H: Host> Stream<H> {
             response: Phase::Held,
             composite: false,
             head: None,
+            decided_at: Timestamp::default(),
         }
     }
 
@@ -104,6 +107,7 @@ impl<H: Host> Stream<H> {
             self.fail_closed();
             return Flow::Hold;
         };
+        self.decided_at = now;
         let headers = pairs::decode(&headers);
         let request = Request { headers: &headers, body: &body, context: self.context };
         self.drive(Event::Request(request), now);
@@ -166,7 +170,7 @@ impl<H: Host> Stream<H> {
             content_type: None,
             client_waits: false,
         };
-        let now = self.worker.host.now().unwrap_or_default();
+        let now = self.now();
         self.drive(Event::Answered(answer), now);
     }
 
@@ -231,9 +235,13 @@ impl<H: Host> Stream<H> {
             content_type: head.content_type.as_deref(),
             client_waits: true,
         };
-        let now = host.now().unwrap_or_default();
+        let now = self.now();
         self.drive(Event::Answered(answer), now);
         self.response.flow()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.worker.host.now().unwrap_or(self.decided_at).max(self.decided_at)
     }
 
     /// Feeds the engine and does what it says, until it has no more to say.

@@ -31,6 +31,6 @@ fn a_request_that_no_filter_decided_goes_nowhere() {
     filters.as_array_mut().unwrap().remove(0);
     let envoy = Envoy::start_without_heartbeat(&config);
     let answer = call(&envoy.listener, CREATE, &order("UNDECIDED"));
-    assert_eq!((answer.status, answer.outcome().as_str()), (503, "not_executed"));
+    assert_eq!((answer.status, answer.outcome().as_str()), (503, "unknown"));
     assert_eq!(sandbox.stats()["primary"]["requests"], 0);
 }

@@ -73,6 +73,10 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    fn is_over(&self) -> bool {
+        self.todo.is_empty() && self.exchange.is_ended()
+    }
+
     pub(crate) fn on_the_wire(&self) -> impl Iterator<Item = usize> + '_ {
         self.sent.iter().flat_map(|(members, _)| members.iter().copied())
     }
@@ -180,7 +184,7 @@ impl World {
             Act::Beat { gateway, good } => self.beat(gateway, good),
             Act::Fault { after, written } => self.fault = Some((after, written)),
         }
-        self.runs.retain(|run| !run.gone && !(run.todo.is_empty() && run.exchange.is_ended()));
+        self.runs.retain(|run| !run.gone && !run.is_over());
         self.check();
     }
 
@@ -219,7 +223,7 @@ impl World {
         // A top-up cannot be cancelled; whoever wants that asks.
         let what = match what {
             What::Cancel { payment: 1 } => What::Ask { payment: 1 },
-            what => what,
+            What::Pay { .. } | What::Ask { .. } | What::Cancel { .. } => what,
         };
         let (path, partner, body) = request(what);
         let fields = [
@@ -314,8 +318,7 @@ impl World {
             return;
         };
         let Some(gateway) = members.get(fate.refuse).copied() else {
-            let origin = Origin::Envoy { flags: Flags::new(0x20), attached: false };
-            return self.end(at, origin, None, Body::Unreadable, None, true);
+            return self.end(at, absent(0x20, false), None);
         };
         self.reached.moved_on += u64::from(fate.refuse > 0);
         let wire = self.reach(at, gateway, since, fate.deed);
@@ -352,42 +355,30 @@ impl World {
             body: format!(r#"{{"responseCode":"{http}{service}{case:02}"}}"#),
         };
         let wire = match answer {
-            Answer::Honest => honest,
+            Answer::Timeout => return self.end(at, absent(0x4, true), named),
+            Answer::Reset => return self.end(at, absent(0x40, true), named),
+            Answer::ClientGone => {
+                let gone = End { client_waits: false, ..absent(0x4000, true) };
+                return self.end(at, gone, named);
+            }
+            Answer::Honest | Answer::Truncated => honest,
             Answer::Internal => code(500, 1),
             Answer::Pending => code(202, 0),
             Answer::Page(status) => Wire { status, body: "<html>".to_owned() },
             Answer::OtherReference => Wire { body: honest.body.replace("r-1", "r-2"), ..honest },
-            Answer::Truncated => {
-                return self.end(at, Origin::Upstream, Some(honest), Body::Unreadable, named, true);
-            }
-            Answer::Timeout | Answer::Reset | Answer::ClientGone => {
-                let bits = match answer {
-                    Answer::Timeout => 0x4,
-                    Answer::Reset => 0x40,
-                    _ => 0x4000,
-                };
-                let origin = Origin::Envoy { flags: Flags::new(bits), attached: true };
-                let waits = answer != Answer::ClientGone;
-                return self.end(at, origin, None, Body::Unreadable, named, waits);
-            }
         };
-        let body = wire.body.clone();
-        let body = Body::Complete(body.as_bytes());
-        self.end(at, Origin::Upstream, Some(wire), body, named, true);
+        let readable = answer != Answer::Truncated;
+        let (origin, wire) = (Origin::Upstream, Some(wire));
+        self.end(at, End { origin, wire, readable, client_waits: true }, named);
     }
 
-    fn end(
-        &mut self,
-        at: usize,
-        origin: Origin,
-        wire: Option<Wire>,
-        body: Body<'_>,
-        endpoint: Option<&str>,
-        client_waits: bool,
-    ) {
-        let status = wire.as_ref().map_or(503, |wire| wire.status);
-        self.runs[at].answer = wire;
-        let evidence = Evidence { origin, status, body };
+    fn end(&mut self, at: usize, end: End, endpoint: Option<&str>) {
+        let status = end.wire.as_ref().map_or(503, |wire| wire.status);
+        let text = end.wire.as_ref().map(|wire| wire.body.clone()).unwrap_or_default();
+        let body = if end.readable { Body::Complete(text.as_bytes()) } else { Body::Unreadable };
+        self.runs[at].answer = end.wire;
+        let evidence = Evidence { origin: end.origin, status, body };
+        let client_waits = end.client_waits;
         let answer = EndOfExchange { evidence, endpoint, content_type: None, client_waits };
         self.feed(at, Event::Answered(answer));
     }
@@ -503,6 +494,20 @@ impl World {
         let bucket = cell.map(|(bytes, _)| Bucket::decode(bytes.clone()).unwrap());
         bucket.map_or(Found::Absent, |bucket| bucket.find(&key.prefix()))
     }
+}
+
+/// How an exchange with a gateway ends.
+struct End {
+    origin: Origin,
+    wire: Option<Wire>,
+    readable: bool,
+    client_waits: bool,
+}
+
+/// Without an answer, and why.
+const fn absent(bits: u64, attached: bool) -> End {
+    let origin = Origin::Envoy { flags: Flags::new(bits), attached };
+    End { origin, wire: None, readable: false, client_waits: true }
 }
 
 fn name(cell: Cell) -> String {

@@ -58,6 +58,8 @@ enum Entry {
     PermitTaken,
     PermitBack,
     Passed,
+    /// An answer that proves the gateway alive and counts to no rate.
+    Alive,
     /// All permits that are out are given up for lost.
     Lost,
 }
@@ -105,7 +107,7 @@ impl Account {
     fn run(&self) -> usize {
         let calls = self.log.iter().rev().map(|(_, entry)| *entry);
         calls
-            .take_while(|entry| !matches!(entry, Entry::Good | Entry::Slow))
+            .take_while(|entry| !matches!(entry, Entry::Good | Entry::Slow | Entry::Alive))
             .filter(|entry| *entry == Entry::Bad)
             .count()
     }
@@ -114,7 +116,8 @@ impl Account {
     fn percent(&self, kinds: &[Entry], now: u64) -> Option<u64> {
         // The window slides by tenths.
         let tenth = LIMITS.window.get() / 10;
-        let seen = self.log.iter().filter(|(at, _)| now / tenth - at / tenth < 10);
+        let calls = self.log.iter().filter(|(_, entry)| *entry != Entry::Alive);
+        let seen = calls.filter(|(at, _)| now / tenth - at / tenth < 10);
         let all = seen.clone().count() as u64;
         let some = seen.filter(|(_, entry)| kinds.contains(entry)).count() as u64;
         (all >= u64::from(LIMITS.min_calls)).then(|| some * 100 / all)
@@ -146,7 +149,12 @@ impl Account {
             Entry::PermitTaken => out + 1,
             Entry::PermitBack => out.saturating_sub(1),
             Entry::Lost => 0,
-            Entry::Good | Entry::Slow | Entry::Bad | Entry::Throttled | Entry::Passed => out,
+            Entry::Good
+            | Entry::Slow
+            | Entry::Bad
+            | Entry::Throttled
+            | Entry::Passed
+            | Entry::Alive => out,
         })
     }
 
@@ -179,17 +187,18 @@ impl Account {
                 Signal::Success => self.call(Entry::Good, now),
                 Signal::Failure => self.call(Entry::Bad, now),
                 Signal::Throttled => self.call(Entry::Throttled, now),
-                Signal::Alive | Signal::Neutral => {}
+                Signal::Alive => self.log.push((now, Entry::Alive)),
+                Signal::Neutral => {}
             }
         }
         if self.phase == Phase::HalfOpen {
-            if signal == Signal::Failure {
+            if signal == Signal::Failure || (trial && slow) {
                 return self.enter(Phase::Open, now);
             }
             if trial {
                 self.log.push((now, Entry::PermitBack));
             }
-            if trial && !slow && matches!(signal, Signal::Success | Signal::Alive) {
+            if trial && matches!(signal, Signal::Success | Signal::Alive) {
                 self.log.push((now, Entry::Passed));
                 if self.count(Entry::Passed) >= usize::from(LIMITS.half_open_permits) {
                     self.enter(Phase::Closed, now);
@@ -501,7 +510,8 @@ fn a_rule_trips_at_its_limit_and_not_before() {
     check("ffff", None);
     check("fffff", Some((5, "run")));
     check("ffffsffff", None);
-    check("ffffaffff", Some((6, "run")));
+    check("ffffaffff", None);
+    check("ffffafffff", Some((10, "run")));
     check("ffffnf", Some((6, "run")));
     check("fffftf", Some((6, "run")));
     check("ttttttttt", None);

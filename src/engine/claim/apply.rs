@@ -5,7 +5,8 @@ use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::time::Timestamp;
 
 impl Claim {
-    /// What `event` does to the claim at `now`.
+    /// What `event` does to the claim. `now` is when an attempt's answer came; of a status it is
+    /// when it was asked for, because the answer may be as old as the question.
     #[must_use]
     pub fn apply(&self, event: Event, now: Timestamp, rules: &Rules) -> Step {
         match event {
@@ -97,6 +98,9 @@ impl Claim {
             (State::InFlight { .. }, Status::Pending | Status::Closed(_) | Status::NotFound) => {
                 Step::Stays
             }
+            (State::Rejected { gateway }, Status::Pending) if gateway == by => {
+                Step::To(in_doubt(Gateways::only(by), now))
+            }
             (State::Rejected { .. }, Status::Pending | Status::NotFound) => Step::Stays,
             (State::Rejected { .. }, Status::Closed(how)) => Step::To(closed(how)),
             // Only a candidate can speak of itself.
@@ -106,6 +110,18 @@ impl Claim {
                     None => Step::To(in_doubt(Gateways::only(by), ended_at)),
                     Some(_) => Step::Stays,
                 }
+            }
+            // A repeat is under way, or the question is older than the attempt.
+            (State::InDoubt { repeat_until, ended_at, .. }, Status::Closed(_))
+                if repeat_until.is_some() || now < ended_at =>
+            {
+                Step::Stays
+            }
+            // It may be an earlier attempt that failed, while the last one still travels.
+            (State::InDoubt { ended_at, .. }, Status::Closed(Closed::Failed))
+                if claim.attempt > 1 && now < ended_at.plus(rules.settle_delay) =>
+            {
+                Step::Stays
             }
             (State::InDoubt { candidates, ended_at, .. }, Status::Closed(how)) => {
                 clear(candidates, by, ended_at, closed(how))

@@ -199,11 +199,11 @@ in flight a          | settled a             | -          | -            | -    
 in flight after NO a | settled a             | -          | -            | -           | -          | -
 in flight ab         | settled a             | -          | -            | -           | -          | -
 settled a            | -                     | -          | contradicted | cancelled a | refunded a | contradicted
-rejected a           | settled a             | -          | failed a     | cancelled a | refunded a | -
+rejected a           | settled a             | in doubt a* | failed a     | cancelled a | refunded a | -
 rejected b           | settled a             | -          | failed a     | cancelled a | refunded a | -
 in doubt a           | settled a             | -          | failed a     | cancelled a | refunded a | in doubt a?a
 in doubt a?a         | settled a             | -          | failed a     | cancelled a | refunded a | rejected a
-in doubt a!          | settled a             | -          | failed a     | cancelled a | refunded a | -
+in doubt a!          | settled a             | -          | -            | -           | -          | -
 in doubt b           | settled a             | -          | -            | -           | -          | -
 in doubt b?b         | settled a             | -          | -            | -           | -          | -
 in doubt ab          | settled a             | in doubt a | in doubt b   | in doubt b  | in doubt b | in doubt ab?a

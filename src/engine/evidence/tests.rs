@@ -36,14 +36,14 @@ fn show(verdict: &Verdict) -> String {
 /// line of its own; what has no line at all is `Doubtful Neutral`.
 const LISTED: &str = "
 200 00 Executed Success
-202 *  Doubtful Neutral, pending
+202 *  Doubtful Alive, pending
 400 *  No Alive
 401 *  No Alive
 403 *  No Alive
 404 *  No Alive
-404 18 Doubtful Neutral
+404 18 Doubtful Alive
 405 *  No Alive
-409 *  Doubtful Neutral
+409 *  Doubtful Alive
 429 *  Doubtful Throttled
 429 00 Doubtful Throttled, pending
 500 *  Doubtful Failure, pending
@@ -385,17 +385,17 @@ fn calls_that_move_no_money_are_judged_by_status_where_they_carry_no_code() {
     check("query-shop", 503, "", Signal::Failure);
     check("create-shop", 200, "{}", Signal::Success);
     check("balance", 200, r#"{"responseCode":"2001100"}"#, Signal::Success);
-    check("balance", 200, "<html>", Signal::Failure);
+    check("balance", 200, "<html>", Signal::Neutral);
     check("balance", 403, "<html>", Signal::Neutral);
 }
 
 #[test]
 fn plain_http_is_judged_by_status() {
     let listed = |status: u16| match status {
-        202 => "Doubtful Neutral, pending",
+        202 => "Doubtful Alive, pending",
         200..=299 => "Executed Success",
         400 | 401 | 403 | 404 | 405 | 413 | 415 | 422 => "No Alive",
-        409 => "Doubtful Neutral",
+        409 => "Doubtful Alive",
         429 => "Doubtful Throttled",
         500..=599 => "Doubtful Failure, pending",
         _ => "Doubtful Failure",

@@ -87,6 +87,9 @@ impl Facts<'_> {
             Found::Unreadable => return self.unknown(Gateways::NONE, rules.repeat_after),
             Found::Claim(claim) => claim,
         };
+        if let Some(decision) = self.decide_by_payment(&claim, payment) {
+            return decision;
+        }
         let holders = holders(&claim);
         let further = || claim.further_attempt(payment.fingerprint, self.now, rules);
         match claim.admit(payment.fingerprint, self.now, rules) {
@@ -111,6 +114,25 @@ impl Facts<'_> {
                 .unwrap_or_else(|| self.unknown(holders, rules.repeat_after)),
             Admission::Repeat { .. } => self.unknown(holders, rules.repeat_after),
         }
+    }
+
+    /// A follow-up that was seen before, where its payment says otherwise than its own record: the
+    /// payment is under way, or turned out to be elsewhere than where "not found" was said.
+    fn decide_by_payment(&self, own: &Claim, payment: &Payment) -> Option<Decision> {
+        let Found::Claim(concerned) = self.concerned else {
+            return None;
+        };
+        let concerned = concerned.at(self.now);
+        let rejected_by = match own.at(self.now).state {
+            State::Rejected { gateway } => gateway,
+            State::InFlight { .. }
+            | State::Settled { .. }
+            | State::InDoubt { .. }
+            | State::Closed { .. } => return None,
+        };
+        let elsewhere = holders(&concerned).single().is_some_and(|holder| holder != rejected_by);
+        let under_way = matches!(concerned.state, State::InFlight { .. });
+        (elsewhere || under_way).then(|| self.decide_new(payment))
     }
 
     /// A payment that was never seen. A follow-up goes where its payment is.

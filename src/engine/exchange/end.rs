@@ -79,6 +79,7 @@ impl Context<'_> {
             inquiry_path: line.and_then(|line| line.inquiry_path.as_deref()),
             gateway: Some(gateway).filter(|name| !name.is_empty()),
             gateway_code: Some(code).filter(|code| !code.is_empty()),
+            follows_up: line.is_some_and(|line| line.class == Class::FollowUp),
             request_id: &answered.intent.request_id,
         };
         (about, self.policy.config.protocol)
@@ -121,7 +122,10 @@ impl Answered {
         match (self.own.state, outcome) {
             (_, Outcome::Executed) => None,
             (Some(State::Rejected { .. }) | None, Outcome::NeverSent) => Some(never_sent()),
-            (Some(State::Rejected { .. }), _) => None,
+            (Some(State::Rejected { .. }), Outcome::No | Outcome::FailedBefore) => {
+                self.speaks_of_unknown_payment().then_some(unknown)
+            }
+            (Some(State::Rejected { .. }), Outcome::Doubtful) => Some(unknown),
             (Some(State::Closed { .. }), Outcome::FailedBefore) => None,
             // Another attempt or a status has proven success meanwhile.
             (Some(State::Settled { .. }), _) => Some(Saying::AlreadyExecuted),
@@ -136,25 +140,46 @@ impl Answered {
         }
     }
 
+    /// A cancel or refund that the gateway calls "not found", of a payment that may still reach
+    /// it: relayed, it would read as "there is no such payment".
+    fn speaks_of_unknown_payment(&self) -> bool {
+        let not_found = self.verdict.code.is_some_and(|code| (code.http, code.case) == (404, 1));
+        let ended =
+            matches!(self.concerned.state, Some(State::Rejected { .. } | State::Closed { .. }));
+        self.intent.class() == Some(Class::FollowUp) && not_found && !ended
+    }
+
     /// "Not found" and "failed" are told only when no charge can exist.
     fn saying_of_inquiry(&self, unknown: Saying) -> Option<Saying> {
         if !self.from_upstream {
             return Some(Saying::NoAnswer { retry_after: Millis::new(1000) });
         }
-        let reads_as_failed = match self.verdict.told? {
-            Status::NotFound => true,
-            Status::Closed(_) => false,
-            Status::Executed | Status::Pending => return None,
+        let reads_as_failed = match self.verdict.told {
+            _ if !self.asks_for_payment() => false,
+            Some(Status::Executed | Status::Pending) => false,
+            Some(Status::Closed(_) | Status::NotFound) => true,
+            // Whoever reads "404", or a status that we cannot, may take it for a failure.
+            None => self.verdict.code.is_none_or(|code| matches!(code.http, 200 | 404)),
         };
-        match self.concerned.state {
-            Some(State::Rejected { .. } | State::Closed { .. }) => None,
-            Some(State::Settled { .. } | State::InDoubt { .. } | State::InFlight { .. }) => {
+        if !reads_as_failed {
+            return None;
+        }
+        match (self.concerned.state, self.verdict.told) {
+            _ if self.concerned.lost => Some(unknown),
+            (Some(State::Rejected { .. } | State::Closed { .. }), _) => None,
+            (Some(State::Settled { .. } | State::InDoubt { .. } | State::InFlight { .. }), _) => {
                 Some(unknown)
             }
-            // Nothing is known of it here, and other gateways were not asked.
-            None if reads_as_failed => Some(unknown),
-            None => None,
+            // Nothing is known of it here: a gateway that says how it ended has it.
+            (None, Some(Status::Closed(_))) => None,
+            // Other gateways were not asked.
+            (None, Some(_) | None) => Some(unknown),
         }
+    }
+
+    fn asks_for_payment(&self) -> bool {
+        let operation = self.intent.operation.as_ref();
+        operation.is_some_and(|compiled| compiled.operation.status.is_some())
     }
 }
 

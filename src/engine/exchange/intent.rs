@@ -172,7 +172,7 @@ impl<'a> Head<'a> {
                 b"x-request-id" => head.request_id = std::str::from_utf8(value).unwrap_or_default(),
                 b"idempotency-key" => once(&mut head.idempotency_key, name, value, 1024)?,
                 b"x-external-id" => once(&mut head.external_id, name, value, 1024)?,
-                b"accept-encoding" => head.accepts_encodings = value != b"identity",
+                b"accept-encoding" => head.accepts_encodings |= value != b"identity",
                 _ if name == route_header
                     || name.starts_with(b"x-dana-")
                     || STEERING.iter().any(|prefix| name.starts_with(prefix)) =>
@@ -293,6 +293,10 @@ impl<'a> Members<'a> {
             Some(_) | None => key.as_idempotency_key(),
         };
         let fields = operation.slots.fingerprint.iter().map(|place| self.scalar(*place));
+        let mut named = operation.operation.fingerprint.iter().zip(fields.clone());
+        if let Some((pointer, _)) = named.find(|(_, field)| *field == Some(&Scalar::Composite)) {
+            return Err(Refusal::BadField(format!("{pointer} must not be an object or a list.")));
+        }
         let fingerprint = if operation.slots.fingerprint.is_empty() {
             Fingerprint::of_body(&key, body)
         } else {
@@ -301,7 +305,8 @@ impl<'a> Members<'a> {
         Ok(Payment { key, fingerprint, money: self.money(operation), repeat, idempotency_key })
     }
 
-    /// The identity in the body; `None` when none of it is there.
+    /// The identity in the body; `None` when none of it is there. A part of it names nothing, and
+    /// a header key beside it would make two payments of one reference.
     fn identity(
         &self,
         pointers: &[Pointer],
@@ -310,13 +315,11 @@ impl<'a> Members<'a> {
         let mut identity = Vec::with_capacity(places.len());
         for (pointer, place) in pointers.iter().zip(places) {
             match self.scalar(*place) {
-                None | Some(Scalar::Null) => return Ok(None),
-                Some(Scalar::Text(text)) if text.is_empty() => return Ok(None),
+                None | Some(Scalar::Null) => {}
+                Some(Scalar::Text(text)) if text.is_empty() => {}
                 Some(Scalar::Text(text)) if text.chars().count() > limits::IDENTITY_CHARS_MAX => {
                     let chars_max = limits::IDENTITY_CHARS_MAX;
-                    return Err(Refusal::BadField(format!(
-                        "{pointer} is longer than {chars_max}."
-                    )));
+                    return Err(Refusal::BadField(format!("{pointer} is longer than {chars_max}.")));
                 }
                 Some(Scalar::Text(text)) => identity.push(text.as_ref()),
                 Some(Scalar::Bool(_) | Scalar::Number(_) | Scalar::Composite) => {
@@ -324,7 +327,11 @@ impl<'a> Members<'a> {
                 }
             }
         }
-        Ok(Some(identity))
+        match identity.len() {
+            0 => Ok(None),
+            found if found == pointers.len() => Ok(Some(identity)),
+            _ => Err(no_identity(&Identity::Body(pointers.to_vec()))),
+        }
     }
 
     fn money(&self, operation: &Compiled) -> Money {

@@ -118,9 +118,13 @@ impl Context<'_> {
     }
 
     fn decide(self, mut deciding: Box<Deciding>) -> Next {
-        let Some((health, health_version)) = deciding.health.take() else {
+        let Some((mut health, health_version)) = deciding.health.take() else {
             return self.give_up(deciding, STORE_FAILED);
         };
+        if let Some((gateway, generation)) = deciding.permit {
+            // Taken before a race for the claim was lost: it is decided anew, as if it were free.
+            health.member_mut(gateway).breaker.return_permit(generation);
+        }
         let intent = &deciding.intent;
         let own_bucket = deciding.own.as_ref().map(|(bucket, _)| bucket);
         let find = |bucket: Option<&Bucket>, key: Option<&ClaimKey>| match (bucket, key) {
@@ -147,14 +151,16 @@ impl Context<'_> {
                 };
                 let slots = self.policy.config.store.bodies_max;
                 let load = Effect::Load(Cell::Body(payment.key.body_slot(slots)));
-                let replaying = Replaying { intent, incarnation, gateways };
+                let permit = deciding.permit;
+                let replaying = Replaying { intent, incarnation, gateways, permit };
                 (Stage::Replaying(Box::new(replaying)), vec![load])
             }
             Decision::Send(send) => self.prepare(deciding, send, health, health_version),
         }
     }
 
-    /// Takes the permit for a trial, if it is one, and then the claim.
+    /// Takes the permit for a trial, if it is one, and then the claim. A permit that is held from
+    /// an earlier decision serves this one or comes back.
     fn prepare(
         self,
         mut deciding: Box<Deciding>,
@@ -162,28 +168,23 @@ impl Context<'_> {
         mut health: Health,
         expected: Expected,
     ) -> Next {
-        let Some(gateway) = send.members.first().copied().filter(|_| send.trial) else {
-            deciding.send = Some(send);
-            return self.claim(deciding);
-        };
-        if deciding.permit == Some((gateway, health.generation(gateway))) {
-            // Taken before a race for the claim was lost.
+        let wanted = send.members.first().copied().filter(|_| send.trial);
+        let held = wanted.map(|gateway| (gateway, health.generation(gateway)));
+        if deciding.permit == held {
             deciding.send = Some(send);
             return self.claim(deciding);
         }
-        let change = health.take_permit(gateway, self.policy, self.now);
-        let generation = health.generation(gateway);
-        if let Some(first) = send.generations.first_mut() {
+        let change = wanted.and_then(|gateway| health.take_permit(gateway, self.policy, self.now));
+        deciding.permit = wanted.map(|gateway| (gateway, health.generation(gateway)));
+        if let (Some(first), Some((_, generation))) =
+            (send.generations.first_mut(), deciding.permit)
+        {
             *first = generation;
         }
-        deciding.permit = Some((gateway, generation));
         deciding.send = Some(send);
         let bytes = health.encode();
         let store = Effect::Store { cell: Cell::Health, bytes, expected };
-        (
-            Stage::Deciding(deciding),
-            change.map(Effect::Changed).into_iter().chain([store]).collect(),
-        )
+        (Stage::Deciding(deciding), change.map(Effect::Changed).into_iter().chain([store]).collect())
     }
 
     fn claim(self, mut deciding: Box<Deciding>) -> Next {
@@ -240,8 +241,11 @@ impl Context<'_> {
             ("x-envoy-upstream-rq-timeout-ms".to_owned(), timeout.get().to_string()),
         ];
         let mut set = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
-        if !composite {
-            set("x-envoy-max-retries", "0");
+        // The route's one retry is enough for two gateways.
+        match send.members.len() {
+            0 | 1 => set("x-envoy-max-retries", "0"),
+            2 => {}
+            members => set("x-envoy-max-retries", &(members - 1).to_string()),
         }
         if intent.accepts_encodings && intent.operation.is_some() {
             set("accept-encoding", "identity");
@@ -262,7 +266,7 @@ impl Context<'_> {
     }
 
     /// Ends without having sent anything; a permit that was taken comes back first.
-    fn finish(self, permit: Option<(GatewayId, u32)>, effects: Vec<Effect>) -> Next {
+    pub(super) fn finish(self, permit: Option<(GatewayId, u32)>, effects: Vec<Effect>) -> Next {
         match permit {
             None => (Stage::Ended, effects),
             Some((gateway, generation)) => {

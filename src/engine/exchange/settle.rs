@@ -26,8 +26,8 @@ use crate::engine::window::Tally;
 pub(super) enum Update {
     /// What the answer proves of the payment that was made.
     Own { key: ClaimKey, evidence: Evidence },
-    /// What it proves of the payment that it is about.
-    Concerned { key: ClaimKey, evidence: Evidence },
+    /// What it proves, if anything, of the payment that it is about.
+    Concerned { key: ClaimKey, evidence: Option<Evidence>, asked_at: Timestamp },
     /// What it says of the gateways.
     Health(Vec<(GatewayId, Report)>),
     /// A trial was not made.
@@ -61,8 +61,10 @@ impl Context<'_> {
     pub(super) fn answered(self, sent: Sent, answer: &Answer<'_>) -> Next {
         let Sent { intent, send, at } = sent;
         let Some(operation) = intent.operation.clone() else {
-            let gateway = send.members.first().map(|id| self.policy.names(Gateways::only(*id)));
-            return (Stage::Ended, vec![Effect::Relay { gateway }]);
+            let gateway = send.members.first().copied();
+            let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
+            let permit = gateway.filter(|_| send.trial).zip(send.generations.first().copied());
+            return self.finish(permit, vec![Effect::Relay { gateway: name }]);
         };
         let protocol = self.policy.config.protocol;
         let mut verdict =
@@ -76,11 +78,10 @@ impl Context<'_> {
             let evidence = Evidence::Answer { of, outcome: verdict.outcome, gateways };
             updates.push_back(Update::Own { key: payment.key, evidence });
         }
-        if let (Some(key), Some(status), Some(gateway)) =
-            (intent.concerns, verdict.told, gateways.single())
-        {
-            let evidence = Evidence::Told { gateway, status };
-            updates.push_back(Update::Concerned { key, evidence });
+        if let Some(key) = intent.concerns {
+            let told = verdict.told.zip(gateways.single());
+            let evidence = told.map(|(status, gateway)| Evidence::Told { gateway, status });
+            updates.push_back(Update::Concerned { key, evidence, asked_at: at });
         }
         let slow = self.now.since(at) >= self.policy.breaker.slow;
         let reports = reports(&send, gateways, &verdict, slow);
@@ -171,7 +172,9 @@ impl Context<'_> {
             Event::Stored(Cell::Body(_))
             | Event::Conflict(Cell::Body(_))
             | Event::StoreFailed(Cell::Body(_)) => (Stage::Settling(settling), Vec::new()),
-            Event::Loaded(_, loaded) => self.update(settling, loaded),
+            Event::Loaded(cell, loaded) if self.cell_of(settling.updates.front()) == Some(cell) => {
+                self.update(settling, loaded)
+            }
             Event::Stored(_) => {
                 settling.updates.pop_front();
                 self.next_update(settling)
@@ -185,7 +188,10 @@ impl Context<'_> {
                 settling.updates.pop_front();
                 self.next_update(settling)
             }
-            Event::Request(_) | Event::Answered(_) => (Stage::Settling(settling), Vec::new()),
+            // A value that was asked for before all this began.
+            Event::Loaded(..) | Event::Request(_) | Event::Answered(_) => {
+                (Stage::Settling(settling), Vec::new())
+            }
         }
     }
 
@@ -196,13 +202,14 @@ impl Context<'_> {
         let written = match settling.updates.front() {
             None => None,
             Some(Update::Own { key, evidence }) => {
-                let (key, evidence) = (*key, *evidence);
-                let (after, written) = self.work_in(bytes, &key, evidence, settling.print_of(&key));
+                let (key, evidence) = (*key, (*evidence, self.now));
+                let print = settling.print_of(&key);
+                let (after, written) = self.work_in(bytes, &key, Some(evidence), print);
                 settling.note_own(after);
                 written
             }
-            Some(Update::Concerned { key, evidence }) => {
-                let (key, evidence) = (*key, *evidence);
+            Some(Update::Concerned { key, evidence, asked_at }) => {
+                let (key, evidence) = (*key, evidence.zip(Some(*asked_at)));
                 let (after, written) = self.work_in(bytes, &key, evidence, Fingerprint::UNKNOWN);
                 settling.note_concerned(after);
                 written
@@ -232,13 +239,13 @@ impl Context<'_> {
         }
     }
 
-    /// Applies evidence to the claim of `key` in a bucket: where it stands afterwards, and the
-    /// bucket if it changed.
+    /// Applies evidence, if there is any, and its time to the claim of `key` in a bucket: where
+    /// the claim stands afterwards, and the bucket if it changed.
     fn work_in(
         &self,
         bytes: Vec<u8>,
         key: &ClaimKey,
-        evidence: Evidence,
+        evidence: Option<(Evidence, Timestamp)>,
         fingerprint: Fingerprint,
     ) -> (After, Option<Vec<u8>>) {
         let Some(mut bucket) = Bucket::decode(bytes) else {
@@ -246,11 +253,14 @@ impl Context<'_> {
         };
         let key = key.prefix();
         let (claim, step) = match bucket.find(&key) {
-            Found::Claim(claim) => (claim, claim.apply(evidence, self.now, &self.policy.claims)),
+            Found::Claim(claim) => {
+                let apply = |(event, at)| claim.apply(event, at, &self.policy.claims);
+                (claim, evidence.map_or(Step::Stays, apply))
+            }
             Found::Unreadable => {
                 return (After { state: None, lost: true }, None);
             }
-            Found::Absent => match learnt(evidence) {
+            Found::Absent => match evidence.and_then(|(event, _)| learnt(event)) {
                 None => return (After::default(), None),
                 Some((state, incarnation)) => {
                     let incarnation =
@@ -283,16 +293,19 @@ impl Context<'_> {
     ) -> (Vec<Change>, Option<Vec<u8>>) {
         let mut health = Health::decode(bytes);
         let quiet = |(gateway, report): &(GatewayId, Report)| {
-            report.signal == Signal::Success
+            matches!(report.signal, Signal::Success | Signal::Alive)
                 && !report.trial
+                && report.generation == health.generation(*gateway)
                 && health
                     .member(*gateway)
                     .is_some_and(|member| member.breaker.is_closed() && !member.breaker.has_run())
         };
         if reports.iter().all(quiet) {
             for (gateway, report) in reports {
-                let tally = Tally { calls: 1, failures: 0, slow: u32::from(report.slow) };
-                self.tallies.add(*gateway, report.generation, tally);
+                if report.signal == Signal::Success {
+                    let tally = Tally { calls: 1, failures: 0, slow: u32::from(report.slow) };
+                    self.tallies.add(*gateway, report.generation, tally);
+                }
             }
             return (Vec::new(), None);
         }
@@ -379,7 +392,7 @@ fn reports(
             Some(_) | None => Signal::Neutral,
         };
         let trial = send.trial && at == 0;
-        let matters = !matches!(signal, Signal::Alive | Signal::Neutral);
+        let matters = signal != Signal::Neutral;
         if trial || matters {
             let slow = slow && Some(*gateway) == answering && signal == Signal::Success;
             let report = Report { signal, slow, generation: *generation, trial };

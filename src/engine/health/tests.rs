@@ -316,27 +316,13 @@ fn merged_successes_dilute_and_end_nothing() {
 }
 
 #[test]
-fn the_gauges_tell_every_breaker() {
-    let mut scene = Scene::new(3);
-    scene.up(&NAMES);
-    scene.trip("two");
-    scene.trip("three");
-    scene.pass(10_000, &NAMES);
-    let now = scene.time();
-    scene.health.take_permit(scene.id("three"), &scene.policy, now);
-    let gauges = scene.health.gauges().map(|(id, number)| (scene.name(id).to_owned(), number));
-    let mut gauges: Vec<_> = gauges.collect();
-    gauges.sort();
-    let expected = [("one", 0), ("three", 1), ("two", 2)];
-    assert_eq!(gauges, expected.map(|(name, number)| (name.to_owned(), number)));
-}
-
-#[test]
 fn one_owner_at_a_time_has_the_lease() {
     let mut scene = Scene::new(2);
+    // All of one age, but for the tenth, which has the newer configuration.
+    let born = |owner: u64| Timestamp::from_millis(owner / 10);
     let mut take = |owner: u64, at: i64| {
         let now = Timestamp::from_millis(START.saturating_add_signed(at));
-        scene.health.take_lease(owner, &scene.policy, now)
+        scene.health.take_lease(owner, born(owner), &scene.policy, now)
     };
     // A lease lasts two intervals of 2000 ms.
     assert!(take(1, 0));
@@ -349,6 +335,9 @@ fn one_owner_at_a_time_has_the_lease() {
     // The clock stepped back by an hour: the lease seems to last longer than any lease does.
     assert!(take(1, 7000 - 3_600_000));
     assert!(!take(2, 7000 - 3_600_000));
+    assert!(take(10, 7000 - 3_600_000), "a newer one takes over at once");
+    assert!(!take(1, 7000 - 3_600_000));
+    assert!(take(1, 11_001 - 3_600_000), "an older one when the newer one is gone");
 }
 
 #[test]
@@ -356,7 +345,7 @@ fn a_lease_is_written_anew_in_its_second_half() {
     let mut scene = Scene::new(2);
     let now = scene.time();
     assert!(scene.health.lease_is_running_out(&scene.policy, now));
-    scene.health.take_lease(1, &scene.policy, now);
+    scene.health.take_lease(1, now, &scene.policy, now);
     for (passed, expected) in [(0, false), (2000, false), (2001, true), (9000, true)] {
         let now = Timestamp::from_millis(START + passed);
         assert_eq!(scene.health.lease_is_running_out(&scene.policy, now), expected, "{passed}");
@@ -389,7 +378,7 @@ proptest! {
                 0 => drop(scene.trip(name)),
                 1 => scene.up(&[name]),
                 2 => drop(scene.report(name, Signal::Success, false)),
-                3 => drop(scene.health.take_lease(passes, &scene.policy, now)),
+                3 => drop(scene.health.take_lease(passes, now, &scene.policy, now)),
                 _ => drop(scene.health.take_permit(scene.id(name), &scene.policy, now)),
             }
             let bytes = scene.health.encode();

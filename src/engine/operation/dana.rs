@@ -37,7 +37,6 @@ fn orders() -> Vec<Operation> {
         ..charge(name, path, "order", &["/merchantId", "/partnerReferenceNo"], &AMOUNT)
     };
     vec![
-        // The widget's path ends as the payment gateway's does, so the longer one comes first.
         create(
             "widget-pay",
             "/redirection/v1.0/debit/payment-host-to-host",
@@ -185,22 +184,9 @@ fn charge(
     }
 }
 
-const fn plain(name: &'static str, path: &'static str, class: Class) -> Operation {
-    Operation {
-        name: Cow::Borrowed(name),
-        path: Cow::Borrowed(path),
-        class,
-        namespace: Cow::Borrowed(""),
-        identity: Identity::Body(Vec::new()),
-        reference: None,
-        concerns: None,
-        fingerprint: Vec::new(),
-        amount: None,
-        service_codes: Vec::new(),
-        status: None,
-        inquiry_path: None,
-        repeat: Repeat::Never,
-    }
+fn plain(name: &'static str, path: &'static str, class: Class) -> Operation {
+    let identity = Identity::Body(Vec::new());
+    Operation { name: Cow::Borrowed(name), path: Cow::Borrowed(path), class, identity, ..Operation::bare() }
 }
 
 fn concerns(namespace: &'static str, identity: &[&str]) -> Concerns {

@@ -213,10 +213,15 @@ fn a_claim_is_replaced_in_place_and_removed() {
     assert_eq!(bucket.into_bytes().len(), SIZE);
 }
 
-/// What a later put does to a record of this state and age.
+/// What a later put does to a record of this state and age, in a bucket that holds as many as it
+/// was laid out for.
 fn survives(state: State, age: Millis) -> bool {
     let changed_at = Timestamp::from_millis(NOW.as_millis() - age.get());
     let mut bucket = Bucket::default();
+    for other in 1..limits::BUCKET_RECORDS_MEAN {
+        let other = u8::try_from(other).unwrap();
+        bucket.put(&key(100 + other), &claim(IN_DOUBT, NOW), NOW, RETENTION).unwrap();
+    }
     bucket.put(&key(0), &claim(state, changed_at), changed_at, RETENTION).unwrap();
     bucket.put(&key(1), &claim(SETTLED, NOW), NOW, RETENTION).unwrap();
     bucket.find(&key(0)) != Found::Absent
@@ -234,6 +239,15 @@ fn a_resolved_claim_makes_room_after_its_retention_and_an_unresolved_one_never()
     for state in [IN_DOUBT, in_flight(NOW), in_flight(Timestamp::from_millis(1))] {
         assert!(survives(state, Millis::new(NOW.as_millis())), "{state:?}");
     }
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_empties_no_bucket_that_has_room() {
+    let mut bucket = Bucket::default();
+    let later = NOW.plus(RETENTION).plus(RETENTION);
+    bucket.put(&key(0), &claim(SETTLED, NOW), NOW, RETENTION).unwrap();
+    bucket.put(&key(1), &claim(SETTLED, later), later, RETENTION).unwrap();
+    assert_ne!(bucket.find(&key(0)), Found::Absent);
 }
 
 #[test]

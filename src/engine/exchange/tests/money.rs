@@ -157,7 +157,7 @@ fn what_is_the_same_payment_and_what_is_another() {
         world.pay(upstream(200, OK));
         assert_eq!(world.ask(&asked, None), "200 replay", "{}", asked.body);
     }
-    let mismatch = "404 mismatch not_executed safe";
+    let mismatch = "404 mismatch not_executed";
     let others = [
         (create(&ORDER.replace("10000.00", "10000.01")), mismatch),
         (create(&ORDER.replace("IDR", "USD")), mismatch),
@@ -367,7 +367,7 @@ fn follow_ups_go_where_their_payment_is() {
         world.pay(ending);
         world.trip("secondary");
         let told = follow(&mut world);
-        assert_eq!(told, "503 pinned_gateway_down not_executed safe");
+        assert_eq!(told, "503 pinned_gateway_down not_executed");
     }
 }
 
