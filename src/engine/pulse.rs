@@ -111,7 +111,12 @@ impl Pulse {
 
     /// Takes or keeps the right to send heartbeats; says which are due, and leaves a gateway that
     /// is no longer usable.
-    fn lead(&self, born: Timestamp, health: &mut Health, now: Timestamp) -> (Vec<Beat>, Option<Change>) {
+    fn lead(
+        &self,
+        born: Timestamp,
+        health: &mut Health,
+        now: Timestamp,
+    ) -> (Vec<Beat>, Option<Change>) {
         let before = health.clone();
         if !health.take_lease(self.owner, born, &self.policy, now) {
             return (Vec::new(), None);

@@ -150,24 +150,49 @@ fn a_request_may_end_at_its_body_or_its_trailers() {
     }
 }
 
-#[test]
-fn an_answer_may_end_at_its_trailers() {
-    let sandbox = Sandbox::start();
+/// Starts a gateway that does with each connection what `serve` says, and Envoy before it.
+fn envoy_before(sandbox: &Sandbox, trailers: bool, serve: fn(std::net::TcpStream)) -> Envoy {
     let gateway = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut config = rendered(&sandbox, &quick());
+    let mut config = rendered(sandbox, &quick());
     let address = gateway.local_addr().unwrap().to_string();
     crate::support::envoy::set_address(&mut config, 0, &address);
     let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
     let cluster =
         &mut config["static_resources"]["clusters"][0]["typed_extension_protocol_options"];
     cluster[options]["explicit_http_config"]["http_protocol_options"] =
-        json!({"enable_trailers": true});
+        json!({"enable_trailers": trailers});
     std::thread::spawn(move || {
         for socket in gateway.incoming().map_while(Result::ok).take(200) {
-            std::thread::spawn(move || answer_with_trailers(socket));
+            std::thread::spawn(move || serve(socket));
         }
     });
-    let envoy = Envoy::start(&config);
+    Envoy::start_without_heartbeat(&config)
+}
+
+#[test]
+fn an_answer_that_dries_up_half_way_reads_as_unknown() {
+    use std::io::{Read, Write};
+    let sandbox = Sandbox::start();
+    let envoy = envoy_before(&sandbox, false, |mut socket| {
+        let half =
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 400\r\n\r\n{";
+        let mut buffer = [0; 4096];
+        while let Ok(1..) = socket.read(&mut buffer) {
+            let _ = socket.write_all(half.as_bytes());
+        }
+    });
+    let answer = call(&envoy.listener, CREATE, &order("DRIED-UP"));
+    assert_eq!((answer.status, answer.outcome().as_str()), (504, "unknown"), "{answer:?}");
+    assert_eq!(answer.json()["safe_new_key"], false);
+    let again = call(&envoy.listener, CREATE, &order("DRIED-UP"));
+    assert_eq!((again.status, again.outcome().as_str()), (504, "unknown"), "{again:?}");
+    assert_eq!(sandbox.requests("secondary", "DRIED-UP").len(), 0);
+}
+
+#[test]
+fn an_answer_may_end_at_its_trailers() {
+    let sandbox = Sandbox::start();
+    let envoy = envoy_before(&sandbox, true, answer_with_trailers);
     let first = call(&envoy.listener, CREATE, &order("TRAILER"));
     assert_eq!((first.status, first.code().as_str()), (200, "2005400"), "{first:?}");
     let again = call(&envoy.listener, CREATE, &order("TRAILER"));

@@ -319,7 +319,9 @@ impl<'a> Members<'a> {
                 Some(Scalar::Text(text)) if text.is_empty() => {}
                 Some(Scalar::Text(text)) if text.chars().count() > limits::IDENTITY_CHARS_MAX => {
                     let chars_max = limits::IDENTITY_CHARS_MAX;
-                    return Err(Refusal::BadField(format!("{pointer} is longer than {chars_max}.")));
+                    return Err(Refusal::BadField(format!(
+                        "{pointer} is longer than {chars_max}."
+                    )));
                 }
                 Some(Scalar::Text(text)) => identity.push(text.as_ref()),
                 Some(Scalar::Bool(_) | Scalar::Number(_) | Scalar::Composite) => {

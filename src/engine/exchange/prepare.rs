@@ -184,7 +184,10 @@ impl Context<'_> {
         deciding.send = Some(send);
         let bytes = health.encode();
         let store = Effect::Store { cell: Cell::Health, bytes, expected };
-        (Stage::Deciding(deciding), change.map(Effect::Changed).into_iter().chain([store]).collect())
+        (
+            Stage::Deciding(deciding),
+            change.map(Effect::Changed).into_iter().chain([store]).collect(),
+        )
     }
 
     fn claim(self, mut deciding: Box<Deciding>) -> Next {

@@ -186,7 +186,13 @@ fn charge(
 
 fn plain(name: &'static str, path: &'static str, class: Class) -> Operation {
     let identity = Identity::Body(Vec::new());
-    Operation { name: Cow::Borrowed(name), path: Cow::Borrowed(path), class, identity, ..Operation::bare() }
+    Operation {
+        name: Cow::Borrowed(name),
+        path: Cow::Borrowed(path),
+        class,
+        identity,
+        ..Operation::bare()
+    }
 }
 
 fn concerns(namespace: &'static str, identity: &[&str]) -> Concerns {
