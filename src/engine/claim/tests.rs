@@ -451,7 +451,7 @@ fn story(candidates: &str, script: &[(i64, &str)]) -> String {
         match step {
             Step::To(state) => claim.state = state,
             Step::Stays => {}
-            step => panic!("{step:?}"),
+            Step::Released | Step::Contradicted | Step::Overturned(_) => panic!("{step:?}"),
         }
     }
     show_state(claim.state).replace('*', "")
