@@ -123,9 +123,14 @@ impl Claim {
             {
                 Step::Stays
             }
-            (State::InDoubt { candidates, ended_at, .. }, Status::Closed(how)) => {
-                clear(candidates, by, ended_at, closed(how))
+            (State::InDoubt { candidates, ended_at, .. }, Status::Closed(Closed::Failed)) => {
+                clear(candidates, by, ended_at, closed(Closed::Failed))
             }
+            // What was undone there had reached it, and so reached nobody else.
+            (
+                State::InDoubt { .. },
+                Status::Closed(how @ (Closed::Cancelled | Closed::Refunded)),
+            ) => Step::To(closed(how)),
             (State::InDoubt { .. }, Status::NotFound) => claim.not_found(by, now, rules),
         }
     }

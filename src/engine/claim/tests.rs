@@ -206,10 +206,10 @@ in doubt a?a         | settled a             | -          | failed a     | cance
 in doubt a!          | settled a             | -          | -            | -           | -          | -
 in doubt b           | settled a             | -          | -            | -           | -          | -
 in doubt b?b         | settled a             | -          | -            | -           | -          | -
-in doubt ab          | settled a             | in doubt a | in doubt b   | in doubt b  | in doubt b | in doubt ab?a
-in doubt ab?a        | settled a             | in doubt a | in doubt b   | in doubt b  | in doubt b | in doubt b
-in doubt ab?b        | settled a             | in doubt a | in doubt b   | in doubt b  | in doubt b | -
-in doubt abc         | settled a             | in doubt a | in doubt bc  | in doubt bc | in doubt bc | in doubt abc?a
+in doubt ab          | settled a             | in doubt a | in doubt b   | cancelled a | refunded a | in doubt ab?a
+in doubt ab?a        | settled a             | in doubt a | in doubt b   | cancelled a | refunded a | in doubt b
+in doubt ab?b        | settled a             | in doubt a | in doubt b   | cancelled a | refunded a | -
+in doubt abc         | settled a             | in doubt a | in doubt bc  | cancelled a | refunded a | in doubt abc?a
 in doubt bc          | settled a             | -          | -            | -           | -          | -
 failed a             | overturned: settled a | -          | -            | -           | -          | -
 cancelled a          | contradicted          | -          | -            | -           | -          | -

@@ -56,7 +56,6 @@ fn a_success_of_an_unknown_payment_pins_it() {
 
 #[test]
 fn answers_that_read_as_failed_are_withheld_while_a_charge_may_exist() {
-    let cancelled = told("05");
     let gone = told("07");
     let answers = [(404, NOT_FOUND), (200, gone.as_str())];
     let unknown = "504 unknown unknown";
@@ -83,11 +82,27 @@ fn answers_that_read_as_failed_are_withheld_while_a_charge_may_exist() {
         world.pay(upstream(403, r#"{"responseCode":"4035414"}"#));
         assert_eq!(world.ask(&status(), Some(answer)), "relayed from primary", "{body}");
     }
-    // Of two candidates one says that it was cancelled there: the other one may have it.
-    let mut world = World::new();
-    world.pay(Ending { endpoint: None, ..TIMEOUT });
-    assert_eq!(world.ask(&status(), Some(upstream(200, &cancelled))), unknown);
+}
+
+#[test]
+fn of_two_candidates_one_speaks_for_both_only_where_it_must_have_had_the_payment() {
+    let in_doubt_of_two = || {
+        let mut world = World::new();
+        world.pay(Ending { endpoint: None, ..TIMEOUT });
+        world
+    };
+    // It failed there: the other one may have it.
+    let (failed, cancelled) = (told("06"), told("05"));
+    let mut world = in_doubt_of_two();
+    let answer = upstream(200, &failed);
+    assert_eq!(world.ask(&status(), Some(answer)), "504 unknown unknown");
     assert_eq!(world.ask(&status(), None), "to dana_secondary", "the first one is cleared");
+    // It was undone there: the other one never had it.
+    let mut world = in_doubt_of_two();
+    let answer = upstream(200, &cancelled);
+    assert_eq!(world.ask(&status(), Some(answer)), "relayed from primary");
+    world.pass(60_000);
+    assert_eq!(world.pay(TIMEOUT), "404 closed_cancelled not_executed safe");
 }
 
 #[test]
