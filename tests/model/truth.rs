@@ -19,6 +19,8 @@ impl World {
                 Found::Absent => {
                     let is_clean = executed.is_empty() && !self.may_execute(payment);
                     assert!(is_clean, "payment {payment}: its key is free, and it was sent");
+                    let pin = self.pins[payment];
+                    assert_eq!(pin, None, "payment {payment}: its key is free, and a NO was said");
                 }
                 Found::Unreadable => panic!("nothing unreadable was written"),
                 Found::Claim(claim) => self.check_claim(payment, &claim.at(self.time())),
@@ -42,7 +44,10 @@ impl World {
                     "payment {payment} settled at {gateways:?}, executed at {executed:?}"
                 );
             }
-            State::Rejected { .. } => no_money("rejected"),
+            State::Rejected { gateway } => {
+                no_money("rejected");
+                self.pins[payment] = Some(self.place(gateway));
+            }
             State::Closed { how: Closed::Failed, .. } => no_money("failed"),
             State::Closed { how: Closed::Cancelled | Closed::Refunded, .. } => {
                 no_money("cancelled");
@@ -92,6 +97,9 @@ impl World {
             State::Rejected { .. } | State::Closed { .. } => false,
         };
         assert!(under_way, "payment {payment} was let go under {:?}", claim.state);
+        if let Some(pin) = self.pins[payment] {
+            assert_eq!(members, [pin], "payment {payment}: after a NO nobody else is asked");
+        }
         let copies = self.copies.iter().filter(|copy| copy.payment == payment);
         let others = self.runs.iter().enumerate().filter(|(other, _)| *other != at);
         let holders: Vec<usize> = copies

@@ -36,11 +36,11 @@ const CONFIG: &str = r#"{
     "idempotency": {"store": {"local": {"claims_max": 16}}}
 }"#;
 
-/// A request stays on the wire no longer: past its lease, so that late answers are seen, and well
-/// before "not found" can be proof.
+/// A request stays on the wire no longer: past its lease, so that late answers are seen.
 const ON_THE_WIRE_MS: u64 = 40_000;
-/// A copy that travels arrives before that, or never.
-const TRAVELS_MS: u64 = 59_000;
+/// A copy that travels arrives before that, or never: after a first "not found" may be noted, and
+/// before a second one can be proof.
+const TRAVELS_MS: u64 = 119_000;
 
 /// What a client wants.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +111,8 @@ pub(crate) struct World {
     pub(crate) runs: Vec<Run>,
     pub(crate) copies: Vec<Copy>,
     pub(crate) ledger: Ledger,
+    /// The gateways that said NO, as far as the store ever said so.
+    pub(crate) pins: [Option<usize>; PAYMENTS],
     fault: Option<(usize, bool)>,
     contexts: u32,
     pub(crate) reached: Reached,
@@ -128,6 +130,7 @@ impl World {
             runs: Vec::new(),
             copies: Vec::new(),
             ledger: Ledger::default(),
+            pins: [None; PAYMENTS],
             fault: None,
             contexts: 0,
             reached: Reached::default(),
