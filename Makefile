@@ -41,7 +41,7 @@ wasm: target ## the filter, and the modules that tests and benchmarks compare it
 .PHONY: bench
 bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; a table and JSON
 	cargo bench --locked --bench engine
-	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy --wasm $(WASM)
+	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy
 
 .PHONY: soak
 soak: tools wasm ## what takes long: a million model transitions, mutants of the engine
