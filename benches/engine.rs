@@ -66,22 +66,24 @@ fn main() {
         black_box(Health::decode(black_box(&health)));
     });
     for (records, names) in [
-        (16, ["bucket of 16: find, absent", "bucket of 16: put"]),
-        (63, ["bucket of 63: find, absent", "bucket of 63: put"]),
+        (16, ["bucket of 16: find, absent", "bucket of 16: put", "bucket of 16: put again"]),
+        (63, ["bucket of 63: find, absent", "bucket of 63: put", "bucket of 63: put again"]),
     ] {
-        let [find, put] = names;
+        let [find, put, again] = names;
         let bucket = bucket(records);
-        let key = key(u64::MAX).prefix();
+        let absent = key(u64::MAX).prefix();
         time(find, &mut || {
-            black_box(bucket.find(black_box(&key)));
+            black_box(bucket.find(black_box(&absent)));
         });
         let claim = claim();
         let retention = policy.config.store.retention;
-        time(put, &mut || {
-            let mut bucket = bucket.clone();
-            bucket.put(black_box(&key), &claim, NOW, retention).expect("there is room");
-            black_box(bucket);
-        });
+        for (name, key) in [(put, absent), (again, key(records / 2).prefix())] {
+            time(name, &mut || {
+                let mut bucket = bucket.clone();
+                bucket.put(black_box(&key), &claim, NOW, retention).expect("there is room");
+                black_box(bucket);
+            });
+        }
     }
     fs::create_dir_all("target/bench").expect("the target folder can be written");
     let json = serde_json::to_vec_pretty(&results).expect("numbers are JSON");
