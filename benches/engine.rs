@@ -199,7 +199,7 @@ fn drive(exchange: &mut Exchange, event: Event<'_>, store: &mut Store, tallies: 
 fn exchange(policy: &Rc<Policy>, reference: &str, store: &mut Store, tallies: &mut Tallies) {
     let mut exchange = Exchange::new(Rc::clone(policy));
     let body = body(reference);
-    let request = Request { headers: &HEADERS, body: &body, context: 1 };
+    let request = Request { headers: &HEADERS, body: &body, peer: &[], context: 1 };
     drive(&mut exchange, Event::Request(request), store, tallies);
     if !exchange.is_sent() {
         return;
@@ -244,7 +244,7 @@ fn repeats(policy: &Rc<Policy>) -> impl FnMut() {
 fn requests(policy: &Rc<Policy>, body: &[u8]) -> impl FnMut() {
     let (policy, body, mut tallies) = (Rc::clone(policy), body.to_vec(), Tallies::default());
     move || {
-        let request = Request { headers: &HEADERS, body: &body, context: 1 };
+        let request = Request { headers: &HEADERS, body: &body, peer: &[], context: 1 };
         let mut exchange = Exchange::new(Rc::clone(&policy));
         black_box(exchange.handle(Event::Request(request), NOW, &mut tallies));
     }
@@ -288,14 +288,9 @@ fn key(number: u64) -> ClaimKey {
 }
 
 fn claim() -> Claim {
-    Claim {
-        fingerprint: Fingerprint::UNKNOWN,
-        state: State::Settled { gateways: Gateways::only(GatewayId::new(0).expect("0 is one")) },
-        attempt: 1,
-        incarnation: Incarnation { claimed_at: NOW, nonce: 1 },
-        changed_at: NOW,
-        money: Money::default(),
-    }
+    let state = State::Settled { gateways: Gateways::only(GatewayId::new(0).expect("0 is one")) };
+    let incarnation = Incarnation { claimed_at: NOW, nonce: 1 };
+    Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default())
 }
 
 fn bucket(records: u64) -> Bucket {

@@ -95,7 +95,11 @@ mod plugin {
         }
     }
 
-    impl Context for Http {}
+    impl Context for Http {
+        fn on_http_call_response(&mut self, token: u32, _: usize, _: usize, _: usize) {
+            self.0.call_answered(token);
+        }
+    }
 
     impl HttpContext for Http {
         fn on_http_request_headers(&mut self, _: usize, ends: bool) -> Action {

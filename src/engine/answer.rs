@@ -23,6 +23,8 @@ pub enum Refusal {
         /// The one it takes.
         allowed: &'static str,
     },
+    /// Whoever called may not speak for this partner.
+    Peer,
     /// Nothing says which payment it is.
     NoIdentity(String),
     /// A header or a member is not what it must be.
@@ -179,6 +181,12 @@ impl Saying {
         Reply { status, headers, body, reason: form.reason }
     }
 
+    /// The reason, as one word.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.form().reason
+    }
+
     const fn retry_after(&self) -> Option<Millis> {
         match self {
             Self::InProgress { retry_after, .. }
@@ -324,13 +332,16 @@ impl Refusal {
     const fn form(&self) -> Form {
         let (snap, http, reason, title) = match self {
             Self::Unmatched => ((403, 1), 403, "unmatched", "Feature Not Allowed"),
+            Self::Peer => ((403, 1), 403, "peer", "Feature Not Allowed"),
             Self::AmbiguousPath => ((400, 1), 400, "ambiguous_path", "Invalid Field Format"),
             Self::Method { .. } => ((405, 0), 405, "method", "Requested Function Is Not Supported"),
             Self::NoIdentity(_) => ((400, 2), 400, "no_identity", "Invalid Mandatory Field"),
             Self::BadField(_) => ((400, 1), 400, "bad_field", "Invalid Field Format"),
             Self::BodyTooLarge { .. } => ((413, 0), 413, "body_too_large", "Request Too Large"),
         };
-        Form { snap, http, reason, title, outcome: "not_executed", safe_new_key: true }
+        // What is wrong is the request, and its reference may have been paid before: it is to be
+        // mended and sent under the same one.
+        Form { snap, http, reason, title, outcome: "not_executed", safe_new_key: false }
     }
 
     fn detail(&self) -> String {
@@ -340,6 +351,9 @@ impl Refusal {
                 "The path has escapes, doubled slashes, dot segments, parameters or other letters \
                  than DANA's: it could be read as another operation."
                     .to_owned()
+            }
+            Self::Peer => {
+                "The client's certificate names nobody who may speak for this partner.".to_owned()
             }
             Self::Method { allowed } => format!("This operation takes {allowed} only."),
             Self::NoIdentity(what) | Self::BadField(what) => what.clone(),
@@ -360,6 +374,7 @@ mod tests {
         let refusals = [
             Refusal::Unmatched,
             Refusal::AmbiguousPath,
+            Refusal::Peer,
             Refusal::Method { allowed: "POST" },
             Refusal::NoIdentity("x is missing.".to_owned()),
             Refusal::BadField("x is not a string.".to_owned()),
@@ -389,7 +404,8 @@ mod tests {
             assert_eq!(body["status"], reply.status, "{saying:?}");
             assert!(body["responseCode"].as_str().unwrap().starts_with(&reply.status.to_string()));
             assert!((400..600).contains(&reply.status), "never 2xx or 3xx: {saying:?}");
-            if body["safe_new_key"] == false && saying != Saying::Mismatch {
+            let of_another = matches!(saying, Saying::Mismatch | Saying::Refused(_));
+            if body["safe_new_key"] == false && !of_another {
                 // What DANA's tables call pending: 429xx00 and 5xx other than 500xx00.
                 assert!(matches!(reply.status, 429 | 501..), "{saying:?} reads as failed");
             } else {

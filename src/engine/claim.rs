@@ -101,13 +101,17 @@ pub struct Claim {
     /// Where it stands.
     pub state: State,
     /// How often it was sent, the attempt under way included.
-    pub attempt: u8,
+    pub attempt: u16,
     /// Which claim of this key it is.
     pub incarnation: Incarnation,
     /// When its state last changed; a resolved claim is kept this long and `retention_s`.
     pub changed_at: Timestamp,
     /// How much money it is about, for whoever looks at what is in doubt.
     pub money: Money,
+    /// It was written while the filter only observed: others may have been sent beside it.
+    pub observed: bool,
+    /// How many `Idempotency-Key` headers are bound to it.
+    pub header_keys: u8,
 }
 
 /// The attempt that an answer belongs to.
@@ -116,7 +120,7 @@ pub struct AttemptId {
     /// Which claim of the key.
     pub incarnation: Incarnation,
     /// Which attempt of that claim, from 1.
-    pub attempt: u8,
+    pub attempt: u16,
 }
 
 /// What became of an attempt, as far as the evidence goes.
@@ -232,9 +236,32 @@ pub struct Rules {
     /// From the end of the last attempt to the first "not found" that counts, and from that to the
     /// one that proves.
     pub settle_delay: Millis,
+    /// The gateways recognise each other's payments, so that one of several candidates can be sent
+    /// a repeat.
+    pub shared_ledger: bool,
 }
 
 impl Claim {
+    /// A payment's first claim, or what is learnt of one that was never claimed here.
+    #[must_use]
+    pub const fn new(
+        fingerprint: Fingerprint,
+        state: State,
+        incarnation: Incarnation,
+        money: Money,
+    ) -> Self {
+        Self {
+            fingerprint,
+            state,
+            attempt: 1,
+            incarnation,
+            changed_at: incarnation.claimed_at,
+            money,
+            observed: false,
+            header_keys: 0,
+        }
+    }
+
     /// The claim as it is at `now`: one whose lease has ended is in doubt, whatever its bytes say.
     #[must_use]
     pub fn at(mut self, now: Timestamp) -> Self {
@@ -254,6 +281,62 @@ impl Claim {
             | State::Closed { .. } => {}
         }
         self
+    }
+
+    /// The claim as it counts where claims are enforced. While the filter only observed, the same
+    /// payment may have been sent again past this record: whatever it says is in doubt.
+    #[must_use]
+    pub const fn enforced(mut self) -> Self {
+        if self.observed {
+            self.state = in_doubt(self.holders(), self.changed_at);
+            self.observed = false;
+        }
+        self
+    }
+
+    /// The gateways that hold the payment, or may.
+    #[must_use]
+    pub const fn holders(&self) -> Gateways {
+        match self.state {
+            State::InFlight { candidates, .. } | State::InDoubt { candidates, .. } => candidates,
+            State::Settled { gateways } | State::Closed { gateways, .. } => gateways,
+            State::Rejected { gateway } => Gateways::only(gateway),
+        }
+    }
+
+    /// The attempt `of` was answered with a definite "not found" by the only gateway it went to,
+    /// so that it may go on to `gateway`: the claim with that attempt under way. `None` when the
+    /// claim has meanwhile become another one.
+    #[must_use]
+    pub fn onward(
+        mut self,
+        of: AttemptId,
+        gateway: GatewayId,
+        now: Timestamp,
+        rules: &Rules,
+    ) -> Option<Self> {
+        let is_current = self.is_current(of);
+        self = self.at(now);
+        match &mut self.state {
+            State::InFlight { candidates, until, .. }
+                if is_current && candidates.single().is_some() =>
+            {
+                *candidates = Gateways::only(gateway);
+                *until = now.plus(rules.lease);
+            }
+            State::InFlight { .. }
+            | State::Settled { .. }
+            | State::Rejected { .. }
+            | State::InDoubt { .. }
+            | State::Closed { .. } => return None,
+        }
+        self.attempt = self.attempt.saturating_add(1);
+        self.changed_at = now;
+        Some(self)
+    }
+
+    fn is_current(&self, of: AttemptId) -> bool {
+        of.incarnation == self.incarnation && of.attempt == self.attempt
     }
 
     /// Whether the payment's outcome is known, so that its record may expire.
@@ -288,7 +371,8 @@ impl Claim {
             State::InDoubt { candidates, ended_at, .. } => {
                 let wait = ended_at.plus(rules.repeat_after).since(now);
                 let age = now.since(claim.incarnation.claimed_at);
-                match candidates.single() {
+                let shared = candidates.iter().find(|_| rules.shared_ledger);
+                match candidates.single().or(shared) {
                     Some(gateway) if wait.get() == 0 && age <= rules.repeat_max_age => {
                         Admission::Repeat { gateway }
                     }
@@ -300,12 +384,13 @@ impl Claim {
         }
     }
 
-    /// This claim with a further attempt under way at `candidates`: after a NO it is in flight
-    /// anew and takes `fingerprint` over; in doubt it stays in doubt and notes the repeat.
+    /// This claim with a further attempt under way at `gateway`: after a NO it is in flight anew
+    /// and takes `fingerprint` over; in doubt it stays in doubt and notes the repeat.
     #[must_use]
     pub fn further_attempt(
         mut self,
         fingerprint: Fingerprint,
+        gateway: GatewayId,
         now: Timestamp,
         rules: &Rules,
     ) -> Self {
@@ -313,13 +398,14 @@ impl Claim {
         self = self.at(now);
         self.attempt = self.attempt.saturating_add(1);
         match &mut self.state {
-            State::InDoubt { repeat_until, not_found, .. } => {
+            State::InDoubt { candidates, repeat_until, not_found, .. } => {
+                *candidates = candidates.with(gateway);
                 *repeat_until = Some(until);
                 // What was said before this attempt says nothing about it.
                 *not_found = None;
             }
-            State::Rejected { gateway } => {
-                let candidates = Gateways::only(*gateway);
+            State::Rejected { .. } => {
+                let candidates = Gateways::only(gateway);
                 self.state = State::InFlight { candidates, until, after_no: true };
                 self.fingerprint = fingerprint;
             }

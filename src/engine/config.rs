@@ -2,10 +2,12 @@
 //!
 //! The README's table and `envoy/envoy.yaml` are checked against this parser by tests.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::evidence::Protocol;
-use super::operation::Operation;
+use super::operation::{Mode, Operation};
 use super::policy::Failback;
 use super::time::Millis;
 use super::{breaker, claim, heartbeat, limits};
@@ -28,10 +30,17 @@ pub struct Config {
     pub route_header: String,
     /// How the gateways speak.
     pub protocol: Protocol,
+    /// Whether the gateways know of each other's payments.
+    pub ledger: Ledger,
+    /// Whether decisions are carried out, where an operation does not say otherwise.
+    pub mode: Mode,
     /// Whether a request of no known operation is sent on, without promises.
     pub pass_unmatched: bool,
     /// The header that names the partner.
     pub partner_header: String,
+    /// Names in client certificates, and the partners that each may speak for. Empty where the
+    /// network decides who may.
+    pub peers: BTreeMap<String, Vec<String>>,
     /// The preset's operations and the configured ones.
     pub operations: Vec<Operation>,
     /// How long a gateway may take to answer.
@@ -57,6 +66,15 @@ pub struct GatewayConfig {
     pub name: String,
     /// Envoy's cluster that reaches it alone.
     pub cluster: String,
+}
+
+/// Whether the gateways know of each other's payments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ledger {
+    /// No: nothing but this filter keeps a payment from being executed at both.
+    Separate,
+    /// Yes: the operator declares that they recognise each other's references.
+    Shared,
 }
 
 /// A composite cluster as it is configured.
@@ -134,17 +152,24 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
     let floor = Floor { unsafe_timings: testing.flag("unsafe_timings", false) };
     let scope = fields.object("scope");
     let partner_header = header(&scope, "partner_header", "x-partner-id");
+    let peers = read_peers(&scope);
     let limits = fields.object("limits");
     let request_body_bytes_max = limits.number("request_body_bytes_max", 1024..=1_048_576, 65_536);
     let timeouts = read_timeouts(&fields.object("timeouts"), floor);
-    let (store, claims) = read_idempotency(&fields.object("idempotency"), floor);
+    let ledgers = [("separate", Ledger::Separate), ("shared", Ledger::Shared)];
+    let ledger = fields.choice("ledger", &ledgers, Ledger::Separate);
+    let (store, mut claims) = read_idempotency(&fields.object("idempotency"), floor);
+    claims.shared_ledger = ledger == Ledger::Shared;
     let config = Config {
         gateways: read_gateways(&fields, errors),
         composites: read_composites(&fields),
         route_header: header(&fields, "route_header", "x-dana-cluster"),
         protocol,
+        ledger,
+        mode: fields.choice("mode", &MODES, Mode::Enforce),
         pass_unmatched: fields.choice("unmatched", &[("refuse", false), ("pass", true)], false),
         partner_header,
+        peers,
         operations: operations::read(&fields, protocol, errors),
         timeouts,
         store,
@@ -206,6 +231,7 @@ fn read_idempotency(fields: &Fields<'_>, floor: Floor) -> (Store, claim::Rules) 
         repeat_after: floor.millis(fields, "repeat_after_ms", 1000, HOUR_MS, 5000),
         repeat_max_age: Millis::new(repeat_max_age * 1000),
         settle_delay: floor.millis(fields, "settle_delay_ms", 30_000, HOUR_MS, 60_000),
+        shared_ledger: false,
     };
     let store = Store {
         claims_max: u32::try_from(claims_max).unwrap_or(u32::MAX),
@@ -313,6 +339,25 @@ fn read_composites(fields: &Fields<'_>) -> Vec<CompositeConfig> {
     fields
         .get("composites")
         .map_or_else(Vec::new, |node| node.items().iter().filter_map(read_one).collect())
+}
+
+const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
+
+/// Names as they stand in certificates are the members' names, so they are free text.
+fn read_peers(scope: &Fields<'_>) -> BTreeMap<String, Vec<String>> {
+    let Some(peers) = scope.get("peers") else {
+        return BTreeMap::new();
+    };
+    let expected = "a partner id of at most 128 characters";
+    let is_partner = |text: &str| (1..=limits::PARTNER_CHARS_MAX).contains(&text.len());
+    let members = peers.members().into_iter();
+    members
+        .map(|(san, node)| {
+            let partners = node.items();
+            let partners = partners.iter().filter_map(|node| node.text(expected, is_partner));
+            (san.to_owned(), partners.collect())
+        })
+        .collect()
 }
 
 fn header(fields: &Fields<'_>, name: &'static str, default: &str) -> String {

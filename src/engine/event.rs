@@ -45,6 +45,8 @@ pub struct Request<'a> {
     pub headers: &'a [(&'a [u8], &'a [u8])],
     /// The body.
     pub body: &'a [u8],
+    /// The first name of each kind in the client's verified certificate, where peers matter.
+    pub peer: &'a [String],
     /// A number that differs between requests of one worker.
     pub context: u32,
 }
@@ -95,6 +97,9 @@ pub enum Effect {
     },
     /// Let the held request go.
     Forward(Forward),
+    /// Send the same request to a further gateway, past the router; the answer that is held stays
+    /// held.
+    Call(Call),
     /// Answer the client; nothing more is sent.
     Reply(Reply),
     /// Let the held answer go.
@@ -117,6 +122,19 @@ pub struct Forward {
     pub headers: Vec<(String, String)>,
     /// Whether Envoy may reach more than one gateway, so that endpoint metadata will be needed.
     pub composite: bool,
+    /// Whether a [`Call`] may follow, so that the request must be kept.
+    pub keep: bool,
+}
+
+/// The same request once more, to another gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Envoy's cluster, which reaches that gateway alone.
+    pub cluster: String,
+    /// How long the gateway may take to answer.
+    pub timeout: Millis,
+    /// Header fields to set.
+    pub headers: Vec<(String, String)>,
 }
 
 /// A heartbeat to be sent.
@@ -143,6 +161,8 @@ pub struct Note {
     pub key: String,
     /// What was done: `forward`, `repeat`, `replay`, or the reason of our own answer.
     pub decision: &'static str,
+    /// What would have been done, where the filter only observes.
+    pub would: &'static str,
     /// Where the claim stands afterwards.
     pub claim: &'static str,
     /// The gateways meant, or the one that answered.
@@ -153,8 +173,9 @@ pub struct Note {
 
 impl std::fmt::Display for Note {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let fields = [
+        let fields: [(&str, &str); 7] = [
             ("decision", self.decision),
+            ("would", self.would),
             ("operation", &self.operation),
             ("claim", self.claim),
             ("gateway", &self.gateway),

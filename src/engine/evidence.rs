@@ -22,6 +22,8 @@ impl Flags {
     const DOWNSTREAM_CONNECTION_TERMINATION: u64 = 0x4000;
     const UPSTREAM_RETRY_LIMIT_EXCEEDED: u64 = 0x8000;
     const NO_CLUSTER_FOUND: u64 = 0x0100_0000;
+    /// The client has left.
+    pub const CLIENT_GONE: Self = Self(Self::DOWNSTREAM_CONNECTION_TERMINATION);
 
     /// The flags of a mask as Envoy's `response.flags` attribute gives it.
     #[must_use]
@@ -135,6 +137,15 @@ pub struct Verdict {
     pub told: Option<Status>,
 }
 
+impl Verdict {
+    /// Whether the gateway says, in SNAP's words, that it knows no such payment.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.told == Some(Status::NotFound)
+            || self.code.is_some_and(|code| (code.http, code.case) == (404, 1))
+    }
+}
+
 /// How the gateways speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -209,6 +220,21 @@ fn read_snap<'a>(operation: &Compiled, evidence: &Evidence<'a>) -> Option<Read<'
         status: take(ANSWER_STATUS),
         reference: take(ANSWER_REFERENCE),
     })
+}
+
+/// A text member of a successful answer, by its place in what [`Compiled::answer`] finds.
+#[must_use]
+pub fn text_of(operation: &Compiled, evidence: &Evidence<'_>, place: usize) -> Option<String> {
+    let is_success = |code: SnapCode| (code.http, code.case) == (200, 0);
+    if evidence.origin != Origin::Upstream || !is_success(read_snap(operation, evidence)?.code) {
+        return None;
+    }
+    let Body::Complete(bytes) = evidence.body else {
+        return None;
+    };
+    let found = operation.answer.extract(bytes).ok()?;
+    let text = found.get(place)?.as_ref()?.as_text()?;
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn judge_snap(operation: &Compiled, reference: Option<&str>, evidence: &Evidence<'_>) -> Verdict {

@@ -68,8 +68,10 @@ struct Replaying {
 #[derive(Debug)]
 struct Sent {
     intent: Intent,
-    send: Send,
+    send: Box<Send>,
     at: Timestamp,
+    /// The filter calls the gateway itself, while the client's own answer is held.
+    called: bool,
 }
 
 impl Exchange {

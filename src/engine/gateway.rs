@@ -49,6 +49,12 @@ impl Gateways {
         self.0 & (1 << gateway.0) != 0
     }
 
+    /// The set and `gateway`.
+    #[must_use]
+    pub const fn with(self, gateway: GatewayId) -> Self {
+        Self(self.0 | (1 << gateway.0))
+    }
+
     /// The set without `gateway`.
     #[must_use]
     pub const fn without(self, gateway: GatewayId) -> Self {

@@ -43,7 +43,13 @@ impl ClaimKey {
     /// The bucket, of `buckets`, that holds this key's record.
     #[must_use]
     pub fn bucket(&self, buckets: u32) -> u32 {
-        u32::from_le_bytes(self.part(16)) % buckets.max(1)
+        self.reference().bucket(buckets)
+    }
+
+    /// As much of the key as it takes to find its record.
+    #[must_use]
+    pub fn reference(&self) -> PaymentRef {
+        PaymentRef(self.part(0))
     }
 
     /// The place, of `slots`, where the answer to this payment is kept for replays.
@@ -77,6 +83,37 @@ impl fmt::Display for ClaimKey {
 impl fmt::Debug for ClaimKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ClaimKey({self})")
+    }
+}
+
+/// As much of a claim key as another record holds of it: enough to find the claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaymentRef([u8; PAYMENT_REF_SIZE]);
+
+const PAYMENT_REF_SIZE: usize = 20;
+
+impl PaymentRef {
+    /// Bytes of the stored form.
+    pub const SIZE: usize = PAYMENT_REF_SIZE;
+
+    /// The bytes that stand in the payment's record.
+    #[must_use]
+    pub fn prefix(&self) -> KeyPrefix {
+        self.0.first_chunk().copied().unwrap_or_default()
+    }
+
+    /// The bucket, of `buckets`, that holds the payment's record.
+    #[must_use]
+    pub fn bucket(&self, buckets: u32) -> u32 {
+        u32::from_le_bytes(self.0.last_chunk().copied().unwrap_or_default()) % buckets.max(1)
+    }
+
+    pub(super) const fn bytes(self) -> [u8; Self::SIZE] {
+        self.0
+    }
+
+    pub(super) const fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
+        Self(bytes)
     }
 }
 

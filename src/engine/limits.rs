@@ -16,6 +16,10 @@ pub const BUCKET_RECORDS_MEAN: u32 = 16;
 /// Records a bucket may hold: far above the mean, so that chance alone does not fill one.
 pub const BUCKET_RECORDS_MAX: usize = 64;
 
+/// `Idempotency-Key` headers that are bound to one payment. A client that mints one for each retry
+/// would fill the store; its further keys name the same payment by the body, and are not kept.
+pub const HEADER_KEYS_MAX: u8 = 8;
+
 /// Characters of an `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 

@@ -34,6 +34,16 @@ pub enum Repeat {
     Never,
 }
 
+/// Whether decisions are carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Yes.
+    Enforce,
+    /// No: every request goes to the first gateway as if there were no filter, and what would have
+    /// been decided is written down.
+    Observe,
+}
+
 /// Where the identity of a payment stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
@@ -101,6 +111,13 @@ pub struct Operation {
     pub inquiry_path: Option<Cow<'static, str>>,
     /// Whether an unknown outcome may be repeated.
     pub repeat: Repeat,
+    /// Whether a customer's token in `Authorization-Customer` binds a request to the gateway that
+    /// issued it.
+    pub affinity: bool,
+    /// The member of a successful answer that holds a customer's token, for what issues one.
+    pub issues: Option<Pointer>,
+    /// Where this differs from the configuration's.
+    pub mode: Option<Mode>,
 }
 
 impl Operation {
@@ -121,6 +138,9 @@ impl Operation {
             status: None,
             inquiry_path: None,
             repeat: Repeat::Never,
+            affinity: false,
+            issues: None,
+            mode: None,
         }
     }
 }
@@ -134,8 +154,10 @@ pub struct Compiled {
     pub request: Extractor,
     /// Where each member stands in what `request` finds.
     pub slots: RequestSlots,
-    /// Reads an answer's body: response code, reference, status.
+    /// Reads an answer's body: response code, status, reference, token.
     pub answer: Extractor,
+    /// Place of the token in what `answer` finds.
+    pub token: Option<usize>,
 }
 
 /// Places of the members in what a [`Compiled::request`] finds.
@@ -184,7 +206,8 @@ impl Compiled {
         if let Some(reference) = &operation.reference {
             answer.add(&reference.pointer);
         }
-        Self { operation, request, slots, answer }
+        let token = operation.issues.as_ref().map(|token| answer.add(token));
+        Self { operation, request, slots, answer, token }
     }
 }
 

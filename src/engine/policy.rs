@@ -3,7 +3,7 @@
 
 use super::config::Config;
 use super::gateway::{GatewayId, Gateways, Layout, LayoutError};
-use super::operation::Table;
+use super::operation::{Compiled, Mode, Table};
 use super::time::Millis;
 use super::{breaker, claim, heartbeat};
 
@@ -103,6 +103,13 @@ impl Policy {
             config,
         };
         Ok((policy, grew))
+    }
+
+    /// Whether requests of an operation, or of none, are only observed.
+    #[must_use]
+    pub fn observes(&self, operation: Option<&Compiled>) -> bool {
+        let own = operation.and_then(|compiled| compiled.operation.mode);
+        own.unwrap_or(self.config.mode) == Mode::Observe
     }
 
     /// The gateways in order of preference.

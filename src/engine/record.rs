@@ -2,9 +2,10 @@
 //!
 //! All places where a key may live are one shared-data value, a bucket chosen by the key's hash.
 //! Probing over several values would let two workers win at an expiry boundary. Reading is total:
-//! a record of an unknown version is kept and counts as unresolved, never as absent.
+//! a record of an unknown version is kept and counts as unresolved, never as absent. Beside claims
+//! stand small records that lead from some other key to a payment or a gateway ([`link`]).
 //!
-//! A record of version 1, little-endian, [`SIZE`] bytes:
+//! A claim of version 1, little-endian, [`SIZE`] bytes:
 //!
 //! | at | bytes | what |
 //! |---:|---:|---|
@@ -13,17 +14,18 @@
 //! | 2 | 16 | key prefix |
 //! | 18 | 16 | fingerprint |
 //! | 34 | 1 | state |
-//! | 35 | 1 | attempt |
-//! | 36 | 2 | gateways, one bit each |
-//! | 38 | 8 | claimed at, ms |
-//! | 46 | 4 | nonce |
-//! | 50 | 8 | changed at, ms |
-//! | 58 | 8 | lease end, or end of the last attempt, ms |
-//! | 66 | 8 | end of the repeat's lease, ms; 0 none |
-//! | 74 | 6 | first "not found", ms; 0 none |
-//! | 80 | 1 | who said so |
-//! | 81 | 8 | amount in hundredths |
-//! | 89 | 3 | currency |
+//! | 35 | 1 | 128 if observed only, plus the number of header keys |
+//! | 36 | 2 | attempt |
+//! | 38 | 2 | gateways, one bit each |
+//! | 40 | 8 | claimed at, ms |
+//! | 48 | 4 | nonce |
+//! | 52 | 8 | changed at, ms |
+//! | 60 | 8 | lease end, or end of the last attempt, ms |
+//! | 68 | 8 | end of the repeat's lease, ms; 0 none |
+//! | 76 | 6 | first "not found", ms; 0 none |
+//! | 82 | 1 | who said so |
+//! | 83 | 8 | amount in hundredths |
+//! | 91 | 3 | currency |
 
 use super::bytes::Reader;
 use super::claim::{Claim, Closed, Incarnation, Money, State};
@@ -32,10 +34,15 @@ use super::key::{Fingerprint, KeyPrefix};
 use super::limits;
 use super::time::{Millis, Timestamp};
 
+pub mod link;
+
+use link::Link;
+
 /// Bytes of a record of this version.
 pub const SIZE: usize = SIZE_BYTE as usize;
-const SIZE_BYTE: u8 = 92;
+const SIZE_BYTE: u8 = 94;
 const VERSION: u8 = 1;
+const OBSERVED: u8 = 0x80;
 const KEY_AT: usize = 2;
 /// Shortest record of any version: length, version, key.
 const SIZE_MIN: usize = KEY_AT + 16;
@@ -99,6 +106,39 @@ impl Bucket {
         now: Timestamp,
         retention: Millis,
     ) -> Result<(), BucketError> {
+        self.make_room(key, now, retention)?;
+        self.0.extend(encode(key, claim));
+        Ok(())
+    }
+
+    /// What a key that is no payment's leads to.
+    #[must_use]
+    pub fn find_link(&self, key: &KeyPrefix) -> Option<Link> {
+        self.records().find(|record| has_key(record, key)).and_then(Link::decode)
+    }
+
+    /// Puts what a key leads to in, in the place of what it led to before.
+    ///
+    /// # Errors
+    /// When there is no room.
+    pub fn put_link(
+        &mut self,
+        key: &KeyPrefix,
+        link: &Link,
+        now: Timestamp,
+        retention: Millis,
+    ) -> Result<(), BucketError> {
+        self.make_room(key, now, retention)?;
+        self.0.extend(link.encode(key));
+        Ok(())
+    }
+
+    fn make_room(
+        &mut self,
+        key: &KeyPrefix,
+        now: Timestamp,
+        retention: Millis,
+    ) -> Result<(), BucketError> {
         self.retain(|record| !has_key(record, key));
         if self.records().count() >= limits::BUCKET_RECORDS_MEAN as usize {
             self.retain(|record| !is_expired(record, now, retention));
@@ -106,11 +146,10 @@ impl Bucket {
         if self.records().count() >= limits::BUCKET_RECORDS_MAX {
             return Err(BucketError::Full);
         }
-        self.0.extend(encode(key, claim));
         Ok(())
     }
 
-    /// Takes the claim of a key out.
+    /// Takes the record of a key out.
     pub fn remove(&mut self, key: &KeyPrefix) {
         self.retain(|record| !has_key(record, key));
     }
@@ -145,8 +184,10 @@ fn has_key(record: &[u8], key: &KeyPrefix) -> bool {
 }
 
 fn is_expired(record: &[u8], now: Timestamp, retention: Millis) -> bool {
-    decode(record)
-        .is_some_and(|claim| claim.is_resolved() && now >= claim.changed_at.plus(retention))
+    let claim =
+        decode(record).map(|claim| claim.is_resolved() && now >= claim.changed_at.plus(retention));
+    let link = || Link::decode(record).is_some_and(|link| now >= link.used_at.plus(retention));
+    claim.unwrap_or_else(link)
 }
 
 const IN_FLIGHT: u8 = 1;
@@ -226,7 +267,9 @@ fn encode(key: &KeyPrefix, claim: &Claim) -> Vec<u8> {
     bytes.extend([SIZE_BYTE, VERSION]);
     bytes.extend(key);
     bytes.extend(claim.fingerprint.0);
-    bytes.extend([flat.tag, claim.attempt]);
+    let observed = if claim.observed { OBSERVED } else { 0 };
+    bytes.extend([flat.tag, observed | claim.header_keys.min(OBSERVED - 1)]);
+    bytes.extend(claim.attempt.to_le_bytes());
     bytes.extend(flat.gateways.bits().to_le_bytes());
     bytes.extend(claim.incarnation.claimed_at.as_millis().to_le_bytes());
     bytes.extend(claim.incarnation.nonce.to_le_bytes());
@@ -251,7 +294,8 @@ fn decode(record: &[u8]) -> Option<Claim> {
     }
     let _key: KeyPrefix = bytes.take()?;
     let fingerprint = Fingerprint(bytes.take()?);
-    let [tag, attempt] = bytes.take()?;
+    let [tag, marks] = bytes.take()?;
+    let attempt = bytes.short()?;
     let gateways = Gateways::from_bits(u16::from_le_bytes(bytes.take()?));
     let claimed_at = bytes.time()?;
     let nonce = u32::from_le_bytes(bytes.take()?);
@@ -271,6 +315,8 @@ fn decode(record: &[u8]) -> Option<Claim> {
         incarnation: Incarnation { claimed_at, nonce },
         changed_at,
         money: Money { minor, currency },
+        observed: marks & OBSERVED != 0,
+        header_keys: marks & !OBSERVED,
     })
 }
 

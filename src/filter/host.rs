@@ -5,7 +5,7 @@
 //! typed error; what depends on the failed call fails closed.
 
 use crate::engine::answer::Reply;
-use crate::engine::event::{Beat, Expected};
+use crate::engine::event::{Beat, Call, Expected};
 use crate::engine::time::Timestamp;
 
 /// A host call that did not do what it should, with the ABI's status.
@@ -34,8 +34,17 @@ pub enum Side {
     Request,
     /// The answer to it.
     Response,
-    /// The answer to a heartbeat.
+    /// The answer to a heartbeat or a call of ours.
     Call,
+}
+
+/// A request that is kept, so that it can be sent to another gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Its header fields in the ABI's serialised form.
+    pub headers: Vec<u8>,
+    /// Its body.
+    pub body: Vec<u8>,
 }
 
 /// What the filter asks of Envoy.
@@ -90,6 +99,11 @@ pub trait Host {
     /// # Errors
     /// When it cannot be sent, a cluster without hosts among the reasons.
     fn beat(&self, beat: &Beat) -> Result<u32, HostError>;
+    /// Sends a request to a cluster, past the router; its answer will carry the token.
+    ///
+    /// # Errors
+    /// When it cannot be sent, a cluster without hosts among the reasons. Then it was not.
+    fn call(&self, call: &Call, request: &Held) -> Result<u32, HostError>;
     /// A counter or gauge of this name, which the whole process shares.
     ///
     /// # Errors
@@ -129,7 +143,9 @@ mod envoy {
 
     use proxy_wasm::hostcalls;
 
-    use super::{Beat, Expected, Host, HostError, Metric, Reply, Side, StoreError, Timestamp};
+    use super::{
+        Beat, Call, Expected, Held, Host, HostError, Metric, Reply, Side, StoreError, Timestamp,
+    };
     use crate::filter::pairs;
 
     const OK: u32 = 0;
@@ -400,6 +416,26 @@ mod envoy {
                 .map_err(|status| HostError(status as u32))
         }
 
+        /// By the SDK, as heartbeats are. Envoy itself sets the length of the body.
+        fn call(&self, call: &Call, request: &Held) -> Result<u32, HostError> {
+            let fields = pairs::decode(&request.headers);
+            let set = |name: &str| call.headers.iter().any(|(other, _)| other == name);
+            let mut headers: Vec<(&str, &str)> = fields
+                .iter()
+                .filter_map(|(name, value)| {
+                    let name = std::str::from_utf8(name).ok()?;
+                    (!is_of_one_hop(name) && !set(name))
+                        .then_some((name, std::str::from_utf8(value).ok()?))
+                })
+                .collect();
+            headers
+                .extend(call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            let timeout = Duration::from_millis(call.timeout.get());
+            let body = Some(request.body.as_slice());
+            hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), timeout)
+                .map_err(|status| HostError(status as u32))
+        }
+
         fn define_metric(&self, kind: Metric, name: &str) -> Result<u32, HostError> {
             let mut id = 0;
             // SAFETY: pointer and length are those of a live slice, the out-pointer is to a live
@@ -419,6 +455,16 @@ mod envoy {
             // SAFETY: no pointer is passed.
             check(unsafe { proxy_record_metric(metric, value) })
         }
+    }
+
+    /// Fields that speak of the client's connection or of Envoy's own doing.
+    fn is_of_one_hop(name: &str) -> bool {
+        let exact = ["connection", "content-length", "expect", "keep-alive", "te", "upgrade"];
+        let more = ["transfer-encoding", "proxy-connection", ":protocol"];
+        exact.contains(&name)
+            || more.contains(&name)
+            || name.starts_with("x-envoy-")
+            || name.starts_with("x-dana-")
     }
 
     /// Hands `log`'s messages to Envoy.

@@ -97,7 +97,11 @@ impl<H: Host + Copy> Root<H> {
                     Err(_) => effects.extend(self.pulse.beaten(beat.gateway, false)),
                 },
                 Effect::Changed(change) => self.worker.changed(&change),
-                Effect::Note(_) | Effect::Forward(_) | Effect::Reply(_) | Effect::Relay { .. } => {}
+                Effect::Note(_)
+                | Effect::Forward(_)
+                | Effect::Call(_)
+                | Effect::Reply(_)
+                | Effect::Relay { .. } => {}
             }
         }
     }

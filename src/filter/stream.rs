@@ -7,11 +7,11 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::host::{Host, Side};
+use super::host::{Held, Host, Side};
 use super::pairs;
 use super::worker::Worker;
 use crate::engine::answer::{About, Saying};
-use crate::engine::event::{Answer, Effect, Event, Forward, Request};
+use crate::engine::event::{Answer, Call, Effect, Event, Forward, Request};
 use crate::engine::evidence::{Body, Evidence, Flags, Origin};
 use crate::engine::exchange::Exchange;
 use crate::engine::limits;
@@ -36,6 +36,11 @@ pub(super) struct Stream<H> {
     response: Phase,
     /// Envoy may use any of several gateways, so the endpoint's metadata must say which.
     composite: bool,
+    /// Whether the request may have to be sent to another gateway, and then the request.
+    keep: bool,
+    held: Held,
+    /// The call that is under way, which Envoy knows by this token.
+    calling: Option<u32>,
     head: Option<Head>,
     /// When it was decided: what the clock says later is never earlier, and never nothing.
     decided_at: Timestamp,
@@ -73,6 +78,9 @@ impl<H: Host> Stream<H> {
             request: Phase::Held,
             response: Phase::Held,
             composite: false,
+            keep: false,
+            held: Held::default(),
+            calling: None,
             head: None,
             decided_at: Timestamp::default(),
         }
@@ -108,13 +116,33 @@ impl<H: Host> Stream<H> {
             return Flow::Hold;
         };
         self.decided_at = now;
-        let headers = pairs::decode(&headers);
-        let request = Request { headers: &headers, body: &body, context: self.context };
+        let peer = self.peer();
+        let fields = pairs::decode(&headers);
+        let context = self.context;
+        let request = Request { headers: &fields, body: &body, peer: &peer, context };
         self.drive(Event::Request(request), now);
+        if self.keep {
+            self.held = Held { headers, body };
+        }
         if self.request == Phase::Held {
             self.fail_closed();
         }
         self.request.flow()
+    }
+
+    /// The names in the client's certificate, where the configuration wants to know them. Envoy
+    /// tells one of each kind.
+    fn peer(&self) -> Vec<String> {
+        if self.worker.policy.config.peers.is_empty() {
+            return Vec::new();
+        }
+        let host = &self.worker.host;
+        if host.property(&["connection", "mtls"]) != Ok(Some(vec![1])) {
+            return Vec::new();
+        }
+        let names = ["uri_san_peer_certificate", "dns_san_peer_certificate"];
+        let read = |name| host.property(&["connection", name]).ok().flatten();
+        names.into_iter().filter_map(|name| String::from_utf8(read(name)?).ok()).collect()
     }
 
     /// The host did not let us decide: nothing is sent.
@@ -161,7 +189,10 @@ impl<H: Host> Stream<H> {
         if !self.exchange.is_sent() {
             return;
         }
-        let origin = self.origin_without_answer();
+        let origin = match self.calling {
+            Some(_) => Origin::Envoy { flags: Flags::CLIENT_GONE, attached: true },
+            None => self.origin_without_answer(),
+        };
         let evidence = Evidence { origin, status: 0, body: Body::Unreadable };
         let endpoint = self.endpoint();
         let answer = Answer {
@@ -174,8 +205,31 @@ impl<H: Host> Stream<H> {
         self.drive(Event::Answered(answer), now);
     }
 
+    /// A call of ours was answered, by the gateway or in its place by Envoy. It carries no facts
+    /// about its connection, so nothing but an answer shows that it was not sent.
+    pub(super) fn call_answered(&mut self, token: u32) {
+        if self.calling.take_if(|calling| *calling == token).is_none() {
+            return;
+        }
+        let failed = Origin::Envoy { flags: Flags::default(), attached: true };
+        let mut head = self.read_fields(Side::Call);
+        let answered = head.origin == Origin::Upstream;
+        head.origin = if answered { Origin::Upstream } else { failed };
+        self.composite = false;
+        self.complete(&head, Side::Call, answered);
+    }
+
     fn read_head(&self) -> Head {
-        let bytes = self.worker.host.headers(Side::Response).unwrap_or_default();
+        let mut head = self.read_fields(Side::Response);
+        if head.origin != Origin::Upstream {
+            head.origin = self.origin_without_answer();
+        }
+        head.endpoint = self.endpoint();
+        head
+    }
+
+    fn read_fields(&self, side: Side) -> Head {
+        let bytes = self.worker.host.headers(side).unwrap_or_default();
         let mut head = Head {
             origin: Origin::Envoy { flags: Flags::default(), attached: true },
             status: 0,
@@ -183,19 +237,16 @@ impl<H: Host> Stream<H> {
             content_type: None,
             encoded: false,
         };
-        let mut from_upstream = false;
         for (name, value) in pairs::decode(&bytes) {
             let text = || std::str::from_utf8(value).ok();
             match name {
                 b":status" => head.status = text().and_then(|t| t.parse().ok()).unwrap_or(0),
-                b"x-envoy-upstream-service-time" => from_upstream = true,
+                b"x-envoy-upstream-service-time" => head.origin = Origin::Upstream,
                 b"content-type" => head.content_type = text().map(str::to_owned),
                 b"content-encoding" => head.encoded = value != b"identity",
                 _ => {}
             }
         }
-        head.origin = if from_upstream { Origin::Upstream } else { self.origin_without_answer() };
-        head.endpoint = self.endpoint();
         head
     }
 
@@ -223,10 +274,17 @@ impl<H: Host> Stream<H> {
         let Some(head) = self.head.take() else {
             return Flow::Continue;
         };
+        self.complete(&head, Side::Response, complete);
+        self.response.flow()
+    }
+
+    fn complete(&mut self, head: &Head, side: Side, complete: bool) {
         let host = &self.worker.host;
         let reads = self.exchange.reads_answer() && complete && !head.encoded;
-        let bytes =
-            if reads { host.body(Side::Response, limits::EVIDENCE_BYTES_MAX).ok() } else { None };
+        // One byte more shows that it is longer than what is read.
+        let bytes_max = limits::EVIDENCE_BYTES_MAX + 1;
+        let bytes = if reads { host.body(side, bytes_max).ok() } else { None };
+        let bytes = bytes.filter(|bytes| bytes.len() < bytes_max);
         let body = bytes.as_deref().map_or(Body::Unreadable, Body::Complete);
         let evidence = Evidence { origin: head.origin, status: head.status, body };
         let answer = Answer {
@@ -237,7 +295,6 @@ impl<H: Host> Stream<H> {
         };
         let now = self.now();
         self.drive(Event::Answered(answer), now);
-        self.response.flow()
     }
 
     fn now(&self) -> Timestamp {
@@ -258,6 +315,7 @@ impl<H: Host> Stream<H> {
                     Some(self.worker.store(cell, &bytes, expected))
                 }
                 Effect::Forward(forward) => self.forward(&forward),
+                Effect::Call(call) => self.call(&call),
                 Effect::Reply(reply) => {
                     let _ = self.worker.host.reply(&reply);
                     self.request =
@@ -296,14 +354,26 @@ impl<H: Host> Stream<H> {
         let set = |(name, value): &(String, String)| host.set_header(Side::Request, name, value);
         if forward.headers.iter().try_for_each(set).is_ok() {
             self.composite = forward.composite;
+            self.keep = forward.keep;
             self.request = Phase::Released;
             return None;
         }
-        let evidence = Evidence { origin: Origin::NeverLeft, status: 0, body: Body::Unreadable };
-        let answer = Answer { evidence, endpoint: None, content_type: None, client_waits: true };
-        Some(Event::Answered(answer))
+        Some(NEVER_LEFT)
+    }
+
+    /// Sends the kept request to another gateway. If it cannot be, it provably was not.
+    fn call(&mut self, call: &Call) -> Option<Event<'static>> {
+        self.calling = self.worker.host.call(call, &self.held).ok();
+        self.calling.is_none().then_some(NEVER_LEFT)
     }
 }
+
+const NEVER_LEFT: Event<'static> = Event::Answered(Answer {
+    evidence: Evidence { origin: Origin::NeverLeft, status: 0, body: Body::Unreadable },
+    endpoint: None,
+    content_type: None,
+    client_waits: true,
+});
 
 impl Phase {
     const fn flow(self) -> Flow {

@@ -64,7 +64,8 @@ fn no_story_contradicts_the_ledgers() {
     println!("seed {seed}: {told:?}");
     outcome.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     // A search that never gets anywhere proves nothing.
-    let reached = [told.executed, told.in_doubt, told.moved_on, told.replayed, told.repeated];
+    let reached =
+        [told.executed, told.in_doubt, told.moved_on, told.replayed, told.repeated, told.walked];
     assert!(reached.iter().all(|count| *count > u64::from(cases / 20)), "{told:?}");
 }
 
@@ -80,6 +81,7 @@ struct Told {
     replayed: u64,
     repeated: u64,
     crashed: u64,
+    walked: u64,
 }
 
 impl Told {
@@ -95,6 +97,7 @@ impl Told {
             replayed: self.replayed + reached.replayed,
             repeated: self.repeated + reached.repeated,
             crashed: self.crashed + reached.crashed,
+            walked: self.walked + reached.walked,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use dana_failover::engine::config::Config;
 use dana_failover::engine::event::{
-    Answer as EndOfExchange, Cell, Effect, Event, Expected, Forward, Loaded, Request,
+    Answer as EndOfExchange, Call, Cell, Effect, Event, Expected, Forward, Loaded, Request,
 };
 use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin};
 use dana_failover::engine::exchange::Exchange;
@@ -65,6 +65,8 @@ pub(crate) struct Run {
     todo: VecDeque<Effect>,
     /// Let go and not yet at a gateway: whom it may reach, since when.
     sent: Option<(Vec<usize>, u64)>,
+    /// The filter calls the gateway itself, and learns nothing of the connection.
+    called: bool,
     /// What the gateway answered.
     pub(crate) answer: Option<Wire>,
     /// Whether a charge may have existed when the claim was last read or written for it.
@@ -101,6 +103,7 @@ pub(crate) struct Reached {
     pub(crate) replayed: u64,
     pub(crate) repeated: u64,
     pub(crate) crashed: u64,
+    pub(crate) walked: u64,
 }
 
 pub(crate) struct World {
@@ -212,8 +215,11 @@ impl World {
 
     fn run_through(&mut self, at: usize, fate: Fate) {
         self.finish(at);
-        self.deliver(at, fate);
-        self.finish(at);
+        // It may go from gateway to gateway.
+        while self.runs[at].sent.is_some() {
+            self.deliver(at, fate);
+            self.finish(at);
+        }
     }
 
     fn pick(&self, number: usize, wanted: impl Fn(&Run) -> bool) -> Option<usize> {
@@ -237,7 +243,8 @@ impl World {
         ];
         let headers = fields.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         self.contexts += 1;
-        let request = Request { headers: &headers, body: body.as_bytes(), context: self.contexts };
+        let request =
+            Request { headers: &headers, body: body.as_bytes(), peer: &[], context: self.contexts };
         let was_doubtful = match what {
             What::Pay { payment, .. } | What::Ask { payment } | What::Cancel { payment } => {
                 self.may_be_charged(payment)
@@ -251,6 +258,7 @@ impl World {
             exchange,
             todo,
             sent: None,
+            called: false,
             answer,
             was_doubtful,
             gone,
@@ -296,6 +304,7 @@ impl World {
             Effect::Reply(reply) => self.check_reply(at, &reply),
             Effect::Relay { .. } => self.check_relay(at),
             Effect::Note(note) => self.reached.repeated += u64::from(note.decision == "repeat"),
+            Effect::Call(call) => self.call(at, &call),
             Effect::Changed(_) | Effect::Beat(_) => {}
         }
         self.check();
@@ -314,6 +323,14 @@ impl World {
         self.runs[at].sent = Some((members, self.now));
     }
 
+    fn call(&mut self, at: usize, call: &Call) {
+        let place =
+            ["dana_primary", "dana_secondary"].iter().position(|name| *name == call.cluster);
+        self.reached.walked += 1;
+        self.runs[at].called = true;
+        self.runs[at].sent = Some((vec![place.unwrap()], self.now));
+    }
+
     /// Envoy tries one gateway after the other until one can be connected to.
     fn deliver(&mut self, at: usize, fate: Fate) {
         self.finish(at);
@@ -321,7 +338,9 @@ impl World {
             return;
         };
         let Some(gateway) = members.get(fate.refuse).copied() else {
-            return self.end(at, absent(0x20, false), None);
+            let called = self.runs[at].called;
+            let absence = if called { absent(0, true) } else { absent(0x20, false) };
+            return self.end(at, absence, None);
         };
         self.reached.moved_on += u64::from(fate.refuse > 0);
         let wire = self.reach(at, gateway, since, fate.deed);

@@ -25,7 +25,7 @@ impl Claim {
         now: Timestamp,
     ) -> Step {
         let claim = self.at(now);
-        let current = of.incarnation == claim.incarnation && of.attempt == claim.attempt;
+        let current = claim.is_current(of);
         match (claim.state, outcome) {
             (State::Settled { .. }, _) => Step::Stays,
             (State::Closed { how: Closed::Failed, .. }, Outcome::Executed) => {

@@ -8,11 +8,12 @@ const RULES: Rules = Rules {
     repeat_after: Millis::new(5000),
     repeat_max_age: Millis::new(3_600_000),
     settle_delay: Millis::new(60_000),
+    shared_ledger: false,
 };
 const MINE: Fingerprint = Fingerprint([7; 16]);
 const OTHER: Fingerprint = Fingerprint([8; 16]);
 const BIRTH: Incarnation = Incarnation { claimed_at: at(-200_000), nonce: 5 };
-const ATTEMPT: u8 = 2;
+const ATTEMPT: u16 = 2;
 
 /// So many milliseconds after (or before) the present.
 const fn at(offset: i64) -> Timestamp {
@@ -33,14 +34,9 @@ fn letters(gateways: Gateways) -> String {
 }
 
 fn claim(state: State) -> Claim {
-    Claim {
-        fingerprint: MINE,
-        state,
-        attempt: ATTEMPT,
-        incarnation: BIRTH,
-        changed_at: at(-100_000),
-        money: Money { minor: 1_000_000, currency: *b"IDR" },
-    }
+    let money = Money { minor: 1_000_000, currency: *b"IDR" };
+    let claim = Claim::new(MINE, state, BIRTH, money);
+    Claim { attempt: ATTEMPT, changed_at: at(-100_000), ..claim }
 }
 
 fn doubt(candidates: &str, ended: i64) -> State {
@@ -283,7 +279,7 @@ fn a_foreign_incarnation_or_an_earlier_attempt_may_settle_and_nothing_else() {
 fn a_late_answer_of_the_first_attempt_never_clears_the_second() {
     for first in ["rejected a", "in doubt a"] {
         let before = claim(state(first));
-        let second = before.further_attempt(MINE, at(0), &RULES);
+        let second = before.further_attempt(MINE, gateway('a'), at(0), &RULES);
         assert_eq!(second.attempt, before.attempt + 1);
         for outcome in [Outcome::No, Outcome::FailedBefore, Outcome::Doubtful, Outcome::NeverSent] {
             let late = answer(outcome, "a");
@@ -410,14 +406,14 @@ fn a_further_attempt_after_a_no_is_in_flight_and_takes_the_fingerprint_over() {
     let state = State::InFlight { candidates: set("a"), until: at(30_000), after_no: true };
     let expected =
         Claim { fingerprint: OTHER, state, attempt: ATTEMPT + 1, changed_at: at(0), ..before };
-    assert_eq!(before.further_attempt(OTHER, at(0), &RULES), expected);
+    assert_eq!(before.further_attempt(OTHER, gateway('a'), at(0), &RULES), expected);
 }
 
 #[test]
 fn a_repeat_stays_in_doubt_and_keeps_the_fingerprint() {
     for name in ["in doubt a", "in flight a"] {
         let before = claim(state(name));
-        let after = before.further_attempt(OTHER, at(20_000), &RULES);
+        let after = before.further_attempt(OTHER, gateway('a'), at(20_000), &RULES);
         assert_eq!(show_state(after.state), "in doubt a!", "{name}");
         let State::InDoubt { repeat_until, .. } = after.state else { unreachable!() };
         assert_eq!(repeat_until, Some(at(50_000)));
@@ -435,7 +431,7 @@ fn story(candidates: &str, script: &[(i64, &str)]) -> String {
     for (offset, what) in script {
         let step = match *what {
             "repeat" => {
-                claim = claim.further_attempt(MINE, at(*offset), &RULES);
+                claim = claim.further_attempt(MINE, gateway('a'), at(*offset), &RULES);
                 continue;
             }
             "end" => {

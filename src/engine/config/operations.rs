@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::reader::{Errors, Fields, Node};
-use super::{NAME, is_name};
+use super::{MODES, NAME, is_name};
 use crate::engine::evidence::Protocol;
 use crate::engine::json::Pointer;
 use crate::engine::operation::{
@@ -78,6 +78,11 @@ fn read_operation<'v>(node: &Node<'v>, presets: &[Operation]) -> Option<(Node<'v
     if let Some(node) = fields.get("inquiry_path") {
         operation.inquiry_path = node.text(PATH, is_path).map(Cow::Owned);
     }
+    operation.affinity = fields.flag("affinity", operation.affinity);
+    if let Some(node) = fields.get("issues") {
+        operation.issues = pointer(&node);
+    }
+    operation.mode = fields.get("mode").and_then(|node| node.choice(&MODES)).or(operation.mode);
     let repeats = [("by_reference", Repeat::ByReference), ("never", Repeat::Never)];
     operation.repeat = fields.choice("repeat", &repeats, operation.repeat);
     operation.name = name?.into();

@@ -75,6 +75,19 @@ impl<'v> Node<'v> {
         items.iter().enumerate().map(item).collect()
     }
 
+    /// The members of an object whose names are free.
+    pub(super) fn members(&self) -> Vec<(&'v str, Self)> {
+        let Some(members) = self.value.as_object() else {
+            self.wrong("an object");
+            return Vec::new();
+        };
+        let member = |(name, value): (&'v String, &'v Value)| {
+            let path = format!("{}[{name}]", self.path);
+            (name.as_str(), Node { value, path, errors: self.errors })
+        };
+        members.iter().map(member).collect()
+    }
+
     /// The text, if it is a string that passes `check`.
     pub(super) fn text(&self, expected: &str, check: impl Fn(&str) -> bool) -> Option<String> {
         let text = self.value.as_str().filter(|text| check(text));

@@ -3,8 +3,10 @@
 
 use crate::engine::answer::{NotExecuted, Saying};
 use crate::engine::claim::{Admission, AttemptId, Claim, Incarnation, State};
+use crate::engine::config::Ledger;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
+use crate::engine::limits;
 use crate::engine::operation::{Class, Repeat};
 use crate::engine::policy::{Policy, Target};
 use crate::engine::record::Found;
@@ -24,7 +26,7 @@ pub(super) enum Decision {
     /// Answer it with what the gateway said the first time.
     Replay { incarnation: Incarnation, gateways: Gateways },
     /// Send it.
-    Send(Send),
+    Send(Box<Send>),
 }
 
 /// A request on its way.
@@ -40,8 +42,35 @@ pub(super) struct Send {
     pub(super) trial: bool,
     /// The claim to be written first.
     pub(super) claim: Option<Claim>,
+    /// The client's `Idempotency-Key` is to be bound to the payment first.
+    pub(super) binds: bool,
+    /// Who is asked if these do not have the payment.
+    pub(super) walk: Walk,
     /// Word for logs.
     pub(super) decision: &'static str,
+    /// What would have been decided, where the filter only observes.
+    pub(super) would: &'static str,
+}
+
+/// The way from gateway to gateway of a request that none of those asked so far could answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Walk {
+    /// Who is left, with their breakers' generations.
+    pub(super) left: Vec<(GatewayId, u32)>,
+    /// When to go on.
+    pub(super) when: GoOn,
+    /// Whether those that were asked and those that are left are all there are.
+    pub(super) asks_all: bool,
+}
+
+/// When a walk goes on to the next gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum GoOn {
+    /// Only when this one says, in SNAP's words, that it knows no such payment.
+    #[default]
+    NotFound,
+    /// Whenever this one proves nothing: each of them may have the payment.
+    Inconclusive,
 }
 
 impl Send {
@@ -55,6 +84,11 @@ impl Send {
     pub(super) fn candidates(&self) -> Gateways {
         self.members.iter().copied().collect()
     }
+
+    /// Whether the filter only observes it.
+    pub(super) const fn is_observed(&self) -> bool {
+        !self.would.is_empty()
+    }
 }
 
 /// Everything a decision looks at.
@@ -65,8 +99,28 @@ pub(super) struct Facts<'a> {
     pub(super) own: Found,
     /// The record of the payment it is about.
     pub(super) concerned: Found,
+    /// The payment that the client's `Idempotency-Key` was used for before.
+    pub(super) bound: Bound,
+    /// The gateway that issued the customer's token, as far as it is known.
+    pub(super) issuer: Option<GatewayId>,
     pub(super) health: &'a Health,
     pub(super) now: Timestamp,
+}
+
+/// What a client's `Idempotency-Key` is bound to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bound {
+    /// Nothing, or there is none.
+    Free,
+    /// This payment.
+    Here,
+    /// Another payment.
+    Elsewhere {
+        /// Since when.
+        since: Timestamp,
+        /// The record of that payment.
+        claim: Found,
+    },
 }
 
 impl Facts<'_> {
@@ -75,23 +129,35 @@ impl Facts<'_> {
             (_, Some(payment)) => self.decide_payment(payment),
             (Some(Class::Inquiry), None) => self.decide_inquiry(),
             (Some(Class::Charge | Class::FollowUp | Class::State) | None, None) => {
-                self.to_any("forward", None)
+                self.to_issuer_or_any()
             }
         }
     }
 
+    /// A record as it counts for this request.
+    fn counted(&self, claim: Claim) -> Claim {
+        let claim = if self.policy.observes(self.intent.operation.as_deref()) {
+            claim
+        } else {
+            claim.enforced()
+        };
+        claim.at(self.now)
+    }
+
     fn decide_payment(&self, payment: &Payment) -> Decision {
         let rules = &self.policy.claims;
+        if let Some(decision) = self.decide_by_header_key() {
+            return decision;
+        }
         let claim = match self.own {
             Found::Absent => return self.decide_new(payment),
             Found::Unreadable => return self.unknown(Gateways::NONE, rules.repeat_after),
-            Found::Claim(claim) => claim,
+            Found::Claim(claim) => self.counted(claim),
         };
-        if let Some(decision) = self.decide_by_payment(&claim, payment) {
-            return decision;
+        if self.begins_anew(&claim) {
+            return self.decide_new(payment);
         }
-        let holders = holders(&claim);
-        let further = || claim.further_attempt(payment.fingerprint, self.now, rules);
+        let holders = claim.holders();
         match claim.admit(payment.fingerprint, self.now, rules) {
             Admission::InProgress { unknown, retry_after } => {
                 self.say(Saying::InProgress { unknown, retry_after }, holders)
@@ -102,105 +168,187 @@ impl Facts<'_> {
             Admission::Mismatch => self.say(Saying::Mismatch, Gateways::NONE),
             Admission::Closed(how) => self.say(Saying::Closed(how), holders),
             Admission::Unknown { retry_after } => self.unknown(holders, retry_after),
-            Admission::Retry { gateway } => {
-                self.to_one(gateway, "retry", further()).unwrap_or_else(|| {
-                    let why = NotExecuted::PinnedGatewayDown;
-                    let retry_after = self.policy.breaker.open;
-                    self.say(Saying::NotExecuted { why, retry_after }, holders)
-                })
-            }
+            Admission::Retry { gateway } => self
+                .again(&claim, gateway, payment, "retry")
+                .unwrap_or_else(|| self.pinned_gateway_down(holders)),
             Admission::Repeat { gateway } if payment.repeat == Repeat::ByReference => self
-                .to_one(gateway, "repeat", further())
+                .again(&claim, gateway, payment, "repeat")
                 .unwrap_or_else(|| self.unknown(holders, rules.repeat_after)),
             Admission::Repeat { .. } => self.unknown(holders, rules.repeat_after),
         }
     }
 
-    /// A follow-up that was seen before, where its payment says otherwise than its own record: the
-    /// payment is under way, or turned out to be elsewhere than where "not found" was said.
-    fn decide_by_payment(&self, own: &Claim, payment: &Payment) -> Option<Decision> {
-        let Found::Claim(concerned) = self.concerned else {
+    /// The same header key on another payment is a mistake once that payment is proven. One that
+    /// is not proven turns nobody away for good, so that nobody can squat a key.
+    fn decide_by_header_key(&self) -> Option<Decision> {
+        let rules = &self.policy.claims;
+        let Bound::Elsewhere { since, claim } = self.bound else {
             return None;
         };
-        let concerned = concerned.at(self.now);
-        let rejected_by = match own.at(self.now).state {
-            State::Rejected { gateway } => gateway,
-            State::InFlight { .. }
-            | State::Settled { .. }
-            | State::InDoubt { .. }
-            | State::Closed { .. } => return None,
+        let in_progress = |unknown, retry_after, holders| {
+            Some(self.say(Saying::InProgress { unknown, retry_after }, holders))
         };
-        let elsewhere = holders(&concerned).single().is_some_and(|holder| holder != rejected_by);
-        let under_way = matches!(concerned.state, State::InFlight { .. });
-        (elsewhere || under_way).then(|| self.decide_new(payment))
+        let claim = match claim {
+            Found::Claim(claim) => self.counted(claim),
+            Found::Unreadable => return Some(self.unknown(Gateways::NONE, rules.repeat_after)),
+            // Bound, and never claimed: whoever did it may be about to, until its time is over.
+            Found::Absent => {
+                let left = since.plus(rules.lease).since(self.now);
+                return if left.get() == 0 {
+                    None
+                } else {
+                    in_progress(false, left, Gateways::NONE)
+                };
+            }
+        };
+        match claim.state {
+            State::Settled { .. } | State::Closed { .. } => {
+                Some(self.say(Saying::Mismatch, Gateways::NONE))
+            }
+            State::InFlight { until, .. } => {
+                in_progress(false, until.since(self.now), claim.holders())
+            }
+            State::InDoubt { .. } => in_progress(true, rules.repeat_after, claim.holders()),
+            State::Rejected { .. } => None,
+        }
+    }
+
+    /// A follow-up that was refused, where that refusal was not the last word: its payment is
+    /// under way, or turned out to be elsewhere, or is still unknown, so that each gateway may be
+    /// asked again.
+    fn begins_anew(&self, own: &Claim) -> bool {
+        let State::Rejected { gateway: refused_by } = own.state else {
+            return false;
+        };
+        match self.concerned {
+            Found::Claim(concerned) => {
+                let concerned = self.counted(concerned);
+                let holder = concerned.holders().single();
+                holder.is_some_and(|holder| holder != refused_by)
+                    || matches!(concerned.state, State::InFlight { .. })
+            }
+            Found::Absent => self.intent.class() == Some(Class::FollowUp),
+            Found::Unreadable => false,
+        }
     }
 
     /// A payment that was never seen. A follow-up goes where its payment is.
     fn decide_new(&self, payment: &Payment) -> Decision {
-        let claim = |candidates| Claim {
-            fingerprint: payment.fingerprint,
-            state: State::InFlight {
-                candidates,
-                until: self.now.plus(self.policy.claims.lease),
-                after_no: false,
-            },
-            attempt: 1,
-            incarnation: Incarnation { claimed_at: self.now, nonce: self.intent.nonce },
-            changed_at: self.now,
-            money: payment.money,
-        };
         let concerned = match self.concerned {
-            Found::Absent => return self.to_new(&claim),
+            Found::Absent => return self.to_new(payment),
             Found::Unreadable => {
                 return self.unknown(Gateways::NONE, self.policy.claims.repeat_after);
             }
-            Found::Claim(claim) => claim.at(self.now),
+            Found::Claim(claim) => self.counted(claim),
         };
-        let holders = holders(&concerned);
-        match (concerned.state, holders.single()) {
+        let holders = concerned.holders();
+        let holder = holders.single().or_else(|| holders.iter().find(|_| self.is_shared()));
+        match (concerned.state, holder) {
             (State::InFlight { until, .. }, _) => {
                 let retry_after = until.since(self.now);
                 self.say(Saying::InProgress { unknown: false, retry_after }, holders)
             }
             (_, Some(gateway)) => {
-                let claim = claim(Gateways::only(gateway));
-                self.to_one(gateway, "follow", claim).unwrap_or_else(|| {
-                    let why = NotExecuted::PinnedGatewayDown;
-                    let retry_after = self.policy.breaker.open;
-                    self.say(Saying::NotExecuted { why, retry_after }, holders)
-                })
+                let to = |gateway| {
+                    let claim = self.first_claim(payment, Gateways::only(gateway));
+                    self.to_one(gateway, "follow", claim)
+                };
+                to(gateway)
+                    .or_else(|| self.others(&concerned, gateway).find_map(to))
+                    .unwrap_or_else(|| self.pinned_gateway_down(holders))
             }
             (_, None) => self.unknown(holders, self.policy.claims.repeat_after),
         }
     }
 
-    /// A charge goes to whoever may take it. A follow-up of a payment unknown to us goes to one
-    /// gateway only: the payment may be at another one, and only one may act.
-    fn to_new(&self, claim: &dyn Fn(Gateways) -> Claim) -> Decision {
+    fn first_claim(&self, payment: &Payment, candidates: Gateways) -> Claim {
+        let until = self.now.plus(self.policy.claims.lease);
+        let state = State::InFlight { candidates, until, after_no: false };
+        let incarnation = Incarnation { claimed_at: self.now, nonce: self.intent.nonce };
+        Claim::new(payment.fingerprint, state, incarnation, payment.money)
+    }
+
+    /// A charge goes to whoever may take it, or to the only one where its customer is known. A
+    /// follow-up of a payment unknown to us goes from gateway to gateway until one knows it.
+    fn to_new(&self, payment: &Payment) -> Decision {
+        let claim = |candidates| self.first_claim(payment, candidates);
         if self.intent.class() == Some(Class::Charge) {
-            return self.to_any("forward", Some(claim));
+            return match self.issuer() {
+                Some(gateway) => self
+                    .to_one(gateway, "forward", claim(Gateways::only(gateway)))
+                    .unwrap_or_else(|| self.pinned_gateway_down(Gateways::only(gateway))),
+                None => self.to_any("forward", Some(&claim)),
+            };
         }
-        match self.health.active(self.policy, self.now) {
-            Some(gateway) => self
-                .to_one(gateway, "forward", claim(Gateways::only(gateway)))
-                .unwrap_or_else(|| self.no_gateway()),
-            None => self.no_gateway(),
-        }
+        let first = self.health.active(self.policy, self.now).and_then(|gateway| {
+            Some((gateway, self.to_one(gateway, "forward", claim(Gateways::only(gateway)))?))
+        });
+        let Some((gateway, decision)) = first else {
+            return self.no_gateway();
+        };
+        let others = || self.policy.order().filter(|other| *other != gateway);
+        let usable = others().filter(|other| self.is_closed(*other));
+        let walk = Walk {
+            asks_all: self.is_shared() || others().all(|other| self.is_closed(other)),
+            ..self.walk(usable, GoOn::NotFound)
+        };
+        decision.with(walk)
     }
 
     /// A status goes to the gateway that holds the payment, whatever its breaker says: nobody else
-    /// can answer.
+    /// can answer. Where several may hold it each is asked, and for a payment unknown to us all.
     fn decide_inquiry(&self) -> Decision {
-        let Found::Claim(claim) = self.concerned else {
+        let asks_for_payment =
+            self.intent.operation.as_ref().is_some_and(|o| o.operation.status.is_some());
+        match self.concerned {
+            Found::Claim(claim) => self.ask_holders(&self.counted(claim)),
+            Found::Absent if asks_for_payment => {
+                let walk = self.walk(self.by_health(self.policy.order()), GoOn::NotFound);
+                self.to_any("forward", None).with(Walk { asks_all: true, ..walk })
+            }
+            Found::Absent | Found::Unreadable => self.to_issuer_or_any(),
+        }
+    }
+
+    fn ask_holders(&self, claim: &Claim) -> Decision {
+        let is_configured = |gateway: &GatewayId| self.policy.gateway(*gateway).is_some();
+        let holders = self.by_health(claim.holders().iter().filter(is_configured));
+        let in_flight = matches!(claim.state, State::InFlight { .. });
+        let first = if in_flight { holders.iter().min() } else { holders.first() };
+        let Some(decision) = first.and_then(|gateway| self.pinned(*gateway, "follow")) else {
             return self.to_any("forward", None);
         };
-        let holder = holders(&claim).iter().find(|gateway| self.policy.gateway(*gateway).is_some());
-        match holder.and_then(|gateway| self.policy.plain(gateway)) {
-            Some(target) => {
-                let gateway = target.members.first().copied();
-                let trial = gateway.is_some_and(|gateway| self.may_try(gateway));
-                self.send(target, trial, None, "follow")
-            }
+        if in_flight {
+            return decision;
+        }
+        decision.with(self.walk(holders, GoOn::Inconclusive))
+    }
+
+    /// Those first that are likely to answer.
+    fn by_health(&self, gateways: impl Iterator<Item = GatewayId>) -> Vec<GatewayId> {
+        let mut gateways: Vec<GatewayId> = gateways.collect();
+        gateways.sort_by_key(|gateway| !self.is_closed(*gateway));
+        gateways
+    }
+
+    /// Where all gateways know the same payments, one answer is everyone's.
+    fn walk(&self, left: impl IntoIterator<Item = GatewayId>, when: GoOn) -> Walk {
+        let left = left.into_iter().filter(|_| !self.is_shared());
+        let left = left.map(|gateway| (gateway, self.health.generation(gateway))).collect();
+        Walk { left, when, asks_all: false }
+    }
+
+    /// What carries a customer's token goes to whoever issued it, or must have, and to nobody else.
+    fn issuer(&self) -> Option<GatewayId> {
+        self.intent.token?;
+        self.issuer.or_else(|| self.policy.order().next())
+    }
+
+    fn to_issuer_or_any(&self) -> Decision {
+        match self.issuer() {
+            Some(gateway) => self
+                .pinned(gateway, "forward")
+                .unwrap_or_else(|| self.pinned_gateway_down(Gateways::only(gateway))),
             None => self.to_any("forward", None),
         }
     }
@@ -219,13 +367,59 @@ impl Facts<'_> {
         self.send(target, takers.trial, claim.map(|claim| claim(candidates)), decision)
     }
 
+    /// To this one and nobody else, whatever its breaker says; `None` when it is not configured.
+    fn pinned(&self, gateway: GatewayId, decision: &'static str) -> Option<Decision> {
+        let target = self.policy.plain(gateway)?;
+        Some(self.send(target, self.may_try(gateway), None, decision))
+    }
+
     /// To this one and nobody else; `None` when it may not be used now.
     fn to_one(&self, gateway: GatewayId, decision: &'static str, claim: Claim) -> Option<Decision> {
         let target = self.policy.plain(gateway)?;
-        let member = self.health.member(gateway);
-        let closed = member.is_none_or(|member| member.breaker.is_closed());
+        let closed = self.is_closed(gateway);
         let trial = !closed && self.may_try(gateway);
         (closed || trial).then(|| self.send(target, trial, Some(claim), decision))
+    }
+
+    /// The same payment once more, to the gateway that has it. Where the gateways know the same
+    /// payments, another one will do, once the last attempt is long over.
+    fn again(
+        &self,
+        claim: &Claim,
+        gateway: GatewayId,
+        payment: &Payment,
+        decision: &'static str,
+    ) -> Option<Decision> {
+        let rules = &self.policy.claims;
+        let to = |gateway| {
+            let claim = claim.further_attempt(payment.fingerprint, gateway, self.now, rules);
+            self.to_one(gateway, decision, claim)
+        };
+        to(gateway).or_else(|| self.others(claim, gateway).find_map(to))
+    }
+
+    /// Other gateways that may take over what belongs to a payment: with a shared ledger alone,
+    /// not too soon, and never after one of them said that it does not know the payment.
+    fn others(&self, claim: &Claim, gateway: GatewayId) -> impl Iterator<Item = GatewayId> {
+        let (ended_at, not_found) = match claim.state {
+            State::InDoubt { ended_at, not_found, .. } => (ended_at, not_found.is_some()),
+            State::InFlight { .. }
+            | State::Settled { .. }
+            | State::Rejected { .. }
+            | State::Closed { .. } => (claim.changed_at, false),
+        };
+        let is_over = self.now >= ended_at.plus(self.policy.claims.settle_delay);
+        let may = self.is_shared() && is_over && !not_found;
+        let order = self.health.takers(self.policy, self.now).order;
+        order.into_iter().filter(move |other| may && *other != gateway)
+    }
+
+    fn is_shared(&self) -> bool {
+        self.policy.config.ledger == Ledger::Shared
+    }
+
+    fn is_closed(&self, gateway: GatewayId) -> bool {
+        self.health.member(gateway).is_none_or(|member| member.breaker.is_closed())
     }
 
     fn may_try(&self, gateway: GatewayId) -> bool {
@@ -237,18 +431,50 @@ impl Facts<'_> {
         &self,
         target: Target<'_>,
         trial: bool,
-        claim: Option<Claim>,
+        mut claim: Option<Claim>,
         decision: &'static str,
     ) -> Decision {
         let generations = target.members.iter().map(|m| self.health.generation(*m)).collect();
-        Decision::Send(Send {
+        let binds = claim.as_mut().is_some_and(|claim| self.binds(claim));
+        Decision::Send(Box::new(Send {
             cluster: target.cluster.to_owned(),
             members: target.members,
             generations,
             trial,
             claim,
+            binds,
+            walk: Walk::default(),
             decision,
-        })
+            would: "",
+        }))
+    }
+
+    /// Whether the client's `Idempotency-Key` is to be bound to the payment, which counts them.
+    const fn binds(&self, claim: &mut Claim) -> bool {
+        let is_new = match &self.intent.payment {
+            Some(payment) => payment.header_key.is_some() && !matches!(self.bound, Bound::Here),
+            None => false,
+        };
+        if !is_new || claim.header_keys >= limits::HEADER_KEYS_MAX {
+            return false;
+        }
+        claim.header_keys += 1;
+        true
+    }
+
+    /// Where the filter only observes: to the first gateway, whatever was decided.
+    pub(super) fn observe(&self, would: &'static str) -> Option<Send> {
+        let gateway = self.policy.order().next()?;
+        let target = self.policy.plain(gateway)?;
+        let is_new = matches!(self.own, Found::Absent);
+        let claim = self.intent.payment.as_ref().filter(|_| is_new).map(|payment| Claim {
+            observed: true,
+            ..self.first_claim(payment, Gateways::only(gateway))
+        });
+        match self.send(target, false, claim, "observe") {
+            Decision::Send(send) => Some(Send { binds: false, would, ..*send }),
+            Decision::Say { .. } | Decision::Replay { .. } => None,
+        }
     }
 
     const fn say(&self, saying: Saying, gateways: Gateways) -> Decision {
@@ -259,17 +485,23 @@ impl Facts<'_> {
         self.say(Saying::Unknown { retry_after }, gateways)
     }
 
+    const fn pinned_gateway_down(&self, gateways: Gateways) -> Decision {
+        let (why, retry_after) = (NotExecuted::PinnedGatewayDown, self.policy.breaker.open);
+        self.say(Saying::NotExecuted { why, retry_after }, gateways)
+    }
+
     const fn no_gateway(&self) -> Decision {
         let (why, retry_after) = (NotExecuted::NoGateway, self.policy.breaker.open);
         self.say(Saying::NotExecuted { why, retry_after }, Gateways::NONE)
     }
 }
 
-/// The gateways that hold a payment, or may.
-pub(super) const fn holders(claim: &Claim) -> Gateways {
-    match claim.state {
-        State::InFlight { candidates, .. } | State::InDoubt { candidates, .. } => candidates,
-        State::Settled { gateways } | State::Closed { gateways, .. } => gateways,
-        State::Rejected { gateway } => Gateways::only(gateway),
+impl Decision {
+    /// The same, and who is asked next.
+    fn with(mut self, walk: Walk) -> Self {
+        if let Self::Send(send) = &mut self {
+            send.walk = walk;
+        }
+        self
     }
 }

@@ -2,12 +2,13 @@
 
 use super::decide::Send;
 use super::intent::Intent;
-use super::{Context, name};
-use crate::engine::answer::{About, NotExecuted, Saying};
+use super::prepare::own_headers;
+use super::{Context, Next, Sent, Stage, name};
+use crate::engine::answer::{About, NotExecuted, Reply, Saying};
 use crate::engine::claim::{Outcome, State, Status};
-use crate::engine::event::{Effect, Note};
-use crate::engine::evidence::{Protocol, Verdict};
-use crate::engine::gateway::Gateways;
+use crate::engine::event::{Answer, Call, Effect, Note};
+use crate::engine::evidence::{Body, Protocol, Verdict};
+use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::operation::Class;
 use crate::engine::time::Millis;
 
@@ -15,12 +16,18 @@ use crate::engine::time::Millis;
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) intent: Intent,
-    pub(super) send: Send,
+    pub(super) send: Box<Send>,
     pub(super) verdict: Verdict,
     /// The gateways that the answer can speak of.
     pub(super) gateways: Gateways,
     pub(super) from_upstream: bool,
     pub(super) client_waits: bool,
+    /// The gateway that is asked next, with its breaker's generation.
+    pub(super) onward: Option<(GatewayId, u32)>,
+    /// Nobody is left to be asked.
+    pub(super) asked_all: bool,
+    /// The answer, where Envoy does not hold it because the filter has called the gateway itself.
+    pub(super) held: Option<Held>,
     /// Where the payment's own claim stands afterwards.
     pub(super) own: After,
     /// Where the claim of the payment concerned stands afterwards.
@@ -35,9 +42,60 @@ pub(super) struct After {
     pub(super) lost: bool,
 }
 
+/// A gateway's answer to a call of the filter's own.
+#[derive(Debug)]
+pub(super) struct Held {
+    status: u16,
+    content_type: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Held {
+    pub(super) fn new(answer: &Answer<'_>) -> Self {
+        let body = match answer.evidence.body {
+            Body::Complete(body) => body.to_vec(),
+            Body::Unreadable => Vec::new(),
+        };
+        let content_type = answer.content_type.map(str::to_owned);
+        Self { status: answer.evidence.status, content_type, body }
+    }
+
+    fn reply(self, gateway: String) -> Reply {
+        let mut headers = vec![("x-dana-gateway", gateway)];
+        headers.extend(self.content_type.map(|value| ("content-type", value)));
+        Reply { status: self.status, headers, body: self.body, reason: "relayed" }
+    }
+}
+
 impl Context<'_> {
-    /// Everything is written: the client is answered.
-    pub(super) fn end(self, answered: Answered) -> Vec<Effect> {
+    /// Everything is written: the client is answered, or the next gateway is asked.
+    pub(super) fn end_or_go_on(self, answered: Answered) -> Next {
+        match answered.onward {
+            Some((gateway, generation)) => self.go_on_asking(answered, gateway, generation),
+            None => (Stage::Ended, self.end(answered)),
+        }
+    }
+
+    fn go_on_asking(self, answered: Answered, gateway: GatewayId, generation: u32) -> Next {
+        let Some(target) = self.policy.plain(gateway) else {
+            return (Stage::Ended, self.end(answered));
+        };
+        let Answered { intent, mut send, .. } = answered;
+        let call = Call {
+            cluster: target.cluster.to_owned(),
+            timeout: self.timeout(&intent),
+            headers: own_headers(&intent),
+        };
+        send.walk.left.retain(|(other, _)| *other != gateway);
+        send.cluster.clone_from(&call.cluster);
+        send.members = target.members;
+        send.generations = vec![generation];
+        send.trial = false;
+        let sent = Sent { intent, send, at: self.now, called: true };
+        (Stage::Sent(Box::new(sent)), vec![Effect::Call(call)])
+    }
+
+    fn end(self, answered: Answered) -> Vec<Effect> {
         let mut effects = Vec::new();
         let gateway = self.policy.names(answered.gateways);
         let code = answered.verdict.code.map(|code| code.to_string()).unwrap_or_default();
@@ -45,13 +103,18 @@ impl Context<'_> {
         let after =
             if answered.intent.payment.is_some() { answered.own } else { answered.concerned };
         let lost = if after.lost { "settle_lost" } else { name(after.state) };
-        let decision = answered.send.decision;
+        let (decision, would) = (answered.send.decision, answered.send.would);
+        let observed = answered.send.is_observed();
         let line = self.note(&answered.intent);
         match saying {
             None => {
-                let note = Note { decision, claim: lost, gateway: gateway.clone(), code, ..line };
+                let claim = lost;
+                let note = Note { decision, would, claim, gateway: gateway.clone(), code, ..line };
                 effects.push(Effect::Note(note));
-                effects.push(Effect::Relay { gateway: Some(gateway) });
+                effects.push(match answered.held {
+                    Some(held) => Effect::Reply(held.reply(gateway)),
+                    None => Effect::Relay { gateway: Some(gateway).filter(|_| !observed) },
+                });
             }
             Some(saying) => {
                 let (about, protocol) = self.about(&answered, &gateway, &code);
@@ -88,6 +151,9 @@ impl Context<'_> {
     /// What to say in the place of the gateway's answer; `None` to let that through.
     fn saying(&self, answered: &Answered) -> Option<Saying> {
         let unknown = Saying::Unknown { retry_after: self.policy.claims.repeat_after };
+        if answered.send.is_observed() {
+            return None;
+        }
         match answered.intent.class() {
             Some(Class::Charge | Class::FollowUp) => answered.saying_of_payment(unknown),
             Some(Class::Inquiry) => answered.saying_of_inquiry(unknown),
@@ -112,6 +178,7 @@ impl Answered {
             let is_first = self.send.attempt().is_some_and(|of| of.attempt == 1);
             return match outcome {
                 Outcome::Executed => None,
+                _ if self.speaks_of_unknown_payment() => Some(unknown),
                 Outcome::No | Outcome::FailedBefore if is_first => None,
                 Outcome::NeverSent if is_first => Some(never_sent()),
                 Outcome::No | Outcome::FailedBefore | Outcome::NeverSent => Some(unknown),
@@ -143,16 +210,22 @@ impl Answered {
     /// A cancel or refund that the gateway calls "not found", of a payment that may still reach
     /// it: relayed, it would read as "there is no such payment".
     fn speaks_of_unknown_payment(&self) -> bool {
-        let not_found = self.verdict.code.is_some_and(|code| (code.http, code.case) == (404, 1));
-        let ended =
-            matches!(self.concerned.state, Some(State::Rejected { .. } | State::Closed { .. }));
-        self.intent.class() == Some(Class::FollowUp) && not_found && !ended
+        let ended = match self.concerned.state {
+            Some(State::Rejected { .. } | State::Closed { .. }) => true,
+            // Nothing is known of it here, and nobody else knows it.
+            None => self.asked_all && !self.concerned.lost,
+            Some(State::Settled { .. } | State::InDoubt { .. } | State::InFlight { .. }) => false,
+        };
+        self.intent.class() == Some(Class::FollowUp) && self.verdict.is_not_found() && !ended
     }
 
     /// "Not found" and "failed" are told only when no charge can exist.
     fn saying_of_inquiry(&self, unknown: Saying) -> Option<Saying> {
         if !self.from_upstream {
-            return Some(Saying::NoAnswer { retry_after: Millis::new(1000) });
+            // Of several that were asked, the last one said nothing.
+            let several = self.held.is_some();
+            let no_answer = Saying::NoAnswer { retry_after: Millis::new(1000) };
+            return Some(if several { unknown } else { no_answer });
         }
         let reads_as_failed = match self.verdict.told {
             _ if !self.asks_for_payment() => false,
@@ -172,6 +245,7 @@ impl Answered {
             }
             // Nothing is known of it here: a gateway that says how it ended has it.
             (None, Some(Status::Closed(_))) => None,
+            (None, Some(Status::NotFound)) if self.asked_all => None,
             // Other gateways were not asked.
             (None, Some(_) | None) => Some(unknown),
         }

@@ -1,12 +1,14 @@
 //! What a request wants: its operation, and the payment it is or concerns. Parsed once; whatever
 //! is malformed is refused here and nothing is sent.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
 use crate::engine::answer::Refusal;
 use crate::engine::claim::Money;
+use crate::engine::config::Ledger;
 use crate::engine::event::Request;
 use crate::engine::evidence::Protocol;
 use crate::engine::json::{Pointer, Scalar};
@@ -25,6 +27,12 @@ pub(super) struct Intent {
     pub(super) payment: Option<Payment>,
     /// The payment it is about.
     pub(super) concerns: Option<ClaimKey>,
+    /// The same, where the request leaves out what only the answer names.
+    pub(super) named_later: Option<NamedLater>,
+    /// The key of the customer's token that it carries.
+    pub(super) token: Option<ClaimKey>,
+    /// Whose request it is.
+    pub(super) partner: String,
     /// The reference that its answer must carry.
     pub(super) reference: Option<String>,
     /// Envoy's id of the request.
@@ -46,6 +54,26 @@ pub(super) struct Payment {
     pub(super) repeat: Repeat,
     /// `Idempotency-Key` for the gateway.
     pub(super) idempotency_key: String,
+    /// The key under which the client's `Idempotency-Key` is bound to this payment, where it is
+    /// not the identity itself.
+    pub(super) header_key: Option<ClaimKey>,
+}
+
+/// A payment that is asked for by the gateway's own number: which one it is, only an answer that
+/// names the partner's reference can tell.
+#[derive(Clone, Debug)]
+pub(super) struct NamedLater {
+    namespace: Cow<'static, str>,
+    /// The members of the identity that the request has, in their order; the one that is missing
+    /// is the reference.
+    identity: Vec<Option<String>>,
+}
+
+impl NamedLater {
+    pub(super) fn key(&self, partner: &str, reference: &str) -> ClaimKey {
+        let identity = self.identity.iter().map(|member| member.as_deref().unwrap_or(reference));
+        ClaimKey::derive(partner, &self.namespace, identity)
+    }
 }
 
 impl Intent {
@@ -56,6 +84,9 @@ impl Intent {
         now: Timestamp,
     ) -> Result<Self, Refused> {
         let head = Head::pick(request, policy).map_err(Refused::early)?;
+        if !may_speak(request.peer, head.partner, policy) {
+            return Err(Refused::early(Refusal::Peer));
+        }
         if request.body.len() > policy.config.request_body_bytes_max {
             let bytes_max = policy.config.request_body_bytes_max;
             return Err(Refused::early(Refusal::BodyTooLarge { bytes_max }));
@@ -64,7 +95,7 @@ impl Intent {
         let operation = match policy.operations.find(head.path) {
             Matched::Operation(operation) => operation,
             Matched::Unmatched if policy.config.pass_unmatched => {
-                return Ok(Self::unmatched(request_id));
+                return Ok(Self::passed(request_id));
             }
             Matched::Unmatched => return Err(Refused::early(Refusal::Unmatched)),
             Matched::Ambiguous => return Err(Refused::early(Refusal::AmbiguousPath)),
@@ -83,6 +114,12 @@ impl Intent {
             let identity = members.texts(&operation.slots.concerns)?;
             (!partner.is_empty()).then(|| ClaimKey::derive(partner, &concerns.namespace, identity))
         });
+        let named_later =
+            if concerns.is_none() { members.named_later(operation, partner) } else { None };
+        let token = head
+            .customer_token
+            .filter(|_| operation.operation.affinity && policy.config.ledger == Ledger::Separate);
+        let token = token.map(|token| token_key(partner, token));
         let fills_external_id = policy.config.protocol == Protocol::DanaSnap
             && !operation.operation.service_codes.is_empty()
             && operation.operation.class != Class::State;
@@ -90,6 +127,9 @@ impl Intent {
         Ok(Self {
             payment,
             concerns,
+            named_later,
+            token,
+            partner: partner.to_owned(),
             reference: operation
                 .slots
                 .reference
@@ -103,11 +143,15 @@ impl Intent {
         })
     }
 
-    const fn unmatched(request_id: String) -> Self {
+    /// A request that is passed on without promises.
+    pub(super) const fn passed(request_id: String) -> Self {
         Self {
             operation: None,
             payment: None,
             concerns: None,
+            named_later: None,
+            token: None,
+            partner: String::new(),
             reference: None,
             request_id,
             external_id: None,
@@ -120,6 +164,20 @@ impl Intent {
     pub(super) fn class(&self) -> Option<Class> {
         self.operation.as_ref().map(|operation| operation.operation.class)
     }
+}
+
+/// Whether the client may speak for the partner: the network decides where no peers are named.
+fn may_speak(peer: &[String], partner: Option<&str>, policy: &Policy) -> bool {
+    let peers = &policy.config.peers;
+    let may = |partners: &Vec<String>| {
+        partner.is_none_or(|partner| partners.iter().any(|other| other == partner))
+    };
+    peers.is_empty() || peer.iter().filter_map(|name| peers.get(name)).any(may)
+}
+
+/// The key under which a customer's token leads to the gateway that issued it.
+pub(super) fn token_key(partner: &str, token: &str) -> ClaimKey {
+    ClaimKey::derive(partner, "customer token", [token])
 }
 
 /// A request that was refused, with its operation as far as it was known.
@@ -142,6 +200,7 @@ struct Head<'a> {
     partner: Option<&'a str>,
     idempotency_key: Option<&'a str>,
     external_id: Option<&'a str>,
+    customer_token: Option<&'a str>,
     request_id: &'a str,
     accepts_encodings: bool,
 }
@@ -172,6 +231,13 @@ impl<'a> Head<'a> {
                 b"x-request-id" => head.request_id = std::str::from_utf8(value).unwrap_or_default(),
                 b"idempotency-key" => once(&mut head.idempotency_key, name, value, 1024)?,
                 b"x-external-id" => once(&mut head.external_id, name, value, 1024)?,
+                b"authorization-customer" => {
+                    once(&mut head.customer_token, name, value, 4096)?;
+                    let token = head.customer_token.map(|token| {
+                        token.split_once(' ').map_or(token, |(_, token)| token).trim()
+                    });
+                    head.customer_token = token.filter(|token| !token.is_empty());
+                }
                 b"accept-encoding" => head.accepts_encodings |= value != b"identity",
                 _ if name == route_header
                     || name.starts_with(b"x-dana-")
@@ -255,6 +321,23 @@ impl<'a> Members<'a> {
         places.iter().map(|place| self.text(*place).filter(|text| !text.is_empty())).collect()
     }
 
+    /// A status that is asked for without the partner's reference.
+    fn named_later(&self, operation: &Compiled, partner: &str) -> Option<NamedLater> {
+        let concerns = operation.operation.concerns.as_ref()?;
+        let reference = &operation.operation.reference.as_ref()?.pointer;
+        let places = concerns.identity.iter().zip(&operation.slots.concerns);
+        let identity: Vec<Option<String>> = places
+            .map(|(pointer, place)| {
+                let text =
+                    self.text(*place).filter(|text| !text.is_empty() && pointer != reference);
+                text.map(str::to_owned)
+            })
+            .collect();
+        let missing = identity.iter().filter(|member| member.is_none()).count();
+        let names = (missing == 1 && !partner.is_empty()).then(|| concerns.namespace.clone());
+        names.map(|namespace| NamedLater { namespace, identity })
+    }
+
     fn payment(
         &self,
         head: &Head<'_>,
@@ -273,8 +356,12 @@ impl<'a> Members<'a> {
             Identity::Body(pointers) => self.identity(pointers, &operation.slots.identity)?,
             Identity::Header => None,
         };
+        let mut bound = None;
         let (key, repeat, is_own) = match (in_body, header_key) {
-            (Some(identity), _) => {
+            (Some(identity), header_key) => {
+                let space = format!("{namespace} header key");
+                bound = header_key
+                    .map(|header_key| ClaimKey::derive(partner, &space, [header_key.as_str()]));
                 (ClaimKey::derive(partner, namespace, identity), operation.operation.repeat, false)
             }
             // Told apart from an identity of the body by a namespace of its own.
@@ -302,7 +389,14 @@ impl<'a> Members<'a> {
         } else {
             Fingerprint::of_fields(&key, fields)
         };
-        Ok(Payment { key, fingerprint, money: self.money(operation), repeat, idempotency_key })
+        Ok(Payment {
+            key,
+            fingerprint,
+            money: self.money(operation),
+            repeat,
+            idempotency_key,
+            header_key: bound,
+        })
     }
 
     /// The identity in the body; `None` when none of it is there. A part of it names nothing, and

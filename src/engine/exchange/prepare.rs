@@ -1,19 +1,20 @@
-//! From the request to the send: everything is read, it is decided, and the permit and the claim
-//! are written before anything leaves.
+//! From the request to the send: everything is read, it is decided, and the permit, the binding of
+//! the header key and the claim are written before anything leaves.
 
 use std::collections::VecDeque;
 
-use super::decide::{Decision, Facts, Send};
-use super::intent::Intent;
+use super::decide::{Bound, Decision, Facts, Send};
+use super::intent::{Intent, Refused};
 use super::settle::{Settling, Update};
 use super::{Context, Next, Replaying, Sent, Stage};
 use crate::engine::answer::{NotExecuted, Saying};
-use crate::engine::event::{Cell, Effect, Event, Expected, Forward, Request};
+use crate::engine::event::{Cell, Effect, Event, Expected, Forward, Note, Request};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
-use crate::engine::key::ClaimKey;
+use crate::engine::key::{ClaimKey, PaymentRef};
 use crate::engine::limits;
 use crate::engine::operation::Class;
+use crate::engine::record::link::{Link, Target};
 use crate::engine::record::{Bucket, Found};
 use crate::engine::time::{Millis, Timestamp};
 
@@ -22,14 +23,41 @@ use crate::engine::time::{Millis, Timestamp};
 pub(super) struct Deciding {
     intent: Intent,
     started: Timestamp,
-    own: Option<(Bucket, Expected)>,
-    concerned: Option<Bucket>,
+    buckets: Buckets,
     health: Option<(Health, Expected)>,
     /// What was decided, while it is being written.
-    send: Option<Send>,
+    send: Option<Box<Send>>,
+    /// What was last asked to be written.
+    writing: Writing,
+    /// The buckets that were asked for.
+    asked: Vec<u32>,
     /// A permit that was taken: gateway and generation.
     permit: Option<(GatewayId, u32)>,
     attempts: u8,
+}
+
+/// What is being written, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writing {
+    Permit,
+    Binding,
+    Claim,
+}
+
+/// The buckets that were read, by number. A handful.
+#[derive(Debug, Default)]
+struct Buckets(Vec<(u32, Bucket, Expected)>);
+
+impl Buckets {
+    fn get(&self, number: u32) -> Option<&Bucket> {
+        self.0.iter().find(|(other, ..)| *other == number).map(|(_, bucket, _)| bucket)
+    }
+
+    fn take(&mut self, number: u32) -> Option<(Bucket, Expected)> {
+        let at = self.0.iter().position(|(other, ..)| *other == number)?;
+        let (_, bucket, expected) = self.0.swap_remove(at);
+        Some((bucket, expected))
+    }
 }
 
 const STORE_FAILED: Saying = Saying::StoreFailed { retry_after: Millis::new(1000) };
@@ -45,40 +73,77 @@ impl Context<'_> {
             Ok(intent) => self.load_all(Box::new(Deciding {
                 intent,
                 started,
-                own: None,
-                concerned: None,
+                buckets: Buckets::default(),
                 health: None,
                 send: None,
+                writing: Writing::Permit,
+                asked: Vec::new(),
                 permit: None,
                 attempts: 0,
             })),
-            Err(refused) => {
-                let saying = Saying::Refused(refused.refusal);
-                let (reply, note) =
-                    self.reply(&saying, refused.operation.as_deref(), "", Gateways::NONE);
-                (Stage::Ended, vec![Effect::Note(note), Effect::Reply(reply)])
-            }
+            Err(refused) => self.refuse(refused),
         }
     }
 
+    fn refuse(self, Refused { refusal, operation }: Refused) -> Next {
+        let saying = Saying::Refused(refusal);
+        let (reply, note) = self.reply(&saying, operation.as_deref(), "", Gateways::NONE);
+        if self.policy.observes(operation.as_deref()) {
+            let intent = Intent::passed(String::new());
+            if let Some(send) = self.unclaimed(&intent, reply.reason) {
+                let note = Note { decision: send.decision, would: send.would, ..note };
+                let (stage, mut effects) = self.let_go(intent, Box::new(send), self.now);
+                effects.insert(0, Effect::Note(note));
+                return (stage, effects);
+            }
+        }
+        (Stage::Ended, vec![Effect::Note(note), Effect::Reply(reply)])
+    }
+
     /// Asks for everything that the decision looks at.
-    fn load_all(self, deciding: Box<Deciding>) -> Next {
+    fn load_all(self, mut deciding: Box<Deciding>) -> Next {
         let mut effects = vec![Effect::Load(Cell::Health)];
-        effects.extend(self.concerned_cell(&deciding.intent).map(Effect::Load));
-        // The claim comes last: what was read longest ago is what a race is lost by.
-        effects.extend(self.own_cell(&deciding.intent).map(Effect::Load));
+        effects.extend(self.load_more(&mut deciding));
         (Stage::Deciding(deciding), effects)
     }
 
-    fn own_cell(&self, intent: &Intent) -> Option<Cell> {
-        let payment = intent.payment.as_ref()?;
-        Some(Cell::Claims(payment.key.bucket(self.policy.buckets)))
+    /// Asks for the buckets that were not asked for yet.
+    fn load_more(&self, deciding: &mut Deciding) -> Vec<Effect> {
+        let mut needed = self.buckets_of(&deciding.intent, &deciding.buckets);
+        needed.retain(|number| !deciding.asked.contains(number));
+        deciding.asked.extend(&needed);
+        needed.into_iter().map(|number| Effect::Load(Cell::Claims(number))).collect()
     }
 
-    fn concerned_cell(&self, intent: &Intent) -> Option<Cell> {
-        let bucket = intent.concerns?.bucket(self.policy.buckets);
-        // With its own claim in the same bucket, one read serves both.
-        Some(Cell::Claims(bucket)).filter(|cell| self.own_cell(intent) != Some(*cell))
+    /// The buckets that a decision looks at. The payment's own comes last: what was read longest
+    /// ago is what a race is lost by.
+    fn buckets_of(&self, intent: &Intent, known: &Buckets) -> Vec<u32> {
+        let number = |key: &ClaimKey| key.bucket(self.policy.buckets);
+        let payment = intent.payment.as_ref();
+        let bound = self.bound_to(intent, known).map(|(to, _)| to.bucket(self.policy.buckets));
+        let needed = [
+            intent.concerns.as_ref().map(number),
+            intent.token.as_ref().map(number),
+            payment.and_then(|payment| payment.header_key.as_ref()).map(number),
+            bound,
+            payment.map(|payment| number(&payment.key)),
+        ];
+        let mut numbers = Vec::with_capacity(needed.len());
+        for number in needed.into_iter().flatten() {
+            numbers.retain(|other| *other != number);
+            numbers.push(number);
+        }
+        numbers
+    }
+
+    /// The payment that the client's header key was used for, and since when.
+    fn bound_to(&self, intent: &Intent, known: &Buckets) -> Option<(PaymentRef, Timestamp)> {
+        let key = intent.payment.as_ref()?.header_key?;
+        let link = known.get(key.bucket(self.policy.buckets))?.find_link(&key.prefix())?;
+        match link.to {
+            Target::Payment(payment) => Some((payment, link.used_at)),
+            Target::Gateway(_) => None,
+        }
     }
 
     pub(super) fn go_on_deciding(self, mut deciding: Box<Deciding>, event: Event<'_>) -> Next {
@@ -86,35 +151,71 @@ impl Context<'_> {
             Event::Loaded(Cell::Health, loaded) => {
                 deciding.health = Some((Health::decode(&loaded.bytes), loaded.version));
             }
-            Event::Loaded(cell @ Cell::Claims(_), loaded) => {
+            Event::Loaded(Cell::Claims(number), loaded) => {
                 let Some(bucket) = Bucket::decode(loaded.bytes) else {
                     return self.give_up(deciding, STORE_FAILED);
                 };
-                if self.own_cell(&deciding.intent) == Some(cell) {
-                    deciding.own = Some((bucket, loaded.version));
-                } else {
-                    deciding.concerned = Some(bucket);
+                deciding.buckets.0.push((number, bucket, loaded.version));
+                let more = self.load_more(&mut deciding);
+                if !more.is_empty() {
+                    return (Stage::Deciding(deciding), more);
                 }
             }
-            Event::Stored(Cell::Health) => return self.claim(deciding),
-            Event::Stored(Cell::Claims(_)) => return self.forward(deciding),
+            Event::Stored(_) => {
+                return match deciding.writing {
+                    Writing::Permit => self.bind(deciding),
+                    Writing::Binding => self.claim(deciding),
+                    Writing::Claim => self.forward(deciding),
+                };
+            }
             Event::Conflict(cell) => return self.decide_anew(deciding, cell),
             Event::StoreFailed(cell) => {
                 // Whether the permit was taken is not known; if it was, its time brings it back.
                 deciding.permit = deciding.permit.filter(|_| cell != Cell::Health);
                 return self.give_up(deciding, STORE_FAILED);
             }
-            Event::Loaded(..) | Event::Stored(_) | Event::Request(_) => {}
+            Event::Loaded(..) | Event::Request(_) => {}
             // Gone before it was sent: nothing was, and a permit comes back.
             Event::Answered(_) => return self.finish(deciding.permit, Vec::new()),
         }
-        let waits_for_own = deciding.intent.payment.is_some() && deciding.own.is_none();
-        let waits_for_concerned =
-            self.concerned_cell(&deciding.intent).is_some() && deciding.concerned.is_none();
-        if deciding.health.is_none() || waits_for_own || waits_for_concerned {
+        let all = deciding.asked.iter().all(|number| deciding.buckets.get(*number).is_some());
+        if deciding.health.is_none() || !all {
             return (Stage::Deciding(deciding), Vec::new());
         }
         self.decide(deciding)
+    }
+
+    fn facts<'a>(&'a self, intent: &'a Intent, buckets: &Buckets, health: &'a Health) -> Facts<'a> {
+        let bucket = |key: &ClaimKey| buckets.get(key.bucket(self.policy.buckets));
+        let find = |key: Option<&ClaimKey>| {
+            let found = key.and_then(|key| Some(bucket(key)?.find(&key.prefix())));
+            found.unwrap_or(Found::Absent)
+        };
+        let own = intent.payment.as_ref().map(|payment| &payment.key);
+        let bound = match self.bound_to(intent, buckets) {
+            None => Bound::Free,
+            Some((to, _)) if Some(to) == own.map(ClaimKey::reference) => Bound::Here,
+            Some((to, since)) => {
+                let bucket = buckets.get(to.bucket(self.policy.buckets));
+                let claim = bucket.map_or(Found::Absent, |bucket| bucket.find(&to.prefix()));
+                Bound::Elsewhere { since, claim }
+            }
+        };
+        let issuer = intent.token.as_ref().and_then(|key| bucket(key)?.find_link(&key.prefix()));
+        let issuer = issuer.and_then(|link| match link.to {
+            Target::Gateway(gateway) => Some(gateway),
+            Target::Payment(_) => None,
+        });
+        Facts {
+            policy: self.policy,
+            intent,
+            own: find(own),
+            concerned: find(intent.concerns.as_ref()),
+            bound,
+            issuer,
+            health,
+            now: self.now,
+        }
     }
 
     fn decide(self, mut deciding: Box<Deciding>) -> Next {
@@ -125,21 +226,17 @@ impl Context<'_> {
             // Taken before a race for the claim was lost: it is decided anew, as if it were free.
             health.member_mut(gateway).breaker.return_permit(generation);
         }
-        let intent = &deciding.intent;
-        let own_bucket = deciding.own.as_ref().map(|(bucket, _)| bucket);
-        let find = |bucket: Option<&Bucket>, key: Option<&ClaimKey>| match (bucket, key) {
-            (Some(bucket), Some(key)) => bucket.find(&key.prefix()),
-            _ => Found::Absent,
-        };
-        let facts = Facts {
-            policy: self.policy,
-            intent,
-            own: find(own_bucket, intent.payment.as_ref().map(|payment| &payment.key)),
-            concerned: find(deciding.concerned.as_ref().or(own_bucket), intent.concerns.as_ref()),
-            health: &health,
-            now: self.now,
-        };
-        match facts.decide() {
+        let facts = self.facts(&deciding.intent, &deciding.buckets, &health);
+        let mut decision = facts.decide();
+        if self.policy.observes(deciding.intent.operation.as_deref()) {
+            let would = match &decision {
+                Decision::Say { saying, .. } => saying.reason(),
+                Decision::Replay { .. } => "replay",
+                Decision::Send(send) => send.decision,
+            };
+            decision = facts.observe(would).map_or(decision, |send| Decision::Send(Box::new(send)));
+        }
+        match decision {
             Decision::Say { saying, gateways } => {
                 let effects = self.say(&deciding.intent, &saying, gateways);
                 self.finish(deciding.permit, effects)
@@ -164,7 +261,7 @@ impl Context<'_> {
     fn prepare(
         self,
         mut deciding: Box<Deciding>,
-        mut send: Send,
+        mut send: Box<Send>,
         mut health: Health,
         expected: Expected,
     ) -> Next {
@@ -172,7 +269,7 @@ impl Context<'_> {
         let held = wanted.map(|gateway| (gateway, health.generation(gateway)));
         if deciding.permit == held {
             deciding.send = Some(send);
-            return self.claim(deciding);
+            return self.bind(deciding);
         }
         let change = wanted.and_then(|gateway| health.take_permit(gateway, self.policy, self.now));
         deciding.permit = wanted.map(|gateway| (gateway, health.generation(gateway)));
@@ -182,6 +279,7 @@ impl Context<'_> {
             *first = generation;
         }
         deciding.send = Some(send);
+        deciding.writing = Writing::Permit;
         let bytes = health.encode();
         let store = Effect::Store { cell: Cell::Health, bytes, expected };
         (
@@ -190,20 +288,64 @@ impl Context<'_> {
         )
     }
 
+    /// Binds the client's header key to the payment, before the claim: a claim whose header key
+    /// could not be kept is not made.
+    fn bind(self, mut deciding: Box<Deciding>) -> Next {
+        let own = self.own_bucket(&deciding);
+        let number = self.binding(&deciding).map(|(key, _)| key.bucket(self.policy.buckets));
+        let Some(number) = number.filter(|number| Some(*number) != own) else {
+            // Without one, or in the claim's own bucket and written with it.
+            return self.claim(deciding);
+        };
+        let Some((mut bucket, expected)) = deciding.buckets.take(number) else {
+            return self.give_up(deciding, STORE_FAILED);
+        };
+        if !self.put_binding(&deciding, &mut bucket) {
+            return self.give_up(deciding, STORE_FULL);
+        }
+        deciding.writing = Writing::Binding;
+        let store =
+            Effect::Store { cell: Cell::Claims(number), bytes: bucket.into_bytes(), expected };
+        (Stage::Deciding(deciding), vec![store])
+    }
+
+    fn own_bucket(&self, deciding: &Deciding) -> Option<u32> {
+        deciding.intent.payment.as_ref().map(|payment| payment.key.bucket(self.policy.buckets))
+    }
+
+    fn binding(&self, deciding: &Deciding) -> Option<(ClaimKey, Link)> {
+        let payment = deciding.intent.payment.as_ref()?;
+        let is_wanted = deciding.send.as_ref().is_some_and(|send| send.binds);
+        let link = Link { to: Target::Payment(payment.key.reference()), used_at: self.now };
+        payment.header_key.filter(|_| is_wanted).map(|key| (key, link))
+    }
+
+    /// Puts the binding, if there is to be one, into its bucket; false when that is full.
+    fn put_binding(&self, deciding: &Deciding, bucket: &mut Bucket) -> bool {
+        let retention = self.policy.config.store.retention;
+        self.binding(deciding).is_none_or(|(key, link)| {
+            bucket.put_link(&key.prefix(), &link, self.now, retention).is_ok()
+        })
+    }
+
     fn claim(self, mut deciding: Box<Deciding>) -> Next {
         let claim = deciding.send.as_ref().and_then(|send| send.claim);
         let (Some(claim), Some(payment)) = (claim, &deciding.intent.payment) else {
             return self.forward(deciding);
         };
-        let Some((mut bucket, expected)) = deciding.own.take() else {
+        let (key, number) = (payment.key, payment.key.bucket(self.policy.buckets));
+        let Some((mut bucket, expected)) = deciding.buckets.take(number) else {
             return self.give_up(deciding, STORE_FAILED);
         };
+        let binding = self.binding(&deciding).map(|(key, _)| key.bucket(self.policy.buckets));
+        let is_bound = binding != Some(number) || self.put_binding(&deciding, &mut bucket);
         let retention = self.policy.config.store.retention;
-        if bucket.put(&payment.key.prefix(), &claim, self.now, retention).is_err() {
+        if !is_bound || bucket.put(&key.prefix(), &claim, self.now, retention).is_err() {
             return self.give_up(deciding, STORE_FULL);
         }
-        let cell = Cell::Claims(payment.key.bucket(self.policy.buckets));
-        let store = Effect::Store { cell, bytes: bucket.into_bytes(), expected };
+        deciding.writing = Writing::Claim;
+        let store =
+            Effect::Store { cell: Cell::Claims(number), bytes: bucket.into_bytes(), expected };
         (Stage::Deciding(deciding), vec![store])
     }
 
@@ -215,34 +357,28 @@ impl Context<'_> {
         if deciding.attempts >= limits::STORE_ATTEMPTS_MAX {
             return self.give_up(deciding, STORE_FAILED);
         }
-        deciding.own = None;
-        deciding.concerned = None;
+        deciding.buckets = Buckets::default();
+        deciding.asked.clear();
         deciding.health = None;
         deciding.send = None;
         self.load_all(deciding)
     }
 
     fn forward(self, mut deciding: Box<Deciding>) -> Next {
-        let Some(send) = deciding.send.take() else {
-            return self.give_up(deciding, STORE_FAILED);
-        };
-        let forward = self.headers(&deciding.intent, &send);
-        let at = deciding.started;
-        let sent = Sent { intent: deciding.intent, send, at };
+        match deciding.send.take() {
+            Some(send) => self.let_go(deciding.intent, send, deciding.started),
+            None => self.give_up(deciding, STORE_FAILED),
+        }
+    }
+
+    fn let_go(&self, intent: Intent, send: Box<Send>, at: Timestamp) -> Next {
+        let forward = self.headers(&intent, &send);
+        let sent = Sent { intent, send, at, called: false };
         (Stage::Sent(Box::new(sent)), vec![Effect::Forward(forward)])
     }
 
     fn headers(&self, intent: &Intent, send: &Send) -> Forward {
-        let config = &self.policy.config;
-        let timeout = match intent.class() {
-            Some(Class::Inquiry) => config.timeouts.inquiry,
-            Some(Class::Charge | Class::FollowUp | Class::State) | None => config.timeouts.response,
-        };
-        let composite = send.members.len() > 1;
-        let mut headers = vec![
-            (config.route_header.clone(), send.cluster.clone()),
-            ("x-envoy-upstream-rq-timeout-ms".to_owned(), timeout.get().to_string()),
-        ];
+        let mut headers = vec![(self.policy.config.route_header.clone(), send.cluster.clone())];
         let mut set = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
         // The route's one retry is enough for two gateways.
         match send.members.len() {
@@ -250,22 +386,38 @@ impl Context<'_> {
             2 => {}
             members => set("x-envoy-max-retries", &(members - 1).to_string()),
         }
-        if intent.accepts_encodings && intent.operation.is_some() {
-            set("accept-encoding", "identity");
+        if !send.is_observed() {
+            set("x-envoy-upstream-rq-timeout-ms", &self.timeout(intent).get().to_string());
+            headers.extend(own_headers(intent));
         }
-        if let Some(payment) = &intent.payment {
-            set("idempotency-key", &payment.idempotency_key);
+        let (composite, keep) = (send.members.len() > 1, !send.walk.left.is_empty());
+        Forward { headers, composite, keep }
+    }
+
+    pub(super) fn timeout(&self, intent: &Intent) -> Millis {
+        let timeouts = self.policy.config.timeouts;
+        match intent.class() {
+            Some(Class::Inquiry) => timeouts.inquiry,
+            Some(Class::Charge | Class::FollowUp | Class::State) | None => timeouts.response,
         }
-        if let Some(external_id) = &intent.external_id {
-            set("x-external-id", external_id);
-        }
-        Forward { headers, composite }
     }
 
     /// Nothing was sent and nothing will be.
     fn give_up(self, deciding: Box<Deciding>, saying: Saying) -> Next {
+        if self.policy.observes(deciding.intent.operation.as_deref())
+            && let Some(send) = self.unclaimed(&deciding.intent, saying.reason())
+        {
+            return self.let_go(deciding.intent, Box::new(send), deciding.started);
+        }
         let effects = self.say(&deciding.intent, &saying, Gateways::NONE);
         self.finish(deciding.permit, effects)
+    }
+
+    /// What is only observed goes on also when nothing can be written about it.
+    fn unclaimed(&self, intent: &Intent, would: &'static str) -> Option<Send> {
+        let health = Health::default();
+        let send = self.facts(intent, &Buckets::default(), &health).observe(would)?;
+        Some(Send { claim: None, ..send })
     }
 
     /// Ends without having sent anything; a permit that was taken comes back first.
@@ -278,4 +430,20 @@ impl Context<'_> {
             }
         }
     }
+}
+
+/// What the gateway gets beside the client's own header fields.
+pub(super) fn own_headers(intent: &Intent) -> Vec<(String, String)> {
+    let mut headers = Vec::new();
+    let mut set = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
+    if intent.accepts_encodings && intent.operation.is_some() {
+        set("accept-encoding", "identity");
+    }
+    if let Some(payment) = &intent.payment {
+        set("idempotency-key", &payment.idempotency_key);
+    }
+    if let Some(external_id) = &intent.external_id {
+        set("x-external-id", external_id);
+    }
+    headers
 }

@@ -2,20 +2,22 @@
 
 use std::collections::VecDeque;
 
-use super::decide::Send;
-use super::end::{After, Answered};
-use super::intent::Intent;
+use super::decide::{GoOn, Send};
+use super::end::{After, Answered, Held};
+use super::intent::{Intent, token_key};
 use super::{Context, Next, Sent, Stage};
 use crate::engine::breaker::Report;
 use crate::engine::claim::{
-    Claim, Event as Evidence, Incarnation, Money, Outcome, State, Status, Step,
+    Claim, Closed, Event as Evidence, Incarnation, Money, Outcome, State, Status, Step,
 };
 use crate::engine::event::{Answer, Cell, Effect, Event, Expected, Loaded};
-use crate::engine::evidence::{Body, Origin, Signal, Verdict, is_failed_before, judge};
+use crate::engine::evidence::{Body, Origin, Signal, Verdict, is_failed_before, judge, text_of};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Change, Health};
-use crate::engine::key::{ClaimKey, Fingerprint};
+use crate::engine::key::{ClaimKey, Fingerprint, PaymentRef};
 use crate::engine::limits;
+use crate::engine::operation::{ANSWER_REFERENCE, Class};
+use crate::engine::record::link::{Link, Target};
 use crate::engine::record::{Bucket, Found};
 use crate::engine::replay::Kept;
 use crate::engine::time::Timestamp;
@@ -24,8 +26,13 @@ use crate::engine::window::Tally;
 /// One thing to be written down.
 #[derive(Debug)]
 pub(super) enum Update {
-    /// What the answer proves of the payment that was made.
-    Own { key: ClaimKey, evidence: Evidence },
+    /// What the answer proves of the payment that was made; or, if nothing has happened there, the
+    /// gateway that it goes on to.
+    Own { key: ClaimKey, evidence: Evidence, onward: Option<GatewayId> },
+    /// The payment was never sent: its header key is free again.
+    Unbind { key: ClaimKey, payment: PaymentRef },
+    /// A customer's token was issued by this gateway.
+    Issued { key: ClaimKey, gateway: GatewayId },
     /// What it proves, if anything, of the payment that it is about.
     Concerned { key: ClaimKey, evidence: Option<Evidence>, asked_at: Timestamp },
     /// What it says of the gateways.
@@ -59,11 +66,12 @@ impl Settling {
 impl Context<'_> {
     /// The exchange with the gateway has ended, one way or another.
     pub(super) fn answered(self, sent: Sent, answer: &Answer<'_>) -> Next {
-        let Sent { intent, send, at } = sent;
+        let Sent { mut intent, send, at, called } = sent;
         let Some(operation) = intent.operation.clone() else {
             let gateway = send.members.first().copied();
             let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
             let permit = gateway.filter(|_| send.trial).zip(send.generations.first().copied());
+            let name = name.filter(|_| !send.is_observed());
             return self.finish(permit, vec![Effect::Relay { gateway: name }]);
         };
         let protocol = self.policy.config.protocol;
@@ -73,10 +81,25 @@ impl Context<'_> {
             verdict.outcome = Outcome::FailedBefore;
         }
         let gateways = self.spoken_of(&send, answer);
+        if intent.concerns.is_none() {
+            let named = text_of(&operation, &answer.evidence, ANSWER_REFERENCE);
+            let later = intent.named_later.as_ref().zip(named);
+            intent.concerns = later.map(|(later, named)| later.key(&intent.partner, &named));
+        }
+        let asked = gateways.single();
+        let onward = asked.and_then(|asked| next_asked(&intent, &send, &verdict, asked));
+        let onward = onward.filter(|_| answer.client_waits);
         let mut updates = VecDeque::new();
         if let (Some(payment), Some(of)) = (&intent.payment, send.attempt()) {
             let evidence = Evidence::Answer { of, outcome: verdict.outcome, gateways };
-            updates.push_back(Update::Own { key: payment.key, evidence });
+            let onward = onward.map(|(gateway, _)| gateway);
+            updates.push_back(Update::Own { key: payment.key, evidence, onward });
+        }
+        if let (Some(place), Some(gateway)) = (operation.token, asked)
+            && let Some(token) = text_of(&operation, &answer.evidence, place)
+        {
+            let key = token_key(&intent.partner, &token);
+            updates.push_back(Update::Issued { key, gateway });
         }
         if let Some(key) = intent.concerns {
             let told = verdict.told.zip(gateways.single());
@@ -95,6 +118,9 @@ impl Context<'_> {
         let answered = Answered {
             from_upstream: answer.evidence.origin == Origin::Upstream,
             client_waits: answer.client_waits,
+            onward,
+            asked_all: asked.is_some_and(|asked| is_last(&send, asked)),
+            held: called.then(|| Held::new(answer)),
             intent,
             send,
             verdict,
@@ -148,20 +174,20 @@ impl Context<'_> {
     pub(super) fn next_update(self, mut settling: Box<Settling>) -> Next {
         settling.attempts = 0;
         let Some(cell) = self.cell_of(settling.updates.front()) else {
-            let effects = match settling.ending {
-                Ending::Effects(effects) => effects,
-                Ending::Answer(answered) => self.end(*answered),
+            return match settling.ending {
+                Ending::Effects(effects) => (Stage::Ended, effects),
+                Ending::Answer(answered) => self.end_or_go_on(*answered),
             };
-            return (Stage::Ended, effects);
         };
         (Stage::Settling(settling), vec![Effect::Load(cell)])
     }
 
     fn cell_of(&self, update: Option<&Update>) -> Option<Cell> {
         Some(match update? {
-            Update::Own { key, .. } | Update::Concerned { key, .. } => {
-                Cell::Claims(key.bucket(self.policy.buckets))
-            }
+            Update::Own { key, .. }
+            | Update::Unbind { key, .. }
+            | Update::Issued { key, .. }
+            | Update::Concerned { key, .. } => Cell::Claims(key.bucket(self.policy.buckets)),
             Update::Health(_) | Update::ReturnPermit { .. } => Cell::Health,
         })
     }
@@ -201,16 +227,30 @@ impl Context<'_> {
         let mut effects = Vec::new();
         let written = match settling.updates.front() {
             None => None,
-            Some(Update::Own { key, evidence }) => {
-                let (key, evidence) = (*key, (*evidence, self.now));
-                let print = settling.print_of(&key);
-                let (after, written) = self.work_in(bytes, &key, Some(evidence), print);
-                settling.note_own(after);
-                written
+            Some(Update::Own { key, evidence, onward }) => {
+                let (key, evidence, onward) = (*key, *evidence, *onward);
+                self.update_own(&mut settling, bytes, &key, evidence, onward)
+            }
+            Some(Update::Unbind { key, payment }) => {
+                Bucket::decode(bytes).and_then(|mut bucket| {
+                    let bound = bucket.find_link(&key.prefix())?.to == Target::Payment(*payment);
+                    bucket.remove(&key.prefix());
+                    bound.then(|| bucket.into_bytes())
+                })
+            }
+            Some(Update::Issued { key, gateway }) => {
+                Bucket::decode(bytes).and_then(|mut bucket| {
+                    let link = Link { to: Target::Gateway(*gateway), used_at: self.now };
+                    let retention = self.policy.config.store.retention;
+                    bucket.put_link(&key.prefix(), &link, self.now, retention).ok()?;
+                    Some(bucket.into_bytes())
+                })
             }
             Some(Update::Concerned { key, evidence, asked_at }) => {
                 let (key, evidence) = (*key, evidence.zip(Some(*asked_at)));
-                let (after, written) = self.work_in(bytes, &key, evidence, Fingerprint::UNKNOWN);
+                let observed = settling.is_observed();
+                let unknown = Fingerprint::UNKNOWN;
+                let (after, written) = self.work_in(bytes, &key, evidence, unknown, observed);
                 settling.note_concerned(after);
                 written
             }
@@ -239,6 +279,53 @@ impl Context<'_> {
         }
     }
 
+    fn update_own(
+        &self,
+        settling: &mut Settling,
+        bytes: Vec<u8>,
+        key: &ClaimKey,
+        evidence: Evidence,
+        onward: Option<GatewayId>,
+    ) -> Option<Vec<u8>> {
+        if let Some((claim, bytes)) = self.move_on(&bytes, key, evidence, onward) {
+            settling.note_own(After { state: Some(claim.state), lost: false });
+            settling.note_onward(Some(claim));
+            return Some(bytes);
+        }
+        settling.note_onward(None);
+        let print = settling.print_of(key);
+        let evidence = Some((evidence, self.now));
+        let observed = settling.is_observed();
+        let (after, written) = self.work_in(bytes, key, evidence, print, observed);
+        if written.is_some() && after.state.is_none() {
+            settling.free_header_key();
+        }
+        settling.note_own(after);
+        written
+    }
+
+    /// The claim with its further attempt at the gateway that is asked next, written before that
+    /// is asked.
+    fn move_on(
+        &self,
+        bytes: &[u8],
+        key: &ClaimKey,
+        evidence: Evidence,
+        onward: Option<GatewayId>,
+    ) -> Option<(Claim, Vec<u8>)> {
+        let Evidence::Answer { of, .. } = evidence else {
+            return None;
+        };
+        let mut bucket = Bucket::decode(bytes.to_vec())?;
+        let Found::Claim(claim) = bucket.find(&key.prefix()) else {
+            return None;
+        };
+        let claim = claim.onward(of, onward?, self.now, &self.policy.claims)?;
+        let retention = self.policy.config.store.retention;
+        bucket.put(&key.prefix(), &claim, self.now, retention).ok()?;
+        Some((claim, bucket.into_bytes()))
+    }
+
     /// Applies evidence, if there is any, and its time to the claim of `key` in a bucket: where
     /// the claim stands afterwards, and the bucket if it changed.
     fn work_in(
@@ -247,6 +334,7 @@ impl Context<'_> {
         key: &ClaimKey,
         evidence: Option<(Evidence, Timestamp)>,
         fingerprint: Fingerprint,
+        observed: bool,
     ) -> (After, Option<Vec<u8>>) {
         let Some(mut bucket) = Bucket::decode(bytes) else {
             return (After { state: None, lost: true }, None);
@@ -254,6 +342,7 @@ impl Context<'_> {
         let key = key.prefix();
         let (claim, step) = match bucket.find(&key) {
             Found::Claim(claim) => {
+                let claim = if observed { claim } else { claim.enforced() };
                 let apply = |(event, at)| claim.apply(event, at, &self.policy.claims);
                 (claim, evidence.map_or(Step::Stays, apply))
             }
@@ -265,7 +354,8 @@ impl Context<'_> {
                 Some((state, incarnation)) => {
                     let incarnation =
                         incarnation.unwrap_or(Incarnation { claimed_at: self.now, nonce: 0 });
-                    (fresh(state, incarnation, fingerprint), Step::To(state))
+                    let claim = Claim::new(fingerprint, state, incarnation, Money::default());
+                    (Claim { observed, ..claim }, Step::To(state))
                 }
             },
         };
@@ -337,6 +427,34 @@ impl Settling {
         }
     }
 
+    fn note_onward(&mut self, claim: Option<Claim>) {
+        if let Ending::Answer(answered) = &mut self.ending {
+            answered.onward = answered.onward.filter(|_| claim.is_some());
+            answered.send.claim = claim.or(answered.send.claim);
+        }
+    }
+
+    fn is_observed(&self) -> bool {
+        match &self.ending {
+            Ending::Effects(_) => false,
+            Ending::Answer(answered) => answered.send.is_observed(),
+        }
+    }
+
+    /// The claim is gone, and what was bound to it with it.
+    fn free_header_key(&mut self) {
+        let Ending::Answer(answered) = &self.ending else {
+            return;
+        };
+        let payment = answered.intent.payment.as_ref();
+        if let Some((payment, key)) =
+            payment.and_then(|payment| Some((payment, payment.header_key?)))
+        {
+            let payment = payment.key.reference();
+            self.updates.insert(1, Update::Unbind { key, payment });
+        }
+    }
+
     fn note_concerned(&mut self, after: After) {
         if let Ending::Answer(answered) = &mut self.ending {
             answered.concerned = after;
@@ -346,9 +464,18 @@ impl Settling {
     fn note_lost(&mut self) {
         let lost = After { state: None, lost: true };
         match self.updates.front() {
-            Some(Update::Own { .. }) => self.note_own(lost),
+            Some(Update::Own { .. }) => {
+                self.note_own(lost);
+                self.note_onward(None);
+            }
             Some(Update::Concerned { .. }) => self.note_concerned(lost),
-            Some(Update::Health(_) | Update::ReturnPermit { .. }) | None => {}
+            Some(
+                Update::Unbind { .. }
+                | Update::Issued { .. }
+                | Update::Health(_)
+                | Update::ReturnPermit { .. },
+            )
+            | None => {}
         }
     }
 }
@@ -366,10 +493,34 @@ fn learnt(evidence: Evidence) -> Option<(State, Option<Incarnation>)> {
     }
 }
 
-const fn fresh(state: State, incarnation: Incarnation, fingerprint: Fingerprint) -> Claim {
-    let money = Money { minor: 0, currency: [0; 3] };
-    let changed_at = incarnation.claimed_at;
-    Claim { fingerprint, state, attempt: 1, incarnation, changed_at, money }
+/// Who is asked next, if the gateway that was asked leaves it open.
+fn next_asked(
+    intent: &Intent,
+    send: &Send,
+    verdict: &Verdict,
+    asked: GatewayId,
+) -> Option<(GatewayId, u32)> {
+    let goes_on = match (intent.class()?, send.walk.when) {
+        // Only a definite NO shows that nothing was done there.
+        (Class::FollowUp, _) => verdict.outcome == Outcome::No && verdict.is_not_found(),
+        (Class::Inquiry, GoOn::NotFound) => verdict.is_not_found(),
+        (Class::Inquiry, GoOn::Inconclusive) => !matches!(
+            verdict.told,
+            Some(
+                Status::Executed
+                    | Status::Pending
+                    | Status::Closed(Closed::Cancelled | Closed::Refunded)
+            )
+        ),
+        (Class::Charge | Class::State, _) => false,
+    };
+    let mut left = send.walk.left.iter().filter(|(gateway, _)| *gateway != asked);
+    left.next().copied().filter(|_| goes_on)
+}
+
+/// Whether nobody is left to be asked after `asked`, of all there are.
+fn is_last(send: &Send, asked: GatewayId) -> bool {
+    send.walk.asks_all && send.walk.left.iter().all(|(gateway, _)| *gateway == asked)
 }
 
 /// What an answer says of each gateway that Envoy tried.

@@ -9,7 +9,9 @@ use crate::engine::answer::Reply;
 use crate::engine::breaker;
 use crate::engine::claim::{Claim, Closed, State};
 use crate::engine::config::Config;
-use crate::engine::event::{Answer, Cell, Effect, Event, Expected, Forward, Loaded, Note, Request};
+use crate::engine::event::{
+    Answer, Call, Cell, Effect, Event, Expected, Forward, Loaded, Note, Request,
+};
 use crate::engine::evidence::{Body, Evidence, Flags, Origin, Signal};
 use crate::engine::gateway::{GatewayId, Gateways, Layout};
 use crate::engine::health::Health;
@@ -88,6 +90,8 @@ struct Run {
     reply: Option<Reply>,
     relayed: Option<String>,
     note: Option<Note>,
+    /// Calls of our own, in their order.
+    calls: Vec<Call>,
 }
 
 /// A request to be made.
@@ -95,6 +99,7 @@ struct Run {
 struct Asked {
     headers: Vec<(String, String)>,
     body: String,
+    peer: Vec<String>,
 }
 
 fn post(path: &str, body: &str) -> Asked {
@@ -106,7 +111,7 @@ fn post(path: &str, body: &str) -> Asked {
         ("content-type", "application/json"),
     ];
     let headers = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    Asked { headers, body: body.to_owned() }
+    Asked { headers, body: body.to_owned(), peer: Vec::new() }
 }
 
 impl Asked {
@@ -257,10 +262,19 @@ impl World {
         let headers: Vec<(&[u8], &[u8])> = fields.collect();
         self.contexts += 1;
         let context = self.contexts;
-        let request = Request { headers: &headers, body: asked.body.as_bytes(), context };
+        let peer = &asked.peer;
+        let request = Request { headers: &headers, body: asked.body.as_bytes(), peer, context };
         let exchange = Exchange::new(Rc::clone(&self.policy));
         let todo = VecDeque::new();
-        let mut run = Run { exchange, todo, forward: None, reply: None, relayed: None, note: None };
+        let mut run = Run {
+            exchange,
+            todo,
+            forward: None,
+            reply: None,
+            relayed: None,
+            note: None,
+            calls: Vec::new(),
+        };
         self.feed(&mut run, Event::Request(request));
         run
     }
@@ -297,6 +311,7 @@ impl World {
             Effect::Reply(reply) => assert!(run.reply.replace(reply).is_none(), "answered twice"),
             Effect::Relay { gateway } => run.relayed = Some(gateway.unwrap_or_default()),
             Effect::Note(note) => run.note = Some(note),
+            Effect::Call(call) => run.calls.push(call),
             Effect::Changed(_) => {}
             Effect::Beat(_) => unreachable!("no request sends heartbeats"),
         }
@@ -352,7 +367,30 @@ impl World {
         if fault.is_some() { Event::StoreFailed(cell) } else { Event::Stored(cell) }
     }
 
+    /// The request is answered; whoever is asked after that says nothing.
     fn end(&mut self, run: &mut Run, ending: Ending<'_>) {
+        self.answer(run, ending);
+        while run.exchange.is_sent() {
+            self.answer(run, no_answer(0, true));
+        }
+        assert!(run.exchange.is_ended());
+    }
+
+    /// A whole request that goes from gateway to gateway: where it went, and what was told.
+    fn ask_around(&mut self, asked: &Asked, endings: &[Ending<'_>]) -> String {
+        let mut run = self.begin(asked);
+        let mut way = vec![run.told()];
+        for ending in endings {
+            self.answer(&mut run, *ending);
+            let last = run.calls.last().map(|call| format!("to {}", call.cluster));
+            way.push(last.filter(|_| run.exchange.is_sent()).unwrap_or_else(|| run.told()));
+        }
+        assert!(run.exchange.is_ended(), "{way:?}");
+        way.join(", ")
+    }
+
+    /// Whatever was sent is answered.
+    fn answer(&mut self, run: &mut Run, ending: Ending<'_>) {
         assert!(run.exchange.is_sent(), "{}", run.told());
         let answer = Answer {
             evidence: ending.evidence,
@@ -362,7 +400,6 @@ impl World {
         };
         self.feed(run, Event::Answered(answer));
         self.go_on(run);
-        assert!(run.exchange.is_ended());
     }
 
     /// A whole request: what the client was told, or where the request went if there is no ending.
@@ -386,6 +423,10 @@ impl Run {
     fn told(&self) -> String {
         if let Some(reply) = &self.reply {
             assert!(self.relayed.is_none(), "one answer");
+            if reply.reason == "relayed" {
+                let gateway = self.reply_header("x-dana-gateway").unwrap();
+                return format!("{} from {gateway}", reply.status);
+            }
             if reply.reason == "replay" {
                 return format!("{} replay", reply.status);
             }

@@ -23,6 +23,14 @@ pub fn dana_snap() -> Vec<Operation> {
         service_codes: service.iter().copied().map(Cow::Borrowed).collect(),
         ..plain(name, path, Class::State)
     }));
+    for operation in &mut table {
+        // A customer's token is worth something only where it was issued. Whatever carries one in
+        // Authorization-Customer goes there; whatever carries none is not touched by this.
+        operation.affinity = true;
+        if operation.path == "/access-token/b2b2c" {
+            operation.issues = Some(pointer("/accessToken"));
+        }
+    }
     table
 }
 

@@ -18,14 +18,9 @@ fn gateway(index: usize) -> GatewayId {
 }
 
 fn claim(state: State, changed_at: Timestamp) -> Claim {
-    Claim {
-        fingerprint: Fingerprint([3; 16]),
-        state,
-        attempt: 1,
-        incarnation: Incarnation { claimed_at: changed_at, nonce: 77 },
-        changed_at,
-        money: Money { minor: 12_345_678, currency: *b"IDR" },
-    }
+    let incarnation = Incarnation { claimed_at: changed_at, nonce: 77 };
+    let money = Money { minor: 12_345_678, currency: *b"IDR" };
+    Claim::new(Fingerprint([3; 16]), state, incarnation, money)
 }
 
 const SETTLED: State = State::Settled { gateways: Gateways::from_bits(1) };
@@ -86,15 +81,21 @@ fn any_state() -> impl Strategy<Value = State> {
 }
 
 fn any_claim() -> impl Strategy<Value = Claim> {
-    let fixed = (any::<[u8; 16]>(), any::<u8>(), any::<u32>(), any::<u64>(), any::<[u8; 3]>());
-    (any_state(), fixed, any_time(), any_time()).prop_map(
-        |(state, (print, attempt, nonce, minor, currency), claimed_at, changed_at)| Claim {
-            fingerprint: Fingerprint(print),
-            state,
-            attempt,
-            incarnation: Incarnation { claimed_at, nonce },
-            changed_at,
-            money: Money { minor, currency },
+    let fixed = (any::<[u8; 16]>(), any::<u16>(), any::<u32>(), any::<u64>(), any::<[u8; 3]>());
+    let marks = (any::<bool>(), 0u8..128);
+    (any_state(), fixed, marks, any_time(), any_time()).prop_map(
+        |(state, fixed, (observed, header_keys), claimed_at, changed_at)| {
+            let (print, attempt, nonce, minor, currency) = fixed;
+            Claim {
+                fingerprint: Fingerprint(print),
+                state,
+                attempt,
+                incarnation: Incarnation { claimed_at, nonce },
+                changed_at,
+                money: Money { minor, currency },
+                observed,
+                header_keys,
+            }
         },
     )
 }
@@ -172,7 +173,7 @@ fn bytes_that_are_no_sequence_of_records_are_none() {
 #[test]
 fn a_record_of_another_version_is_unresolved_and_never_expires() {
     let much_later = NOW.plus(Millis::new(u64::MAX / 2));
-    for (version, length) in [(2, 92), (0, 92), (2, 18), (9, 255), (1, 93), (1, 91)] {
+    for (version, length) in [(2, 94), (0, 94), (2, 18), (9, 255), (1, 95), (1, 93), (129, 94)] {
         let record = foreign_record(&key(9), version, length);
         let mut bucket = Bucket::decode(record.clone()).unwrap();
         assert_eq!(bucket.find(&key(9)), Found::Unreadable, "{version} {length}");
@@ -194,7 +195,7 @@ fn a_state_that_this_version_does_not_know_is_unresolved() {
     let rejected = State::Rejected { gateway: gateway(2) };
     for gateways in [0u8, 3] {
         let mut bytes = bucket(&[claim(rejected, NOW)]).into_bytes();
-        bytes[36] = gateways;
+        bytes[38] = gateways;
         assert_eq!(Bucket::decode(bytes).unwrap().find(&key(0)), Found::Unreadable);
     }
 }
