@@ -80,13 +80,13 @@ impl Context<'_> {
         let Some(target) = self.policy.plain(gateway) else {
             return (Stage::Ended, self.end(answered));
         };
-        let Answered { intent, mut send, .. } = answered;
+        let Answered { intent, mut send, gateways: asked, .. } = answered;
         let call = Call {
             cluster: target.cluster.to_owned(),
             timeout: self.timeout(&intent),
             headers: own_headers(&intent),
         };
-        send.walk.left.retain(|(other, _)| *other != gateway);
+        send.walk.left.retain(|(other, _)| *other != gateway && !asked.contains(*other));
         send.cluster.clone_from(&call.cluster);
         send.members = target.members;
         send.generations = vec![generation];

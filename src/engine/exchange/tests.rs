@@ -22,9 +22,12 @@ use crate::engine::tally::Tallies;
 use crate::engine::time::Timestamp;
 
 mod faults;
+mod modes;
 mod money;
 mod refusals;
+mod scope;
 mod status;
+mod walk;
 
 const CREATE: &str = "/payment-gateway/v1.0/debit/payment-host-to-host.htm";
 const STATUS: &str = "/payment-gateway/v1.0/debit/status.htm";
