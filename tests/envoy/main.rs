@@ -28,3 +28,4 @@ mod never_sent;
 mod requests;
 mod sdk;
 mod trap;
+mod walk;
