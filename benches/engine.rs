@@ -23,9 +23,10 @@ use dana_failover::engine::config::Config;
 use dana_failover::engine::event::{Answer, Cell, Effect, Event, Expected, Loaded, Request};
 use dana_failover::engine::evidence::{Body, Evidence, Origin};
 use dana_failover::engine::exchange::Exchange;
-use dana_failover::engine::gateway::{GatewayId, Gateways, Layout};
+use dana_failover::engine::gateway::{GatewayId, Gateways};
 use dana_failover::engine::health::Health;
 use dana_failover::engine::key::{ClaimKey, Fingerprint};
+use dana_failover::engine::layout::Layout;
 use dana_failover::engine::policy::Policy;
 use dana_failover::engine::record::Bucket;
 use dana_failover::engine::tally::Tallies;
@@ -180,6 +181,7 @@ fn drive(exchange: &mut Exchange, event: Event<'_>, store: &mut Store, tallies: 
                 Effect::Load(cell) => store.load(cell),
                 Effect::Store { cell, bytes, .. } => store.store(cell, &bytes),
                 other @ (Effect::Forward(_)
+                | Effect::Call(_)
                 | Effect::Reply(_)
                 | Effect::Relay { .. }
                 | Effect::Beat(_)

@@ -21,6 +21,7 @@ pub mod health;
 pub mod heartbeat;
 pub mod json;
 pub mod key;
+pub mod layout;
 pub mod limits;
 pub mod operation;
 pub mod policy;

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::evidence::Protocol;
-use super::operation::{Mode, Operation};
+use super::json::Pointer;
+use super::layout::{self, KeyDefinition};
+use super::operation::{Class, Identity, Mode, Operation};
 use super::policy::Failback;
 use super::time::Millis;
 use super::{breaker, claim, heartbeat, limits};
@@ -132,6 +134,33 @@ impl Config {
         let config = read(&Node::root(&value, &errors), &errors);
         let errors = errors.into_vec();
         if errors.is_empty() { Ok(config) } else { Err(errors) }
+    }
+
+    /// How the payments of an operation are named; nothing for one that makes none.
+    #[must_use]
+    pub fn key_definition(&self, operation: &Operation) -> Option<KeyDefinition> {
+        let moves_money = matches!(operation.class, Class::Charge | Class::FollowUp);
+        let pointers = |pointers: &[Pointer]| -> Vec<String> {
+            pointers.iter().map(ToString::to_string).collect()
+        };
+        let identity = match &operation.identity {
+            Identity::Header => Vec::new(),
+            Identity::Body(identity) => pointers(identity),
+        };
+        let concerns = operation.concerns.as_ref();
+        let definition = format!(
+            "{:?} {} {:?} {} {identity:?} {:?}",
+            self.protocol,
+            self.partner_header,
+            operation.class,
+            operation.namespace,
+            concerns.map(|concerns| (concerns.namespace.as_ref(), pointers(&concerns.identity))),
+        );
+        moves_money.then(|| KeyDefinition {
+            operation: operation.name.to_string(),
+            path: operation.path.to_string(),
+            digest: layout::hash(&definition),
+        })
     }
 
     /// The number of buckets of the store.

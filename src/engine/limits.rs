@@ -3,6 +3,9 @@
 /// Names of gateways a store can tell apart: a record has one bit for each.
 pub const GATEWAY_NAMES_MAX: usize = 16;
 
+/// Paths whose payments a store can have named since it began.
+pub const PATHS_MAX: usize = 1024;
+
 /// Tries at one compare-and-set before giving up. Two workers collide on a bucket in well under
 /// one of a hundred writes, so a run of sixteen is not contention but a fault.
 pub const STORE_ATTEMPTS_MAX: u8 = 16;

@@ -2,7 +2,8 @@
 //! name members by them.
 
 use super::config::Config;
-use super::gateway::{GatewayId, Gateways, Layout, LayoutError};
+use super::gateway::{GatewayId, Gateways};
+use super::layout::{KeyDefinition, Layout, LayoutError};
 use super::operation::{Compiled, Mode, Table};
 use super::time::Millis;
 use super::{breaker, claim, heartbeat};
@@ -75,7 +76,12 @@ impl Policy {
     /// When the configuration cannot work on the store that is there.
     pub fn join(config: Config, layout: &mut Layout) -> Result<(Self, bool), LayoutError> {
         let names: Vec<&str> = config.gateways.iter().map(|g| g.name.as_str()).collect();
-        let (ids, grew) = layout.join(config.buckets(), &names)?;
+        let operations = Table::new(config.operations.clone());
+        let keys: Vec<KeyDefinition> = operations
+            .iter()
+            .filter_map(|compiled| config.key_definition(&compiled.operation))
+            .collect();
+        let (ids, grew) = layout.join(config.buckets(), &names, &keys)?;
         let gateways: Vec<Gateway> = config
             .gateways
             .iter()
@@ -94,7 +100,7 @@ impl Policy {
         let policy = Self {
             gateways,
             composites,
-            operations: Table::new(config.operations.clone()),
+            operations,
             breaker: config.breaker,
             heartbeat: config.heartbeat.clone(),
             failback: config.failback,

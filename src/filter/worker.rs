@@ -8,8 +8,9 @@ use std::rc::Rc;
 use super::host::{Host, Metric, StoreError};
 use crate::engine::breaker::{Rule, State};
 use crate::engine::event::{Cell, Event, Expected, Loaded, Note};
-use crate::engine::gateway::{Gateways, Layout};
+use crate::engine::gateway::Gateways;
 use crate::engine::health::Change;
+use crate::engine::layout::Layout;
 use crate::engine::policy::Policy;
 use crate::engine::tally::Tallies;
 

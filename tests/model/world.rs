@@ -9,9 +9,10 @@ use dana_failover::engine::event::{
 };
 use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin};
 use dana_failover::engine::exchange::Exchange;
-use dana_failover::engine::gateway::{GatewayId, Layout};
+use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::Health;
 use dana_failover::engine::key::ClaimKey;
+use dana_failover::engine::layout::Layout;
 use dana_failover::engine::policy::Policy;
 use dana_failover::engine::record::{Bucket, Found};
 use dana_failover::engine::tally::Tallies;

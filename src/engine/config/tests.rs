@@ -33,7 +33,9 @@ fn two_gateways_are_enough_and_everything_else_has_a_default() {
     let config = parse(&with(&json!({})));
     let names = config.gateways.iter().map(|g| (g.name.as_str(), g.cluster.as_str()));
     assert_eq!(names.collect::<Vec<_>>(), [("primary", "one"), ("secondary", "two")]);
-    assert!(config.composites.is_empty() && !config.pass_unmatched);
+    assert!(config.composites.is_empty() && !config.pass_unmatched && config.peers.is_empty());
+    assert_eq!((config.ledger, config.mode), (Ledger::Separate, Mode::Enforce));
+    assert!(!config.claims.shared_ledger);
     assert_eq!(config.protocol, Protocol::DanaSnap);
     assert_eq!(config.operations.len(), dana_snap().len());
     let headers = (config.route_header.as_str(), config.partner_header.as_str());
@@ -148,7 +150,9 @@ fn every_word_and_list_is_read() {
         "route_header": "x-route",
         "protocol": "http",
         "unmatched": "pass",
-        "scope": {"partner_header": "x-tenant"},
+        "scope": {"partner_header": "x-tenant", "peers": {"spiffe://a/b.c": ["p-1", "p-2"]}},
+        "ledger": "shared",
+        "mode": "observe",
         "heartbeat": {"method": "HEAD", "path": "/health?x=1"},
         "testing": {"unsafe_timings": true},
         "idempotency": {"settle_delay_ms": 1, "lease_ms": 10_001, "retention_s": 1},
@@ -159,7 +163,8 @@ fn every_word_and_list_is_read() {
             {"name": "undo", "path": "/undo", "class": "follow-up", "namespace": "undo",
              "concerns": {"namespace": "order", "identity": ["/original"]}},
             {"name": "ask", "path": "/status", "class": "inquiry"},
-            {"name": "bind", "path": "/bind", "class": "state"}],
+            {"name": "bind", "path": "/bind", "class": "state", "affinity": true,
+             "issues": "/token", "mode": "enforce"}],
     }));
     assert_eq!(config.composites[0].members, ["secondary", "primary"]);
     assert_eq!(config.composites[0].cluster, "both");
@@ -170,7 +175,13 @@ fn every_word_and_list_is_read() {
     assert_eq!((config.claims.settle_delay.get(), config.store.retention.get()), (1, 1000));
     let classes: Vec<_> = config.operations.iter().map(|operation| operation.class).collect();
     assert_eq!(classes, [Class::Charge, Class::FollowUp, Class::Inquiry, Class::State]);
-    let [pay, undo, ..] = &config.operations[..] else { panic!() };
+    assert_eq!((config.ledger, config.claims.shared_ledger), (Ledger::Shared, true));
+    assert_eq!(config.mode, Mode::Observe);
+    assert_eq!(config.peers["spiffe://a/b.c"], ["p-1", "p-2"]);
+    let [pay, undo, _, bind] = &config.operations[..] else { panic!() };
+    assert_eq!((pay.affinity, &pay.issues, pay.mode), (false, &None, None));
+    let issued = Pointer::parse("/token");
+    assert_eq!((bind.affinity, &bind.issues, bind.mode), (true, &issued, Some(Mode::Enforce)));
     let pointer = |text| Pointer::parse(text).unwrap();
     assert_eq!((pay.name.as_ref(), pay.path.as_ref()), ("pay", "/pay"));
     assert_eq!((pay.namespace.as_ref(), pay.repeat), ("order", Repeat::ByReference));
@@ -195,6 +206,41 @@ fn configured_operations_come_after_the_presets() {
     assert_eq!(config.operations.len(), dana_snap().len() + 1);
     assert_eq!(config.operations.last().unwrap().name, "own");
     assert_eq!(Table::new(config.operations).iter().count(), dana_snap().len());
+}
+
+#[test]
+fn whatever_a_claim_key_is_made_from_is_part_of_its_definition() {
+    let operation = json!({"name": "pay", "path": "/pay", "class": "charge", "namespace": "order",
+        "identity": ["/id"], "service_code": "54"});
+    let digest = |fields: Value, changes: Value| {
+        let mut operation = operation.clone();
+        for (name, change) in changes.as_object().unwrap() {
+            operation[name] = change.clone();
+        }
+        let mut fields = fields;
+        fields["operations"] = json!([operation]);
+        let config = parse(&with(&fields));
+        config.key_definition(config.operations.last().unwrap()).map(|key| key.digest)
+    };
+    let first = digest(json!({}), json!({}));
+    assert!(first.is_some());
+    let concerns = json!({"namespace": "order", "identity": ["/of"]});
+    for changes in [
+        json!({"namespace": "o"}),
+        json!({"identity": ["/id", "/no"]}),
+        json!({"class": "follow-up", "concerns": concerns}),
+    ] {
+        assert_ne!(digest(json!({}), changes.clone()), first, "{changes}");
+    }
+    for fields in [json!({"scope": {"partner_header": "x-p"}}), json!({"protocol": "http"})] {
+        assert_ne!(digest(fields.clone(), json!({})), first, "{fields}");
+    }
+    for changes in
+        [json!({"name": "buy"}), json!({"repeat": "by_reference"}), json!({"fingerprint": ["/a"]})]
+    {
+        assert_eq!(digest(json!({}), changes.clone()), first, "{changes}");
+    }
+    assert_eq!(digest(json!({}), json!({"class": "inquiry"})), None, "it makes no payments");
 }
 
 #[test]
@@ -326,6 +372,23 @@ fn mistakes_in_words_are_named() {
     check(
         json!({"scope": {"partner_header": "a b"}}),
         "scope.partner_header: expected a header name in lower case, found \"a b\"",
+    );
+    check(
+        json!({"ledger": "common"}),
+        "ledger: expected \"separate\" or \"shared\", found \"common\"",
+    );
+    check(
+        json!({"mode": "dry-run"}),
+        "mode: expected \"enforce\" or \"observe\", found \"dry-run\"",
+    );
+    check(json!({"scope": {"peers": ["a"]}}), "scope.peers: expected an object, found a list");
+    check(
+        json!({"scope": {"peers": {"a.b": "p-1"}}}),
+        "scope.peers[a.b]: expected a list, found \"p-1\"",
+    );
+    check(
+        json!({"scope": {"peers": {"a.b": ["p-1", 2]}}}),
+        "scope.peers[a.b][1]: expected a partner id of at most 128 characters, found 2",
     );
     check(json!({"scope": []}), "scope: expected an object, found a list");
     check(json!({"breaker": 5}), "breaker: expected an object, found 5");

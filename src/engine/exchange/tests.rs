@@ -13,8 +13,9 @@ use crate::engine::event::{
     Answer, Call, Cell, Effect, Event, Expected, Forward, Loaded, Note, Request,
 };
 use crate::engine::evidence::{Body, Evidence, Flags, Origin, Signal};
-use crate::engine::gateway::{GatewayId, Gateways, Layout};
+use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
+use crate::engine::layout::Layout;
 use crate::engine::limits;
 use crate::engine::policy::Policy;
 use crate::engine::record::Bucket;

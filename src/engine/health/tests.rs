@@ -5,7 +5,7 @@ use super::*;
 use crate::engine::breaker::Rule;
 use crate::engine::config::Config;
 use crate::engine::evidence::Signal;
-use crate::engine::gateway::Layout;
+use crate::engine::layout::Layout;
 use crate::engine::time::Millis;
 use proptest::prelude::*;
 

@@ -1,0 +1,272 @@
+//! What is fixed for the life of a store, so that its records stay true when the configuration
+//! changes.
+//!
+//! A record names gateways as bits. Which bit belongs to which name is written once in a table
+//! that only grows, so a configuration that reorders, adds or drops gateways never makes an old
+//! record point to another one. A record is found by its payment's key, so what keys are made from
+//! may not change either, nor the number of buckets.
+
+use sha2::{Digest, Sha256};
+
+use super::bytes::Reader;
+use super::gateway::GatewayId;
+use super::limits;
+
+/// What is fixed for the life of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// How many buckets it has.
+    buckets: u32,
+    /// Whose bit is whose.
+    names: Vec<String>,
+    /// How the payments of each path are named, the path as a hash.
+    keys: Vec<(u64, u64)>,
+}
+
+/// How the payments that come by a path are named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyDefinition {
+    /// The operation's name, for messages.
+    pub operation: String,
+    /// The end of its path.
+    pub path: String,
+    /// Everything that its claim keys are made from, as a hash.
+    pub digest: u64,
+}
+
+/// Why a configuration cannot be used with the store that is already there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LayoutError {
+    /// The store was written by another version of this filter.
+    Version,
+    /// The store has another number of buckets; records would be looked for in the wrong place.
+    Buckets {
+        /// What the store has.
+        stored: u32,
+        /// What the configuration asks for.
+        configured: u32,
+    },
+    /// More gateway names than a record has bits were used since the store began.
+    Names,
+    /// Payments of this operation had other names when the store began: those that were claimed
+    /// would not be recognised.
+    Keys {
+        /// The operation.
+        operation: String,
+    },
+    /// More paths were used since the store began than a layout holds.
+    Paths,
+}
+
+impl std::fmt::Display for LayoutError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Version => f.write_str(
+                "the claim store under this vm_id was written by another version of the filter: \
+                 choose a new vm_id once no payment is in doubt",
+            ),
+            Self::Buckets { stored, configured } => write!(
+                f,
+                "idempotency.store.local.claims_max: expected the capacity this vm_id began with \
+                 ({stored} buckets), found one of {configured} buckets: a changed capacity would \
+                 lose every claim; restart Envoy or choose a new vm_id once no payment is in doubt"
+            ),
+            Self::Keys { operation } => write!(
+                f,
+                "operations: expected payments of {operation} to be named as when this vm_id \
+                 began, found another identity, namespace, class, protocol or partner header: \
+                 payments that were claimed before would be made again; restart Envoy or choose a \
+                 new vm_id once no payment is in doubt"
+            ),
+            Self::Paths => write!(
+                f,
+                "operations: expected at most {} different paths over the life of a vm_id",
+                limits::PATHS_MAX
+            ),
+            Self::Names => write!(
+                f,
+                "gateways: expected at most {} different names over the life of a vm_id",
+                limits::GATEWAY_NAMES_MAX
+            ),
+        }
+    }
+}
+
+impl Layout {
+    /// First byte of the stored form. It covers the definition of the claim key and the records'
+    /// form as well: whoever changes one of them must raise it.
+    const VERSION: u8 = 2;
+
+    /// An empty table for a store of `buckets` buckets.
+    #[must_use]
+    pub const fn new(buckets: u32) -> Self {
+        Self { buckets, names: Vec::new(), keys: Vec::new() }
+    }
+
+    /// Joins a configuration to the stored layout: the ids of `names`, in their order, and
+    /// whether the layout grew and must be written back.
+    ///
+    /// # Errors
+    /// When the configuration cannot use this store.
+    pub fn join(
+        &mut self,
+        buckets: u32,
+        names: &[&str],
+        keys: &[KeyDefinition],
+    ) -> Result<(Vec<GatewayId>, bool), LayoutError> {
+        if self.buckets != buckets {
+            return Err(LayoutError::Buckets { stored: self.buckets, configured: buckets });
+        }
+        let before = (self.names.len(), self.keys.len());
+        self.join_keys(keys)?;
+        let ids = names.iter().map(|name| self.id_of(name)).collect::<Option<Vec<_>>>();
+        let grew = before != (self.names.len(), self.keys.len());
+        Ok((ids.ok_or(LayoutError::Names)?, grew))
+    }
+
+    /// A path that was served before must name its payments as it did, and a new path that takes
+    /// over from a shorter one (`/v2/pay` from `/pay`) as that one did.
+    fn join_keys(&mut self, keys: &[KeyDefinition]) -> Result<(), LayoutError> {
+        let known = self.keys.clone();
+        let stored = |path: &str| {
+            let path = hash(path);
+            known.iter().find(|(other, _)| *other == path).map(|(_, digest)| *digest)
+        };
+        for key in keys {
+            let served = stored(&key.path).or_else(|| {
+                let shorter = keys.iter().filter(|other| *other != key);
+                let shorter = shorter.filter(|other| key.path.ends_with(&other.path));
+                stored(&shorter.max_by_key(|other| other.path.len())?.path)
+            });
+            match served {
+                Some(digest) if digest != key.digest => {
+                    return Err(LayoutError::Keys { operation: key.operation.clone() });
+                }
+                Some(_) | None if stored(&key.path).is_some() => {}
+                Some(_) | None => self.keys.push((hash(&key.path), key.digest)),
+            }
+        }
+        if self.keys.len() > limits::PATHS_MAX { Err(LayoutError::Paths) } else { Ok(()) }
+    }
+
+    fn id_of(&mut self, name: &str) -> Option<GatewayId> {
+        let known = self.names.iter().position(|other| other == name);
+        let index = known.unwrap_or(self.names.len());
+        let id = GatewayId::new(index)?;
+        if known.is_none() {
+            self.names.push(name.to_owned());
+        }
+        Some(id)
+    }
+
+    /// The stored form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![Self::VERSION];
+        bytes.extend(self.buckets.to_le_bytes());
+        bytes.extend(u16::try_from(self.keys.len()).unwrap_or(u16::MAX).to_le_bytes());
+        for (path, digest) in &self.keys {
+            bytes.extend(path.to_le_bytes());
+            bytes.extend(digest.to_le_bytes());
+        }
+        bytes.extend(self.names.join("\n").into_bytes());
+        bytes
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// When the bytes were not written by this version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, LayoutError> {
+        Self::read(bytes).ok_or(LayoutError::Version)
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let mut bytes = Reader(bytes);
+        let (Self::VERSION, buckets, count) = (bytes.byte()?, bytes.word()?, bytes.short()?) else {
+            return None;
+        };
+        let mut keys = Vec::new();
+        for _ in 0..count {
+            keys.push((bytes.long()?, bytes.long()?));
+        }
+        let names = std::str::from_utf8(bytes.0).ok()?.split('\n');
+        let names = names.filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        Some(Self { buckets, names, keys })
+    }
+}
+
+pub(super) fn hash(text: &str) -> u64 {
+    let digest = Sha256::digest(text);
+    digest.first_chunk().copied().map_or(0, u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_its_bit_through_reorder_removal_and_return() {
+        let mut layout = Layout::new(8);
+        let (first, grew) = layout.join(8, &["primary", "secondary"], &[]).unwrap();
+        assert!(grew);
+        let mut stored = Layout::decode(&layout.encode()).unwrap();
+        assert_eq!(stored, layout);
+        let (swapped, grew) = stored.join(8, &["secondary", "third", "primary"], &[]).unwrap();
+        assert!(grew);
+        assert_eq!((swapped[0], swapped[2]), (first[1], first[0]));
+        assert!(!first.contains(&swapped[1]));
+        assert!(!stored.join(8, &["primary"], &[]).unwrap().1);
+    }
+
+    #[test]
+    fn another_capacity_or_version_is_refused_with_the_reason() {
+        let mut layout = Layout::new(8);
+        let error = layout.join(16, &["primary"], &[]).unwrap_err();
+        assert!(error.to_string().contains("claims_max"), "{error}");
+        assert_eq!(Layout::decode(&[9, 0, 0, 0, 0, 0, 0]), Err(LayoutError::Version));
+        assert_eq!(Layout::decode(&[]), Err(LayoutError::Version));
+    }
+
+    #[test]
+    fn a_seventeenth_name_is_refused() {
+        let names: Vec<String> = (0..17).map(|n| format!("g{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(Layout::new(1).join(1, &names, &[]), Err(LayoutError::Names));
+        assert!(Layout::new(1).join(1, &names[..16], &[]).is_ok());
+    }
+
+    fn key(path: &str, digest: u64) -> KeyDefinition {
+        KeyDefinition { operation: format!("of {path}"), path: path.to_owned(), digest }
+    }
+
+    #[test]
+    fn payments_keep_the_names_that_they_had() {
+        let mut layout = Layout::new(8);
+        let first = [key("/pay", 1), key("/v1/pay", 2), key("/refund", 3)];
+        assert!(layout.join(8, &["a"], &first).unwrap().1, "whatever it begins with");
+        let stored = Layout::decode(&layout.encode()).unwrap();
+        assert_eq!(stored, layout);
+        let check = |keys: &[KeyDefinition], expected: Option<&str>| {
+            let joined = stored.clone().join(8, &["a"], keys);
+            let refused = joined.err().map(|error| error.to_string());
+            match expected {
+                None => assert_eq!(refused, None, "{keys:?}"),
+                Some(part) => assert!(refused.unwrap().contains(part), "{keys:?}"),
+            }
+        };
+        check(&first, None);
+        // Fewer, more, and others beside them.
+        check(&first[..1], None);
+        check(&[key("/pay", 1), key("/top-up", 9)], None);
+        // Another definition, or a longer path with one that takes payments over.
+        check(&[key("/pay", 4)], Some("of /pay"));
+        check(&[key("/pay", 1), key("/v2/pay", 1)], None);
+        check(&[key("/pay", 1), key("/v2/pay", 5)], Some("of /v2/pay"));
+        check(&[key("/pay", 1), key("/v1/pay", 2), key("/x/v1/pay", 1)], Some("of /x/v1/pay"));
+        check(&[key("/pay", 1), key("/v1/pay", 2), key("/x/v1/pay", 2)], None);
+        let many: Vec<_> =
+            (0..=limits::PATHS_MAX as u64).map(|n| key(&format!("/{n}"), n)).collect();
+        check(&many, Some("different paths"));
+    }
+}
