@@ -20,15 +20,20 @@ use super::replay::Kept;
 use super::tally::Tallies;
 use super::time::{Millis, Timestamp};
 
+mod answered;
 mod decide;
 mod end;
+mod head;
 mod intent;
 mod prepare;
+mod reach;
+mod send;
 mod settle;
+mod write;
 
-use decide::Send;
 use intent::Intent;
 use prepare::Deciding;
+use send::Send;
 use settle::Settling;
 
 /// One request.

@@ -2,17 +2,16 @@
 //! how the gateways do.
 
 use crate::engine::answer::{NotExecuted, Saying};
-use crate::engine::claim::{Admission, AttemptId, Claim, Incarnation, State};
-use crate::engine::config::Ledger;
+use crate::engine::claim::{Admission, Claim, Incarnation, State};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
-use crate::engine::limits;
 use crate::engine::operation::{Class, Repeat};
-use crate::engine::policy::{Policy, Target};
+use crate::engine::policy::Policy;
 use crate::engine::record::Found;
 use crate::engine::time::{Millis, Timestamp};
 
 use super::intent::{Intent, Payment};
+use super::send::{GoOn, Send, Walk};
 
 /// What is to be done with a request.
 #[derive(Debug)]
@@ -27,68 +26,6 @@ pub(super) enum Decision {
     Replay { incarnation: Incarnation, gateways: Gateways },
     /// Send it.
     Send(Box<Send>),
-}
-
-/// A request on its way.
-#[derive(Clone, Debug)]
-pub(super) struct Send {
-    /// Envoy's cluster.
-    pub(super) cluster: String,
-    /// Whom the cluster reaches, in the order in which Envoy tries them.
-    pub(super) members: Vec<GatewayId>,
-    /// The breakers' generations, which the results must bring back.
-    pub(super) generations: Vec<u32>,
-    /// The first member is on trial and needs a permit.
-    pub(super) trial: bool,
-    /// The claim to be written first.
-    pub(super) claim: Option<Claim>,
-    /// The client's `Idempotency-Key` is to be bound to the payment first.
-    pub(super) binds: bool,
-    /// Who is asked if these do not have the payment.
-    pub(super) walk: Walk,
-    /// Word for logs.
-    pub(super) decision: &'static str,
-    /// What would have been decided, where the filter only observes.
-    pub(super) would: &'static str,
-}
-
-/// The way from gateway to gateway of a request that none of those asked so far could answer.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Walk {
-    /// Who is left, with their breakers' generations.
-    pub(super) left: Vec<(GatewayId, u32)>,
-    /// When to go on.
-    pub(super) when: GoOn,
-    /// Whether those that were asked and those that are left are all there are.
-    pub(super) asks_all: bool,
-}
-
-/// When a walk goes on to the next gateway.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum GoOn {
-    /// Only when this one says, in SNAP's words, that it knows no such payment.
-    #[default]
-    NotFound,
-    /// Whenever this one proves nothing: each of them may have the payment.
-    Inconclusive,
-}
-
-impl Send {
-    /// The attempt that is being made.
-    pub(super) fn attempt(&self) -> Option<AttemptId> {
-        let claim = self.claim?;
-        Some(AttemptId { incarnation: claim.incarnation, attempt: claim.attempt })
-    }
-
-    /// Everyone who can get it.
-    pub(super) fn candidates(&self) -> Gateways {
-        self.members.iter().copied().collect()
-    }
-
-    /// Whether the filter only observes it.
-    pub(super) const fn is_observed(&self) -> bool {
-        !self.would.is_empty()
-    }
 }
 
 /// Everything a decision looks at.
@@ -261,7 +198,7 @@ impl Facts<'_> {
         }
     }
 
-    fn first_claim(&self, payment: &Payment, candidates: Gateways) -> Claim {
+    pub(super) fn first_claim(&self, payment: &Payment, candidates: Gateways) -> Claim {
         let until = self.now.plus(self.policy.claims.lease);
         let state = State::InFlight { candidates, until, after_no: false };
         let incarnation = Incarnation { claimed_at: self.now, nonce: self.intent.nonce };
@@ -324,159 +261,6 @@ impl Facts<'_> {
         decision.with(self.walk(holders, GoOn::Inconclusive))
     }
 
-    /// Those first that are likely to answer.
-    fn by_health(&self, gateways: impl Iterator<Item = GatewayId>) -> Vec<GatewayId> {
-        let mut gateways: Vec<GatewayId> = gateways.collect();
-        gateways.sort_by_key(|gateway| !self.is_closed(*gateway));
-        gateways
-    }
-
-    /// Where all gateways know the same payments, one answer is everyone's.
-    fn walk(&self, left: impl IntoIterator<Item = GatewayId>, when: GoOn) -> Walk {
-        let left = left.into_iter().filter(|_| !self.is_shared());
-        let left = left.map(|gateway| (gateway, self.health.generation(gateway))).collect();
-        Walk { left, when, asks_all: false }
-    }
-
-    /// What carries a customer's token goes to whoever issued it, or must have, and to nobody else.
-    fn issuer(&self) -> Option<GatewayId> {
-        self.intent.token?;
-        self.issuer.or_else(|| self.policy.order().next())
-    }
-
-    fn to_issuer_or_any(&self) -> Decision {
-        match self.issuer() {
-            Some(gateway) => self
-                .pinned(gateway, "forward")
-                .unwrap_or_else(|| self.pinned_gateway_down(Gateways::only(gateway))),
-            None => self.to_any("forward", None),
-        }
-    }
-
-    /// To whoever may take it, the first one first.
-    fn to_any(
-        &self,
-        decision: &'static str,
-        claim: Option<&dyn Fn(Gateways) -> Claim>,
-    ) -> Decision {
-        let takers = self.health.takers(self.policy, self.now);
-        let Some(target) = self.policy.target(&takers.order) else {
-            return self.no_gateway();
-        };
-        let candidates = target.members.iter().copied().collect();
-        self.send(target, takers.trial, claim.map(|claim| claim(candidates)), decision)
-    }
-
-    /// To this one and nobody else, whatever its breaker says; `None` when it is not configured.
-    fn pinned(&self, gateway: GatewayId, decision: &'static str) -> Option<Decision> {
-        let target = self.policy.plain(gateway)?;
-        Some(self.send(target, self.may_try(gateway), None, decision))
-    }
-
-    /// To this one and nobody else; `None` when it may not be used now.
-    fn to_one(&self, gateway: GatewayId, decision: &'static str, claim: Claim) -> Option<Decision> {
-        let target = self.policy.plain(gateway)?;
-        let closed = self.is_closed(gateway);
-        let trial = !closed && self.may_try(gateway);
-        (closed || trial).then(|| self.send(target, trial, Some(claim), decision))
-    }
-
-    /// The same payment once more, to the gateway that has it. Where the gateways know the same
-    /// payments, another one will do, once the last attempt is long over.
-    fn again(
-        &self,
-        claim: &Claim,
-        gateway: GatewayId,
-        payment: &Payment,
-        decision: &'static str,
-    ) -> Option<Decision> {
-        let rules = &self.policy.claims;
-        let to = |gateway| {
-            let claim = claim.further_attempt(payment.fingerprint, gateway, self.now, rules);
-            self.to_one(gateway, decision, claim)
-        };
-        to(gateway).or_else(|| self.others(claim, gateway).find_map(to))
-    }
-
-    /// Other gateways that may take over what belongs to a payment: with a shared ledger alone,
-    /// not too soon, and never after one of them said that it does not know the payment.
-    fn others(&self, claim: &Claim, gateway: GatewayId) -> impl Iterator<Item = GatewayId> {
-        let (ended_at, not_found) = match claim.state {
-            State::InDoubt { ended_at, not_found, .. } => (ended_at, not_found.is_some()),
-            State::InFlight { .. }
-            | State::Settled { .. }
-            | State::Rejected { .. }
-            | State::Closed { .. } => (claim.changed_at, false),
-        };
-        let is_over = self.now >= ended_at.plus(self.policy.claims.settle_delay);
-        let may = self.is_shared() && is_over && !not_found;
-        let order = self.health.takers(self.policy, self.now).order;
-        order.into_iter().filter(move |other| may && *other != gateway)
-    }
-
-    fn is_shared(&self) -> bool {
-        self.policy.config.ledger == Ledger::Shared
-    }
-
-    fn is_closed(&self, gateway: GatewayId) -> bool {
-        self.health.member(gateway).is_none_or(|member| member.breaker.is_closed())
-    }
-
-    fn may_try(&self, gateway: GatewayId) -> bool {
-        let member = self.health.member(gateway);
-        member.is_some_and(|member| member.breaker.may_try(self.now, &self.policy.breaker))
-    }
-
-    fn send(
-        &self,
-        target: Target<'_>,
-        trial: bool,
-        mut claim: Option<Claim>,
-        decision: &'static str,
-    ) -> Decision {
-        let generations = target.members.iter().map(|m| self.health.generation(*m)).collect();
-        let binds = claim.as_mut().is_some_and(|claim| self.binds(claim));
-        Decision::Send(Box::new(Send {
-            cluster: target.cluster.to_owned(),
-            members: target.members,
-            generations,
-            trial,
-            claim,
-            binds,
-            walk: Walk::default(),
-            decision,
-            would: "",
-        }))
-    }
-
-    /// Whether the client's `Idempotency-Key` is to be bound to the payment, which counts them.
-    const fn binds(&self, claim: &mut Claim) -> bool {
-        let is_new = match &self.intent.payment {
-            Some(payment) => payment.header_key.is_some() && !matches!(self.bound, Bound::Here),
-            None => false,
-        };
-        if !is_new || claim.header_keys >= limits::HEADER_KEYS_MAX {
-            return false;
-        }
-        claim.header_keys += 1;
-        true
-    }
-
-    /// Where the filter only observes: to the first gateway, whatever was decided.
-    pub(super) fn observe(&self, would: &'static str) -> Option<Send> {
-        let gateway = self.policy.order().next()?;
-        let target = self.policy.plain(gateway)?;
-        let is_new = matches!(self.own, Found::Absent);
-        let claim = self.intent.payment.as_ref().filter(|_| is_new).map(|payment| Claim {
-            observed: true,
-            ..self.first_claim(payment, Gateways::only(gateway))
-        });
-        match self.send(target, false, claim, "observe") {
-            Decision::Send(send) => Some(Send { binds: false, would, ..*send }),
-            Decision::Say { .. } | Decision::Replay { .. } => None,
-        }
-    }
-
     const fn say(&self, saying: Saying, gateways: Gateways) -> Decision {
         Decision::Say { saying, gateways }
     }
@@ -485,23 +269,13 @@ impl Facts<'_> {
         self.say(Saying::Unknown { retry_after }, gateways)
     }
 
-    const fn pinned_gateway_down(&self, gateways: Gateways) -> Decision {
+    pub(super) const fn pinned_gateway_down(&self, gateways: Gateways) -> Decision {
         let (why, retry_after) = (NotExecuted::PinnedGatewayDown, self.policy.breaker.open);
         self.say(Saying::NotExecuted { why, retry_after }, gateways)
     }
 
-    const fn no_gateway(&self) -> Decision {
+    pub(super) const fn no_gateway(&self) -> Decision {
         let (why, retry_after) = (NotExecuted::NoGateway, self.policy.breaker.open);
         self.say(Saying::NotExecuted { why, retry_after }, Gateways::NONE)
-    }
-}
-
-impl Decision {
-    /// The same, and who is asked next.
-    fn with(mut self, walk: Walk) -> Self {
-        if let Self::Send(send) = &mut self {
-            send.walk = walk;
-        }
-        self
     }
 }

@@ -1,8 +1,8 @@
 //! The last word: what the client gets, once everything is written down.
 
-use super::decide::Send;
 use super::intent::Intent;
-use super::prepare::own_headers;
+use super::send::Send;
+use super::write::own_headers;
 use super::{Context, Next, Sent, Stage, name};
 use crate::engine::answer::{About, NotExecuted, Reply, Saying};
 use crate::engine::claim::{Outcome, State, Status};

@@ -1,44 +1,43 @@
-//! From the request to the send: everything is read, it is decided, and the permit, the binding of
-//! the header key and the claim are written before anything leaves.
+//! From the request to the decision: everything that it looks at is read first.
 
 use std::collections::VecDeque;
 
-use super::decide::{Bound, Decision, Facts, Send};
+use super::decide::{Bound, Decision, Facts};
 use super::intent::{Intent, Refused};
+use super::send::Send;
 use super::settle::{Settling, Update};
-use super::{Context, Next, Replaying, Sent, Stage};
-use crate::engine::answer::{NotExecuted, Saying};
-use crate::engine::event::{Cell, Effect, Event, Expected, Forward, Note, Request};
+use super::{Context, Next, Replaying, Stage};
+use crate::engine::answer::Saying;
+use crate::engine::event::{Cell, Effect, Event, Expected, Note, Request};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
 use crate::engine::key::{ClaimKey, PaymentRef};
 use crate::engine::limits;
-use crate::engine::operation::Class;
-use crate::engine::record::link::{Link, Target};
+use crate::engine::record::link::Target;
 use crate::engine::record::{Bucket, Found};
 use crate::engine::time::{Millis, Timestamp};
 
 /// A request that is held until everything is known and written.
 #[derive(Debug)]
 pub(super) struct Deciding {
-    intent: Intent,
-    started: Timestamp,
-    buckets: Buckets,
+    pub(super) intent: Intent,
+    pub(super) started: Timestamp,
+    pub(super) buckets: Buckets,
     health: Option<(Health, Expected)>,
     /// What was decided, while it is being written.
-    send: Option<Box<Send>>,
+    pub(super) send: Option<Box<Send>>,
     /// What was last asked to be written.
-    writing: Writing,
+    pub(super) writing: Writing,
     /// The buckets that were asked for.
     asked: Vec<u32>,
     /// A permit that was taken: gateway and generation.
-    permit: Option<(GatewayId, u32)>,
+    pub(super) permit: Option<(GatewayId, u32)>,
     attempts: u8,
 }
 
 /// What is being written, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Writing {
+pub(super) enum Writing {
     Permit,
     Binding,
     Claim,
@@ -46,25 +45,21 @@ enum Writing {
 
 /// The buckets that were read, by number. A handful.
 #[derive(Debug, Default)]
-struct Buckets(Vec<(u32, Bucket, Expected)>);
+pub(super) struct Buckets(Vec<(u32, Bucket, Expected)>);
 
 impl Buckets {
     fn get(&self, number: u32) -> Option<&Bucket> {
         self.0.iter().find(|(other, ..)| *other == number).map(|(_, bucket, _)| bucket)
     }
 
-    fn take(&mut self, number: u32) -> Option<(Bucket, Expected)> {
+    pub(super) fn take(&mut self, number: u32) -> Option<(Bucket, Expected)> {
         let at = self.0.iter().position(|(other, ..)| *other == number)?;
         let (_, bucket, expected) = self.0.swap_remove(at);
         Some((bucket, expected))
     }
 }
 
-const STORE_FAILED: Saying = Saying::StoreFailed { retry_after: Millis::new(1000) };
-
-/// A claim is refused for want of room only where there was none before.
-const STORE_FULL: Saying =
-    Saying::NotExecuted { why: NotExecuted::StoreFull, retry_after: Millis::new(1000) };
+pub(super) const STORE_FAILED: Saying = Saying::StoreFailed { retry_after: Millis::new(1000) };
 
 impl Context<'_> {
     pub(super) fn begin(self, request: &Request<'_>) -> Next {
@@ -256,99 +251,6 @@ impl Context<'_> {
         }
     }
 
-    /// Takes the permit for a trial, if it is one, and then the claim. A permit that is held from
-    /// an earlier decision serves this one or comes back.
-    fn prepare(
-        self,
-        mut deciding: Box<Deciding>,
-        mut send: Box<Send>,
-        mut health: Health,
-        expected: Expected,
-    ) -> Next {
-        let wanted = send.members.first().copied().filter(|_| send.trial);
-        let held = wanted.map(|gateway| (gateway, health.generation(gateway)));
-        if deciding.permit == held {
-            deciding.send = Some(send);
-            return self.bind(deciding);
-        }
-        let change = wanted.and_then(|gateway| health.take_permit(gateway, self.policy, self.now));
-        deciding.permit = wanted.map(|gateway| (gateway, health.generation(gateway)));
-        if let (Some(first), Some((_, generation))) =
-            (send.generations.first_mut(), deciding.permit)
-        {
-            *first = generation;
-        }
-        deciding.send = Some(send);
-        deciding.writing = Writing::Permit;
-        let bytes = health.encode();
-        let store = Effect::Store { cell: Cell::Health, bytes, expected };
-        (
-            Stage::Deciding(deciding),
-            change.map(Effect::Changed).into_iter().chain([store]).collect(),
-        )
-    }
-
-    /// Binds the client's header key to the payment, before the claim: a claim whose header key
-    /// could not be kept is not made.
-    fn bind(self, mut deciding: Box<Deciding>) -> Next {
-        let own = self.own_bucket(&deciding);
-        let number = self.binding(&deciding).map(|(key, _)| key.bucket(self.policy.buckets));
-        let Some(number) = number.filter(|number| Some(*number) != own) else {
-            // Without one, or in the claim's own bucket and written with it.
-            return self.claim(deciding);
-        };
-        let Some((mut bucket, expected)) = deciding.buckets.take(number) else {
-            return self.give_up(deciding, STORE_FAILED);
-        };
-        if !self.put_binding(&deciding, &mut bucket) {
-            return self.give_up(deciding, STORE_FULL);
-        }
-        deciding.writing = Writing::Binding;
-        let store =
-            Effect::Store { cell: Cell::Claims(number), bytes: bucket.into_bytes(), expected };
-        (Stage::Deciding(deciding), vec![store])
-    }
-
-    fn own_bucket(&self, deciding: &Deciding) -> Option<u32> {
-        deciding.intent.payment.as_ref().map(|payment| payment.key.bucket(self.policy.buckets))
-    }
-
-    fn binding(&self, deciding: &Deciding) -> Option<(ClaimKey, Link)> {
-        let payment = deciding.intent.payment.as_ref()?;
-        let is_wanted = deciding.send.as_ref().is_some_and(|send| send.binds);
-        let link = Link { to: Target::Payment(payment.key.reference()), used_at: self.now };
-        payment.header_key.filter(|_| is_wanted).map(|key| (key, link))
-    }
-
-    /// Puts the binding, if there is to be one, into its bucket; false when that is full.
-    fn put_binding(&self, deciding: &Deciding, bucket: &mut Bucket) -> bool {
-        let retention = self.policy.config.store.retention;
-        self.binding(deciding).is_none_or(|(key, link)| {
-            bucket.put_link(&key.prefix(), &link, self.now, retention).is_ok()
-        })
-    }
-
-    fn claim(self, mut deciding: Box<Deciding>) -> Next {
-        let claim = deciding.send.as_ref().and_then(|send| send.claim);
-        let (Some(claim), Some(payment)) = (claim, &deciding.intent.payment) else {
-            return self.forward(deciding);
-        };
-        let (key, number) = (payment.key, payment.key.bucket(self.policy.buckets));
-        let Some((mut bucket, expected)) = deciding.buckets.take(number) else {
-            return self.give_up(deciding, STORE_FAILED);
-        };
-        let binding = self.binding(&deciding).map(|(key, _)| key.bucket(self.policy.buckets));
-        let is_bound = binding != Some(number) || self.put_binding(&deciding, &mut bucket);
-        let retention = self.policy.config.store.retention;
-        if !is_bound || bucket.put(&key.prefix(), &claim, self.now, retention).is_err() {
-            return self.give_up(deciding, STORE_FULL);
-        }
-        deciding.writing = Writing::Claim;
-        let store =
-            Effect::Store { cell: Cell::Claims(number), bytes: bucket.into_bytes(), expected };
-        (Stage::Deciding(deciding), vec![store])
-    }
-
     /// Another worker was quicker: everything is read again.
     fn decide_anew(self, mut deciding: Box<Deciding>, lost: Cell) -> Next {
         deciding.attempts += 1;
@@ -364,46 +266,8 @@ impl Context<'_> {
         self.load_all(deciding)
     }
 
-    fn forward(self, mut deciding: Box<Deciding>) -> Next {
-        match deciding.send.take() {
-            Some(send) => self.let_go(deciding.intent, send, deciding.started),
-            None => self.give_up(deciding, STORE_FAILED),
-        }
-    }
-
-    fn let_go(&self, intent: Intent, send: Box<Send>, at: Timestamp) -> Next {
-        let forward = self.headers(&intent, &send);
-        let sent = Sent { intent, send, at, called: false };
-        (Stage::Sent(Box::new(sent)), vec![Effect::Forward(forward)])
-    }
-
-    fn headers(&self, intent: &Intent, send: &Send) -> Forward {
-        let mut headers = vec![(self.policy.config.route_header.clone(), send.cluster.clone())];
-        let mut set = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
-        // The route's one retry is enough for two gateways.
-        match send.members.len() {
-            0 | 1 => set("x-envoy-max-retries", "0"),
-            2 => {}
-            members => set("x-envoy-max-retries", &(members - 1).to_string()),
-        }
-        if !send.is_observed() {
-            set("x-envoy-upstream-rq-timeout-ms", &self.timeout(intent).get().to_string());
-            headers.extend(own_headers(intent));
-        }
-        let (composite, keep) = (send.members.len() > 1, !send.walk.left.is_empty());
-        Forward { headers, composite, keep }
-    }
-
-    pub(super) fn timeout(&self, intent: &Intent) -> Millis {
-        let timeouts = self.policy.config.timeouts;
-        match intent.class() {
-            Some(Class::Inquiry) => timeouts.inquiry,
-            Some(Class::Charge | Class::FollowUp | Class::State) | None => timeouts.response,
-        }
-    }
-
     /// Nothing was sent and nothing will be.
-    fn give_up(self, deciding: Box<Deciding>, saying: Saying) -> Next {
+    pub(super) fn give_up(self, deciding: Box<Deciding>, saying: Saying) -> Next {
         if self.policy.observes(deciding.intent.operation.as_deref())
             && let Some(send) = self.unclaimed(&deciding.intent, saying.reason())
         {
@@ -430,20 +294,4 @@ impl Context<'_> {
             }
         }
     }
-}
-
-/// What the gateway gets beside the client's own header fields.
-pub(super) fn own_headers(intent: &Intent) -> Vec<(String, String)> {
-    let mut headers = Vec::new();
-    let mut set = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
-    if intent.accepts_encodings && intent.operation.is_some() {
-        set("accept-encoding", "identity");
-    }
-    if let Some(payment) = &intent.payment {
-        set("idempotency-key", &payment.idempotency_key);
-    }
-    if let Some(external_id) = &intent.external_id {
-        set("x-external-id", external_id);
-    }
-    headers
 }

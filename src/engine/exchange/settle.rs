@@ -2,24 +2,20 @@
 
 use std::collections::VecDeque;
 
-use super::decide::{GoOn, Send};
-use super::end::{After, Answered, Held};
-use super::intent::{Intent, token_key};
-use super::{Context, Next, Sent, Stage};
+use super::end::{After, Answered};
+use super::{Context, Next, Stage};
 use crate::engine::breaker::Report;
 use crate::engine::claim::{
-    Claim, Closed, Event as Evidence, Incarnation, Money, Outcome, State, Status, Step,
+    Claim, Event as Evidence, Incarnation, Money, Outcome, State, Status, Step,
 };
-use crate::engine::event::{Answer, Cell, Effect, Event, Expected, Loaded};
-use crate::engine::evidence::{Body, Origin, Signal, Verdict, is_failed_before, judge, text_of};
+use crate::engine::event::{Cell, Effect, Event, Loaded};
+use crate::engine::evidence::Signal;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Change, Health};
 use crate::engine::key::{ClaimKey, Fingerprint, PaymentRef};
 use crate::engine::limits;
-use crate::engine::operation::{ANSWER_REFERENCE, Class};
 use crate::engine::record::link::{Link, Target};
 use crate::engine::record::{Bucket, Found};
-use crate::engine::replay::Kept;
 use crate::engine::time::Timestamp;
 use crate::engine::window::Tally;
 
@@ -61,116 +57,13 @@ impl Settling {
     pub(super) const fn ending(updates: VecDeque<Update>, effects: Vec<Effect>) -> Self {
         Self { updates, attempts: 0, ending: Ending::Effects(effects) }
     }
+
+    pub(super) fn answering(updates: VecDeque<Update>, answered: Answered) -> Self {
+        Self { updates, attempts: 0, ending: Ending::Answer(Box::new(answered)) }
+    }
 }
 
 impl Context<'_> {
-    /// The exchange with the gateway has ended, one way or another.
-    pub(super) fn answered(self, sent: Sent, answer: &Answer<'_>) -> Next {
-        let Sent { mut intent, send, at, called } = sent;
-        let Some(operation) = intent.operation.clone() else {
-            let gateway = send.members.first().copied();
-            let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
-            let permit = gateway.filter(|_| send.trial).zip(send.generations.first().copied());
-            let name = name.filter(|_| !send.is_observed());
-            return self.finish(permit, vec![Effect::Relay { gateway: name }]);
-        };
-        let protocol = self.policy.config.protocol;
-        let mut verdict =
-            judge(protocol, &operation, intent.reference.as_deref(), &answer.evidence);
-        if is_failed_before(&operation, verdict.code) {
-            verdict.outcome = Outcome::FailedBefore;
-        }
-        let gateways = self.spoken_of(&send, answer);
-        if intent.concerns.is_none() {
-            let named = text_of(&operation, &answer.evidence, ANSWER_REFERENCE);
-            let later = intent.named_later.as_ref().zip(named);
-            intent.concerns = later.map(|(later, named)| later.key(&intent.partner, &named));
-        }
-        let asked = gateways.single();
-        let onward = asked.and_then(|asked| next_asked(&intent, &send, &verdict, asked));
-        let onward = onward.filter(|_| answer.client_waits);
-        let mut updates = VecDeque::new();
-        if let (Some(payment), Some(of)) = (&intent.payment, send.attempt()) {
-            let evidence = Evidence::Answer { of, outcome: verdict.outcome, gateways };
-            let onward = onward.map(|(gateway, _)| gateway);
-            updates.push_back(Update::Own { key: payment.key, evidence, onward });
-        }
-        if let (Some(place), Some(gateway)) = (operation.token, asked)
-            && let Some(token) = text_of(&operation, &answer.evidence, place)
-        {
-            let key = token_key(&intent.partner, &token);
-            updates.push_back(Update::Issued { key, gateway });
-        }
-        if let Some(key) = intent.concerns {
-            let told = verdict.told.zip(gateways.single());
-            let evidence = told.map(|(status, gateway)| Evidence::Told { gateway, status });
-            updates.push_back(Update::Concerned { key, evidence, asked_at: at });
-        }
-        let slow = self.now.since(at) >= self.policy.breaker.slow;
-        let reports = reports(&send, gateways, &verdict, slow);
-        if !reports.is_empty() {
-            updates.push_back(Update::Health(reports));
-        }
-        // The answer is kept before the claim says that there is one: whoever finds the claim
-        // settled finds the answer too.
-        let mut effects: Vec<Effect> =
-            self.keep(&intent, &send, &verdict, answer).into_iter().collect();
-        let answered = Answered {
-            from_upstream: answer.evidence.origin == Origin::Upstream,
-            client_waits: answer.client_waits,
-            onward,
-            asked_all: asked.is_some_and(|asked| is_last(&send, asked)),
-            held: called.then(|| Held::new(answer)),
-            intent,
-            send,
-            verdict,
-            gateways,
-            own: After::default(),
-            concerned: After::default(),
-        };
-        let ending = Ending::Answer(Box::new(answered));
-        let (stage, more) = self.next_update(Box::new(Settling { updates, attempts: 0, ending }));
-        effects.extend(more);
-        (stage, effects)
-    }
-
-    /// Whom an answer can speak of: the gateway that the endpoint's metadata names, if it is one
-    /// that was meant; otherwise everyone who was.
-    fn spoken_of(&self, send: &Send, answer: &Answer<'_>) -> Gateways {
-        let candidates = send.candidates();
-        let named = answer.endpoint.and_then(|name| self.policy.named(name)).map(|g| g.id);
-        match named.filter(|gateway| candidates.contains(*gateway)) {
-            Some(gateway) => Gateways::only(gateway),
-            None => candidates,
-        }
-    }
-
-    /// Keeps the answer to an executed payment for its replays.
-    fn keep(
-        &self,
-        intent: &Intent,
-        send: &Send,
-        verdict: &Verdict,
-        answer: &Answer<'_>,
-    ) -> Option<Effect> {
-        let store = &self.policy.config.store;
-        let Body::Complete(body) = answer.evidence.body else {
-            return None;
-        };
-        if verdict.outcome != Outcome::Executed || body.len() > store.body_bytes_max {
-            return None;
-        }
-        let (payment, of) = (intent.payment.as_ref()?, send.attempt()?);
-        let kept = Kept {
-            status: answer.evidence.status,
-            content_type: answer.content_type.map(str::to_owned),
-            body: body.to_vec(),
-        };
-        let cell = Cell::Body(payment.key.body_slot(store.bodies_max));
-        let bytes = kept.encode(&payment.key, of.incarnation);
-        Some(Effect::Store { cell, bytes, expected: Expected::Any })
-    }
-
     pub(super) fn next_update(self, mut settling: Box<Settling>) -> Next {
         settling.attempts = 0;
         let Some(cell) = self.cell_of(settling.updates.front()) else {
@@ -491,66 +384,6 @@ fn learnt(evidence: Evidence) -> Option<(State, Option<Incarnation>)> {
         }
         Evidence::Answer { .. } | Evidence::Told { .. } => None,
     }
-}
-
-/// Who is asked next, if the gateway that was asked leaves it open.
-fn next_asked(
-    intent: &Intent,
-    send: &Send,
-    verdict: &Verdict,
-    asked: GatewayId,
-) -> Option<(GatewayId, u32)> {
-    let goes_on = match (intent.class()?, send.walk.when) {
-        // Only a definite NO shows that nothing was done there.
-        (Class::FollowUp, _) => verdict.outcome == Outcome::No && verdict.is_not_found(),
-        (Class::Inquiry, GoOn::NotFound) => verdict.is_not_found(),
-        (Class::Inquiry, GoOn::Inconclusive) => !matches!(
-            verdict.told,
-            Some(
-                Status::Executed
-                    | Status::Pending
-                    | Status::Closed(Closed::Cancelled | Closed::Refunded)
-            )
-        ),
-        (Class::Charge | Class::State, _) => false,
-    };
-    let mut left = send.walk.left.iter().filter(|(gateway, _)| *gateway != asked);
-    left.next().copied().filter(|_| goes_on)
-}
-
-/// Whether nobody is left to be asked after `asked`, of all there are.
-fn is_last(send: &Send, asked: GatewayId) -> bool {
-    send.walk.asks_all && send.walk.left.iter().all(|(gateway, _)| *gateway == asked)
-}
-
-/// What an answer says of each gateway that Envoy tried.
-fn reports(
-    send: &Send,
-    spoken_of: Gateways,
-    verdict: &Verdict,
-    slow: bool,
-) -> Vec<(GatewayId, Report)> {
-    let answering = spoken_of.single();
-    let position = send.members.iter().position(|member| Some(*member) == answering);
-    let all = verdict.outcome == Outcome::NeverSent && verdict.signal == Signal::Failure;
-    let mut reports = Vec::new();
-    for (at, (gateway, generation)) in send.members.iter().zip(&send.generations).enumerate() {
-        let signal = match position {
-            // Envoy moves on from a gateway only when it could not be connected to.
-            _ if all => Signal::Failure,
-            Some(position) if at < position => Signal::Failure,
-            Some(position) if at == position => verdict.signal,
-            Some(_) | None => Signal::Neutral,
-        };
-        let trial = send.trial && at == 0;
-        let matters = signal != Signal::Neutral;
-        if trial || matters {
-            let slow = slow && Some(*gateway) == answering && signal == Signal::Success;
-            let report = Report { signal, slow, generation: *generation, trial };
-            reports.push((*gateway, report));
-        }
-    }
-    reports
 }
 
 /// The claim after its state changed at `now`.

@@ -128,9 +128,11 @@ fn a_follow_up_of_an_unknown_payment_goes_on_only_after_a_definite_not_found() {
 fn the_claim_names_the_next_gateway_before_that_is_asked() {
     let mut world = World::new();
     let mut run = world.begin(&post(REFUND, OF_REFUND));
-    let candidates = |world: &World| match world.claims()[0].state {
-        State::InFlight { candidates, .. } => candidates,
-        other => panic!("{other:?}"),
+    let candidates = |world: &World| {
+        let State::InFlight { candidates, .. } = world.claims()[0].state else {
+            panic!("{:?}", world.claims());
+        };
+        candidates
     };
     assert_eq!(candidates(&world), Gateways::only(world.id("primary")));
     world.pass(9000);

@@ -1,0 +1,119 @@
+//! The header fields that matter, and what makes one request unlike another.
+
+use sha2::{Digest, Sha256};
+
+use crate::engine::answer::Refusal;
+use crate::engine::event::Request;
+use crate::engine::limits;
+use crate::engine::policy::Policy;
+use crate::engine::time::Timestamp;
+
+/// The header fields that matter.
+#[derive(Default)]
+pub(super) struct Head<'a> {
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) partner: Option<&'a str>,
+    pub(super) idempotency_key: Option<&'a str>,
+    pub(super) external_id: Option<&'a str>,
+    pub(super) customer_token: Option<&'a str>,
+    pub(super) request_id: &'a str,
+    pub(super) accepts_encodings: bool,
+}
+
+/// Fields by which a client could steer Envoy's router. Envoy strips them before the filter; if
+/// one arrives, that protection is missing.
+const STEERING: [&[u8]; 5] = [
+    b"x-envoy-retry-",
+    b"x-envoy-retriable-",
+    b"x-envoy-max-retries",
+    b"x-envoy-hedge-",
+    b"x-envoy-upstream-",
+];
+
+impl<'a> Head<'a> {
+    pub(super) fn pick(request: &Request<'a>, policy: &Policy) -> Result<Self, Refusal> {
+        let mut head = Self::default();
+        let partner_header = policy.config.partner_header.as_bytes();
+        let route_header = policy.config.route_header.as_bytes();
+        for &(name, value) in request.headers {
+            if name == partner_header {
+                once(&mut head.partner, name, value, limits::PARTNER_CHARS_MAX)?;
+                continue;
+            }
+            match name {
+                b":method" => head.method = text(name, value)?,
+                b":path" => head.path = std::str::from_utf8(value).unwrap_or_default(),
+                b"x-request-id" => head.request_id = std::str::from_utf8(value).unwrap_or_default(),
+                b"idempotency-key" => once(&mut head.idempotency_key, name, value, 1024)?,
+                b"x-external-id" => once(&mut head.external_id, name, value, 1024)?,
+                b"authorization-customer" => {
+                    once(&mut head.customer_token, name, value, 4096)?;
+                    let token = head.customer_token.map(|token| {
+                        token.split_once(' ').map_or(token, |(_, token)| token).trim()
+                    });
+                    head.customer_token = token.filter(|token| !token.is_empty());
+                }
+                b"accept-encoding" => head.accepts_encodings |= value != b"identity",
+                _ if name == route_header
+                    || name.starts_with(b"x-dana-")
+                    || STEERING.iter().any(|prefix| name.starts_with(prefix)) =>
+                {
+                    let name = String::from_utf8_lossy(name);
+                    return Err(Refusal::BadField(format!("Header {name} may not be sent.")));
+                }
+                _ => {}
+            }
+        }
+        Ok(head)
+    }
+}
+
+fn text<'a>(name: &[u8], value: &'a [u8]) -> Result<&'a str, Refusal> {
+    std::str::from_utf8(value).map_err(|_| {
+        Refusal::BadField(format!("Header {} is not UTF-8.", String::from_utf8_lossy(name)))
+    })
+}
+
+fn once<'a>(
+    place: &mut Option<&'a str>,
+    name: &[u8],
+    value: &'a [u8],
+    chars_max: usize,
+) -> Result<(), Refusal> {
+    let value = text(name, value)?;
+    let name = String::from_utf8_lossy(name);
+    if value.len() > chars_max {
+        return Err(Refusal::BadField(format!("Header {name} is longer than {chars_max}.")));
+    }
+    if place.replace(value).is_some() {
+        return Err(Refusal::BadField(format!("Header {name} stands twice.")));
+    }
+    Ok(())
+}
+
+/// What makes one request unlike another. The client may have chosen the request id, so time and
+/// context are part of it.
+pub(super) struct Stamp<'a> {
+    pub(super) request_id: &'a str,
+    pub(super) now: Timestamp,
+    pub(super) context: u32,
+}
+
+impl Stamp<'_> {
+    /// FNV-1a: cheap, and nothing depends on its being hard to guess.
+    pub(super) fn number(&self) -> u32 {
+        let time = self.now.as_millis().to_le_bytes();
+        let context = self.context.to_le_bytes();
+        let bytes = self.request_id.bytes().chain(time).chain(context);
+        bytes.fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    }
+
+    /// 32 characters; SNAP allows 36.
+    pub(super) fn text(&self) -> String {
+        let mut hash = Sha256::new_with_prefix(self.request_id);
+        hash.update(self.now.as_millis().to_le_bytes());
+        hash.update(self.context.to_le_bytes());
+        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+}

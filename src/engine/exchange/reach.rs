@@ -1,0 +1,185 @@
+//! Which cluster reaches whom: what was decided becomes a request on its way.
+
+use super::decide::{Bound, Decision, Facts};
+use super::intent::Payment;
+use super::send::{GoOn, Send, Walk};
+use crate::engine::claim::{Claim, State};
+use crate::engine::config::Ledger;
+use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::limits;
+use crate::engine::policy::Target;
+use crate::engine::record::Found;
+
+impl Facts<'_> {
+    /// Those first that are likely to answer.
+    pub(super) fn by_health(&self, gateways: impl Iterator<Item = GatewayId>) -> Vec<GatewayId> {
+        let mut gateways: Vec<GatewayId> = gateways.collect();
+        gateways.sort_by_key(|gateway| !self.is_closed(*gateway));
+        gateways
+    }
+
+    /// Where all gateways know the same payments, one answer is everyone's.
+    pub(super) fn walk(&self, left: impl IntoIterator<Item = GatewayId>, when: GoOn) -> Walk {
+        let left = left.into_iter().filter(|_| !self.is_shared());
+        let left = left.map(|gateway| (gateway, self.health.generation(gateway))).collect();
+        Walk { left, when, asks_all: false }
+    }
+
+    /// What carries a customer's token goes to whoever issued it, or must have, and to nobody else.
+    pub(super) fn issuer(&self) -> Option<GatewayId> {
+        self.intent.token?;
+        self.issuer.or_else(|| self.policy.order().next())
+    }
+
+    pub(super) fn to_issuer_or_any(&self) -> Decision {
+        match self.issuer() {
+            Some(gateway) => self
+                .pinned(gateway, "forward")
+                .unwrap_or_else(|| self.pinned_gateway_down(Gateways::only(gateway))),
+            None => self.to_any("forward", None),
+        }
+    }
+
+    /// To whoever may take it, the first one first.
+    pub(super) fn to_any(
+        &self,
+        decision: &'static str,
+        claim: Option<&dyn Fn(Gateways) -> Claim>,
+    ) -> Decision {
+        let takers = self.health.takers(self.policy, self.now);
+        let Some(target) = self.policy.target(&takers.order) else {
+            return self.no_gateway();
+        };
+        let candidates = target.members.iter().copied().collect();
+        self.send(target, takers.trial, claim.map(|claim| claim(candidates)), decision)
+    }
+
+    /// To this one and nobody else, whatever its breaker says; `None` when it is not configured.
+    pub(super) fn pinned(&self, gateway: GatewayId, decision: &'static str) -> Option<Decision> {
+        let target = self.policy.plain(gateway)?;
+        Some(self.send(target, self.may_try(gateway), None, decision))
+    }
+
+    /// To this one and nobody else; `None` when it may not be used now.
+    pub(super) fn to_one(
+        &self,
+        gateway: GatewayId,
+        decision: &'static str,
+        claim: Claim,
+    ) -> Option<Decision> {
+        let target = self.policy.plain(gateway)?;
+        let closed = self.is_closed(gateway);
+        let trial = !closed && self.may_try(gateway);
+        (closed || trial).then(|| self.send(target, trial, Some(claim), decision))
+    }
+
+    /// The same payment once more, to the gateway that has it. Where the gateways know the same
+    /// payments, another one will do, once the last attempt is long over.
+    pub(super) fn again(
+        &self,
+        claim: &Claim,
+        gateway: GatewayId,
+        payment: &Payment,
+        decision: &'static str,
+    ) -> Option<Decision> {
+        let rules = &self.policy.claims;
+        let to = |gateway| {
+            let claim = claim.further_attempt(payment.fingerprint, gateway, self.now, rules);
+            self.to_one(gateway, decision, claim)
+        };
+        to(gateway).or_else(|| self.others(claim, gateway).find_map(to))
+    }
+
+    /// Other gateways that may take over what belongs to a payment: with a shared ledger alone,
+    /// not too soon, and never after one of them said that it does not know the payment.
+    pub(super) fn others(
+        &self,
+        claim: &Claim,
+        gateway: GatewayId,
+    ) -> impl Iterator<Item = GatewayId> {
+        let (ended_at, not_found) = match claim.state {
+            State::InDoubt { ended_at, not_found, .. } => (ended_at, not_found.is_some()),
+            State::InFlight { .. }
+            | State::Settled { .. }
+            | State::Rejected { .. }
+            | State::Closed { .. } => (claim.changed_at, false),
+        };
+        let is_over = self.now >= ended_at.plus(self.policy.claims.settle_delay);
+        let may = self.is_shared() && is_over && !not_found;
+        let order = self.health.takers(self.policy, self.now).order;
+        order.into_iter().filter(move |other| may && *other != gateway)
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.policy.config.ledger == Ledger::Shared
+    }
+
+    pub(super) fn is_closed(&self, gateway: GatewayId) -> bool {
+        self.health.member(gateway).is_none_or(|member| member.breaker.is_closed())
+    }
+
+    fn may_try(&self, gateway: GatewayId) -> bool {
+        let member = self.health.member(gateway);
+        member.is_some_and(|member| member.breaker.may_try(self.now, &self.policy.breaker))
+    }
+
+    fn send(
+        &self,
+        target: Target<'_>,
+        trial: bool,
+        mut claim: Option<Claim>,
+        decision: &'static str,
+    ) -> Decision {
+        let generations = target.members.iter().map(|m| self.health.generation(*m)).collect();
+        let binds = claim.as_mut().is_some_and(|claim| self.binds(claim));
+        Decision::Send(Box::new(Send {
+            cluster: target.cluster.to_owned(),
+            members: target.members,
+            generations,
+            trial,
+            claim,
+            binds,
+            walk: Walk::default(),
+            decision,
+            would: "",
+        }))
+    }
+
+    /// Whether the client's `Idempotency-Key` is to be bound to the payment, which counts them.
+    const fn binds(&self, claim: &mut Claim) -> bool {
+        let is_new = match &self.intent.payment {
+            Some(payment) => payment.header_key.is_some() && !matches!(self.bound, Bound::Here),
+            None => false,
+        };
+        if !is_new || claim.header_keys >= limits::HEADER_KEYS_MAX {
+            return false;
+        }
+        claim.header_keys += 1;
+        true
+    }
+
+    /// Where the filter only observes: to the first gateway, whatever was decided.
+    pub(super) fn observe(&self, would: &'static str) -> Option<Send> {
+        let gateway = self.policy.order().next()?;
+        let target = self.policy.plain(gateway)?;
+        let is_new = matches!(self.own, Found::Absent);
+        let claim = self.intent.payment.as_ref().filter(|_| is_new).map(|payment| Claim {
+            observed: true,
+            ..self.first_claim(payment, Gateways::only(gateway))
+        });
+        match self.send(target, false, claim, "observe") {
+            Decision::Send(send) => Some(Send { binds: false, would, ..*send }),
+            Decision::Say { .. } | Decision::Replay { .. } => None,
+        }
+    }
+}
+
+impl Decision {
+    /// The same, and who is asked next.
+    pub(super) fn with(mut self, walk: Walk) -> Self {
+        if let Self::Send(send) = &mut self {
+            send.walk = walk;
+        }
+        self
+    }
+}
