@@ -1,0 +1,351 @@
+//! The ABI, version 0.2.1, as Envoy implements it.
+
+use std::ptr::null_mut;
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
+
+use super::{
+    Beat, Call, Expected, Held, Host, HostError, Metric, Reply, Side, StoreError, Timestamp,
+};
+use crate::filter::pairs;
+
+const OK: u32 = 0;
+const NOT_FOUND: u32 = 1;
+const CAS_MISMATCH: u32 = 8;
+const INTERNAL_FAILURE: u32 = 10;
+
+/// A version that no value has: versions count up from 1. Envoy compares it only with the one
+/// of a value that exists, so writing with it creates a value or loses. (0 would overwrite.)
+const NEVER: u32 = u32::MAX;
+
+unsafe extern "C" {
+    fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        size_max: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        version: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+        version: u32,
+    ) -> u32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
+    fn proxy_increment_metric(id: u32, by: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+}
+
+/// Bytes that the host has allocated for us and that are ours to free.
+struct Given {
+    data: *mut u8,
+    size: usize,
+}
+
+impl Given {
+    const fn new() -> Self {
+        Self { data: null_mut(), size: 0 }
+    }
+
+    fn into_vec(self) -> Vec<u8> {
+        if self.data.is_null() {
+            return Vec::new();
+        }
+        // SAFETY: the host fills memory that it got from the module's exported allocator,
+        // which makes it as a boxed slice of just this size, and keeps no pointer to it.
+        unsafe { Vec::from_raw_parts(self.data, self.size, self.size) }
+    }
+}
+
+const fn check(status: u32) -> Result<(), HostError> {
+    if status == OK { Ok(()) } else { Err(HostError(status)) }
+}
+
+/// The host of a filter that runs inside Envoy.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::filter) struct Envoy;
+
+impl Envoy {
+    /// How often the root context is called.
+    pub(in crate::filter) fn set_tick_period(self, millis: u32) -> Result<(), HostError> {
+        // SAFETY: no pointer is passed.
+        check(unsafe { proxy_set_tick_period_milliseconds(millis) })
+    }
+
+    /// The plugin's configuration.
+    pub(in crate::filter) fn configuration(self) -> Result<Vec<u8>, HostError> {
+        const PLUGIN_CONFIGURATION: u32 = 7;
+        buffer(PLUGIN_CONFIGURATION, usize::MAX)
+    }
+}
+
+fn buffer(buffer: u32, size_max: usize) -> Result<Vec<u8>, HostError> {
+    let mut given = Given::new();
+    // SAFETY: both out-pointers are to live locals.
+    let status = unsafe {
+        proxy_get_buffer_bytes(buffer, 0, size_max, &raw mut given.data, &raw mut given.size)
+    };
+    match status {
+        NOT_FOUND => Ok(Vec::new()),
+        status => check(status).map(|()| given.into_vec()),
+    }
+}
+
+impl Host for Envoy {
+    fn now(&self) -> Result<Timestamp, HostError> {
+        let mut nanos = 0;
+        // SAFETY: the out-pointer is to a live local.
+        check(unsafe { proxy_get_current_time_nanoseconds(&raw mut nanos) })?;
+        Ok(Timestamp::from_millis(nanos / 1_000_000))
+    }
+
+    fn headers(&self, side: Side) -> Result<Vec<u8>, HostError> {
+        let map = match side {
+            Side::Request => 0,
+            Side::Response => 2,
+            Side::Call => 6,
+        };
+        let mut given = Given::new();
+        // SAFETY: both out-pointers are to live locals.
+        let status =
+            unsafe { proxy_get_header_map_pairs(map, &raw mut given.data, &raw mut given.size) };
+        check(status).map(|()| given.into_vec())
+    }
+
+    fn set_header(&self, side: Side, name: &str, value: &str) -> Result<(), HostError> {
+        let map = match side {
+            Side::Request => 0,
+            Side::Response => 2,
+            Side::Call => return Err(HostError(INTERNAL_FAILURE)),
+        };
+        // SAFETY: pointers and lengths are those of live slices.
+        check(unsafe {
+            proxy_replace_header_map_value(
+                map,
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+            )
+        })
+    }
+
+    fn body(&self, side: Side, bytes_max: usize) -> Result<Vec<u8>, HostError> {
+        let kind = match side {
+            Side::Request => 0,
+            Side::Response => 1,
+            Side::Call => 4,
+        };
+        buffer(kind, bytes_max)
+    }
+
+    fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
+        let path = path.join("\0");
+        let mut given = Given::new();
+        // SAFETY: pointer and length are those of a live slice, both out-pointers are to live
+        // locals.
+        let status = unsafe {
+            proxy_get_property(path.as_ptr(), path.len(), &raw mut given.data, &raw mut given.size)
+        };
+        match status {
+            NOT_FOUND => Ok(None),
+            status => check(status).map(|()| Some(given.into_vec())),
+        }
+    }
+
+    fn set_property(&self, name: &str, value: &str) -> Result<(), HostError> {
+        // SAFETY: pointers and lengths are those of live slices.
+        check(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+    }
+
+    fn load(&self, key: &[u8]) -> Result<Option<(Vec<u8>, u32)>, HostError> {
+        let mut given = Given::new();
+        let mut version = 0;
+        // SAFETY: pointer and length are those of a live slice, all out-pointers are to live
+        // locals.
+        let status = unsafe {
+            proxy_get_shared_data(
+                key.as_ptr(),
+                key.len(),
+                &raw mut given.data,
+                &raw mut given.size,
+                &raw mut version,
+            )
+        };
+        match status {
+            NOT_FOUND => Ok(None),
+            status => check(status).map(|()| Some((given.into_vec(), version))),
+        }
+    }
+
+    fn store(&self, key: &[u8], value: &[u8], expected: Expected) -> Result<(), StoreError> {
+        let version = match expected {
+            Expected::Absent => NEVER,
+            Expected::Any => 0,
+            Expected::At(0) => return Err(StoreError::Failed(HostError(INTERNAL_FAILURE))),
+            Expected::At(version) => version,
+        };
+        // SAFETY: pointers and lengths are those of live slices.
+        let status = unsafe {
+            proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version)
+        };
+        match status {
+            CAS_MISMATCH => Err(StoreError::Conflict),
+            status => check(status).map_err(StoreError::Failed),
+        }
+    }
+
+    fn reply(&self, reply: &Reply) -> Result<(), HostError> {
+        let headers = pairs::encode(&reply.headers);
+        let details = format!("dana{{{}}}", reply.reason);
+        // SAFETY: pointers and lengths are those of live slices.
+        check(unsafe {
+            proxy_send_local_response(
+                u32::from(reply.status),
+                details.as_ptr(),
+                details.len(),
+                reply.body.as_ptr(),
+                reply.body.len(),
+                headers.as_ptr(),
+                headers.len(),
+                -1,
+            )
+        })
+    }
+
+    /// By the SDK, which must know the token to hand the answer on. It returns an error for
+    /// both statuses that Envoy gives.
+    fn beat(&self, beat: &Beat) -> Result<u32, HostError> {
+        let headers = vec![
+            (":method", beat.method.as_str()),
+            (":path", beat.path.as_str()),
+            (":authority", beat.cluster.as_str()),
+            ("user-agent", "dana-failover-heartbeat"),
+        ];
+        let timeout = Duration::from_millis(beat.timeout.get());
+        hostcalls::dispatch_http_call(&beat.cluster, headers, None, Vec::new(), timeout)
+            .map_err(|status| HostError(status as u32))
+    }
+
+    /// By the SDK, as heartbeats are. Envoy itself sets the length of the body.
+    fn call(&self, call: &Call, request: &Held) -> Result<u32, HostError> {
+        let fields = pairs::decode(&request.headers);
+        let set = |name: &str| call.headers.iter().any(|(other, _)| other == name);
+        let mut headers: Vec<(&str, &str)> = fields
+            .iter()
+            .filter_map(|(name, value)| {
+                let name = std::str::from_utf8(name).ok()?;
+                (!is_of_one_hop(name) && !set(name))
+                    .then_some((name, std::str::from_utf8(value).ok()?))
+            })
+            .collect();
+        headers.extend(call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let timeout = Duration::from_millis(call.timeout.get());
+        let body = Some(request.body.as_slice());
+        hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), timeout)
+            .map_err(|status| HostError(status as u32))
+    }
+
+    fn define_metric(&self, kind: Metric, name: &str) -> Result<u32, HostError> {
+        let mut id = 0;
+        // SAFETY: pointer and length are those of a live slice, the out-pointer is to a live
+        // local.
+        check(unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) })?;
+        Ok(id)
+    }
+
+    fn increment(&self, metric: u32) -> Result<(), HostError> {
+        // SAFETY: no pointer is passed.
+        check(unsafe { proxy_increment_metric(metric, 1) })
+    }
+
+    fn record(&self, metric: u32, value: u64) -> Result<(), HostError> {
+        // SAFETY: no pointer is passed.
+        check(unsafe { proxy_record_metric(metric, value) })
+    }
+}
+
+/// Fields that speak of the client's connection or of Envoy's own doing.
+fn is_of_one_hop(name: &str) -> bool {
+    let exact = ["connection", "content-length", "expect", "keep-alive", "te", "upgrade"];
+    let more = ["transfer-encoding", "proxy-connection", ":protocol"];
+    exact.contains(&name)
+        || more.contains(&name)
+        || name.starts_with("x-envoy-")
+        || name.starts_with("x-dana-")
+}
+
+/// Hands `log`'s messages to Envoy.
+struct Log;
+
+impl log::Log for Log {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let level = match record.level() {
+            log::Level::Trace => 0,
+            log::Level::Debug => 1,
+            log::Level::Info => 2,
+            log::Level::Warn => 3,
+            log::Level::Error => 4,
+        };
+        let message = record.args().to_string();
+        // SAFETY: pointer and length are those of a live string. A message that the host will
+        // not take is not worth failing for.
+        let _ = unsafe { proxy_log(level, message.as_ptr(), message.len()) };
+    }
+
+    fn flush(&self) {}
+}
+
+/// Makes `log`'s macros write to Envoy's log.
+pub(in crate::filter) fn install_log() {
+    if log::set_logger(&Log).is_ok() {
+        log::set_max_level(log::LevelFilter::Info);
+    }
+}
