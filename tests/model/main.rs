@@ -21,17 +21,23 @@
 )]
 
 mod acts;
+mod exhaustive;
 mod ledger;
+mod proof;
+mod reference;
+mod store;
+mod table;
 mod truth;
+mod wishes;
 mod world;
 
 use std::cell::Cell;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use world::World;
+use world::{Setup, World};
 
-const CASES: u32 = 400;
+const CASES: u32 = 4200;
 
 #[expect(
     clippy::disallowed_methods,
@@ -48,11 +54,11 @@ fn no_story_contradicts_the_ledgers() {
     let mut entropy = [0; 32];
     entropy[..4].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &entropy);
-    let told = Cell::new(Told::default());
+    let (setup, told) = (Setup::new(), Cell::new(Told::default()));
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, rng);
     let outcome = runner.run(&acts::stories(), |story| {
-        let mut world = World::new();
+        let mut world = World::new(&setup);
         for act in &story {
             world.act(*act);
         }
@@ -74,6 +80,7 @@ struct Told {
     stories: u64,
     acts: u64,
     transitions: u64,
+    steps: u64,
     executed: u64,
     in_doubt: u64,
     moved_on: u64,
@@ -83,12 +90,13 @@ struct Told {
 }
 
 impl Told {
-    fn plus(self, world: &World, acts: usize) -> Self {
+    fn plus(self, world: &World<'_>, acts: usize) -> Self {
         let reached = world.reached;
         Self {
             stories: self.stories + 1,
             acts: self.acts + acts as u64,
             transitions: self.transitions + reached.transitions,
+            steps: self.steps + reached.steps,
             executed: self.executed + reached.executed,
             in_doubt: self.in_doubt + reached.in_doubt,
             moved_on: self.moved_on + reached.moved_on,
