@@ -37,7 +37,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use world::{Setup, World};
 
-const CASES: u32 = 4200;
+const CASES: u32 = 4400;
 
 #[expect(
     clippy::disallowed_methods,
@@ -51,9 +51,10 @@ fn setting(name: &str) -> Option<u32> {
 fn no_story_contradicts_the_ledgers() {
     let cases = setting("MODEL_CASES").unwrap_or(CASES);
     let seed = setting("MODEL_SEED").unwrap_or_default();
-    let mut entropy = [0; 32];
+    // Unlike the default generator it takes no third of the time when it is not optimised.
+    let mut entropy = [1; 16];
     entropy[..4].copy_from_slice(&seed.to_le_bytes());
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &entropy);
+    let rng = TestRng::from_seed(RngAlgorithm::XorShift, &entropy);
     let (setup, told) = (Setup::new(), Cell::new(Told::default()));
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, rng);
@@ -68,8 +69,11 @@ fn no_story_contradicts_the_ledgers() {
     });
     let told = told.get();
     println!("seed {seed}: {told:?}");
-    outcome.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    outcome.unwrap_or_else(|error| panic!("MODEL_SEED={seed}: {error}"));
     // A search that never gets anywhere proves nothing.
+    if cases == CASES {
+        assert!(told.transitions >= 1_000_000, "{told:?}");
+    }
     let reached = [told.executed, told.in_doubt, told.moved_on, told.replayed, told.repeated];
     assert!(reached.iter().all(|count| *count > u64::from(cases / 20)), "{told:?}");
 }
