@@ -127,3 +127,6 @@ mod plugin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,9 @@ use dana_failover::engine::key::ClaimKey;
 
 use super::ledger::services;
 
+/// Header fields by name and value.
+pub(crate) type Fields = Vec<(&'static [u8], &'static [u8])>;
+
 /// What a client wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
@@ -35,7 +38,7 @@ impl What {
     }
 
     /// Header fields and body.
-    pub(crate) fn request(self) -> (Vec<(&'static [u8], &'static [u8])>, String) {
+    pub(crate) fn request(self) -> (Fields, String) {
         let (path, partner, body) = self.parts();
         let fields = [
             (":method", "POST"),
