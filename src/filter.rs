@@ -131,3 +131,6 @@ mod plugin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use super::ledger::Deed;
+
 /// One thing that happens. Numbers choose among what is there, so that every act is possible.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
@@ -42,19 +44,6 @@ pub(crate) struct Fate {
     pub(crate) answer: Answer,
     /// Whether Envoy says which endpoint it used.
     pub(crate) named: bool,
-}
-
-/// What a gateway does with a request that it has no record of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Deed {
-    /// Executes it.
-    Execute,
-    /// Refuses it for good.
-    Refuse,
-    /// Fails, and says so.
-    Fail,
-    /// Has not got it yet: it is still travelling.
-    Later,
 }
 
 /// What comes back from a gateway.

@@ -9,7 +9,7 @@ pub(crate) const PAYMENTS: usize = 3;
 pub(crate) const GATEWAYS: usize = 2;
 
 /// A payment's standing at one gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
     Executed {
         other_amount: bool,
@@ -17,6 +17,19 @@ pub(crate) enum Standing {
     Cancelled,
     /// A top-up that failed is remembered.
     Failed,
+}
+
+/// What a gateway does with a request that it has no record of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// Executes it.
+    Execute,
+    /// Refuses it for good.
+    Refuse,
+    /// Fails, and says so.
+    Fail,
+    /// Has not got it yet: it is still travelling.
+    Later,
 }
 
 /// An answer as it goes over the wire.
@@ -27,7 +40,7 @@ pub(crate) struct Wire {
 }
 
 /// All gateways.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ledger {
     /// By gateway and payment.
     standings: BTreeMap<(usize, usize), Standing>,
@@ -93,9 +106,8 @@ impl Ledger {
         gateway: usize,
         payment: usize,
         other_amount: bool,
-        deed: super::acts::Deed,
+        deed: Deed,
     ) -> Wire {
-        use super::acts::Deed;
         let pay = services(payment).pay;
         let at = (gateway, payment);
         match (self.standing(gateway, payment), deed) {

@@ -21,17 +21,23 @@
 )]
 
 mod acts;
+mod exhaustive;
 mod ledger;
+mod proof;
+mod reference;
+mod store;
+mod table;
 mod truth;
+mod wishes;
 mod world;
 
 use std::cell::Cell;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use world::World;
+use world::{Setup, World};
 
-const CASES: u32 = 400;
+const CASES: u32 = 4400;
 
 #[expect(
     clippy::disallowed_methods,
@@ -45,14 +51,15 @@ fn setting(name: &str) -> Option<u32> {
 fn no_story_contradicts_the_ledgers() {
     let cases = setting("MODEL_CASES").unwrap_or(CASES);
     let seed = setting("MODEL_SEED").unwrap_or_default();
-    let mut entropy = [0; 32];
+    // Unlike the default generator it takes no third of the time when it is not optimised.
+    let mut entropy = [1; 16];
     entropy[..4].copy_from_slice(&seed.to_le_bytes());
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &entropy);
-    let told = Cell::new(Told::default());
+    let rng = TestRng::from_seed(RngAlgorithm::XorShift, &entropy);
+    let (setup, told) = (Setup::new(), Cell::new(Told::default()));
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, rng);
     let outcome = runner.run(&acts::stories(), |story| {
-        let mut world = World::new();
+        let mut world = World::new(&setup);
         for act in &story {
             world.act(*act);
         }
@@ -62,8 +69,11 @@ fn no_story_contradicts_the_ledgers() {
     });
     let told = told.get();
     println!("seed {seed}: {told:?}");
-    outcome.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    outcome.unwrap_or_else(|error| panic!("MODEL_SEED={seed}: {error}"));
     // A search that never gets anywhere proves nothing.
+    if cases == CASES {
+        assert!(told.transitions >= 1_000_000, "{told:?}");
+    }
     let reached =
         [told.executed, told.in_doubt, told.moved_on, told.replayed, told.repeated, told.walked];
     assert!(reached.iter().all(|count| *count > u64::from(cases / 20)), "{told:?}");
@@ -75,6 +85,7 @@ struct Told {
     stories: u64,
     acts: u64,
     transitions: u64,
+    steps: u64,
     executed: u64,
     in_doubt: u64,
     moved_on: u64,
@@ -85,12 +96,13 @@ struct Told {
 }
 
 impl Told {
-    fn plus(self, world: &World, acts: usize) -> Self {
+    fn plus(self, world: &World<'_>, acts: usize) -> Self {
         let reached = world.reached;
         Self {
             stories: self.stories + 1,
             acts: self.acts + acts as u64,
             transitions: self.transitions + reached.transitions,
+            steps: self.steps + reached.steps,
             executed: self.executed + reached.executed,
             in_doubt: self.in_doubt + reached.in_doubt,
             moved_on: self.moved_on + reached.moved_on,

@@ -2,14 +2,15 @@
 //! is compared with them.
 
 use dana_failover::engine::answer::Reply;
-use dana_failover::engine::claim::{Claim, Closed, State};
+use dana_failover::engine::claim::{AttemptId, Claim, Closed, State};
 use dana_failover::engine::record::Found;
 use serde_json::Value;
 
 use super::ledger::{GATEWAYS, Ledger, PAYMENTS, Standing};
-use super::world::{Run, What, World};
+use super::wishes::What;
+use super::world::{Run, World};
 
-impl World {
+impl World<'_> {
     /// After every effect.
     pub(crate) fn check(&mut self) {
         for payment in 0..PAYMENTS {
@@ -76,7 +77,7 @@ impl World {
     }
 
     /// When a payment is let go: its claim is written, and nobody else has or may get it.
-    pub(crate) fn check_forward(&self, at: usize, members: &[usize]) {
+    pub(crate) fn check_forward(&mut self, at: usize, members: &[usize]) {
         let run = &self.runs[at];
         let What::Pay { payment, .. } = run.what else {
             return;
@@ -84,6 +85,8 @@ impl World {
         let Found::Claim(claim) = self.find(payment) else {
             panic!("payment {payment} was let go without a claim");
         };
+        let (incarnation, attempt) = (claim.incarnation, claim.attempt);
+        self.runs[at].attempt = Some(AttemptId { incarnation, attempt });
         let under_way = match claim.at(self.time()).state {
             State::InFlight { candidates, .. } => {
                 assert_eq!(candidates.iter().count(), members.len(), "all of them are candidates");

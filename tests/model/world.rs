@@ -1,25 +1,31 @@
 //! The engine at work: workers, store, wires and clock, driven effect by effect.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
+
+use dana_failover::engine::claim::{AttemptId, Event as Said};
 
 use dana_failover::engine::config::Config;
 use dana_failover::engine::event::{
-    Answer as EndOfExchange, Call, Cell, Effect, Event, Expected, Forward, Loaded, Request,
+    Answer as EndOfExchange, Call, Cell, Effect, Event, Expected, Forward, Request,
 };
 use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::Health;
-use dana_failover::engine::key::ClaimKey;
+use dana_failover::engine::key::{Fingerprint, KeyPrefix};
 use dana_failover::engine::layout::Layout;
 use dana_failover::engine::policy::Policy;
 use dana_failover::engine::record::{Bucket, Found};
 use dana_failover::engine::tally::Tallies;
 use dana_failover::engine::time::Timestamp;
 
-use super::acts::{Act, Answer, Deed, Fate};
-use super::ledger::{Ledger, PAYMENTS, Wire, services};
+use super::acts::{Act, Answer, Fate};
+use super::ledger::{Deed, Ledger, PAYMENTS, Wire};
+use super::proof::{Cause, evidence};
+use super::reference::Reference;
+use super::store::Store;
+use super::wishes::{What, key};
 
 const NAMES: [&str; 2] = ["primary", "secondary"];
 
@@ -43,20 +49,6 @@ const ON_THE_WIRE_MS: u64 = 40_000;
 /// before a second one can be proof.
 const TRAVELS_MS: u64 = 119_000;
 
-/// What a client wants.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum What {
-    Pay { payment: usize, other_amount: bool },
-    Ask { payment: usize },
-    Cancel { payment: usize },
-}
-
-impl What {
-    pub(crate) fn pays(&self, wanted: usize) -> bool {
-        matches!(self, Self::Pay { payment, .. } if *payment == wanted)
-    }
-}
-
 /// A request, from the client's first byte to its last.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -64,10 +56,18 @@ pub(crate) struct Run {
     worker: usize,
     exchange: Exchange,
     todo: VecDeque<Effect>,
+    asked_at: Timestamp,
     /// Let go and not yet at a gateway: whom it may reach, since when.
     sent: Option<(Vec<usize>, u64)>,
     /// The filter calls the gateway itself, and learns nothing of the connection.
     called: bool,
+    /// The attempt that it is, once it was let go.
+    pub(crate) attempt: Option<AttemptId>,
+    /// Whom it was let go to.
+    members: Vec<usize>,
+    /// What its end says of the payment, and as of when.
+    pub(crate) said: Option<(Said, Timestamp)>,
+    is_answered: bool,
     /// What the gateway answered.
     pub(crate) answer: Option<Wire>,
     /// Whether a charge may have existed when the claim was last read or written for it.
@@ -105,36 +105,55 @@ pub(crate) struct Reached {
     pub(crate) repeated: u64,
     pub(crate) crashed: u64,
     pub(crate) walked: u64,
+    pub(crate) steps: u64,
 }
 
-pub(crate) struct World {
+/// What all stories share.
+pub(crate) struct Setup {
     policy: Rc<Policy>,
+    pub(crate) reference: Reference,
+    keys: [KeyPrefix; PAYMENTS],
+}
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        let config = Config::parse(CONFIG.as_bytes()).unwrap();
+        let policy = Policy::join(config, &mut Layout::new(1)).unwrap().0;
+        let reference = Reference::new(policy.claims);
+        let keys = std::array::from_fn(|payment| key(payment).prefix());
+        Self { policy: Rc::new(policy), reference, keys }
+    }
+}
+
+pub(crate) struct World<'a> {
+    setup: &'a Setup,
     now: u64,
-    cells: BTreeMap<String, (Vec<u8>, u32)>,
+    store: Store,
     tallies: [Tallies; 2],
     pub(crate) runs: Vec<Run>,
     pub(crate) copies: Vec<Copy>,
     pub(crate) ledger: Ledger,
     /// The gateways that said NO, as far as the store ever said so.
     pub(crate) pins: [Option<usize>; PAYMENTS],
+    /// What each payment was seen to ask for, with its amount and with the other one.
+    prints: [[Option<Fingerprint>; 2]; PAYMENTS],
     fault: Option<(usize, bool)>,
     contexts: u32,
     pub(crate) reached: Reached,
 }
 
-impl World {
-    pub(crate) fn new() -> Self {
-        let config = Config::parse(CONFIG.as_bytes()).unwrap();
-        let policy = Policy::join(config, &mut Layout::new(1)).unwrap().0;
+impl<'a> World<'a> {
+    pub(crate) fn new(setup: &'a Setup) -> Self {
         let mut world = Self {
-            policy: Rc::new(policy),
+            setup,
             now: 1_790_000_000_000,
-            cells: BTreeMap::new(),
+            store: Store::default(),
             tallies: Default::default(),
             runs: Vec::new(),
             copies: Vec::new(),
             ledger: Ledger::default(),
             pins: [None; PAYMENTS],
+            prints: Default::default(),
             fault: None,
             contexts: 0,
             reached: Reached::default(),
@@ -150,7 +169,7 @@ impl World {
     }
 
     pub(crate) fn place(&self, gateway: GatewayId) -> usize {
-        self.policy.order().position(|id| id == gateway).unwrap()
+        self.setup.policy.order().position(|id| id == gateway).unwrap()
     }
 
     pub(crate) fn act(&mut self, act: Act) {
@@ -235,34 +254,25 @@ impl World {
             What::Cancel { payment: 1 } => What::Ask { payment: 1 },
             What::Pay { .. } | What::Ask { .. } | What::Cancel { .. } => what,
         };
-        let (path, partner, body) = request(what);
-        let fields = [
-            (":method", "POST"),
-            (":path", path),
-            ("x-partner-id", partner),
-            ("x-request-id", "id"),
-        ];
-        let headers = fields.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let (headers, body) = what.request();
         self.contexts += 1;
         let request =
             Request { headers: &headers, body: body.as_bytes(), peer: &[], context: self.contexts };
-        let was_doubtful = match what {
-            What::Pay { payment, .. } | What::Ask { payment } | What::Cancel { payment } => {
-                self.may_be_charged(payment)
-            }
-        };
-        let exchange = Exchange::new(Rc::clone(&self.policy));
-        let (todo, answer, gone) = (VecDeque::new(), None, false);
         self.runs.push(Run {
             what,
             worker,
-            exchange,
-            todo,
+            exchange: Exchange::new(Rc::clone(&self.setup.policy)),
+            todo: VecDeque::new(),
+            asked_at: self.time(),
             sent: None,
             called: false,
-            answer,
-            was_doubtful,
-            gone,
+            attempt: None,
+            members: Vec::new(),
+            said: None,
+            is_answered: false,
+            answer: None,
+            was_doubtful: self.may_be_charged(what.payment()),
+            gone: false,
         });
         self.feed(self.runs.len() - 1, Event::Request(request));
     }
@@ -292,13 +302,15 @@ impl World {
         let Some(effect) = self.runs[at].todo.pop_front() else {
             return;
         };
+        // What is only read, said or counted changes nothing that could be checked.
+        let changes = matches!(effect, Effect::Store { .. } | Effect::Forward(_));
         match effect {
             Effect::Load(cell) => {
                 let event = self.load(cell);
                 self.feed(at, event);
             }
             Effect::Store { cell, bytes, expected } => {
-                let event = self.store(cell, bytes, expected);
+                let event = self.store(at, cell, bytes, expected);
                 self.feed(at, event);
             }
             Effect::Forward(forward) => self.forward(at, &forward),
@@ -308,7 +320,9 @@ impl World {
             Effect::Call(call) => self.call(at, &call),
             Effect::Changed(_) | Effect::Beat(_) => {}
         }
-        self.check();
+        if changes {
+            self.check();
+        }
     }
 
     fn forward(&mut self, at: usize, forward: &Forward) {
@@ -329,6 +343,7 @@ impl World {
             ["dana_primary", "dana_secondary"].iter().position(|name| *name == call.cluster);
         self.reached.walked += 1;
         self.runs[at].called = true;
+        self.runs[at].asked_at = self.time();
         self.runs[at].sent = Some((vec![place.unwrap()], self.now));
     }
 
@@ -340,12 +355,14 @@ impl World {
         };
         let Some(gateway) = members.get(fate.refuse).copied() else {
             let called = self.runs[at].called;
+            self.runs[at].members = members;
             let absence = if called { absent(0, true) } else { absent(0x20, false) };
             return self.end(at, absence, None);
         };
         self.reached.moved_on += u64::from(fate.refuse > 0);
         let wire = self.reach(at, gateway, since, fate.deed);
         let named = (fate.named || members.len() == 1).then_some(NAMES[gateway]);
+        self.runs[at].members = members;
         self.answer(at, wire, named, fate.answer);
     }
 
@@ -368,11 +385,7 @@ impl World {
     }
 
     fn answer(&mut self, at: usize, honest: Wire, named: Option<&str>, answer: Answer) {
-        let service = match self.runs[at].what {
-            What::Pay { payment, .. } => services(payment).pay,
-            What::Ask { payment } => services(payment).ask,
-            What::Cancel { payment } => services(payment).cancel,
-        };
+        let service = self.runs[at].what.service();
         let code = |http: u16, case: u8| Wire {
             status: http,
             body: format!(r#"{{"responseCode":"{http}{service}{case:02}"}}"#),
@@ -399,6 +412,7 @@ impl World {
         let status = end.wire.as_ref().map_or(503, |wire| wire.status);
         let text = end.wire.as_ref().map(|wire| wire.body.clone()).unwrap_or_default();
         let body = if end.readable { Body::Complete(text.as_bytes()) } else { Body::Unreadable };
+        self.note_evidence(at, &end, endpoint);
         self.runs[at].answer = end.wire;
         let evidence = Evidence { origin: end.origin, status, body };
         let client_waits = end.client_waits;
@@ -452,11 +466,65 @@ impl World {
     }
 
     fn beat(&mut self, gateway: usize, good: bool) {
-        let (bytes, version) = self.cells.remove(&name(Cell::Health)).unwrap_or_default();
-        let mut health = Health::decode(&bytes);
-        let id = self.policy.order().nth(gateway).unwrap();
-        health.beaten(id, good, &self.policy, self.time());
-        self.cells.insert(name(Cell::Health), (health.encode(), version + 1));
+        let loaded = self.store.load(Cell::Health);
+        let mut health = Health::decode(&loaded.bytes);
+        let policy = &self.setup.policy;
+        health.beaten(policy.order().nth(gateway).unwrap(), good, policy, self.time());
+        assert!(self.store.store(Cell::Health, health.encode(), Expected::Any));
+    }
+
+    /// What the end of a request says of its payment.
+    fn note_evidence(&mut self, at: usize, end: &End, endpoint: Option<&str>) {
+        let run = &self.runs[at];
+        let named = endpoint.and_then(|name| NAMES.iter().position(|known| *known == name));
+        let spoken = run.members.iter().filter(|member| named.is_none_or(|name| name == **member));
+        let order: Vec<GatewayId> = self.setup.policy.order().collect();
+        let gateways = spoken.map(|member| order[*member]).collect();
+        let wire = end.wire.as_ref().filter(|_| end.readable);
+        let said = evidence(run.what, run.attempt, end.origin, wire, gateways);
+        let when = if matches!(run.what, What::Pay { .. }) { self.time() } else { run.asked_at };
+        let run = &mut self.runs[at];
+        run.said = said.map(|said| (said, when));
+        run.is_answered = true;
+    }
+
+    /// Every record that a write changes takes a step of the table, by what the request that
+    /// writes it knows.
+    fn check_steps(&mut self, at: usize, before: &Bucket) {
+        let (after, now) = (self.store.bucket(), self.time());
+        for payment in 0..PAYMENTS {
+            let key = self.setup.keys[payment];
+            let (before, after) = (before.find(&key), after.find(&key));
+            if before == after {
+                continue;
+            }
+            let run = &self.runs[at];
+            assert_eq!(run.what.payment(), payment, "{:?} writes of another payment", run.what);
+            let cause = match (run.is_answered, run.said, run.what) {
+                (true, Some((said, when)), _) => Cause::Evidence(said, when),
+                (false, _, What::Pay { other_amount, .. }) => {
+                    Cause::Sends { same: self.is_same(payment, other_amount, &before, &after) }
+                }
+                _ => panic!("{:?} knows nothing that makes {before:?} {after:?}", run.what),
+            };
+            self.setup.reference.check(&before, &after, cause, now);
+            self.reached.steps += 1;
+        }
+    }
+
+    /// Whether a payment of this amount is the one that the record is of; learns what it asks for.
+    fn is_same(&mut self, payment: usize, other: bool, before: &Found, after: &Found) -> bool {
+        let print = |found: &Found| match found {
+            Found::Claim(claim) => Some(claim.fingerprint),
+            Found::Absent | Found::Unreadable => None,
+        };
+        let mine = &mut self.prints[payment][usize::from(other)];
+        let same = print(before).is_some_and(|p| p == Fingerprint::UNKNOWN || Some(p) == *mine);
+        let takes_over = print(before) != print(after);
+        if let (true, Some(print)) = (takes_over, print(after)) {
+            assert_eq!(*mine.get_or_insert(print), print, "payment {payment} is what it asks for");
+        }
+        same
     }
 
     /// Whether this call of the store goes wrong, and then whether it happened all the same.
@@ -479,43 +547,31 @@ impl World {
         if self.goes_wrong().is_some() {
             return Event::StoreFailed(cell);
         }
-        let loaded = match self.cells.get(&name(cell)) {
-            None => Loaded { bytes: Vec::new(), version: Expected::Absent },
-            Some((bytes, version)) => {
-                Loaded { bytes: bytes.clone(), version: Expected::At(*version) }
-            }
-        };
-        Event::Loaded(cell, loaded)
+        Event::Loaded(cell, self.store.load(cell))
     }
 
-    fn store(&mut self, cell: Cell, bytes: Vec<u8>, expected: Expected) -> Event<'static> {
+    fn store(
+        &mut self,
+        at: usize,
+        cell: Cell,
+        bytes: Vec<u8>,
+        expected: Expected,
+    ) -> Event<'static> {
         let wrong = self.goes_wrong();
         if wrong == Some(false) {
             return Event::StoreFailed(cell);
         }
-        let version = self.cells.get(&name(cell)).map(|(_, version)| *version);
-        let as_expected = match expected {
-            Expected::Absent => version.is_none(),
-            Expected::At(expected) => version == Some(expected),
-            Expected::Any => true,
-        };
-        if !as_expected {
+        let before = self.store.bucket();
+        if !self.store.store(cell, bytes, expected) {
             return Event::Conflict(cell);
         }
-        self.cells.insert(name(cell), (bytes, version.unwrap_or(0) + 1));
+        self.check_steps(at, &before);
         if wrong.is_some() { Event::StoreFailed(cell) } else { Event::Stored(cell) }
     }
 
     /// What the store says of a payment.
     pub(crate) fn find(&self, payment: usize) -> Found {
-        let (_, partner, _) = request(What::Ask { payment });
-        let key = match payment {
-            1 => ClaimKey::derive(partner, "topup", ["r-1"]),
-            _ => ClaimKey::derive(partner, "order", ["m-1", "r-1"]),
-        };
-        let cell = self.cells.get(&name(Cell::Claims(key.bucket(1))));
-        let bucket = cell.map(|(bytes, _)| Bucket::decode(bytes.clone()).unwrap());
-        bucket.map_or(Found::Absent, |bucket| bucket.find(&key.prefix()))
+        self.store.find(&self.setup.keys[payment])
     }
 }
 
@@ -531,35 +587,4 @@ struct End {
 const fn absent(bits: u64, attached: bool) -> End {
     let origin = Origin::Envoy { flags: Flags::new(bits), attached };
     End { origin, wire: None, readable: false, client_waits: true }
-}
-
-fn name(cell: Cell) -> String {
-    format!("{cell:?}")
-}
-
-/// Path, partner and body of a request.
-fn request(what: What) -> (&'static str, &'static str, String) {
-    let partner = |payment: usize| if payment == 2 { "partner-2" } else { "partner-1" };
-    match what {
-        What::Pay { payment, other_amount } => {
-            let value = if other_amount { "20000.00" } else { "10000.00" };
-            let path = match payment {
-                1 => "/rest/v1.0/emoney/topup",
-                _ => "/payment-gateway/v1.0/debit/payment-host-to-host.htm",
-            };
-            let body = format!(
-                r#"{{"merchantId":"m-1","partnerReferenceNo":"r-1","amount":{{"value":"{value}","currency":"IDR"}}}}"#
-            );
-            (path, partner(payment), body)
-        }
-        What::Ask { payment } | What::Cancel { payment } => {
-            let path = match (what, payment) {
-                (What::Cancel { .. }, _) => "/payment-gateway/v1.0/debit/cancel.htm",
-                (_, 1) => "/rest/v1.0/emoney/topup-status",
-                (_, _) => "/payment-gateway/v1.0/debit/status.htm",
-            };
-            let body = r#"{"merchantId":"m-1","originalPartnerReferenceNo":"r-1"}"#;
-            (path, partner(payment), body.to_owned())
-        }
-    }
 }

@@ -1,0 +1,306 @@
+//! A process in memory: a worker, its host, two gateways with ledgers of their own, and requests
+//! that come and go as Envoy's callbacks bring them.
+
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use super::fake::{FakeHost, TOKEN};
+use crate::engine::breaker::Report;
+use crate::engine::claim::{Claim, State};
+use crate::engine::config::Config;
+use crate::engine::event::{Cell, Event, Expected};
+use crate::engine::evidence::Signal;
+use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::health::Health;
+use crate::engine::record::Bucket;
+use crate::engine::time::Timestamp;
+use crate::filter::stream::{Flow, Stream};
+use crate::filter::worker::{Worker, join};
+
+const CONFIG: &str = r#"{
+    "gateways": [
+        {"name": "primary", "cluster": "dana_primary"},
+        {"name": "secondary", "cluster": "dana_secondary"}],
+    "composites": [
+        {"members": ["primary", "secondary"], "cluster": "dana_primary_first"},
+        {"members": ["secondary", "primary"], "cluster": "dana_secondary_first"}],
+    "heartbeat": {"stale_ms": 3600000},
+    "breaker": {"half_open_permits": 1},
+    "idempotency": {"store": {"local": {"claims_max": 16}}}
+}"#;
+const NAMES: [&str; 2] = ["primary", "secondary"];
+
+/// What a client sends. All of it is about one payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Pay,
+    Ask,
+    Cancel,
+    /// A payment without a body, which names none.
+    Nothing,
+}
+
+/// How its bytes come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Whole,
+    Chunks,
+    Trailers,
+}
+
+/// What the gateway that is reached does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deed {
+    Execute,
+    Refuse,
+    /// It executes, and its answer is lost.
+    Timeout,
+    /// It never comes to it.
+    Reset,
+    /// A middlebox answers, without a body.
+    Page,
+}
+
+/// When the client leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaves {
+    Never,
+    BeforeItsEnd,
+    BeforeTheAnswer,
+    AmidTheAnswer,
+    AmidACall,
+}
+
+/// A request and its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    pub(super) wish: Wish,
+    pub(super) shape: Shape,
+    /// So many gateways cannot be connected to.
+    pub(super) refuse: usize,
+    pub(super) deed: Deed,
+    pub(super) answer: Shape,
+    pub(super) leaves: Leaves,
+}
+
+impl Way {
+    pub(super) const fn new(wish: Wish, deed: Deed) -> Self {
+        let (shape, answer) = (Shape::Whole, Shape::Whole);
+        Self { wish, shape, refuse: 0, deed, answer, leaves: Leaves::Never }
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Saw {
+    /// An answer of ours.
+    Reply(u16, Value),
+    /// The gateway's, or Envoy's own.
+    Relay(u16, Value),
+    /// Nothing: the client left.
+    Left,
+    /// Nothing: the host took no answer.
+    ReplyLost,
+}
+
+/// One process.
+pub(super) struct Process {
+    pub(super) host: FakeHost,
+    worker: Rc<Worker<FakeHost>>,
+    /// Executions by gateway, and whether they were undone.
+    pub(super) executed: [u32; 2],
+    pub(super) cancelled: [bool; 2],
+    contexts: u32,
+    /// Envoy does not say which endpoint it used.
+    pub(super) unnamed: bool,
+}
+
+impl Process {
+    /// A process in which both gateways are well.
+    pub(super) fn new() -> Self {
+        let host = FakeHost::default();
+        host.0.borrow_mut().now = 1_790_000_000_000;
+        let config = Config::parse(CONFIG.as_bytes()).unwrap();
+        let policy = Rc::new(join(&host, &config).unwrap());
+        let worker = Rc::new(Worker::new(host.clone(), policy));
+        let (executed, cancelled) = ([0; 2], [false; 2]);
+        let process = Self { host, worker, executed, cancelled, contexts: 0, unnamed: false };
+        for gateway in process.worker.policy.order() {
+            for _ in 0..2 {
+                process.health(|health, now| {
+                    health.beaten(gateway, true, &process.worker.policy, now);
+                });
+            }
+        }
+        process
+    }
+
+    pub(super) fn pass(&self, millis: u64) {
+        self.host.0.borrow_mut().now += millis;
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.host.0.borrow().now)
+    }
+
+    fn health(&self, change: impl FnOnce(&mut Health, Timestamp)) {
+        let Event::Loaded(_, loaded) = self.worker.load(Cell::Health) else { unreachable!() };
+        let mut health = Health::decode(&loaded.bytes);
+        change(&mut health, self.now());
+        let stored = self.worker.store(Cell::Health, &health.encode(), Expected::Any);
+        assert!(matches!(stored, Event::Stored(_)));
+    }
+
+    /// Opens the first gateway's breaker.
+    pub(super) fn trip(&self) {
+        let policy = &self.worker.policy;
+        let gateway = policy.order().next().unwrap();
+        for _ in 0..policy.breaker.consecutive_failures {
+            self.health(|health, now| {
+                let generation = health.generation(gateway);
+                let signal = Signal::Failure;
+                let report = Report { signal, slow: false, generation, trial: false };
+                health.record(gateway, report, policy, now);
+            });
+        }
+    }
+
+    /// A request from the client's first byte to the access log.
+    pub(super) fn go(&mut self, way: Way) -> Saw {
+        self.contexts += 1;
+        let mut stream = Stream::new(Rc::clone(&self.worker), self.contexts);
+        self.host.prepare(way.wish);
+        let saw = match self.host.bring_request(&mut stream, way) {
+            Flow::Continue => self.send(&mut stream, way),
+            Flow::Hold if way.leaves == Leaves::BeforeItsEnd => Saw::Left,
+            Flow::Hold => self.host.replied(&mut stream),
+        };
+        if saw == Saw::Left {
+            self.host.set_flags(0x4000);
+        }
+        stream.log();
+        saw
+    }
+
+    /// The router at work: the request is with a gateway, and its answer comes back.
+    fn send(&mut self, stream: &mut Stream<FakeHost>, way: Way) -> Saw {
+        let cluster = self.host.field("x-dana-cluster").unwrap_or_default();
+        let members: &[usize] = match cluster.as_str() {
+            "dana_primary" => &[0],
+            "dana_secondary" => &[1],
+            "dana_primary_first" => &[0, 1],
+            "dana_secondary_first" => &[1, 0],
+            // A route without a cluster is answered by Envoy.
+            _ => {
+                let lost = self.host.0.borrow().replies_lost;
+                panic!("let go without a cluster; {lost} answers were refused before");
+            }
+        };
+        assert_eq!(self.host.0.borrow().replies_lost, 0, "let go after an answer of ours");
+        if self.host.field("idempotency-key").is_some() {
+            self.check_claimed(members);
+        }
+        let Some(gateway) = members.get(way.refuse).copied() else {
+            self.host.bring_absence(stream, 0x20, false);
+            return self.go_on(stream, way);
+        };
+        self.host.reach(if self.unnamed { "" } else { NAMES[gateway] });
+        let answer = self.reach(gateway, way);
+        match answer {
+            _ if way.leaves == Leaves::BeforeTheAnswer => return Saw::Left,
+            None if way.deed == Deed::Reset => self.host.bring_absence(stream, 0x40, true),
+            None => self.host.bring_absence(stream, 0x4, true),
+            Some((status, body)) => {
+                self.host.bring_answer(stream, status, &body, way.answer, way.leaves);
+            }
+        }
+        self.go_on(stream, way)
+    }
+
+    /// The filter may call further gateways, one after the other, before it answers.
+    fn go_on(&mut self, stream: &mut Stream<FakeHost>, way: Way) -> Saw {
+        loop {
+            let calling = self.host.0.borrow_mut().calling.take();
+            let Some(cluster) = calling else {
+                return self.host.seen(stream, way.leaves);
+            };
+            let gateway = usize::from(cluster == "dana_secondary");
+            if way.wish == Wish::Cancel {
+                self.check_claimed(&[gateway]);
+            }
+            let answer = self.reach(gateway, way);
+            if way.leaves == Leaves::AmidACall {
+                return Saw::Left;
+            }
+            self.host.answer_call(answer);
+            stream.call_answered(TOKEN);
+        }
+    }
+
+    /// What a gateway does with it: nothing that it knows is executed twice.
+    fn reach(&mut self, gateway: usize, way: Way) -> Option<(u16, String)> {
+        let code = |status: u16, service: &str, case: u8| {
+            Some((status, json!({"responseCode": format!("{status}{service}{case:02}")})))
+        };
+        let held = self.executed[gateway] > 0;
+        let told = match (way.wish, way.deed) {
+            (_, Deed::Reset) => None,
+            (_, Deed::Page) => return Some((403, String::new())),
+            (Wish::Nothing, _) => unreachable!("it is refused"),
+            (Wish::Pay, Deed::Refuse) if !held => code(403, "54", 14),
+            (Wish::Pay, _) => {
+                self.executed[gateway] = 1;
+                let (code, reference) = ("2005400", "r-1");
+                Some((200, json!({"responseCode": code, "partnerReferenceNo": reference})))
+            }
+            (Wish::Ask, _) if !held => code(404, "55", 1),
+            (Wish::Ask, _) => {
+                let latest = if self.cancelled[gateway] { "05" } else { "00" };
+                let (code, reference) = ("2005500", "r-1");
+                Some((
+                    200,
+                    json!({"responseCode": code, "originalPartnerReferenceNo": reference,
+                           "latestTransactionStatus": latest}),
+                ))
+            }
+            (Wish::Cancel, _) if !held => code(404, "57", 1),
+            (Wish::Cancel, _) => {
+                self.cancelled[gateway] = true;
+                Some((200, json!({"responseCode": "2005700", "originalPartnerReferenceNo": "r-1"})))
+            }
+        };
+        told.filter(|_| way.deed != Deed::Timeout).map(|(status, body)| (status, body.to_string()))
+    }
+
+    /// Whether money is taken.
+    pub(super) fn is_charged(&self) -> bool {
+        (0..2).any(|gateway| self.executed[gateway] > 0 && !self.cancelled[gateway])
+    }
+
+    /// The claims that the store holds.
+    pub(super) fn claims(&self) -> Vec<Claim> {
+        let inside = self.host.0.borrow();
+        let buckets = inside.shared.iter().filter(|(key, _)| key.starts_with(b"dana.failover.c"));
+        buckets
+            .flat_map(|(_, (bytes, _))| {
+                Bucket::decode(bytes.clone()).unwrap().claims().collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// What is let go stands in the store, with everybody whom it can reach.
+    fn check_claimed(&self, members: &[usize]) {
+        let order: Vec<GatewayId> = self.worker.policy.order().collect();
+        let meant: Gateways = members.iter().map(|member| order[*member]).collect();
+        let names_them = |claim: Claim| match claim.state {
+            State::InFlight { candidates, .. } => candidates == meant,
+            State::InDoubt { candidates, repeat_until, .. } => {
+                candidates == meant && repeat_until.is_some()
+            }
+            State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => false,
+        };
+        let claims = self.claims();
+        assert!(claims.iter().copied().any(names_them), "to {members:?} under {claims:?}");
+    }
+}

@@ -1,0 +1,249 @@
+//! A host in memory, any call of which can be made to fail.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::engine::answer::Reply;
+use crate::engine::event::{Beat, Call, Expected};
+use crate::engine::time::Timestamp;
+use crate::filter::host::{Held, Host, HostError, Metric, Side, StoreError};
+use crate::filter::pairs;
+use crate::filter::stream::Flow;
+
+/// How a call goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// The host refuses, and nothing happened.
+    Refused,
+    /// It says so, and it happened all the same.
+    Done,
+    /// A value is said to have changed.
+    Conflict,
+    /// What is read is not there.
+    Nothing,
+    /// What is read is rubbish.
+    Garbage,
+}
+
+/// Which calls go wrong, counted from 1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fault {
+    pub(super) from: usize,
+    /// Only that one, or all later ones too.
+    pub(super) lasts: bool,
+    pub(super) how: How,
+}
+
+type Fields = Vec<(String, String)>;
+
+/// What the host holds and what it was asked to do.
+#[derive(Debug, Default)]
+pub(super) struct Inside {
+    pub(super) now: u64,
+    pub(super) shared: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
+    pub(super) request: Fields,
+    pub(super) request_body: Vec<u8>,
+    pub(super) response: Fields,
+    pub(super) response_body: Vec<u8>,
+    /// The answer to a call of ours.
+    pub(super) called: Fields,
+    pub(super) called_body: Vec<u8>,
+    /// The cluster that is called.
+    pub(super) calling: Option<String>,
+    /// What the last callback of the answer told Envoy.
+    pub(super) flow: Option<Flow>,
+    /// By path, joined with dots.
+    pub(super) properties: BTreeMap<String, Vec<u8>>,
+    /// The answers that the host took.
+    pub(super) replies: Vec<Reply>,
+    /// Answers that it refused.
+    pub(super) replies_lost: usize,
+    /// The calls since the count began, by name.
+    pub(super) calls: Vec<&'static str>,
+    pub(super) fault: Option<Fault>,
+}
+
+/// A handle on it: every worker of a process shares one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FakeHost(pub(super) Rc<RefCell<Inside>>);
+
+const FAILED: HostError = HostError(10);
+
+/// Of every call.
+pub(super) const TOKEN: u32 = 7;
+
+impl FakeHost {
+    /// Notes a call, and says how it goes wrong if it does.
+    fn made(&self, name: &'static str) -> Option<How> {
+        let mut inside = self.0.borrow_mut();
+        inside.calls.push(name);
+        let number = inside.calls.len();
+        let meant = |fault: &Fault| number == fault.from || (fault.lasts && number > fault.from);
+        inside.fault.filter(meant).map(|fault| fault.how)
+    }
+
+    /// A call whose result nothing hangs on.
+    fn attempt(&self, name: &'static str) -> Result<(), HostError> {
+        self.made(name).map_or(Ok(()), |_| Err(FAILED))
+    }
+
+    /// A call that reads bytes.
+    fn read(
+        &self,
+        name: &'static str,
+        real: impl FnOnce(&Inside) -> Vec<u8>,
+    ) -> Result<Vec<u8>, HostError> {
+        match self.made(name) {
+            None => Ok(real(&self.0.borrow())),
+            Some(How::Refused | How::Done | How::Conflict) => Err(FAILED),
+            Some(How::Nothing) => Ok(Vec::new()),
+            Some(How::Garbage) => Ok(vec![0xff; 40]),
+        }
+    }
+}
+
+/// The ways in which a call of this name can go wrong.
+pub(super) fn ways(name: &str) -> &'static [How] {
+    match name {
+        "store" => &[How::Refused, How::Done, How::Conflict],
+        "load" | "property" | "headers" | "body" | "now" => {
+            &[How::Refused, How::Nothing, How::Garbage]
+        }
+        _ => &[How::Refused],
+    }
+}
+
+impl Host for FakeHost {
+    fn now(&self) -> Result<Timestamp, HostError> {
+        let fault = self.made("now");
+        let now = self.0.borrow().now;
+        match fault {
+            None => Ok(Timestamp::from_millis(now)),
+            Some(How::Refused | How::Done | How::Conflict) => Err(FAILED),
+            Some(How::Nothing) => Ok(Timestamp::default()),
+            // An hour ahead: a clock that stepped.
+            Some(How::Garbage) => Ok(Timestamp::from_millis(now + 3_600_000)),
+        }
+    }
+
+    fn headers(&self, side: Side) -> Result<Vec<u8>, HostError> {
+        self.read("headers", |inside| {
+            let fields = match side {
+                Side::Request => &inside.request,
+                Side::Response => &inside.response,
+                Side::Call => &inside.called,
+            };
+            let fields: Vec<(&str, String)> =
+                fields.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+            pairs::encode(&fields)
+        })
+    }
+
+    fn set_header(&self, side: Side, name: &str, value: &str) -> Result<(), HostError> {
+        self.attempt("set_header")?;
+        let mut inside = self.0.borrow_mut();
+        let inside = &mut *inside;
+        let fields = if side == Side::Request { &mut inside.request } else { &mut inside.response };
+        fields.retain(|(other, _)| other != name);
+        fields.push((name.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    fn body(&self, side: Side, bytes_max: usize) -> Result<Vec<u8>, HostError> {
+        self.read("body", |inside| {
+            let body = match side {
+                Side::Request => &inside.request_body,
+                Side::Response => &inside.response_body,
+                Side::Call => &inside.called_body,
+            };
+            body.iter().copied().take(bytes_max).collect()
+        })
+    }
+
+    fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
+        let path = path.join(".");
+        match self.made("property") {
+            None => Ok(self.0.borrow().properties.get(&path).cloned()),
+            Some(How::Refused | How::Done | How::Conflict) => Err(FAILED),
+            Some(How::Nothing) => Ok(None),
+            Some(How::Garbage) => Ok(Some(vec![0xff; 3])),
+        }
+    }
+
+    fn set_property(&self, _: &str, _: &str) -> Result<(), HostError> {
+        self.attempt("set_property")
+    }
+
+    fn load(&self, key: &[u8]) -> Result<Option<(Vec<u8>, u32)>, HostError> {
+        let fault = self.made("load");
+        let found = self.0.borrow().shared.get(key).cloned();
+        match fault {
+            None => Ok(found),
+            Some(How::Refused | How::Done | How::Conflict) => Err(FAILED),
+            Some(How::Nothing) => Ok(None),
+            Some(How::Garbage) => {
+                let version = found.map_or(1, |(_, version)| version);
+                Ok(Some((vec![0xff; 40], version)))
+            }
+        }
+    }
+
+    fn store(&self, key: &[u8], value: &[u8], expected: Expected) -> Result<(), StoreError> {
+        let fault = self.made("store");
+        match fault {
+            Some(How::Conflict) => return Err(StoreError::Conflict),
+            Some(How::Refused | How::Nothing | How::Garbage) => {
+                return Err(StoreError::Failed(FAILED));
+            }
+            Some(How::Done) | None => {}
+        }
+        let mut inside = self.0.borrow_mut();
+        let version = inside.shared.get(key).map(|(_, version)| *version);
+        let as_expected = match expected {
+            Expected::Absent => version.is_none(),
+            Expected::At(expected) => version == Some(expected),
+            Expected::Any => true,
+        };
+        if !as_expected {
+            return Err(StoreError::Conflict);
+        }
+        inside.shared.insert(key.to_vec(), (value.to_vec(), version.unwrap_or(0) + 1));
+        if fault.is_some() { Err(StoreError::Failed(FAILED)) } else { Ok(()) }
+    }
+
+    fn reply(&self, reply: &Reply) -> Result<(), HostError> {
+        let refused = self.attempt("reply");
+        let mut inside = self.0.borrow_mut();
+        match refused {
+            Ok(()) => inside.replies.push(reply.clone()),
+            Err(_) => inside.replies_lost += 1,
+        }
+        refused
+    }
+
+    fn beat(&self, _: &Beat) -> Result<u32, HostError> {
+        self.attempt("beat").map(|()| 1)
+    }
+
+    fn call(&self, call: &Call, request: &Held) -> Result<u32, HostError> {
+        self.attempt("call")?;
+        let mut inside = self.0.borrow_mut();
+        let same = request.body == inside.request_body;
+        assert!(same || inside.fault.is_some(), "the same request");
+        assert!(inside.calling.replace(call.cluster.clone()).is_none(), "one call at a time");
+        Ok(TOKEN)
+    }
+
+    fn define_metric(&self, _: Metric, _: &str) -> Result<u32, HostError> {
+        self.attempt("define_metric").map(|()| 1)
+    }
+
+    fn increment(&self, _: u32) -> Result<(), HostError> {
+        self.attempt("increment")
+    }
+
+    fn record(&self, _: u32, _: u64) -> Result<(), HostError> {
+        self.attempt("record")
+    }
+}

@@ -1,0 +1,294 @@
+//! The claim as the table has it, beside the claim as the engine has it.
+
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a result that does not fit its event is a mistake in the table"
+)]
+
+use std::cell::RefCell;
+
+use dana_failover::engine::claim::{
+    Admission, Claim, Closed, Event, Incarnation, Money, Outcome, Rules, State, Status, Step,
+};
+use dana_failover::engine::gateway::{GatewayId, Gateways};
+use dana_failover::engine::key::Fingerprint;
+use dana_failover::engine::time::Timestamp;
+
+use super::table::{Becomes, Condition, Ended, Table, Who};
+
+/// The table at work.
+pub(crate) struct Reference {
+    table: Table,
+    rules: Rules,
+    /// How often each row was taken.
+    taken: RefCell<Vec<u64>>,
+}
+
+/// What a row's conditions and results look at.
+#[derive(Clone, Copy)]
+struct Facts<'a> {
+    /// As written; none where the key is free.
+    claim: Option<&'a Claim>,
+    event: Option<Event>,
+    same: bool,
+    now: Timestamp,
+    rules: &'a Rules,
+}
+
+/// A record of which only `state` and `attempt` matter. The one place that lists its members.
+pub(crate) fn record(state: State, attempt: u16, incarnation: Incarnation) -> Claim {
+    let claim = Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default());
+    Claim { attempt, ..claim }
+}
+
+impl Reference {
+    pub(crate) fn new(rules: Rules) -> Self {
+        let table = Table::read();
+        let taken = RefCell::new(vec![0; table.rows().len()]);
+        Self { table, rules, taken }
+    }
+
+    pub(crate) const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The rows that were never taken.
+    pub(crate) fn idle(&self) -> Vec<String> {
+        let taken = self.taken.borrow();
+        let idle = self.table.rows().iter().zip(taken.iter()).filter(|(_, taken)| **taken == 0);
+        idle.map(|(row, _)| row.text.clone()).collect()
+    }
+
+    /// The record as it is at `now`.
+    pub(crate) fn at(&self, claim: &Claim, now: Timestamp) -> Claim {
+        let facts = Facts { claim: Some(claim), event: None, same: true, now, rules: &self.rules };
+        match self.take("time", &facts) {
+            Becomes::Stays => *claim,
+            Becomes::InDoubt(who, ended) => Claim { state: facts.in_doubt(who, ended), ..*claim },
+            other => panic!("time makes it {other:?}"),
+        }
+    }
+
+    /// What `event`, of `now`, does to a record, or to a free key.
+    pub(crate) fn step(&self, claim: Option<&Claim>, event: Event, now: Timestamp) -> Step {
+        let claim = claim.map(|claim| self.at(claim, now));
+        let facts = Facts {
+            claim: claim.as_ref(),
+            event: Some(event),
+            same: true,
+            now,
+            rules: &self.rules,
+        };
+        let single = |who| facts.who(who).single().expect("one gateway says so");
+        let closed = |who, how| State::Closed { how, gateways: facts.who(who) };
+        Step::To(match self.take(column(event), &facts) {
+            Becomes::Stays => return Step::Stays,
+            Becomes::Contradicted => return Step::Contradicted,
+            Becomes::Released => return Step::Released,
+            Becomes::Overturned(who) => {
+                return Step::Overturned(State::Settled { gateways: facts.who(who) });
+            }
+            Becomes::Settled(who) => State::Settled { gateways: facts.who(who) },
+            Becomes::Rejected(who) => State::Rejected { gateway: single(who) },
+            Becomes::Failed(who) => closed(who, Closed::Failed),
+            Becomes::Cancelled(who) => closed(who, Closed::Cancelled),
+            Becomes::Refunded(who) => closed(who, Closed::Refunded),
+            Becomes::InDoubt(who, ended) => facts.in_doubt(who, ended),
+            Becomes::Noted => {
+                let State::InDoubt { candidates, ended_at, repeat_until, .. } = facts.state()
+                else {
+                    panic!("only in doubt is anything noted")
+                };
+                let not_found = Some((facts.teller().unwrap(), now));
+                State::InDoubt { candidates, ended_at, repeat_until, not_found }
+            }
+            other => panic!("{event:?} makes it {other:?}"),
+        })
+    }
+
+    /// What the same payment, or one of the same name that asks for something else, may do.
+    pub(crate) fn admit(&self, claim: &Claim, same: bool, now: Timestamp) -> Admission {
+        let claim = self.at(claim, now);
+        let facts = Facts { claim: Some(&claim), event: None, same, now, rules: &self.rules };
+        let them = facts.who(Who::Them);
+        let rest = parts(claim.state).ended_at.plus(self.rules.repeat_after).since(now);
+        let until = |end: Option<Timestamp>| end.unwrap().since(now);
+        let parts = parts(claim.state);
+        let in_progress = |unknown, retry_after| Admission::InProgress { unknown, retry_after };
+        match self.take("again", &facts) {
+            Becomes::InProgressUntilLease => in_progress(false, until(parts.lease)),
+            Becomes::InProgressUntilRepeat => in_progress(true, until(parts.repeat)),
+            Becomes::InProgressUnknown => in_progress(true, self.rules.repeat_after),
+            Becomes::Replay => Admission::Replay { gateways: them },
+            Becomes::Mismatch => Admission::Mismatch,
+            Becomes::Retry => Admission::Retry { gateway: them.single().unwrap() },
+            Becomes::Repeat => Admission::Repeat { gateway: them.single().unwrap() },
+            Becomes::Unknown => {
+                Admission::Unknown { retry_after: rest.max(self.rules.repeat_after) }
+            }
+            Becomes::Closed => Admission::Closed(parts.how.unwrap()),
+            other => panic!("again makes it {other:?}"),
+        }
+    }
+
+    /// The state of a record whose payment is sent once more, as [`Self::admit`] allowed.
+    pub(crate) fn sent(&self, claim: &Claim, now: Timestamp) -> State {
+        let claim = self.at(claim, now);
+        let facts = Facts { claim: Some(&claim), event: None, same: true, now, rules: &self.rules };
+        let (candidates, until) = (facts.who(Who::Them), now.plus(self.rules.lease));
+        match self.take("sent", &facts) {
+            Becomes::InFlightAfterNo => State::InFlight { candidates, until, after_no: true },
+            Becomes::RepeatRuns => {
+                let ended_at = parts(claim.state).ended_at;
+                let repeat_until = Some(until);
+                State::InDoubt { candidates, ended_at, repeat_until, not_found: None }
+            }
+            other => panic!("sent makes it {other:?}"),
+        }
+    }
+
+    fn take(&self, event: &str, facts: &Facts<'_>) -> Becomes {
+        let (at, row) = self.table.row(facts.name(), event, |condition| facts.holds(condition));
+        self.taken.borrow_mut()[at] += 1;
+        row.becomes
+    }
+}
+
+/// The column of an event.
+pub(crate) const fn column(event: Event) -> &'static str {
+    match event {
+        Event::Answer { outcome, .. } => match outcome {
+            Outcome::Executed => "200xx00",
+            Outcome::No => "NO",
+            Outcome::FailedBefore => "5003800",
+            Outcome::Doubtful => "doubtful",
+            Outcome::NeverSent => "never sent",
+        },
+        Event::Told { status, .. } => match status {
+            Status::Executed => "success",
+            Status::Pending => "pending",
+            Status::Closed(Closed::Failed) => "failed",
+            Status::Closed(Closed::Cancelled) => "cancelled",
+            Status::Closed(Closed::Refunded) => "refunded",
+            Status::NotFound => "not found",
+        },
+    }
+}
+
+/// A state laid out flat.
+#[derive(Clone, Copy, Default)]
+struct Parts {
+    them: Gateways,
+    lease: Option<Timestamp>,
+    after_no: bool,
+    ended_at: Timestamp,
+    repeat: Option<Timestamp>,
+    noted: Option<(GatewayId, Timestamp)>,
+    how: Option<Closed>,
+}
+
+fn parts(state: State) -> Parts {
+    let nothing = Parts::default();
+    match state {
+        State::InFlight { candidates, until, after_no } => {
+            Parts { them: candidates, lease: Some(until), after_no, ..nothing }
+        }
+        State::Settled { gateways } => Parts { them: gateways, ..nothing },
+        State::Rejected { gateway } => Parts { them: Gateways::only(gateway), ..nothing },
+        State::InDoubt { candidates, ended_at, repeat_until, not_found } => {
+            let (repeat, noted) = (repeat_until, not_found);
+            Parts { them: candidates, ended_at, repeat, noted, ..nothing }
+        }
+        State::Closed { how, gateways } => Parts { them: gateways, how: Some(how), ..nothing },
+    }
+}
+
+impl Facts<'_> {
+    const fn name(&self) -> &'static str {
+        match self.claim {
+            None => "absent",
+            Some(claim) => match claim.state {
+                State::InFlight { .. } => "in flight",
+                State::Settled { .. } => "settled",
+                State::Rejected { .. } => "rejected",
+                State::InDoubt { .. } => "in doubt",
+                State::Closed { how: Closed::Failed, .. } => "failed",
+                State::Closed { how: Closed::Cancelled, .. } => "cancelled",
+                State::Closed { how: Closed::Refunded, .. } => "refunded",
+            },
+        }
+    }
+
+    fn state(&self) -> State {
+        self.claim.expect("a record").state
+    }
+
+    fn parts(&self) -> Parts {
+        parts(self.state())
+    }
+
+    const fn teller(&self) -> Option<GatewayId> {
+        match self.event {
+            Some(Event::Told { gateway, .. }) => Some(gateway),
+            Some(Event::Answer { .. }) | None => None,
+        }
+    }
+
+    fn who(&self, who: Who) -> Gateways {
+        match (who, self.event) {
+            (Who::Them, _) => self.parts().them,
+            (Who::ThemWithoutTeller, _) => {
+                let teller = self.teller();
+                self.parts().them.iter().filter(|gateway| Some(*gateway) != teller).collect()
+            }
+            (Who::Teller, Some(Event::Told { gateway, .. })) => Gateways::only(gateway),
+            (Who::Spoken, Some(Event::Answer { gateways, .. })) => gateways,
+            (Who::Teller | Who::Spoken, event) => panic!("{who:?} of {event:?}"),
+        }
+    }
+
+    fn in_doubt(&self, who: Who, ended: Ended) -> State {
+        let ended_at = match ended {
+            Ended::Now => self.now,
+            Ended::AsBefore => self.parts().ended_at,
+            Ended::WithItsLease => self.parts().lease.expect("a lease"),
+            Ended::WithItsRepeat => self.parts().repeat.expect("a repeat"),
+        };
+        let (repeat_until, not_found) = (None, None);
+        State::InDoubt { candidates: self.who(who), ended_at, repeat_until, not_found }
+    }
+
+    fn holds(&self, condition: Condition) -> bool {
+        let (now, rules, parts) = (self.now, self.rules, self.parts());
+        let over = |end: Option<Timestamp>| end.is_some_and(|end| now >= end);
+        let waited = |since: Timestamp, wait| now >= since.plus(wait);
+        let claim = self.claim.expect("a record");
+        let is_last = |event| match event {
+            Event::Answer { of, .. } => {
+                (of.incarnation, of.attempt) == (claim.incarnation, claim.attempt)
+            }
+            Event::Told { .. } => false,
+        };
+        match condition {
+            Condition::LastAttempt => self.event.is_some_and(is_last),
+            Condition::OneSpoken => self.who(Who::Spoken).iter().count() == 1,
+            Condition::AfterNo => parts.after_no,
+            Condition::LeaseOver => over(parts.lease),
+            Condition::RepeatOver => over(parts.repeat),
+            Condition::RepeatRuns => parts.repeat.is_some(),
+            Condition::TellerIsOne => self.teller().is_some_and(|g| parts.them.contains(g)),
+            Condition::Alone => parts.them.iter().count() == 1,
+            Condition::AskedBeforeTheEnd => now < parts.ended_at,
+            Condition::FirstAttempt => claim.attempt == 1,
+            Condition::SettledDown => waited(parts.ended_at, rules.settle_delay),
+            Condition::Noted => parts.noted.is_some(),
+            Condition::NotedByTeller => parts.noted.map(|(by, _)| by) == self.teller(),
+            Condition::LongNoted => {
+                parts.noted.is_some_and(|(_, at)| waited(at, rules.settle_delay))
+            }
+            Condition::Same => self.same,
+            Condition::Rested => waited(parts.ended_at, rules.repeat_after),
+            Condition::Young => now.since(claim.incarnation.claimed_at) <= rules.repeat_max_age,
+        }
+    }
+}

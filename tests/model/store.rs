@@ -1,0 +1,55 @@
+//! The store that workers share: values with versions, written by compare-and-set.
+
+use std::collections::BTreeMap;
+
+use dana_failover::engine::event::{Cell, Expected, Loaded};
+use dana_failover::engine::key::KeyPrefix;
+use dana_failover::engine::record::{Bucket, Found};
+
+/// Values by their cells, each with its version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Store(BTreeMap<(u8, u32), (Vec<u8>, u32)>);
+
+const fn place(cell: Cell) -> (u8, u32) {
+    match cell {
+        Cell::Layout => (0, 0),
+        Cell::Health => (1, 0),
+        Cell::Claims(bucket) => (2, bucket),
+        Cell::Body(slot) => (3, slot),
+    }
+}
+
+impl Store {
+    pub(crate) fn load(&self, cell: Cell) -> Loaded {
+        match self.0.get(&place(cell)) {
+            None => Loaded { bytes: Vec::new(), version: Expected::Absent },
+            Some((bytes, version)) => {
+                Loaded { bytes: bytes.clone(), version: Expected::At(*version) }
+            }
+        }
+    }
+
+    /// Writes a value, if it is as expected.
+    #[must_use]
+    pub(crate) fn store(&mut self, cell: Cell, bytes: Vec<u8>, expected: Expected) -> bool {
+        let version = self.0.get(&place(cell)).map(|(_, version)| *version);
+        let as_expected = match expected {
+            Expected::Absent => version.is_none(),
+            Expected::At(expected) => version == Some(expected),
+            Expected::Any => true,
+        };
+        if as_expected {
+            self.0.insert(place(cell), (bytes, version.unwrap_or(0) + 1));
+        }
+        as_expected
+    }
+
+    /// The only bucket of claims.
+    pub(crate) fn bucket(&self) -> Bucket {
+        Bucket::decode(self.load(Cell::Claims(0)).bytes).expect("only buckets were written")
+    }
+
+    pub(crate) fn find(&self, key: &KeyPrefix) -> Found {
+        self.bucket().find(key)
+    }
+}

@@ -1,0 +1,292 @@
+//! What a request does, as a machine with states by number. A request has no other input than the
+//! events it is fed, so its state is their sequence: whoever was fed the same is the same, and
+//! does the same. Each sequence is played to the engine once, however many schedules share it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use dana_failover::engine::answer::Reply;
+use dana_failover::engine::event::{
+    Answer, Cell, Effect, Event, Expected, Forward, Loaded, Request,
+};
+use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin};
+use dana_failover::engine::exchange::Exchange;
+use dana_failover::engine::policy::Policy;
+use dana_failover::engine::tally::Tallies;
+use dana_failover::engine::time::Timestamp;
+
+use super::ledger::Wire;
+use super::wishes::What;
+
+/// A value of the store: the number of its bytes and its version, 0 when it was never written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Value {
+    pub(crate) bytes: usize,
+    pub(crate) version: u32,
+}
+
+/// The cells of a store with one bucket and one place for answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    Health,
+    Claims,
+    Body,
+}
+
+/// How an exchange with a gateway ended.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Arrival {
+    Answered {
+        gateway: usize,
+        status: u16,
+        body: String,
+    },
+    Timeout {
+        gateway: usize,
+    },
+    /// Nobody could be connected to.
+    Refused,
+}
+
+/// What a request is fed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Input {
+    Loaded(Place, Value),
+    Stored(Place),
+    Conflict(Place),
+    /// The arrival of this number.
+    Arrived(usize),
+    /// Nothing: the effect had no result.
+    Done,
+}
+
+/// A request as it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Root {
+    pub(crate) what: What,
+    /// What the clock of its worker shows.
+    pub(crate) now: u64,
+    pub(crate) context: u32,
+}
+
+/// What a request wants done.
+#[derive(Clone, Debug)]
+pub(crate) enum Want {
+    Load(Place),
+    /// To write the bytes of this number.
+    Store(Place, usize, Expected),
+    Forward(Rc<Forward>),
+    Reply(Rc<Reply>),
+    Relay,
+}
+
+/// A request after some inputs.
+#[derive(Debug)]
+pub(crate) struct Node {
+    root: Root,
+    inputs: Vec<Input>,
+    /// What it wants done next, without what touches nobody else.
+    pub(crate) todo: Vec<Want>,
+    pub(crate) is_ended: bool,
+}
+
+/// All requests of all schedules.
+pub(crate) struct Library {
+    policy: Rc<Policy>,
+    pub(crate) nodes: Vec<Node>,
+    edges: BTreeMap<(usize, Input), usize>,
+    roots: Vec<usize>,
+    bytes: Vec<Vec<u8>>,
+    numbers: BTreeMap<Vec<u8>, usize>,
+    pub(crate) arrivals: Vec<Arrival>,
+    /// Events that were really fed to the engine.
+    pub(crate) fed: u64,
+}
+
+const fn place(cell: Cell) -> Place {
+    match cell {
+        Cell::Health => Place::Health,
+        Cell::Claims(_) => Place::Claims,
+        Cell::Body(_) => Place::Body,
+        Cell::Layout => panic!("no request reads the layout"),
+    }
+}
+
+const fn cell(place: Place) -> Cell {
+    match place {
+        Place::Health => Cell::Health,
+        Place::Claims => Cell::Claims(0),
+        Place::Body => Cell::Body(0),
+    }
+}
+
+impl Library {
+    pub(crate) fn new(policy: Rc<Policy>) -> Self {
+        Self {
+            policy,
+            nodes: Vec::new(),
+            edges: BTreeMap::new(),
+            roots: Vec::new(),
+            bytes: Vec::new(),
+            numbers: BTreeMap::new(),
+            arrivals: Vec::new(),
+            fed: 0,
+        }
+    }
+
+    /// The number of some bytes.
+    pub(crate) fn number(&mut self, bytes: Vec<u8>) -> usize {
+        *self.numbers.entry(bytes).or_insert_with_key(|bytes| {
+            self.bytes.push(bytes.clone());
+            self.bytes.len() - 1
+        })
+    }
+
+    pub(crate) fn bytes(&self, number: usize) -> &[u8] {
+        &self.bytes[number]
+    }
+
+    pub(crate) fn arrival(&mut self, arrival: Arrival) -> usize {
+        let known = self.arrivals.iter().position(|known| *known == arrival);
+        known.unwrap_or_else(|| {
+            self.arrivals.push(arrival);
+            self.arrivals.len() - 1
+        })
+    }
+
+    /// A request that has just come.
+    pub(crate) fn root(&mut self, root: Root) -> usize {
+        let known = self.roots.iter().find(|at| self.nodes[**at].root == root);
+        if let Some(known) = known {
+            return *known;
+        }
+        let (todo, is_ended) = self.play(root, &[]);
+        self.nodes.push(Node { root, inputs: Vec::new(), todo, is_ended });
+        self.roots.push(self.nodes.len() - 1);
+        self.nodes.len() - 1
+    }
+
+    /// The request after one more input. All but an arrival are the result of its next effect.
+    pub(crate) fn next(&mut self, node: usize, input: Input) -> usize {
+        if let Some(known) = self.edges.get(&(node, input)) {
+            return *known;
+        }
+        let before = &self.nodes[node];
+        let root = before.root;
+        let mut inputs = before.inputs.clone();
+        inputs.push(input);
+        let carried = usize::from(!matches!(input, Input::Arrived(_)));
+        let mut todo = before.todo[carried..].to_vec();
+        let mut is_ended = before.is_ended;
+        if input != Input::Done {
+            let (effects, ended) = self.play(root, &inputs);
+            todo.extend(effects);
+            is_ended = ended;
+        }
+        self.nodes.push(Node { root, inputs, todo, is_ended });
+        let next = self.nodes.len() - 1;
+        self.edges.insert((node, input), next);
+        next
+    }
+
+    /// Plays a request from its beginning: the effects of its last input, and whether it ended.
+    fn play(&mut self, root: Root, inputs: &[Input]) -> (Vec<Want>, bool) {
+        let now = Timestamp::from_millis(root.now);
+        let mut exchange = Exchange::new(Rc::clone(&self.policy));
+        let mut tallies = Tallies::default();
+        let (headers, body) = root.what.request();
+        let request =
+            Request { headers: &headers, body: body.as_bytes(), peer: &[], context: root.context };
+        let mut effects = exchange.handle(Event::Request(request), now, &mut tallies);
+        for input in inputs {
+            self.fed += 1;
+            if *input != Input::Done {
+                effects = self.feed(&mut exchange, *input, now, &mut tallies);
+            }
+        }
+        (effects.into_iter().filter_map(|effect| self.want(effect)).collect(), exchange.is_ended())
+    }
+
+    fn want(&mut self, effect: Effect) -> Option<Want> {
+        Some(match effect {
+            Effect::Load(cell) => Want::Load(place(cell)),
+            Effect::Store { cell, bytes, expected } => {
+                Want::Store(place(cell), self.number(bytes), expected)
+            }
+            Effect::Forward(forward) => Want::Forward(Rc::new(forward)),
+            Effect::Reply(reply) => Want::Reply(Rc::new(reply)),
+            Effect::Relay { .. } => Want::Relay,
+            // Seen by operators alone.
+            Effect::Note(_) | Effect::Changed(_) => return None,
+            Effect::Call(_) => panic!("its payments are all known"),
+            Effect::Beat(_) => panic!("no request sends heartbeats"),
+        })
+    }
+
+    fn feed(
+        &self,
+        exchange: &mut Exchange,
+        input: Input,
+        now: Timestamp,
+        tallies: &mut Tallies,
+    ) -> Vec<Effect> {
+        let event = match input {
+            Input::Loaded(place, value) => {
+                let (bytes, version) = match value.version {
+                    0 => (Vec::new(), Expected::Absent),
+                    version => (self.bytes[value.bytes].clone(), Expected::At(version)),
+                };
+                Event::Loaded(cell(place), Loaded { bytes, version })
+            }
+            Input::Stored(place) => Event::Stored(cell(place)),
+            Input::Conflict(place) => Event::Conflict(cell(place)),
+            Input::Arrived(number) => {
+                let arrival = &self.arrivals[number];
+                let origin = arrival.origin();
+                let (status, body) = match arrival {
+                    Arrival::Answered { status, body, .. } => {
+                        (*status, Body::Complete(body.as_bytes()))
+                    }
+                    Arrival::Timeout { .. } | Arrival::Refused => (503, Body::Unreadable),
+                };
+                let evidence = Evidence { origin, status, body };
+                let endpoint = arrival.gateway().map(|gateway| super::NAMES[gateway]);
+                Event::Answered(Answer {
+                    evidence,
+                    endpoint,
+                    content_type: None,
+                    client_waits: true,
+                })
+            }
+            Input::Done => return Vec::new(),
+        };
+        exchange.handle(event, now, tallies)
+    }
+}
+
+impl Arrival {
+    pub(crate) const fn origin(&self) -> Origin {
+        match self {
+            Self::Answered { .. } => Origin::Upstream,
+            Self::Timeout { .. } => Origin::Envoy { flags: Flags::new(0x4), attached: true },
+            Self::Refused => Origin::Envoy { flags: Flags::new(0x20), attached: false },
+        }
+    }
+
+    /// The gateway that Envoy reached.
+    pub(crate) const fn gateway(&self) -> Option<usize> {
+        match self {
+            Self::Answered { gateway, .. } | Self::Timeout { gateway } => Some(*gateway),
+            Self::Refused => None,
+        }
+    }
+
+    pub(crate) fn wire(&self) -> Option<Wire> {
+        match self {
+            Self::Answered { status, body, .. } => {
+                Some(Wire { status: *status, body: body.clone() })
+            }
+            Self::Timeout { .. } | Self::Refused => None,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Two workers with clocks of their own race for one payment: every schedule of their steps.
+//!
+//! What the model draws by lot is walked here in full, for one key and two requests: each effect
+//! of the one before and after each of the other, from every state that the claim can be in, at
+//! both sides of every boundary in time, with each fate on the wire.
+//!
+//! - `library`: what a request does, as a machine with numbered states
+//! - `starts`: where a race begins
+//! - `world`: all schedules from there
+//! - `truth`: what must hold at each step
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+#[allow(dead_code, reason = "shared with the model")]
+#[path = "../model/ledger.rs"]
+mod ledger;
+mod library;
+#[allow(dead_code, reason = "shared with the model")]
+#[path = "../model/proof.rs"]
+mod proof;
+#[allow(dead_code, reason = "shared with the model")]
+#[path = "../model/reference.rs"]
+mod reference;
+mod starts;
+#[allow(dead_code, reason = "shared with the model")]
+#[path = "../model/table.rs"]
+mod table;
+mod truth;
+#[allow(dead_code, reason = "shared with the model")]
+#[path = "../model/wishes.rs"]
+mod wishes;
+mod world;
+
+use std::rc::Rc;
+
+use dana_failover::engine::config::Config;
+use dana_failover::engine::health::Health;
+use dana_failover::engine::key::Fingerprint;
+use dana_failover::engine::layout::Layout;
+use dana_failover::engine::policy::Policy;
+use dana_failover::engine::record::{Bucket, Found};
+use dana_failover::engine::replay::Kept;
+use dana_failover::engine::time::Timestamp;
+
+use library::{Input, Library, Place, Root, Value, Want};
+use reference::Reference;
+use starts::{Makings, Start};
+use truth::Truth;
+use wishes::{What, key};
+use world::{Race, Walk};
+
+const NAMES: [&str; 2] = ["primary", "secondary"];
+/// The clock of the first worker.
+const NOW: u64 = 1_790_000_000_000;
+const RETENTION_MS: i64 = 86_400_000;
+
+/// One bucket and one place for answers.
+const CONFIG: &str = r#"{
+    "gateways": [
+        {"name": "primary", "cluster": "dana_primary"},
+        {"name": "secondary", "cluster": "dana_secondary"}],
+    "composites": [
+        {"members": ["primary", "secondary"], "cluster": "dana_primary_first"},
+        {"members": ["secondary", "primary"], "cluster": "dana_secondary_first"}],
+    "heartbeat": {"stale_ms": 3600000},
+    "idempotency": {"bodies_max": 1, "retention_s": 86400, "store": {"local": {"claims_max": 16}}}
+}"#;
+
+const PAY: What = What::Pay { payment: 0, other_amount: false };
+
+fn policy() -> Rc<Policy> {
+    let config = Config::parse(CONFIG.as_bytes()).unwrap();
+    Rc::new(Policy::join(config, &mut Layout::new(1)).unwrap().0)
+}
+
+/// Both gateways are well.
+fn health(policy: &Policy) -> Vec<u8> {
+    let mut health = Health::default();
+    for gateway in policy.order() {
+        for _ in 0..2 {
+            health.beaten(gateway, true, policy, Timestamp::from_millis(NOW));
+        }
+    }
+    health.encode()
+}
+
+/// What a payment asks for, learnt from the claim that it would write.
+fn print_of(policy: &Rc<Policy>, what: What) -> Fingerprint {
+    let mut library = Library::new(Rc::clone(policy));
+    let mut node = library.root(Root { what, now: NOW, context: 0 });
+    let health = Value { bytes: library.number(health(policy)), version: 1 };
+    for value in [(Place::Health, health), (Place::Claims, Value::default())] {
+        node = library.next(node, Input::Loaded(value.0, value.1));
+    }
+    let Some(Want::Store(Place::Claims, bytes, _)) = library.nodes[node].todo.first() else {
+        panic!("a first payment writes its claim");
+    };
+    let bucket = Bucket::decode(library.bytes(*bytes).to_vec()).unwrap();
+    let Found::Claim(claim) = bucket.find(&key(0).prefix()) else {
+        panic!("its own claim");
+    };
+    claim.fingerprint
+}
+
+/// What all races of a test came to.
+#[derive(Debug, Default)]
+struct Told {
+    races: u64,
+    schedules: f64,
+    states: usize,
+    steps: u64,
+    sent: u64,
+    fed: u64,
+}
+
+/// Races a payment with `other` from every start, with every difference of the clocks.
+fn race(other: What) -> Told {
+    let policy = policy();
+    let rules = policy.claims;
+    let prints =
+        [false, true].map(|other_amount| print_of(&policy, What::Pay { payment: 0, other_amount }));
+    let makings = Makings {
+        order: policy.order().collect(),
+        print: prints[0],
+        lease: rules.lease.get(),
+        repeat_after: rules.repeat_after.get(),
+    };
+    let lease = rules.lease.get().cast_signed();
+    let mut told = Told::default();
+    for skew in [-lease, -1, 0, 1, lease] {
+        let mut library = Library::new(Rc::clone(&policy));
+        for start in makings.starts() {
+            let truth = Truth {
+                reference: Reference::new(rules),
+                order: makings.order.clone(),
+                key: key(0).prefix(),
+                others: start.others.iter().map(|(key, _)| *key).collect(),
+                prints,
+            };
+            let clocks = [NOW, NOW.saturating_add_signed(skew)];
+            let race = Race { whats: [PAY, other], clocks };
+            let cells = cells(&start, &policy, &mut library);
+            let mut walk = Walk::new(start.name.clone(), race, &mut library, &truth);
+            let state = walk.begin(cells, start.ledger, start.travels);
+            told.schedules += walk.go(&state);
+            told.states += walk.states();
+            told.steps += walk.steps;
+            told.sent += walk.sent;
+            told.races += 1;
+        }
+        told.fed += library.fed;
+    }
+    told
+}
+
+/// The store at the beginning.
+fn cells(start: &Start, policy: &Policy, library: &mut Library) -> [Value; 3] {
+    let health = Value { bytes: library.number(health(policy)), version: 1 };
+    let bucket = start.bucket(&key(0).prefix()).into_bytes();
+    let is_empty = bucket.is_empty();
+    let claims = Value { bytes: library.number(bucket), version: u32::from(!is_empty) };
+    let executed = start.ledger.executed_at(0);
+    let body = match (start.claim, executed.first()) {
+        (Some(claim), Some(gateway)) => {
+            let body = ledger::Ledger::success(*gateway, 0).into_bytes();
+            let kept = Kept { status: 200, content_type: None, body };
+            let bytes = library.number(kept.encode(&key(0), claim.incarnation));
+            Value { bytes, version: 1 }
+        }
+        _ => Value::default(),
+    };
+    [health, claims, body]
+}
+
+#[test]
+fn two_payments() {
+    let told = race(PAY);
+    println!("{told:?}");
+}
+
+#[test]
+fn a_payment_and_one_of_the_same_name_that_asks_for_something_else() {
+    let told = race(What::Pay { payment: 0, other_amount: true });
+    println!("{told:?}");
+}
+
+#[test]
+fn a_payment_and_a_question_about_it() {
+    let told = race(What::Ask { payment: 0 });
+    println!("{told:?}");
+}
+
+#[test]
+fn a_payment_and_its_cancellation() {
+    let told = race(What::Cancel { payment: 0 });
+    println!("{told:?}");
+}

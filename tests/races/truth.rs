@@ -1,0 +1,224 @@
+//! What must hold at each step of every schedule.
+
+use dana_failover::engine::answer::Reply;
+use dana_failover::engine::claim::{AttemptId, Claim, Incarnation, State as Standing};
+use dana_failover::engine::event::Forward;
+use dana_failover::engine::gateway::{GatewayId, Gateways};
+use dana_failover::engine::key::{Fingerprint, KeyPrefix};
+use dana_failover::engine::record::{Bucket, Found};
+use dana_failover::engine::time::Timestamp;
+use serde_json::Value;
+
+use super::proof::{Cause, evidence};
+use super::reference::Reference;
+use super::wishes::What;
+use super::world::{State, Walk, Wire};
+
+/// What the checks are made with.
+pub(crate) struct Truth {
+    pub(crate) reference: Reference,
+    /// The gateways' ids, in order.
+    pub(crate) order: Vec<GatewayId>,
+    pub(crate) key: KeyPrefix,
+    /// The keys of the other records, if the bucket has any.
+    pub(crate) others: Vec<KeyPrefix>,
+    /// What the payment asks for, with its amount and with the other one.
+    pub(crate) prints: [Fingerprint; 2],
+}
+
+impl Walk<'_> {
+    fn bucket(&self, state: &State) -> Bucket {
+        let value = state.cells[super::library::Place::Claims as usize];
+        let bytes = if value.version == 0 { &[] } else { self.library.bytes(value.bytes) };
+        Bucket::decode(bytes.to_vec()).expect("only buckets are written")
+    }
+
+    /// The record of the payment.
+    pub(crate) fn claim(&self, state: &State) -> Option<Claim> {
+        match self.bucket(state).find(&self.truth.key) {
+            Found::Claim(claim) => Some(claim),
+            Found::Absent => None,
+            Found::Unreadable => panic!("nothing unreadable was written"),
+        }
+    }
+
+    const fn payment(&self) -> usize {
+        self.race.whats[0].payment()
+    }
+
+    /// Whether a charge exists, or something is on its way that would make one.
+    pub(crate) fn may_be_charged(&self, state: &State) -> bool {
+        let payment = self.payment();
+        let sent = state
+            .runs
+            .iter()
+            .zip(self.race.whats)
+            .filter(|(run, what)| run.wire == Wire::Sent && what.pays(payment));
+        let mut reachable =
+            sent.flat_map(|(run, _)| run.members.into_iter().flatten()).chain(state.travels);
+        self.ledger(state).is_charged(payment)
+            || reachable.any(|gateway| self.ledger(state).would_execute(gateway, payment))
+    }
+
+    /// The payments that were let go and whose end nobody has told yet.
+    fn under_way(&self, state: &State) -> usize {
+        let runs = state.runs.iter().zip(self.race.whats);
+        runs.filter(|(run, what)| {
+            matches!(run.wire, Wire::Sent | Wire::Back(_)) && matches!(what, What::Pay { .. })
+        })
+        .count()
+    }
+
+    /// Of every state.
+    pub(crate) fn check(&self, state: &State) {
+        let executed = self.ledger(state).executed_at(self.payment());
+        assert!(executed.len() <= 1, "executed at {executed:?}");
+        assert!(self.under_way(state) <= 1, "two attempts under way");
+    }
+
+    /// Of every step: what it writes is a step of the table, and no other record suffers. Tells
+    /// whether the payment's own record, resolved and past its retention, has made room.
+    pub(crate) fn check_step(&self, at: usize, before: &State, after: &State) -> bool {
+        let place = super::library::Place::Claims as usize;
+        if before.cells[place] == after.cells[place] {
+            return false;
+        }
+        let (old, new) = (self.bucket(before), self.bucket(after));
+        let now = Timestamp::from_millis(self.race.clocks[at]);
+        let is_expired = |found: &Found| match found {
+            Found::Claim(claim) => {
+                let kept = now.since(claim.changed_at).get();
+                claim.is_resolved() && kept >= super::RETENTION_MS.cast_unsigned()
+            }
+            Found::Absent | Found::Unreadable => false,
+        };
+        for key in &self.truth.others {
+            let (old, new) = (old.find(key), new.find(key));
+            let gone = new == Found::Absent && is_expired(&old);
+            assert!(old == new || gone, "another record: {old:?} to {new:?}");
+        }
+        let key = &self.truth.key;
+        let (old, new) = (old.find(key), new.find(key));
+        if old == new {
+            return false;
+        }
+        if new == Found::Absent && is_expired(&old) {
+            return true;
+        }
+        let cause = self.cause(at, before, &old).expect("it knows nothing that could change it");
+        self.truth.reference.check(&old, &new, cause, now);
+        false
+    }
+
+    /// Why the request `at` may write now.
+    fn cause(&self, at: usize, state: &State, record: &Found) -> Option<Cause> {
+        let (run, what) = (state.runs[at], self.race.whats[at]);
+        let now = Timestamp::from_millis(self.race.clocks[at]);
+        let Wire::Over(number) = run.wire else {
+            let What::Pay { other_amount, .. } = what else {
+                return None;
+            };
+            let asked = self.truth.prints[usize::from(other_amount)];
+            let same = matches!(record, Found::Claim(claim)
+                if claim.fingerprint == asked || claim.fingerprint == Fingerprint::UNKNOWN);
+            return Some(Cause::Sends { same });
+        };
+        let arrival = &self.library.arrivals[number];
+        let members = run.members.into_iter().flatten();
+        let spoken = members.filter(|m| arrival.gateway().is_none_or(|gateway| gateway == *m));
+        let gateways: Gateways = spoken.map(|member| self.truth.order[member]).collect();
+        let attempt = run.attempt.map(|(claimed_at, nonce, attempt)| AttemptId {
+            incarnation: Incarnation { claimed_at: Timestamp::from_millis(claimed_at), nonce },
+            attempt: attempt.try_into().unwrap(),
+        });
+        let wire = arrival.wire();
+        let said = evidence(what, attempt, arrival.origin(), wire.as_ref(), gateways)?;
+        Some(Cause::Evidence(said, now))
+    }
+
+    /// When a request is let go: whom it reaches. A payment's claim names just them.
+    pub(crate) fn check_forward(
+        &self,
+        state: &State,
+        at: usize,
+        forward: &Forward,
+    ) -> [Option<usize>; 2] {
+        let cluster = forward.headers.iter().find(|(name, _)| name == "x-dana-cluster").unwrap();
+        let members = match cluster.1.as_str() {
+            "dana_primary" => [Some(0), None],
+            "dana_secondary" => [Some(1), None],
+            "dana_primary_first" => [Some(0), Some(1)],
+            "dana_secondary_first" => [Some(1), Some(0)],
+            other => panic!("{other}"),
+        };
+        if !matches!(self.race.whats[at], What::Pay { .. }) {
+            return members;
+        }
+        let meant: Gateways = members.iter().flatten().map(|m| self.truth.order[*m]).collect();
+        let claim = self.claim(state).expect("let go without a claim");
+        let is_named = match claim.state {
+            Standing::InFlight { candidates, .. } => candidates == meant,
+            Standing::InDoubt { candidates, repeat_until, .. } => {
+                candidates == meant && repeat_until.is_some()
+            }
+            // A status has proven it between the claim and this moment: a repeat like any other.
+            Standing::Settled { gateways } => gateways == meant,
+            // By a clock that is a lease ahead the repeat had ended when it was cancelled there.
+            Standing::Closed { gateways, .. } => {
+                let [mine, other] = [self.race.clocks[at], self.race.clocks[1 - at]];
+                gateways == meant && other >= mine + self.truth.reference.rules().lease.get()
+            }
+            Standing::Rejected { .. } => false,
+        };
+        assert!(is_named, "let go to {members:?} under {claim:?}");
+        members
+    }
+
+    /// An answer of ours: nothing that it denies was there both when the claims were last looked
+    /// at and now.
+    pub(crate) fn check_reply(&self, state: &State, at: usize, reply: &Reply) {
+        let what = self.race.whats[at];
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        let differ = matches!(self.race.whats[1], What::Pay { other_amount: true, .. });
+        let is_exempt =
+            matches!(what, What::Cancel { .. }) || (differ && reply.reason == "mismatch");
+        let general = body["responseCode"].as_str().is_some_and(|code| code.ends_with("00"));
+        let fails = matches!(reply.status, 400..=428 | 430..=499)
+            || (reply.status == 500 && general)
+            || body["safe_new_key"] == true;
+        let doubtful = state.runs[at].was_doubtful && self.may_be_charged(state);
+        assert!(is_exempt || !fails || !doubtful, "{} while money may be taken", reply.reason);
+        if reply.reason == "replay" || body["outcome"] == "executed" {
+            let executed = self.ledger(state).executed_at(self.payment());
+            assert!(!executed.is_empty(), "{} while nothing was executed", reply.reason);
+        }
+    }
+
+    /// An answer of a gateway, let through.
+    pub(crate) fn check_relay(&self, state: &State, at: usize) {
+        let (run, what) = (state.runs[at], self.race.whats[at]);
+        let Wire::Over(number) = run.wire else {
+            panic!("there is no answer to be let through");
+        };
+        let wire = self.library.arrivals[number].wire().expect("an answer");
+        let body: Value = serde_json::from_str(&wire.body).unwrap();
+        let told = body["latestTransactionStatus"].as_str().unwrap_or_default();
+        let fails = match what {
+            What::Pay { .. } => matches!(wire.status, 400..=428 | 430..=500),
+            What::Ask { .. } => wire.status == 404 || matches!(told, "05" | "06" | "07"),
+            What::Cancel { .. } => false,
+        };
+        let doubtful = run.was_doubtful && self.may_be_charged(state);
+        assert!(!fails || !doubtful, "let through while money may be taken: {}", wire.body);
+    }
+
+    /// Of the end of every schedule.
+    pub(crate) fn check_end(&self, state: &State) {
+        for (at, run) in state.runs.iter().enumerate() {
+            assert_eq!(run.answers, 1, "request {at} is answered once");
+            assert!(self.library.nodes[run.node].is_ended, "request {at} has ended");
+        }
+        let free = self.claim(state).is_none();
+        assert!(!(free && self.may_be_charged(state)), "the key is free, and it was sent");
+    }
+}
