@@ -14,6 +14,7 @@ use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::policy::Policy;
 use dana_failover::engine::tally::Tallies;
 use dana_failover::engine::time::Timestamp;
+use serde_json::Value as Json;
 
 use super::ledger::Wire;
 use super::wishes::What;
@@ -76,8 +77,34 @@ pub(crate) enum Want {
     /// To write the bytes of this number.
     Store(Place, usize, Expected),
     Forward(Rc<Forward>),
-    Reply(Rc<Reply>),
+    /// To call this gateway itself.
+    Call(usize),
+    Reply(Rc<Said>),
     Relay,
+}
+
+/// An answer of ours as a merchant takes it.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) status: u16,
+    pub(crate) reason: &'static str,
+    /// It reads as "failed", or as "pay under another name".
+    pub(crate) fails: bool,
+    /// It says that the payment was executed.
+    pub(crate) executed: bool,
+}
+
+impl Said {
+    fn of(reply: &Reply) -> Self {
+        let body: Json = serde_json::from_slice(&reply.body).unwrap();
+        let general = body["responseCode"].as_str().is_some_and(|code| code.ends_with("00"));
+        let (status, reason) = (reply.status, reply.reason);
+        let fails = matches!(status, 400..=428 | 430..=499)
+            || (status == 500 && general)
+            || body["safe_new_key"] == true;
+        let executed = reason == "replay" || body["outcome"] == "executed";
+        Self { status, reason, fails, executed }
+    }
 }
 
 /// A request after some inputs.
@@ -88,6 +115,8 @@ pub(crate) struct Node {
     /// What it wants done next, without what touches nobody else.
     pub(crate) todo: Vec<Want>,
     pub(crate) is_ended: bool,
+    /// The request itself, until the first input that follows takes it along.
+    live: Option<Exchange>,
 }
 
 /// All requests of all schedules.
@@ -160,8 +189,9 @@ impl Library {
         if let Some(known) = known {
             return *known;
         }
-        let (todo, is_ended) = self.play(root, &[]);
-        self.nodes.push(Node { root, inputs: Vec::new(), todo, is_ended });
+        let (live, todo) = self.play(root, &[]);
+        let (inputs, is_ended) = (Vec::new(), live.is_ended());
+        self.nodes.push(Node { root, inputs, todo, is_ended, live: Some(live) });
         self.roots.push(self.nodes.len() - 1);
         self.nodes.len() - 1
     }
@@ -171,40 +201,34 @@ impl Library {
         if let Some(known) = self.edges.get(&(node, input)) {
             return *known;
         }
+        let live = self.nodes[node].live.take();
         let before = &self.nodes[node];
-        let root = before.root;
-        let mut inputs = before.inputs.clone();
-        inputs.push(input);
+        let (root, mut inputs) = (before.root, before.inputs.clone());
         let carried = usize::from(!matches!(input, Input::Arrived(_)));
         let mut todo = before.todo[carried..].to_vec();
-        let mut is_ended = before.is_ended;
-        if input != Input::Done {
-            let (effects, ended) = self.play(root, &inputs);
-            todo.extend(effects);
-            is_ended = ended;
-        }
-        self.nodes.push(Node { root, inputs, todo, is_ended });
+        let mut live = live.unwrap_or_else(|| self.play(root, &inputs).0);
+        todo.extend(self.feed(&mut live, input, root.now));
+        inputs.push(input);
+        let is_ended = live.is_ended();
+        self.nodes.push(Node { root, inputs, todo, is_ended, live: Some(live) });
         let next = self.nodes.len() - 1;
         self.edges.insert((node, input), next);
         next
     }
 
-    /// Plays a request from its beginning: the effects of its last input, and whether it ended.
-    fn play(&mut self, root: Root, inputs: &[Input]) -> (Vec<Want>, bool) {
+    /// Plays a request from its beginning; with it the effects of its last input.
+    fn play(&mut self, root: Root, inputs: &[Input]) -> (Exchange, Vec<Want>) {
         let now = Timestamp::from_millis(root.now);
         let mut exchange = Exchange::new(Rc::clone(&self.policy));
-        let mut tallies = Tallies::default();
         let (headers, body) = root.what.request();
         let request =
             Request { headers: &headers, body: body.as_bytes(), peer: &[], context: root.context };
-        let mut effects = exchange.handle(Event::Request(request), now, &mut tallies);
+        let effects = exchange.handle(Event::Request(request), now, &mut Tallies::default());
+        let mut wants = effects.into_iter().filter_map(|effect| self.want(effect)).collect();
         for input in inputs {
-            self.fed += 1;
-            if *input != Input::Done {
-                effects = self.feed(&mut exchange, *input, now, &mut tallies);
-            }
+            wants = self.feed(&mut exchange, *input, root.now);
         }
-        (effects.into_iter().filter_map(|effect| self.want(effect)).collect(), exchange.is_ended())
+        (exchange, wants)
     }
 
     fn want(&mut self, effect: Effect) -> Option<Want> {
@@ -214,22 +238,17 @@ impl Library {
                 Want::Store(place(cell), self.number(bytes), expected)
             }
             Effect::Forward(forward) => Want::Forward(Rc::new(forward)),
-            Effect::Reply(reply) => Want::Reply(Rc::new(reply)),
+            Effect::Reply(reply) => Want::Reply(Rc::new(Said::of(&reply))),
             Effect::Relay { .. } => Want::Relay,
             // Seen by operators alone.
             Effect::Note(_) | Effect::Changed(_) => return None,
-            Effect::Call(_) => panic!("its payments are all known"),
+            Effect::Call(call) => Want::Call(usize::from(call.cluster == "dana_secondary")),
             Effect::Beat(_) => panic!("no request sends heartbeats"),
         })
     }
 
-    fn feed(
-        &self,
-        exchange: &mut Exchange,
-        input: Input,
-        now: Timestamp,
-        tallies: &mut Tallies,
-    ) -> Vec<Effect> {
+    fn feed(&mut self, exchange: &mut Exchange, input: Input, now: u64) -> Vec<Want> {
+        let now = Timestamp::from_millis(now);
         let event = match input {
             Input::Loaded(place, value) => {
                 let (bytes, version) = match value.version {
@@ -260,7 +279,10 @@ impl Library {
             }
             Input::Done => return Vec::new(),
         };
-        exchange.handle(event, now, tallies)
+        self.fed += 1;
+        // What is only counted comes back in no effect.
+        let effects = exchange.handle(event, now, &mut Tallies::default());
+        effects.into_iter().filter_map(|effect| self.want(effect)).collect()
     }
 }
 

@@ -4,10 +4,12 @@
 //! that what follows can depend on (store with versions, ledgers, both requests with all that they
 //! were fed, what each was told), so what follows was seen. Schedules are counted, not skipped.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dana_failover::engine::claim::Incarnation;
 use dana_failover::engine::event::Expected;
+use dana_failover::engine::record::Found;
 
 use super::ledger::{Deed, Ledger};
 use super::library::{Arrival, Input, Library, Place, Root, Value, Want};
@@ -48,6 +50,8 @@ pub(crate) struct Run {
     pub(crate) wire: Wire,
     /// Whom it was let go to, in this order.
     pub(crate) members: [Option<usize>; 2],
+    /// The filter calls the gateway itself.
+    pub(crate) called: bool,
     /// The attempt that it is: claimed at, nonce, number.
     pub(crate) attempt: Option<(u64, u32, u64)>,
     /// Whether a charge could exist when the claims were last read or written for it.
@@ -55,16 +59,17 @@ pub(crate) struct Run {
     pub(crate) answers: u8,
 }
 
-/// Everything that what follows depends on.
+/// Everything that what follows depends on. What differs most comes first: states are compared
+/// often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct State {
+    pub(crate) runs: [Run; 2],
     /// Health, claims, kept answer.
     pub(crate) cells: [Value; 3],
     /// The ledgers of this number.
     ledger: usize,
     /// A copy of the payment, sent by a worker that died, is on its way to this gateway.
     pub(crate) travels: Option<usize>,
-    pub(crate) runs: [Run; 2],
 }
 
 /// One race: what both want, and what their clocks show.
@@ -81,10 +86,15 @@ pub(crate) struct Walk<'a> {
     pub(crate) truth: &'a super::truth::Truth,
     ledgers: Vec<Ledger>,
     seen: BTreeMap<State, f64>,
+    /// The payment's record in the buckets of these numbers.
+    found: RefCell<BTreeMap<usize, Found>>,
+    /// Writes of a bucket in which no other record suffered: before, after, by whom.
+    pub(crate) harmless: BTreeSet<(usize, usize, usize)>,
     /// The schedule that is being walked: who does what, by the node that it is at.
     trail: Vec<(&'static str, Move)>,
     pub(crate) steps: u64,
-    pub(crate) sent: u64,
+    /// Steps by which a request was let go while the other one had not been, and after it.
+    pub(crate) sent: [u64; 2],
     name: String,
 }
 
@@ -108,8 +118,19 @@ impl<'a> Walk<'a> {
         library: &'a mut Library,
         truth: &'a super::truth::Truth,
     ) -> Self {
-        let (ledgers, seen, trail) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Self { race, library, truth, ledgers, seen, trail, steps: 0, sent: 0, name }
+        Self {
+            race,
+            library,
+            truth,
+            ledgers: Vec::new(),
+            seen: BTreeMap::new(),
+            found: RefCell::default(),
+            harmless: BTreeSet::new(),
+            trail: Vec::new(),
+            steps: 0,
+            sent: [0; 2],
+            name,
+        }
     }
 
     /// The two requests at their beginning.
@@ -128,6 +149,7 @@ impl<'a> Walk<'a> {
             }),
             wire: Wire::Held,
             members: [None; 2],
+            called: false,
             attempt: None,
             was_doubtful: true,
             answers: 0,
@@ -145,6 +167,16 @@ impl<'a> Walk<'a> {
 
     pub(crate) fn ledger(&self, state: &State) -> &Ledger {
         &self.ledgers[state.ledger]
+    }
+
+    /// What the store says of the payment.
+    pub(crate) fn find(&self, state: &State) -> Found {
+        let value = state.cells[Place::Claims as usize];
+        if value.version == 0 {
+            return Found::Absent;
+        }
+        let mut found = self.found.borrow_mut();
+        *found.entry(value.bytes).or_insert_with(|| self.bucket(state).find(&self.truth.key))
     }
 
     pub(crate) fn states(&self) -> usize {
@@ -241,13 +273,19 @@ impl<'a> Walk<'a> {
             }
             Want::Forward(forward) => {
                 let members = self.check_forward(state, at, &forward);
-                self.sent += 1;
+                let is_second = state.runs[1 - at].wire != Wire::Held;
+                self.sent[usize::from(is_second)] += 1;
                 let attempt = self.claim(state).map(|claim| {
                     let Incarnation { claimed_at, nonce } = claim.incarnation;
                     (claimed_at.as_millis(), nonce, u64::from(claim.attempt))
                 });
                 let run = &mut next.runs[at];
                 (run.members, run.wire, run.attempt) = (members, Wire::Sent, attempt);
+                Input::Done
+            }
+            Want::Call(gateway) => {
+                let run = &mut next.runs[at];
+                (run.members, run.wire, run.called) = ([Some(gateway), None], Wire::Sent, true);
                 Input::Done
             }
             Want::Reply(reply) => {
@@ -275,6 +313,8 @@ impl<'a> Walk<'a> {
         let run = state.runs[at];
         let gateway = run.members[usize::from(fate == Fate::Refused)];
         let arrival = match gateway {
+            // A call of the filter's own says nothing of its connection.
+            None if run.called => Arrival::Timeout { gateway: run.members[0].unwrap() },
             None => Arrival::Refused,
             Some(gateway) => {
                 let deed = if fate == Fate::No { Deed::Refuse } else { Deed::Execute };
@@ -312,6 +352,7 @@ impl Walk<'_> {
             Want::Load(place) => format!("reads {place:?}"),
             Want::Store(place, _, expected) => format!("writes {place:?}, {expected:?}"),
             Want::Forward(_) => "lets it go".to_owned(),
+            Want::Call(gateway) => format!("calls gateway {gateway} itself"),
             Want::Reply(reply) => format!("says {} {}", reply.status, reply.reason),
             Want::Relay => "lets the answer through".to_owned(),
         }

@@ -128,7 +128,7 @@ impl FakeHost {
     /// What a gateway says to a call of ours, or Envoy in its place.
     pub(super) fn answer_call(&self, answer: Option<(u16, String)>) {
         let mut inside = self.0.borrow_mut();
-        let (status, body) = answer.clone().unwrap_or((504, "timeout".to_owned()));
+        let (status, body) = answer.clone().unwrap_or_else(|| (504, "timeout".to_owned()));
         inside.called = fields(&[(":status", &status.to_string())]);
         if answer.is_some() {
             let more =
