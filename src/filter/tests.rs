@@ -162,7 +162,7 @@ impl Story {
             process.claims()
         );
         // What was made past this process is not its to protect.
-        let past_us = self.before as usize == elsewhere as usize;
+        let past_us = self.name.ends_with("elsewhere") || self.name == "gone amid a call";
         let wishes: &[Wish] = if past_us { &[Wish::Ask] } else { &[Wish::Pay, Wish::Ask] };
         afterwards(&mut process, wishes, &what);
         (saw, calls)
