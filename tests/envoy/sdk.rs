@@ -3,6 +3,7 @@
 //!
 //! Both SDKs live through the same stories, and must read the same in them.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -119,6 +120,8 @@ struct Scene {
     sandbox: Sandbox,
     envoy: Envoy,
     keys: Keys,
+    /// The last request that no story to come is about.
+    page: Cell<u64>,
 }
 
 impl Scene {
@@ -131,7 +134,7 @@ impl Scene {
             "timeouts": {"response_ms": 2000, "inquiry_ms": 2000},
         });
         let envoy = Envoy::start(&rendered(&sandbox, &with(quick(), &soon)));
-        Self { sandbox, envoy, keys }
+        Self { sandbox, envoy, keys, page: Cell::new(0) }
     }
 
     fn merchant(&self, sdk: Sdk) -> Merchant {
@@ -146,10 +149,19 @@ impl Scene {
     /// have been signed well.
     fn arrived(&self, call: &str, reference: &str) -> [usize; 2] {
         ["primary", "secondary"].map(|gateway| {
-            let all = self.sandbox.requests(gateway, reference);
+            let all = self.sandbox.requests_since(gateway, self.page.get());
             assert!(all.iter().all(|r| r["signature_valid"] == true), "{all:#?}");
-            all.iter().filter(|request| request["operation"] == call).count()
+            let about = |r: &&Value| r["operation"] == call && r["reference"] == reference;
+            all.iter().filter(about).count()
         })
+    }
+
+    /// Leaves all that has arrived behind.
+    fn turn_the_page(&self) {
+        let of = |gateway| self.sandbox.requests_since(gateway, self.page.get());
+        let all = [of("primary"), of("secondary")].concat();
+        let last = all.iter().filter_map(|request| request["seq"].as_u64()).max();
+        self.page.set(last.unwrap_or_else(|| self.page.get()));
     }
 
     /// Hurts the next request of this call at the primary.
@@ -160,10 +172,8 @@ impl Scene {
 
     /// Where each payment with this reference was executed: the order, and what followed it.
     fn executed_at(&self, reference: &str) -> Vec<Value> {
-        let ledger = self.sandbox.ledger();
-        let payments = ledger["payments"].as_array().unwrap().iter();
-        let named = payments.filter(|payment| payment["reference"] == reference);
-        named.map(|payment| payment["executed_at"].clone()).collect()
+        let entries = self.sandbox.entries(reference);
+        entries.iter().map(|payment| payment["executed_at"].clone()).collect()
     }
 
     /// In both ledgers, every payment was executed once.
@@ -271,6 +281,7 @@ fn live(
     story: &Story,
     name: &str,
 ) -> Vec<Told> {
+    scene.turn_the_page();
     let asked = request(deal.call, name, 10_000);
     if deal.follows_an_order() {
         let order = merchant.call("create-order", &request("create-order", name, 10_000));
@@ -304,7 +315,6 @@ fn live(
         })
     };
     assert_eq!(done.value()["responseCode"], success, "{done:?}");
-    check_replay(merchant, deal.call, &asked, &done);
 
     let dearer = merchant.call(deal.call, &request(deal.call, name, 20_000));
     check_error(merchant, &dearer, &deal.code("404xx18"), "not_executed");
@@ -326,15 +336,13 @@ fn knows_no_202(sdk: Sdk, call: &str) -> bool {
 }
 
 /// What was told, without what differs from one payment to the next and from one SDK to the other:
-/// references, the gateway's own numbers, the names of types.
+/// references, the gateway's own numbers, the types of errors.
 fn common(told: &[Told], name: &str) -> Vec<Value> {
     told.iter()
         .map(|told| {
             let mut fields = told.fields().clone();
             mask(&mut fields, name);
-            for sdks_own in ["type", "error"] {
-                fields.as_object_mut().unwrap().remove(sdks_own);
-            }
+            fields.as_object_mut().unwrap().remove("error");
             if let Some(body) = fields["body"].as_object_mut() {
                 // The Python SDK adds its own advice to some gateways' messages.
                 body.remove("responseMessage");
@@ -344,22 +352,16 @@ fn common(told: &[Told], name: &str) -> Vec<Value> {
         .collect()
 }
 
+/// What is made anew for each payment or request.
+const MINTED: [&str; 5] =
+    ["referenceNo", "originalReferenceNo", "refundNo", "webRedirectUrl", "request_id"];
+
 fn mask(value: &mut Value, name: &str) {
     match value {
         Value::Object(fields) => {
             for (field, value) in fields {
-                let minted = [
-                    "referenceNo",
-                    "originalReferenceNo",
-                    "refundNo",
-                    "webRedirectUrl",
-                    "request_id",
-                ];
-                if minted.contains(&field.as_str()) {
-                    assert!(
-                        value.as_str().is_some_and(|text| !text.is_empty()),
-                        "{field}: {value}"
-                    );
+                if MINTED.contains(&field.as_str()) {
+                    assert_ne!(value.as_str().unwrap_or_default(), "", "{field}");
                     *value = json!("minted");
                 } else {
                     mask(value, name);
@@ -372,26 +374,40 @@ fn mask(value: &mut Value, name: &str) {
     }
 }
 
-#[test]
-fn both_sdks_read_the_same_in_every_story_and_each_payment_is_made_once() {
+/// One merchant lives through all stories with every kind of payment; what it read in each.
+fn live_through_all(sdk: Sdk) -> Vec<(String, Vec<Value>)> {
     let scene = Scene::open();
-    let mut merchants = scene.merchants();
+    let mut merchant = scene.merchant(sdk);
+    let mut read = Vec::new();
     for story in stories() {
         for deal in &DEALS {
-            let name = |sdk| format!("{sdk:?} {} {}", story.name, deal.call);
-            let [python, node] = &mut merchants;
-            let python = live(&scene, python, deal, &story, &name(Sdk::Python));
-            let node = live(&scene, node, deal, &story, &name(Sdk::Node));
-            let [mut python, mut node] =
-                [(python, Sdk::Python), (node, Sdk::Node)].map(|(t, sdk)| common(&t, &name(sdk)));
-            if knows_no_202(Sdk::Python, deal.call) && story.name == "in progress" {
-                (python[0], node[0]) = (Value::Null, Value::Null);
-                (python[1]["equal"], node[1]["equal"]) = (Value::Null, Value::Null);
-            }
-            assert_eq!(python, node, "{}, {}", story.name, deal.call);
+            let title = format!("{}-{}", story.name.replace(' ', "-"), deal.call);
+            let name = format!("{sdk:?}-{title}");
+            let told = live(&scene, &mut merchant, deal, &story, &name);
+            read.push((title, common(&told, &name)));
         }
     }
     scene.assert_nothing_is_paid_twice();
+    read
+}
+
+#[test]
+fn both_sdks_read_the_same_in_every_story_and_each_payment_is_made_once() {
+    let (python, node) = std::thread::scope(|scope| {
+        let python = scope.spawn(|| live_through_all(Sdk::Python));
+        let node = live_through_all(Sdk::Node);
+        (python.join().unwrap(), node)
+    });
+    assert_eq!(python.len(), stories().len() * DEALS.len());
+    for ((title, mut python), (same, mut node)) in python.into_iter().zip(node) {
+        assert_eq!(title, same);
+        if ["in-progress-create-order", "in-progress-topup"].contains(&title.as_str()) {
+            // Where one of them knows no 202: the first answer, and whether the second one equals it.
+            (python[0], node[0]) = (Value::Null, Value::Null);
+            (python[1]["equal"], node[1]["equal"]) = (Value::Null, Value::Null);
+        }
+        assert_eq!(python, node, "{title}");
+    }
 }
 
 #[test]

@@ -2,8 +2,7 @@
 //
 //     dana_node.js serve PRIVATE.pem ADDRESS      make the calls, by way of Envoy at ADDRESS
 //
-// Lines in and out are those of dana_python.py, except that this SDK returns plain objects, which
-// have no type.
+// Lines in and out are those of dana_python.py.
 
 "use strict";
 

@@ -7,7 +7,7 @@ A line in, and the line out for it: what the SDK returned, or the error that it 
 else that is raised ends this program.
 
     {"call": "create-order", "request": {...}}
-    {"type": "CreateOrderResponse", "value": {...}, "equal": null}
+    {"value": {...}, "equal": null}
     {"error": "ServiceException", "status": 504, "body": {...}}
 
 An order gets its "validUpTo" here, anew each time: that changes the body and not the payment.
@@ -15,15 +15,16 @@ An order gets its "validUpTo" here, anew each time: that changes the body and no
 the same reference returned last; null when there was none.
 """
 
+import functools
 import json
 import sys
 import time
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 
 def make_keys(private_path, public_path):
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     with open(private_path, "wb") as file:
         file.write(
@@ -43,6 +44,9 @@ def make_keys(private_path, public_path):
 
 def calls(private_path, address):
     """The SDK's methods, each with the model of its request."""
+    # The SDK parses and checks the key anew for each signature, which takes longer than all else.
+    serialization.load_pem_private_key = functools.cache(serialization.load_pem_private_key)
+
     from dana.api_client import ApiClient
     from dana.disbursement.v1 import models as disbursement
     from dana.disbursement.v1.api import DisbursementApi
@@ -108,7 +112,6 @@ def serve(private_path, address):
             }
         else:
             told = {
-                "type": type(value).__name__,
                 "value": value and json.loads(value.to_json()),
                 "equal": returned[place] == value if place in returned else None,
             }
