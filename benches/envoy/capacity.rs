@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use dana_failover::engine::config::Config;
-use dana_failover::engine::limits::BUCKET_RECORDS_MAX;
+use dana_failover::engine::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
 use serde_json::{Value, json};
 
 use super::config::Filter;
@@ -43,11 +43,17 @@ pub(crate) struct Recycle {
     growth_max: f64,
 }
 
-/// As many payments as the default store is laid out for.
+/// As many payments as a store is laid out for, none of which expires.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Fill {
+    /// Claims that the store is laid out for [default: the filter's]
+    #[arg(long)]
+    claims_max: Option<u32>,
+    /// How many payments [default: as many]
+    #[arg(long)]
+    payments: Option<u64>,
     /// MiB that Envoy may hold then
-    #[arg(long, default_value_t = 256.0)]
+    #[arg(long, default_value_t = 320.0)]
     rss_max: f64,
 }
 
@@ -99,10 +105,13 @@ pub(crate) fn recycle(options: &Options, wanted: &Recycle) -> Outcome<()> {
 }
 
 pub(crate) fn fill(options: &Options, wanted: &Fill) -> Outcome<()> {
-    let settings = json!({});
+    let settings = match wanted.claims_max {
+        None => json!({}),
+        Some(claims) => json!({"idempotency": {"store": {"local": {"claims_max": claims}}}}),
+    };
     let config = parse(options, &settings)?;
     sustained(&config);
-    let claims = u64::from(config.store.claims_max);
+    let claims = wanted.payments.unwrap_or_else(|| u64::from(config.store.claims_max));
     let samples = run(options, &settings, claims)?;
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
         return Err("no samples".into());
@@ -137,7 +146,7 @@ fn sustained(config: &Config) {
         config.store.claims_max,
         config.store.retention.get() / 1000,
         store.mean_rate(),
-        1.0 / rate::refused(f64::from(dana_failover::engine::limits::BUCKET_RECORDS_MEAN)),
+        1.0 / rate::refused(f64::from(BUCKET_RECORDS_MEAN)),
     );
     for share in [1e-12, 1e-9, 1e-6, 1e-3] {
         let rate = store.rate_that_refuses(share);
@@ -174,8 +183,8 @@ fn run(options: &Options, settings: &Value, payments: u64) -> Outcome<Vec<Sample
         Ok(sample)
     };
     println!(
-        "{:>10}{:>9}{:>10}{:>12}{:>12}",
-        "payments", "s", "RSS MiB", "heap MiB", "beside heap"
+        "{:>10}{:>9}{:>10}{:>12}{:>12}{:>13}",
+        "payments", "s", "RSS MiB", "heap, used", "unused", "beside heap"
     );
     // It has answered one payment when it started.
     let mut paid = arrived.load(Ordering::Relaxed);
@@ -195,13 +204,14 @@ fn run(options: &Options, settings: &Value, payments: u64) -> Outcome<Vec<Sample
 impl Sample {
     fn row(&self) -> String {
         let mib = |bytes: u64| bytes as f64 / MIB;
-        let Memory { rss, allocated, physical } = self.memory;
+        let Memory { rss, allocated, physical, .. } = self.memory;
         format!(
-            "{:>10}{:>9.1}{:>10.2}{:>12.2}{:>12.2}",
+            "{:>10}{:>9.1}{:>10.2}{:>12.2}{:>12.2}{:>13.2}",
             self.payments,
             self.lasted.as_secs_f64(),
             mib(rss),
             mib(allocated),
+            mib(physical.saturating_sub(allocated)),
             // Code, stacks, V8 and the modules' own memories.
             mib(rss.saturating_sub(physical)),
         )
@@ -214,6 +224,7 @@ impl Sample {
             "rss_bytes": self.memory.rss,
             "heap_allocated_bytes": self.memory.allocated,
             "heap_physical_bytes": self.memory.physical,
+            "heap_free_pages_bytes": self.memory.free_pages,
         })
     }
 }

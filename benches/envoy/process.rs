@@ -64,8 +64,10 @@ pub(crate) struct Memory {
     pub(crate) rss: u64,
     /// That is in use of the allocator's part.
     pub(crate) allocated: u64,
-    /// That the allocator holds.
+    /// That the allocator holds, some of it not in use.
     pub(crate) physical: u64,
+    /// Whole pages of those not in use.
+    pub(crate) free_pages: u64,
 }
 
 /// A running Envoy. It is stopped when this is dropped.
@@ -153,6 +155,7 @@ impl Envoy {
             rss: self.rss_kib()? * 1024,
             allocated: number("allocated")?,
             physical: number("total_physical_bytes")?,
+            free_pages: number("pageheap_free")?,
         })
     }
 
