@@ -402,7 +402,7 @@ fn both_sdks_read_the_same_in_every_story_and_each_payment_is_made_once() {
     for ((title, mut python), (same, mut node)) in python.into_iter().zip(node) {
         assert_eq!(title, same);
         if ["in-progress-create-order", "in-progress-topup"].contains(&title.as_str()) {
-            // Where one of them knows no 202: the first answer, and whether the second one equals it.
+            // One of them knows no 202: neither the first answer, nor whether the second equals it.
             (python[0], node[0]) = (Value::Null, Value::Null);
             (python[1]["equal"], node[1]["equal"]) = (Value::Null, Value::Null);
         }
