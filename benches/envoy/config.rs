@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 
+/// Where the filter's own part stands.
+const PLUGIN: &str = "/typed_config/config/configuration/value";
+
 /// What stands before the router.
 #[derive(Clone, Debug)]
 pub(crate) enum Filter<'a> {
@@ -15,8 +18,8 @@ pub(crate) enum Filter<'a> {
     None,
     /// A wasm module that needs no configuration.
     Noop { module: &'a str },
-    /// This filter, with a store for so many payments.
-    Ours { module: &'a str, claims: u64 },
+    /// This filter, with these settings of its own beside the reference configuration's.
+    Ours { module: &'a str, settings: &'a Value },
     /// A Lua script.
     Lua { script: &'a str },
 }
@@ -59,6 +62,22 @@ pub(crate) fn render(reference: &str, filter: &Filter<'_>, ports: Ports) -> Outc
     Ok(config)
 }
 
+/// The filter's own part of the reference configuration, with these settings.
+pub(crate) fn plugin(reference: &str, settings: &Value) -> Outcome<Value> {
+    let mut config: Value = serde_norway::from_str(reference)?;
+    let listener = named(at(&mut config, "/static_resources/listeners")?, "dana")?;
+    let filters = at(listener, "/filter_chains/0/filters/0/typed_config/http_filters")?;
+    let plugin = at(named(filters, "dana")?, PLUGIN)?;
+    set(plugin, settings);
+    Ok(plugin.take())
+}
+
+fn set(plugin: &mut Value, settings: &Value) {
+    for (name, setting) in settings.as_object().into_iter().flatten() {
+        plugin[name] = setting.clone();
+    }
+}
+
 /// Puts `filter` in the place of the reference configuration's.
 fn exchange(place: &mut Value, filter: &Filter<'_>) -> Outcome<()> {
     const CODE: &str = "/typed_config/config/vm_config/code";
@@ -70,11 +89,9 @@ fn exchange(place: &mut Value, filter: &Filter<'_>) -> Outcome<()> {
                 config.remove("configuration");
             }
         }
-        Filter::Ours { module, claims } => {
+        Filter::Ours { module, settings } => {
             *at(place, CODE)? = json!({"local": {"filename": module}});
-            let configuration = at(place, "/typed_config/config/configuration/value")?;
-            let store = json!({"store": {"local": {"claims_max": claims}}});
-            configuration["idempotency"] = store;
+            set(at(place, PLUGIN)?, settings);
         }
         Filter::Lua { script } => {
             let kind = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua";

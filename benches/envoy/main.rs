@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! cargo bench --bench envoy -- --envoy PATH --filter PATH --noop PATH [--quick]
+//! cargo bench --bench envoy -- --envoy PATH --filter PATH recycle | fill
 //! ```
+//!
+//! The second form measures memory instead; see [`capacity`].
 //!
 //! Compared are Envoy without any filter (bare), a filter of the same SDK that does nothing, this
 //! filter, a Lua filter that does the same job as far as Lua can, and this filter when a payment is
@@ -19,11 +22,13 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to its terminal")]
 
+mod capacity;
 mod config;
 mod http;
 mod load;
 mod process;
 mod random;
+mod rate;
 mod report;
 mod upstream;
 
@@ -35,7 +40,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use config::Filter;
@@ -45,9 +50,12 @@ use report::{Contender, Round, Series};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// What a payment costs Envoy with and without this filter, by processor time.
+/// What a payment costs Envoy with and without this filter, by processor time; or what its store
+/// costs in memory.
 #[derive(Debug, Parser)]
 struct Options {
+    #[command(subcommand)]
+    memory: Option<MemoryOf>,
     /// Envoy's binary [default: the environment's ENVOY_BIN]
     #[arg(long)]
     envoy: Option<PathBuf>,
@@ -79,8 +87,17 @@ struct Options {
     #[arg(long)]
     quick: bool,
     /// Given by `cargo bench`
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, global = true)]
     bench: bool,
+}
+
+/// Whose memory is measured.
+#[derive(Debug, Subcommand)]
+enum MemoryOf {
+    /// Of a small store through which many payments with distinct keys pass
+    Recycle(capacity::Recycle),
+    /// Of the default store, filled
+    Fill(capacity::Fill),
 }
 
 fn main() -> ExitCode {
@@ -88,7 +105,12 @@ fn main() -> ExitCode {
     if options.quick {
         (options.rounds, options.seconds, options.warm_up) = (3, 1, 500);
     }
-    match run(&options) {
+    let outcome = match &options.memory {
+        None => run(&options),
+        Some(MemoryOf::Recycle(wanted)) => capacity::recycle(&options, wanted),
+        Some(MemoryOf::Fill(wanted)) => capacity::fill(&options, wanted),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -110,6 +132,7 @@ fn run(options: &Options) -> Outcome<()> {
         reference: &reference,
         folder: folder.path(),
         cores,
+        workers: 1,
         gateways: [upstream::start(&payments)?, upstream::start(&payments)?],
     };
     let envoys = Envoys::start(&setup, options)?;
@@ -142,6 +165,13 @@ fn read(path: &Path) -> Outcome<String> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
+/// A module's path as Envoy takes it, and its size.
+fn module(path: &Path) -> Outcome<(String, u64)> {
+    let path = path.canonicalize().map_err(|e| format!("{}: {e}", path.display()))?;
+    let bytes = fs::metadata(&path)?.len();
+    Ok((path.to_string_lossy().into_owned(), bytes))
+}
+
 /// An Envoy and what it runs.
 struct Variant {
     envoy: Envoy,
@@ -160,11 +190,6 @@ struct Envoys {
 
 impl Envoys {
     fn start(setup: &Setup<'_>, options: &Options) -> Outcome<Self> {
-        let module = |path: &Path| -> Outcome<(String, u64)> {
-            let path = path.canonicalize().map_err(|e| format!("{}: {e}", path.display()))?;
-            let bytes = fs::metadata(&path)?.len();
-            Ok((path.to_string_lossy().into_owned(), bytes))
-        };
         let (noop, noop_bytes) = module(&options.noop)?;
         let (ours, our_bytes) = module(&options.filter)?;
         let script = include_str!("../filters/claims.lua");
@@ -177,12 +202,17 @@ impl Envoys {
             let rss_kib = envoy.rss_kib()?;
             Ok(Variant { envoy, bytes, rss_kib })
         };
-        let claims = paid + paid / 4;
+        let store = json!({"store": {"local": {"claims_max": paid + paid / 4}}});
+        let settings = json!({"idempotency": store});
         let envoys = Self {
             bare: start("bare", Filter::None, None)?,
             bare_again: start("bare-again", Filter::None, None)?,
             noop: start("noop", Filter::Noop { module: &noop }, Some(noop_bytes))?,
-            ours: start("ours", Filter::Ours { module: &ours, claims }, Some(our_bytes))?,
+            ours: start(
+                "ours",
+                Filter::Ours { module: &ours, settings: &settings },
+                Some(our_bytes),
+            )?,
             lua: start("lua", Filter::Lua { script }, Some(script.len() as u64))?,
         };
         let warm_up = Pace::All(u64::from(options.warm_up));

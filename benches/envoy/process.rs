@@ -51,8 +51,23 @@ pub(crate) struct Setup<'a> {
     /// Where its files go.
     pub(crate) folder: &'a Path,
     pub(crate) cores: Option<Cores>,
+    /// Envoy's threads that take requests.
+    pub(crate) workers: u32,
     /// Ports of the two gateways.
     pub(crate) gateways: [u16; 2],
+}
+
+/// Bytes of memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    /// That the process holds.
+    pub(crate) rss: u64,
+    /// That is in use of the allocator's part.
+    pub(crate) allocated: u64,
+    /// That the allocator holds, some of it not in use.
+    pub(crate) physical: u64,
+    /// Whole pages of those not in use.
+    pub(crate) free_pages: u64,
 }
 
 /// A running Envoy. It is stopped when this is dropped.
@@ -60,6 +75,8 @@ pub(crate) struct Envoy {
     child: Child,
     log: PathBuf,
     pub(crate) port: u16,
+    /// Of its admin interface.
+    admin: u16,
 }
 
 impl Drop for Envoy {
@@ -80,7 +97,8 @@ impl Envoy {
         let path = setup.folder.join(format!("{name}.json"));
         fs::write(&path, serde_json::to_vec_pretty(&config)?)?;
         let log = setup.folder.join(format!("{name}.log"));
-        let options = ["--disable-hot-restart", "-l", "error", "--concurrency", "1", "-c"];
+        let workers = setup.workers.to_string();
+        let options = ["--disable-hot-restart", "-l", "error", "--concurrency", &workers, "-c"];
         let mut command = match setup.cores {
             Some(cores) => {
                 let mut command = Command::new("taskset");
@@ -92,7 +110,7 @@ impl Envoy {
         command.args(options.map(OsString::from)).arg(&path);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
         let child = command.spawn().map_err(|e| format!("{}: {e}", setup.binary.display()))?;
-        let mut envoy = Self { child, log, port: listener };
+        let mut envoy = Self { child, log, port: listener, admin };
         envoy.wait_until_ready(name)?;
         Ok(envoy)
     }
@@ -122,6 +140,23 @@ impl Envoy {
             nanos += text.split(' ').next().unwrap_or_default().parse::<f64>()?;
         }
         Ok(nanos / 1000.0)
+    }
+
+    /// Memory it holds, and what its allocator knows of it.
+    pub(crate) fn memory(&self) -> Outcome<Memory> {
+        let url = format!("http://127.0.0.1:{}/memory", self.admin);
+        let text = ureq::get(url).call()?.into_body().read_to_string()?;
+        let told: serde_json::Value = serde_json::from_str(&text)?;
+        let number = |name: &str| -> Outcome<u64> {
+            let digits = told.get(name).and_then(serde_json::Value::as_str);
+            Ok(digits.ok_or_else(|| format!("no {name} in {text}"))?.parse()?)
+        };
+        Ok(Memory {
+            rss: self.rss_kib()? * 1024,
+            allocated: number("allocated")?,
+            physical: number("total_physical_bytes")?,
+            free_pages: number("pageheap_free")?,
+        })
     }
 
     /// Memory it holds, in KiB.

@@ -7,7 +7,7 @@
 //! - `requests`: how a request may be shaped, and which ones are refused
 //! - `mistakes`: configurations that Envoy must refuse to start with
 //! - `trap`: what Envoy says when the VM dies
-//! - `sdk`: DANA's own SDK through it all
+//! - `sdk`: DANA's own SDKs through it all
 
 #![allow(
     clippy::unwrap_used,

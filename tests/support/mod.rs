@@ -7,6 +7,7 @@
 
 pub(crate) mod client;
 pub(crate) mod envoy;
+pub(crate) mod merchant;
 pub(crate) mod sandbox;
 
 use std::path::{Path, PathBuf};

@@ -62,6 +62,12 @@ impl Sandbox {
         client::get(&self.control, "/ledger").json()
     }
 
+    /// What both ledgers hold with this reference: the payment, and what followed it.
+    pub(crate) fn entries(&self, reference: &str) -> Vec<Value> {
+        let path = format!("/ledger?reference={reference}");
+        client::get(&self.control, &path).json()["payments"].as_array().cloned().unwrap()
+    }
+
     /// One payment of the ledgers.
     pub(crate) fn payment(&self, reference: &str) -> Option<Value> {
         let ledger = self.ledger();
@@ -79,9 +85,14 @@ impl Sandbox {
 
     /// The requests with this reference that a gateway received, heartbeats not among them.
     pub(crate) fn requests(&self, gateway: &str, reference: &str) -> Vec<Value> {
-        let all = client::get(&self.control, &format!("/requests?gateway={gateway}")).json();
-        let all = all.as_array().or_else(|| all["requests"].as_array()).cloned().unwrap();
+        let all = self.requests_since(gateway, 0);
         all.into_iter().filter(|request| request["reference"] == reference).collect()
+    }
+
+    /// The requests that a gateway received after the one with this number.
+    pub(crate) fn requests_since(&self, gateway: &str, seq: u64) -> Vec<Value> {
+        let path = format!("/requests?gateway={gateway}&since={seq}");
+        client::get(&self.control, &path).json()["requests"].as_array().cloned().unwrap()
     }
 
     /// Counts of each gateway.

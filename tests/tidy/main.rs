@@ -8,6 +8,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod capacity;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
