@@ -2,10 +2,12 @@
 //!
 //! - `evidence`: every row of the evidence table that a socket can cause
 //! - `claims`: races, reuse of keys, replays, repeats, clients that leave
+//! - `doubt`: every way for an outcome to be unknown, against everything that may come next
 //! - `failover`: in-request, by the breaker, and back
 //! - `never_sent`: ways not to reach a gateway, and what follows
 //! - `requests`: how a request may be shaped, and which ones are refused
 //! - `mistakes`: configurations that Envoy must refuse to start with
+//! - `survival`: what claims must outlive: deaths, updates, clients that leave, draining
 //! - `trap`: what Envoy says when the VM dies
 //! - `sdk`: DANA's own SDKs through it all
 
@@ -21,11 +23,13 @@
 mod support;
 
 mod claims;
+mod doubt;
 mod evidence;
 mod failover;
 mod mistakes;
 mod never_sent;
 mod requests;
 mod sdk;
+mod survival;
 mod trap;
 mod walk;

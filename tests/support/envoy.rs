@@ -1,16 +1,19 @@
 //! A real Envoy with the reference configuration, changed only where a test must: ports, the
 //! module's place, shorter waits.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::sandbox::Sandbox;
-use super::{client, module, read, root, tool, until};
+use super::{client, module, read, root, tool, trapping_module, until};
 
 /// The reference configuration, as JSON.
 pub(crate) fn reference() -> Value {
@@ -41,6 +44,17 @@ pub(crate) fn rendered(sandbox: &Sandbox, changes: &Value) -> Value {
     let code = module("dana_failover.wasm");
     plugin(&mut config)["vm_config"]["code"]["local"]["filename"] = json!(code);
     merge(&mut plugin(&mut config)["configuration"]["value"], changes);
+    config
+}
+
+/// As [`rendered`], with the filter that dies on demand and comes back at once.
+pub(crate) fn trapping(sandbox: &Sandbox, changes: &Value) -> Value {
+    let mut config = rendered(sandbox, changes);
+    let plugin = plugin(&mut config);
+    plugin["vm_config"]["code"]["local"]["filename"] = json!(trapping_module());
+    // Envoy waits this long between two deaths before it makes another VM.
+    let backoff = json!({"base_interval": "0.02s", "max_interval": "0.05s"});
+    plugin["reload_config"] = json!({"backoff": backoff});
     config
 }
 
@@ -81,10 +95,46 @@ pub(crate) fn with(mut base: Value, changes: &Value) -> Value {
     base
 }
 
+/// The file of an updatable Envoy's listener.
+const LISTENER: &str = "listener.json";
+
+/// Puts a configuration's listener where Envoy watches for it, whole from the first moment.
+fn put_listener(dir: &Path, config: &Value) {
+    let mut listener = config["static_resources"]["listeners"][0].clone();
+    listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+    let half = dir.join("listener.half");
+    std::fs::write(&half, json!({"resources": [listener]}).to_string()).unwrap();
+    std::fs::rename(half, dir.join(LISTENER)).unwrap();
+}
+
+/// The access log as far as it was read, by request id.
+#[derive(Default)]
+struct LogRead {
+    bytes: u64,
+    lines: BTreeMap<String, Value>,
+}
+
+impl LogRead {
+    fn read_on(&mut self, path: &Path) {
+        let mut file = File::open(path).unwrap();
+        file.seek(SeekFrom::Start(self.bytes)).unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        // The last line may be half written yet.
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        for line in text[..whole].lines() {
+            let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+            self.lines.insert(line["request_id"].as_str().unwrap_or_default().to_owned(), line);
+        }
+        self.bytes += whole as u64;
+    }
+}
+
 /// A running Envoy.
 pub(crate) struct Envoy {
     child: Child,
     dir: TempDir,
+    log_read: Mutex<LogRead>,
     /// Where merchants call.
     pub(crate) listener: String,
     /// Its admin interface.
@@ -95,15 +145,50 @@ impl Envoy {
     /// Starts one with two workers and waits until both gateways' heartbeats are up.
     pub(crate) fn start(config: &Value) -> Self {
         let envoy = Self::start_without_heartbeat(config);
-        until("both gateways are up", Duration::from_secs(20), || {
-            (envoy.metric("dana_heartbeat_up", "") >= 2).then_some(())
-        });
+        envoy.await_heartbeats();
         envoy
+    }
+
+    fn await_heartbeats(&self) {
+        until("both gateways are up", Duration::from_secs(20), || {
+            (self.metric("dana_heartbeat_up", "") >= 2).then_some(())
+        });
     }
 
     /// Starts one with two workers and waits until it serves.
     pub(crate) fn start_without_heartbeat(config: &Value) -> Self {
+        Self::start_in(TempDir::new().unwrap(), config)
+    }
+
+    /// Starts one that reads its listener from a file, as from a control plane, and waits until
+    /// both gateways' heartbeats are up.
+    pub(crate) fn start_updatable(config: &Value) -> Self {
         let dir = TempDir::new().unwrap();
+        put_listener(dir.path(), config);
+        let mut config = config.clone();
+        config["static_resources"]["listeners"] = json!([]);
+        let source = json!({"path": dir.path().join(LISTENER)});
+        config["dynamic_resources"] = json!({"lds_config": {"path_config_source": source}});
+        config["node"] = json!({"id": "test", "cluster": "test"});
+        let envoy = Self::start_in(dir, &config);
+        envoy.await_heartbeats();
+        envoy
+    }
+
+    /// Gives it the listener of another configuration; whether it was accepted.
+    pub(crate) fn update(&self, config: &Value) -> bool {
+        let count = |what| self.stat(&format!("listener_manager.lds.update_{what}"));
+        let (accepted, rejected) = (count("success"), count("rejected"));
+        put_listener(self.dir.path(), config);
+        until("the listener is updated", Duration::from_secs(10), || {
+            if count("rejected") > rejected {
+                return Some(false);
+            }
+            (count("success") > accepted).then_some(true)
+        })
+    }
+
+    fn start_in(dir: TempDir, config: &Value) -> Self {
         let path = dir.path().join("envoy.json");
         std::fs::write(&path, config.to_string()).unwrap();
         let file = |name| Stdio::from(File::create(dir.path().join(name)).unwrap());
@@ -117,7 +202,8 @@ impl Envoy {
             .stderr(file("envoy.log"))
             .spawn()
             .unwrap();
-        let mut envoy = Self { child, dir, listener: String::new(), admin: String::new() };
+        let (listener, admin) = (String::new(), String::new());
+        let mut envoy = Self { child, dir, log_read: Mutex::default(), listener, admin };
         envoy.admin = until("Envoy tells its admin address", Duration::from_secs(30), || {
             let address = read(&envoy.dir.path().join("admin"));
             assert!(envoy.child.try_wait().unwrap().is_none(), "{}", envoy.log());
@@ -151,12 +237,12 @@ impl Envoy {
         whole.lines().map(parse).collect()
     }
 
-    /// What the filter noted about the request with this id, once it is logged.
-    pub(crate) fn note(&self, request_id: &str) -> String {
-        until("the access log has the request", Duration::from_secs(5), || {
-            let line =
-                self.access_log().into_iter().find(|line| line["request_id"] == request_id)?;
-            Some(line["dana"].as_str().unwrap_or_default().to_owned())
+    /// The access log's line of the request with this id, once it is there.
+    pub(crate) fn logged(&self, request_id: &str) -> Value {
+        until(&format!("the access log has {request_id}"), Duration::from_secs(10), || {
+            let mut log = self.log_read.lock().unwrap();
+            log.read_on(&self.dir.path().join("access.log"));
+            log.lines.get(request_id).cloned()
         })
     }
 
