@@ -29,6 +29,7 @@ mod failover;
 mod mistakes;
 mod never_sent;
 mod requests;
+mod scope;
 mod sdk;
 mod survival;
 mod trap;

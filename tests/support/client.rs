@@ -6,6 +6,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+
+use super::tls::{Authority, Identity};
 
 /// Longer than anything a test waits for.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -117,6 +120,30 @@ pub(crate) fn send(address: &str, path: &str, headers: &[(&str, &str)], body: &[
     send_with(agent(), address, path, headers, body)
 }
 
+/// A partner's call over TLS, to whom `authority` vouches for, by `identity` if there is one.
+pub(crate) fn call_as(
+    identity: Option<&Identity>,
+    authority: &Authority,
+    address: &str,
+    path: &str,
+    body: &Value,
+) -> Seen {
+    let certificate = |pem: &str| Certificate::from_pem(pem.as_bytes()).unwrap();
+    let own = identity.map(|identity| {
+        let key = PrivateKey::from_pem(identity.key.as_bytes()).unwrap();
+        ClientCert::new_with_certs(&[certificate(&identity.certificate)], key)
+    });
+    let roots = RootCerts::new_with_certs(&[certificate(&authority.certificate())]);
+    let tls = TlsConfig::builder().root_certs(roots).client_cert(own).build();
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(LIMIT))
+        .tls_config(tls)
+        .build();
+    let address = format!("https://{address}");
+    send_to(&config.into(), &address, path, &PARTNER, body.to_string().as_bytes())
+}
+
 fn send_with(
     agent: &ureq::Agent,
     address: &str,
@@ -124,8 +151,18 @@ fn send_with(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Seen {
+    send_to(agent, &format!("http://{address}"), path, headers, body)
+}
+
+fn send_to(
+    agent: &ureq::Agent,
+    origin: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Seen {
     let mut request =
-        agent.post(format!("http://{address}{path}")).header("content-type", "application/json");
+        agent.post(format!("{origin}{path}")).header("content-type", "application/json");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

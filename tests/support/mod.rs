@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod envoy;
 pub(crate) mod merchant;
 pub(crate) mod sandbox;
+pub(crate) mod tls;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
