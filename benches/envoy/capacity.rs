@@ -33,7 +33,7 @@ pub(crate) struct Recycle {
     #[arg(long, default_value_t = 65_536)]
     claims_max: u32,
     /// How long claims are kept, in seconds; far below the safe minimum
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 2)]
     retention_s: u32,
     /// After how many payments every place has been used before
     #[arg(long, default_value_t = 300_000)]
@@ -191,7 +191,11 @@ fn run(options: &Options, settings: &Value, payments: u64) -> Outcome<Vec<Sample
     let mut samples = vec![look(paid)?];
     while paid < payments {
         let some = STRIDE.min(payments - paid);
-        paid += load::run(envoy.port, Load::Payments, Pace::All(some))?;
+        let more = load::run(envoy.port, Load::Payments, Pace::All(some));
+        paid += more.map_err(|error| {
+            let (arrived, lasted) = (arrived.load(Ordering::Relaxed), begin.elapsed());
+            format!("after {arrived} payments in {:.1} s: {error}", lasted.as_secs_f64())
+        })?;
         let found = (arrived.load(Ordering::Relaxed), elsewhere.load(Ordering::Relaxed));
         if found != (paid, 0) {
             return Err(format!("gateways got {found:?} payments instead of {paid}").into());
