@@ -128,3 +128,75 @@ fn a_fault_can_be_for_one_operation_and_for_a_number_of_requests() {
     assert_eq!(code(&pay(&sandbox.primary, "order-1")), "2005400");
     assert_eq!(sandbox.get("/gateways/primary/fault")["faults"], json!([]));
 }
+
+#[test]
+fn faults_for_single_payments_stand_beside_each_other() {
+    let sandbox = Playground::start(&[]);
+    for (reference, code) in [("a", "4035414"), ("b", "5005401")] {
+        let fault = json!({ "fault": "code", "code": code, "reference": reference });
+        sandbox.fault("primary", &fault);
+    }
+    let told = sandbox.fault("primary", &json!({ "fault": "empty", "operation": "create-order" }));
+    assert_eq!(told["faults"].as_array().unwrap().len(), 3);
+    assert_eq!(told["faults"][1]["reference"], "b");
+    assert_eq!(code(&pay(&sandbox.primary, "a")), "4035414");
+    assert_eq!(code(&pay(&sandbox.primary, "b")), "5005401");
+    assert_eq!(pay(&sandbox.primary, "c").body, b"");
+    let told = sandbox.fault("primary", &json!({ "fault": "none", "reference": "b" }));
+    assert_eq!(told["faults"].as_array().unwrap().len(), 2);
+    assert_eq!(pay(&sandbox.primary, "b").body, b"", "the one for the operation is left");
+    assert_eq!(code(&pay(&sandbox.primary, "a")), "4035414");
+    let seen = sandbox.get("/requests?reference=b")["requests"].clone();
+    let seen: Vec<_> = seen.as_array().unwrap().iter().map(|r| r["fault"].clone()).collect();
+    assert_eq!(seen, [json!("code"), json!("empty")]);
+}
+
+#[test]
+fn a_status_says_what_it_was_told_to_say() {
+    let sandbox = Playground::start(&[]);
+    let ask = |reference: &str| {
+        let body = super::about(reference);
+        exchange(&sandbox.primary, "POST", super::STATUS, PARTNER, &body)
+    };
+    pay(&sandbox.primary, "order-1");
+    let cases = [
+        ("executed", "00"),
+        ("pending", "02"),
+        ("refunded", "04"),
+        ("cancelled", "05"),
+        ("failed", "06"),
+    ];
+    for (says, status) in cases {
+        let fault = json!({ "fault": "tell", "says": says, "operation": "order-status" });
+        sandbox.fault("primary", &fault);
+        let told = ask("order-1").json();
+        assert_eq!(told["latestTransactionStatus"], status, "{says}");
+        assert_eq!(told["originalPartnerReferenceNo"], "order-1", "{says}");
+        assert_eq!(ask("order-2").json()["latestTransactionStatus"], status, "{says}, unknown");
+    }
+    sandbox.fault("primary", &json!({ "fault": "none" }));
+    let once = json!({
+        "fault": "tell", "says": "not-found", "operation": "order-status",
+        "reference": "order-1", "count": 1,
+    });
+    sandbox.fault("primary", &once);
+    assert_eq!(code(&ask("order-1")), "4045501");
+    assert_eq!(ask("order-1").json()["latestTransactionStatus"], "00");
+    assert_eq!(sandbox.get("/ledger")["total"], 1);
+}
+
+#[test]
+fn an_honest_answer_can_carry_a_trap_or_come_compressed() {
+    let sandbox = Playground::start(&[]);
+    let honest = pay(&sandbox.primary, "order-1");
+    assert_eq!(honest.header("x-trap"), None);
+    sandbox.fault("primary", &json!({ "fault": "trap" }));
+    let trap = pay(&sandbox.primary, "order-1");
+    assert_eq!((trap.header("x-trap"), &trap.body), (Some("1"), &honest.body));
+    sandbox.fault("primary", &json!({ "fault": "compressed" }));
+    let compressed = pay(&sandbox.primary, "order-1");
+    assert_eq!(compressed.header("content-encoding"), Some("gzip"));
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(&compressed.body[..]).read_to_end(&mut plain).unwrap();
+    assert_eq!(plain, honest.body);
+}

@@ -240,6 +240,7 @@ fn the_control_api_says_what_it_expected() {
         ("GET", "/ledger?format=xml", "", 400, "format: expected json or text"),
         ("GET", "/requests?since=x", "", 400, "since: expected a whole number"),
         ("GET", "/requests?gateway=x", "", 404, "expected one of primary"),
+        ("GET", "/requests?ref=x", "", 400, "ref: expected one of gateway, reference, since"),
         ("GET", "/stats2", "", 404, "expected GET /"),
         ("POST", "/stats", "", 405, "expected GET /"),
     ];

@@ -1,9 +1,14 @@
 //! SNAP answers, with every field the models of DANA's own SDKs demand.
 
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 
 use super::ask::{Ask, is_about_original};
 use super::code::Code;
+use super::fault::Told;
 use super::ledger::State;
 use super::money::Money;
 use super::operations::Operation;
@@ -22,6 +27,8 @@ pub(super) struct Answer {
     /// What the request log shows: the response code, or just the HTTP status without one.
     pub(super) code: String,
     pub(super) content_type: &'static str,
+    /// One more header, where a fault asks for it.
+    pub(super) header: Option<(&'static str, &'static str)>,
     pub(super) body: Vec<u8>,
 }
 
@@ -49,12 +56,36 @@ impl Answer {
         Self::snap(code, operation, code.message(), fields)
     }
 
+    /// The answer to a status inquiry that says this, whatever the ledger knows.
+    pub(super) fn told(ask: &Ask, settled: &Settled, told: Told) -> Self {
+        let Some((status, description)) = written(told) else {
+            return Self::refusal(Refusal::NotFound, Some(ask.operation));
+        };
+        let mut fields = success_fields(ask, settled);
+        fields.insert("latestTransactionStatus".to_owned(), status.into());
+        fields.insert("transactionStatusDesc".to_owned(), description.into());
+        Self::snap(Code::SUCCESS, Some(ask.operation), Code::SUCCESS.message(), fields)
+    }
+
+    pub(super) fn with_header(&self, name: &'static str, value: &'static str) -> Self {
+        Self { header: Some((name, value)), ..self.clone() }
+    }
+
+    /// The same, compressed though nobody asked for it.
+    pub(super) fn compressed(&self) -> Self {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        // Writing to memory cannot fail.
+        let _ = encoder.write_all(&self.body);
+        let body = encoder.finish().unwrap_or_default();
+        Self { body, ..self.with_header("content-encoding", "gzip") }
+    }
+
     pub(super) fn heartbeat() -> Self {
         Self::raw(200, br#"{"status":"up"}"#.to_vec())
     }
 
     pub(super) fn raw(status: u16, body: Vec<u8>) -> Self {
-        Self { status, code: status.to_string(), content_type: JSON, body }
+        Self { status, code: status.to_string(), content_type: JSON, header: None, body }
     }
 
     /// What a proxy or a load balancer in front of a gateway says when it has no gateway.
@@ -76,7 +107,19 @@ impl Answer {
         fields.insert("responseCode".to_owned(), text.clone().into());
         fields.insert("responseMessage".to_owned(), message.into());
         let body = Value::Object(fields).to_string().into_bytes();
-        Self { status: code.http, code: text, content_type: JSON, body }
+        Self { status: code.http, code: text, content_type: JSON, header: None, body }
+    }
+}
+
+/// What DANA writes for each state of a payment.
+fn written(told: Told) -> Option<(&'static str, &'static str)> {
+    match told {
+        Told::Executed => Some(("00", "Success")),
+        Told::Pending => Some(("02", "Paying")),
+        Told::Refunded => Some(("04", "Refunded")),
+        Told::Cancelled => Some(("05", "Cancelled")),
+        Told::Failed => Some(("06", "Failed")),
+        Told::NotFound => None,
     }
 }
 
@@ -158,14 +201,15 @@ fn status_fields(ask: &Ask, settled: &Settled) -> Value {
     let state = receipt.map(|receipt| receipt.state);
     let is_order = ask.operation == Operation::OrderStatus;
     let (status, description) = match state {
-        Some(State::Success) => ("00", "Success"),
-        Some(State::Paying) => ("02", "Paying"),
+        Some(State::Success) => written(Told::Executed),
+        Some(State::Paying) => written(Told::Pending),
         // A refunded order stays paid; a refunded disbursement has a status of its own.
-        Some(State::Refunded) if is_order => ("00", "Success"),
-        Some(State::Refunded) => ("04", "Refunded"),
-        Some(State::Cancelled) => ("05", "Cancelled"),
-        None => ("01", "Initiated"),
-    };
+        Some(State::Refunded) if is_order => written(Told::Executed),
+        Some(State::Refunded) => written(Told::Refunded),
+        Some(State::Cancelled) => written(Told::Cancelled),
+        None => None,
+    }
+    .unwrap_or(("01", "Initiated"));
     let service = if !ask.service_code.is_empty() {
         ask.service_code.as_str()
     } else if is_order {

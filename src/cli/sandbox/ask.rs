@@ -7,7 +7,12 @@ use super::money::Money;
 use super::operations::{Namespace, Operation};
 use super::refusal::Refusal;
 
-const REFERENCE_BYTES_MAX: usize = 64;
+/// How long a reference may be.
+pub(super) const REFERENCE_BYTES_MAX: usize = 64;
+
+/// The operations that ask how a payment stands.
+pub(super) const INQUIRIES: [Operation; 3] =
+    [Operation::OrderStatus, Operation::TopupStatus, Operation::TransferBankStatus];
 
 /// The parts of a request that decide what a gateway does with it.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use super::fault::Order;
+use super::fault::{Order, Scope};
 use super::gateway::Gateway;
 use super::help;
 use super::ledger::{Ledger, Site};
@@ -96,7 +96,7 @@ async fn set_fault(
 
 async fn heal(State(control): State<Control>, Path(name): Path<String>) -> Result<Response, Wrong> {
     let gateway = control.gateway(&name)?;
-    obey(gateway, Order::Heal(None)).await?;
+    obey(gateway, Order::Heal(Scope::default())).await?;
     Ok(faults(gateway))
 }
 
@@ -112,7 +112,7 @@ fn faults(gateway: &Gateway) -> Response {
 
 async fn reset(State(control): State<Control>) -> Result<Response, Wrong> {
     for gateway in control.gateways.iter() {
-        obey(gateway, Order::Heal(None)).await?;
+        obey(gateway, Order::Heal(Scope::default())).await?;
         gateway.forget();
     }
     Ok(json_response(StatusCode::OK, &json!({ "reset": true })))
@@ -128,9 +128,9 @@ async fn show_requests(
     State(control): State<Control>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Wrong> {
-    let query = parse_query(query.as_deref(), &["gateway", "since"])?;
+    let query = parse_query(query.as_deref(), &["gateway", "reference", "since"])?;
     let since = number(&query, "since")?.unwrap_or(0);
-    let wanted = query.get("gateway");
+    let (wanted, reference) = (query.get("gateway"), query.get("reference"));
     if let Some(name) = wanted {
         control.gateway(name)?;
     }
@@ -138,9 +138,10 @@ async fn show_requests(
     for gateway in control.gateways.iter() {
         if wanted.is_none_or(|name| *name == gateway.name) {
             let journal = gateway.journal();
-            requests.extend(
-                journal.since(since).map(|record| (record.seq, record.to_json(&gateway.name))),
-            );
+            let records = journal
+                .since(since)
+                .filter(|record| reference.is_none_or(|text| *text == record.reference));
+            requests.extend(records.map(|record| (record.seq, record.to_json(&gateway.name))));
         }
     }
     requests.sort_by_key(|(seq, _)| *seq);

@@ -4,15 +4,27 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::ask::{INQUIRIES, REFERENCE_BYTES_MAX, inquired};
 use super::code::Code;
 use super::operations::Operation;
 
 /// A fault that waits longer than this is a `hang`.
 const DELAY_MS_MAX: u64 = 3_600_000;
-const FIELDS: [&str; 9] =
-    ["fault", "count", "operation", "executes", "delay_ms", "code", "status", "body", "heartbeats"];
+const FIELDS: [&str; 11] = [
+    "fault",
+    "count",
+    "operation",
+    "reference",
+    "executes",
+    "delay_ms",
+    "code",
+    "status",
+    "body",
+    "says",
+    "heartbeats",
+];
 const KINDS: &str = "none, refuse, hang, slow, reset, close, garbage, truncate, empty, html, code, \
-                     raw, wrong-reference";
+                     raw, wrong-reference, compressed, trap, tell";
 
 /// How an answer goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +41,9 @@ pub(super) enum Kind {
     Code(Code),
     Raw { status: u16, body: String },
     WrongReference,
+    Compressed,
+    Trap,
+    Tell(Told),
 }
 
 impl Kind {
@@ -46,6 +61,9 @@ impl Kind {
             Self::Code(_) => "code",
             Self::Raw { .. } => "raw",
             Self::WrongReference => "wrong-reference",
+            Self::Compressed => "compressed",
+            Self::Trap => "trap",
+            Self::Tell(_) => "tell",
         }
     }
 
@@ -59,10 +77,80 @@ impl Kind {
             | Self::Garbage
             | Self::Truncate
             | Self::Empty
-            | Self::WrongReference => true,
+            | Self::WrongReference
+            | Self::Compressed
+            | Self::Trap => true,
             Self::Code(code) => code.is_pending(),
-            Self::Refuse | Self::Html { .. } | Self::Raw { .. } => false,
+            Self::Refuse | Self::Html { .. } | Self::Raw { .. } | Self::Tell(_) => false,
         }
+    }
+}
+
+/// What a status inquiry is to say, whatever the ledger knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Executed,
+    Pending,
+    Refunded,
+    Cancelled,
+    Failed,
+    NotFound,
+}
+
+impl Told {
+    const ALL: [Self; 6] = [
+        Self::Executed,
+        Self::Pending,
+        Self::Refunded,
+        Self::Cancelled,
+        Self::Failed,
+        Self::NotFound,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Executed => "executed",
+            Self::Pending => "pending",
+            Self::Refunded => "refunded",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::NotFound => "not-found",
+        }
+    }
+
+    fn parse(name: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|told| told.name() == name).ok_or_else(|| {
+            format!("says: expected one of {}", Self::ALL.map(Self::name).join(", "))
+        })
+    }
+}
+
+/// Whom a fault hurts: everybody, or only one operation, one payment, or both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Scope {
+    /// Only this operation.
+    pub(super) operation: Option<Operation>,
+    /// Only the payment with this reference, and what follows up on it.
+    pub(super) reference: Option<String>,
+}
+
+impl Scope {
+    /// Whether a request of this operation about this payment is hurt.
+    pub(super) fn holds(&self, operation: Option<Operation>, reference: &str) -> bool {
+        (self.operation.is_none() || self.operation == operation)
+            && self.reference.as_deref().is_none_or(|own| own == reference)
+    }
+
+    /// Whether every request that `inner` hurts is one of this scope's.
+    pub(super) fn covers(&self, inner: &Self) -> bool {
+        (self.operation.is_none() || self.operation == inner.operation)
+            && (self.reference.is_none() || self.reference == inner.reference)
+    }
+
+    /// Of two that hold, the one with more of it goes first; one payment is less than one
+    /// operation.
+    pub(super) fn narrowness(&self) -> (bool, bool) {
+        (self.reference.is_some(), self.operation.is_some())
     }
 }
 
@@ -73,8 +161,7 @@ pub(super) struct Fault {
     pub(super) executes: bool,
     pub(super) delay: Duration,
     pub(super) heartbeats: bool,
-    /// Only this operation is hurt; all when absent.
-    pub(super) operation: Option<Operation>,
+    pub(super) scope: Scope,
     /// How many requests are still to be hurt; all when absent.
     pub(super) left: Option<u64>,
 }
@@ -85,7 +172,8 @@ impl Fault {
             "fault": self.kind.name(),
             "executes": self.executes,
             "heartbeats": self.heartbeats,
-            "operation": self.operation.map(Operation::name),
+            "operation": self.scope.operation.map(Operation::name),
+            "reference": self.scope.reference,
             "count": self.left,
             "delay_ms": u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX),
         });
@@ -101,6 +189,9 @@ impl Fault {
                     fields.insert("status".to_owned(), (*status).into());
                     fields.insert("body".to_owned(), body.clone().into());
                 }
+                Kind::Tell(told) => {
+                    fields.insert("says".to_owned(), told.name().into());
+                }
                 Kind::Refuse
                 | Kind::Hang
                 | Kind::Slow
@@ -109,7 +200,9 @@ impl Fault {
                 | Kind::Garbage
                 | Kind::Truncate
                 | Kind::Empty
-                | Kind::WrongReference => {}
+                | Kind::WrongReference
+                | Kind::Compressed
+                | Kind::Trap => {}
             }
         }
         fields
@@ -120,8 +213,8 @@ impl Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     Hurt(Fault),
-    /// Ends the fault of this operation, or every fault.
-    Heal(Option<Operation>),
+    /// Ends every fault within this scope.
+    Heal(Scope),
 }
 
 impl Order {
@@ -133,30 +226,42 @@ impl Order {
         if let Some(unknown) = fields.keys().find(|field| !FIELDS.contains(&field.as_str())) {
             return Err(format!("unknown field {unknown}: expected {}", FIELDS.join(", ")));
         }
-        let operation = operation(fields)?;
+        let scope = scope(fields)?;
         let name =
             string(fields, "fault")?.ok_or_else(|| format!("fault: expected one of {KINDS}"))?;
         if name == "none" {
-            return Ok(Self::Heal(operation));
+            return Ok(Self::Heal(scope));
         }
         let kind = kind(name, fields)?;
         let left = number(fields, "count", u64::MAX)?;
         let delay = number(fields, "delay_ms", DELAY_MS_MAX)?;
+        let heartbeats = boolean(fields, "heartbeats")?.unwrap_or(false);
         if left == Some(0) {
             return Err("count: expected at least 1".to_owned());
         }
         if kind == Kind::Slow && delay.is_none() {
             return Err("delay_ms: a slow gateway needs it".to_owned());
         }
-        if kind == Kind::Refuse && (left.is_some() || operation.is_some() || delay.is_some()) {
-            return Err("refuse: a closed socket cannot see count, operation or delay_ms".into());
+        let limited = left.is_some() || delay.is_some() || scope != Scope::default();
+        if kind == Kind::Refuse && limited {
+            let unseen = "count, operation, reference or delay_ms";
+            return Err(format!("refuse: a closed socket cannot see {unseen}"));
+        }
+        if heartbeats && scope.reference.is_some() {
+            return Err("heartbeats: they have no reference".to_owned());
+        }
+        if matches!(kind, Kind::Tell(_)) && scope.operation.and_then(inquired).is_none() {
+            return Err(format!(
+                "operation: tell is for a status inquiry, expected one of {}",
+                INQUIRIES.map(Operation::name).join(", ")
+            ));
         }
         Ok(Self::Hurt(Fault {
             executes: boolean(fields, "executes")?.unwrap_or_else(|| kind.executes()),
-            heartbeats: boolean(fields, "heartbeats")?.unwrap_or(false),
+            heartbeats,
             delay: Duration::from_millis(delay.unwrap_or(0)),
             kind,
-            operation,
+            scope,
             left,
         }))
     }
@@ -192,17 +297,25 @@ fn kind(name: &str, fields: &Map<String, Value>) -> Result<Kind, String> {
             body: string(fields, "body")?.unwrap_or_default().to_owned(),
         },
         "wrong-reference" => Kind::WrongReference,
+        "compressed" => Kind::Compressed,
+        "trap" => Kind::Trap,
+        "tell" => Kind::Tell(Told::parse(string(fields, "says")?.unwrap_or_default())?),
         other => return Err(format!("fault {other}: expected one of {KINDS}")),
     })
 }
 
-fn operation(fields: &Map<String, Value>) -> Result<Option<Operation>, String> {
-    string(fields, "operation")?
+fn scope(fields: &Map<String, Value>) -> Result<Scope, String> {
+    let operation = string(fields, "operation")?
         .map(|name| {
             Operation::of_name(name)
                 .ok_or_else(|| format!("operation: expected one of {}", Operation::names()))
         })
-        .transpose()
+        .transpose()?;
+    let reference = string(fields, "reference")?;
+    if reference.is_some_and(|text| text.is_empty() || text.len() > REFERENCE_BYTES_MAX) {
+        return Err(format!("reference: expected 1 to {REFERENCE_BYTES_MAX} characters"));
+    }
+    Ok(Scope { operation, reference: reference.map(str::to_owned) })
 }
 
 fn string<'a>(fields: &'a Map<String, Value>, field: &str) -> Result<Option<&'a str>, String> {
@@ -257,6 +370,8 @@ mod tests {
             (r#"{"fault":"code","code":"504xx00"}"#, true),
             (r#"{"fault":"code","code":"504xx00","executes":false}"#, false),
             (r#"{"fault":"reset","executes":false}"#, false),
+            (r#"{"fault":"trap"}"#, true),
+            (r#"{"fault":"compressed"}"#, true),
         ];
         for (json, executes) in cases {
             assert_eq!(hurt(json).executes, executes, "{json}");
@@ -278,6 +393,13 @@ mod tests {
             (r#"{"fault":"html","status":99}"#, "status: expected 200 to 599"),
             (r#"{"fault":"hang","operation":"pay"}"#, "operation: expected one of create-order"),
             (r#"{"fault":"refuse","count":1}"#, "refuse: a closed socket"),
+            (r#"{"fault":"refuse","reference":"r"}"#, "refuse: a closed socket"),
+            (r#"{"fault":"hang","reference":""}"#, "reference: expected 1 to 64"),
+            (r#"{"fault":"hang","reference":7}"#, "reference: expected a string"),
+            (r#"{"fault":"hang","reference":"r","heartbeats":true}"#, "heartbeats: they have no"),
+            (r#"{"fault":"tell","operation":"order-status"}"#, "says: expected one of executed"),
+            (r#"{"fault":"tell","says":"failed"}"#, "operation: tell is for a status inquiry"),
+            (r#"{"fault":"tell","says":"failed","operation":"topup"}"#, "operation: tell is for"),
         ];
         for (json, expected) in cases {
             let error = Order::parse(json.as_bytes()).unwrap_err();

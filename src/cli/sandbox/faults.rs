@@ -2,29 +2,31 @@
 
 use serde_json::Value;
 
-use super::fault::{Fault, Kind};
+use super::fault::{Fault, Kind, Scope};
 use super::operations::Operation;
 
-/// The faults in force at one gateway: at most one for each operation and one for all.
+/// Each request looks through all of them.
+const FAULTS_MAX: usize = 1000;
+
+/// The faults in force at one gateway: at most one for each operation of each payment, for each
+/// payment, for each operation, and for all.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Puts a fault in force; it takes the place of an earlier one for the same operation.
-    pub(super) fn hurt(&mut self, fault: Fault) {
-        self.heal_one(fault.operation);
-        self.0.push(fault);
-    }
-
-    pub(super) fn heal(&mut self, operation: Option<Operation>) {
-        match operation {
-            Some(_) => self.heal_one(operation),
-            None => self.0.clear(),
+    /// Puts a fault in force; it takes the place of an earlier one of the same scope.
+    pub(super) fn hurt(&mut self, fault: Fault) -> Result<(), String> {
+        self.0.retain(|earlier| earlier.scope != fault.scope);
+        if self.0.len() >= FAULTS_MAX {
+            return Err(format!("expected at most {FAULTS_MAX} faults at one gateway"));
         }
+        self.0.push(fault);
+        Ok(())
     }
 
-    fn heal_one(&mut self, operation: Option<Operation>) {
-        self.0.retain(|fault| fault.operation != operation);
+    /// Ends every fault within this scope; the widest holds them all.
+    pub(super) fn heal(&mut self, scope: &Scope) {
+        self.0.retain(|fault| !scope.covers(&fault.scope));
     }
 
     pub(super) fn refuses(&self) -> bool {
@@ -35,13 +37,11 @@ impl Faults {
         self.0.iter().map(Fault::to_json).collect()
     }
 
-    /// The fault that hurts a request for this operation: its own before the one for all.
-    pub(super) fn take(&mut self, operation: Option<Operation>) -> Option<Fault> {
-        let own = self
-            .0
-            .iter()
-            .position(|fault| fault.operation.is_some() && fault.operation == operation);
-        let index = own.or_else(|| self.0.iter().position(|fault| fault.operation.is_none()))?;
+    /// The fault that hurts this operation on this payment: the one with the narrowest scope.
+    pub(super) fn take(&mut self, operation: Option<Operation>, reference: &str) -> Option<Fault> {
+        let holding =
+            self.0.iter().enumerate().filter(|(_, f)| f.scope.holds(operation, reference));
+        let (index, _) = holding.max_by_key(|(_, fault)| fault.scope.narrowness())?;
         self.use_up(index)
     }
 
@@ -77,23 +77,63 @@ mod tests {
     #[test]
     fn a_counted_fault_ends_by_itself_and_an_operations_own_goes_first() {
         let mut faults = Faults::default();
-        faults.hurt(hurt(r#"{"fault":"hang"}"#));
-        faults.hurt(hurt(r#"{"fault":"reset","operation":"topup","count":1}"#));
+        faults.hurt(hurt(r#"{"fault":"hang"}"#)).unwrap();
+        faults.hurt(hurt(r#"{"fault":"reset","operation":"topup","count":1}"#)).unwrap();
         let topup = Some(Operation::Topup);
-        assert_eq!(faults.take(topup).unwrap().kind, Kind::Reset);
-        assert_eq!(faults.take(topup).unwrap().kind, Kind::Hang);
-        assert_eq!(faults.take(None).unwrap().kind, Kind::Hang);
+        assert_eq!(faults.take(topup, "").unwrap().kind, Kind::Reset);
+        assert_eq!(faults.take(topup, "").unwrap().kind, Kind::Hang);
+        assert_eq!(faults.take(None, "").unwrap().kind, Kind::Hang);
         assert_eq!(faults.take_for_heartbeat(), None);
-        faults.heal(topup);
-        assert!(faults.take(topup).is_some());
-        faults.heal(None);
-        assert_eq!(faults.take(topup), None);
+        faults.heal(&Scope { operation: topup, reference: None });
+        assert!(faults.take(topup, "").is_some());
+        faults.heal(&Scope::default());
+        assert_eq!(faults.take(topup, ""), None);
+    }
+
+    #[test]
+    fn the_narrowest_fault_hurts_and_others_stand_beside_it() {
+        let mut faults = Faults::default();
+        for json in [
+            r#"{"fault":"empty","operation":"topup","reference":"a"}"#,
+            r#"{"fault":"hang"}"#,
+            r#"{"fault":"close","reference":"a"}"#,
+            r#"{"fault":"garbage","reference":"b"}"#,
+            r#"{"fault":"reset","operation":"topup"}"#,
+        ] {
+            faults.hurt(hurt(json)).unwrap();
+        }
+        let (topup, order) = (Some(Operation::Topup), Some(Operation::CreateOrder));
+        let cases = [
+            (topup, "a", Kind::Empty),
+            (order, "a", Kind::Close),
+            (topup, "b", Kind::Garbage),
+            (topup, "c", Kind::Reset),
+            (order, "c", Kind::Hang),
+            (None, "", Kind::Hang),
+        ];
+        for (operation, reference, kind) in cases {
+            assert_eq!(faults.take(operation, reference).unwrap().kind, kind, "{reference}");
+        }
+        faults.heal(&Scope { operation: None, reference: Some("a".to_owned()) });
+        assert_eq!(faults.take(topup, "a").unwrap().kind, Kind::Reset);
+        assert_eq!(faults.take(topup, "b").unwrap().kind, Kind::Garbage);
+    }
+
+    #[test]
+    fn faults_are_many_but_not_endless() {
+        let mut faults = Faults::default();
+        let fault = |n: usize| hurt(&format!(r#"{{"fault":"hang","reference":"r-{n}"}}"#));
+        for n in 0..FAULTS_MAX {
+            faults.hurt(fault(n)).unwrap();
+        }
+        assert!(faults.hurt(fault(FAULTS_MAX)).unwrap_err().contains("at most 1000"));
+        assert!(faults.hurt(fault(0)).is_ok(), "in the place of its like");
     }
 
     #[test]
     fn heartbeats_are_hurt_only_when_asked_for() {
         let mut faults = Faults::default();
-        faults.hurt(hurt(r#"{"fault":"hang","heartbeats":true,"count":1}"#));
+        faults.hurt(hurt(r#"{"fault":"hang","heartbeats":true,"count":1}"#)).unwrap();
         assert!(faults.take_for_heartbeat().is_some());
         assert_eq!(faults.take_for_heartbeat(), None);
     }

@@ -134,8 +134,8 @@ impl Gateway {
         let refuses = {
             let mut faults = self.faults();
             match order {
-                Order::Hurt(fault) => faults.hurt(fault),
-                Order::Heal(operation) => faults.heal(operation),
+                Order::Hurt(fault) => faults.hurt(fault)?,
+                Order::Heal(scope) => faults.heal(&scope),
             }
             faults.refuses()
         };

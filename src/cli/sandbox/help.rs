@@ -11,16 +11,20 @@ They do what a healthy gateway does until the control API tells them to go wrong
   GET    /ledger                  every executed payment, joined over the gateways
                                   ?format=text ?reference=REF ?limit=N (0: totals only)
   GET    /requests                the last 10,000 requests of each gateway, in order of arrival
-                                  ?gateway=NAME ?since=SEQ (only later ones)
+                                  ?gateway=NAME ?reference=REF ?since=SEQ (only later ones)
   GET    /stats                   requests, heartbeats, connections, faults served
   POST   /reset                   forget payments, requests and counts; end all faults
 
 A fault is {"fault":KIND} and, where wanted, any of
   "count":N          only the next N requests; otherwise until healed
-  "operation":NAME   only this operation, e.g. create-order; it goes before a fault for all
+  "operation":NAME   only this operation, e.g. create-order
+  "reference":REF    only the payment with this reference, and cancels, refunds and inquiries of it
   "executes":BOOL    whether the payment is made although the answer is bad
   "delay_ms":N       wait before answering
   "heartbeats":BOOL  hurt GET requests too, which are left alone otherwise
+Faults for one payment, for one operation, for both and for all can be in force together; the
+narrowest one that fits hurts, one payment before one operation. A new fault takes the place of one
+with the same operation and reference, and {"fault":"none"} with any of them ends those alone.
 
 KIND             what the client sees                                    executes
   refuse           connection refused, open connections dropped            no
@@ -36,6 +40,11 @@ KIND             what the client sees                                    execute
                    service of whichever operation is asked for             5xx..01 only
   raw              "status" and "body" as given                            no
   wrong-reference  a success that names another payment                    yes
+  compressed       the right answer in gzip, whatever was accepted         yes
+  trap             the right answer with the header x-trap: 1              yes
+  tell             a status inquiry that says "says": executed, pending,   no
+                   refunded, cancelled, failed or not-found, whatever
+                   the ledger knows; needs "operation", e.g. order-status
 
 Operations: create-order, order-status, cancel-order, refund-order, topup, topup-status,
 transfer-bank, transfer-bank-status, consult-pay, balance-inquiry, account-inquiry,
@@ -46,6 +55,9 @@ Examples:
   curl -X POST localhost:18080/gateways/primary/fault \
        -d '{"fault":"code","code":"500xx01","operation":"create-order","count":1}'
   curl -X POST localhost:18080/gateways/secondary/fault -d '{"fault":"slow","delay_ms":9000}'
+  curl -X POST localhost:18080/gateways/primary/fault \
+       -d '{"fault":"tell","says":"not-found","operation":"order-status",
+            "reference":"order-1","count":1}'
   curl -X DELETE localhost:18080/gateways/primary/fault
   curl 'localhost:18080/ledger?format=text'
   curl -X POST localhost:18081/payment-gateway/v1.0/debit/payment-host-to-host.htm \

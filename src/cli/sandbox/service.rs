@@ -49,9 +49,28 @@ struct Received {
     head: Parts,
     body: Bytes,
     operation: Option<Operation>,
+    /// What it asks for, or what is wrong with it, where its operation is known.
+    ask: Option<Result<Ask, Refusal>>,
 }
 
 impl Received {
+    fn new(head: Parts, body: Bytes) -> Self {
+        let posted = head.method == Method::POST;
+        let operation = Operation::of_path(head.uri.path()).filter(|_| posted);
+        let mut received = Self { head, body, operation, ask: None };
+        received.ask = operation
+            .map(|operation| Ask::read(operation, received.header("x-partner-id"), &received.body));
+        received
+    }
+
+    /// The reference of the payment that it makes or is about; empty without one.
+    fn reference(&self) -> &str {
+        match &self.ask {
+            Some(Ok(ask)) => &ask.reference,
+            Some(Err(_)) | None => "",
+        }
+    }
+
     fn header(&self, name: &str) -> &str {
         self.head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
@@ -71,11 +90,10 @@ pub(super) async fn serve(
     let Some(body) = read_all(body).await? else {
         return Ok(respond(&Answer::refusal(Refusal::TooLarge, None)));
     };
-    let posted = head.method == Method::POST;
-    let operation = Operation::of_path(head.uri.path()).filter(|_| posted);
-    let received = Received { head, body, operation };
+    let received = Received::new(head, body);
+    let operation = received.operation;
 
-    let fault = gateway.faults().take(operation);
+    let fault = gateway.faults().take(operation, received.reference());
     let signature_valid = check_signature(gateway, &received);
     let verdict = judge(gateway, &received, signature_valid, fault.as_ref());
     let delivery = spoil(&verdict, operation, fault.as_ref());
@@ -145,7 +163,7 @@ fn judge(
     signature_valid: Option<bool>,
     fault: Option<&Fault>,
 ) -> Verdict {
-    let Some(operation) = received.operation else {
+    let (Some(operation), Some(ask)) = (received.operation, &received.ask) else {
         let known = received.head.method == Method::POST;
         let refusal = if known { Refusal::UnknownPath } else { Refusal::UnknownMethod };
         return Verdict::plain(Answer::refusal(refusal, None));
@@ -153,9 +171,9 @@ fn judge(
     if signature_valid == Some(false) {
         return Verdict::plain(Answer::refusal(Refusal::Unsigned, Some(operation)));
     }
-    let ask = match Ask::read(operation, received.header("x-partner-id"), &received.body) {
-        Ok(ask) => ask,
-        Err(refusal) => return Verdict::plain(Answer::refusal(refusal, Some(operation))),
+    let ask = match ask {
+        Ok(ask) => ask.clone(),
+        Err(refusal) => return Verdict::plain(Answer::refusal(*refusal, Some(operation))),
     };
     let magic = Magic::of(&ask);
     let executes = fault.is_none_or(|fault| fault.executes)
@@ -223,6 +241,9 @@ fn respond(answer: &Answer) -> Response<Full<Bytes>> {
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    if let Some((name, value)) = answer.header {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
     if let Ok(timestamp) = HeaderValue::from_str(&clock::timestamp()) {
         headers.insert(TIMESTAMP, timestamp);
     }

@@ -56,6 +56,8 @@ pub(super) fn spoil(
         Kind::Garbage => Delivery::Bytes(GARBAGE.to_vec()),
         Kind::Truncate => Delivery::Bytes(half(normal)),
         Kind::Slow => Delivery::Answer(normal.clone()),
+        Kind::Compressed => Delivery::Answer(normal.compressed()),
+        Kind::Trap => Delivery::Answer(normal.with_header("x-trap", "1")),
         Kind::Empty => Delivery::Answer(Answer::raw(200, Vec::new())),
         Kind::Html { status } => Delivery::Answer(Answer::html(*status)),
         Kind::Raw { status, body } => {
@@ -65,14 +67,17 @@ pub(super) fn spoil(
             let ask = verdict.ask.as_ref();
             Delivery::Answer(Answer::coded(*code, operation, ask, &verdict.settled))
         }
-        Kind::WrongReference => Delivery::Answer(verdict.ask.as_ref().map_or_else(
-            || normal.clone(),
-            |ask| {
-                let other = Ask { reference: another(&ask.reference), ..ask.clone() };
-                Answer::success(&other, &verdict.settled)
-            },
-        )),
+        Kind::WrongReference => of_payment(verdict, |ask| {
+            let other = Ask { reference: another(&ask.reference), ..ask.clone() };
+            Answer::success(&other, &verdict.settled)
+        }),
+        Kind::Tell(told) => of_payment(verdict, |ask| Answer::told(ask, &verdict.settled, *told)),
     }
+}
+
+/// An answer about the payment that was asked about; the normal one where none was.
+fn of_payment(verdict: &Verdict, answer: impl FnOnce(&Ask) -> Answer) -> Delivery {
+    Delivery::Answer(verdict.ask.as_ref().map_or_else(|| verdict.answer.clone(), answer))
 }
 
 /// A reference of the same length that is another one.
