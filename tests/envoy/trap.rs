@@ -3,24 +3,31 @@
 use serde_json::json;
 
 use crate::support::client::{CREATE, call, order};
-use crate::support::envoy::{Envoy, plugin, quick, rendered};
-use crate::support::module;
+use crate::support::envoy::{Envoy, quick, rendered, trapping};
 use crate::support::sandbox::Sandbox;
+use crate::support::{module, trapping_module};
 
 #[test]
 fn envoys_own_answer_after_a_trap_says_unknown() {
     let sandbox = Sandbox::start();
-    let mut config = rendered(&sandbox, &quick());
-    // A module that lets the request go and dies on the answer.
-    let code = module("examples/trap.wasm");
-    plugin(&mut config)["vm_config"]["code"]["local"]["filename"] = json!(code);
-    let envoy = Envoy::start_without_heartbeat(&config);
+    sandbox.fault("primary", &json!({"fault": "trap"}));
+    let envoy = Envoy::start(&trapping(&sandbox, &quick()));
     let answer = call(&envoy.listener, CREATE, &order("TRAPPED"));
     assert_eq!(sandbox.executed_at("TRAPPED"), ["primary"], "it was sent");
     assert_eq!(answer.status, 504, "{answer:?}");
     assert_eq!(answer.outcome(), "unknown");
     assert_eq!(answer.json()["safe_new_key"], false);
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+}
+
+#[test]
+fn the_filter_that_is_shipped_has_no_trap() {
+    let has_trap = |path: &std::path::Path| {
+        let (bytes, marker) = (std::fs::read(path).unwrap(), b"died of x-trap");
+        bytes.windows(marker.len()).any(|window| window == marker)
+    };
+    assert!(has_trap(&trapping_module()), "the marker is what is looked for");
+    assert!(!has_trap(&module("dana_failover.wasm")));
 }
 
 #[test]

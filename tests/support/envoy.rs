@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::sandbox::Sandbox;
-use super::{client, module, read, root, tool, until};
+use super::{client, module, read, root, tool, trapping_module, until};
 
 /// The reference configuration, as JSON.
 pub(crate) fn reference() -> Value {
@@ -41,6 +41,17 @@ pub(crate) fn rendered(sandbox: &Sandbox, changes: &Value) -> Value {
     let code = module("dana_failover.wasm");
     plugin(&mut config)["vm_config"]["code"]["local"]["filename"] = json!(code);
     merge(&mut plugin(&mut config)["configuration"]["value"], changes);
+    config
+}
+
+/// As [`rendered`], with the filter that dies on demand and comes back at once.
+pub(crate) fn trapping(sandbox: &Sandbox, changes: &Value) -> Value {
+    let mut config = rendered(sandbox, changes);
+    let plugin = plugin(&mut config);
+    plugin["vm_config"]["code"]["local"]["filename"] = json!(trapping_module());
+    // Envoy waits this long between two deaths before it makes another VM.
+    let backoff = json!({"base_interval": "0.02s", "max_interval": "0.05s"});
+    plugin["reload_config"] = json!({"backoff": backoff});
     config
 }
 

@@ -32,6 +32,14 @@ pub(crate) fn module(name: &str) -> PathBuf {
     path
 }
 
+/// The filter as it is, but for dying on an answer with the header `x-trap`.
+pub(crate) fn trapping_module() -> PathBuf {
+    let built = "target/trapping/wasm32-unknown-unknown/release/dana_failover.wasm";
+    let path = root().join(built);
+    assert!(path.exists(), "{} is missing: run `make wasm`", path.display());
+    path
+}
+
 /// Waits until `condition` holds and gives what it gave; fails with `what` after `limit`.
 pub(crate) fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
     let begin = now();
