@@ -1,9 +1,12 @@
 //! A real Envoy with the reference configuration, changed only where a test must: ports, the
 //! module's place, shorter waits.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -92,10 +95,34 @@ pub(crate) fn with(mut base: Value, changes: &Value) -> Value {
     base
 }
 
+/// The access log as far as it was read, by request id.
+#[derive(Default)]
+struct LogRead {
+    bytes: u64,
+    lines: BTreeMap<String, Value>,
+}
+
+impl LogRead {
+    fn read_on(&mut self, path: &Path) {
+        let mut file = File::open(path).unwrap();
+        file.seek(SeekFrom::Start(self.bytes)).unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        // The last line may be half written yet.
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        for line in text[..whole].lines() {
+            let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+            self.lines.insert(line["request_id"].as_str().unwrap_or_default().to_owned(), line);
+        }
+        self.bytes += whole as u64;
+    }
+}
+
 /// A running Envoy.
 pub(crate) struct Envoy {
     child: Child,
     dir: TempDir,
+    log_read: Mutex<LogRead>,
     /// Where merchants call.
     pub(crate) listener: String,
     /// Its admin interface.
@@ -128,7 +155,8 @@ impl Envoy {
             .stderr(file("envoy.log"))
             .spawn()
             .unwrap();
-        let mut envoy = Self { child, dir, listener: String::new(), admin: String::new() };
+        let (listener, admin) = (String::new(), String::new());
+        let mut envoy = Self { child, dir, log_read: Mutex::default(), listener, admin };
         envoy.admin = until("Envoy tells its admin address", Duration::from_secs(30), || {
             let address = read(&envoy.dir.path().join("admin"));
             assert!(envoy.child.try_wait().unwrap().is_none(), "{}", envoy.log());
@@ -162,12 +190,12 @@ impl Envoy {
         whole.lines().map(parse).collect()
     }
 
-    /// What the filter noted about the request with this id, once it is logged.
-    pub(crate) fn note(&self, request_id: &str) -> String {
-        until("the access log has the request", Duration::from_secs(5), || {
-            let line =
-                self.access_log().into_iter().find(|line| line["request_id"] == request_id)?;
-            Some(line["dana"].as_str().unwrap_or_default().to_owned())
+    /// The access log's line of the request with this id, once it is there.
+    pub(crate) fn logged(&self, request_id: &str) -> Value {
+        until(&format!("the access log has {request_id}"), Duration::from_secs(10), || {
+            let mut log = self.log_read.lock().unwrap();
+            log.read_on(&self.dir.path().join("access.log"));
+            log.lines.get(request_id).cloned()
         })
     }
 

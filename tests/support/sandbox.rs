@@ -68,11 +68,17 @@ impl Sandbox {
         client::get(&self.control, &path).json()["payments"].as_array().cloned().unwrap()
     }
 
-    /// One payment of the ledgers.
+    /// One payment of the ledgers, whatever was cancelled of it.
     pub(crate) fn payment(&self, reference: &str) -> Option<Value> {
-        let ledger = self.ledger();
-        let payments = ledger["payments"].as_array().unwrap();
-        payments.iter().find(|payment| payment["reference"] == reference).cloned()
+        let entries = self.entries(reference);
+        entries.into_iter().find(|entry| entry["namespace"] != "cancel")
+    }
+
+    /// Whether money is taken for a payment: executed somewhere, and not cancelled there.
+    pub(crate) fn is_charged(&self, reference: &str) -> bool {
+        let payment = self.payment(reference).unwrap_or_default();
+        let states = payment["states"].as_object().cloned().unwrap_or_default();
+        states.values().any(|state| state != "cancelled")
     }
 
     /// Where a payment was executed.
@@ -85,8 +91,8 @@ impl Sandbox {
 
     /// The requests with this reference that a gateway received, heartbeats not among them.
     pub(crate) fn requests(&self, gateway: &str, reference: &str) -> Vec<Value> {
-        let all = self.requests_since(gateway, 0);
-        all.into_iter().filter(|request| request["reference"] == reference).collect()
+        let path = format!("/requests?gateway={gateway}&reference={reference}");
+        client::get(&self.control, &path).json()["requests"].as_array().cloned().unwrap()
     }
 
     /// The requests that a gateway received after the one with this number.
