@@ -7,6 +7,7 @@
 //! - `never_sent`: ways not to reach a gateway, and what follows
 //! - `requests`: how a request may be shaped, and which ones are refused
 //! - `mistakes`: configurations that Envoy must refuse to start with
+//! - `survival`: what claims must outlive: deaths, updates, clients that leave, draining
 //! - `trap`: what Envoy says when the VM dies
 //! - `sdk`: DANA's own SDKs through it all
 
@@ -29,5 +30,6 @@ mod mistakes;
 mod never_sent;
 mod requests;
 mod sdk;
+mod survival;
 mod trap;
 mod walk;

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 /// Longer than anything a test waits for.
 const LIMIT: Duration = Duration::from_secs(20);
 
+const PARTNER: [(&str, &str); 2] =
+    [("x-partner-id", "2025021312345678901234"), ("channel-id", "95221")];
+
 /// Create order, as DANA's SDKs call it.
 pub(crate) const CREATE: &str = "/payment-gateway/v1.0/debit/payment-host-to-host.htm";
 /// Its status inquiry.
@@ -24,7 +27,7 @@ pub(crate) const TOPUP: &str = "/rest/v1.0/emoney/topup";
 pub(crate) const TRANSFER: &str = "/v1.0/emoney/transfer-bank.htm";
 
 /// An answer as the merchant sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     /// HTTP status; 0 when the connection broke.
     pub(crate) status: u16,
@@ -32,6 +35,13 @@ pub(crate) struct Seen {
     pub(crate) headers: Vec<(String, String)>,
     /// The body.
     pub(crate) body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let body = String::from_utf8_lossy(&self.body);
+        write!(f, "{} {:?} {body}", self.status, self.headers)
+    }
 }
 
 impl Seen {
@@ -59,16 +69,18 @@ impl Seen {
     }
 }
 
+fn new_agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_global(Some(LIMIT))
+        .build();
+    config.into()
+}
+
 fn agent() -> &'static ureq::Agent {
     static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
-    AGENT.get_or_init(|| {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_global(Some(LIMIT))
-            .build();
-        config.into()
-    })
+    AGENT.get_or_init(new_agent)
 }
 
 fn seen(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Seen {
@@ -102,8 +114,18 @@ pub(crate) fn post(address: &str, path: &str, body: &Value) -> Seen {
 
 /// A POST with these headers.
 pub(crate) fn send(address: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Seen {
+    send_with(agent(), address, path, headers, body)
+}
+
+fn send_with(
+    agent: &ureq::Agent,
+    address: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Seen {
     let mut request =
-        agent().post(format!("http://{address}{path}")).header("content-type", "application/json");
+        agent.post(format!("http://{address}{path}")).header("content-type", "application/json");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -112,8 +134,12 @@ pub(crate) fn send(address: &str, path: &str, headers: &[(&str, &str)], body: &[
 
 /// A partner's call, with the transport ids that an SDK mints anew each time.
 pub(crate) fn call(address: &str, path: &str, body: &Value) -> Seen {
-    let headers = [("x-partner-id", "2025021312345678901234"), ("channel-id", "95221")];
-    send(address, path, &headers, body.to_string().as_bytes())
+    send(address, path, &PARTNER, body.to_string().as_bytes())
+}
+
+/// The same over a connection of its own: whichever worker takes it, and the newest listener.
+pub(crate) fn call_anew(address: &str, path: &str, body: &Value) -> Seen {
+    send_with(&new_agent(), address, path, &PARTNER, body.to_string().as_bytes())
 }
 
 /// A create order.

@@ -95,6 +95,18 @@ pub(crate) fn with(mut base: Value, changes: &Value) -> Value {
     base
 }
 
+/// The file of an updatable Envoy's listener.
+const LISTENER: &str = "listener.json";
+
+/// Puts a configuration's listener where Envoy watches for it, whole from the first moment.
+fn put_listener(dir: &Path, config: &Value) {
+    let mut listener = config["static_resources"]["listeners"][0].clone();
+    listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+    let half = dir.join("listener.half");
+    std::fs::write(&half, json!({"resources": [listener]}).to_string()).unwrap();
+    std::fs::rename(half, dir.join(LISTENER)).unwrap();
+}
+
 /// The access log as far as it was read, by request id.
 #[derive(Default)]
 struct LogRead {
@@ -133,15 +145,50 @@ impl Envoy {
     /// Starts one with two workers and waits until both gateways' heartbeats are up.
     pub(crate) fn start(config: &Value) -> Self {
         let envoy = Self::start_without_heartbeat(config);
-        until("both gateways are up", Duration::from_secs(20), || {
-            (envoy.metric("dana_heartbeat_up", "") >= 2).then_some(())
-        });
+        envoy.await_heartbeats();
         envoy
+    }
+
+    fn await_heartbeats(&self) {
+        until("both gateways are up", Duration::from_secs(20), || {
+            (self.metric("dana_heartbeat_up", "") >= 2).then_some(())
+        });
     }
 
     /// Starts one with two workers and waits until it serves.
     pub(crate) fn start_without_heartbeat(config: &Value) -> Self {
+        Self::start_in(TempDir::new().unwrap(), config)
+    }
+
+    /// Starts one that reads its listener from a file, as from a control plane, and waits until
+    /// both gateways' heartbeats are up.
+    pub(crate) fn start_updatable(config: &Value) -> Self {
         let dir = TempDir::new().unwrap();
+        put_listener(dir.path(), config);
+        let mut config = config.clone();
+        config["static_resources"]["listeners"] = json!([]);
+        let source = json!({"path": dir.path().join(LISTENER)});
+        config["dynamic_resources"] = json!({"lds_config": {"path_config_source": source}});
+        config["node"] = json!({"id": "test", "cluster": "test"});
+        let envoy = Self::start_in(dir, &config);
+        envoy.await_heartbeats();
+        envoy
+    }
+
+    /// Gives it the listener of another configuration; whether it was accepted.
+    pub(crate) fn update(&self, config: &Value) -> bool {
+        let count = |what| self.stat(&format!("listener_manager.lds.update_{what}"));
+        let (accepted, rejected) = (count("success"), count("rejected"));
+        put_listener(self.dir.path(), config);
+        until("the listener is updated", Duration::from_secs(10), || {
+            if count("rejected") > rejected {
+                return Some(false);
+            }
+            (count("success") > accepted).then_some(true)
+        })
+    }
+
+    fn start_in(dir: TempDir, config: &Value) -> Self {
         let path = dir.path().join("envoy.json");
         std::fs::write(&path, config.to_string()).unwrap();
         let file = |name| Stdio::from(File::create(dir.path().join(name)).unwrap());

@@ -130,8 +130,14 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// The payment is made, and its answer goes wrong.
+    /// The payment is made, and its answer goes wrong. What comes at once comes here: it does not
+    /// wait for the other cells.
     pub(super) fn first(&self) -> Step {
+        self.make()?;
+        if self.column.next == Next::Repeat { self.repeat_at_once() } else { Ok(()) }
+    }
+
+    fn make(&self) -> Step {
         let mut fault = self.row.fault.clone();
         let (executes, reference) = (self.column.executes, &self.reference);
         fault["executes"] = executes.into();
@@ -174,13 +180,21 @@ impl<'a> Cell<'a> {
         self.check(note.contains("claim=in_doubt"), || format!("the client left: {line}"))
     }
 
+    fn repeat_at_once(&self) -> Step {
+        let id = self.poll("the filter is back", |seen, id| {
+            if self.row.at_once == IN_PROGRESS && BY_ENVOY.is(seen) {
+                return Ok(None);
+            }
+            self.expect(seen, self.row.at_once).map(|()| Some(id.to_owned()))
+        })?;
+        self.sent_as(&id, self.then().sent)
+    }
+
     /// What comes next.
     pub(super) fn next_step(&self) -> Step {
         let then = self.then();
         if self.column.next == Next::Repeat {
-            let (seen, id) = self.pay()?;
-            self.expect(&seen, self.row.at_once)?;
-            return self.sent_as(&id, then.sent);
+            return Ok(());
         }
         self.wait_for_doubt()?;
         match self.column.next {
