@@ -133,38 +133,38 @@ impl<'a> Cell<'a> {
     /// The payment is made, and its answer goes wrong. What comes at once comes here: it does not
     /// wait for the other cells.
     pub(super) fn first(&self) -> Step {
-        self.make()?;
-        if self.column.next == Next::Repeat { self.repeat_at_once() } else { Ok(()) }
+        let mut fault = self.row.fault.clone();
+        let executes = self.column.executes;
+        fault["executes"] = executes.into();
+        self.fault(self.row.at, fault, "create-order");
+        *self.began.lock().unwrap() = Some(now());
+        let id = match self.row.first {
+            Some(expected) => self.make(expected)?,
+            None => self.leave()?,
+        };
+        if self.column.next == Next::Repeat {
+            self.repeat_at_once()?;
+        }
+        let attempts = self.attempts(&id);
+        let tried = if self.row.at == "primary" { 1 } else { 2 };
+        self.check(attempts == tried, || format!("{attempts} attempts, not {tried}"))?;
+        let executed = self.world.sandbox.executed_at(&self.reference);
+        let right = executed == if executes { vec![self.row.at] } else { Vec::new() };
+        self.check(right, || format!("executed at {executed:?} at first"))
     }
 
-    fn make(&self) -> Step {
-        let mut fault = self.row.fault.clone();
-        let (executes, reference) = (self.column.executes, &self.reference);
-        fault["executes"] = executes.into();
-        fault["count"] = 1.into();
-        fault["reference"] = reference.as_str().into();
-        fault["operation"] = "create-order".into();
-        self.world.sandbox.fault(self.row.at, &fault);
-        *self.began.lock().unwrap() = Some(now());
-        let Some(expected) = self.row.first else {
-            return self.leave();
-        };
+    /// The client waits for its answer.
+    fn make(&self, expected: Answer) -> Step<String> {
         // Where the filter has just died, Envoy answers without it until it is back.
         let (seen, id) = self.poll("the filter is back", |seen, id| {
             let arrived = self.arrived() > 0 || !BY_ENVOY.is(seen);
             Ok(arrived.then(|| (seen.clone(), id.to_owned())))
         })?;
-        self.expect(&seen, expected)?;
-        let attempts = self.attempts(&id);
-        let tried = if self.row.at == "primary" { 1 } else { 2 };
-        self.check(attempts == tried, || format!("{attempts} attempts, not {tried}"))?;
-        let executed = self.world.sandbox.executed_at(reference);
-        let right = executed == if executes { vec![self.row.at] } else { Vec::new() };
-        self.check(right, || format!("executed at {executed:?} at first"))
+        self.expect(&seen, expected).map(|()| id)
     }
 
     /// The client leaves while the gateway has its payment.
-    fn leave(&self) -> Step {
+    fn leave(&self) -> Step<String> {
         let (id, body) = (self.fresh_id(), order(&self.reference).to_string());
         let mut socket = TcpStream::connect(&self.world.envoy.listener).unwrap();
         let head = format!(
@@ -177,7 +177,8 @@ impl<'a> Cell<'a> {
         drop(socket);
         let line = self.world.envoy.logged(&id);
         let note = line["dana"].as_str().unwrap_or_default();
-        self.check(note.contains("claim=in_doubt"), || format!("the client left: {line}"))
+        self.check(note.contains("claim=in_doubt"), || format!("the client left: {line}"))?;
+        Ok(id)
     }
 
     fn repeat_at_once(&self) -> Step {

@@ -32,6 +32,8 @@ fn settings(changes: &Value) -> Value {
             "repeat_after_ms": millis(REPEAT_AFTER),
             "settle_delay_ms": millis(SETTLE_DELAY),
         },
+        // An answer of a busy machine is none that did not come.
+        "timeouts": {"response_ms": 2000, "inquiry_ms": 2000},
         // A gateway that refuses for a while is to stay the first one.
         "heartbeat": {"fall": 100, "stale_ms": 60_000},
     });
@@ -76,10 +78,21 @@ impl World {
             self.sandbox.fault("primary", &json!({"fault": "refuse"}));
             one_by_one("secondary");
             self.sandbox.heal("primary");
+            all(|cell| !cell.is_refused(), |cell| cell.next_step().and_then(|()| cell.end()));
         } else {
-            all(|_| true, |cell| cell.first());
+            all(
+                |_| true,
+                |cell| {
+                    cell.first()?;
+                    if cell.is_refused() {
+                        Ok(())
+                    } else {
+                        cell.next_step().and_then(|()| cell.end())
+                    }
+                },
+            );
         }
-        all(|cell| !cell.is_refused(), |cell| cell.next_step().and_then(|()| cell.end()));
+        // Nobody else may need the primary now.
         self.sandbox.fault("primary", &json!({"fault": "refuse"}));
         all(|cell| cell.is_refused(), |cell| cell.next_step());
         self.sandbox.heal("primary");
