@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::client::{
-    self, CANCEL, CREATE, STATUS, Seen, about, call, call_anew, order, order_bytes,
+    self, CANCEL, CREATE, REFUND, STATUS, Seen, about, call, call_anew, order, order_bytes,
 };
 use crate::support::envoy::{
     Envoy, plugin, quick, rendered, set_address, trapping, validate, with,
@@ -97,14 +97,8 @@ fn claims_outlive_the_filter_on_both_workers() {
         assert!(answer.starts_with("HTTP/1.1 504") && answer.contains("5040000"), "{answer}");
     }
 
-    // Until it is back, Envoy says for it that the outcome is unknown; it never says more.
     let pay_until = |reference: &str, what: &str, wanted: &dyn Fn(&Seen) -> bool| {
-        until(&format!("{reference}: {what}"), PATIENCE, || {
-            let seen = pay(&envoy, reference);
-            let known = matches!(seen.outcome().as_str(), "unknown" | "in_progress");
-            assert!(known || wanted(&seen), "{reference}: {seen:?}");
-            wanted(&seen).then_some(seen)
-        })
+        repeat_until(&format!("{reference}: {what}"), &|| pay(&envoy, reference), wanted)
     };
     for (reference, first) in settled.iter().zip(&firsts) {
         let seen = pay_until(reference, "replayed", &is_replay);
@@ -131,6 +125,72 @@ fn claims_outlive_the_filter_on_both_workers() {
         assert_eq!(sent(&sandbox, reference), (1, 0), "{reference}");
     }
     assert_eq!(sandbox.ledger()["executed_at_both"], 0);
+    // Whoever sent the heartbeats, somebody does.
+    let beats = || sandbox.stats()["primary"]["heartbeats"].as_u64().unwrap();
+    let before = beats();
+    until("heartbeats go on", PATIENCE, || (beats() > before + 2).then_some(()));
+}
+
+/// Repeats a request. Until the answer is the one that is wanted, it is said to be unknown or under
+/// way, also by Envoy while the filter is not back yet.
+fn repeat_until(what: &str, ask: &dyn Fn() -> Seen, wanted: &dyn Fn(&Seen) -> bool) -> Seen {
+    until(what, PATIENCE, || {
+        let seen = ask();
+        let open = matches!(seen.outcome().as_str(), "unknown" | "in_progress");
+        assert!(open || wanted(&seen), "{what}: {seen:?}");
+        wanted(&seen).then_some(seen)
+    })
+}
+
+#[test]
+fn a_repeat_that_kills_the_filter_is_repeated_there_and_nowhere_else() {
+    let sandbox = Sandbox::start();
+    let envoy = Envoy::start(&trapping(&sandbox, &quick()));
+    put_in_doubt(&sandbox, &envoy, "DOUBT");
+    sandbox.fault("primary", &json!({"fault": "trap", "reference": "DOUBT", "count": 1}));
+    let died = |seen: &Seen| seen.code() == "5040000" && sent(&sandbox, "DOUBT") == (2, 0);
+    repeat_until("its repeat dies", &|| pay(&envoy, "DOUBT"), &died);
+    // Nobody knows yet that it has ended: another repeat has to wait for the end of its lease.
+    let waits = |seen: &Seen| seen.status == 429 && seen.outcome() == "unknown";
+    repeat_until("it waits", &|| pay(&envoy, "DOUBT"), &waits);
+    assert_eq!(sent(&sandbox, "DOUBT"), (2, 0));
+    let settled = |seen: &Seen| seen.status == 200;
+    repeat_until("it settles", &|| pay(&envoy, "DOUBT"), &settled);
+    assert!(is_replay(&pay(&envoy, "DOUBT")));
+    assert_eq!(sent(&sandbox, "DOUBT"), (3, 0));
+}
+
+#[test]
+fn what_follows_a_payment_and_kills_the_filter_stays_with_its_gateway() {
+    let sandbox = Sandbox::start();
+    let envoy = Envoy::start(&trapping(&sandbox, &quick()));
+    let refund = |reference: &str| {
+        json!({
+            "merchantId": "216620010016033632482",
+            "originalPartnerReferenceNo": reference,
+            "partnerRefundNo": "R1",
+            "refundAmount": {"value": "10000.00", "currency": "IDR"},
+        })
+    };
+    let cases = [
+        ("ASKED", STATUS, about("ASKED"), "2005500", "success"),
+        ("UNDONE", CANCEL, about("UNDONE"), "2005700", "cancelled"),
+        ("REFUNDED", REFUND, refund("REFUNDED"), "2005800", "refunded"),
+    ];
+    for (reference, path, body, code, state) in &cases {
+        assert_eq!(pay(&envoy, reference).status, 200);
+        sandbox.fault("primary", &json!({"fault": "trap", "reference": reference, "count": 1}));
+        let follow = || call_anew(&envoy.listener, path, body);
+        let dead = follow();
+        assert_eq!((dead.status, dead.code().as_str()), (504, "5040000"), "{dead:?}");
+        repeat_until(reference, &follow, &|seen| seen.code() == *code);
+        assert_eq!(sandbox.requests("secondary", reference).len(), 0, "{reference}");
+        let states = &sandbox.payment(reference).unwrap()["states"];
+        assert_eq!(*states, json!({"primary": state}), "{reference}");
+    }
+    let refunds = sandbox.ledger()["payments"].as_array().cloned().unwrap();
+    let refunds: Vec<_> = refunds.iter().filter(|p| p["namespace"] == "refund").collect();
+    assert_eq!((refunds.len(), &refunds[0]["executions"]), (1, &json!(1)), "{refunds:?}");
 }
 
 /// An Envoy that is updated later: with one payment settled and one in doubt, both at the primary.
