@@ -11,11 +11,14 @@ use crate::support::envoy::{Envoy, quick, rendered, trapping, with};
 use crate::support::sandbox::Sandbox;
 
 /// How long a claim in flight is believed.
-pub(super) const LEASE: Duration = Duration::from_millis(3000);
+pub(super) const LEASE: Duration = Duration::from_millis(4000);
 /// From the end of an attempt to its repeat; far more than two requests take one after the other.
-pub(super) const REPEAT_AFTER: Duration = Duration::from_millis(1500);
+pub(super) const REPEAT_AFTER: Duration = Duration::from_millis(2000);
 /// Before a "not found" counts, and again before it proves.
-pub(super) const SETTLE_DELAY: Duration = Duration::from_millis(2000);
+pub(super) const SETTLE_DELAY: Duration = Duration::from_millis(2500);
+
+/// How many cells are played at a time: they wait most of their time, but all begin at once.
+const CELLS_MAX: usize = 27;
 
 /// Where a table is played.
 pub(super) struct World {
@@ -33,7 +36,7 @@ fn settings(changes: &Value) -> Value {
             "settle_delay_ms": millis(SETTLE_DELAY),
         },
         // An answer of a busy machine is none that did not come.
-        "timeouts": {"response_ms": 2000, "inquiry_ms": 2000},
+        "timeouts": {"response_ms": 2500, "inquiry_ms": 2500},
         // A gateway that refuses for a while is to stay the first one.
         "heartbeat": {"fall": 100, "stale_ms": 60_000},
     });
@@ -112,24 +115,32 @@ type Step = fn(&Cell<'_>) -> Outcome;
 
 /// Takes one step with all these cells at a time, but for those that went wrong before.
 fn together<'a, 'b: 'a>(
-    cells: impl Iterator<Item = (usize, &'a Cell<'b>)>,
+    cells: impl Iterator<Item = (usize, &'a Cell<'b>)> + Send,
     results: &Mutex<Vec<Outcome>>,
     step: Step,
 ) {
+    let waiting = Mutex::new(cells);
     std::thread::scope(|scope| {
-        for (number, cell) in cells {
-            if results.lock().unwrap()[number].is_err() {
-                continue;
-            }
-            scope.spawn(move || {
-                // A helper that gives up panics; that ends this cell and not the table.
-                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(cell)))
-                    .unwrap_or_else(|panic| Err(reason(panic.as_ref())));
-                let outcome = outcome.map_err(|what| cell.story(&what));
-                results.lock().unwrap()[number] = outcome;
+        for _ in 0..CELLS_MAX {
+            scope.spawn(|| {
+                loop {
+                    let Some((number, cell)) = waiting.lock().unwrap().next() else {
+                        return;
+                    };
+                    if results.lock().unwrap()[number].is_ok() {
+                        results.lock().unwrap()[number] = take(cell, step);
+                    }
+                }
             });
         }
     });
+}
+
+/// Takes a step. A helper that gives up panics; that ends this cell and not the table.
+fn take(cell: &Cell<'_>, step: Step) -> Outcome {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(cell)));
+    let outcome = outcome.unwrap_or_else(|panic| Err(reason(panic.as_ref())));
+    outcome.map_err(|what| cell.story(&what))
 }
 
 fn reason(panic: &(dyn std::any::Any + Send)) -> String {
