@@ -10,8 +10,8 @@ use super::{Column, Row};
 use crate::support::envoy::{Envoy, quick, rendered, trapping, with};
 use crate::support::sandbox::Sandbox;
 
-/// How long a claim in flight is believed.
-pub(super) const LEASE: Duration = Duration::from_millis(4000);
+/// How long a claim in flight is believed; far longer than it takes the filter to come back.
+pub(super) const LEASE: Duration = Duration::from_millis(6000);
 /// From the end of an attempt to its repeat; far more than two requests take one after the other.
 pub(super) const REPEAT_AFTER: Duration = Duration::from_millis(2000);
 /// Before a "not found" counts, and again before it proves.
