@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::client::{
-    self, CANCEL, CREATE, REFUND, STATUS, Seen, about, call, call_anew, order, order_bytes,
+    self, CANCEL, CREATE, REFUND, STATUS, Seen, about, bytes, call, call_anew, order, order_bytes,
 };
 use crate::support::envoy::{
     Envoy, plugin, quick, rendered, set_address, trapping, validate, with,
@@ -62,6 +62,27 @@ fn workers_that_died(envoy: &Envoy) -> BTreeSet<String> {
     deaths.filter_map(|line| line.split(['[', ']']).nth(3).map(str::to_owned)).collect()
 }
 
+/// One death for each worker, which ends all that it holds.
+fn kill_both_workers(sandbox: &Sandbox, envoy: &Envoy) {
+    let mut deadly = 0;
+    until("both workers have died", PATIENCE, || {
+        deadly += 1;
+        let reference = format!("DEADLY-{deadly}");
+        sandbox.fault("primary", &json!({"fault": "trap", "reference": reference}));
+        let seen = pay(envoy, &reference);
+        assert_eq!((seen.status, seen.outcome().as_str()), (504, "unknown"), "{seen:?}");
+        (workers_that_died(envoy).len() == 2).then_some(())
+    });
+}
+
+/// The refund of an order.
+fn refund(reference: &str) -> Value {
+    let mut refund = about(reference);
+    refund["partnerRefundNo"] = json!("R1");
+    refund["refundAmount"] = json!({"value": "10000.00", "currency": "IDR"});
+    refund
+}
+
 #[test]
 fn claims_outlive_the_filter_on_both_workers() {
     let sandbox = Sandbox::start();
@@ -81,16 +102,7 @@ fn claims_outlive_the_filter_on_both_workers() {
         sandbox.fault("primary", &json!({"fault": "none", "reference": reference}));
     }
 
-    // One death for each worker, which ends all that it holds.
-    let mut deadly = 0;
-    until("both workers have died", PATIENCE, || {
-        deadly += 1;
-        let reference = format!("DEADLY-{deadly}");
-        sandbox.fault("primary", &json!({"fault": "trap", "reference": reference}));
-        let seen = pay(&envoy, &reference);
-        assert_eq!((seen.status, seen.outcome().as_str()), (504, "unknown"), "{seen:?}");
-        (workers_that_died(&envoy).len() == 2).then_some(())
-    });
+    kill_both_workers(&sandbox, &envoy);
     for mut socket in sockets {
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
@@ -164,14 +176,6 @@ fn a_repeat_that_kills_the_filter_is_repeated_there_and_nowhere_else() {
 fn what_follows_a_payment_and_kills_the_filter_stays_with_its_gateway() {
     let sandbox = Sandbox::start();
     let envoy = Envoy::start(&trapping(&sandbox, &quick()));
-    let refund = |reference: &str| {
-        json!({
-            "merchantId": "216620010016033632482",
-            "originalPartnerReferenceNo": reference,
-            "partnerRefundNo": "R1",
-            "refundAmount": {"value": "10000.00", "currency": "IDR"},
-        })
-    };
     let cases = [
         ("ASKED", STATUS, about("ASKED"), "2005500", "success"),
         ("UNDONE", CANCEL, about("UNDONE"), "2005700", "cancelled"),
@@ -191,6 +195,36 @@ fn what_follows_a_payment_and_kills_the_filter_stays_with_its_gateway() {
     let refunds = sandbox.ledger()["payments"].as_array().cloned().unwrap();
     let refunds: Vec<_> = refunds.iter().filter(|p| p["namespace"] == "refund").collect();
     assert_eq!((refunds.len(), &refunds[0]["executions"]), (1, &json!(1)), "{refunds:?}");
+}
+
+#[test]
+fn a_walk_that_ends_with_the_filter_goes_on_where_it_was() {
+    let sandbox = Sandbox::start();
+    let patient = json!({"timeouts": {"response_ms": 5900}, "idempotency": {"lease_ms": 6000}});
+    let envoy = Envoy::start(&trapping(&sandbox, &with(quick(), &patient)));
+    // A payment that was made past this Envoy: the refund is asked for from gateway to gateway.
+    assert_eq!(call(&sandbox.secondary, CREATE, &order("ELSEWHERE")).status, 200);
+    let body = refund("ELSEWHERE");
+    let refunds = |gateway| {
+        let all = sandbox.requests(gateway, "ELSEWHERE");
+        all.iter().filter(|request| request["operation"] == "refund-order").count()
+    };
+    let hang = json!({"fault": "hang", "operation": "refund-order", "count": 1});
+    sandbox.fault("secondary", &hang);
+    let mut socket = TcpStream::connect(&envoy.listener).unwrap();
+    socket.write_all(&bytes(REFUND, &body)).unwrap();
+    until("the secondary has it", PATIENCE, || (refunds("secondary") == 1).then_some(()));
+    kill_both_workers(&sandbox, &envoy);
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 504") && answer.contains("5040000"), "{answer}");
+
+    let ask = || call_anew(&envoy.listener, REFUND, &body);
+    let refunded = repeat_until("it is refunded", &ask, &|seen| seen.status == 200);
+    assert_eq!(refunded.header("x-dana-gateway"), Some("secondary"), "{refunded:?}");
+    assert_eq!((refunds("primary"), refunds("secondary")), (1, 2), "cleared for good, repeated");
+    assert_eq!(sandbox.payment("ELSEWHERE").unwrap()["states"], json!({"secondary": "refunded"}));
+    assert!(is_replay(&ask()));
 }
 
 /// An Envoy that is updated later: with one payment settled and one in doubt, both at the primary.

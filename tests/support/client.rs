@@ -173,9 +173,14 @@ pub(crate) fn raw(address: &str, bytes: &[u8], limit: Duration) -> String {
 
 /// A create order as bytes on the wire; `connection: close` ends the answer.
 pub(crate) fn order_bytes(reference: &str) -> Vec<u8> {
-    let body = order(reference).to_string();
+    bytes(CREATE, &order(reference))
+}
+
+/// A partner's call as bytes on the wire; `connection: close` ends the answer.
+pub(crate) fn bytes(path: &str, body: &Value) -> Vec<u8> {
+    let body = body.to_string();
     format!(
-        "POST {CREATE} HTTP/1.1\r\nhost: dana\r\nconnection: close\r\n\
+        "POST {path} HTTP/1.1\r\nhost: dana\r\nconnection: close\r\n\
          x-partner-id: 2025021312345678901234\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n{body}",
         body.len()
