@@ -11,7 +11,7 @@ use crate::support::client::{
     self, CANCEL, CREATE, REFUND, STATUS, Seen, about, bytes, call, call_anew, order, order_bytes,
 };
 use crate::support::envoy::{
-    Envoy, plugin, quick, rendered, set_address, trapping, validate, with,
+    Envoy, manager, plugin, quick, rendered, set_address, trapping, validate, with,
 };
 use crate::support::sandbox::Sandbox;
 use crate::support::{now, until};
@@ -201,7 +201,10 @@ fn what_follows_a_payment_and_kills_the_filter_stays_with_its_gateway() {
 fn a_walk_that_ends_with_the_filter_goes_on_where_it_was() {
     let sandbox = Sandbox::start();
     let patient = json!({"timeouts": {"response_ms": 5900}, "idempotency": {"lease_ms": 6000}});
-    let envoy = Envoy::start(&trapping(&sandbox, &with(quick(), &patient)));
+    let mut config = trapping(&sandbox, &with(quick(), &patient));
+    // Envoy does not end a stream that a dead filter had paused; this does.
+    manager(&mut config)["stream_idle_timeout"] = json!("2s");
+    let envoy = Envoy::start(&config);
     // A payment that was made past this Envoy: the refund is asked for from gateway to gateway.
     assert_eq!(call(&sandbox.secondary, CREATE, &order("ELSEWHERE")).status, 200);
     let body = refund("ELSEWHERE");

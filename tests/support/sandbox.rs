@@ -70,9 +70,8 @@ impl Sandbox {
 
     /// One payment of the ledgers, whatever was cancelled of it.
     pub(crate) fn payment(&self, reference: &str) -> Option<Value> {
-        let ledger = client::get(&self.control, &format!("/ledger?reference={reference}")).json();
-        let payments = ledger["payments"].as_array().unwrap();
-        payments.iter().find(|payment| payment["namespace"] != "cancel").cloned()
+        let entries = self.entries(reference);
+        entries.into_iter().find(|entry| entry["namespace"] != "cancel")
     }
 
     /// Whether money is taken for a payment: executed somewhere, and not cancelled there.

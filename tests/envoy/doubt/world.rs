@@ -83,17 +83,8 @@ impl World {
             self.sandbox.heal("primary");
             all(|cell| !cell.is_refused(), |cell| cell.next_step().and_then(|()| cell.end()));
         } else {
-            all(
-                |_| true,
-                |cell| {
-                    cell.first()?;
-                    if cell.is_refused() {
-                        Ok(())
-                    } else {
-                        cell.next_step().and_then(|()| cell.end())
-                    }
-                },
-            );
+            all(|cell| !cell.is_refused(), |cell| cell.whole());
+            all(|cell| cell.is_refused(), |cell| cell.first());
         }
         // Nobody else may need the primary now.
         self.sandbox.fault("primary", &json!({"fault": "refuse"}));
@@ -127,8 +118,10 @@ fn together<'a, 'b: 'a>(
                     let Some((number, cell)) = waiting.lock().unwrap().next() else {
                         return;
                     };
-                    if results.lock().unwrap()[number].is_ok() {
-                        results.lock().unwrap()[number] = take(cell, step);
+                    let is_well = results.lock().unwrap()[number].is_ok();
+                    if is_well {
+                        let outcome = take(cell, step);
+                        results.lock().unwrap()[number] = outcome;
                     }
                 }
             });
