@@ -44,7 +44,7 @@ bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; 
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy
 
 .PHONY: soak
-soak: tools wasm ## what takes long: a million model transitions, mutants of the engine
+soak: tools wasm ## what takes long: five million model transitions, mutants of the engine
 	MODEL_CASES=20000 cargo test --locked --release --test model -- --nocapture
 	cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants
 	cargo mutants --jobs 2 --file src/engine/claim.rs --file src/engine/evidence.rs --file src/engine/breaker.rs -- --lib

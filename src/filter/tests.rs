@@ -8,7 +8,7 @@ mod envoy;
 mod fake;
 mod wire;
 
-use envoy::{Deed, Leaves, Process, Saw, Shape, Way, Wish};
+use envoy::{Deed, Leaves, Process, Ready, Saw, Shape, Way, Wish};
 use fake::{Fault, How, ways};
 
 /// What went before, and the request that is looked at.
@@ -119,8 +119,8 @@ impl Story {
     }
 
     /// Tells it with `fault`; the names of the calls that were made.
-    fn tell(&self, fault: Option<Fault>) -> (Saw, Vec<&'static str>) {
-        let mut process = Process::new();
+    fn tell(&self, ready: &Ready, fault: Option<Fault>) -> (Saw, Vec<&'static str>) {
+        let mut process = Process::new(ready);
         (self.before)(&mut process);
         process.host.0.borrow_mut().calls.clear();
         process.host.0.borrow_mut().fault = fault;
@@ -165,9 +165,9 @@ fn afterwards(process: &mut Process, what: &str) {
 
 #[test]
 fn on_a_healthy_host_the_stories_go_as_told() {
-    let mut wrong = Vec::new();
+    let (ready, mut wrong) = (Ready::new(), Vec::new());
     for story in stories() {
-        let (saw, calls) = story.tell(None);
+        let (saw, calls) = story.tell(&ready, None);
         if show(&saw) != story.told {
             wrong.push(format!("{}: {} after {calls:?}", story.name, show(&saw)));
         }
@@ -177,14 +177,13 @@ fn on_a_healthy_host_the_stories_go_as_told() {
 
 #[test]
 fn whichever_call_fails_every_request_ends_and_no_payment_is_made_twice() {
-    let mut told = Vec::new();
-    let mut runs = 0;
+    let (ready, mut told, mut runs) = (Ready::new(), Vec::new(), 0);
     for story in stories() {
-        let (_, calls) = story.tell(None);
+        let (_, calls) = story.tell(&ready, None);
         for (at, call) in calls.iter().enumerate() {
             for how in ways(call).iter().filter(|how| !story.is_forgotten(call, **how)) {
                 for lasts in [false, true] {
-                    story.tell(Some(Fault { from: at + 1, lasts, how: *how }));
+                    story.tell(&ready, Some(Fault { from: at + 1, lasts, how: *how }));
                     runs += 1;
                 }
             }

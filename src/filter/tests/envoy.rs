@@ -1,6 +1,7 @@
 //! A process in memory: a worker, its host, two gateways with ledgers of their own, and requests
 //! that come and go as Envoy's callbacks bring them.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use crate::engine::event::{Cell, Event, Expected};
 use crate::engine::evidence::Signal;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
+use crate::engine::policy::Policy;
 use crate::engine::record::Bucket;
 use crate::engine::time::Timestamp;
 use crate::filter::stream::{Flow, Stream};
@@ -113,24 +115,39 @@ pub(super) struct Process {
     contexts: u32,
 }
 
-impl Process {
-    /// A process in which both gateways are well.
+/// What every process begins with: both gateways are well.
+pub(super) struct Ready {
+    policy: Rc<Policy>,
+    shared: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
+}
+
+impl Ready {
     pub(super) fn new() -> Self {
         let host = FakeHost::default();
-        host.0.borrow_mut().now = 1_790_000_000_000;
         let config = Config::parse(CONFIG.as_bytes()).unwrap();
         let policy = Rc::new(join(&host, &config).unwrap());
-        let worker = Rc::new(Worker::new(host.clone(), policy));
-        let (executed, cancelled) = ([0; 2], [false; 2]);
-        let process = Self { host, worker, executed, cancelled, contexts: 0 };
-        for gateway in process.worker.policy.order() {
+        let ready = Self { policy, shared: host.0.borrow().shared.clone() };
+        let process = Process::new(&ready);
+        for gateway in ready.policy.order() {
             for _ in 0..2 {
                 process.health(|health, now| {
-                    health.beaten(gateway, true, &process.worker.policy, now);
+                    health.beaten(gateway, true, &ready.policy, now);
                 });
             }
         }
-        process
+        let shared = process.host.0.borrow().shared.clone();
+        Self { shared, ..ready }
+    }
+}
+
+impl Process {
+    pub(super) fn new(ready: &Ready) -> Self {
+        let host = FakeHost::default();
+        host.0.borrow_mut().now = 1_790_000_000_000;
+        host.0.borrow_mut().shared = ready.shared.clone();
+        let worker = Rc::new(Worker::new(host.clone(), Rc::clone(&ready.policy)));
+        let (executed, cancelled) = ([0; 2], [false; 2]);
+        Self { host, worker, executed, cancelled, contexts: 0 }
     }
 
     pub(super) fn pass(&self, millis: u64) {
