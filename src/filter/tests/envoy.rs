@@ -60,6 +60,8 @@ pub(super) enum Deed {
     Timeout,
     /// It never comes to it.
     Reset,
+    /// It executes, and the connection breaks as if it had never been made.
+    Broken,
     /// A middlebox answers, without a body.
     Page,
 }
@@ -222,6 +224,7 @@ impl Process {
         let answer = self.reach(gateway, way);
         match (way.leaves, answer) {
             (Leaves::BeforeTheAnswer, _) => Saw::Left,
+            (_, None) if way.deed == Deed::Broken => self.host.bring_absence(stream, 0x20, true),
             (_, None) if way.deed == Deed::Reset => self.host.bring_absence(stream, 0x40, true),
             (_, None) => self.host.bring_absence(stream, 0x4, true),
             (leaves, Some((status, body))) => {
@@ -262,7 +265,8 @@ impl Process {
                 Some((200, json!({"responseCode": "2005700", "originalPartnerReferenceNo": "r-1"})))
             }
         };
-        told.filter(|_| way.deed != Deed::Timeout).map(|(status, body)| (status, body.to_string()))
+        let lost = matches!(way.deed, Deed::Timeout | Deed::Broken);
+        told.filter(|_| !lost).map(|(status, body)| (status, body.to_string()))
     }
 
     /// Whether money is taken.
