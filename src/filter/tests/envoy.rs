@@ -7,7 +7,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use super::fake::FakeHost;
-use crate::engine::breaker::Report;
+use crate::engine::breaker::{self, Report};
 use crate::engine::claim::{Claim, State};
 use crate::engine::config::Config;
 use crate::engine::event::{Cell, Event, Expected};
@@ -283,6 +283,24 @@ impl Process {
                 Bucket::decode(bytes.clone()).unwrap().claims().collect::<Vec<_>>()
             })
             .collect()
+    }
+
+    /// Nothing of a request that has ended is left under way: no claim and no permit.
+    pub(super) fn check_settled(&self, what: &str) {
+        let claims = self.claims();
+        let under_way = |claim: &Claim| match claim.state {
+            State::InFlight { .. } => true,
+            State::InDoubt { repeat_until, .. } => repeat_until.is_some(),
+            State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => false,
+        };
+        assert!(!claims.iter().any(under_way), "{what}: {claims:?}");
+        self.health(|health, _| {
+            for gateway in self.worker.policy.order() {
+                let state = health.member(gateway).map(|member| member.breaker.state());
+                let out = matches!(state, Some(breaker::State::HalfOpen { out, .. }) if out > 0);
+                assert!(!out, "{what}: a permit is out: {state:?}");
+            }
+        });
     }
 
     /// What is let go stands in the store, with everybody whom it can reach.
