@@ -22,7 +22,9 @@ mod trap {
     #[expect(clippy::panic, reason = "to die is what it is for")]
     pub(super) fn spring(host: &impl Host) {
         let headers = host.headers(Side::Response).unwrap_or_default();
-        if pairs::decode(&headers).iter().any(|(name, _)| *name == b"x-trap") {
+        if pairs::decode(&headers)
+            .is_some_and(|pairs| pairs.iter().any(|(name, _)| *name == b"x-trap"))
+        {
             panic!("died of x-trap");
         }
     }

@@ -65,7 +65,7 @@ impl<H: Host + Copy> Root<H> {
     /// Good is any answer of the gateway itself but a 5xx: a heartbeat asks whether it is there.
     fn is_good(&self) -> bool {
         let bytes = self.worker.host.headers(Side::Call).unwrap_or_default();
-        let headers = pairs::decode(&bytes);
+        let headers = pairs::decode(&bytes).unwrap_or_default();
         let value = |name: &[u8]| headers.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
         let from_gateway = value(b"x-envoy-upstream-service-time").is_some();
         from_gateway && value(b":status").is_some_and(|status| !status.starts_with(b"5"))

@@ -117,7 +117,10 @@ impl<H: Host> Stream<H> {
         };
         self.decided_at = now;
         let peer = self.peer();
-        let fields = pairs::decode(&headers);
+        let Some(fields) = pairs::decode(&headers) else {
+            self.fail_closed();
+            return Flow::Hold;
+        };
         let context = self.context;
         let request = Request { headers: &fields, body: &body, peer: &peer, context };
         self.drive(Event::Request(request), now);
@@ -237,7 +240,7 @@ impl<H: Host> Stream<H> {
             content_type: None,
             encoded: false,
         };
-        for (name, value) in pairs::decode(&bytes) {
+        for (name, value) in pairs::decode(&bytes).unwrap_or_default() {
             let text = || std::str::from_utf8(value).ok();
             match name {
                 b":status" => head.status = text().and_then(|t| t.parse().ok()).unwrap_or(0),

@@ -71,7 +71,7 @@ fn no_story_contradicts_the_ledgers() {
     println!("seed {seed}: {told:?}");
     outcome.unwrap_or_else(|error| panic!("MODEL_SEED={seed}: {error}"));
     // A search that never gets anywhere proves nothing.
-    if cases == CASES {
+    if cases >= CASES {
         assert!(told.transitions >= 1_000_000, "{told:?}");
     }
     let reached =

@@ -6,26 +6,25 @@ use std::rc::Rc;
 use dana_failover::engine::claim::{AttemptId, Event as Said};
 
 use dana_failover::engine::config::Config;
-use dana_failover::engine::event::{
-    Answer as EndOfExchange, Call, Cell, Effect, Event, Expected, Forward, Request,
-};
-use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin};
+use dana_failover::engine::event::{Call, Cell, Effect, Event, Expected, Forward, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::Health;
 use dana_failover::engine::key::{Fingerprint, KeyPrefix};
 use dana_failover::engine::layout::Layout;
 use dana_failover::engine::policy::Policy;
-use dana_failover::engine::record::{Bucket, Found};
+use dana_failover::engine::record::Found;
 use dana_failover::engine::tally::Tallies;
 use dana_failover::engine::time::Timestamp;
 
 use super::acts::{Act, Answer, Fate};
 use super::ledger::{Deed, Ledger, PAYMENTS, Wire};
-use super::proof::{Cause, evidence};
 use super::reference::Reference;
 use super::store::Store;
 use super::wishes::{What, key};
+
+mod wire;
+mod writes;
 
 const NAMES: [&str; 2] = ["primary", "secondary"];
 
@@ -347,124 +346,6 @@ impl<'a> World<'a> {
         self.runs[at].sent = Some((vec![place.unwrap()], self.now));
     }
 
-    /// Envoy tries one gateway after the other until one can be connected to.
-    fn deliver(&mut self, at: usize, fate: Fate) {
-        self.finish(at);
-        let Some((members, since)) = self.runs[at].sent.take() else {
-            return;
-        };
-        let Some(gateway) = members.get(fate.refuse).copied() else {
-            let called = self.runs[at].called;
-            self.runs[at].members = members;
-            let absence = if called { absent(0, true) } else { absent(0x20, false) };
-            return self.end(at, absence, None);
-        };
-        self.reached.moved_on += u64::from(fate.refuse > 0);
-        let wire = self.reach(at, gateway, since, fate.deed);
-        let named = (fate.named || members.len() == 1).then_some(NAMES[gateway]);
-        self.runs[at].members = members;
-        self.answer(at, wire, named, fate.answer);
-    }
-
-    /// The request is at the gateway, or on its way to it.
-    fn reach(&mut self, at: usize, gateway: usize, since: u64, deed: Deed) -> Wire {
-        match self.runs[at].what {
-            What::Pay { payment, other_amount } => {
-                if deed == Deed::Later && self.ledger.would_execute(gateway, payment) {
-                    let until = since + TRAVELS_MS;
-                    self.copies.push(Copy { payment, other_amount, gateway, until });
-                }
-                let before = self.ledger.is_charged(payment);
-                let wire = self.ledger.pay(gateway, payment, other_amount, deed);
-                self.reached.executed += u64::from(!before && self.ledger.is_charged(payment));
-                wire
-            }
-            What::Ask { payment } => self.ledger.ask(gateway, payment),
-            What::Cancel { payment } => self.ledger.cancel(gateway, payment),
-        }
-    }
-
-    fn answer(&mut self, at: usize, honest: Wire, named: Option<&str>, answer: Answer) {
-        let service = self.runs[at].what.service();
-        let code = |http: u16, case: u8| Wire {
-            status: http,
-            body: format!(r#"{{"responseCode":"{http}{service}{case:02}"}}"#),
-        };
-        let wire = match answer {
-            Answer::Timeout => return self.end(at, absent(0x4, true), named),
-            Answer::Reset => return self.end(at, absent(0x40, true), named),
-            Answer::ClientGone => {
-                let gone = End { client_waits: false, ..absent(0x4000, true) };
-                return self.end(at, gone, named);
-            }
-            Answer::Honest | Answer::Truncated => honest,
-            Answer::Internal => code(500, 1),
-            Answer::Pending => code(202, 0),
-            Answer::Page(status) => Wire { status, body: "<html>".to_owned() },
-            Answer::OtherReference => Wire { body: honest.body.replace("r-1", "r-2"), ..honest },
-        };
-        let readable = answer != Answer::Truncated;
-        let (origin, wire) = (Origin::Upstream, Some(wire));
-        self.end(at, End { origin, wire, readable, client_waits: true }, named);
-    }
-
-    fn end(&mut self, at: usize, end: End, endpoint: Option<&str>) {
-        let status = end.wire.as_ref().map_or(503, |wire| wire.status);
-        let text = end.wire.as_ref().map(|wire| wire.body.clone()).unwrap_or_default();
-        let body = if end.readable { Body::Complete(text.as_bytes()) } else { Body::Unreadable };
-        self.note_evidence(at, &end, endpoint);
-        self.runs[at].answer = end.wire;
-        let evidence = Evidence { origin: end.origin, status, body };
-        let client_waits = end.client_waits;
-        let answer = EndOfExchange { evidence, endpoint, content_type: None, client_waits };
-        self.feed(at, Event::Answered(answer));
-    }
-
-    fn arrive(&mut self, number: usize, executes: bool) {
-        if self.copies.is_empty() {
-            return;
-        }
-        let copy = self.copies.remove(number % self.copies.len());
-        let deed = if executes { Deed::Execute } else { Deed::Refuse };
-        self.ledger.pay(copy.gateway, copy.payment, copy.other_amount, deed);
-    }
-
-    /// Callbacks take no time: effects are carried out before the clock moves, and nothing stays
-    /// on the wire for ever.
-    fn pass(&mut self, millis: u64) {
-        let target = self.now + millis;
-        for at in 0..self.runs.len() {
-            self.finish(at);
-        }
-        let overdue = |run: &Run| run.sent.as_ref().map(|(_, since)| since + ON_THE_WIRE_MS);
-        while let Some(at) =
-            self.pick(0, |run| overdue(run).is_some_and(|deadline| deadline <= target))
-        {
-            let deadline = overdue(&self.runs[at]).unwrap();
-            self.now = self.now.max(deadline);
-            let named = !millis.is_multiple_of(2);
-            let fate = Fate { refuse: 0, deed: Deed::Later, answer: Answer::Timeout, named };
-            self.deliver(at, fate);
-            self.finish(at);
-        }
-        self.now = target;
-        self.copies.retain(|copy| copy.until > target);
-    }
-
-    fn crash(&mut self, at: usize, gateway: usize, travels: bool) {
-        self.reached.crashed += 1;
-        let run = &mut self.runs[at];
-        run.gone = true;
-        run.todo.clear();
-        if let (Some((members, since)), What::Pay { payment, other_amount }, true) =
-            (run.sent.take(), run.what, travels)
-        {
-            let gateway = members[gateway % members.len()];
-            let until = since + TRAVELS_MS;
-            self.copies.push(Copy { payment, other_amount, gateway, until });
-        }
-    }
-
     fn beat(&mut self, gateway: usize, good: bool) {
         let loaded = self.store.load(Cell::Health);
         let mut health = Health::decode(&loaded.bytes);
@@ -473,118 +354,8 @@ impl<'a> World<'a> {
         assert!(self.store.store(Cell::Health, health.encode(), Expected::Any));
     }
 
-    /// What the end of a request says of its payment.
-    fn note_evidence(&mut self, at: usize, end: &End, endpoint: Option<&str>) {
-        let run = &self.runs[at];
-        let named = endpoint.and_then(|name| NAMES.iter().position(|known| *known == name));
-        let spoken = run.members.iter().filter(|member| named.is_none_or(|name| name == **member));
-        let order: Vec<GatewayId> = self.setup.policy.order().collect();
-        let gateways = spoken.map(|member| order[*member]).collect();
-        let wire = end.wire.as_ref().filter(|_| end.readable);
-        let said = evidence(run.what, run.attempt, end.origin, wire, gateways);
-        let when = if matches!(run.what, What::Pay { .. }) { self.time() } else { run.asked_at };
-        let run = &mut self.runs[at];
-        run.said = said.map(|said| (said, when));
-        run.is_answered = true;
-    }
-
-    /// Every record that a write changes takes a step of the table, by what the request that
-    /// writes it knows.
-    fn check_steps(&mut self, at: usize, before: &Bucket) {
-        let (after, now) = (self.store.bucket(), self.time());
-        for payment in 0..PAYMENTS {
-            let key = self.setup.keys[payment];
-            let (before, after) = (before.find(&key), after.find(&key));
-            if before == after {
-                continue;
-            }
-            let run = &self.runs[at];
-            assert_eq!(run.what.payment(), payment, "{:?} writes of another payment", run.what);
-            let cause = match (run.is_answered, run.said, run.what) {
-                (true, Some((said, when)), _) => Cause::Evidence(said, when),
-                (false, _, What::Pay { other_amount, .. }) => {
-                    Cause::Sends { same: self.is_same(payment, other_amount, &before, &after) }
-                }
-                _ => panic!("{:?} knows nothing that makes {before:?} {after:?}", run.what),
-            };
-            self.setup.reference.check(&before, &after, cause, now);
-            self.reached.steps += 1;
-        }
-    }
-
-    /// Whether a payment of this amount is the one that the record is of; learns what it asks for.
-    fn is_same(&mut self, payment: usize, other: bool, before: &Found, after: &Found) -> bool {
-        let print = |found: &Found| match found {
-            Found::Claim(claim) => Some(claim.fingerprint),
-            Found::Absent | Found::Unreadable => None,
-        };
-        let mine = &mut self.prints[payment][usize::from(other)];
-        let same = print(before).is_some_and(|p| p == Fingerprint::UNKNOWN || Some(p) == *mine);
-        let takes_over = print(before) != print(after);
-        if let (true, Some(print)) = (takes_over, print(after)) {
-            assert_eq!(*mine.get_or_insert(print), print, "payment {payment} is what it asks for");
-        }
-        same
-    }
-
-    /// Whether this call of the store goes wrong, and then whether it happened all the same.
-    fn goes_wrong(&mut self) -> Option<bool> {
-        match &mut self.fault {
-            None => None,
-            Some((0, written)) => {
-                let written = *written;
-                self.fault = None;
-                Some(written)
-            }
-            Some((after, _)) => {
-                *after -= 1;
-                None
-            }
-        }
-    }
-
-    fn load(&mut self, cell: Cell) -> Event<'static> {
-        if self.goes_wrong().is_some() {
-            return Event::StoreFailed(cell);
-        }
-        Event::Loaded(cell, self.store.load(cell))
-    }
-
-    fn store(
-        &mut self,
-        at: usize,
-        cell: Cell,
-        bytes: Vec<u8>,
-        expected: Expected,
-    ) -> Event<'static> {
-        let wrong = self.goes_wrong();
-        if wrong == Some(false) {
-            return Event::StoreFailed(cell);
-        }
-        let before = self.store.bucket();
-        if !self.store.store(cell, bytes, expected) {
-            return Event::Conflict(cell);
-        }
-        self.check_steps(at, &before);
-        if wrong.is_some() { Event::StoreFailed(cell) } else { Event::Stored(cell) }
-    }
-
     /// What the store says of a payment.
     pub(crate) fn find(&self, payment: usize) -> Found {
         self.store.find(&self.setup.keys[payment])
     }
-}
-
-/// How an exchange with a gateway ends.
-struct End {
-    origin: Origin,
-    wire: Option<Wire>,
-    readable: bool,
-    client_waits: bool,
-}
-
-/// Without an answer, and why.
-const fn absent(bits: u64, attached: bool) -> End {
-    let origin = Origin::Envoy { flags: Flags::new(bits), attached };
-    End { origin, wire: None, readable: false, client_waits: true }
 }

@@ -175,7 +175,7 @@ impl Answered {
         if self.own.lost {
             // What could not be written is still true of this answer, but of a repeat's only its
             // success says anything about the payment.
-            let is_first = self.send.attempt().is_some_and(|of| of.attempt == 1);
+            let is_first = self.is_first();
             return match outcome {
                 Outcome::Executed => None,
                 _ if self.speaks_of_unknown_payment() => Some(unknown),
@@ -188,7 +188,9 @@ impl Answered {
         }
         match (self.own.state, outcome) {
             (_, Outcome::Executed) => None,
-            (Some(State::Rejected { .. }) | None, Outcome::NeverSent) => Some(never_sent()),
+            (Some(State::Rejected { .. }), Outcome::NeverSent) => Some(never_sent()),
+            // Gone with the record is what became of the attempts before this one.
+            (None, Outcome::NeverSent) if self.is_first() => Some(never_sent()),
             (Some(State::Rejected { .. }), Outcome::No | Outcome::FailedBefore) => {
                 self.speaks_of_unknown_payment().then_some(unknown)
             }
@@ -205,6 +207,10 @@ impl Answered {
                 }
             }
         }
+    }
+
+    fn is_first(&self) -> bool {
+        self.send.attempt().is_some_and(|of| of.attempt == 1)
     }
 
     /// A cancel or refund that the gateway calls "not found", of a payment that may still reach

@@ -272,7 +272,7 @@ impl Host for Envoy {
 
     /// By the SDK, as heartbeats are. Envoy itself sets the length of the body.
     fn call(&self, call: &Call, request: &Held) -> Result<u32, HostError> {
-        let fields = pairs::decode(&request.headers);
+        let fields = pairs::decode(&request.headers).unwrap_or_default();
         let set = |name: &str| call.headers.iter().any(|(other, _)| other == name);
         let mut headers: Vec<(&str, &str)> = fields
             .iter()

@@ -1,18 +1,20 @@
 //! A process in memory: a worker, its host, two gateways with ledgers of their own, and requests
 //! that come and go as Envoy's callbacks bring them.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 
 use super::fake::{FakeHost, TOKEN};
-use crate::engine::breaker::Report;
+use crate::engine::breaker::{self, Report};
 use crate::engine::claim::{Claim, State};
 use crate::engine::config::Config;
 use crate::engine::event::{Cell, Event, Expected};
 use crate::engine::evidence::Signal;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
+use crate::engine::policy::Policy;
 use crate::engine::record::Bucket;
 use crate::engine::time::Timestamp;
 use crate::filter::stream::{Flow, Stream};
@@ -58,6 +60,8 @@ pub(super) enum Deed {
     Timeout,
     /// It never comes to it.
     Reset,
+    /// It executes, and the connection breaks as if it had never been made.
+    Broken,
     /// A middlebox answers, without a body.
     Page,
 }
@@ -116,24 +120,39 @@ pub(super) struct Process {
     pub(super) unnamed: bool,
 }
 
-impl Process {
-    /// A process in which both gateways are well.
+/// What every process begins with: both gateways are well.
+pub(super) struct Ready {
+    policy: Rc<Policy>,
+    shared: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
+}
+
+impl Ready {
     pub(super) fn new() -> Self {
         let host = FakeHost::default();
-        host.0.borrow_mut().now = 1_790_000_000_000;
         let config = Config::parse(CONFIG.as_bytes()).unwrap();
         let policy = Rc::new(join(&host, &config).unwrap());
-        let worker = Rc::new(Worker::new(host.clone(), policy));
-        let (executed, cancelled) = ([0; 2], [false; 2]);
-        let process = Self { host, worker, executed, cancelled, contexts: 0, unnamed: false };
-        for gateway in process.worker.policy.order() {
+        let ready = Self { policy, shared: host.0.borrow().shared.clone() };
+        let process = Process::new(&ready);
+        for gateway in ready.policy.order() {
             for _ in 0..2 {
                 process.health(|health, now| {
-                    health.beaten(gateway, true, &process.worker.policy, now);
+                    health.beaten(gateway, true, &ready.policy, now);
                 });
             }
         }
-        process
+        let shared = process.host.0.borrow().shared.clone();
+        Self { shared, ..ready }
+    }
+}
+
+impl Process {
+    pub(super) fn new(ready: &Ready) -> Self {
+        let host = FakeHost::default();
+        host.0.borrow_mut().now = 1_790_000_000_000;
+        host.0.borrow_mut().shared = ready.shared.clone();
+        let worker = Rc::new(Worker::new(host.clone(), Rc::clone(&ready.policy)));
+        let (executed, cancelled) = ([0; 2], [false; 2]);
+        Self { host, worker, executed, cancelled, contexts: 0, unnamed: false }
     }
 
     pub(super) fn pass(&self, millis: u64) {
@@ -209,6 +228,7 @@ impl Process {
         let answer = self.reach(gateway, way);
         match answer {
             _ if way.leaves == Leaves::BeforeTheAnswer => return Saw::Left,
+            None if way.deed == Deed::Broken => self.host.bring_absence(stream, 0x20, true),
             None if way.deed == Deed::Reset => self.host.bring_absence(stream, 0x40, true),
             None => self.host.bring_absence(stream, 0x4, true),
             Some((status, body)) => {
@@ -270,7 +290,8 @@ impl Process {
                 Some((200, json!({"responseCode": "2005700", "originalPartnerReferenceNo": "r-1"})))
             }
         };
-        told.filter(|_| way.deed != Deed::Timeout).map(|(status, body)| (status, body.to_string()))
+        let lost = matches!(way.deed, Deed::Timeout | Deed::Broken);
+        told.filter(|_| !lost).map(|(status, body)| (status, body.to_string()))
     }
 
     /// Whether money is taken.
@@ -287,6 +308,24 @@ impl Process {
                 Bucket::decode(bytes.clone()).unwrap().claims().collect::<Vec<_>>()
             })
             .collect()
+    }
+
+    /// Nothing of a request that has ended is left under way: no claim and no permit.
+    pub(super) fn check_settled(&self, what: &str) {
+        let claims = self.claims();
+        let under_way = |claim: &Claim| match claim.state {
+            State::InFlight { .. } => true,
+            State::InDoubt { repeat_until, .. } => repeat_until.is_some(),
+            State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => false,
+        };
+        assert!(!claims.iter().any(under_way), "{what}: {claims:?}");
+        self.health(|health, _| {
+            for gateway in self.worker.policy.order() {
+                let state = health.member(gateway).map(|member| member.breaker.state());
+                let out = matches!(state, Some(breaker::State::HalfOpen { out, .. }) if out > 0);
+                assert!(!out, "{what}: a permit is out: {state:?}");
+            }
+        });
     }
 
     /// What is let go stands in the store, with everybody whom it can reach.

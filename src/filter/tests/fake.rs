@@ -26,12 +26,21 @@ pub(super) enum How {
     Garbage,
 }
 
+/// How long it goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lasts {
+    Once,
+    /// For all later calls of that name.
+    Alike,
+    /// For all later calls.
+    On,
+}
+
 /// Which calls go wrong, counted from 1.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fault {
     pub(super) from: usize,
-    /// Only that one, or all later ones too.
-    pub(super) lasts: bool,
+    pub(super) lasts: Lasts,
     pub(super) how: How,
 }
 
@@ -79,7 +88,15 @@ impl FakeHost {
         let mut inside = self.0.borrow_mut();
         inside.calls.push(name);
         let number = inside.calls.len();
-        let meant = |fault: &Fault| number == fault.from || (fault.lasts && number > fault.from);
+        let meant = |fault: &Fault| {
+            let begun = number >= fault.from;
+            let lasts = match fault.lasts {
+                Lasts::Once => number == fault.from,
+                Lasts::Alike => inside.calls.get(fault.from - 1) == Some(&name),
+                Lasts::On => true,
+            };
+            begun && lasts
+        };
         inside.fault.filter(meant).map(|fault| fault.how)
     }
 

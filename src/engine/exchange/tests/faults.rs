@@ -354,3 +354,15 @@ fn a_closed_payment_that_turns_out_executed_is_settled_again() {
     world.end(&mut run, upstream(200, OK).at("primary"));
     assert_eq!((run.told().as_str(), world.state()), ("relayed from primary", "settled"));
 }
+
+#[test]
+fn a_repeat_whose_record_is_gone_is_not_called_unsent() {
+    let mut world = World::new();
+    world.pay(TIMEOUT.at("primary"));
+    world.pass(5000);
+    let mut run = world.begin(&PAY());
+    assert_eq!(run.told(), "to dana_primary");
+    world.cells.retain(|name, _| !name.starts_with("Claims"));
+    world.end(&mut run, REFUSED);
+    assert_eq!(run.told(), "504 unknown unknown", "the first attempt may have been executed");
+}

@@ -177,3 +177,27 @@ fn a_top_up_that_is_pending_stays_in_doubt_with_one_candidate() {
     assert_eq!(world.state(), "in_doubt");
     assert_eq!(world.ask(&post(TOP_UP, body), None), "to dana_primary");
 }
+
+#[test]
+fn a_status_settles_no_refund_only_its_repeat_does() {
+    let refund = |number: &str| {
+        let body = r#"{"merchantId":"m-1","originalPartnerReferenceNo":"r-1","partnerRefundNo":"f-1","refundAmount":{"value":"1.00","currency":"IDR"}}"#;
+        post(REFUND, &body.replace("f-1", number))
+    };
+    for latest in ["00", "04"] {
+        let mut world = World::new();
+        world.pay(upstream(200, OK));
+        assert_eq!(world.ask(&refund("f-1"), Some(TIMEOUT)), "504 unknown unknown");
+        // The payment is refunded, in part, by this refund or by another one.
+        let told = format!(
+            r#"{{"responseCode":"2005500","originalPartnerReferenceNo":"r-1","latestTransactionStatus":"{latest}"}}"#
+        );
+        world.ask(&status(), Some(upstream(200, &told)));
+        let in_doubt = world.claims().iter().filter(|claim| !claim.is_resolved()).count();
+        assert_eq!(in_doubt, 1, "{latest}: the refund is as it was");
+        world.pass(5000);
+        for number in ["f-1", "f-2"] {
+            assert_eq!(world.ask(&refund(number), None), "to dana_primary", "{latest} {number}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What happens on the wires: requests reach gateways, answers come back or are lost, copies travel.
+
+use dana_failover::engine::event::{Answer as EndOfExchange, Event};
+use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin};
+use dana_failover::engine::gateway::GatewayId;
+
+use super::super::acts::{Answer, Fate};
+use super::super::ledger::{Deed, Wire};
+use super::super::proof::evidence;
+use super::super::wishes::What;
+use super::{Copy, NAMES, ON_THE_WIRE_MS, Run, TRAVELS_MS, World};
+
+impl World<'_> {
+    /// Envoy tries one gateway after the other until one can be connected to.
+    pub(super) fn deliver(&mut self, at: usize, fate: Fate) {
+        self.finish(at);
+        let Some((members, since)) = self.runs[at].sent.take() else {
+            return;
+        };
+        let Some(gateway) = members.get(fate.refuse).copied() else {
+            let called = self.runs[at].called;
+            self.runs[at].members = members;
+            let absence = if called { absent(0, true) } else { absent(0x20, false) };
+            return self.end(at, absence, None);
+        };
+        self.reached.moved_on += u64::from(fate.refuse > 0);
+        let wire = self.reach(at, gateway, since, fate.deed);
+        let named = (fate.named || members.len() == 1).then_some(NAMES[gateway]);
+        self.runs[at].members = members;
+        self.answer(at, wire, named, fate.answer);
+    }
+
+    /// The request is at the gateway, or on its way to it.
+    fn reach(&mut self, at: usize, gateway: usize, since: u64, deed: Deed) -> Wire {
+        match self.runs[at].what {
+            What::Pay { payment, other_amount } => {
+                if deed == Deed::Later && self.ledger.would_execute(gateway, payment) {
+                    let until = since + TRAVELS_MS;
+                    self.copies.push(Copy { payment, other_amount, gateway, until });
+                }
+                let before = self.ledger.is_charged(payment);
+                let wire = self.ledger.pay(gateway, payment, other_amount, deed);
+                self.reached.executed += u64::from(!before && self.ledger.is_charged(payment));
+                wire
+            }
+            What::Ask { payment } => self.ledger.ask(gateway, payment),
+            What::Cancel { payment } => self.ledger.cancel(gateway, payment),
+        }
+    }
+
+    fn answer(&mut self, at: usize, honest: Wire, named: Option<&str>, answer: Answer) {
+        let service = self.runs[at].what.service();
+        let code = |http: u16, case: u8| Wire {
+            status: http,
+            body: format!(r#"{{"responseCode":"{http}{service}{case:02}"}}"#),
+        };
+        let wire = match answer {
+            Answer::Timeout => return self.end(at, absent(0x4, true), named),
+            Answer::Reset => return self.end(at, absent(0x40, true), named),
+            Answer::ClientGone => {
+                let gone = End { client_waits: false, ..absent(0x4000, true) };
+                return self.end(at, gone, named);
+            }
+            Answer::Honest | Answer::Truncated => honest,
+            Answer::Internal => code(500, 1),
+            Answer::Pending => code(202, 0),
+            Answer::Page(status) => Wire { status, body: "<html>".to_owned() },
+            Answer::OtherReference => Wire { body: honest.body.replace("r-1", "r-2"), ..honest },
+        };
+        let readable = answer != Answer::Truncated;
+        let (origin, wire) = (Origin::Upstream, Some(wire));
+        self.end(at, End { origin, wire, readable, client_waits: true }, named);
+    }
+
+    fn end(&mut self, at: usize, end: End, endpoint: Option<&str>) {
+        let status = end.wire.as_ref().map_or(503, |wire| wire.status);
+        let text = end.wire.as_ref().map(|wire| wire.body.clone()).unwrap_or_default();
+        let body = if end.readable { Body::Complete(text.as_bytes()) } else { Body::Unreadable };
+        self.note_evidence(at, &end, endpoint);
+        self.runs[at].answer = end.wire;
+        let evidence = Evidence { origin: end.origin, status, body };
+        let client_waits = end.client_waits;
+        let answer = EndOfExchange { evidence, endpoint, content_type: None, client_waits };
+        self.feed(at, Event::Answered(answer));
+    }
+
+    pub(super) fn arrive(&mut self, number: usize, executes: bool) {
+        if self.copies.is_empty() {
+            return;
+        }
+        let copy = self.copies.remove(number % self.copies.len());
+        let deed = if executes { Deed::Execute } else { Deed::Refuse };
+        self.ledger.pay(copy.gateway, copy.payment, copy.other_amount, deed);
+    }
+
+    /// Callbacks take no time: effects are carried out before the clock moves, and nothing stays
+    /// on the wire for ever.
+    pub(super) fn pass(&mut self, millis: u64) {
+        let target = self.now + millis;
+        for at in 0..self.runs.len() {
+            self.finish(at);
+        }
+        let overdue = |run: &Run| run.sent.as_ref().map(|(_, since)| since + ON_THE_WIRE_MS);
+        while let Some(at) =
+            self.pick(0, |run| overdue(run).is_some_and(|deadline| deadline <= target))
+        {
+            let deadline = overdue(&self.runs[at]).unwrap();
+            self.now = self.now.max(deadline);
+            let named = !millis.is_multiple_of(2);
+            let fate = Fate { refuse: 0, deed: Deed::Later, answer: Answer::Timeout, named };
+            self.deliver(at, fate);
+            self.finish(at);
+        }
+        self.now = target;
+        self.copies.retain(|copy| copy.until > target);
+    }
+
+    pub(super) fn crash(&mut self, at: usize, gateway: usize, travels: bool) {
+        self.reached.crashed += 1;
+        let run = &mut self.runs[at];
+        run.gone = true;
+        run.todo.clear();
+        if let (Some((members, since)), What::Pay { payment, other_amount }, true) =
+            (run.sent.take(), run.what, travels)
+        {
+            let gateway = members[gateway % members.len()];
+            let until = since + TRAVELS_MS;
+            self.copies.push(Copy { payment, other_amount, gateway, until });
+        }
+    }
+
+    /// What the end of a request says of its payment.
+    fn note_evidence(&mut self, at: usize, end: &End, endpoint: Option<&str>) {
+        let run = &self.runs[at];
+        let named = endpoint.and_then(|name| NAMES.iter().position(|known| *known == name));
+        let spoken = run.members.iter().filter(|member| named.is_none_or(|name| name == **member));
+        let order: Vec<GatewayId> = self.setup.policy.order().collect();
+        let gateways = spoken.map(|member| order[*member]).collect();
+        let wire = end.wire.as_ref().filter(|_| end.readable);
+        let said = evidence(run.what, run.attempt, end.origin, wire, gateways);
+        let when = if matches!(run.what, What::Pay { .. }) { self.time() } else { run.asked_at };
+        let run = &mut self.runs[at];
+        run.said = said.map(|said| (said, when));
+        run.is_answered = true;
+    }
+}
+
+/// How an exchange with a gateway ends.
+struct End {
+    origin: Origin,
+    wire: Option<Wire>,
+    readable: bool,
+    client_waits: bool,
+}
+
+/// Without an answer, and why.
+const fn absent(bits: u64, attached: bool) -> End {
+    let origin = Origin::Envoy { flags: Flags::new(bits), attached };
+    End { origin, wire: None, readable: false, client_waits: true }
+}
