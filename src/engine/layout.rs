@@ -3,8 +3,9 @@
 //!
 //! A record names gateways as bits. Which bit belongs to which name is written once in a table
 //! that only grows, so a configuration that reorders, adds or drops gateways never makes an old
-//! record point to another one. A record is found by its payment's key, so what keys are made from
-//! may not change either, nor the number of buckets.
+//! record point to another one. A name does not take over another one's cluster: what follows its
+//! payments would go to the wrong ledger. A record is found by its
+//! payment's key, so what keys are made from may not change either, nor the number of buckets.
 
 use sha2::{Digest, Sha256};
 
@@ -19,6 +20,8 @@ pub struct Layout {
     buckets: u32,
     /// Whose bit is whose.
     names: Vec<String>,
+    /// Clusters that were used, each with the place of its gateway's name.
+    clusters: Vec<(usize, String)>,
     /// How the payments of each path are named, the path as a hash.
     keys: Vec<(u64, u64)>,
 }
@@ -54,6 +57,13 @@ pub enum LayoutError {
         /// The operation.
         operation: String,
     },
+    /// This cluster reached another gateway before.
+    Cluster {
+        /// The cluster.
+        cluster: String,
+        /// Whose it was.
+        owner: String,
+    },
     /// More paths were used since the store began than a layout holds.
     Paths,
 }
@@ -78,9 +88,18 @@ impl std::fmt::Display for LayoutError {
                  payments that were claimed before would be made again; restart Envoy or choose a \
                  new vm_id once no payment is in doubt"
             ),
+            Self::Cluster { cluster, owner } => write!(
+                f,
+                "gateways: expected cluster {cluster} to stay with gateway {owner}, which it \
+                 reached under this vm_id before, found it under another name that was used \
+                 before: what follows that name's payments would go to the wrong gateway; choose a \
+                 new vm_id once no payment is in doubt"
+            ),
             Self::Paths => write!(
                 f,
-                "operations: expected at most {} different paths over the life of a vm_id",
+                "gateways, operations: expected at most {} different clusters and {} different \
+                 paths over the life of a vm_id",
+                limits::CLUSTERS_MAX,
                 limits::PATHS_MAX
             ),
             Self::Names => write!(
@@ -95,33 +114,33 @@ impl std::fmt::Display for LayoutError {
 impl Layout {
     /// First byte of the stored form. It covers the definition of the claim key and the records'
     /// form as well: whoever changes one of them must raise it.
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     /// An empty table for a store of `buckets` buckets.
     #[must_use]
     pub const fn new(buckets: u32) -> Self {
-        Self { buckets, names: Vec::new(), keys: Vec::new() }
+        Self { buckets, names: Vec::new(), clusters: Vec::new(), keys: Vec::new() }
     }
 
-    /// Joins a configuration to the stored layout: the ids of `names`, in their order, and
-    /// whether the layout grew and must be written back.
+    /// Joins a configuration to the stored layout: the ids of `gateways`, each a name and its
+    /// cluster, in their order, and whether the layout grew and must be written back.
     ///
     /// # Errors
     /// When the configuration cannot use this store.
     pub fn join(
         &mut self,
         buckets: u32,
-        names: &[&str],
+        gateways: &[(&str, &str)],
         keys: &[KeyDefinition],
     ) -> Result<(Vec<GatewayId>, bool), LayoutError> {
         if self.buckets != buckets {
             return Err(LayoutError::Buckets { stored: self.buckets, configured: buckets });
         }
-        let before = (self.names.len(), self.keys.len());
+        let before = self.clone();
         self.join_keys(keys)?;
-        let ids = names.iter().map(|name| self.id_of(name)).collect::<Option<Vec<_>>>();
-        let grew = before != (self.names.len(), self.keys.len());
-        Ok((ids.ok_or(LayoutError::Names)?, grew))
+        let ids = gateways.iter().map(|(name, cluster)| self.id_of(name, cluster));
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        Ok((ids, *self != before))
     }
 
     /// A path that was served before must name its payments as it did, and a new path that takes
@@ -149,14 +168,26 @@ impl Layout {
         if self.keys.len() > limits::PATHS_MAX { Err(LayoutError::Paths) } else { Ok(()) }
     }
 
-    fn id_of(&mut self, name: &str) -> Option<GatewayId> {
+    fn id_of(&mut self, name: &str, cluster: &str) -> Result<GatewayId, LayoutError> {
         let known = self.names.iter().position(|other| other == name);
         let index = known.unwrap_or(self.names.len());
-        let id = GatewayId::new(index)?;
+        let id = GatewayId::new(index).ok_or(LayoutError::Names)?;
         if known.is_none() {
             self.names.push(name.to_owned());
         }
-        Some(id)
+        let used = self.clusters.iter().filter(|(_, other)| other == cluster);
+        let owners: Vec<usize> = used.map(|(owner, _)| *owner).collect();
+        match owners.first() {
+            _ if owners.contains(&index) => {}
+            // A new name has no payments yet that could be looked for in the wrong place.
+            Some(owner) if known.is_some() => {
+                let owner = self.names.get(*owner).cloned().unwrap_or_default();
+                return Err(LayoutError::Cluster { cluster: cluster.to_owned(), owner });
+            }
+            _ if self.clusters.len() >= limits::CLUSTERS_MAX => return Err(LayoutError::Paths),
+            Some(_) | None => self.clusters.push((index, cluster.to_owned())),
+        }
+        Ok(id)
     }
 
     /// The stored form.
@@ -169,7 +200,10 @@ impl Layout {
             bytes.extend(path.to_le_bytes());
             bytes.extend(digest.to_le_bytes());
         }
-        bytes.extend(self.names.join("\n").into_bytes());
+        // Neither names nor clusters have white space in them.
+        let clusters = self.clusters.iter().map(|(owner, cluster)| format!("{owner} {cluster}"));
+        let lines: Vec<String> = self.names.iter().cloned().chain(clusters).collect();
+        bytes.extend(lines.join("\n").into_bytes());
         bytes
     }
 
@@ -190,9 +224,14 @@ impl Layout {
         for _ in 0..count {
             keys.push((bytes.long()?, bytes.long()?));
         }
-        let names = std::str::from_utf8(bytes.0).ok()?.split('\n');
-        let names = names.filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        Some(Self { buckets, names, keys })
+        let (mut names, mut clusters) = (Vec::new(), Vec::new());
+        for line in std::str::from_utf8(bytes.0).ok()?.split('\n').filter(|line| !line.is_empty()) {
+            match line.split_once(' ') {
+                None => names.push(line.to_owned()),
+                Some((owner, cluster)) => clusters.push((owner.parse().ok()?, cluster.to_owned())),
+            }
+        }
+        Some(Self { buckets, names, clusters, keys })
     }
 }
 
@@ -205,24 +244,29 @@ pub(super) fn hash(text: &str) -> u64 {
 mod tests {
     use super::*;
 
+    /// Gateways whose clusters are called as they are.
+    fn of<'n>(names: &[&'n str]) -> Vec<(&'n str, &'n str)> {
+        names.iter().map(|name| (*name, *name)).collect()
+    }
+
     #[test]
     fn a_name_keeps_its_bit_through_reorder_removal_and_return() {
         let mut layout = Layout::new(8);
-        let (first, grew) = layout.join(8, &["primary", "secondary"], &[]).unwrap();
+        let (first, grew) = layout.join(8, &of(&["primary", "secondary"]), &[]).unwrap();
         assert!(grew);
         let mut stored = Layout::decode(&layout.encode()).unwrap();
         assert_eq!(stored, layout);
-        let (swapped, grew) = stored.join(8, &["secondary", "third", "primary"], &[]).unwrap();
+        let (swapped, grew) = stored.join(8, &of(&["secondary", "third", "primary"]), &[]).unwrap();
         assert!(grew);
         assert_eq!((swapped[0], swapped[2]), (first[1], first[0]));
         assert!(!first.contains(&swapped[1]));
-        assert!(!stored.join(8, &["primary"], &[]).unwrap().1);
+        assert!(!stored.join(8, &of(&["primary"]), &[]).unwrap().1);
     }
 
     #[test]
     fn another_capacity_or_version_is_refused_with_the_reason() {
         let mut layout = Layout::new(8);
-        let error = layout.join(16, &["primary"], &[]).unwrap_err();
+        let error = layout.join(16, &of(&["primary"]), &[]).unwrap_err();
         assert!(error.to_string().contains("claims_max"), "{error}");
         assert_eq!(Layout::decode(&[9, 0, 0, 0, 0, 0, 0]), Err(LayoutError::Version));
         assert_eq!(Layout::decode(&[]), Err(LayoutError::Version));
@@ -232,8 +276,8 @@ mod tests {
     fn a_seventeenth_name_is_refused() {
         let names: Vec<String> = (0..17).map(|n| format!("g{n}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        assert_eq!(Layout::new(1).join(1, &names, &[]), Err(LayoutError::Names));
-        assert!(Layout::new(1).join(1, &names[..16], &[]).is_ok());
+        assert_eq!(Layout::new(1).join(1, &of(&names), &[]), Err(LayoutError::Names));
+        assert!(Layout::new(1).join(1, &of(&names[..16]), &[]).is_ok());
     }
 
     fn key(path: &str, digest: u64) -> KeyDefinition {
@@ -244,11 +288,11 @@ mod tests {
     fn payments_keep_the_names_that_they_had() {
         let mut layout = Layout::new(8);
         let first = [key("/pay", 1), key("/v1/pay", 2), key("/refund", 3)];
-        assert!(layout.join(8, &["a"], &first).unwrap().1, "whatever it begins with");
+        assert!(layout.join(8, &of(&["a"]), &first).unwrap().1, "whatever it begins with");
         let stored = Layout::decode(&layout.encode()).unwrap();
         assert_eq!(stored, layout);
         let check = |keys: &[KeyDefinition], expected: Option<&str>| {
-            let joined = stored.clone().join(8, &["a"], keys);
+            let joined = stored.clone().join(8, &of(&["a"]), keys);
             let refused = joined.err().map(|error| error.to_string());
             match expected {
                 None => assert_eq!(refused, None, "{keys:?}"),
@@ -268,5 +312,33 @@ mod tests {
         let many: Vec<_> =
             (0..=limits::PATHS_MAX as u64).map(|n| key(&format!("/{n}"), n)).collect();
         check(&many, Some("different paths"));
+    }
+
+    #[test]
+    fn a_cluster_stays_with_its_gateway() {
+        let mut layout = Layout::new(8);
+        layout.join(8, &[("a", "one"), ("b", "two")], &[]).unwrap();
+        let stored = Layout::decode(&layout.encode()).unwrap();
+        assert_eq!(stored, layout);
+        let check = |gateways: &[(&str, &str)], refused: bool| {
+            let joined = stored.clone().join(8, gateways, &[]);
+            assert_eq!(joined.is_err(), refused, "{gateways:?}: {joined:?}");
+        };
+        check(&[("b", "two"), ("a", "one")], false);
+        // Moved to a cluster of another name, or a further gateway.
+        check(&[("a", "one-new"), ("b", "two")], false);
+        check(&[("c", "three"), ("b", "two")], false);
+        // A new name has no payments yet.
+        check(&[("c", "one"), ("b", "two")], false);
+        // Swapped, at once or in two steps.
+        check(&[("a", "two"), ("b", "one")], true);
+        let mut renamed = stored.clone();
+        renamed.join(8, &[("c", "one"), ("d", "two")], &[]).unwrap();
+        for gateways in [[("c", "two")], [("a", "two")], [("d", "one")]] {
+            assert!(renamed.clone().join(8, &gateways, &[]).is_err(), "{gateways:?}");
+        }
+        assert!(renamed.clone().join(8, &[("a", "one"), ("b", "two")], &[]).is_ok());
+        let error = stored.clone().join(8, &[("a", "two")], &[]).unwrap_err().to_string();
+        assert!(error.contains("cluster two to stay with gateway b"), "{error}");
     }
 }

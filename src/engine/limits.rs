@@ -3,6 +3,9 @@
 /// Names of gateways a store can tell apart: a record has one bit for each.
 pub const GATEWAY_NAMES_MAX: usize = 16;
 
+/// Clusters that gateways can have had since a store began.
+pub const CLUSTERS_MAX: usize = 256;
+
 /// Paths whose payments a store can have named since it began.
 pub const PATHS_MAX: usize = 1024;
 

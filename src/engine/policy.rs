@@ -75,7 +75,8 @@ impl Policy {
     /// # Errors
     /// When the configuration cannot work on the store that is there.
     pub fn join(config: Config, layout: &mut Layout) -> Result<(Self, bool), LayoutError> {
-        let names: Vec<&str> = config.gateways.iter().map(|g| g.name.as_str()).collect();
+        let names: Vec<(&str, &str)> =
+            config.gateways.iter().map(|g| (g.name.as_str(), g.cluster.as_str())).collect();
         let operations = Table::new(config.operations.clone());
         let keys: Vec<KeyDefinition> = operations
             .iter()

@@ -424,6 +424,31 @@ fn a_repeat_stays_in_doubt_and_keeps_the_fingerprint() {
     }
 }
 
+#[test]
+fn a_walk_goes_on_from_the_only_gateway_that_its_last_attempt_went_to() {
+    let of = AttemptId { incarnation: BIRTH, attempt: ATTEMPT };
+    let foreign = AttemptId { incarnation: Incarnation { nonce: 6, ..BIRTH }, ..of };
+    let check = |name: &str, of: AttemptId, offset: i64, goes_on: bool| {
+        let before = claim(state(name));
+        let after = before.onward(of, gateway('b'), at(offset), &RULES);
+        let until = at(offset + 30_000);
+        let under_way = State::InFlight { candidates: set("b"), until, after_no: false };
+        let expected =
+            Claim { state: under_way, attempt: ATTEMPT + 1, changed_at: at(offset), ..before };
+        assert_eq!(after, goes_on.then_some(expected), "{name} {of:?}");
+    };
+    check("in flight a", of, 0, true);
+    check("in flight a", of, 9999, true);
+    // Its lease is over: it is in doubt.
+    check("in flight a", of, 10_000, false);
+    check("in flight ab", of, 0, false);
+    check("in flight a", AttemptId { attempt: ATTEMPT - 1, ..of }, 0, false);
+    check("in flight a", foreign, 0, false);
+    for name in ["settled a", "rejected a", "in doubt a", "in doubt a!", "failed a"] {
+        check(name, of, 0, false);
+    }
+}
+
 /// What happens to a claim in doubt since the present: `60000 a` is a's "not found" then, `repeat`
 /// begins a repeat, `end` brings its answer. The last word is where the claim stands afterwards.
 fn story(candidates: &str, script: &[(i64, &str)]) -> String {
