@@ -105,7 +105,10 @@ fn a_key_with_another_payload_is_a_mismatch_and_another_partner_another_payment(
 
 #[test]
 fn in_doubt_it_is_repeated_at_its_own_gateway_and_nowhere_else() {
-    let (sandbox, envoy) = start();
+    let sandbox = Sandbox::start();
+    // Long enough that a busy machine asks again within it.
+    let slow = with(quick(), &json!({"idempotency": {"repeat_after_ms": 1500}}));
+    let envoy = Envoy::start(&rendered(&sandbox, &slow));
     sandbox.fault("primary", &json!({"fault": "reset"}));
     let first = call(&envoy.listener, CREATE, &order("DOUBT"));
     assert_eq!((first.status, first.outcome().as_str()), (504, "unknown"));
@@ -116,13 +119,13 @@ fn in_doubt_it_is_repeated_at_its_own_gateway_and_nowhere_else() {
 
     // The repeat cannot connect: another payment would move on to the secondary, this one not.
     sandbox.fault("primary", &json!({"fault": "refuse"}));
-    pause(Duration::from_millis(350));
+    pause(Duration::from_millis(1550));
     let refused = call(&envoy.listener, CREATE, &order("DOUBT"));
     assert_eq!((refused.status, refused.outcome().as_str()), (504, "unknown"), "{refused:?}");
 
     // The repeat is answered with a NO: that speaks of the repeat and not of the first copy.
     sandbox.fault("primary", &json!({"fault": "code", "code": "4035414"}));
-    pause(Duration::from_millis(350));
+    pause(Duration::from_millis(1550));
     let no = call(&envoy.listener, CREATE, &order("DOUBT"));
     assert_eq!((no.status, no.outcome().as_str()), (504, "unknown"), "{no:?}");
     assert_eq!(no.json()["gateway_code"], "4035414");
