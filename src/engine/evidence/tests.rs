@@ -375,6 +375,31 @@ fn a_successful_cancel_closes_and_a_successful_refund_proves_the_payment() {
 }
 
 #[test]
+fn a_text_is_read_from_a_gateways_success_alone() {
+    let operation = operation("order-status");
+    let read = |origin, status, body: &str| {
+        let body = Body::Complete(body.as_bytes());
+        text_of(&operation, &Evidence { origin, status, body }, ANSWER_REFERENCE)
+    };
+    let named = |code: &str, name: &str| {
+        format!(r#"{{"responseCode":"{code}","originalPartnerReferenceNo":{name}}}"#)
+    };
+    let success = named("2005500", r#""r-1""#);
+    let up = Origin::Upstream;
+    assert_eq!(read(up, 200, &success).as_deref(), Some("r-1"));
+    assert_eq!(read(Origin::NeverLeft, 200, &success), None);
+    assert_eq!(read(up, 202, &named("2025500", r#""r-1""#)), None);
+    assert_eq!(read(up, 404, &named("4045501", r#""r-1""#)), None);
+    assert_eq!(read(up, 200, &named("2005501", r#""r-1""#)), None);
+    assert_eq!(read(up, 200, &named("2005400", r#""r-1""#)), None, "of another service");
+    for nothing in [r#""""#, "7", "null", "{}"] {
+        assert_eq!(read(up, 200, &named("2005500", nothing)), None, "{nothing}");
+    }
+    let unread = Evidence { origin: up, status: 200, body: Body::Unreadable };
+    assert_eq!(text_of(&operation, &unread, ANSWER_REFERENCE), None);
+}
+
+#[test]
 fn calls_that_move_no_money_are_judged_by_status_where_they_carry_no_code() {
     let check = |name: &str, status: u16, body: &str, expected: Signal| {
         assert_eq!(judged(&operation(name), status, body).signal, expected, "{name} {status}");
