@@ -4,7 +4,7 @@
 //! of the one before and after each of the other, from every state that the claim can be in, at
 //! both sides of every boundary in time, with each fate on the wire.
 //!
-//! - `library`: what a request does, as a machine with numbered states
+//! - `plays`: what a request does, as a machine with numbered states
 //! - `starts`: where a race begins
 //! - `world`: all schedules from there
 //! - `truth`: what must hold at each step
@@ -21,7 +21,7 @@
 #[allow(dead_code, reason = "shared with the model")]
 #[path = "../model/ledger.rs"]
 mod ledger;
-mod library;
+mod plays;
 #[allow(dead_code, reason = "shared with the model")]
 #[path = "../model/proof.rs"]
 mod proof;
@@ -49,7 +49,7 @@ use dana_failover::engine::record::{Bucket, Found};
 use dana_failover::engine::replay::Kept;
 use dana_failover::engine::time::Timestamp;
 
-use library::{Input, Library, Place, Root, Value, Want};
+use plays::{Input, Place, Plays, Root, Value, Want};
 use reference::Reference;
 use starts::{Makings, Start};
 use truth::Truth;
@@ -93,16 +93,16 @@ fn health(policy: &Policy) -> Vec<u8> {
 
 /// What a payment asks for, learnt from the claim that it would write.
 fn print_of(policy: &Rc<Policy>, what: What) -> Fingerprint {
-    let mut library = Library::new(Rc::clone(policy));
-    let mut node = library.root(Root { what, now: NOW, context: 0 });
-    let health = Value { bytes: library.number(health(policy)), version: 1 };
+    let mut plays = Plays::new(Rc::clone(policy));
+    let mut node = plays.root(Root { what, now: NOW, context: 0 });
+    let health = Value { bytes: plays.number(health(policy)), version: 1 };
     for value in [(Place::Health, health), (Place::Claims, Value::default())] {
-        node = library.next(node, Input::Loaded(value.0, value.1));
+        node = plays.next(node, Input::Loaded(value.0, value.1));
     }
-    let Some(Want::Store(Place::Claims, bytes, _)) = library.nodes[node].todo.first() else {
+    let Some(Want::Store(Place::Claims, bytes, _)) = plays.nodes[node].todo.first() else {
         panic!("a first payment writes its claim");
     };
-    let bucket = Bucket::decode(library.bytes(*bytes).to_vec()).unwrap();
+    let bucket = Bucket::decode(plays.bytes(*bytes).to_vec()).unwrap();
     let Found::Claim(claim) = bucket.find(&key(0).prefix()) else {
         panic!("its own claim");
     };
@@ -146,7 +146,7 @@ fn race(other: What) -> Told {
     let lease = rules.lease.get().cast_signed();
     let mut told = Told::default();
     for skew in [-lease, -1, 0, 1, lease] {
-        let mut library = Library::new(Rc::clone(&policy));
+        let mut plays = Plays::new(Rc::clone(&policy));
         for start in makings.starts() {
             let truth = Truth {
                 reference: Reference::new(rules),
@@ -157,8 +157,8 @@ fn race(other: What) -> Told {
             };
             let clocks = [NOW, NOW.saturating_add_signed(skew)];
             let race = Race { whats: [PAY, other], clocks };
-            let cells = cells(&start, &policy, &mut library);
-            let mut walk = Walk::new(start.name.clone(), race, &mut library, &truth);
+            let cells = cells(&start, &policy, &mut plays);
+            let mut walk = Walk::new(start.name.clone(), race, &mut plays, &truth);
             let state = walk.begin(cells, start.ledger, start.travels);
             told.schedules += walk.go(&state);
             told.states += walk.states();
@@ -166,23 +166,23 @@ fn race(other: What) -> Told {
             told.sent = [0, 1].map(|at| told.sent[at] + walk.sent[at]);
             told.races += 1;
         }
-        told.fed += library.fed;
+        told.fed += plays.fed;
     }
     told
 }
 
 /// The store at the beginning.
-fn cells(start: &Start, policy: &Policy, library: &mut Library) -> [Value; 3] {
-    let health = Value { bytes: library.number(health(policy)), version: 1 };
+fn cells(start: &Start, policy: &Policy, plays: &mut Plays) -> [Value; 3] {
+    let health = Value { bytes: plays.number(health(policy)), version: 1 };
     let bucket = start.bucket(&key(0).prefix()).into_bytes();
     let is_empty = bucket.is_empty();
-    let claims = Value { bytes: library.number(bucket), version: u32::from(!is_empty) };
+    let claims = Value { bytes: plays.number(bucket), version: u32::from(!is_empty) };
     let executed = start.ledger.executed_at(0);
     let body = match (start.claim, executed.first()) {
         (Some(claim), Some(gateway)) => {
             let body = ledger::Ledger::success(*gateway, 0).into_bytes();
             let kept = Kept { status: 200, content_type: None, body };
-            let bytes = library.number(kept.encode(&key(0), claim.incarnation));
+            let bytes = plays.number(kept.encode(&key(0), claim.incarnation));
             Value { bytes, version: 1 }
         }
         _ => Value::default(),

@@ -8,7 +8,7 @@ use dana_failover::engine::record::{Bucket, Found};
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 
-use super::library::{Place, Said};
+use super::plays::{Place, Said};
 use super::proof::{Cause, evidence};
 use super::reference::Reference;
 use super::wishes::What;
@@ -39,7 +39,7 @@ fn is_expired(found: &Found, now: Timestamp) -> bool {
 impl Walk<'_> {
     pub(crate) fn bucket(&self, state: &State) -> Bucket {
         let value = state.cells[Place::Claims as usize];
-        let bytes = if value.version == 0 { &[] } else { self.library.bytes(value.bytes) };
+        let bytes = if value.version == 0 { &[] } else { self.plays.bytes(value.bytes) };
         Bucket::decode(bytes.to_vec()).expect("only buckets are written")
     }
 
@@ -133,7 +133,7 @@ impl Walk<'_> {
                 if claim.fingerprint == asked || claim.fingerprint == Fingerprint::UNKNOWN);
             return Some(Cause::Sends { same });
         };
-        let arrival = &self.library.arrivals[number];
+        let arrival = &self.plays.arrivals[number];
         let members = run.members.into_iter().flatten();
         let spoken = members.filter(|m| arrival.gateway().is_none_or(|gateway| gateway == *m));
         let gateways: Gateways = spoken.map(|member| self.truth.order[member]).collect();
@@ -206,7 +206,7 @@ impl Walk<'_> {
         let Wire::Over(number) = run.wire else {
             panic!("there is no answer to be let through");
         };
-        let wire = self.library.arrivals[number].wire().expect("an answer");
+        let wire = self.plays.arrivals[number].wire().expect("an answer");
         let body: Value = serde_json::from_str(&wire.body).unwrap();
         let told = body["latestTransactionStatus"].as_str().unwrap_or_default();
         let fails = match what {
@@ -222,7 +222,7 @@ impl Walk<'_> {
     pub(crate) fn check_end(&self, state: &State) {
         for (at, run) in state.runs.iter().enumerate() {
             assert_eq!(run.answers, 1, "request {at} is answered once");
-            assert!(self.library.nodes[run.node].is_ended, "request {at} has ended");
+            assert!(self.plays.nodes[run.node].is_ended, "request {at} has ended");
         }
         let free = self.claim(state).is_none();
         assert!(!(free && self.may_be_charged(state)), "the key is free, and it was sent");

@@ -12,7 +12,7 @@ use dana_failover::engine::event::Expected;
 use dana_failover::engine::record::Found;
 
 use super::ledger::{Deed, Ledger};
-use super::library::{Arrival, Input, Library, Place, Root, Value, Want};
+use super::plays::{Arrival, Input, Place, Plays, Root, Value, Want};
 use super::wishes::What;
 
 /// What becomes of a request that was let go.
@@ -82,7 +82,7 @@ pub(crate) struct Race {
 /// The walk over all schedules of a race.
 pub(crate) struct Walk<'a> {
     pub(crate) race: Race,
-    pub(crate) library: &'a mut Library,
+    pub(crate) plays: &'a mut Plays,
     pub(crate) truth: &'a super::truth::Truth,
     ledgers: Vec<Ledger>,
     seen: BTreeMap<State, f64>,
@@ -115,12 +115,12 @@ impl<'a> Walk<'a> {
     pub(crate) fn new(
         name: String,
         race: Race,
-        library: &'a mut Library,
+        plays: &'a mut Plays,
         truth: &'a super::truth::Truth,
     ) -> Self {
         Self {
             race,
-            library,
+            plays,
             truth,
             ledgers: Vec::new(),
             seen: BTreeMap::new(),
@@ -142,7 +142,7 @@ impl<'a> Walk<'a> {
     ) -> State {
         let Race { whats, clocks } = self.race;
         let runs = [0, 1].map(|at| Run {
-            node: self.library.root(Root {
+            node: self.plays.root(Root {
                 what: whats[at],
                 now: clocks[at],
                 context: u32::try_from(at).unwrap(),
@@ -220,7 +220,7 @@ impl<'a> Walk<'a> {
     /// Everything that the request `at` can do next.
     fn moves(&self, state: &State, at: usize) -> Vec<Move> {
         let run = state.runs[at];
-        if !self.library.nodes[run.node].todo.is_empty() {
+        if !self.plays.nodes[run.node].todo.is_empty() {
             return vec![Move::Next(run.node)];
         }
         match run.wire {
@@ -239,13 +239,13 @@ impl<'a> Walk<'a> {
         let run = state.runs[at];
         match (what, run.wire) {
             (Move::Next(node), _) => {
-                let want = self.library.nodes[node].todo[0].clone();
+                let want = self.plays.nodes[node].todo[0].clone();
                 self.carry_out(state, at, want)
             }
             (Move::Reach(fate), _) => self.reach(state, at, fate),
             (Move::Told, Wire::Back(number)) => {
                 let mut next = *state;
-                next.runs[at].node = self.library.next(run.node, Input::Arrived(number));
+                next.runs[at].node = self.plays.next(run.node, Input::Arrived(number));
                 next.runs[at].wire = Wire::Over(number);
                 next
             }
@@ -303,7 +303,7 @@ impl<'a> Walk<'a> {
             next.runs[at].was_doubtful = self.may_be_charged(&next);
         }
         let run = &mut next.runs[at];
-        run.node = self.library.next(run.node, input);
+        run.node = self.plays.next(run.node, input);
         next
     }
 
@@ -335,7 +335,7 @@ impl<'a> Walk<'a> {
                 }
             }
         };
-        next.runs[at].wire = Wire::Back(self.library.arrival(arrival));
+        next.runs[at].wire = Wire::Back(self.plays.arrival(arrival));
         next
     }
 }
@@ -348,7 +348,7 @@ impl Walk<'_> {
             Move::Told => return "is told its end".to_owned(),
             Move::Arrives(gateway) => return format!("arrives at {gateway}"),
         };
-        match &self.library.nodes[node].todo[0] {
+        match &self.plays.nodes[node].todo[0] {
             Want::Load(place) => format!("reads {place:?}"),
             Want::Store(place, _, expected) => format!("writes {place:?}, {expected:?}"),
             Want::Forward(_) => "lets it go".to_owned(),

@@ -120,7 +120,7 @@ pub(crate) struct Node {
 }
 
 /// All requests of all schedules.
-pub(crate) struct Library {
+pub(crate) struct Plays {
     policy: Rc<Policy>,
     pub(crate) nodes: Vec<Node>,
     edges: BTreeMap<(usize, Input), usize>,
@@ -151,7 +151,7 @@ const fn cell(place: Place) -> Cell {
     }
 }
 
-impl Library {
+impl Plays {
     pub(crate) fn new(policy: Rc<Policy>) -> Self {
         Self {
             policy,
