@@ -283,14 +283,40 @@ impl Claim {
         self
     }
 
-    /// The claim as it counts where claims are enforced. While the filter only observed, the same
-    /// payment may have been sent again past this record: whatever it says is in doubt.
+    /// The claim as it counts where claims are enforced. While the filter only observed, nothing
+    /// kept the same payment from being sent again: whatever the record says is in doubt, and its
+    /// last copy may be under way as long as a lease.
     #[must_use]
-    pub const fn enforced(mut self) -> Self {
+    pub const fn enforced(mut self, rules: &Rules) -> Self {
         if self.observed {
-            self.state = in_doubt(self.holders(), self.changed_at);
+            self.state = in_doubt(self.holders(), self.changed_at.plus(rules.lease));
             self.observed = false;
         }
+        self
+    }
+
+    /// This claim with a further copy under way at `gateway`, whatever was decided, because the
+    /// filter only observes. Unless the payment is known to be executed or over, that puts it in
+    /// doubt, and whoever had it before still may.
+    #[must_use]
+    pub fn observed_at(mut self, gateway: GatewayId, now: Timestamp, rules: &Rules) -> Self {
+        self = self.at(now);
+        let all = self.holders().with(gateway);
+        self.state = match self.state {
+            State::Settled { .. } => State::Settled { gateways: all },
+            State::Closed { how, .. } => State::Closed { how, gateways: all },
+            State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. } => {
+                State::InDoubt {
+                    candidates: all,
+                    ended_at: now,
+                    repeat_until: Some(now.plus(rules.lease)),
+                    not_found: None,
+                }
+            }
+        };
+        self.attempt = self.attempt.saturating_add(1);
+        self.observed = true;
+        self.changed_at = now;
         self
     }
 

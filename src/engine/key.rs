@@ -191,6 +191,12 @@ pub fn parse_idempotency_key(header: &str) -> Result<String, &'static str> {
     }
 }
 
+/// A key as a string of RFC 8941, which is what the IETF draft wants in the header.
+#[must_use]
+pub fn quote(key: &str) -> String {
+    format!("\"{}\"", key.replace('\\', r"\\").replace('"', "\\\""))
+}
+
 /// RFC 8941 section 3.3.3, after the opening quote.
 fn unquote(quoted: &str) -> Result<String, &'static str> {
     const MALFORMED: &str = "Idempotency-Key is not a well-formed quoted string";
@@ -269,6 +275,14 @@ mod tests {
             assert!(!prints[..at].contains(print), "{at}");
         }
         assert_ne!(Fingerprint::of_body(&key, b"1"), Fingerprint::of_body(&key, b"2"));
+    }
+
+    #[test]
+    fn a_key_is_quoted_so_that_it_reads_back_as_itself() {
+        for key in ["k-1", r#"a"b"#, r"a\b", " ", r#"\""#] {
+            assert_eq!(parse_idempotency_key(&quote(key)).as_deref(), Ok(key), "{key}");
+        }
+        assert_eq!(quote("k-1"), "\"k-1\"");
     }
 
     #[test]

@@ -112,11 +112,18 @@ impl Policy {
         Ok((policy, grew))
     }
 
-    /// Whether requests of an operation, or of none, are only observed.
+    /// Whether requests of an operation are only observed. What cannot be said to be of any
+    /// operation may be of one that is enforced.
     #[must_use]
     pub fn observes(&self, operation: Option<&Compiled>) -> bool {
-        let own = operation.and_then(|compiled| compiled.operation.mode);
-        own.unwrap_or(self.config.mode) == Mode::Observe
+        let mode = |compiled: &Compiled| compiled.operation.mode.unwrap_or(self.config.mode);
+        match operation {
+            Some(compiled) => mode(compiled) == Mode::Observe,
+            None => {
+                self.config.mode == Mode::Observe
+                    && self.operations.iter().all(|compiled| mode(compiled) == Mode::Observe)
+            }
+        }
     }
 
     /// The gateways in order of preference.

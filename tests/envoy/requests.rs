@@ -32,7 +32,7 @@ fn a_refused_request_says_why_and_reaches_nobody() {
         ("empty", CREATE, &[PARTNER], "", 400, "4005401"),
         ("member twice", CREATE, &[PARTNER], dup, 400, "4005401"),
         ("number as reference", CREATE, &[PARTNER], number, 400, "4005401"),
-        ("too large", CREATE, &[PARTNER], &big, 413, "4130000"),
+        ("too large", CREATE, &[PARTNER], &big, 413, "4135400"),
         ("unmatched", "/v1.0/other.htm", &[PARTNER], &body, 403, "4030001"),
         ("doubled slash", "//debit/payment-host-to-host", &[PARTNER], &body, 400, "4000001"),
         ("other case", "/v1.0/Debit/payment-host-to-host", &[PARTNER], &body, 400, "4000001"),

@@ -163,7 +163,7 @@ fn only_whom_a_verified_certificate_names_may_speak_for_a_partner() {
     let others = ["spiffe://shop/b", "spiffe://shop/d"].map(|name| authority.vouch_for(name));
     for identity in others.iter().map(Some).chain([None]) {
         let refused = pay(identity, "PEER-A");
-        assert_eq!((refused.status, refused.code().as_str()), (403, "4030001"), "{refused:?}");
+        assert_eq!((refused.status, refused.code().as_str()), (403, "4035401"), "{refused:?}");
         assert_eq!(refused.json()["type"], "urn:dana-failover:peer", "not even a replay");
         let asked = crate::support::client::STATUS;
         let status = call_as(identity, &authority, &envoy.listener, asked, &about("PEER-A"));

@@ -76,7 +76,7 @@ impl Facts<'_> {
         let claim = if self.policy.observes(self.intent.operation.as_deref()) {
             claim
         } else {
-            claim.enforced()
+            claim.enforced(&self.policy.claims)
         };
         claim.at(self.now)
     }
@@ -190,9 +190,9 @@ impl Facts<'_> {
                     let claim = self.first_claim(payment, Gateways::only(gateway));
                     self.to_one(gateway, "follow", claim)
                 };
-                to(gateway)
-                    .or_else(|| self.others(&concerned, gateway).find_map(to))
-                    .unwrap_or_else(|| self.pinned_gateway_down(holders))
+                let order = self.in_turn(&concerned, gateway);
+                let decision = order.into_iter().find_map(to);
+                decision.unwrap_or_else(|| self.pinned_gateway_down(holders))
             }
             (_, None) => self.unknown(holders, self.policy.claims.repeat_after),
         }
@@ -226,7 +226,8 @@ impl Facts<'_> {
         let others = || self.policy.order().filter(|other| *other != gateway);
         let usable = others().filter(|other| self.is_closed(*other));
         let walk = Walk {
-            asks_all: self.is_shared() || others().all(|other| self.is_closed(other)),
+            asks_all: self.intent.concerns.is_some()
+                && (self.is_shared() || others().all(|other| self.is_closed(other))),
             ..self.walk(usable, GoOn::NotFound)
         };
         decision.with(walk)
@@ -241,7 +242,9 @@ impl Facts<'_> {
             Found::Claim(claim) => self.ask_holders(&self.counted(claim)),
             Found::Absent if asks_for_payment => {
                 let walk = self.walk(self.by_health(self.policy.order()), GoOn::NotFound);
-                self.to_any("forward", None).with(Walk { asks_all: true, ..walk })
+                // Nobody's "not found" says anything of a payment that cannot be named here.
+                let named = self.intent.concerns.is_some() || self.intent.named_later.is_some();
+                self.to_any("forward", None).with(Walk { asks_all: named, ..walk })
             }
             Found::Absent | Found::Unreadable => self.to_issuer_or_any(),
         }

@@ -12,7 +12,6 @@ use crate::engine::time::Timestamp;
 #[derive(Default)]
 pub(super) struct Head<'a> {
     pub(super) method: &'a str,
-    pub(super) path: &'a str,
     pub(super) partner: Option<&'a str>,
     pub(super) idempotency_key: Option<&'a str>,
     pub(super) external_id: Option<&'a str>,
@@ -43,7 +42,6 @@ impl<'a> Head<'a> {
             }
             match name {
                 b":method" => head.method = text(name, value)?,
-                b":path" => head.path = std::str::from_utf8(value).unwrap_or_default(),
                 b"x-request-id" => head.request_id = std::str::from_utf8(value).unwrap_or_default(),
                 b"idempotency-key" => once(&mut head.idempotency_key, name, value, 1024)?,
                 b"x-external-id" => once(&mut head.external_id, name, value, 1024)?,
@@ -67,6 +65,12 @@ impl<'a> Head<'a> {
         }
         Ok(head)
     }
+}
+
+/// The request target; empty when there is none that can be read.
+pub(super) fn path<'a>(request: &Request<'a>) -> &'a str {
+    let field = request.headers.iter().find(|(name, _)| *name == b":path");
+    field.and_then(|(_, value)| std::str::from_utf8(value).ok()).unwrap_or_default()
 }
 
 fn text<'a>(name: &[u8], value: &'a [u8]) -> Result<&'a str, Refusal> {

@@ -4,14 +4,14 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::head::{Head, Stamp};
+use super::head::{Head, Stamp, path};
 use crate::engine::answer::Refusal;
 use crate::engine::claim::Money;
 use crate::engine::config::Ledger;
 use crate::engine::event::Request;
 use crate::engine::evidence::Protocol;
 use crate::engine::json::{Pointer, Scalar};
-use crate::engine::key::{ClaimKey, Fingerprint, parse_idempotency_key};
+use crate::engine::key::{ClaimKey, Fingerprint, parse_idempotency_key, quote};
 use crate::engine::limits;
 use crate::engine::operation::{Class, Compiled, Identity, Matched, Repeat};
 use crate::engine::policy::Policy;
@@ -82,24 +82,27 @@ impl Intent {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<Self, Refused> {
-        let head = Head::pick(request, policy).map_err(Refused::early)?;
+        // Whatever it is refused for, its operation says whether that is enforced.
+        let found = policy.operations.find(path(request));
+        let operation = if let Matched::Operation(found) = &found { Some(*found) } else { None };
+        let refused = |refusal| Refused { refusal, operation: operation.map(Rc::clone) };
+        let head = Head::pick(request, policy).map_err(refused)?;
         if !may_speak(request.peer, head.partner, policy) {
-            return Err(Refused::early(Refusal::Peer));
+            return Err(refused(Refusal::Peer));
         }
         if request.body.len() > policy.config.request_body_bytes_max {
             let bytes_max = policy.config.request_body_bytes_max;
-            return Err(Refused::early(Refusal::BodyTooLarge { bytes_max }));
+            return Err(refused(Refusal::BodyTooLarge { bytes_max }));
         }
         let request_id = head.request_id.to_owned();
-        let operation = match policy.operations.find(head.path) {
+        let operation = match found {
             Matched::Operation(operation) => operation,
             Matched::Unmatched if policy.config.pass_unmatched => {
                 return Ok(Self::passed(request_id));
             }
-            Matched::Unmatched => return Err(Refused::early(Refusal::Unmatched)),
-            Matched::Ambiguous => return Err(Refused::early(Refusal::AmbiguousPath)),
+            Matched::Unmatched => return Err(refused(Refusal::Unmatched)),
+            Matched::Ambiguous => return Err(refused(Refusal::AmbiguousPath)),
         };
-        let refused = |refusal| Refused { refusal, operation: Some(Rc::clone(operation)) };
         check_method(&head, policy, operation).map_err(refused)?;
         let members = Members::read(request.body, operation, policy).map_err(refused)?;
         let partner = head.partner.unwrap_or_default();
@@ -185,12 +188,6 @@ pub(super) struct Refused {
     pub(super) operation: Option<Rc<Compiled>>,
 }
 
-impl Refused {
-    const fn early(refusal: Refusal) -> Self {
-        Self { refusal, operation: None }
-    }
-}
-
 fn check_method(head: &Head<'_>, policy: &Policy, operation: &Compiled) -> Result<(), Refusal> {
     let reads =
         policy.config.protocol == Protocol::Http && operation.operation.class == Class::Inquiry;
@@ -236,21 +233,24 @@ impl<'a> Members<'a> {
         places.iter().map(|place| self.text(*place).filter(|text| !text.is_empty())).collect()
     }
 
-    /// A status that is asked for without the partner's reference.
+    /// A status that is asked for without the partner's reference. One that is there and no text
+    /// may be read as a reference by others.
     fn named_later(&self, operation: &Compiled, partner: &str) -> Option<NamedLater> {
         let concerns = operation.operation.concerns.as_ref()?;
         let reference = &operation.operation.reference.as_ref()?.pointer;
-        let places = concerns.identity.iter().zip(&operation.slots.concerns);
-        let identity: Vec<Option<String>> = places
-            .map(|(pointer, place)| {
-                let text =
-                    self.text(*place).filter(|text| !text.is_empty() && pointer != reference);
-                text.map(str::to_owned)
-            })
-            .collect();
-        let missing = identity.iter().filter(|member| member.is_none()).count();
-        let names = (missing == 1 && !partner.is_empty()).then(|| concerns.namespace.clone());
-        names.map(|namespace| NamedLater { namespace, identity })
+        let mut identity = Vec::with_capacity(concerns.identity.len());
+        for (pointer, place) in concerns.identity.iter().zip(&operation.slots.concerns) {
+            let is_reference = pointer == reference;
+            match self.scalar(*place) {
+                None | Some(Scalar::Null) if is_reference => identity.push(None),
+                Some(Scalar::Text(text)) if text.is_empty() == is_reference => {
+                    identity.push(Some(text.to_string()).filter(|text| !text.is_empty()));
+                }
+                Some(_) | None => return None,
+            }
+        }
+        let names = identity.iter().any(Option::is_none) && !partner.is_empty();
+        names.then(|| NamedLater { namespace: concerns.namespace.clone(), identity })
     }
 
     fn payment(
@@ -290,8 +290,9 @@ impl<'a> Members<'a> {
             }
             (None, None) => return Err(no_identity(&operation.operation.identity)),
         };
-        let idempotency_key = match head.idempotency_key {
-            Some(own) if is_own => own.to_owned(),
+        let idempotency_key = match head.idempotency_key.map(parse_idempotency_key) {
+            // Quoted whichever way it came: for the gateway too it is one key.
+            Some(Ok(own)) if is_own => quote(&own),
             Some(_) | None => key.as_idempotency_key(),
         };
         let fields = operation.slots.fingerprint.iter().map(|place| self.scalar(*place));

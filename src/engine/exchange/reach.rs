@@ -87,16 +87,13 @@ impl Facts<'_> {
             let claim = claim.further_attempt(payment.fingerprint, gateway, self.now, rules);
             self.to_one(gateway, decision, claim)
         };
-        to(gateway).or_else(|| self.others(claim, gateway).find_map(to))
+        self.in_turn(claim, gateway).into_iter().find_map(to)
     }
 
-    /// Other gateways that may take over what belongs to a payment: with a shared ledger alone,
-    /// not too soon, and never after one of them said that it does not know the payment.
-    pub(super) fn others(
-        &self,
-        claim: &Claim,
-        gateway: GatewayId,
-    ) -> impl Iterator<Item = GatewayId> {
+    /// Who may get what belongs to a payment: the gateway that has it. With a shared ledger others
+    /// too, and any of several that may have it, but not too soon, and never after one of them
+    /// said that it does not know the payment.
+    pub(super) fn in_turn(&self, claim: &Claim, gateway: GatewayId) -> Vec<GatewayId> {
         let (ended_at, not_found) = match claim.state {
             State::InDoubt { ended_at, not_found, .. } => (ended_at, not_found.is_some()),
             State::InFlight { .. }
@@ -105,9 +102,14 @@ impl Facts<'_> {
             | State::Closed { .. } => (claim.changed_at, false),
         };
         let is_over = self.now >= ended_at.plus(self.policy.claims.settle_delay);
-        let may = self.is_shared() && is_over && !not_found;
-        let order = self.health.takers(self.policy, self.now).order;
-        order.into_iter().filter(move |other| may && *other != gateway)
+        let mut order = Vec::new();
+        if self.is_shared() && is_over && !not_found {
+            order = self.health.takers(self.policy, self.now).order;
+        }
+        let others = order.iter().copied().filter(|other| *other != gateway);
+        let sole = claim.holders().single() == Some(gateway);
+        let first = (sole || order.contains(&gateway)).then_some(gateway);
+        first.into_iter().chain(others).collect()
     }
 
     pub(super) fn is_shared(&self) -> bool {
@@ -130,28 +132,35 @@ impl Facts<'_> {
         mut claim: Option<Claim>,
         decision: &'static str,
     ) -> Decision {
-        let generations = target.members.iter().map(|m| self.health.generation(*m)).collect();
         let binds = claim.as_mut().is_some_and(|claim| self.binds(claim));
-        Decision::Send(Box::new(Send {
+        let send = self.plainly(target, claim, decision);
+        Decision::Send(Box::new(Send { trial, binds, ..send }))
+    }
+
+    fn plainly(&self, target: Target<'_>, claim: Option<Claim>, decision: &'static str) -> Send {
+        let generations = target.members.iter().map(|m| self.health.generation(*m)).collect();
+        Send {
             cluster: target.cluster.to_owned(),
             members: target.members,
             generations,
-            trial,
+            trial: false,
             claim,
-            binds,
+            binds: false,
             walk: Walk::default(),
             decision,
             would: "",
-        }))
+        }
     }
 
     /// Whether the client's `Idempotency-Key` is to be bound to the payment, which counts them.
     const fn binds(&self, claim: &mut Claim) -> bool {
-        let is_new = match &self.intent.payment {
-            Some(payment) => payment.header_key.is_some() && !matches!(self.bound, Bound::Here),
+        let has_key = match &self.intent.payment {
+            Some(payment) => payment.header_key.is_some(),
             None => false,
         };
-        if !is_new || claim.header_keys >= limits::HEADER_KEYS_MAX {
+        // A new claim has its own binding, whatever was left of an earlier one.
+        let is_new = claim.attempt == 1 || !matches!(self.bound, Bound::Here);
+        if !has_key || !is_new || claim.header_keys >= limits::HEADER_KEYS_MAX {
             return false;
         }
         claim.header_keys += 1;
@@ -162,15 +171,17 @@ impl Facts<'_> {
     pub(super) fn observe(&self, would: &'static str) -> Option<Send> {
         let gateway = self.policy.order().next()?;
         let target = self.policy.plain(gateway)?;
-        let is_new = matches!(self.own, Found::Absent);
-        let claim = self.intent.payment.as_ref().filter(|_| is_new).map(|payment| Claim {
-            observed: true,
-            ..self.first_claim(payment, Gateways::only(gateway))
-        });
-        match self.send(target, false, claim, "observe") {
-            Decision::Send(send) => Some(Send { binds: false, would, ..*send }),
-            Decision::Say { .. } | Decision::Replay { .. } => None,
-        }
+        let claim = match (&self.intent.payment, self.own) {
+            (None, _) | (_, Found::Unreadable) => None,
+            (Some(payment), Found::Absent) => {
+                let first = self.first_claim(payment, Gateways::only(gateway));
+                Some(Claim { observed: true, ..first })
+            }
+            (Some(_), Found::Claim(claim)) => {
+                Some(claim.observed_at(gateway, self.now, &self.policy.claims))
+            }
+        };
+        Some(Send { would, ..self.plainly(target, claim, "observe") })
     }
 }
 

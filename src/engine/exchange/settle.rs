@@ -12,7 +12,7 @@ use crate::engine::event::{Cell, Effect, Event, Loaded};
 use crate::engine::evidence::Signal;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Change, Health};
-use crate::engine::key::{ClaimKey, Fingerprint, PaymentRef};
+use crate::engine::key::{ClaimKey, Fingerprint};
 use crate::engine::limits;
 use crate::engine::record::link::{Link, Target};
 use crate::engine::record::{Bucket, Found};
@@ -26,7 +26,7 @@ pub(super) enum Update {
     /// gateway that it goes on to.
     Own { key: ClaimKey, evidence: Evidence, onward: Option<GatewayId> },
     /// The payment was never sent: its header key is free again.
-    Unbind { key: ClaimKey, payment: PaymentRef },
+    Unbind { key: ClaimKey, link: Link },
     /// A customer's token was issued by this gateway.
     Issued { key: ClaimKey, gateway: GatewayId },
     /// What it proves, if anything, of the payment that it is about.
@@ -95,7 +95,9 @@ impl Context<'_> {
                 self.update(settling, loaded)
             }
             Event::Stored(_) => {
-                settling.updates.pop_front();
+                if let Some(Update::Own { .. }) = settling.updates.pop_front() {
+                    settling.free_header_key();
+                }
                 self.next_update(settling)
             }
             Event::Conflict(cell) if settling.attempts < limits::STORE_ATTEMPTS_MAX => {
@@ -124,11 +126,12 @@ impl Context<'_> {
                 let (key, evidence, onward) = (*key, *evidence, *onward);
                 self.update_own(&mut settling, bytes, &key, evidence, onward)
             }
-            Some(Update::Unbind { key, payment }) => {
+            Some(Update::Unbind { key, link }) => {
+                let (key, link) = (key.prefix(), *link);
                 Bucket::decode(bytes).and_then(|mut bucket| {
-                    let bound = bucket.find_link(&key.prefix())?.to == Target::Payment(*payment);
-                    bucket.remove(&key.prefix());
-                    bound.then(|| bucket.into_bytes())
+                    let ours = bucket.find_link(&key) == Some(link);
+                    bucket.remove(&key);
+                    ours.then(|| bucket.into_bytes())
                 })
             }
             Some(Update::Issued { key, gateway }) => {
@@ -190,9 +193,6 @@ impl Context<'_> {
         let evidence = Some((evidence, self.now));
         let observed = settling.is_observed();
         let (after, written) = self.work_in(bytes, key, evidence, print, observed);
-        if written.is_some() && after.state.is_none() {
-            settling.free_header_key();
-        }
         settling.note_own(after);
         written
     }
@@ -235,8 +235,9 @@ impl Context<'_> {
         let key = key.prefix();
         let (claim, step) = match bucket.find(&key) {
             Found::Claim(claim) => {
-                let claim = if observed { claim } else { claim.enforced() };
-                let apply = |(event, at)| claim.apply(event, at, &self.policy.claims);
+                let rules = &self.policy.claims;
+                let claim = if observed { claim } else { claim.enforced(rules) };
+                let apply = |(event, at)| claim.apply(event, at, rules);
                 (claim, evidence.map_or(Step::Stays, apply))
             }
             Found::Unreadable => {
@@ -334,17 +335,17 @@ impl Settling {
         }
     }
 
-    /// The claim is gone, and what was bound to it with it.
+    /// With a claim that is gone goes what this request has bound to it.
     fn free_header_key(&mut self) {
         let Ending::Answer(answered) = &self.ending else {
             return;
         };
-        let payment = answered.intent.payment.as_ref();
-        if let Some((payment, key)) =
-            payment.and_then(|payment| Some((payment, payment.header_key?)))
-        {
-            let payment = payment.key.reference();
-            self.updates.insert(1, Update::Unbind { key, payment });
+        let payment = answered.intent.payment.as_ref().filter(|_| answered.own.state.is_none());
+        let key = payment.and_then(|payment| payment.header_key);
+        if let (Some(payment), Some(key), Some(claim)) = (payment, key, answered.send.claim) {
+            let to = Target::Payment(payment.key.reference());
+            let link = Link { to, used_at: claim.incarnation.claimed_at };
+            self.updates.push_front(Update::Unbind { key, link });
         }
     }
 

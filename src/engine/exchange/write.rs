@@ -51,8 +51,8 @@ impl Context<'_> {
         )
     }
 
-    /// Binds the client's header key to the payment, before the claim: a claim whose header key
-    /// could not be kept is not made.
+    /// Binds the client's header key to the payment, before the claim: a payment whose header key
+    /// could not be kept is not begun. One that was sent before goes on without.
     pub(super) fn bind(self, mut deciding: Box<Deciding>) -> Next {
         let own = self.own_bucket(&deciding);
         let number = self.binding(&deciding).map(|(key, _)| key.bucket(self.policy.buckets));
@@ -64,7 +64,10 @@ impl Context<'_> {
             return self.give_up(deciding, STORE_FAILED);
         };
         if !self.put_binding(&deciding, &mut bucket) {
-            return self.give_up(deciding, STORE_FULL);
+            if is_first(&deciding) {
+                return self.give_up(deciding, STORE_FULL);
+            }
+            return self.claim(deciding);
         }
         deciding.writing = Writing::Binding;
         let store =
@@ -101,9 +104,13 @@ impl Context<'_> {
             return self.give_up(deciding, STORE_FAILED);
         };
         let binding = self.binding(&deciding).map(|(key, _)| key.bucket(self.policy.buckets));
-        let is_bound = binding != Some(number) || self.put_binding(&deciding, &mut bucket);
         let retention = self.policy.config.store.retention;
-        if !is_bound || bucket.put(&key.prefix(), &claim, self.now, retention).is_err() {
+        // A record that is there finds room again: the claim comes first.
+        let has_room = bucket.put(&key.prefix(), &claim, self.now, retention).is_ok()
+            && (binding != Some(number)
+                || self.put_binding(&deciding, &mut bucket)
+                || !is_first(&deciding));
+        if !has_room {
             return self.give_up(deciding, STORE_FULL);
         }
         deciding.writing = Writing::Claim;
@@ -149,6 +156,11 @@ impl Context<'_> {
             Some(Class::Charge | Class::FollowUp | Class::State) | None => timeouts.response,
         }
     }
+}
+
+/// Whether the payment was never sent before, so that it may be refused for want of room.
+fn is_first(deciding: &Deciding) -> bool {
+    deciding.send.as_ref().and_then(|send| send.claim).is_some_and(|claim| claim.attempt == 1)
 }
 
 /// What the gateway gets beside the client's own header fields.

@@ -118,6 +118,100 @@ fn an_operation_may_be_enforced_before_the_others() {
 }
 
 #[test]
+fn what_belongs_to_an_enforced_operation_is_refused_whatever_is_wrong_with_it() {
+    let one_enforced = || {
+        configured(
+            r#""mode": "observe", "operations": [
+                {"name": "top-up", "path": "/emoney/topup", "class": "charge", "mode": "enforce"}],
+                "scope": {"peers": {"a.shop": ["partner-1"]}}"#,
+        )
+    };
+    let top_up = Asked { peer: vec!["a.shop".to_owned()], ..post(TOP_UP, ORDER) };
+    let long = Asked { body: " ".repeat(70_000), ..top_up.clone() };
+    for (asked, told) in [
+        (top_up.clone().with("x-partner-id", "partner-1"), "400 bad_field not_executed"),
+        (
+            top_up.clone().with("x-envoy-hedge-on-per-try-timeout", "1"),
+            "400 bad_field not_executed",
+        ),
+        (long, "413 body_too_large not_executed"),
+        (post(TOP_UP, ORDER), "403 peer not_executed"),
+        (
+            Asked { peer: top_up.peer.clone(), ..post("/emoney//topup", ORDER) },
+            "400 ambiguous_path not_executed",
+        ),
+        (
+            Asked { peer: top_up.peer.clone(), ..post("/emoney/unknown", ORDER) },
+            "403 unmatched not_executed",
+        ),
+    ] {
+        assert_eq!(one_enforced().ask(&asked, None), told);
+    }
+    assert_eq!(one_enforced().ask(&top_up, None), "to dana_primary_first");
+    // Nobody may be told apart by a name that is not in the list, also where it is only observed.
+    assert_eq!(one_enforced().observe(&post(CREATE, ORDER), TIMEOUT), "to dana_primary, peer");
+}
+
+#[test]
+fn every_copy_that_is_only_observed_leaves_its_trace() {
+    let no = upstream(403, r#"{"responseCode":"4035414"}"#);
+    // A NO at the second gateway, enforced; then observed, the first one gets it.
+    let mut world = World::new();
+    world.pay(no.at("secondary"));
+    assert_eq!(world.state(), "rejected");
+    let mut observing = observing();
+    observing.cells.clone_from(&world.cells);
+    observing.observe(&post(CREATE, ORDER), TIMEOUT);
+    let mut world = enforced(&observing);
+    world.pass(40_000);
+    assert_eq!(world.pay(TIMEOUT), "504 unknown unknown", "either may have it");
+    // The first of two copies was never sent, and the second one was.
+    let mut observing = self::observing();
+    let mut first = observing.begin(&post(CREATE, ORDER));
+    observing.observe(&post(CREATE, ORDER), TIMEOUT);
+    observing.end(&mut first, REFUSED);
+    assert_eq!(observing.state(), "in_doubt");
+    let mut world = enforced(&observing);
+    world.pass(40_000);
+    assert_eq!(world.ask(&post(CREATE, ORDER), None), "to dana_primary");
+    // Or the other way round, or the first one executed.
+    for ending in [upstream(200, OK), no, TIMEOUT] {
+        let mut observing = self::observing();
+        let mut first = observing.begin(&post(CREATE, ORDER));
+        observing.observe(&post(CREATE, ORDER), REFUSED);
+        observing.end(&mut first, ending);
+        assert_ne!(observing.state(), "");
+        let mut world = enforced(&observing);
+        // Not before the last copy must be over.
+        world.pass(34_999);
+        assert_eq!(world.pay(TIMEOUT), "504 unknown unknown");
+        world.pass(1);
+        assert_eq!(world.ask(&post(CREATE, ORDER), None), "to dana_primary");
+    }
+}
+
+#[test]
+fn with_a_shared_ledger_none_of_several_is_sent_a_repeat_too_soon() {
+    let shared = || configured(r#""ledger": "shared""#);
+    let pay = post(CREATE, ORDER);
+    // Two candidates, because Envoy did not say which one it was.
+    let doubt = |wait| {
+        let mut world = shared();
+        world.pay(Ending { endpoint: None, ..TIMEOUT });
+        world.pass(wait);
+        world
+    };
+    assert_eq!(doubt(59_999).ask(&pay, None), "504 unknown unknown");
+    assert_eq!(doubt(60_000).ask(&pay, None), "to dana_primary");
+    let mut world = doubt(60_000);
+    world.ask(&post(STATUS, OF_ORDER), Some(upstream(404, r#"{"responseCode":"4045501"}"#)));
+    assert_eq!(world.ask(&pay, None), "504 unknown unknown", "somebody said not-found");
+    let down = "503 pinned_gateway_down not_executed";
+    assert_eq!(doubt(59_999).ask(&post(CANCEL, OF_ORDER), None), down);
+    assert_eq!(doubt(60_000).ask(&post(CANCEL, OF_ORDER), None), "to dana_primary");
+}
+
+#[test]
 fn with_a_shared_ledger_another_gateway_takes_over_late_and_never_after_a_not_found() {
     let shared = || configured(r#""ledger": "shared""#);
     let pay = post(CREATE, ORDER);

@@ -2,6 +2,8 @@
 //! client certificates.
 
 use super::*;
+use crate::engine::claim::{Incarnation, Money};
+use crate::engine::key::{ClaimKey, Fingerprint};
 
 const OTHER_ORDER: &str = r#"{"merchantId":"m-1","partnerReferenceNo":"r-2","amount":{"value":"10000.00","currency":"IDR"}}"#;
 
@@ -106,6 +108,82 @@ fn a_store_that_fails_anywhere_sends_nothing_twice_under_a_header_key() {
             }
             assert!(sent <= 1, "{at} {fault:?}");
         }
+    }
+}
+
+/// Records of others that may not go, until the bucket of `key` is full.
+fn fill_bucket(world: &mut World, key: &ClaimKey) {
+    let cell = format!("{:?}", Cell::Claims(key.bucket(world.policy.buckets)));
+    let (bytes, version) = world.cells.remove(&cell).unwrap_or_default();
+    let mut bucket = Bucket::decode(bytes).unwrap();
+    let incarnation = Incarnation { claimed_at: world.time(), nonce: 0 };
+    let state = State::Settled { gateways: Gateways::only(world.id("primary")) };
+    let other = Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default());
+    let retention = world.policy.config.store.retention;
+    for number in 0u8.. {
+        if bucket.put(&[number; 16], &other, world.time(), retention).is_err() {
+            break;
+        }
+    }
+    world.cells.insert(cell, (bucket.into_bytes(), version + 1));
+}
+
+#[test]
+fn for_want_of_room_a_payment_is_not_begun_and_one_that_was_sent_is_not_denied() {
+    let order = ClaimKey::derive("partner-1", "order", ["m-1", "r-1"]);
+    for number in 0..40 {
+        // Header keys whose binding falls into the payment's own bucket, and others.
+        let key = format!("k-{number}");
+        let header_key = ClaimKey::derive("partner-1", "order header key", [key.as_str()]);
+        let mut world = World::new();
+        fill_bucket(&mut world, &header_key);
+        let full = "503 claim_store_full not_executed safe";
+        assert_eq!(world.ask(&keyed(ORDER, &key), None), full);
+        let mut world = World::new();
+        world.pay(TIMEOUT.at("primary"));
+        fill_bucket(&mut world, &header_key);
+        fill_bucket(&mut world, &order);
+        world.pass(6000);
+        let told = world.ask(&keyed(ORDER, &key), Some(upstream(200, OK)));
+        assert_eq!(told, "relayed from primary", "{key}: its repeat goes on without the binding");
+    }
+}
+
+#[test]
+fn a_released_binding_takes_no_later_one_with_it() {
+    let mut world = World::new();
+    let mut first = world.hold(&keyed(ORDER, "k-1"));
+    while !first.exchange.is_sent() {
+        world.step(&mut first);
+    }
+    // It was never sent. Before its binding goes, another worker begins the same payment.
+    let never = no_answer(0x20, false);
+    let answer =
+        Answer { evidence: never.evidence, endpoint: None, content_type: None, client_waits: true };
+    world.feed(&mut first, Event::Answered(answer));
+    while !world.claims().is_empty() {
+        assert!(world.step(&mut first));
+    }
+    world.pass(1);
+    let mut second = world.begin(&keyed(ORDER, "k-1"));
+    assert!(second.exchange.is_sent());
+    world.go_on(&mut first);
+    world.end(&mut second, upstream(200, OK));
+    assert_eq!(ok(&mut world, &keyed(OTHER_ORDER, "k-1")), MISMATCH);
+}
+
+#[test]
+fn a_settlement_that_was_not_written_frees_no_binding() {
+    for fault in [Fault::Before, Fault::After] {
+        let mut world = World::new();
+        let mut run = world.begin(&keyed(ORDER, "k-1"));
+        let load = world.calls + 1;
+        world.fault = Some((load + 1, fault));
+        world.end(&mut run, REFUSED);
+        assert_eq!(run.told(), "503 never_sent not_executed safe");
+        // Whether the claim is gone is not known; if it is there, so is what is bound to it.
+        let told = ok(&mut world, &keyed(OTHER_ORDER, "k-1"));
+        assert_eq!(told, "429 in_progress in_progress", "{fault:?}");
     }
 }
 

@@ -229,6 +229,20 @@ fn of_several_that_may_have_it_each_is_asked_until_one_is_sure() {
 }
 
 #[test]
+fn nobodys_not_found_says_anything_of_a_payment_that_cannot_be_named() {
+    let not_found = upstream(404, NOT_FOUND);
+    let number = OF_ORDER.replace("\"r-1\"", "1");
+    let twice = OF_ORDER.replace("\"merchantId\"", "\"merchantId\":\"m-1\",\"merchantId\"");
+    for asked in [post(STATUS, &number), post(STATUS, &twice), status().without("x-partner-id")] {
+        let mut world = World::new();
+        world.pay(TIMEOUT.at("primary"));
+        let way = world.ask_around(&asked, &[not_found, not_found]);
+        let expected = "to dana_primary_first, to dana_secondary, 504 unknown unknown";
+        assert_eq!(way, expected, "{}", asked.body);
+    }
+}
+
+#[test]
 fn a_status_without_the_partners_reference_resolves_what_its_answer_names() {
     let by_number = post(STATUS, r#"{"merchantId":"m-1","originalReferenceNo":"d-1"}"#);
     let executed = told("00");
