@@ -136,9 +136,9 @@ impl Config {
         if errors.is_empty() { Ok(config) } else { Err(errors) }
     }
 
-    /// How the payments of an operation are named; nothing for one that makes none.
+    /// How the payments of an operation are named.
     #[must_use]
-    pub fn key_definition(&self, operation: &Operation) -> Option<KeyDefinition> {
+    pub fn key_definition(&self, operation: &Operation) -> KeyDefinition {
         let moves_money = matches!(operation.class, Class::Charge | Class::FollowUp);
         let pointers = |pointers: &[Pointer]| -> Vec<String> {
             pointers.iter().map(ToString::to_string).collect()
@@ -156,11 +156,11 @@ impl Config {
             operation.namespace,
             concerns.map(|concerns| (concerns.namespace.as_ref(), pointers(&concerns.identity))),
         );
-        moves_money.then(|| KeyDefinition {
+        KeyDefinition {
             operation: operation.name.to_string(),
             path: operation.path.to_string(),
-            digest: layout::hash(&definition),
-        })
+            digest: moves_money.then(|| layout::hash(&definition)),
+        }
     }
 
     /// The number of buckets of the store.

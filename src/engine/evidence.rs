@@ -135,15 +135,8 @@ pub struct Verdict {
     pub reads_as_pending: bool,
     /// What it tells of the payment that a status inquiry or a cancel concerns.
     pub told: Option<Status>,
-}
-
-impl Verdict {
-    /// Whether the gateway says, in SNAP's words, that it knows no such payment.
-    #[must_use]
-    pub fn is_not_found(&self) -> bool {
-        self.told == Some(Status::NotFound)
-            || self.code.is_some_and(|code| (code.http, code.case) == (404, 1))
-    }
+    /// Whether the gateway says, in its protocol's words, that it knows no such payment.
+    pub not_found: bool,
 }
 
 /// How the gateways speak.
@@ -174,7 +167,7 @@ pub fn judge(
 }
 
 const fn absence((outcome, signal): (Outcome, Signal)) -> Verdict {
-    Verdict { outcome, signal, code: None, reads_as_pending: false, told: None }
+    Verdict { outcome, signal, code: None, reads_as_pending: false, told: None, not_found: false }
 }
 
 /// Why there was no answer. "Never sent" holds because the route retries on `connect-failure` and
@@ -245,16 +238,19 @@ fn judge_snap(operation: &Compiled, reference: Option<&str>, evidence: &Evidence
             code: None,
             reads_as_pending: false,
             told: None,
+            not_found: false,
         };
     };
     let ties = ties(operation, reference, read.reference.as_ref());
     let (outcome, signal) = judge_code(read.code, ties);
+    let told = if ties { told(operation, &read) } else { None };
     Verdict {
         outcome,
         signal,
         code: Some(read.code),
         reads_as_pending: reads_as_pending(read.code),
-        told: if ties { told(operation, &read) } else { None },
+        told,
+        not_found: told == Some(Status::NotFound) || (read.code.http, read.code.case) == (404, 1),
     }
 }
 
@@ -357,7 +353,8 @@ const fn judge_http(evidence: &Evidence<'_>) -> Verdict {
         _ => (Outcome::Doubtful, Signal::Failure),
     };
     let reads_as_pending = matches!(evidence.status, 202 | 500..=599);
-    Verdict { outcome, signal, code: None, reads_as_pending, told: None }
+    let not_found = evidence.status == 404;
+    Verdict { outcome, signal, code: None, reads_as_pending, told: None, not_found }
 }
 
 /// Whether this is the documented answer to a repeat of a top-up that had failed.

@@ -22,19 +22,19 @@ pub struct Layout {
     names: Vec<String>,
     /// Clusters that were used, each with the place of its gateway's name.
     clusters: Vec<(usize, String)>,
-    /// How the payments of each path are named, the path as a hash.
-    keys: Vec<(u64, u64)>,
+    /// How the payments of each path are named.
+    keys: Vec<(String, u64)>,
 }
 
-/// How the payments that come by a path are named.
+/// How the requests that come by a path are named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyDefinition {
     /// The operation's name, for messages.
     pub operation: String,
     /// The end of its path.
     pub path: String,
-    /// Everything that its claim keys are made from, as a hash.
-    pub digest: u64,
+    /// Everything that its claim keys are made from, as a hash; none where it moves no money.
+    pub digest: Option<u64>,
 }
 
 /// Why a configuration cannot be used with the store that is already there.
@@ -143,28 +143,27 @@ impl Layout {
         Ok((ids, *self != before))
     }
 
-    /// A path that was served before must name its payments as it did, and a new path that takes
-    /// over from a shorter one (`/v2/pay` from `/pay`) as that one did.
+    /// Whatever a path's requests were called when payments of it were claimed, they are called
+    /// now: where it is served by another path (`/pay` instead of `/v2/pay`, or the other way
+    /// round) or as something that moves no money, too. One that nobody serves any more is refused.
     fn join_keys(&mut self, keys: &[KeyDefinition]) -> Result<(), LayoutError> {
-        let known = self.keys.clone();
-        let stored = |path: &str| {
-            let path = hash(path);
-            known.iter().find(|(other, _)| *other == path).map(|(_, digest)| *digest)
-        };
-        for key in keys {
-            let served = stored(&key.path).or_else(|| {
-                let shorter = keys.iter().filter(|other| *other != key);
-                let shorter = shorter.filter(|other| key.path.ends_with(&other.path));
-                stored(&shorter.max_by_key(|other| other.path.len())?.path)
-            });
-            match served {
-                Some(digest) if digest != key.digest => {
-                    return Err(LayoutError::Keys { operation: key.operation.clone() });
-                }
-                Some(_) | None if stored(&key.path).is_some() => {}
-                Some(_) | None => self.keys.push((hash(&key.path), key.digest)),
+        for (path, digest) in &self.keys {
+            let serving = keys.iter().filter(|key| path.ends_with(&key.path));
+            let serving = serving.max_by_key(|key| key.path.len());
+            if let Some(key) = serving.filter(|key| key.digest != Some(*digest)) {
+                return Err(LayoutError::Keys { operation: key.operation.clone() });
             }
         }
+        let mut fresh = Vec::new();
+        for key in keys.iter().filter(|key| !self.keys.iter().any(|(path, _)| *path == key.path)) {
+            let stored = self.keys.iter().filter(|(path, _)| key.path.ends_with(path));
+            let stored = stored.max_by_key(|(path, _)| path.len());
+            if stored.is_some_and(|(_, digest)| key.digest != Some(*digest)) {
+                return Err(LayoutError::Keys { operation: key.operation.clone() });
+            }
+            fresh.extend(key.digest.map(|digest| (key.path.clone(), digest)));
+        }
+        self.keys.extend(fresh);
         if self.keys.len() > limits::PATHS_MAX { Err(LayoutError::Paths) } else { Ok(()) }
     }
 
@@ -195,14 +194,10 @@ impl Layout {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![Self::VERSION];
         bytes.extend(self.buckets.to_le_bytes());
-        bytes.extend(u16::try_from(self.keys.len()).unwrap_or(u16::MAX).to_le_bytes());
-        for (path, digest) in &self.keys {
-            bytes.extend(path.to_le_bytes());
-            bytes.extend(digest.to_le_bytes());
-        }
-        // Neither names nor clusters have white space in them.
+        // None of these has white space in it; a path begins with a slash, and a name never does.
         let clusters = self.clusters.iter().map(|(owner, cluster)| format!("{owner} {cluster}"));
-        let lines: Vec<String> = self.names.iter().cloned().chain(clusters).collect();
+        let keys = self.keys.iter().map(|(path, digest)| format!("{path} {digest}"));
+        let lines: Vec<String> = self.names.iter().cloned().chain(clusters).chain(keys).collect();
         bytes.extend(lines.join("\n").into_bytes());
         bytes
     }
@@ -217,21 +212,22 @@ impl Layout {
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let mut bytes = Reader(bytes);
-        let (Self::VERSION, buckets, count) = (bytes.byte()?, bytes.word()?, bytes.short()?) else {
+        let (Self::VERSION, buckets) = (bytes.byte()?, bytes.word()?) else {
             return None;
         };
-        let mut keys = Vec::new();
-        for _ in 0..count {
-            keys.push((bytes.long()?, bytes.long()?));
-        }
-        let (mut names, mut clusters) = (Vec::new(), Vec::new());
+        let mut layout = Self::new(buckets);
         for line in std::str::from_utf8(bytes.0).ok()?.split('\n').filter(|line| !line.is_empty()) {
             match line.split_once(' ') {
-                None => names.push(line.to_owned()),
-                Some((owner, cluster)) => clusters.push((owner.parse().ok()?, cluster.to_owned())),
+                None => layout.names.push(line.to_owned()),
+                Some((path, digest)) if path.starts_with('/') => {
+                    layout.keys.push((path.to_owned(), digest.parse().ok()?));
+                }
+                Some((owner, cluster)) => {
+                    layout.clusters.push((owner.parse().ok()?, cluster.to_owned()));
+                }
             }
         }
-        Some(Self { buckets, names, clusters, keys })
+        Some(layout)
     }
 }
 
@@ -268,7 +264,7 @@ mod tests {
         let mut layout = Layout::new(8);
         let error = layout.join(16, &of(&["primary"]), &[]).unwrap_err();
         assert!(error.to_string().contains("claims_max"), "{error}");
-        assert_eq!(Layout::decode(&[9, 0, 0, 0, 0, 0, 0]), Err(LayoutError::Version));
+        assert_eq!(Layout::decode(&[9, 0, 0, 0, 0]), Err(LayoutError::Version));
         assert_eq!(Layout::decode(&[]), Err(LayoutError::Version));
     }
 
@@ -281,6 +277,7 @@ mod tests {
     }
 
     fn key(path: &str, digest: u64) -> KeyDefinition {
+        let digest = Some(digest).filter(|digest| *digest > 0);
         KeyDefinition { operation: format!("of {path}"), path: path.to_owned(), digest }
     }
 
@@ -301,16 +298,27 @@ mod tests {
         };
         check(&first, None);
         // Fewer, more, and others beside them.
-        check(&first[..1], None);
-        check(&[key("/pay", 1), key("/top-up", 9)], None);
+        check(&[key("/pay", 1), key("/v1/pay", 2)], None);
+        check(&first[1..], None);
+        check(&[first.as_slice(), &[key("/top-up", 9)]].concat(), None);
+        // What was served by the longer path is now served by the shorter one.
+        check(&first[..1], Some("of /pay"));
+        check(&[key("/pay", 2)], Some("of /pay"));
+        // As something that moves no money.
+        check(&[key("/pay", 0), key("/v1/pay", 2)], Some("of /pay"));
+        check(&[key("/pay", 1), key("/v1/pay", 0)], Some("of /v1/pay"));
         // Another definition, or a longer path with one that takes payments over.
         check(&[key("/pay", 4)], Some("of /pay"));
-        check(&[key("/pay", 1), key("/v2/pay", 1)], None);
-        check(&[key("/pay", 1), key("/v2/pay", 5)], Some("of /v2/pay"));
-        check(&[key("/pay", 1), key("/v1/pay", 2), key("/x/v1/pay", 1)], Some("of /x/v1/pay"));
-        check(&[key("/pay", 1), key("/v1/pay", 2), key("/x/v1/pay", 2)], None);
+        let and = |more: &[KeyDefinition]| [first.as_slice(), more].concat();
+        check(&and(&[key("/v2/pay", 1)]), None);
+        check(&and(&[key("/v2/pay", 5)]), Some("of /v2/pay"));
+        check(&and(&[key("/v2/pay", 0)]), Some("of /v2/pay"));
+        check(&and(&[key("/x/v1/pay", 1)]), Some("of /x/v1/pay"));
+        check(&and(&[key("/x/v1/pay", 2)]), None);
+        // The longest of the new ones is compared with what was stored, too.
+        check(&and(&[key("/v2/pay", 1), key("/x/v2/pay", 5)]), Some("of /x/v2/pay"));
         let many: Vec<_> =
-            (0..=limits::PATHS_MAX as u64).map(|n| key(&format!("/{n}"), n)).collect();
+            (1..=limits::PATHS_MAX as u64 + 1).map(|n| key(&format!("/{n}/"), n)).collect();
         check(&many, Some("different paths"));
     }
 

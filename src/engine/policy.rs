@@ -78,10 +78,8 @@ impl Policy {
         let names: Vec<(&str, &str)> =
             config.gateways.iter().map(|g| (g.name.as_str(), g.cluster.as_str())).collect();
         let operations = Table::new(config.operations.clone());
-        let keys: Vec<KeyDefinition> = operations
-            .iter()
-            .filter_map(|compiled| config.key_definition(&compiled.operation))
-            .collect();
+        let keys: Vec<KeyDefinition> =
+            operations.iter().map(|compiled| config.key_definition(&compiled.operation)).collect();
         let (ids, grew) = layout.join(config.buckets(), &names, &keys)?;
         let gateways: Vec<Gateway> = config
             .gateways

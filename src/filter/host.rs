@@ -40,7 +40,7 @@ pub enum Side {
 
 /// A request that is kept, so that it can be sent to another gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct Kept {
     /// Its header fields in the ABI's serialised form.
     pub headers: Vec<u8>,
     /// Its body.
@@ -103,7 +103,7 @@ pub trait Host {
     ///
     /// # Errors
     /// When it cannot be sent, a cluster without hosts among the reasons. Then it was not.
-    fn call(&self, call: &Call, request: &Held) -> Result<u32, HostError>;
+    fn call(&self, call: &Call, request: &Kept) -> Result<u32, HostError>;
     /// A counter or gauge of this name, which the whole process shares.
     ///
     /// # Errors

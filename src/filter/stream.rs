@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::host::{Held, Host, Side};
+use super::host::{Host, Kept, Side};
 use super::pairs;
 use super::worker::Worker;
 use crate::engine::answer::{About, Saying};
@@ -38,7 +38,7 @@ pub(super) struct Stream<H> {
     composite: bool,
     /// Whether the request may have to be sent to another gateway, and then the request.
     keep: bool,
-    held: Held,
+    kept: Kept,
     /// The call that is under way, which Envoy knows by this token.
     calling: Option<u32>,
     head: Option<Head>,
@@ -79,7 +79,7 @@ impl<H: Host> Stream<H> {
             response: Phase::Held,
             composite: false,
             keep: false,
-            held: Held::default(),
+            kept: Kept::default(),
             calling: None,
             head: None,
             decided_at: Timestamp::default(),
@@ -125,7 +125,7 @@ impl<H: Host> Stream<H> {
         let request = Request { headers: &fields, body: &body, peer: &peer, context };
         self.drive(Event::Request(request), now);
         if self.keep {
-            self.held = Held { headers, body };
+            self.kept = Kept { headers, body };
         }
         if self.request == Phase::Held {
             self.fail_closed();
@@ -366,7 +366,7 @@ impl<H: Host> Stream<H> {
 
     /// Sends the kept request to another gateway. If it cannot be, it provably was not.
     fn call(&mut self, call: &Call) -> Option<Event<'static>> {
-        self.calling = self.worker.host.call(call, &self.held).ok();
+        self.calling = self.worker.host.call(call, &self.kept).ok();
         self.calling.is_none().then_some(NEVER_LEFT)
     }
 }

@@ -90,7 +90,7 @@ fn without_that_protection_steering_headers_are_refused() {
     for name in ["x-dana-cluster", "x-dana-gateway"] {
         let headers = [PARTNER, (name, "dana_secondary")];
         let answer = send(&envoy.listener, CREATE, &headers, order("X").to_string().as_bytes());
-        assert_eq!((answer.status, answer.code().as_str()), (400, "4000001"), "{name}: {answer:?}");
+        assert_eq!((answer.status, answer.code().as_str()), (400, "4005401"), "{name}: {answer:?}");
     }
     assert_eq!(sandbox.stats()["primary"]["requests"], 0);
 }

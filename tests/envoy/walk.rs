@@ -134,4 +134,22 @@ fn a_client_that_leaves_meanwhile_leaves_nothing_undecided() {
         (answer.status == 200).then_some(answer)
     });
     assert_eq!(again.code(), "2005700");
+    // The call was not the stream's, and went on to its end: what waits for it is cleared away.
+    assert_eq!(envoy.stat("cluster.dana_secondary.upstream_rq_tx_reset"), 0);
+}
+
+#[test]
+fn a_gateway_without_hosts_ends_the_walk_at_once_and_as_unknown() {
+    let sandbox = Sandbox::start();
+    let mut config = rendered(&sandbox, &quick());
+    let secondary = &mut config["static_resources"]["clusters"][1]["load_assignment"];
+    secondary["endpoints"] = json!([]);
+    let envoy = Envoy::start_without_heartbeat(&config);
+    for n in 0..20 {
+        let told = call(&envoy.listener, STATUS, &about(&format!("HOSTLESS-{n}")));
+        assert_eq!((told.status, told.outcome().as_str()), (504, "unknown"), "{told:?}");
+    }
+    let cancel = call(&envoy.listener, CANCEL, &about("HOSTLESS-C"));
+    assert_eq!((cancel.status, &cancel.json()["safe_new_key"]), (504, &json!(false)), "{cancel:?}");
+    assert_eq!(call(&envoy.listener, CREATE, &order("HOSTLESS-P")).status, 200, "it lives");
 }

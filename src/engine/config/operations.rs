@@ -6,6 +6,7 @@ use super::reader::{Errors, Fields, Node};
 use super::{MODES, NAME, is_name};
 use crate::engine::evidence::Protocol;
 use crate::engine::json::Pointer;
+use crate::engine::limits;
 use crate::engine::operation::{
     Class, Concerns, Identity, Operation, Reference, Repeat, StatusTable, dana_snap,
 };
@@ -99,6 +100,11 @@ fn check_operation(node: &Node<'_>, operation: &Operation, protocol: Protocol) {
     if moves_money && protocol == Protocol::DanaSnap && operation.service_codes.is_empty() {
         node.wrong("a service_code, without which no answer proves anything");
     }
+    if operation.status.is_some() && protocol == Protocol::Http {
+        node.wrong(
+            "no status table: with protocol \"http\" no answer says what became of a payment",
+        );
+    }
     if operation.class == Class::FollowUp && operation.concerns.is_none() {
         node.wrong("concerns: which payment a follow-up is about");
     }
@@ -127,7 +133,7 @@ fn pointer(node: &Node<'_>) -> Option<Pointer> {
 }
 
 fn is_path(text: &str) -> bool {
-    text.len() > 1
+    (2..=limits::PATH_CHARS_MAX).contains(&text.len())
         && text.starts_with('/')
         && text.bytes().all(|b| b.is_ascii_graphic() && b != b'?')
 }

@@ -220,7 +220,7 @@ fn whatever_a_claim_key_is_made_from_is_part_of_its_definition() {
         let mut fields = fields;
         fields["operations"] = json!([operation]);
         let config = parse(&with(&fields));
-        config.key_definition(config.operations.last().unwrap()).map(|key| key.digest)
+        config.key_definition(config.operations.last().unwrap()).digest
     };
     let first = digest(json!({}), json!({}));
     assert!(first.is_some());

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::end::{After, Answered, Held};
+use super::end::{After, Answered, CallAnswer};
 use super::intent::{Intent, token_key};
 use super::send::Send;
 use super::settle::{Settling, Update};
@@ -73,7 +73,7 @@ impl Context<'_> {
             client_waits: answer.client_waits,
             onward,
             asked_all: asked.is_some_and(|asked| send.walk.ends_with(asked)),
-            held: called.then(|| Held::new(answer)),
+            called: called.then(|| CallAnswer::new(answer)),
             intent,
             send,
             verdict,

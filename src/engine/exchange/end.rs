@@ -27,7 +27,7 @@ pub(super) struct Answered {
     /// Nobody is left to be asked.
     pub(super) asked_all: bool,
     /// The answer, where Envoy does not hold it because the filter has called the gateway itself.
-    pub(super) held: Option<Held>,
+    pub(super) called: Option<CallAnswer>,
     /// Where the payment's own claim stands afterwards.
     pub(super) own: After,
     /// Where the claim of the payment concerned stands afterwards.
@@ -44,13 +44,13 @@ pub(super) struct After {
 
 /// A gateway's answer to a call of the filter's own.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct CallAnswer {
     status: u16,
     content_type: Option<String>,
     body: Vec<u8>,
 }
 
-impl Held {
+impl CallAnswer {
     pub(super) fn new(answer: &Answer<'_>) -> Self {
         let body = match answer.evidence.body {
             Body::Complete(body) => body.to_vec(),
@@ -111,8 +111,8 @@ impl Context<'_> {
                 let claim = lost;
                 let note = Note { decision, would, claim, gateway: gateway.clone(), code, ..line };
                 effects.push(Effect::Note(note));
-                effects.push(match answered.held {
-                    Some(held) => Effect::Reply(held.reply(gateway)),
+                effects.push(match answered.called {
+                    Some(answer) => Effect::Reply(answer.reply(gateway)),
                     None => Effect::Relay { gateway: Some(gateway).filter(|_| !observed) },
                 });
             }
@@ -222,14 +222,14 @@ impl Answered {
             None => self.asked_all && !self.concerned.lost,
             Some(State::Settled { .. } | State::InDoubt { .. } | State::InFlight { .. }) => false,
         };
-        self.intent.class() == Some(Class::FollowUp) && self.verdict.is_not_found() && !ended
+        self.intent.class() == Some(Class::FollowUp) && self.verdict.not_found && !ended
     }
 
     /// "Not found" and "failed" are told only when no charge can exist.
     fn saying_of_inquiry(&self, unknown: Saying) -> Option<Saying> {
         if !self.from_upstream {
             // Of several that were asked, the last one said nothing.
-            let several = self.held.is_some();
+            let several = self.called.is_some();
             let no_answer = Saying::NoAnswer { retry_after: Millis::new(1000) };
             return Some(if several { unknown } else { no_answer });
         }

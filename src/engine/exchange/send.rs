@@ -77,8 +77,8 @@ impl Walk {
     ) -> Option<(GatewayId, u32)> {
         let goes_on = match (class, self.when) {
             // Only a definite NO shows that nothing was done there.
-            (Class::FollowUp, _) => verdict.outcome == Outcome::No && verdict.is_not_found(),
-            (Class::Inquiry, GoOn::NotFound) => verdict.is_not_found(),
+            (Class::FollowUp, _) => verdict.outcome == Outcome::No && verdict.not_found,
+            (Class::Inquiry, GoOn::NotFound) => verdict.not_found,
             (Class::Inquiry, GoOn::Inconclusive) => !matches!(
                 verdict.told,
                 Some(

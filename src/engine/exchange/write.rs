@@ -145,7 +145,9 @@ impl Context<'_> {
             set("x-envoy-upstream-rq-timeout-ms", &self.timeout(intent).get().to_string());
             headers.extend(own_headers(intent));
         }
-        let (composite, keep) = (send.members.len() > 1, !send.walk.left.is_empty());
+        let composite = send.members.len() > 1;
+        let sole = send.candidates().single();
+        let keep = send.walk.left.iter().any(|(gateway, _)| Some(*gateway) != sole);
         Forward { headers, composite, keep }
     }
 

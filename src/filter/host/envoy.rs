@@ -6,7 +6,7 @@ use std::time::Duration;
 use proxy_wasm::hostcalls;
 
 use super::{
-    Beat, Call, Expected, Held, Host, HostError, Metric, Reply, Side, StoreError, Timestamp,
+    Beat, Call, Expected, Host, HostError, Kept, Metric, Reply, Side, StoreError, Timestamp,
 };
 use crate::filter::pairs;
 
@@ -270,8 +270,10 @@ impl Host for Envoy {
             .map_err(|status| HostError(status as u32))
     }
 
-    /// By the SDK, as heartbeats are. Envoy itself sets the length of the body.
-    fn call(&self, call: &Call, request: &Held) -> Result<u32, HostError> {
+    /// By the SDK, as heartbeats are. Envoy itself sets the length of the body, and makes every
+    /// call the root context's: it goes on when the stream ends, so that its token always comes
+    /// back and leaves the SDK's table.
+    fn call(&self, call: &Call, request: &Kept) -> Result<u32, HostError> {
         let fields = pairs::decode(&request.headers).unwrap_or_default();
         let set = |name: &str| call.headers.iter().any(|(other, _)| other == name);
         let mut headers: Vec<(&str, &str)> = fields

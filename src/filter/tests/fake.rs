@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::engine::answer::Reply;
 use crate::engine::event::{Beat, Call, Expected};
 use crate::engine::time::Timestamp;
-use crate::filter::host::{Held, Host, HostError, Metric, Side, StoreError};
+use crate::filter::host::{Host, HostError, Kept, Metric, Side, StoreError};
 use crate::filter::pairs;
 use crate::filter::stream::Flow;
 
@@ -243,7 +243,7 @@ impl Host for FakeHost {
         self.attempt("beat").map(|()| 1)
     }
 
-    fn call(&self, call: &Call, request: &Held) -> Result<u32, HostError> {
+    fn call(&self, call: &Call, request: &Kept) -> Result<u32, HostError> {
         self.attempt("call")?;
         let mut inside = self.0.borrow_mut();
         let same = request.body == inside.request_body;
