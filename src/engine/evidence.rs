@@ -8,7 +8,7 @@
 use super::claim::{Closed, Outcome, Status};
 use super::json::Scalar;
 use super::operation::{
-    ANSWER_CODE, ANSWER_REFERENCE, ANSWER_STATUS, Class, Compiled, StatusTable,
+    ANSWER_CODE, ANSWER_REFERENCE, ANSWER_STATUS, CANCEL, Class, Compiled, StatusTable,
 };
 
 /// Envoy's response flags, a bit mask.
@@ -313,7 +313,7 @@ fn told(operation: &Compiled, read: &Read<'_>) -> Option<Status> {
         }
         (None, Class::FollowUp) if read.code.http == 200 && read.code.case == 0 => {
             match operation.namespace.as_ref() {
-                "cancel" => Some(Status::Closed(Closed::Cancelled)),
+                CANCEL => Some(Status::Closed(Closed::Cancelled)),
                 // Only a payment that was executed can be refunded; part of it may stay paid.
                 "refund" => Some(Status::Executed),
                 _ => None,

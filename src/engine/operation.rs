@@ -175,6 +175,9 @@ pub struct RequestSlots {
     pub amount: Option<(usize, usize)>,
 }
 
+/// The namespace of cancels: one for each payment, and named as that is.
+pub const CANCEL: &str = "cancel";
+
 /// Place of `responseCode` in what [`Compiled::answer`] finds.
 pub const ANSWER_CODE: usize = 0;
 /// Place of the transaction status in what [`Compiled::answer`] finds.

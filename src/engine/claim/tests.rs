@@ -425,6 +425,25 @@ fn a_repeat_stays_in_doubt_and_keeps_the_fingerprint() {
 }
 
 #[test]
+fn failed_may_be_said_of_an_earlier_attempt_while_the_last_one_travels() {
+    let failed = Status::Closed(Closed::Failed);
+    let check = |attempt: u16, ended: i64, closes: bool| {
+        let claim = Claim { attempt, ..claim(doubt("a", ended)) };
+        let step = claim.apply(told('a', failed), at(0), &RULES);
+        let expected = if closes { "failed a" } else { "-" };
+        assert_eq!(show(step), expected, "attempt {attempt}, ended {ended}");
+    };
+    check(1, 0, true);
+    check(1, -1, true);
+    for attempt in [2, 3] {
+        check(attempt, 0, false);
+        check(attempt, -59_999, false);
+        check(attempt, -60_000, true);
+        check(attempt, -60_001, true);
+    }
+}
+
+#[test]
 fn a_walk_goes_on_from_the_only_gateway_that_its_last_attempt_went_to() {
     let of = AttemptId { incarnation: BIRTH, attempt: ATTEMPT };
     let foreign = AttemptId { incarnation: Incarnation { nonce: 6, ..BIRTH }, ..of };

@@ -432,6 +432,13 @@ fn plain_http_is_judged_by_status() {
         let verdict = judge(Protocol::Http, &operation, Some("r-1"), &evidence);
         assert_eq!(show(&verdict), listed(status), "{status}");
         assert_eq!((verdict.code, verdict.told), (None, None));
+        assert_eq!(verdict.not_found, status == 404, "{status}");
+        // Half an answer says that the gateway lives, and nothing of the payment.
+        let evidence = Evidence { body: Body::Unreadable, ..evidence };
+        let half = show(&judge(Protocol::Http, &operation, Some("r-1"), &evidence));
+        let expected =
+            if listed(status) == "Executed Success" { "Doubtful Alive" } else { listed(status) };
+        assert_eq!(half, expected, "half of {status}");
     }
 }
 

@@ -8,7 +8,7 @@ use super::send::Send;
 use super::settle::{Settling, Update};
 use super::{Context, Next, Sent};
 use crate::engine::breaker::Report;
-use crate::engine::claim::{Event as Evidence, Outcome};
+use crate::engine::claim::{Closed, Event as Evidence, Outcome, Status};
 use crate::engine::event::{Answer, Cell, Effect, Expected};
 use crate::engine::evidence::{Body, Origin, Signal, Verdict, is_failed_before, judge, text_of};
 use crate::engine::gateway::{GatewayId, Gateways};
@@ -58,6 +58,11 @@ impl Context<'_> {
             let told = verdict.told.zip(gateways.single());
             let evidence = told.map(|(status, gateway)| Evidence::Told { gateway, status });
             updates.push_back(Update::Concerned { key, evidence, asked_at: at });
+        }
+        if let (Some(key), Some(gateway), Some(Status::Closed(Closed::Cancelled))) =
+            (intent.cancel, asked, verdict.told)
+        {
+            updates.push_back(Update::Cancel { key, gateway, asked_at: at });
         }
         let slow = self.now.since(at) >= self.policy.breaker.slow;
         let reports = reports(&send, gateways, &verdict, slow);

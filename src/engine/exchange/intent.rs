@@ -13,7 +13,7 @@ use crate::engine::evidence::Protocol;
 use crate::engine::json::{Pointer, Scalar};
 use crate::engine::key::{ClaimKey, Fingerprint, parse_idempotency_key, quote};
 use crate::engine::limits;
-use crate::engine::operation::{Class, Compiled, Identity, Matched, Repeat};
+use crate::engine::operation::{CANCEL, Class, Compiled, Identity, Matched, Repeat};
 use crate::engine::policy::Policy;
 use crate::engine::time::Timestamp;
 
@@ -26,7 +26,9 @@ pub(super) struct Intent {
     pub(super) payment: Option<Payment>,
     /// The payment it is about.
     pub(super) concerns: Option<ClaimKey>,
-    /// The same, where the request leaves out what only the answer names.
+    /// The cancel of that payment, which a status of it may settle.
+    pub(super) cancel: Option<ClaimKey>,
+    /// The payment it is about, where the request leaves out what only the answer names.
     pub(super) named_later: Option<NamedLater>,
     /// The key of the customer's token that it carries.
     pub(super) token: Option<ClaimKey>,
@@ -116,6 +118,10 @@ impl Intent {
             let identity = members.texts(&operation.slots.concerns)?;
             (!partner.is_empty()).then(|| ClaimKey::derive(partner, &concerns.namespace, identity))
         });
+        let cancel = operation.operation.status.and_then(|_| {
+            let identity = members.texts(&operation.slots.concerns)?;
+            Some(ClaimKey::derive(partner, CANCEL, identity))
+        });
         let named_later =
             if concerns.is_none() { members.named_later(operation, partner) } else { None };
         let token = head
@@ -129,6 +135,7 @@ impl Intent {
         Ok(Self {
             payment,
             concerns,
+            cancel,
             named_later,
             token,
             partner: partner.to_owned(),
@@ -151,6 +158,7 @@ impl Intent {
             operation: None,
             payment: None,
             concerns: None,
+            cancel: None,
             named_later: None,
             token: None,
             partner: String::new(),

@@ -31,6 +31,8 @@ pub(super) enum Update {
     Issued { key: ClaimKey, gateway: GatewayId },
     /// What it proves, if anything, of the payment that it is about.
     Concerned { key: ClaimKey, evidence: Option<Evidence>, asked_at: Timestamp },
+    /// The payment is cancelled there, and so the cancel that we know of has succeeded.
+    Cancel { key: ClaimKey, gateway: GatewayId, asked_at: Timestamp },
     /// What it says of the gateways.
     Health(Vec<(GatewayId, Report)>),
     /// A trial was not made.
@@ -80,7 +82,8 @@ impl Context<'_> {
             Update::Own { key, .. }
             | Update::Unbind { key, .. }
             | Update::Issued { key, .. }
-            | Update::Concerned { key, .. } => Cell::Claims(key.bucket(self.policy.buckets)),
+            | Update::Concerned { key, .. }
+            | Update::Cancel { key, .. } => Cell::Claims(key.bucket(self.policy.buckets)),
             Update::Health(_) | Update::ReturnPermit { .. } => Cell::Health,
         })
     }
@@ -149,6 +152,16 @@ impl Context<'_> {
                 let (after, written) = self.work_in(bytes, &key, evidence, unknown, observed);
                 settling.note_concerned(after);
                 written
+            }
+            Some(Update::Cancel { key, gateway, asked_at }) => {
+                let evidence = Evidence::Told { gateway: *gateway, status: Status::Executed };
+                let evidence = Some((evidence, *asked_at));
+                let observed = settling.is_observed();
+                // One that nobody here asked for is no claim of ours.
+                let is_known = Bucket::decode(bytes.clone())
+                    .is_some_and(|bucket| bucket.find(&key.prefix()) != Found::Absent);
+                let work = || self.work_in(bytes, key, evidence, Fingerprint::UNKNOWN, observed).1;
+                is_known.then(work).flatten()
             }
             Some(Update::Health(reports)) => {
                 let (changes, written) = self.report(&bytes, reports);
@@ -366,6 +379,7 @@ impl Settling {
             Some(
                 Update::Unbind { .. }
                 | Update::Issued { .. }
+                | Update::Cancel { .. }
                 | Update::Health(_)
                 | Update::ReturnPermit { .. },
             )

@@ -25,7 +25,8 @@ const GATEWAY: u8 = 2;
 pub struct Link {
     /// Where.
     pub to: Target,
-    /// When the key was last used; it is kept this long and `retention_s`.
+    /// When it began to lead there; it is kept this long and `retention_s`, or longer where its
+    /// bucket has room. A payment in doubt for longer than that outlives its header keys.
     pub used_at: Timestamp,
 }
 

@@ -201,3 +201,33 @@ fn a_status_settles_no_refund_only_its_repeat_does() {
         }
     }
 }
+
+#[test]
+fn a_status_of_cancelled_settles_the_cancel_in_doubt_and_makes_none() {
+    let cancel = post(CANCEL, OF_ORDER);
+    let cancelled = told("05");
+    let mut world = World::new();
+    world.pay(upstream(200, OK));
+    assert_eq!(world.ask(&cancel, Some(TIMEOUT)), "504 unknown unknown");
+    assert_eq!(world.ask(&status(), Some(upstream(200, &cancelled))), "relayed from primary");
+    let states: Vec<_> = world.claims().iter().map(|claim| name(claim.state)).collect();
+    assert!(states.contains(&"settled") && states.contains(&"closed"), "{states:?}");
+    world.pass(10_000);
+    assert_eq!(world.ask(&cancel, None), "504 already_executed executed");
+    // What nobody here cancelled can be cancelled, whatever the gateway says of it.
+    let mut world = World::new();
+    world.pay(upstream(200, OK));
+    world.ask(&status(), Some(upstream(200, &cancelled)));
+    assert_eq!(world.claims().len(), 1);
+    assert_eq!(world.ask(&cancel, None), "to dana_primary");
+    // Any other status leaves the cancel as it is.
+    for code in ["00", "01", "04", "06", "07"] {
+        let mut world = World::new();
+        world.pay(upstream(200, OK));
+        world.ask(&cancel, Some(TIMEOUT));
+        let body = told(code);
+        world.ask(&status(), Some(upstream(200, &body)));
+        let doubtful = world.claims().into_iter().any(|claim| name(claim.state) == "in_doubt");
+        assert!(doubtful, "{code}");
+    }
+}
