@@ -16,6 +16,8 @@ WASM_TARGET := wasm32-unknown-unknown
 WASM := target/$(WASM_TARGET)/release/dana_failover.wasm
 # The filter that dies on demand, for tests; in a place of its own, never where the filter is.
 TRAPPING := target/trapping
+# What money hangs on: claim, key, fingerprint, evidence.
+MUTANTS := claim claim/apply key evidence
 export RUSTFLAGS ?=
 
 .PHONY: help
@@ -55,7 +57,7 @@ soak: tools wasm ## what takes long: five million model transitions, a million p
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy recycle
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy fill
 	cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants
-	cargo mutants --jobs 2 --file src/engine/claim.rs --file src/engine/evidence.rs --file src/engine/breaker.rs -- --lib
+	cargo mutants --jobs 2 $(MUTANTS:%=--file src/engine/%.rs) -- --lib -- engine::
 
 .PHONY: tools
 tools: $(VENV)/.installed $(NODE)/.installed ## Envoy and DANA's SDKs, below .tools
