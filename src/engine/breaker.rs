@@ -177,6 +177,13 @@ impl Breaker {
         matches!(self.state, State::Closed { run: 1.. })
     }
 
+    /// Whether traffic flows, and within the window has gone well and not failed.
+    #[must_use]
+    pub fn goes_well(&self, now: Timestamp, limits: &Limits) -> bool {
+        let seen = self.window.total(now, limits.window);
+        self.is_closed() && seen.calls > 0 && seen.failures == 0
+    }
+
     /// Whether a trial may be made now.
     #[must_use]
     pub fn may_try(&self, now: Timestamp, limits: &Limits) -> bool {

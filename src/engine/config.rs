@@ -305,6 +305,7 @@ fn read_heartbeat(fields: &Fields<'_>, floor: Floor, errors: &Errors) -> heartbe
         path: fields.text("path", "/", "a path that begins with /", |path| {
             path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
         }),
+        expect: read_expect(&fields.object("expect")),
     };
     if limits.stale <= limits.interval {
         errors.add(
@@ -316,8 +317,17 @@ fn read_heartbeat(fields: &Fields<'_>, floor: Floor, errors: &Errors) -> heartbe
     limits
 }
 
+fn read_expect(fields: &Fields<'_>) -> heartbeat::Expect {
+    let status = fields.get("status").and_then(|node| node.number_unless("answered", &(100..=599)));
+    let status = status.and_then(|status| u16::try_from(status).ok());
+    let expected = "a text of at most 256 characters";
+    let body_contains = fields.text("body_contains", "", expected, |text| text.len() <= 256);
+    heartbeat::Expect { status, body_contains }
+}
+
 fn read_failback(fields: &Fields<'_>, floor: Floor) -> Failback {
     Failback {
+        manual: fields.choice("policy", &[("auto", false), ("manual", true)], false),
         stable: floor.millis(fields, "stable_ms", 5000, 24 * HOUR_MS, 60_000),
         dwell: floor.millis(fields, "dwell_ms", 5000, 24 * HOUR_MS, 30_000),
     }

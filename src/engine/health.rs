@@ -6,7 +6,7 @@
 //! `dwell_ms` have passed since the last switch. There is no panic mode: if none is usable, none
 //! is used.
 
-use super::breaker::{Breaker, Report, Transition};
+use super::breaker::{Breaker, Report, State, Transition};
 use super::bytes::Reader;
 use super::gateway::GatewayId;
 use super::heartbeat::Heartbeat;
@@ -49,6 +49,9 @@ pub enum Change {
     Breaker(GatewayId, Transition),
     /// Heartbeats say that a gateway came up (true) or went down.
     Heartbeat(GatewayId, bool),
+    /// Heartbeats and traffic contradict each other: a breaker opened while heartbeats were good
+    /// (true), or heartbeats turned bad while traffic went well.
+    Disagree(GatewayId, bool),
     /// New payments go to another gateway first.
     Switch {
         /// Before.
@@ -160,7 +163,7 @@ impl Health {
         now: Timestamp,
     ) -> Vec<Change> {
         let transition = self.member_mut(gateway).breaker.record(report, now, &policy.breaker);
-        self.changed(transition.map(|moved| Change::Breaker(gateway, moved)), policy, now)
+        self.moved(gateway, transition, policy, now)
     }
 
     /// Takes in the successes that a worker counted for itself.
@@ -172,7 +175,23 @@ impl Health {
         now: Timestamp,
     ) -> Vec<Change> {
         let transition = self.member_mut(gateway).breaker.merge(tally, now, &policy.breaker);
-        self.changed(transition.map(|moved| Change::Breaker(gateway, moved)), policy, now)
+        self.moved(gateway, transition, policy, now)
+    }
+
+    fn moved(
+        &mut self,
+        gateway: GatewayId,
+        transition: Option<Transition>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Vec<Change> {
+        let opened = transition.is_some_and(|moved| matches!(moved.to, State::Open { .. }));
+        let good = self
+            .member(gateway)
+            .is_some_and(|member| member.heartbeat.is_target(now, &policy.heartbeat));
+        let breaker = transition.map(|moved| Change::Breaker(gateway, moved));
+        let disagree = (opened && good).then_some(Change::Disagree(gateway, true));
+        self.changed(breaker.into_iter().chain(disagree), policy, now)
     }
 
     /// Takes in the result of a heartbeat.
@@ -183,8 +202,12 @@ impl Health {
         policy: &Policy,
         now: Timestamp,
     ) -> Vec<Change> {
-        let turned = self.member_mut(gateway).heartbeat.record(good, now, &policy.heartbeat);
-        self.changed(turned.map(|up| Change::Heartbeat(gateway, up)), policy, now)
+        let member = self.member_mut(gateway);
+        let turned = member.heartbeat.record(good, now, &policy.heartbeat);
+        let well = member.breaker.goes_well(now, &policy.breaker);
+        let heartbeat = turned.map(|up| Change::Heartbeat(gateway, up));
+        let disagree = (turned == Some(false) && well).then_some(Change::Disagree(gateway, false));
+        self.changed(heartbeat.into_iter().chain(disagree), policy, now)
     }
 
     /// Leaves an active gateway that is not usable, or returns to an earlier one that is well.
@@ -207,7 +230,7 @@ impl Health {
         policy: &Policy,
         now: Timestamp,
     ) -> Option<GatewayId> {
-        if now.since(self.active_since) < policy.failback.dwell {
+        if policy.failback.manual || now.since(self.active_since) < policy.failback.dwell {
             return None;
         }
         policy.order().take_while(|gateway| *gateway != from).find(|gateway| {
@@ -219,7 +242,13 @@ impl Health {
         })
     }
 
-    fn changed(&mut self, first: Option<Change>, policy: &Policy, now: Timestamp) -> Vec<Change> {
+    fn changed(
+        &mut self,
+        first: impl Iterator<Item = Change>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Vec<Change> {
+        let first: Vec<Change> = first.collect();
         first.into_iter().chain(self.steer(policy, now)).collect()
     }
 

@@ -23,6 +23,37 @@ pub struct Limits {
     pub method: String,
     /// Path of the request.
     pub path: String,
+    /// Which answers are good.
+    pub expect: Expect,
+}
+
+/// Which answers to a heartbeat are good. One that Envoy gives in the gateway's place never is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expect {
+    /// This status alone; otherwise any but a 5xx, because a heartbeat asks whether the gateway is
+    /// there and not what it thinks of the request.
+    pub status: Option<u16>,
+    /// Text that the body must contain.
+    pub body_contains: String,
+}
+
+impl Expect {
+    /// Whether an answer of the gateway's own is good.
+    #[must_use]
+    pub fn is_met(&self, status: u16, body: &[u8]) -> bool {
+        let is_expected = match self.status {
+            Some(expected) => status == expected,
+            None => (100..500).contains(&status),
+        };
+        let text = self.body_contains.as_bytes();
+        is_expected && (text.is_empty() || body.windows(text.len()).any(|part| part == text))
+    }
+
+    /// Whether the body matters.
+    #[must_use]
+    pub const fn reads_body(&self) -> bool {
+        !self.body_contains.is_empty()
+    }
 }
 
 /// What the heartbeats of one gateway say.
@@ -104,7 +135,29 @@ mod tests {
             fall: 3,
             method: "GET".to_owned(),
             path: "/".to_owned(),
+            expect: Expect::default(),
         }
+    }
+
+    #[test]
+    fn a_good_answer_is_what_was_expected() {
+        let check = |status: Option<u16>, text: &str, answer: (u16, &str), good: bool| {
+            let expect = Expect { status, body_contains: text.to_owned() };
+            assert_eq!(expect.is_met(answer.0, answer.1.as_bytes()), good, "{expect:?} {answer:?}");
+        };
+        for (status, good) in [(0, false), (100, true), (200, true), (404, true), (499, true)] {
+            check(None, "", (status, ""), good);
+        }
+        for status in [500, 503, 599, 600] {
+            check(None, "", (status, ""), false);
+        }
+        check(Some(200), "", (200, "anything"), true);
+        check(Some(200), "", (204, ""), false);
+        check(Some(503), "", (503, ""), true);
+        check(None, "UP", (200, r#"{"status":"UP"}"#), true);
+        check(None, "UP", (200, "up"), false);
+        check(None, "UP", (200, "U"), false);
+        check(Some(200), "UP", (500, "UP"), false);
     }
 
     fn at(seconds: u64) -> Timestamp {

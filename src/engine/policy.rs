@@ -54,6 +54,8 @@ pub struct Composite {
 /// When an earlier gateway of the order becomes active again.
 #[derive(Clone, Copy, Debug)]
 pub struct Failback {
+    /// It does not, unless the present one fails or an operator says so.
+    pub manual: bool,
     /// How long its breaker must have been closed.
     pub stable: Millis,
     /// How long the present one must have been active.

@@ -9,6 +9,7 @@ use super::worker::{Worker, join};
 use crate::engine::config::Config;
 use crate::engine::event::{Cell, Effect, Event};
 use crate::engine::gateway::GatewayId;
+use crate::engine::limits;
 use crate::engine::pulse::Pulse;
 use crate::engine::time::Millis;
 
@@ -62,13 +63,21 @@ impl<H: Host + Copy> Root<H> {
         self.drive(effects);
     }
 
-    /// Good is any answer of the gateway itself but a 5xx: a heartbeat asks whether it is there.
+    /// Whether the answer is the gateway's own, and what was expected of it.
     fn is_good(&self) -> bool {
         let bytes = self.worker.host.headers(Side::Call).unwrap_or_default();
         let headers = pairs::decode(&bytes).unwrap_or_default();
         let value = |name: &[u8]| headers.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
         let from_gateway = value(b"x-envoy-upstream-service-time").is_some();
-        from_gateway && value(b":status").is_some_and(|status| !status.starts_with(b"5"))
+        let status = value(b":status").and_then(|status| std::str::from_utf8(status).ok());
+        let expect = &self.worker.policy.heartbeat.expect;
+        let body = if expect.reads_body() {
+            self.worker.host.body(Side::Call, limits::EVIDENCE_BYTES_MAX).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        let status = status.and_then(|status| status.parse().ok()).unwrap_or(0);
+        from_gateway && expect.is_met(status, &body)
     }
 
     fn drive(&mut self, effects: Vec<Effect>) {

@@ -95,6 +95,13 @@ impl<H: Host> Worker<H> {
                 log::warn!("dana: heartbeat of {gateway}: {}", if *up { "up" } else { "down" });
                 self.gauge("dana_heartbeat_up", &gateway, u64::from(*up));
             }
+            Change::Disagree(gateway, up) => {
+                let gateway = name(*gateway);
+                let says = if *up { "up" } else { "down" };
+                log::warn!("dana: heartbeat of {gateway} says {says}, and its traffic otherwise");
+                let labels = [("gateway", gateway.as_str()), ("says", says)];
+                self.count("dana_heartbeat_disagrees_total", &labels);
+            }
             Change::Switch { from, to, failback } => {
                 let (from, to) = (name(*from), name(*to));
                 let kind = if *failback { "failback" } else { "failover" };

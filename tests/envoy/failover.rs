@@ -137,3 +137,32 @@ fn one_worker_sends_the_heartbeats() {
     // Twenty intervals, give or take; two workers and the main thread would make sixty.
     assert!((12..=26).contains(&sent), "{sent} in 20 intervals");
 }
+
+#[test]
+fn a_heartbeat_is_good_only_if_it_is_what_was_expected() {
+    let heartbeats = |sandbox: &Sandbox| {
+        let stats = sandbox.stats();
+        let count = |gateway: &str| stats[gateway]["heartbeats"].as_u64().unwrap_or_default();
+        count("primary").min(count("secondary"))
+    };
+    for (expect, up) in [
+        (json!({"status": "answered"}), true),
+        (json!({"status": 200}), true),
+        (json!({"status": 204}), false),
+        (json!({"body_contains": "up"}), true),
+        (json!({"body_contains": "nobody says this"}), false),
+    ] {
+        let sandbox = Sandbox::start();
+        let changes = with(quick(), &json!({"heartbeat": {"expect": expect}}));
+        let envoy = Envoy::start_without_heartbeat(&rendered(&sandbox, &changes));
+        until("heartbeats have come often enough", Duration::from_secs(10), || {
+            (heartbeats(&sandbox) >= 6).then_some(())
+        });
+        let is_up = || envoy.metric("dana_heartbeat_up", "") == 2;
+        if up {
+            until("both are up", Duration::from_secs(5), || is_up().then_some(()));
+        } else {
+            assert!(!is_up(), "{expect}");
+        }
+    }
+}

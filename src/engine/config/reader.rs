@@ -97,6 +97,19 @@ impl<'v> Node<'v> {
         text.map(str::to_owned)
     }
 
+    /// A whole number within `range`, or nothing for `word`.
+    pub(super) fn number_unless(&self, word: &str, range: &RangeInclusive<u64>) -> Option<u64> {
+        if self.value.as_str() == Some(word) {
+            return None;
+        }
+        let number = self.value.as_u64().filter(|number| range.contains(number));
+        if number.is_none() {
+            let (least, most) = (range.start(), range.end());
+            self.wrong(&format!("\"{word}\" or a whole number from {least} to {most}"));
+        }
+        number
+    }
+
     pub(super) fn number(&self, range: &RangeInclusive<u64>) -> Option<u64> {
         let number = self.value.as_u64().filter(|number| range.contains(number));
         if number.is_none() {

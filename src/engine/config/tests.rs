@@ -42,6 +42,8 @@ fn two_gateways_are_enough_and_everything_else_has_a_default() {
     assert_eq!(headers, ("x-dana-cluster", "x-partner-id"));
     assert_eq!(numbers(&config), DEFAULTS);
     assert_eq!((config.heartbeat.method.as_str(), config.heartbeat.path.as_str()), ("GET", "/"));
+    assert_eq!(config.heartbeat.expect, heartbeat::Expect::default());
+    assert!(!config.failback.manual);
     assert_eq!(config.buckets(), 65_536);
 }
 
@@ -153,7 +155,9 @@ fn every_word_and_list_is_read() {
         "scope": {"partner_header": "x-tenant", "peers": {"spiffe://a/b.c": ["p-1", "p-2"]}},
         "ledger": "shared",
         "mode": "observe",
-        "heartbeat": {"method": "HEAD", "path": "/health?x=1"},
+        "heartbeat": {"method": "HEAD", "path": "/health?x=1",
+                      "expect": {"status": 204, "body_contains": "UP"}},
+        "failback": {"policy": "manual"},
         "testing": {"unsafe_timings": true},
         "idempotency": {"settle_delay_ms": 1, "lease_ms": 10_001, "retention_s": 1},
         "operations": [
@@ -172,6 +176,8 @@ fn every_word_and_list_is_read() {
     assert_eq!((config.protocol, config.partner_header.as_str()), (Protocol::Http, "x-tenant"));
     assert_eq!(config.heartbeat.method, "HEAD");
     assert_eq!(config.heartbeat.path, "/health?x=1");
+    let expect = heartbeat::Expect { status: Some(204), body_contains: "UP".to_owned() };
+    assert_eq!((&config.heartbeat.expect, config.failback.manual), (&expect, true));
     assert_eq!((config.claims.settle_delay.get(), config.store.retention.get()), (1, 1000));
     let classes: Vec<_> = config.operations.iter().map(|operation| operation.class).collect();
     assert_eq!(classes, [Class::Charge, Class::FollowUp, Class::Inquiry, Class::State]);
@@ -372,6 +378,22 @@ fn mistakes_in_words_are_named() {
     check(
         json!({"scope": {"partner_header": "a b"}}),
         "scope.partner_header: expected a header name in lower case, found \"a b\"",
+    );
+    check(
+        json!({"failback": {"policy": "never"}}),
+        "failback.policy: expected \"auto\" or \"manual\", found \"never\"",
+    );
+    check(
+        json!({"heartbeat": {"expect": {"status": "ok"}}}),
+        "heartbeat.expect.status: expected \"answered\" or a whole number from 100 to 599, found \"ok\"",
+    );
+    check(
+        json!({"heartbeat": {"expect": {"status": 99}}}),
+        "heartbeat.expect.status: expected \"answered\" or a whole number from 100 to 599, found 99",
+    );
+    check(
+        json!({"heartbeat": {"expect": {"body_contains": 1}}}),
+        "heartbeat.expect.body_contains: expected a text of at most 256 characters, found 1",
     );
     check(
         json!({"ledger": "common"}),

@@ -108,7 +108,7 @@ impl Scene {
                 let kind = if *failback { "failback" } else { "failover" };
                 Some(format!("{kind} {} {}", self.name(*from), self.name(*to)))
             }
-            Change::Breaker(..) | Change::Heartbeat(..) => None,
+            Change::Breaker(..) | Change::Heartbeat(..) | Change::Disagree(..) => None,
         };
         changes.iter().filter_map(switch).collect()
     }
@@ -403,4 +403,61 @@ proptest! {
         let scene = Scene::new(2);
         let _ = health.takers(&scene.policy, scene.time());
     }
+}
+
+#[test]
+fn heartbeats_and_traffic_that_contradict_each_other_are_told() {
+    let disagree = |scene: &Scene, changes: &[Change]| -> Vec<String> {
+        let told = |change: &Change| match change {
+            Change::Disagree(gateway, up) => Some(format!("{} {up}", scene.name(*gateway))),
+            Change::Breaker(..) | Change::Heartbeat(..) | Change::Switch { .. } => None,
+        };
+        changes.iter().filter_map(told).collect()
+    };
+    // It trips while its heartbeat is good, or was never heard of.
+    let mut scene = Scene::new(2);
+    scene.up(&["one", "two"]);
+    let changes = scene.trip("one");
+    assert_eq!(disagree(&scene, &changes), ["one true"]);
+    let mut scene = Scene::new(2);
+    let changes = scene.trip("one");
+    assert_eq!(disagree(&scene, &changes), Vec::<String>::new());
+    // Heartbeats turn bad while traffic goes well, fails, or there is none.
+    for (signal, expected) in [
+        (Some(Signal::Success), vec!["one false"]),
+        (Some(Signal::Failure), vec![]),
+        (None, vec![]),
+    ] {
+        let mut scene = Scene::new(2);
+        scene.up(&["one", "two"]);
+        if let Some(signal) = signal {
+            scene.report("one", signal, false);
+        }
+        let bad: Vec<Change> = (0..3).flat_map(|_| scene.beat(&["one"], false)).collect();
+        assert_eq!(disagree(&scene, &bad), expected, "{signal:?}");
+        assert_eq!(scene.active(), "one", "a heartbeat alone moves nothing");
+    }
+}
+
+#[test]
+fn where_it_is_manual_nothing_fails_back_until_the_present_gateway_fails() {
+    let mut scene = Scene::new(2);
+    scene.policy.failback.manual = true;
+    scene.up(&["one", "two"]);
+    scene.trip("one");
+    assert_eq!(scene.active(), "two");
+    // It heals: its trials pass.
+    scene.pass(20_000, &["one", "two"]);
+    let one = scene.id("one");
+    let (policy, now) = (scene.policy.clone(), scene.time());
+    for _ in 0..policy.breaker.half_open_permits {
+        scene.health.take_permit(one, &policy, now);
+        scene.report("one", Signal::Success, true);
+    }
+    assert_eq!(scene.takers(), "two one");
+    let changes = scene.pass(600_000, &["one", "two"]);
+    assert_eq!(scene.switches(&changes), Vec::<String>::new());
+    assert_eq!(scene.active(), "two");
+    let changes = scene.trip("two");
+    assert_eq!(scene.switches(&changes), ["failover two one"]);
 }
