@@ -37,6 +37,7 @@ impl<H: Host + Copy> Root<H> {
         let owner = (now << 16) ^ u64::from(context) ^ (Rc::as_ptr(&policy) as usize as u64);
         let pulse = Pulse::new(Rc::clone(&policy), owner);
         let worker = Rc::new(Worker::new(host, policy));
+        worker.show();
         Ok(Self { worker, pulse, beats: BTreeMap::new() })
     }
 

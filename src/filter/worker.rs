@@ -9,7 +9,7 @@ use super::host::{Host, Metric, StoreError};
 use crate::engine::breaker::{Rule, State};
 use crate::engine::event::{Cell, Event, Expected, Loaded, Note};
 use crate::engine::gateway::Gateways;
-use crate::engine::health::Change;
+use crate::engine::health::{Change, Health};
 use crate::engine::layout::Layout;
 use crate::engine::policy::Policy;
 use crate::engine::tally::Tallies;
@@ -72,16 +72,26 @@ impl<H: Host> Worker<H> {
         self.count("dana_requests_total", &labels);
     }
 
+    /// Shows how every gateway is, before anything changes.
+    pub(super) fn show(&self) {
+        let Event::Loaded(_, loaded) = self.load(Cell::Health) else {
+            return;
+        };
+        let health = Health::decode(&loaded.bytes);
+        for gateway in &self.policy.gateways {
+            let member = health.member(gateway.id).cloned().unwrap_or_default();
+            let (_, number) = state(member.breaker.state());
+            self.gauge("dana_breaker_state", &gateway.name, number);
+            self.gauge("dana_heartbeat_up", &gateway.name, u64::from(member.heartbeat.is_up()));
+        }
+    }
+
     /// Tells operators of a change.
     pub(super) fn changed(&self, change: &Change) {
         let name = |gateway| self.policy.names(Gateways::only(gateway));
         match change {
             Change::Breaker(gateway, transition) => {
-                let (to, number) = match transition.to {
-                    State::Closed { .. } => ("closed", 0),
-                    State::HalfOpen { .. } => ("half_open", 1),
-                    State::Open { .. } => ("open", 2),
-                };
+                let (to, number) = state(transition.to);
                 let gateway = name(*gateway);
                 let rule = transition.rule;
                 log::warn!("dana: breaker of {gateway} is {to}: {rule:?}");
@@ -140,6 +150,15 @@ impl<H: Host> Worker<H> {
         let metric = self.host.define_metric(kind, &full).ok()?;
         metrics.insert(full, metric);
         Some(metric)
+    }
+}
+
+/// A state's name and its number in metrics.
+const fn state(state: State) -> (&'static str, u64) {
+    match state {
+        State::Closed { .. } => ("closed", 0),
+        State::HalfOpen { .. } => ("half_open", 1),
+        State::Open { .. } => ("open", 2),
     }
 }
 

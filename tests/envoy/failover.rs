@@ -158,6 +158,17 @@ fn a_heartbeat_is_good_only_if_it_is_what_was_expected() {
         until("heartbeats have come often enough", Duration::from_secs(10), || {
             (heartbeats(&sandbox) >= 6).then_some(())
         });
+        let shown = |gateway: &str| {
+            let text = String::from_utf8(
+                crate::support::client::get(&envoy.admin, "/stats/prometheus").body,
+            );
+            let label = format!("{{gateway=\"{gateway}\"}}");
+            let text = text.unwrap();
+            ["dana_breaker_state", "dana_heartbeat_up"]
+                .iter()
+                .all(|name| text.contains(&format!("{name}{label}")))
+        };
+        assert!(shown("primary") && shown("secondary"), "from the first moment");
         let is_up = || envoy.metric("dana_heartbeat_up", "") == 2;
         if up {
             until("both are up", Duration::from_secs(5), || is_up().then_some(()));
