@@ -9,6 +9,7 @@
 //! - `ledger`: what the gateways really did
 //! - `world`: the engine at work, driven effect by effect
 //! - `truth`: what must hold whatever happens
+//! - `found`: stories that go wrong
 //! - `setup`: what the stories are about, beside the usual: header keys (`keys`), one ledger behind
 //!   both gateways (`shared`), a time in which nothing is enforced (`handover`)
 //!
@@ -24,6 +25,7 @@
 
 mod acts;
 mod exhaustive;
+mod found;
 mod handover;
 mod keys;
 mod ledger;
