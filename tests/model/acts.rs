@@ -3,18 +3,19 @@
 use proptest::prelude::*;
 
 use super::ledger::Deed;
+use super::setup::Kind;
 
 /// One thing that happens. Numbers choose among what is there, so that every act is possible.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
-    /// A client sends a payment, perhaps with another amount than before.
-    Pay { payment: usize, other_amount: bool, worker: usize },
+    /// A client sends a payment, perhaps with another amount than before, perhaps with a header key.
+    Pay { payment: usize, other_amount: bool, key: usize, worker: usize },
     /// A client asks for a payment's status.
     Ask { payment: usize, worker: usize },
     /// A client cancels a payment.
     Cancel { payment: usize, worker: usize },
     /// A client's request runs through at once: pays, asks or cancels.
-    Through { wish: usize, payment: usize, fate: Fate },
+    Through { wish: usize, payment: usize, key: usize, fate: Fate },
     /// A worker carries out the next effect of a request.
     Step { run: usize },
     /// It carries out all that are left.
@@ -31,6 +32,8 @@ pub(crate) enum Act {
     Beat { gateway: usize, good: bool },
     /// The store's next call but so many goes wrong.
     Fault { after: usize, written: bool },
+    /// What was enforced is only observed, or the other way round.
+    Flip,
 }
 
 /// What becomes of a request on the wire.
@@ -92,21 +95,33 @@ fn fate() -> impl Strategy<Value = Fate> {
         .prop_map(|(refuse, deed, answer, named)| Fate { refuse, deed, answer, named })
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn act(kind: Kind) -> BoxedStrategy<Act> {
     // Most stories are about one payment: that is where the races are.
-    let payment = || prop_oneof![6 => Just(0usize), 2 => Just(1), 1 => Just(2)];
+    let payment = || match kind {
+        Kind::HeaderKeys => prop_oneof![5 => Just(0usize), 4 => Just(3), 1 => Just(1)].boxed(),
+        Kind::Plain | Kind::SharedLedger { .. } | Kind::HandOver => {
+            prop_oneof![6 => Just(0usize), 2 => Just(1), 1 => Just(2)].boxed()
+        }
+    };
+    let key = || match kind {
+        Kind::HeaderKeys => {
+            prop_oneof![1 => Just(0usize), 6 => Just(1), 2 => Just(2), 1 => Just(3)].boxed()
+        }
+        Kind::Plain | Kind::SharedLedger { .. } | Kind::HandOver => Just(0).boxed(),
+    };
     let (run, worker) = (|| 0usize..8, || 0usize..2);
-    let pay = (payment(), prop::bool::weighted(0.1), worker())
-        .prop_map(|(payment, other_amount, worker)| Act::Pay { payment, other_amount, worker });
+    let pay = (payment(), prop::bool::weighted(0.1), key(), worker()).prop_map(
+        |(payment, other_amount, key, worker)| Act::Pay { payment, other_amount, key, worker },
+    );
     // Delays that the rules wait for, a little less, and much more.
     let delays =
         [1, 999, 1000, 4999, 5000, 10_000, 29_999, 30_000, 59_999, 60_000, 61_000, 600_000];
-    prop_oneof![
+    let any = prop_oneof![
         8 => pay,
         4 => (payment(), worker()).prop_map(|(payment, worker)| Act::Ask { payment, worker }),
         1 => (payment(), worker()).prop_map(|(payment, worker)| Act::Cancel { payment, worker }),
-        10 => (prop_oneof![4 => Just(0usize), 4 => Just(1), 1 => Just(2)], payment(), fate())
-            .prop_map(|(wish, payment, fate)| Act::Through { wish, payment, fate }),
+        10 => (prop_oneof![4 => Just(0usize), 4 => Just(1), 1 => Just(2)], payment(), key(), fate())
+            .prop_map(|(wish, payment, key, fate)| Act::Through { wish, payment, key, fate }),
         8 => run().prop_map(|run| Act::Step { run }),
         10 => run().prop_map(|run| Act::Finish { run }),
         12 => (run(), fate()).prop_map(|(run, fate)| Act::Deliver { run, fate }),
@@ -118,10 +133,19 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (0usize..2, prop::bool::weighted(0.7))
             .prop_map(|(gateway, good)| Act::Beat { gateway, good }),
         1 => (0usize..6, any::<bool>()).prop_map(|(after, written)| Act::Fault { after, written }),
-    ]
+    ];
+    match kind {
+        Kind::Plain | Kind::HeaderKeys => any.boxed(),
+        // The gateway that has it must fail for another one to be asked.
+        Kind::SharedLedger { .. } => {
+            let fails = Just(Act::Beat { gateway: 0, good: false });
+            prop_oneof![12 => any, 1 => fails].boxed()
+        }
+        Kind::HandOver => prop_oneof![20 => any, 1 => Just(Act::Flip)].boxed(),
+    }
 }
 
 /// Stories of many acts.
-pub(crate) fn stories() -> impl Strategy<Value = Vec<Act>> {
-    prop::collection::vec(act(), 1..100)
+pub(crate) fn stories(kind: Kind) -> impl Strategy<Value = Vec<Act>> {
+    prop::collection::vec(act(kind), 1..100)
 }

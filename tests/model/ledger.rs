@@ -1,11 +1,13 @@
-//! What the gateways really did. Each has a ledger of its own, and none knows of the other.
+//! What the gateways really did. Each has a ledger of its own, and none knows of the other; or they
+//! share one, in which an execution at one may be known to the other only after a while.
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
-/// Two orders of different partners and a top-up, all with the same reference.
-pub(crate) const PAYMENTS: usize = 3;
+/// Two orders of different partners and a top-up, all with the same reference, and one more order of
+/// the first partner with another one.
+pub(crate) const PAYMENTS: usize = 4;
 pub(crate) const GATEWAYS: usize = 2;
 
 /// A payment's standing at one gateway.
@@ -46,6 +48,16 @@ pub(crate) struct Ledger {
     standings: BTreeMap<(usize, usize), Standing>,
     /// Executions ever, also of payments that were cancelled since.
     executions: BTreeMap<(usize, usize), u32>,
+    /// For a shared ledger: how long the others do not know what happened at one.
+    lag: Option<u64>,
+    now: u64,
+    /// What others will know, and when.
+    spreading: Vec<(u64, usize, usize)>,
+}
+
+/// The reference of a payment.
+pub(crate) const fn reference(payment: usize) -> &'static str {
+    if payment == 3 { "r-2" } else { "r-1" }
 }
 
 /// The service code of a payment's calls: paying, asking, cancelling.
@@ -63,6 +75,39 @@ pub(crate) const fn services(payment: usize) -> Services {
 }
 
 impl Ledger {
+    pub(crate) fn new(lag: Option<u64>, now: u64) -> Self {
+        Self { lag, now, ..Self::default() }
+    }
+
+    /// Time passes, and with it the news.
+    pub(crate) fn pass(&mut self, now: u64) {
+        self.now = now;
+        let due = |(at, ..): &(u64, usize, usize)| *at <= now;
+        let (known, rest) = std::mem::take(&mut self.spreading).into_iter().partition(due);
+        self.spreading = rest;
+        let known: Vec<(u64, usize, usize)> = known;
+        for (_, from, payment) in known {
+            if let Some(standing) = self.standing(from, payment) {
+                for gateway in 0..GATEWAYS {
+                    self.standings.entry((gateway, payment)).or_insert(standing);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, gateway: usize, payment: usize, standing: Standing) {
+        self.standings.insert((gateway, payment), standing);
+        if let Some(lag) = self.lag {
+            self.spreading.push((self.now + lag, gateway, payment));
+            self.pass(self.now);
+        }
+    }
+
+    /// How often a payment was executed, anywhere.
+    pub(crate) fn executions(&self, payment: usize) -> u32 {
+        (0..GATEWAYS).filter_map(|gateway| self.executions.get(&(gateway, payment))).sum()
+    }
+
     pub(crate) fn standing(&self, gateway: usize, payment: usize) -> Option<Standing> {
         self.standings.get(&(gateway, payment)).copied()
     }
@@ -89,7 +134,7 @@ impl Ledger {
         let pay = services(payment).pay;
         json!({
             "responseCode": format!("200{pay}00"),
-            "partnerReferenceNo": "r-1",
+            "partnerReferenceNo": reference(payment),
             "referenceNo": format!("d-{gateway}-{payment}"),
         })
         .to_string()
@@ -113,7 +158,9 @@ impl Ledger {
         match (self.standing(gateway, payment), deed) {
             (Some(Standing::Executed { other_amount: before }), _) => {
                 if before == other_amount {
-                    Wire { status: 200, body: Self::success(gateway, payment) }
+                    // A shared ledger knows who executed it.
+                    let own = self.lag.map_or(gateway, |_| self.executed_at(payment)[0]);
+                    Wire { status: 200, body: Self::success(own, payment) }
                 } else {
                     Self::code(404, pay, 18)
                 }
@@ -121,14 +168,14 @@ impl Ledger {
             (Some(Standing::Cancelled), _) => Self::code(404, pay, 4),
             (Some(Standing::Failed), _) => Self::code(500, pay, 0),
             (None, Deed::Execute) => {
-                self.standings.insert(at, Standing::Executed { other_amount });
+                self.note(gateway, payment, Standing::Executed { other_amount });
                 *self.executions.entry(at).or_default() += 1;
                 Wire { status: 200, body: Self::success(gateway, payment) }
             }
             (None, Deed::Refuse) => Self::code(403, pay, 14),
             (None, Deed::Fail) => {
                 if pay == "38" {
-                    self.standings.insert(at, Standing::Failed);
+                    self.note(gateway, payment, Standing::Failed);
                 }
                 Self::code(500, pay, 0)
             }
@@ -146,7 +193,7 @@ impl Ledger {
         };
         let body = json!({
             "responseCode": format!("200{ask}00"),
-            "originalPartnerReferenceNo": "r-1",
+            "originalPartnerReferenceNo": reference(payment),
             "latestTransactionStatus": latest,
         });
         Wire { status: 200, body: body.to_string() }
@@ -157,10 +204,14 @@ impl Ledger {
         match self.standing(gateway, payment) {
             None | Some(Standing::Failed) => Self::code(404, cancel, 1),
             Some(Standing::Executed { .. } | Standing::Cancelled) => {
-                self.standings.insert((gateway, payment), Standing::Cancelled);
+                // Of a shared ledger all learn it at once.
+                let all = (0..GATEWAYS).filter(|other| *other == gateway || self.lag.is_some());
+                for other in all {
+                    self.standings.insert((other, payment), Standing::Cancelled);
+                }
                 let body = json!({
                     "responseCode": format!("200{cancel}00"),
-                    "originalPartnerReferenceNo": "r-1",
+                    "originalPartnerReferenceNo": reference(payment),
                 });
                 Wire { status: 200, body: body.to_string() }
             }

@@ -9,6 +9,9 @@
 //! - `ledger`: what the gateways really did
 //! - `world`: the engine at work, driven effect by effect
 //! - `truth`: what must hold whatever happens
+//! - `found`: stories that go wrong
+//! - `setup`: what the stories are about, beside the usual: header keys (`keys`), one ledger behind
+//!   both gateways (`shared`), a time in which nothing is enforced (`handover`)
 //!
 //! The stories are the same each time: `MODEL_SEED` asks for others, `MODEL_CASES` for more.
 
@@ -22,9 +25,14 @@
 
 mod acts;
 mod exhaustive;
+mod found;
+mod handover;
+mod keys;
 mod ledger;
 mod proof;
 mod reference;
+mod setup;
+mod shared;
 mod store;
 mod table;
 mod truth;
@@ -35,7 +43,8 @@ use std::cell::Cell;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use world::{Setup, World};
+use setup::{Kind, Reached, Setup};
+use world::World;
 
 const CASES: u32 = 4400;
 
@@ -47,18 +56,19 @@ fn setting(name: &str) -> Option<u32> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-#[test]
-fn no_story_contradicts_the_ledgers() {
-    let cases = setting("MODEL_CASES").unwrap_or(CASES);
+/// Plays stories of a kind: as many as asked for, or so many.
+#[expect(clippy::print_stdout, reason = "how far a search got, for whoever asks")]
+fn play(kind: Kind, usual: u32) -> Told {
+    let cases = setting("MODEL_CASES").unwrap_or(usual);
     let seed = setting("MODEL_SEED").unwrap_or_default();
     // Unlike the default generator it takes no third of the time when it is not optimised.
     let mut entropy = [1; 16];
     entropy[..4].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::XorShift, &entropy);
-    let (setup, told) = (Setup::new(), Cell::new(Told::default()));
+    let (setup, told) = (Setup::new(kind), Cell::new(Told::default()));
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, rng);
-    let outcome = runner.run(&acts::stories(), |story| {
+    let outcome = runner.run(&acts::stories(kind), |story| {
         let mut world = World::new(&setup);
         for act in &story {
             world.act(*act);
@@ -68,15 +78,50 @@ fn no_story_contradicts_the_ledgers() {
         Ok(())
     });
     let told = told.get();
-    println!("seed {seed}: {told:?}");
-    outcome.unwrap_or_else(|error| panic!("MODEL_SEED={seed}: {error}"));
-    // A search that never gets anywhere proves nothing.
-    if cases >= CASES {
-        assert!(told.transitions >= 1_000_000, "{told:?}");
+    println!("{kind:?}, seed {seed}: {told:?}");
+    outcome.unwrap_or_else(|error| panic!("{kind:?}, MODEL_SEED={seed}: {error}"));
+    told
+}
+
+impl Told {
+    /// A search that never gets anywhere proves nothing.
+    fn often(&self, reached: &[u64]) {
+        let enough = reached.iter().all(|count| *count > self.stories / 20);
+        assert!(enough, "{self:?}");
     }
-    let reached =
-        [told.executed, told.in_doubt, told.moved_on, told.replayed, told.repeated, told.walked];
-    assert!(reached.iter().all(|count| *count > u64::from(cases / 20)), "{told:?}");
+}
+
+#[test]
+fn no_story_contradicts_the_ledgers() {
+    let told = play(Kind::Plain, CASES);
+    if told.stories >= u64::from(CASES) {
+        assert!(told.reached.transitions >= 1_000_000, "{told:?}");
+    }
+    let Reached { executed, in_doubt, moved_on, replayed, repeated, walked, .. } = told.reached;
+    told.often(&[executed, in_doubt, moved_on, replayed, repeated, walked]);
+}
+
+#[test]
+fn no_header_key_names_two_payments() {
+    let told = play(Kind::HeaderKeys, 900);
+    let Reached { executed, replayed, repeated, bound, mismatched, .. } = told.reached;
+    told.often(&[executed, replayed, repeated, bound, mismatched]);
+}
+
+#[test]
+fn a_shared_ledger_executes_once() {
+    for lag in [0, 25_000] {
+        let told = play(Kind::SharedLedger { lag }, 450);
+        let Reached { executed, replayed, repeated, taken_over, .. } = told.reached;
+        told.often(&[executed, replayed, repeated, taken_over]);
+    }
+}
+
+#[test]
+fn what_was_observed_is_handed_over() {
+    let told = play(Kind::HandOver, 900);
+    let Reached { executed, replayed, repeated, observed, handed_over, .. } = told.reached;
+    told.often(&[executed, replayed, repeated, observed, handed_over]);
 }
 
 /// What the stories reached.
@@ -84,32 +129,15 @@ fn no_story_contradicts_the_ledgers() {
 struct Told {
     stories: u64,
     acts: u64,
-    transitions: u64,
-    steps: u64,
-    executed: u64,
-    in_doubt: u64,
-    moved_on: u64,
-    replayed: u64,
-    repeated: u64,
-    crashed: u64,
-    walked: u64,
+    reached: Reached,
 }
 
 impl Told {
     fn plus(self, world: &World<'_>, acts: usize) -> Self {
-        let reached = world.reached;
         Self {
             stories: self.stories + 1,
             acts: self.acts + acts as u64,
-            transitions: self.transitions + reached.transitions,
-            steps: self.steps + reached.steps,
-            executed: self.executed + reached.executed,
-            in_doubt: self.in_doubt + reached.in_doubt,
-            moved_on: self.moved_on + reached.moved_on,
-            replayed: self.replayed + reached.replayed,
-            repeated: self.repeated + reached.repeated,
-            crashed: self.crashed + reached.crashed,
-            walked: self.walked + reached.walked,
+            reached: self.reached.plus(world.reached),
         }
     }
 }

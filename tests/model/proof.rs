@@ -10,7 +10,7 @@ use dana_failover::engine::record::Found;
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 
-use super::ledger::Wire;
+use super::ledger::{Wire, reference};
 use super::reference::Reference;
 use super::wishes::What;
 
@@ -37,7 +37,7 @@ pub(crate) fn evidence(
             Origin::Envoy { attached: false, .. } | Origin::NeverLeft => Outcome::NeverSent,
             Origin::Envoy { attached: true, .. } => Outcome::Doubtful,
             Origin::Upstream => read.map_or(Outcome::Doubtful, |(code, body)| match code {
-                (200, 0) if body["partnerReferenceNo"] == "r-1" => Outcome::Executed,
+                (200, 0) if body["partnerReferenceNo"] == reference(payment) => Outcome::Executed,
                 (500, 0) if payment == 1 => Outcome::FailedBefore,
                 (500, 0) => Outcome::No,
                 (404, 18) => Outcome::Doubtful,
@@ -48,7 +48,7 @@ pub(crate) fn evidence(
         return Some(Event::Answer { of: of?, outcome, gateways });
     }
     let ((http, case), body) = read?;
-    let ties = body["originalPartnerReferenceNo"] == "r-1";
+    let ties = body["originalPartnerReferenceNo"] == reference(what.payment());
     let status = match (what, http, case) {
         (What::Ask { .. }, 404, 1) => Status::NotFound,
         (What::Ask { .. }, 200, 0) if ties => match body["latestTransactionStatus"].as_str()? {
@@ -117,8 +117,11 @@ impl Reference {
             attempt: before.attempt + 1,
             fingerprint: after.fingerprint,
             changed_at: now,
+            header_keys: after.header_keys,
             ..*before
         };
         assert_eq!(*after, expected);
+        let bound = before.header_keys..=before.header_keys + 1;
+        assert!(bound.contains(&after.header_keys), "{after:?}");
     }
 }

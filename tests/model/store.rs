@@ -44,12 +44,12 @@ impl Store {
         as_expected
     }
 
-    /// The only bucket of claims.
-    pub(crate) fn bucket(&self) -> Bucket {
-        Bucket::decode(self.load(Cell::Claims(0)).bytes).expect("only buckets were written")
+    /// A bucket of claims.
+    pub(crate) fn bucket(&self, number: u32) -> Bucket {
+        Bucket::decode(self.load(Cell::Claims(number)).bytes).expect("only buckets were written")
     }
 
-    pub(crate) fn find(&self, key: &KeyPrefix) -> Found {
-        self.bucket().find(key)
+    pub(crate) fn find(&self, number: u32, key: &KeyPrefix) -> Found {
+        self.bucket(number).find(key)
     }
 }

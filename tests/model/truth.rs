@@ -6,31 +6,40 @@ use dana_failover::engine::claim::{AttemptId, Claim, Closed, State};
 use dana_failover::engine::record::Found;
 use serde_json::Value;
 
-use super::ledger::{GATEWAYS, Ledger, PAYMENTS, Standing};
+use super::handover::Copies;
+use super::ledger::{GATEWAYS, Ledger, Standing};
 use super::wishes::What;
 use super::world::{Run, World};
 
 impl World<'_> {
     /// After every effect.
     pub(crate) fn check(&mut self) {
-        for payment in 0..PAYMENTS {
+        for payment in 0..self.setup.payments {
             let executed = self.ledger.executed_at(payment);
-            assert!(executed.len() <= 1, "payment {payment} executed at {executed:?}");
+            let once = self.ledger.executions(payment) <= 1 || self.known[payment].mixed;
+            assert!(once, "payment {payment} executed at {executed:?}");
             match self.find(payment) {
                 Found::Absent => {
                     let is_clean = executed.is_empty() && !self.may_execute(payment);
                     assert!(is_clean, "payment {payment}: its key is free, and it was sent");
                     let pin = self.pins[payment];
                     assert_eq!(pin, None, "payment {payment}: its key is free, and a NO was said");
+                    self.known[payment] = Copies::default();
                 }
                 Found::Unreadable => panic!("nothing unreadable was written"),
-                Found::Claim(claim) => self.check_claim(payment, &claim.at(self.time())),
+                Found::Claim(claim) => {
+                    let claim = self.setup.reference.counted(claim).at(self.time());
+                    self.check_claim(payment, &claim);
+                }
             }
         }
     }
 
     fn check_claim(&mut self, payment: usize, claim: &Claim) {
         let no_money = |what: &str| {
+            if self.known[payment].mixed {
+                return;
+            }
             let charged = self.ledger.is_charged(payment);
             assert!(!charged, "payment {payment} is {what}, and it was charged");
             let may = self.may_execute(payment);
@@ -39,7 +48,10 @@ impl World<'_> {
         match claim.state {
             State::Settled { gateways } => {
                 let executed = self.ledger.executed_at(payment);
-                let held = gateways.iter().any(|gateway| executed.contains(&self.place(gateway)));
+                let held = gateways.iter().any(|gateway| {
+                    executed.contains(&self.place(gateway))
+                        || (self.setup.is_shared() && !executed.is_empty())
+                });
                 assert!(
                     held,
                     "payment {payment} settled at {gateways:?}, executed at {executed:?}"
@@ -85,6 +97,11 @@ impl World<'_> {
         let Found::Claim(claim) = self.find(payment) else {
             panic!("payment {payment} was let go without a claim");
         };
+        self.check_key(at, payment);
+        self.check_handed_over(payment, members);
+        if self.runs[at].overtaken {
+            return;
+        }
         let (incarnation, attempt) = (claim.incarnation, claim.attempt);
         self.runs[at].attempt = Some(AttemptId { incarnation, attempt });
         let under_way = match claim.at(self.time()).state {
@@ -95,11 +112,15 @@ impl World<'_> {
             State::InDoubt { repeat_until, .. } => repeat_until.is_some(),
             // Proven between the claim and this moment, and there: it is a repeat like any other.
             State::Settled { gateways } => {
-                members.iter().all(|m| gateways.iter().any(|g| self.place(g) == *m))
+                self.setup.is_shared()
+                    || members.iter().all(|m| gateways.iter().any(|g| self.place(g) == *m))
             }
             State::Rejected { .. } | State::Closed { .. } => false,
         };
         assert!(under_way, "payment {payment} was let go under {:?}", claim.state);
+        if self.setup.is_shared() {
+            return self.check_shared_forward(at, payment, members);
+        }
         if let Some(pin) = self.pins[payment] {
             assert_eq!(members, [pin], "payment {payment}: after a NO nobody else is asked");
         }
@@ -115,7 +136,9 @@ impl World<'_> {
             .chain(self.ledger.executed_at(payment))
             .collect();
         for member in members {
-            let elsewhere = holders.iter().any(|holder| holder != member);
+            // The first gateway has had a copy of what was mixed.
+            let again = self.known[payment].mixed && members == [0];
+            let elsewhere = !again && holders.iter().any(|holder| holder != member);
             assert!(!elsewhere, "payment {payment} to {members:?}, and {holders:?} may have it");
         }
     }
@@ -126,24 +149,25 @@ impl World<'_> {
             return self.check_relay(at);
         }
         let run = &self.runs[at];
+        assert!(!run.observed, "what is observed is never answered: {}", reply.reason);
         let What::Pay { payment, .. } = run.what else {
             return;
         };
         if reply.reason == "replay" {
-            let executed = self.ledger.executed_at(payment);
-            let body = Ledger::success(executed[0], payment);
-            assert_eq!(
-                String::from_utf8_lossy(&reply.body),
-                body,
-                "the first answer, byte for byte"
-            );
+            let executed = self.ledger.executed_at(payment).into_iter();
+            let bodies: Vec<_> = executed.map(|g| Ledger::success(g, payment)).collect();
+            let body = String::from_utf8_lossy(&reply.body).into_owned();
+            assert!(bodies.contains(&body), "the first answer, byte for byte: {body}");
             self.reached.replayed += 1;
             return;
         }
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         let denies = body["outcome"] == "not_executed" || body["safe_new_key"] == true;
-        let exempt = matches!(reply.reason, "mismatch" | "closed_refunded");
-        if denies && !exempt && run.was_doubtful {
+        let exempt = reply.reason == "closed_refunded";
+        if reply.reason == "mismatch" {
+            return self.check_mismatch(at, body["safe_new_key"] == true);
+        }
+        if denies && !exempt && run.was_doubtful && !self.known[payment].mixed {
             let may = self.may_be_charged(payment);
             assert!(!may, "payment {payment}: told {}, and a charge may exist", reply.reason);
         }
@@ -151,6 +175,14 @@ impl World<'_> {
             let executed = self.ledger.executed_at(payment);
             assert!(!executed.is_empty(), "payment {payment}: told {}", reply.reason);
         }
+    }
+
+    /// What is only observed goes back as it came.
+    pub(crate) fn check_let_through(&self, at: usize, named: bool) {
+        if !self.runs[at].observed {
+            return self.check_relay(at);
+        }
+        assert!(!named, "what is observed goes back as it came");
     }
 
     /// An answer of a gateway that was let through. None that DANA's merchants read as failed may
@@ -175,21 +207,34 @@ impl World<'_> {
                 code.starts_with("404") || matches!(told, "05" | "06" | "07")
             }
         };
-        if failed && run.was_doubtful {
+        if failed && run.was_doubtful && !self.known[payment].mixed {
             let may = self.may_be_charged(payment);
             assert!(!may, "payment {payment}: {} let through, and a charge may exist", wire.body);
         }
     }
 
+    /// Of several gateways that share a ledger only the first healthy one is asked; if another one
+    /// was the first to say "not found", that is never said twice.
+    fn is_asked_in_vain(claim: &Claim) -> bool {
+        matches!(claim.state, State::InDoubt { candidates, not_found: Some(_), .. }
+            if candidates.single().is_none())
+    }
+
     /// Once the noise is over, everything in doubt is resolved by asking.
     pub(crate) fn check_resolved(&self) {
-        for payment in 0..PAYMENTS {
+        for payment in 0..self.setup.payments {
             let state = match self.find(payment) {
                 Found::Absent => continue,
                 Found::Unreadable => panic!("nothing unreadable was written"),
-                Found::Claim(claim) => claim.at(self.time()),
+                Found::Claim(claim) => self.setup.reference.counted(claim).at(self.time()),
             };
+            if self.setup.is_shared() && Self::is_asked_in_vain(&state) {
+                continue;
+            }
             assert!(state.is_resolved(), "payment {payment} stays {state:?}");
+            if self.known[payment].mixed {
+                continue;
+            }
             let charged = self.ledger.is_charged(payment);
             match state.state {
                 State::Settled { .. } => assert!(charged, "payment {payment}: {state:?}"),

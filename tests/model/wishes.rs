@@ -2,7 +2,7 @@
 
 use dana_failover::engine::key::ClaimKey;
 
-use super::ledger::services;
+use super::ledger::{reference, services};
 
 /// Header fields by name and value.
 pub(crate) type Fields = Vec<(&'static [u8], &'static [u8])>;
@@ -38,7 +38,7 @@ impl What {
     }
 
     /// Header fields and body.
-    pub(crate) fn request(self) -> (Fields, String) {
+    pub(crate) fn request(self, header_key: Option<&'static str>) -> (Fields, String) {
         let (path, partner, body) = self.parts();
         let fields = [
             (":method", "POST"),
@@ -46,12 +46,15 @@ impl What {
             ("x-partner-id", partner),
             ("x-request-id", "id"),
         ];
-        (fields.map(|(name, value)| (name.as_bytes(), value.as_bytes())).to_vec(), body)
+        let header_key = header_key.map(|key| ("idempotency-key", key));
+        let fields = fields.into_iter().chain(header_key);
+        (fields.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect(), body)
     }
 
     /// Path, partner and body.
     fn parts(self) -> (&'static str, &'static str, String) {
         let partner = partner(self.payment());
+        let reference = reference(self.payment());
         match self {
             Self::Pay { payment, other_amount } => {
                 let value = if other_amount { "20000.00" } else { "10000.00" };
@@ -60,7 +63,7 @@ impl What {
                     _ => "/payment-gateway/v1.0/debit/payment-host-to-host.htm",
                 };
                 let body = format!(
-                    r#"{{"merchantId":"m-1","partnerReferenceNo":"r-1","amount":{{"value":"{value}","currency":"IDR"}}}}"#
+                    r#"{{"merchantId":"m-1","partnerReferenceNo":"{reference}","amount":{{"value":"{value}","currency":"IDR"}}}}"#
                 );
                 (path, partner, body)
             }
@@ -70,21 +73,22 @@ impl What {
                     (_, 1) => "/rest/v1.0/emoney/topup-status",
                     (_, _) => "/payment-gateway/v1.0/debit/status.htm",
                 };
-                let body = r#"{"merchantId":"m-1","originalPartnerReferenceNo":"r-1"}"#;
-                (path, partner, body.to_owned())
+                let body =
+                    format!(r#"{{"merchantId":"m-1","originalPartnerReferenceNo":"{reference}"}}"#);
+                (path, partner, body)
             }
         }
     }
 }
 
-const fn partner(payment: usize) -> &'static str {
+pub(crate) const fn partner(payment: usize) -> &'static str {
     if payment == 2 { "partner-2" } else { "partner-1" }
 }
 
 /// The key of a payment's claim.
 pub(crate) fn key(payment: usize) -> ClaimKey {
     match payment {
-        1 => ClaimKey::derive(partner(payment), "topup", ["r-1"]),
-        _ => ClaimKey::derive(partner(payment), "order", ["m-1", "r-1"]),
+        1 => ClaimKey::derive(partner(payment), "topup", [reference(payment)]),
+        _ => ClaimKey::derive(partner(payment), "order", ["m-1", reference(payment)]),
     }
 }

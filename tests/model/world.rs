@@ -5,49 +5,31 @@ use std::rc::Rc;
 
 use dana_failover::engine::claim::{AttemptId, Event as Said};
 
-use dana_failover::engine::config::Config;
 use dana_failover::engine::event::{Call, Cell, Effect, Event, Expected, Forward, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::Health;
-use dana_failover::engine::key::{Fingerprint, KeyPrefix};
-use dana_failover::engine::layout::Layout;
-use dana_failover::engine::policy::Policy;
+use dana_failover::engine::key::Fingerprint;
 use dana_failover::engine::record::Found;
 use dana_failover::engine::tally::Tallies;
 use dana_failover::engine::time::Timestamp;
 
 use super::acts::{Act, Answer, Fate};
+use super::handover::Copies;
+use super::keys::{KEYS, Keys};
 use super::ledger::{Deed, Ledger, PAYMENTS, Wire};
-use super::reference::Reference;
+use super::setup::{Reached, Setup};
+use super::shared::Past;
 use super::store::Store;
-use super::wishes::{What, key};
+use super::wishes::What;
 
 mod wire;
 mod writes;
 
 const NAMES: [&str; 2] = ["primary", "secondary"];
 
-/// One bucket, so that all payments race for one value; a breaker that trips and recovers often.
-const CONFIG: &str = r#"{
-    "gateways": [
-        {"name": "primary", "cluster": "dana_primary"},
-        {"name": "secondary", "cluster": "dana_secondary"}],
-    "composites": [
-        {"members": ["primary", "secondary"], "cluster": "dana_primary_first"},
-        {"members": ["secondary", "primary"], "cluster": "dana_secondary_first"}],
-    "heartbeat": {"stale_ms": 3600000},
-    "breaker": {"consecutive_failures": 2, "min_calls": 4, "open_ms": 1000, "open_ms_max": 30000,
-                "half_open_permits": 1},
-    "idempotency": {"store": {"local": {"claims_max": 16}}}
-}"#;
-
 /// A request stays on the wire no longer: past its lease, so that late answers are seen.
 const ON_THE_WIRE_MS: u64 = 40_000;
-/// A copy that travels arrives before that, or never: after a first "not found" may be noted, and
-/// before a second one can be proof.
-const TRAVELS_MS: u64 = 119_000;
-
 /// A request, from the client's first byte to its last.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -67,11 +49,22 @@ pub(crate) struct Run {
     /// What its end says of the payment, and as of when.
     pub(crate) said: Option<(Said, Timestamp)>,
     is_answered: bool,
+    is_settled: bool,
     /// What the gateway answered.
     pub(crate) answer: Option<Wire>,
     /// Whether a charge may have existed when the claim was last read or written for it.
     pub(crate) was_doubtful: bool,
-    gone: bool,
+    pub(crate) gone: bool,
+    /// Its place among the header keys.
+    pub(crate) key: usize,
+    /// Whom that belonged to when it was read; read anew with everything else.
+    pub(crate) taken_by: Option<usize>,
+    has_read: bool,
+    /// It began while nothing was enforced.
+    pub(crate) observed: bool,
+    pub(crate) let_go: bool,
+    /// It was about to be let go when a copy that is only observed was.
+    pub(crate) overtaken: bool,
 }
 
 impl Run {
@@ -89,44 +82,16 @@ impl Run {
 pub(crate) struct Copy {
     pub(crate) payment: usize,
     other_amount: bool,
+    key: usize,
     pub(crate) gateway: usize,
     until: u64,
 }
 
-/// How far the stories got.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Reached {
-    pub(crate) transitions: u64,
-    pub(crate) executed: u64,
-    pub(crate) in_doubt: u64,
-    pub(crate) moved_on: u64,
-    pub(crate) replayed: u64,
-    pub(crate) repeated: u64,
-    pub(crate) crashed: u64,
-    pub(crate) walked: u64,
-    pub(crate) steps: u64,
-}
-
-/// What all stories share.
-pub(crate) struct Setup {
-    policy: Rc<Policy>,
-    pub(crate) reference: Reference,
-    keys: [KeyPrefix; PAYMENTS],
-}
-
-impl Setup {
-    pub(crate) fn new() -> Self {
-        let config = Config::parse(CONFIG.as_bytes()).unwrap();
-        let policy = Policy::join(config, &mut Layout::new(1)).unwrap().0;
-        let reference = Reference::new(policy.claims);
-        let keys = std::array::from_fn(|payment| key(payment).prefix());
-        Self { policy: Rc::new(policy), reference, keys }
-    }
-}
-
 pub(crate) struct World<'a> {
-    setup: &'a Setup,
-    now: u64,
+    pub(crate) setup: &'a Setup,
+    pub(crate) now: u64,
+    /// Nothing is enforced for what begins now.
+    observing: bool,
     store: Store,
     tallies: [Tallies; 2],
     pub(crate) runs: Vec<Run>,
@@ -136,6 +101,9 @@ pub(crate) struct World<'a> {
     pub(crate) pins: [Option<usize>; PAYMENTS],
     /// What each payment was seen to ask for, with its amount and with the other one.
     prints: [[Option<Fingerprint>; 2]; PAYMENTS],
+    pub(crate) used: Keys,
+    pub(crate) past: Vec<Past>,
+    pub(crate) known: [Copies; PAYMENTS],
     fault: Option<(usize, bool)>,
     contexts: u32,
     pub(crate) reached: Reached,
@@ -143,16 +111,21 @@ pub(crate) struct World<'a> {
 
 impl<'a> World<'a> {
     pub(crate) fn new(setup: &'a Setup) -> Self {
+        let now = 1_790_000_000_000;
         let mut world = Self {
             setup,
-            now: 1_790_000_000_000,
+            now,
+            observing: false,
             store: Store::default(),
             tallies: Default::default(),
             runs: Vec::new(),
             copies: Vec::new(),
-            ledger: Ledger::default(),
+            ledger: Ledger::new(setup.lag(), now),
             pins: [None; PAYMENTS],
             prints: Default::default(),
+            used: Keys::default(),
+            past: Vec::new(),
+            known: Default::default(),
             fault: None,
             contexts: 0,
             reached: Reached::default(),
@@ -173,15 +146,15 @@ impl<'a> World<'a> {
 
     pub(crate) fn act(&mut self, act: Act) {
         match act {
-            Act::Pay { payment, other_amount, worker } => {
-                self.begin(What::Pay { payment, other_amount }, worker);
+            Act::Pay { payment, other_amount, key, worker } => {
+                self.begin(What::Pay { payment, other_amount }, key, worker);
             }
-            Act::Ask { payment, worker } => self.begin(What::Ask { payment }, worker),
-            Act::Cancel { payment, worker } => self.begin(What::Cancel { payment }, worker),
-            Act::Through { wish, payment, fate } => {
+            Act::Ask { payment, worker } => self.begin(What::Ask { payment }, 0, worker),
+            Act::Cancel { payment, worker } => self.begin(What::Cancel { payment }, 0, worker),
+            Act::Through { wish, payment, key, fate } => {
                 let pay = What::Pay { payment, other_amount: false };
                 let what = [pay, What::Ask { payment }, What::Cancel { payment }][wish];
-                self.begin(what, 0);
+                self.begin(what, key, 0);
                 self.run_through(self.runs.len() - 1, fate);
             }
             Act::Step { run } => {
@@ -208,6 +181,7 @@ impl<'a> World<'a> {
             }
             Act::Beat { gateway, good } => self.beat(gateway, good),
             Act::Fault { after, written } => self.fault = Some((after, written)),
+            Act::Flip => self.observing = !self.observing,
         }
         self.runs.retain(|run| !run.gone && !run.is_over());
         self.check();
@@ -215,7 +189,7 @@ impl<'a> World<'a> {
 
     /// The noise ends: whatever is under way ends well, and clients ask until all is known.
     pub(crate) fn settle_down(&mut self) {
-        self.fault = None;
+        (self.fault, self.observing) = (None, false);
         let honest = Fate { refuse: 0, deed: Deed::Execute, answer: Answer::Honest, named: true };
         for at in 0..self.runs.len() {
             self.run_through(at, honest);
@@ -225,8 +199,8 @@ impl<'a> World<'a> {
         }
         for _ in 0..8 {
             self.act(Act::Pass { millis: 61_000 });
-            for payment in 0..PAYMENTS {
-                self.act(Act::Through { wish: 1, payment, fate: honest });
+            for payment in 0..self.setup.payments {
+                self.act(Act::Through { wish: 1, payment, key: 0, fate: honest });
             }
         }
         self.check_resolved();
@@ -247,20 +221,23 @@ impl<'a> World<'a> {
         (!fitting.is_empty()).then(|| fitting[number % fitting.len()])
     }
 
-    fn begin(&mut self, what: What, worker: usize) {
+    fn begin(&mut self, what: What, key: usize, worker: usize) {
         // A top-up cannot be cancelled; whoever wants that asks.
         let what = match what {
             What::Cancel { payment: 1 } => What::Ask { payment: 1 },
             What::Pay { .. } | What::Ask { .. } | What::Cancel { .. } => what,
         };
-        let (headers, body) = what.request();
+        let key = if matches!(what, What::Pay { .. }) { key } else { 0 };
+        self.used.asked.insert((key, what.payment()));
+        let policy = if self.observing { &self.setup.observing } else { &self.setup.policy };
+        let (headers, body) = what.request(KEYS[key]);
         self.contexts += 1;
         let request =
             Request { headers: &headers, body: body.as_bytes(), peer: &[], context: self.contexts };
         self.runs.push(Run {
             what,
             worker,
-            exchange: Exchange::new(Rc::clone(&self.setup.policy)),
+            exchange: Exchange::new(Rc::clone(policy)),
             todo: VecDeque::new(),
             asked_at: self.time(),
             sent: None,
@@ -269,9 +246,16 @@ impl<'a> World<'a> {
             members: Vec::new(),
             said: None,
             is_answered: false,
+            is_settled: false,
             answer: None,
             was_doubtful: self.may_be_charged(what.payment()),
             gone: false,
+            key,
+            taken_by: None,
+            has_read: false,
+            observed: self.observing,
+            let_go: false,
+            overtaken: false,
         });
         self.feed(self.runs.len() - 1, Event::Request(request));
     }
@@ -280,11 +264,21 @@ impl<'a> World<'a> {
         self.reached.transitions += 1;
         let reads_claim =
             matches!(event, Event::Loaded(Cell::Claims(_), _) | Event::Stored(Cell::Claims(_)));
+        // Once its outcome is written, whoever comes next is another request.
+        let is_open = !self.runs[at].is_settled;
+        let settles = matches!(event, Event::Stored(Cell::Claims(_))) && self.runs[at].is_answered;
+        self.runs[at].is_settled |= settles;
         if let (true, What::Pay { payment, .. } | What::Ask { payment }) =
-            (reads_claim, self.runs[at].what)
+            (reads_claim && is_open, self.runs[at].what)
         {
             self.runs[at].was_doubtful = self.may_be_charged(payment);
         }
+        // What the header key leads to is the first that is read of all claims.
+        if matches!(event, Event::Loaded(Cell::Claims(_), _)) && !self.runs[at].has_read {
+            self.runs[at].taken_by = self.key_is_taken(at);
+            self.runs[at].has_read = true;
+        }
+        self.runs[at].has_read &= !matches!(event, Event::Conflict(_));
         let now = self.time();
         let run = &mut self.runs[at];
         let effects = run.exchange.handle(event, now, &mut self.tallies[run.worker]);
@@ -305,7 +299,7 @@ impl<'a> World<'a> {
         let changes = matches!(effect, Effect::Store { .. } | Effect::Forward(_));
         match effect {
             Effect::Load(cell) => {
-                let event = self.load(cell);
+                let event = self.load(at, cell);
                 self.feed(at, event);
             }
             Effect::Store { cell, bytes, expected } => {
@@ -314,7 +308,7 @@ impl<'a> World<'a> {
             }
             Effect::Forward(forward) => self.forward(at, &forward),
             Effect::Reply(reply) => self.check_reply(at, &reply),
-            Effect::Relay { .. } => self.check_relay(at),
+            Effect::Relay { gateway } => self.check_let_through(at, gateway.is_some()),
             Effect::Note(note) => self.reached.repeated += u64::from(note.decision == "repeat"),
             Effect::Call(call) => self.call(at, &call),
             Effect::Changed(_) | Effect::Beat(_) => {}
@@ -333,11 +327,17 @@ impl<'a> World<'a> {
             "dana_secondary_first" => vec![1, 0],
             other => panic!("{other}"),
         };
-        self.check_forward(at, &members);
+        if self.runs[at].observed {
+            self.check_observed(at, &members, forward);
+        } else {
+            self.check_forward(at, &members);
+        }
+        self.runs[at].let_go = true;
         self.runs[at].sent = Some((members, self.now));
     }
 
     fn call(&mut self, at: usize, call: &Call) {
+        assert!(!self.runs[at].observed, "what is observed asks nobody else");
         let place =
             ["dana_primary", "dana_secondary"].iter().position(|name| *name == call.cluster);
         self.reached.walked += 1;
@@ -356,6 +356,7 @@ impl<'a> World<'a> {
 
     /// What the store says of a payment.
     pub(crate) fn find(&self, payment: usize) -> Found {
-        self.store.find(&self.setup.keys[payment])
+        let (bucket, key) = self.setup.keys[payment];
+        self.store.find(bucket, &key)
     }
 }

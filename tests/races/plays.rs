@@ -222,7 +222,7 @@ impl Plays {
     fn play(&mut self, root: Root, inputs: &[Input]) -> (Exchange, Vec<Want>) {
         let now = Timestamp::from_millis(root.now);
         let mut exchange = Exchange::new(Rc::clone(&self.policy));
-        let (headers, body) = root.what.request();
+        let (headers, body) = root.what.request(None);
         let request =
             Request { headers: &headers, body: body.as_bytes(), peer: &[], context: root.context };
         let effects = exchange.handle(Event::Request(request), now, &mut Tallies::default());

@@ -8,7 +8,7 @@ use super::super::acts::{Answer, Fate};
 use super::super::ledger::{Deed, Wire};
 use super::super::proof::evidence;
 use super::super::wishes::What;
-use super::{Copy, NAMES, ON_THE_WIRE_MS, Run, TRAVELS_MS, World};
+use super::{Copy, NAMES, ON_THE_WIRE_MS, Past, Run, World};
 
 impl World<'_> {
     /// Envoy tries one gateway after the other until one can be connected to.
@@ -35,17 +35,34 @@ impl World<'_> {
         match self.runs[at].what {
             What::Pay { payment, other_amount } => {
                 if deed == Deed::Later && self.ledger.would_execute(gateway, payment) {
-                    let until = since + TRAVELS_MS;
-                    self.copies.push(Copy { payment, other_amount, gateway, until });
+                    let (key, until) = (self.runs[at].key, since + self.setup.travels());
+                    self.copies.push(Copy { payment, other_amount, key, gateway, until });
                 }
+                self.past.push(Past { payment, gateway, ended: self.ended(since) });
                 let before = self.ledger.is_charged(payment);
-                let wire = self.ledger.pay(gateway, payment, other_amount, deed);
+                let wire = self.pay(gateway, payment, other_amount, self.runs[at].key, deed);
                 self.reached.executed += u64::from(!before && self.ledger.is_charged(payment));
                 wire
             }
             What::Ask { payment } => self.ledger.ask(gateway, payment),
             What::Cancel { payment } => self.ledger.cancel(gateway, payment),
         }
+    }
+
+    /// When an attempt ended that began then, as far as anybody can know: with its lease, though
+    /// here a request may stay on the wire for longer.
+    fn ended(&self, since: u64) -> u64 {
+        self.now.min(since + self.setup.policy.claims.lease.get())
+    }
+
+    /// A payment is at a gateway; under which header key it is executed is remembered.
+    fn pay(&mut self, at: usize, payment: usize, other: bool, key: usize, deed: Deed) -> Wire {
+        let before = self.ledger.executions(payment);
+        let wire = self.ledger.pay(at, payment, other, deed);
+        if self.ledger.executions(payment) > before {
+            self.used.executed.insert((key, payment));
+        }
+        wire
     }
 
     fn answer(&mut self, at: usize, honest: Wire, named: Option<&str>, answer: Answer) {
@@ -65,7 +82,9 @@ impl World<'_> {
             Answer::Internal => code(500, 1),
             Answer::Pending => code(202, 0),
             Answer::Page(status) => Wire { status, body: "<html>".to_owned() },
-            Answer::OtherReference => Wire { body: honest.body.replace("r-1", "r-2"), ..honest },
+            Answer::OtherReference => {
+                Wire { body: honest.body.replace("\"r-", "\"other-"), ..honest }
+            }
         };
         let readable = answer != Answer::Truncated;
         let (origin, wire) = (Origin::Upstream, Some(wire));
@@ -90,7 +109,7 @@ impl World<'_> {
         }
         let copy = self.copies.remove(number % self.copies.len());
         let deed = if executes { Deed::Execute } else { Deed::Refuse };
-        self.ledger.pay(copy.gateway, copy.payment, copy.other_amount, deed);
+        self.pay(copy.gateway, copy.payment, copy.other_amount, copy.key, deed);
     }
 
     /// Callbacks take no time: effects are carried out before the clock moves, and nothing stays
@@ -106,12 +125,14 @@ impl World<'_> {
         {
             let deadline = overdue(&self.runs[at]).unwrap();
             self.now = self.now.max(deadline);
+            self.ledger.pass(self.now);
             let named = !millis.is_multiple_of(2);
             let fate = Fate { refuse: 0, deed: Deed::Later, answer: Answer::Timeout, named };
             self.deliver(at, fate);
             self.finish(at);
         }
         self.now = target;
+        self.ledger.pass(target);
         self.copies.retain(|copy| copy.until > target);
     }
 
@@ -124,8 +145,9 @@ impl World<'_> {
             (run.sent.take(), run.what, travels)
         {
             let gateway = members[gateway % members.len()];
-            let until = since + TRAVELS_MS;
-            self.copies.push(Copy { payment, other_amount, gateway, until });
+            let (key, until) = (run.key, since + self.setup.travels());
+            self.copies.push(Copy { payment, other_amount, key, gateway, until });
+            self.past.push(Past { payment, gateway, ended: self.ended(since) });
         }
     }
 

@@ -1,11 +1,12 @@
 //! Reads and writes of the shared store, some of which go wrong. Every write must be a step of the
 //! table.
 
+use dana_failover::engine::claim::AttemptId;
 use dana_failover::engine::event::{Cell, Event, Expected};
 use dana_failover::engine::key::Fingerprint;
 use dana_failover::engine::record::{Bucket, Found};
+use dana_failover::engine::time::Timestamp;
 
-use super::super::ledger::PAYMENTS;
 use super::super::proof::Cause;
 use super::super::wishes::What;
 use super::World;
@@ -13,10 +14,13 @@ use super::World;
 impl World<'_> {
     /// Every record that a write changes takes a step of the table, by what the request that
     /// writes it knows.
-    fn check_steps(&mut self, at: usize, before: &Bucket) {
-        let (after, now) = (self.store.bucket(), self.time());
-        for payment in 0..PAYMENTS {
-            let key = self.setup.keys[payment];
+    fn check_steps(&mut self, at: usize, number: u32, before: &Bucket) {
+        let after = self.store.bucket(number);
+        for payment in 0..self.setup.payments {
+            let (place, key) = self.setup.keys[payment];
+            if place != number {
+                continue;
+            }
             let (before, after) = (before.find(&key), after.find(&key));
             if before == after {
                 continue;
@@ -30,8 +34,33 @@ impl World<'_> {
                 }
                 _ => panic!("{:?} knows nothing that makes {before:?} {after:?}", run.what),
             };
-            self.setup.reference.check(&before, &after, cause, now);
+            self.check_step(at, before, &after, cause);
             self.reached.steps += 1;
+        }
+    }
+
+    fn check_step(&mut self, at: usize, before: Found, after: &Found, cause: Cause) {
+        let (run, now, setup) = (&mut self.runs[at], Timestamp::from_millis(self.now), self.setup);
+        let reference = &setup.reference;
+        if let (Cause::Sends { .. }, Found::Claim(after)) = (cause, after) {
+            run.attempt =
+                Some(AttemptId { incarnation: after.incarnation, attempt: after.attempt });
+            assert_eq!(after.observed, run.observed, "{after:?}");
+        }
+        match (cause, before, after) {
+            (Cause::Sends { .. }, Found::Claim(before), Found::Claim(after)) if run.observed => {
+                let first = setup.policy.order().next().unwrap();
+                reference.check_observed_copy(&before, after, first, now);
+            }
+            (Cause::Sends { same }, Found::Claim(before), Found::Claim(after))
+                if setup.is_shared() =>
+            {
+                reference.check_shared_attempt(&before, after, same, now);
+            }
+            (_, Found::Claim(before), _) if !run.observed => {
+                reference.check(&Found::Claim(reference.counted(before)), after, cause, now);
+            }
+            _ => reference.check(&before, after, cause, now),
         }
     }
 
@@ -51,7 +80,12 @@ impl World<'_> {
     }
 
     /// Whether this call of the store goes wrong, and then whether it happened all the same.
-    fn goes_wrong(&mut self) -> Option<bool> {
+    fn goes_wrong(&mut self, at: usize) -> Option<bool> {
+        // What is only observed is let go also when nothing can be written about it, and then
+        // nobody can know of it.
+        if self.runs[at].observed && !self.runs[at].let_go {
+            return None;
+        }
         match &mut self.fault {
             None => None,
             Some((0, written)) => {
@@ -66,8 +100,8 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn load(&mut self, cell: Cell) -> Event<'static> {
-        if self.goes_wrong().is_some() {
+    pub(super) fn load(&mut self, at: usize, cell: Cell) -> Event<'static> {
+        if self.goes_wrong(at).is_some() {
             return Event::StoreFailed(cell);
         }
         Event::Loaded(cell, self.store.load(cell))
@@ -80,15 +114,24 @@ impl World<'_> {
         bytes: Vec<u8>,
         expected: Expected,
     ) -> Event<'static> {
-        let wrong = self.goes_wrong();
+        let wrong = self.goes_wrong(at);
         if wrong == Some(false) {
             return Event::StoreFailed(cell);
         }
-        let before = self.store.bucket();
+        let before = match cell {
+            Cell::Claims(number) => Some((number, self.store.bucket(number))),
+            Cell::Layout | Cell::Health | Cell::Body(_) => None,
+        };
         if !self.store.store(cell, bytes, expected) {
             return Event::Conflict(cell);
         }
-        self.check_steps(at, &before);
+        if let Some((number, before)) = before {
+            let claims = |bucket: &Bucket| bucket.claims().count();
+            let is_unclaimed = claims(&before) == claims(&self.store.bucket(number));
+            let binds = !self.runs[at].let_go && self.runs[at].attempt.is_none() && is_unclaimed;
+            self.reached.bound += u64::from(self.runs[at].key != 0 && binds);
+            self.check_steps(at, number, &before);
+        }
         if wrong.is_some() { Event::StoreFailed(cell) } else { Event::Stored(cell) }
     }
 }
