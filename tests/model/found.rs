@@ -1,4 +1,4 @@
-//! Stories that go wrong, each as short as it gets.
+//! Stories that once went wrong, each as short as it gets. The world itself checks them.
 
 use dana_failover::engine::record::Found;
 
@@ -50,12 +50,12 @@ fn a_binding_survives_the_release_of_an_earlier_one_of_the_same_millisecond() {
 }
 
 /// A payment that was refused is sent again under its header key, while that is taken by another
-/// one: who retries writes no binding, and so never loses that race.
+/// one: who retried wrote no binding, and so never lost that race.
 #[test]
 fn a_retry_notices_that_its_header_key_was_taken_meanwhile() {
     let refused = Fate { deed: Deed::Refuse, ..EXECUTES };
     let setup = Setup::new(Kind::HeaderKeys);
-    let world = play(
+    play(
         &setup,
         &[
             pays(0, 1, refused),
@@ -67,7 +67,6 @@ fn a_retry_notices_that_its_header_key_was_taken_meanwhile() {
             Act::Finish { run: 0 },
         ],
     );
-    assert_eq!(world.reached.late, 0, "let go, and the key is that of a proven payment");
 }
 
 /// A payment whose outcome is unknown comes again under a header key that is another one's. The
@@ -76,13 +75,12 @@ fn a_retry_notices_that_its_header_key_was_taken_meanwhile() {
 fn a_header_key_denies_no_payment_that_may_be_charged() {
     let setup = Setup::new(Kind::HeaderKeys);
     let timeout = Fate { answer: Answer::Timeout, ..EXECUTES };
-    let world = play(&setup, &[pays(3, 0, timeout), pays(0, 1, EXECUTES), pays(3, 1, EXECUTES)]);
-    assert_eq!(world.reached.denied, 0, "told \"not executed\", and it is charged");
+    play(&setup, &[pays(3, 0, timeout), pays(0, 1, EXECUTES), pays(3, 1, EXECUTES)]);
 }
 
 /// Two gateways may have a payment, and the first one is away when its status is asked for. Where
-/// they share a ledger only the first healthy one is asked: what the second one said is never said
-/// again, and nobody else's "not found" counts.
+/// they share a ledger only the first healthy one was asked: what the second one had said was never
+/// said again, and nobody else's "not found" counted.
 #[test]
 fn with_a_shared_ledger_what_is_in_doubt_can_be_resolved_by_asking() {
     let setup = Setup::new(Kind::SharedLedger { lag: 0 });

@@ -110,10 +110,6 @@ pub(crate) struct Reached {
     pub(crate) bound: u64,
     /// Header keys of another payment that was proven.
     pub(crate) mismatched: u64,
-    /// Payments let go under a key that another one was proven under since it was read.
-    pub(crate) late: u64,
-    /// Payments that may be charged, under such a key.
-    pub(crate) denied: u64,
     /// Payments taken to another gateway than before.
     pub(crate) taken_over: u64,
     /// Copies that were only observed.
@@ -136,8 +132,6 @@ impl Reached {
             steps: self.steps + more.steps,
             bound: self.bound + more.bound,
             mismatched: self.mismatched + more.mismatched,
-            late: self.late + more.late,
-            denied: self.denied + more.denied,
             taken_over: self.taken_over + more.taken_over,
             observed: self.observed + more.observed,
             handed_over: self.handed_over + more.handed_over,

@@ -83,14 +83,20 @@ impl Facts<'_> {
 
     fn decide_payment(&self, payment: &Payment) -> Decision {
         let rules = &self.policy.claims;
-        if let Some(decision) = self.decide_by_header_key() {
-            return decision;
-        }
         let claim = match self.own {
-            Found::Absent => return self.decide_new(payment),
+            Found::Absent => {
+                let taken = self.decide_by_header_key();
+                return taken.unwrap_or_else(|| self.decide_new(payment));
+            }
             Found::Unreadable => return self.unknown(Gateways::NONE, rules.repeat_after),
             Found::Claim(claim) => self.counted(claim),
         };
+        // A payment that may have been executed is not denied for the sake of a header key.
+        if matches!(claim.state, State::Rejected { .. })
+            && let Some(taken) = self.decide_by_header_key()
+        {
+            return taken;
+        }
         if self.begins_anew(&claim) {
             return self.decide_new(payment);
         }
@@ -117,7 +123,7 @@ impl Facts<'_> {
 
     /// The same header key on another payment is a mistake once that payment is proven. One that
     /// is not proven turns nobody away for good, so that nobody can squat a key.
-    fn decide_by_header_key(&self) -> Option<Decision> {
+    pub(super) fn decide_by_header_key(&self) -> Option<Decision> {
         let rules = &self.policy.claims;
         let Bound::Elsewhere { since, claim } = self.bound else {
             return None;

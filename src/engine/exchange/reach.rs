@@ -18,9 +18,12 @@ impl Facts<'_> {
         gateways
     }
 
-    /// Where all gateways know the same payments, one answer is everyone's.
+    /// Where all gateways know the same payments, the first one's "not found" is everyone's. Of
+    /// several that may have a payment each must be asked all the same: none speaks for a copy that
+    /// still travels to another one.
     pub(super) fn walk(&self, left: impl IntoIterator<Item = GatewayId>, when: GoOn) -> Walk {
-        let left = left.into_iter().filter(|_| !self.is_shared());
+        let one_for_all = self.is_shared() && when == GoOn::NotFound;
+        let left = left.into_iter().filter(|_| !one_for_all);
         let left = left.map(|gateway| (gateway, self.health.generation(gateway))).collect();
         Walk { left, when, asks_all: false }
     }
@@ -153,14 +156,20 @@ impl Facts<'_> {
     }
 
     /// Whether the client's `Idempotency-Key` is to be bound to the payment, which counts them.
-    const fn binds(&self, claim: &mut Claim) -> bool {
-        let has_key = match &self.intent.payment {
-            Some(payment) => payment.header_key.is_some(),
-            None => false,
-        };
-        // A new claim has its own binding, whatever was left of an earlier one.
-        let is_new = claim.attempt == 1 || !matches!(self.bound, Bound::Here);
-        if !has_key || !is_new || claim.header_keys >= limits::HEADER_KEYS_MAX {
+    fn binds(&self, claim: &mut Claim) -> bool {
+        let has_key =
+            self.intent.payment.as_ref().is_some_and(|payment| payment.header_key.is_some());
+        if !has_key || self.decide_by_header_key().is_some() {
+            return false;
+        }
+        let is_bound = matches!(self.bound, Bound::Here);
+        let after_no = matches!(claim.state, State::InFlight { after_no: true, .. });
+        // A new claim has its own binding, whatever was left of an earlier one. And after a NO the
+        // key could have been taken by another payment: to write it again is to see that.
+        if is_bound && claim.attempt > 1 {
+            return after_no;
+        }
+        if claim.header_keys >= limits::HEADER_KEYS_MAX {
             return false;
         }
         claim.header_keys += 1;

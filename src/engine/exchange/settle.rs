@@ -139,7 +139,7 @@ impl Context<'_> {
             }
             Some(Update::Issued { key, gateway }) => {
                 Bucket::decode(bytes).and_then(|mut bucket| {
-                    let link = Link { to: Target::Gateway(*gateway), used_at: self.now };
+                    let link = Link { to: Target::Gateway(*gateway), used_at: self.now, nonce: 0 };
                     let retention = self.policy.config.store.retention;
                     bucket.put_link(&key.prefix(), &link, self.now, retention).ok()?;
                     Some(bucket.into_bytes())
@@ -357,7 +357,8 @@ impl Settling {
         let key = payment.and_then(|payment| payment.header_key);
         if let (Some(payment), Some(key), Some(claim)) = (payment, key, answered.send.claim) {
             let to = Target::Payment(payment.key.reference());
-            let link = Link { to, used_at: claim.incarnation.claimed_at };
+            let Incarnation { claimed_at, nonce } = claim.incarnation;
+            let link = Link { to, used_at: claimed_at, nonce };
             self.updates.push_front(Update::Unbind { key, link });
         }
     }

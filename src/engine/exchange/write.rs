@@ -82,7 +82,8 @@ impl Context<'_> {
     fn binding(&self, deciding: &Deciding) -> Option<(ClaimKey, Link)> {
         let payment = deciding.intent.payment.as_ref()?;
         let is_wanted = deciding.send.as_ref().is_some_and(|send| send.binds);
-        let link = Link { to: Target::Payment(payment.key.reference()), used_at: self.now };
+        let to = Target::Payment(payment.key.reference());
+        let link = Link { to, used_at: self.now, nonce: deciding.intent.nonce };
         payment.header_key.filter(|_| is_wanted).map(|key| (key, link))
     }
 

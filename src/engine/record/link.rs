@@ -8,14 +8,15 @@
 //! | 2 | 16 | key prefix |
 //! | 18 | 1 | 1 a payment, 2 a gateway |
 //! | 19 | 20 | the payment's key and hash, or the gateway and zeros |
-//! | 39 | 8 | last used at, ms |
+//! | 39 | 8 | since when, ms |
+//! | 47 | 4 | nonce |
 
 use super::{GatewayId, KeyPrefix};
 use crate::engine::bytes::Reader;
 use crate::engine::key::PaymentRef;
 use crate::engine::time::Timestamp;
 
-const SIZE: u8 = 47;
+const SIZE: u8 = 51;
 const VERSION: u8 = 129;
 const PAYMENT: u8 = 1;
 const GATEWAY: u8 = 2;
@@ -28,6 +29,8 @@ pub struct Link {
     /// When it began to lead there; it is kept this long and `retention_s`, or longer where its
     /// bucket has room. A payment in doubt for longer than that outlives its header keys.
     pub used_at: Timestamp,
+    /// Tells two of one millisecond apart.
+    pub nonce: u32,
 }
 
 /// Where a key leads.
@@ -55,6 +58,7 @@ impl Link {
         bytes.push(tag);
         bytes.extend(target);
         bytes.extend(self.used_at.as_millis().to_le_bytes());
+        bytes.extend(self.nonce.to_le_bytes());
         bytes
     }
 
@@ -67,12 +71,12 @@ impl Link {
         let _key: KeyPrefix = bytes.take()?;
         let tag = bytes.byte()?;
         let target: [u8; PaymentRef::SIZE] = bytes.take()?;
-        let used_at = bytes.time()?;
+        let (used_at, nonce) = (bytes.time()?, bytes.word()?);
         let to = match tag {
             PAYMENT => Target::Payment(PaymentRef::from_bytes(target)),
             GATEWAY => Target::Gateway(GatewayId::new(usize::from(target[0]))?),
             _ => return None,
         };
-        bytes.0.is_empty().then_some(Self { to, used_at })
+        bytes.0.is_empty().then_some(Self { to, used_at, nonce })
     }
 }
