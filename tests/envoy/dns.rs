@@ -1,15 +1,15 @@
 //! Gateways found by DNS (`envoy/dns.yaml`): names that move, that fail, that have several
 //! addresses. Waits are a twentieth of the file's; what was measured is printed with `--nocapture`.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::client::{CREATE, Seen, call, call_anew, order};
+use crate::support::client::{self, CREATE, Seen, call, call_anew, order};
 use crate::support::dns::{Dns, Says};
-use crate::support::envoy::{Envoy, quick, rendered, validate, with};
+use crate::support::envoy::{Envoy, quick, rendered, set_address, validate, with};
 use crate::support::sandbox::Sandbox;
 use crate::support::{now, read, root, until};
 
@@ -20,7 +20,8 @@ const SECONDARY: &str = "secondary.dana.test";
 const OLD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const NEW: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 /// Nobody listens there.
-const REFUSING: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
+const UNUSED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
+const UNUSED_TOO: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 5);
 /// For whatever must happen in the end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -50,7 +51,7 @@ impl Net {
         let (_, secondary) = self.sandbox.secondary.rsplit_once(':').unwrap();
         let gateways = [(PRIMARY, self.port), (SECONDARY, secondary.parse().unwrap())];
         for (cluster, (name, port)) in gateways.into_iter().enumerate() {
-            crate::support::envoy::set_address(&mut config, cluster, &format!("{name}:{port}"));
+            set_address(&mut config, cluster, &format!("{name}:{port}"));
             let dns = dns_part(&mut config, cluster);
             dns["dns_refresh_rate"] = json!("0.25s");
             dns["dns_jitter"] = json!("0.05s");
@@ -227,7 +228,7 @@ fn a_payment_in_flight_ends_where_it_began() {
 
 #[test]
 fn the_last_good_address_stays_while_lookups_fail() {
-    let net = Net::start();
+    let mut net = Net::start();
     let envoy = Envoy::start(&net.config(&json!({})));
     let (mut here, mut there) = ((OLD, "old"), (NEW, "new"));
     for says in [Says::NoSuchName, Says::Failure, Says::NoAddress, Says::Nothing] {
@@ -245,7 +246,16 @@ fn the_last_good_address_stays_while_lookups_fail() {
         measured(&format!("{says:?} ended: new address"), took, Duration::from_secs(5));
         (here, there) = (there, here);
     }
-    assert_eq!(envoy.metric("dana_switches_total", ""), 0);
+    // Not hung but gone, and back.
+    let place = net.dns.address;
+    drop(std::mem::replace(&mut net.dns, Dns::start()));
+    until_failed_lookup(&envoy);
+    assert_eq!(net.pay(&envoy, "GONE"), here.1);
+    net.dns = until("the server's place is free", PATIENCE, || Dns::start_at(place));
+    net.dns.say(PRIMARY, Says::At(vec![there.0]));
+    let took = net.pay_until_at(&envoy, there.1, "RETURNED");
+    measured("server gone and back: new address", took, Duration::from_secs(5));
+    assert_eq!((heartbeat(&envoy, "primary"), envoy.metric("dana_switches_total", "")), (1, 0));
     assert_eq!(net.sandbox.ledger()["executed_at_both"], 0);
 }
 
@@ -275,7 +285,7 @@ fn a_gateway_without_an_address_from_the_start_is_passed_over() {
 #[test]
 fn an_address_that_refuses_costs_nothing_while_the_name_has_another() {
     let net = Net::start();
-    net.dns.say(PRIMARY, Says::At(vec![REFUSING, NEW]));
+    net.dns.say(PRIMARY, Says::At(vec![UNUSED, NEW]));
     let envoy = Envoy::start(&net.config(&json!({})));
     for n in 0..5 {
         let answer = call_anew(&envoy.listener, CREATE, &order(&format!("EYES-{n}")));
@@ -286,11 +296,11 @@ fn an_address_that_refuses_costs_nothing_while_the_name_has_another() {
     // Not an attempt of the router's: the connection itself tries one address after the other,
     // and the host keeps the first one as its name.
     assert_eq!(line["attempts"], json!(1), "{line}");
-    assert_eq!(line["upstream"], json!(format!("{REFUSING}:{}", net.port)), "{line}");
+    assert_eq!(line["upstream"], json!(format!("{UNUSED}:{}", net.port)), "{line}");
     assert_eq!(line["connected"], json!(format!("{NEW}:{}", net.port)), "{line}");
     assert_eq!(heartbeat(&envoy, "primary"), 1);
     // When none is left, the payment moves on in its own request.
-    net.dns.say(PRIMARY, Says::At(vec![REFUSING, Ipv4Addr::new(127, 0, 0, 5)]));
+    net.dns.say(PRIMARY, Says::At(vec![UNUSED, UNUSED_TOO]));
     let took = net.pay_until_at(&envoy, "secondary", "NONE");
     measured("all addresses refuse: secondary", took, Duration::from_secs(3));
     assert_eq!(net.sandbox.ledger()["executed_at_both"], 0);
@@ -342,4 +352,120 @@ fn without_one_endpoint_for_all_a_missing_name_takes_a_working_gateway_away() {
     net.pay_until_at(&envoy, "secondary", "GONE");
     assert_eq!(envoy.stat("cluster.dana_primary.membership_total"), 0);
     assert_eq!(lookups(&envoy, "failure"), 0, "Envoy calls it a success");
+}
+
+/// What `envoy/dns.yaml` says each endpoint's metadata is for.
+#[test]
+fn only_metadata_tells_the_gateway_behind_a_composite() {
+    let net = Net::start();
+    let mut config = net.config(&json!({}));
+    let told = |config: &Value| {
+        let envoy = Envoy::start(config);
+        let answer = call_anew(&envoy.listener, CREATE, &order("WHOSE"));
+        let line = until("logged", PATIENCE, || envoy.access_log().pop());
+        assert_eq!(line["cluster"], json!("dana_primary_first"));
+        answer.header("x-dana-gateway").unwrap_or_default().to_owned()
+    };
+    assert_eq!(told(&config), "primary");
+    for cluster in 0..2 {
+        let cluster = &mut config["static_resources"]["clusters"][cluster];
+        let place = &mut cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0];
+        place["metadata"] = json!({});
+    }
+    assert_eq!(told(&config), "primary+secondary", "either may have it");
+}
+
+#[test]
+fn an_address_that_is_silent_is_left_for_the_next_before_anything_is_sent() {
+    let net = Net::start();
+    let (hole, other) = (Hole::dig(net.port, UNUSED), Hole::dig(net.port, UNUSED_TOO));
+    net.dns.say(PRIMARY, Says::At(vec![UNUSED, NEW]));
+    let patient = json!({
+        "timeouts": {"response_ms": 8000}, "idempotency": {"lease_ms": 20000},
+        // Else their connection is there before the payment's.
+        "heartbeat": {"interval_ms": 1000, "stale_ms": 9000},
+    });
+    let envoy = Envoy::start_without_heartbeat(&net.config(&patient));
+    let begin = now();
+    assert_eq!(net.pay(&envoy, "HOLE"), "new");
+    measured("one address silent: paid at the other", begin.elapsed(), Duration::from_secs(1));
+    until("the secondary is up", PATIENCE, || (heartbeat(&envoy, "secondary") == 1).then_some(()));
+    net.dns.say(PRIMARY, Says::At(vec![UNUSED_TOO, UNUSED]));
+    until("the addresses are taken over", PATIENCE, || {
+        // It tells the first address of each host.
+        let clusters = client::get(&envoy.admin, "/clusters").body;
+        String::from_utf8_lossy(&clusters).contains(&UNUSED_TOO.to_string()).then_some(())
+    });
+    let begin = now();
+    assert_eq!(net.pay(&envoy, "HOLES"), "secondary");
+    measured("all addresses silent: paid at secondary", begin.elapsed(), Duration::from_secs(4));
+    until("the heartbeat is down", PATIENCE, || (heartbeat(&envoy, "primary") == 0).then_some(()));
+    drop((hole, other));
+    assert_eq!(net.sandbox.ledger()["executed_at_both"], 0);
+}
+
+/// An address at which connections are neither taken nor refused.
+struct Hole {
+    _listener: tokio::net::TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl Hole {
+    /// Fills the queue of a socket that nobody accepts from: what comes after gets no answer.
+    fn dig(port: u16, address: Ipv4Addr) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let _context = runtime.enter();
+        let place = SocketAddr::from((address, port));
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(place).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let patience = Duration::from_millis(300);
+        let enter = || TcpStream::connect_timeout(&place, patience).ok();
+        Self { _listener: listener, _waiting: std::iter::from_fn(enter).collect() }
+    }
+}
+
+#[test]
+fn while_no_gateway_has_an_address_nothing_is_sent_and_the_key_stays_free() {
+    let net = Net::start();
+    net.dns.say(PRIMARY, Says::NoSuchName);
+    net.dns.say(SECONDARY, Says::NoSuchName);
+    let envoy = Envoy::start_without_heartbeat(&net.config(&json!({})));
+    for _ in 0..3 {
+        let none = call_anew(&envoy.listener, CREATE, &order("NOWHERE"));
+        assert_eq!((none.status, none.outcome().as_str()), (503, "not_executed"), "{none:?}");
+        assert_eq!(none.json()["type"], "urn:dana-failover:never_sent");
+    }
+    net.dns.say(PRIMARY, Says::At(vec![OLD]));
+    until("it is paid", PATIENCE, || {
+        let answer = call_anew(&envoy.listener, CREATE, &order("NOWHERE"));
+        (answer.status == 200).then_some(())
+    });
+    assert_eq!(net.sandbox.executed_at("NOWHERE"), ["old"]);
+}
+
+/// With the file's own timeout and tries, so that what a start may cost is known.
+#[test]
+fn resolvers_that_hang_do_not_keep_envoy_from_starting() {
+    let net = Net::start();
+    let other = Dns::start();
+    for server in [&net.dns, &other] {
+        server.say(PRIMARY, Says::Nothing);
+        server.say(SECONDARY, Says::Nothing);
+    }
+    let mut reference = rendered(&net.sandbox, &quick());
+    put_dns_clusters(&mut reference);
+    let resolver = &dns_part(&mut reference, 0)["typed_dns_resolver_config"];
+    let tries = resolver["typed_config"]["query_tries"].clone();
+    let mut config = net.config(&json!({}));
+    set_resolvers(&mut config, &[&net.dns, &other]);
+    for cluster in 0..2 {
+        let resolver = &mut dns_part(&mut config, cluster)["typed_dns_resolver_config"];
+        resolver["typed_config"]["query_tries"] = tries.clone();
+    }
+    let begin = now();
+    let envoy = Envoy::start_without_heartbeat(&config);
+    measured("both resolvers hang at the start: serves", begin.elapsed(), Duration::from_secs(12));
+    let none = call_anew(&envoy.listener, CREATE, &order("NOWHERE"));
+    assert_eq!((none.status, none.outcome().as_str()), (503, "not_executed"), "{none:?}");
 }

@@ -44,11 +44,16 @@ pub(crate) struct Dns {
 impl Dns {
     /// Starts one that knows no name.
     pub(crate) fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
+    }
+
+    /// As [`Dns::start`], at a place that may not be free yet.
+    pub(crate) fn start_at(place: SocketAddr) -> Option<Self> {
+        let socket = UdpSocket::bind(place).ok()?;
         let (zone, address) = (Arc::<Mutex<Zone>>::default(), socket.local_addr().unwrap());
         let shared = Arc::clone(&zone);
         std::thread::spawn(move || serve(&socket, &shared));
-        Self { zone, address }
+        Some(Self { zone, address })
     }
 
     /// Says this of a name from now on.
