@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::client::{self, CREATE, Seen, call, call_anew, order};
+use crate::support::client::{self, CREATE, STATUS, Seen, about, call, call_anew, order};
 use crate::support::dns::{Dns, Says};
-use crate::support::envoy::{Envoy, quick, rendered, set_address, validate, with};
+use crate::support::envoy::{Envoy, manager, plugin, quick, rendered, set_address, validate, with};
 use crate::support::sandbox::Sandbox;
 use crate::support::{now, read, root, until};
 
 const PRIMARY: &str = "primary.dana.test";
 const SECONDARY: &str = "secondary.dana.test";
+const OTHER_NAME: &str = "other.dana.test";
 /// Two addresses of the first gateway, for the sandbox two gateways with a ledger each: so a
 /// payment that goes to both is seen to have been made twice.
 const OLD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -473,4 +474,46 @@ fn resolvers_that_hang_do_not_keep_envoy_from_starting() {
     measured("both resolvers hang at the start: serves", begin.elapsed(), Duration::from_secs(12));
     let none = call_anew(&envoy.listener, CREATE, &order("NOWHERE"));
     assert_eq!((none.status, none.outcome().as_str()), (503, "not_executed"), "{none:?}");
+}
+
+/// Two names of one gateway are two clusters, and a composite of them is the gateway's own. Made to
+/// know its limits: a name with two addresses has none of them.
+#[test]
+fn a_gateway_may_have_two_names_for_payments() {
+    let net = Net::start();
+    net.dns.say(PRIMARY, Says::NoSuchName);
+    net.dns.say(OTHER_NAME, Says::At(vec![NEW]));
+    let mut config = net.config(&json!({}));
+    give_two_names(&mut config);
+    let envoy = Envoy::start(&config);
+    let ask = |reference: &str| call_anew(&envoy.listener, STATUS, &about(reference)).status;
+    assert_eq!(net.pay(&envoy, "UNKNOWN"), "new");
+    assert_eq!((ask("UNKNOWN"), heartbeat(&envoy, "primary")), (200, 1));
+
+    net.dns.say(PRIMARY, Says::At(vec![UNUSED]));
+    until("the name is there", PATIENCE, || (lookups(&envoy, "success") > 0).then_some(()));
+    until("the heartbeat is down", PATIENCE, || (heartbeat(&envoy, "primary") == 0).then_some(()));
+    assert_eq!(net.pay(&envoy, "REFUSED"), "new", "the route tries the next name");
+    assert_eq!(ask("REFUSED"), 504, "what is never retried knows the first name only");
+    net.dns.say(OTHER_NAME, Says::At(vec![UNUSED]));
+    net.pay_until_at(&envoy, "secondary", "NONE");
+    assert_eq!(net.sandbox.ledger()["executed_at_both"], 0);
+}
+
+fn give_two_names(config: &mut Value) {
+    plugin(config)["configuration"]["value"]["gateways"][0]["cluster"] = json!("dana_one");
+    let host = &mut manager(config)["route_config"]["virtual_hosts"][0];
+    host["routes"][0]["route"]["retry_policy"]["num_retries"] = json!(2);
+    let clusters = config["static_resources"]["clusters"].as_array_mut().unwrap();
+    let (mut other, mut one) = (clusters[0].clone(), clusters[2].clone());
+    other["name"] = json!("dana_primary_other");
+    other["load_assignment"]["cluster_name"] = json!("dana_primary_other");
+    let place = &mut other["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+    place["address"]["socket_address"]["address"] = json!(OTHER_NAME);
+    let names = json!([{"name": "dana_primary"}, {"name": "dana_primary_other"}]);
+    let first = clusters[2]["cluster_type"]["typed_config"]["clusters"].as_array_mut().unwrap();
+    first.insert(1, names[1].clone());
+    one["name"] = json!("dana_one");
+    one["cluster_type"]["typed_config"]["clusters"] = names;
+    clusters.extend([other, one]);
 }
