@@ -2,6 +2,7 @@
 //!
 //! - `evidence`: every row of the evidence table that a socket can cause
 //! - `claims`: races, reuse of keys, replays, repeats, clients that leave
+//! - `dns`: gateways that are found by name
 //! - `doubt`: every way for an outcome to be unknown, against everything that may come next
 //! - `failover`: in-request, by the breaker, and back
 //! - `never_sent`: ways not to reach a gateway, and what follows
@@ -23,6 +24,7 @@
 mod support;
 
 mod claims;
+mod dns;
 mod doubt;
 mod evidence;
 mod failover;

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
 pub(crate) mod client;
+pub(crate) mod dns;
 pub(crate) mod envoy;
 pub(crate) mod merchant;
 pub(crate) mod sandbox;
