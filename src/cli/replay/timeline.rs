@@ -39,7 +39,9 @@ impl Timeline {
                     row.chunks(2).map(|pair| pair.iter().fold(0, |all, one| all | one)).collect();
             }
         }
-        let (first, last) = (self.slice(from), self.slice(to));
+        // What ends with a slice is not in the next one.
+        let before = Timestamp::from_millis(to.as_millis().saturating_sub(1)).max(from);
+        let (first, last) = (self.slice(from), self.slice(before));
         for (row, seen) in self.rows.iter_mut().zip(seen) {
             row.resize(row.len().max(last + 1), 0);
             for slice in row.iter_mut().take(last + 1).skip(first) {
@@ -93,7 +95,7 @@ mod tests {
         timeline.mark(&[CLOSED | ACTIVE, CLOSED], at(0), at(40_000_000));
         timeline.mark(&[OPEN, CLOSED | ACTIVE], at(40_000_000), at(40_000_001));
         timeline.mark(&[CLOSED | ACTIVE, CLOSED | SILENT], at(40_000_001), at(80_000_000));
-        assert_eq!(timeline.rows(10), ["AAAAAOAAAA", ".....A----"]);
+        assert_eq!(timeline.rows(10), ["AAAAOAAAAA", "....A-----"]);
         assert!(timeline.rows.iter().all(|row| row.len() <= SLICES));
     }
 
