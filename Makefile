@@ -52,8 +52,9 @@ bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; 
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy
 
 .PHONY: soak
-soak: tools wasm ## what takes long: five million model transitions, a million payments, mutants of the engine
+soak: tools wasm ## what takes long: five million model transitions, 100,000 stories of health, a million payments, mutants of the engine
 	MODEL_CASES=20000 cargo test --locked --release --test model -- --nocapture
+	SIM_SEEDS=100000 cargo test --locked --release --test health -- --nocapture
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy recycle
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy fill
 	cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants

@@ -1,7 +1,9 @@
 //! Flags to commands, commands to exit codes: 0 fine, 1 finding, 2 usage or input error.
 
+mod replay;
 mod sandbox;
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -18,27 +20,32 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Replay(replay::Options),
     Sandbox(sandbox::Options),
 }
 
 /// Parses the command line and runs the command it names.
 pub(crate) fn run() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Sandbox(options) => sandbox::run(&options),
+    let outcome: Result<ExitCode, Box<dyn Error>> = match Cli::parse().command {
+        Command::Replay(options) => match replay::run(&options) {
+            Ok(finding) => Ok(ExitCode::from(u8::from(finding))),
+            Err(error) => Err(error.into()),
+        },
+        Command::Sandbox(options) => match sandbox::run(&options) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error) => Err(error.into()),
+        },
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(&error);
-            ExitCode::from(2)
-        }
-    }
+    outcome.unwrap_or_else(|error| {
+        report(&*error);
+        ExitCode::from(2)
+    })
 }
 
 #[expect(
     clippy::print_stderr,
     reason = "an error of a command line tool belongs on standard error"
 )]
-fn report(error: &sandbox::Error) {
+fn report(error: &dyn Error) {
     eprintln!("dana-failover: {error}");
 }

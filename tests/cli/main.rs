@@ -1,4 +1,5 @@
-//! The real binary, seen from outside: `dana-failover sandbox` over sockets and its help.
+//! The real binary, seen from outside: `dana-failover sandbox` over sockets, `replay` on files, and
+//! their help.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,6 +10,7 @@
 
 mod faults;
 mod playground;
+mod replay;
 
 use std::process::Command;
 

@@ -1,0 +1,260 @@
+//! What came out, for people and for machines.
+
+use std::io::{self, Write};
+
+use dana_failover::engine::breaker::{Rule, State, Transition};
+use dana_failover::engine::health::Change;
+use dana_failover::engine::window::Tally;
+use serde_json::{Value, json};
+
+use super::Lines;
+use super::clock::{Length, Utc};
+use super::course::{Course, Decision};
+use super::line::OUTCOMES;
+
+/// Tells it to people.
+pub(super) fn tell(
+    out: &mut impl Write,
+    course: &Course<'_>,
+    lines: &Lines,
+    width: usize,
+) -> io::Result<()> {
+    for decision in &course.decisions {
+        let Decision { at, line, change } = decision;
+        let line = line.map_or_else(String::new, |line| format!("  (line {line})"));
+        writeln!(out, "{}  {}{line}", Utc(*at), sentence(course, change))?;
+    }
+    let left_out = course.decided - course.decisions.len() as u64;
+    if left_out > 0 {
+        writeln!(out, "... and {left_out} more")?;
+    }
+    if course.decided > 0 {
+        writeln!(out)?;
+    }
+    let names = course.policy.gateways.iter().map(|gateway| gateway.name.as_str());
+    let longest = names.clone().map(str::len).max().unwrap_or(0);
+    let rows = course.timeline.rows(width.saturating_sub(longest + 2));
+    let columns = rows.iter().map(String::len).max().unwrap_or(1).max(1);
+    for (name, row) in names.clone().zip(&rows) {
+        writeln!(out, "{name:<longest$}  {row}")?;
+    }
+    let span = course.now.since(course.from).get();
+    let each = Length(span / columns as u64);
+    writeln!(out, "{:<longest$}  {}, {} a column", "", Utc(course.from), each)?;
+    writeln!(
+        out,
+        "{:<longest$}  A new payments go there  . ready  O open  T trials  - no heartbeat\n",
+        ""
+    )?;
+    for (name, totals) in names.zip(&course.totals) {
+        let outcomes: Vec<String> = OUTCOMES
+            .iter()
+            .zip(totals.outcomes)
+            .filter(|(_, count)| *count > 0)
+            .map(|((name, _), count)| format!("{count} {name}"))
+            .collect();
+        let outcomes = if outcomes.is_empty() { "no outcomes".into() } else { outcomes.join(", ") };
+        writeln!(
+            out,
+            "{name:<longest$}  active {}, open {}, half-open {}, {} trips; {outcomes}; {} slow",
+            Length(totals.active_ms),
+            Length(totals.open_ms),
+            Length(totals.half_open_ms),
+            totals.trips,
+            totals.slow
+        )?;
+    }
+    tell_sums(out, course, lines)
+}
+
+fn tell_sums(out: &mut impl Write, course: &Course<'_>, lines: &Lines) -> io::Result<()> {
+    let span = course.now.since(course.from).get();
+    let payments = &course.payments;
+    writeln!(
+        out,
+        "\n{} payments in {}: {} would have gone to another gateway ({} of them failed where they \
+         went), {} would have been refused, {} would have been trials",
+        payments.all,
+        Length(span),
+        payments.moved,
+        payments.moved_failures,
+        payments.refused,
+        payments.trials
+    )?;
+    writeln!(
+        out,
+        "{} failovers, {} failbacks; {} lines: {} outcomes, {} heartbeats, {} of no gateway",
+        course.failovers,
+        course.failbacks,
+        lines.all,
+        lines.outcomes,
+        lines.heartbeats,
+        lines.nothing
+    )?;
+    if lines.late > 0 {
+        let most = Length(lines.late_ms_max);
+        writeln!(out, "{} lines were late, by at most {most}: taken as they came", lines.late)?;
+    }
+    Ok(())
+}
+
+fn sentence(course: &Course<'_>, change: &Change) -> String {
+    match change {
+        Change::Breaker(gateway, moved) => {
+            let name = course.name(*gateway);
+            format!("{name}: breaker {}: {}", state(moved.to), reason(course, moved))
+        }
+        Change::Heartbeat(gateway, true) => format!("{}: heartbeat up", course.name(*gateway)),
+        Change::Heartbeat(gateway, false) => format!("{}: heartbeat down", course.name(*gateway)),
+        Change::Disagree(gateway, up) => {
+            let says = if *up { "up" } else { "down" };
+            format!("{}: heartbeat says {says}, and traffic otherwise", course.name(*gateway))
+        }
+        Change::Switch { from, to, failback } => {
+            let kind = if *failback { "failback" } else { "failover" };
+            format!("{kind}: {} -> {}", course.name(*from), course.name(*to))
+        }
+    }
+}
+
+fn reason(course: &Course<'_>, moved: &Transition) -> String {
+    let limits = &course.policy.breaker;
+    let why = match moved.rule {
+        Rule::ConsecutiveFailures { run } => {
+            format!("{run} failures in a row (limit {})", limits.consecutive_failures)
+        }
+        Rule::FailureRate { seen: Tally { calls, failures, .. } } => {
+            format!("{failures} of {calls} calls failed (limit {}%)", limits.failure_rate_pct)
+        }
+        Rule::SlowRate { seen: Tally { calls, slow, .. } } => {
+            format!("{slow} of {calls} calls were slow (limit {}%)", limits.slow_rate_pct)
+        }
+        Rule::TrialFailed => "a trial failed".to_owned(),
+        Rule::WaitOver => "the wait is over".to_owned(),
+        Rule::TrialsPassed { passed } => format!("{passed} trials passed"),
+    };
+    match moved.to {
+        State::Open { until } => format!("{why}, until {}", Utc(until)),
+        State::Closed { .. } | State::HalfOpen { .. } => why,
+    }
+}
+
+const fn state(state: State) -> &'static str {
+    match state {
+        State::Closed { .. } => "closed",
+        State::Open { .. } => "open",
+        State::HalfOpen { .. } => "half_open",
+    }
+}
+
+/// Tells it to machines: one document, of which the long help names each field.
+pub(super) fn tell_json(
+    out: &mut impl Write,
+    course: &Course<'_>,
+    lines: &Lines,
+    width: usize,
+) -> io::Result<()> {
+    let decisions: Vec<Value> = course.decisions.iter().map(|one| decision(course, one)).collect();
+    let names = || course.policy.gateways.iter().map(|gateway| gateway.name.as_str());
+    let gateways: Vec<Value> = names()
+        .zip(&course.totals)
+        .map(|(name, totals)| {
+            let outcomes = OUTCOMES.iter().zip(totals.outcomes);
+            let outcomes: serde_json::Map<String, Value> =
+                outcomes.map(|((name, _), count)| ((*name).to_owned(), count.into())).collect();
+            json!({
+                "name": name,
+                "active_ms": totals.active_ms,
+                "closed_ms": totals.closed_ms,
+                "open_ms": totals.open_ms,
+                "half_open_ms": totals.half_open_ms,
+                "silent_ms": totals.silent_ms,
+                "trips": totals.trips,
+                "slow": totals.slow,
+                "outcomes": outcomes,
+            })
+        })
+        .collect();
+    let rows = course.timeline.rows(width);
+    let columns = rows.iter().map(String::len).max().unwrap_or(1).max(1) as u64;
+    let span = course.now.since(course.from).get();
+    let rows: Vec<Value> =
+        names().zip(rows).map(|(name, row)| json!({"gateway": name, "states": row})).collect();
+    let payments = &course.payments;
+    let document = json!({
+        "decisions": decisions,
+        "decisions_left_out": course.decided - course.decisions.len() as u64,
+        "lines": {
+            "all": lines.all,
+            "outcomes": lines.outcomes,
+            "heartbeats": lines.heartbeats,
+            "passed_over": lines.nothing,
+            "late": lines.late,
+            "late_ms_max": lines.late_ms_max,
+        },
+        "from": Utc(course.from).to_string(),
+        "to": Utc(course.now).to_string(),
+        "switches": {"failovers": course.failovers, "failbacks": course.failbacks},
+        "payments": {
+            "all": payments.all,
+            "moved": payments.moved,
+            "failures_avoided": payments.moved_failures,
+            "refused": payments.refused,
+            "trials": payments.trials,
+        },
+        "gateways": gateways,
+        "timeline": {"column_ms": span / columns, "rows": rows},
+    });
+    serde_json::to_writer(&mut *out, &document)?;
+    writeln!(out)
+}
+
+fn decision(course: &Course<'_>, decision: &Decision) -> Value {
+    let Decision { at, line, change } = decision;
+    let mut told = match change {
+        Change::Breaker(gateway, moved) => {
+            let (rule, numbers) = rule(&moved.rule);
+            json!({
+                "kind": "breaker",
+                "gateway": course.name(*gateway),
+                "to": state(moved.to),
+                "rule": rule,
+                "numbers": numbers,
+                "generation": moved.generation,
+            })
+        }
+        Change::Heartbeat(gateway, up) => {
+            json!({"kind": "heartbeat", "gateway": course.name(*gateway), "up": up})
+        }
+        Change::Disagree(gateway, up) => {
+            json!({"kind": "disagree", "gateway": course.name(*gateway), "heartbeat_up": up})
+        }
+        Change::Switch { from, to, failback } => json!({
+            "kind": "switch",
+            "from": course.name(*from),
+            "to": course.name(*to),
+            "failback": failback,
+        }),
+    };
+    if let Some(members) = told.as_object_mut() {
+        members.insert("at".to_owned(), Utc(*at).to_string().into());
+        members.insert("line".to_owned(), (*line).into());
+        if let Change::Breaker(_, Transition { to: State::Open { until }, .. }) = change {
+            members.insert("until".to_owned(), Utc(*until).to_string().into());
+        }
+    }
+    told
+}
+
+fn rule(rule: &Rule) -> (&'static str, Value) {
+    let tally =
+        |seen: &Tally| json!({"calls": seen.calls, "failures": seen.failures, "slow": seen.slow});
+    match rule {
+        Rule::ConsecutiveFailures { run } => ("consecutive_failures", json!({"failures": run})),
+        Rule::FailureRate { seen } => ("failure_rate", tally(seen)),
+        Rule::SlowRate { seen } => ("slow_rate", tally(seen)),
+        Rule::TrialFailed => ("trial_failed", json!({})),
+        Rule::WaitOver => ("wait_over", json!({})),
+        Rule::TrialsPassed { passed } => ("trials_passed", json!({"passed": passed})),
+    }
+}

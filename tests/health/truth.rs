@@ -1,0 +1,386 @@
+//! What must hold after each write of the shared value and of each payment that is sent, judged
+//! by what was seen from outside.
+
+use dana_failover::engine::breaker::State;
+use dana_failover::engine::gateway::GatewayId;
+use dana_failover::engine::health::{Change, Health, Member};
+use dana_failover::engine::policy::Policy;
+use dana_failover::engine::time::Timestamp;
+
+/// A worker may be so late with what it read or heard: reads are a little old, and are made anew
+/// after a lost race.
+const LATE_MS: u64 = 60;
+
+/// The value that all workers share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) version: u32,
+    pub(crate) health: Health,
+}
+
+impl Shared {
+    /// The active gateway and since when, as they are stored: behind the version and the lease.
+    fn active(&self) -> (Option<GatewayId>, Timestamp) {
+        let Some(since) = self.bytes.get(26..34) else {
+            return (None, Timestamp::default());
+        };
+        let since = u64::from_le_bytes(since.try_into().unwrap());
+        (GatewayId::new(usize::from(self.bytes[25])), Timestamp::from_millis(since))
+    }
+}
+
+/// How often things happened that a story is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reached {
+    pub(crate) payments: u64,
+    sent: u64,
+    trips: u64,
+    closings: u64,
+    permits: u64,
+    failovers: u64,
+    failbacks: u64,
+    stale: u64,
+    heartbeat_turns: u64,
+    merges: u64,
+    /// Sent to the first gateway though its heartbeats were bad.
+    in_spite_of_heartbeat: u64,
+    pub(crate) conflicts: u64,
+    pub(crate) lost: u64,
+    pub(crate) restarts: u64,
+    /// Moves that were told to operators, and moves that happened.
+    told: u64,
+    moved: u64,
+    pub(crate) heals_ms_max: u64,
+}
+
+impl Reached {
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        Self {
+            payments: self.payments + other.payments,
+            sent: self.sent + other.sent,
+            trips: self.trips + other.trips,
+            closings: self.closings + other.closings,
+            permits: self.permits + other.permits,
+            failovers: self.failovers + other.failovers,
+            failbacks: self.failbacks + other.failbacks,
+            stale: self.stale + other.stale,
+            heartbeat_turns: self.heartbeat_turns + other.heartbeat_turns,
+            merges: self.merges + other.merges,
+            in_spite_of_heartbeat: self.in_spite_of_heartbeat + other.in_spite_of_heartbeat,
+            conflicts: self.conflicts + other.conflicts,
+            lost: self.lost + other.lost,
+            restarts: self.restarts + other.restarts,
+            told: self.told + other.told,
+            moved: self.moved + other.moved,
+            heals_ms_max: self.heals_ms_max.max(other.heals_ms_max),
+        }
+    }
+
+    pub(crate) fn assert_each_happened(&self, seeds: u64) {
+        for (what, count) in [
+            ("trips", self.trips),
+            ("closings", self.closings),
+            ("permits", self.permits),
+            ("failovers", self.failovers),
+            ("stale results", self.stale),
+            ("conflicts", self.conflicts),
+            ("merges", self.merges),
+            ("turns of heartbeats", self.heartbeat_turns),
+        ] {
+            assert!(count > seeds, "only {count} {what} in {seeds} stories: {self:?}");
+        }
+        for (what, count) in [
+            ("failbacks", self.failbacks),
+            ("lost calls", self.lost),
+            ("restarts", self.restarts),
+            ("payments in spite of bad heartbeats", self.in_spite_of_heartbeat),
+        ] {
+            assert!(count > seeds / 4, "only {count} {what} in {seeds} stories: {self:?}");
+        }
+    }
+}
+
+/// What is known of a payment.
+#[derive(Default)]
+struct Call {
+    read: Health,
+    /// Gateway, generation, when it was taken.
+    permit: Option<(GatewayId, u32, Timestamp)>,
+    /// Where it went, and under which generations.
+    sent: Vec<(GatewayId, u32)>,
+}
+
+pub(crate) struct Truth<'s> {
+    policy: &'s Policy,
+    calls: Vec<Call>,
+    /// Of each gateway, newest last.
+    beats: Vec<Vec<(Timestamp, bool)>>,
+    last_switch: Option<Timestamp>,
+    /// When a payment last went to the first gateway first, and no trial.
+    first_used: Timestamp,
+    pub(crate) reached: Reached,
+}
+
+impl<'s> Truth<'s> {
+    pub(crate) fn new(policy: &'s Policy) -> Self {
+        Self {
+            policy,
+            calls: Vec::new(),
+            beats: vec![Vec::new(); policy.gateways.len()],
+            last_switch: None,
+            first_used: Timestamp::default(),
+            reached: Reached::default(),
+        }
+    }
+
+    fn first(&self) -> GatewayId {
+        self.policy.gateways[0].id
+    }
+
+    pub(crate) fn arrived(&mut self) {
+        self.reached.payments += 1;
+        self.calls.push(Call::default());
+    }
+
+    /// A payment has read the shared value, as it was then.
+    pub(crate) fn read(&mut self, call: usize, health: Health) {
+        if self.calls[call].sent.is_empty() {
+            self.calls[call].read = health;
+        }
+    }
+
+    pub(crate) fn beaten(&mut self, gateway: GatewayId, good: bool, now: Timestamp) {
+        let place = self.policy.order().position(|id| id == gateway).unwrap();
+        self.beats[place].push((now, good));
+    }
+
+    pub(crate) fn told(&mut self, change: &Change) {
+        match change {
+            Change::Breaker(..) => self.reached.told += 1,
+            Change::Heartbeat(..) => self.reached.heartbeat_turns += 1,
+            Change::Switch { .. } | Change::Disagree(..) => {}
+        }
+    }
+
+    pub(crate) fn ended(&mut self, call: usize) {
+        self.calls[call].permit = None;
+    }
+
+    /// The shared value was written, by a payment or by a pulse.
+    pub(crate) fn wrote(
+        &mut self,
+        call: Option<usize>,
+        before: &Shared,
+        after: &Shared,
+        now: Timestamp,
+    ) {
+        for (gateway, began) in call.iter().flat_map(|call| &self.calls[*call].sent) {
+            self.reached.stale += u64::from(before.health.generation(*gateway) != *began);
+        }
+        for gateway in self.policy.order() {
+            let was = before.health.member(gateway).cloned().unwrap_or_default();
+            let is = after.health.member(gateway).cloned().unwrap_or_default();
+            if was == is {
+                continue;
+            }
+            match call {
+                Some(call) => self.payment_wrote(call, gateway, &was, &is, now),
+                None => self.pulse_wrote(&was, &is),
+            }
+            self.check_permits(gateway, &is, now);
+            if was.breaker.generation() != is.breaker.generation() {
+                self.reached.moved += 1;
+                self.reached.trips += u64::from(matches!(is.breaker.state(), State::Open { .. }));
+                self.reached.closings += u64::from(is.breaker.is_closed());
+            }
+        }
+        self.check_switch(call, before, after, now);
+    }
+
+    fn pulse_wrote(&mut self, was: &Member, is: &Member) {
+        if was.breaker.is_closed() {
+            self.reached.merges += u64::from(was.breaker != is.breaker);
+            return;
+        }
+        assert_eq!(was.breaker, is.breaker, "neither heartbeats nor time move an open breaker");
+    }
+
+    fn payment_wrote(
+        &mut self,
+        call: usize,
+        gateway: GatewayId,
+        was: &Member,
+        is: &Member,
+        now: Timestamp,
+    ) {
+        assert_eq!(was.heartbeat, is.heartbeat, "a payment is no heartbeat");
+        let generation = was.breaker.generation();
+        let call = &mut self.calls[call];
+        if let State::HalfOpen { out, since, .. } = is.breaker.state()
+            && call.sent.is_empty()
+        {
+            let taken = match was.breaker.state() {
+                State::HalfOpen { out: before, since: taken, .. } => out > before || since != taken,
+                State::Open { .. } => true,
+                State::Closed { .. } => panic!("nobody tries what is closed"),
+            };
+            if taken {
+                assert_eq!(call.permit, None, "one permit for one payment");
+                call.permit = Some((gateway, is.breaker.generation(), now));
+                self.reached.permits += 1;
+            } else {
+                call.permit = None;
+            }
+            return;
+        }
+        let began = call.sent.iter().find(|(id, _)| *id == gateway);
+        let (_, began) = began.expect("a payment speaks of the gateways it was sent to");
+        assert_eq!(*began, generation, "a result of an older generation moves nothing");
+        if is.breaker.is_closed() && !was.breaker.is_closed() {
+            let permit = call.permit.map(|(id, generation, _)| (id, generation));
+            assert_eq!(permit, Some((gateway, generation)), "only a trial closes a breaker");
+        }
+        // A trial's result brings its permit back.
+        call.permit = call.permit.filter(|(id, ..)| *id != gateway);
+    }
+
+    fn check_permits(&self, gateway: GatewayId, is: &Member, now: Timestamp) {
+        let State::HalfOpen { out, passed, .. } = is.breaker.state() else {
+            return;
+        };
+        let limits = &self.policy.breaker;
+        assert!(out + passed <= limits.half_open_permits, "{out} out, {passed} passed");
+        let is_out = |(id, generation, taken): &(GatewayId, u32, Timestamp)| {
+            *id == gateway
+                && *generation == is.breaker.generation()
+                && now.since(*taken) < limits.half_open_max
+        };
+        let seen =
+            self.calls.iter().filter(|call| call.permit.as_ref().is_some_and(is_out)).count();
+        let most = usize::from(limits.half_open_permits - passed);
+        assert!(seen <= most, "{seen} trials are out of {most}");
+    }
+
+    fn check_switch(
+        &mut self,
+        call: Option<usize>,
+        before: &Shared,
+        after: &Shared,
+        now: Timestamp,
+    ) {
+        let ((was, _), (is, since)) = (before.active(), after.active());
+        let was = was.unwrap_or_else(|| self.first());
+        let Some(is) = is.filter(|is| *is != was) else {
+            return;
+        };
+        assert_eq!(since, now);
+        let place = |gateway| self.policy.order().position(|id| id == gateway).unwrap();
+        let well = |gateway: GatewayId| {
+            let is_closed = |shared: &Shared| {
+                shared.health.member(gateway).is_none_or(|member| member.breaker.is_closed())
+            };
+            // An answer that speaks of several gateways is worked in one by one: the first one
+            // fails and is left for the next, which then fails too.
+            let failed_at_once = call.is_some() && is_closed(before);
+            (is_closed(after) || failed_at_once)
+                && (gateway == self.first() || self.may_be_heard(gateway, now))
+        };
+        assert!(
+            well(is),
+            "at {now:?} it went to {is:?}, which is not usable: {:?}, heartbeats {:?}",
+            after.health.member(is),
+            self.beats
+        );
+        // The news of one write are worked in one by one, so that what was not usable before may
+        // be afterwards and yet was left in between.
+        let was_well = [before, after].iter().all(|shared| {
+            let left = shared.health.member(was).cloned().unwrap_or_default();
+            let is_heard = left.heartbeat.is_target(now, &self.policy.heartbeat);
+            left.breaker.is_closed() && (was == self.first() || is_heard)
+        });
+        if was_well {
+            assert!(place(is) < place(was), "no reason to leave a gateway that is well");
+            let rests =
+                self.last_switch.is_none_or(|last| now.since(last) >= self.policy.failback.dwell);
+            assert!(
+                rests,
+                "it flaps: from {was:?} back to {is:?} at {now:?}, after a switch at {:?}",
+                self.last_switch
+            );
+            let stable = after.health.member(is).unwrap().breaker.since();
+            assert!(now.since(stable) >= self.policy.failback.stable, "not well for long enough");
+            self.reached.failbacks += 1;
+        } else {
+            self.reached.failovers += 1;
+        }
+        self.last_switch = Some(now);
+    }
+
+    /// Whether a good heartbeat of it is fresh, and not all of the last ones were bad; a worker
+    /// may not yet have written down the very last ones.
+    fn may_be_heard(&self, gateway: GatewayId, now: Timestamp) -> bool {
+        let limits = &self.policy.heartbeat;
+        let beats = &self.beats[self.policy.order().position(|id| id == gateway).unwrap()];
+        let fresh = beats
+            .iter()
+            .rev()
+            .find(|(_, good)| *good)
+            .is_some_and(|(at, _)| now.since(*at).get() <= limits.stale.get() + LATE_MS);
+        let rose =
+            beats.windows(usize::from(limits.rise)).any(|run| run.iter().all(|(_, good)| *good));
+        let late = beats.iter().rev().take_while(|(at, _)| now.since(*at).get() <= LATE_MS).count();
+        let known = &beats[..beats.len() - late];
+        let last = known.iter().rev().take(usize::from(limits.fall));
+        let fell = known.len() >= usize::from(limits.fall) && last.clone().all(|(_, good)| !good);
+        fresh && rose && (!fell || late > 0)
+    }
+
+    /// A payment is on its way.
+    pub(crate) fn sent(&mut self, call: usize, members: &[GatewayId], now: Timestamp) {
+        self.reached.sent += 1;
+        let first = self.first();
+        let Call { read, permit, .. } = &self.calls[call];
+        let trial = permit.as_ref().map(|(gateway, ..)| *gateway);
+        for (at, gateway) in members.iter().enumerate() {
+            if at == 0 && trial == Some(*gateway) {
+                continue;
+            }
+            let closed = read.member(*gateway).is_none_or(|member| member.breaker.is_closed());
+            assert!(closed, "a payment to an open breaker without a permit");
+            let heard = *gateway == first || self.may_be_heard(*gateway, now);
+            assert!(heard, "a payment to a later gateway without a fresh good heartbeat");
+        }
+        if let Some(trial) = trial {
+            assert_eq!(members.first(), Some(&trial), "a permit is for the gateway tried first");
+        } else {
+            let active = read.active(self.policy, now);
+            let first_member = read.member(first).cloned().unwrap_or_default();
+            if members[0] == first {
+                self.first_used = now;
+                let bad = self.beats[0].last().is_some_and(|(_, good)| !good);
+                self.reached.in_spite_of_heartbeat += u64::from(bad);
+            } else if active == Some(first) {
+                panic!("{first_member:?} is left though its breaker is closed");
+            }
+        }
+        let generation = |gateway: &GatewayId| match permit {
+            Some((id, generation, _)) if id == gateway => *generation,
+            _ => read.generation(*gateway),
+        };
+        self.calls[call].sent = members.iter().map(|id| (*id, generation(id))).collect();
+    }
+
+    /// Whether every breaker is closed and payments go to the first gateway again.
+    pub(crate) fn is_well(&self, shared: &Shared, now: Timestamp, healed: u64) -> bool {
+        let healed = Timestamp::from_millis(healed);
+        let closed = self.policy.order().all(|gateway| {
+            shared.health.member(gateway).is_none_or(|member| member.breaker.is_closed())
+        });
+        let (active, since) = shared.active();
+        closed
+            && active.is_none_or(|active| active == self.first())
+            && self.first_used > healed.max(since)
+            && shared.health.active(self.policy, now) == Some(self.first())
+    }
+}

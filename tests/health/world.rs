@@ -1,0 +1,400 @@
+//! The clock, the workers, the wires and the one value that all workers share.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use dana_failover::engine::event::{Answer, Cell, Effect, Event, Expected, Loaded, Request};
+use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin};
+use dana_failover::engine::exchange::Exchange;
+use dana_failover::engine::gateway::GatewayId;
+use dana_failover::engine::health::Health;
+use dana_failover::engine::pulse::Pulse;
+use dana_failover::engine::tally::Tallies;
+use dana_failover::engine::time::Timestamp;
+
+use super::limits::Setting;
+use super::story::{Conduct, Lot, Ways};
+use super::truth::{Reached, Shared, Truth};
+
+const START: u64 = 1_790_000_000_000;
+/// From then on all gateways work, nobody lies and nothing is lost.
+const HEALS: u64 = 9_000;
+const WORKERS: usize = 2;
+
+/// Who asked for a value.
+#[derive(Clone, Copy, Debug)]
+enum Actor {
+    Call(usize),
+    Pulse(usize),
+}
+
+#[derive(Debug)]
+enum Happening {
+    Arrive,
+    Tick(usize),
+    /// To the worker of this birth; one that died meanwhile hears nothing.
+    Beaten(usize, u64, GatewayId, bool),
+    Loaded(Actor, u64, Cell, Loaded),
+    Answered(usize, Wire),
+    Restart(usize),
+}
+
+/// An answer, or why there is none.
+#[derive(Debug)]
+struct Wire {
+    origin: Origin,
+    code: Option<(u16, u8)>,
+    endpoint: Option<usize>,
+    client_waits: bool,
+}
+
+struct Worker {
+    pulse: Pulse,
+    tallies: Tallies,
+    birth: u64,
+}
+
+struct Call {
+    exchange: Exchange,
+    worker: usize,
+    birth: u64,
+    reference: String,
+    /// Its claims' bucket: each payment is a new one.
+    bucket: (Vec<u8>, u32),
+}
+
+pub(crate) struct World<'s> {
+    setting: &'s Setting,
+    lot: Lot,
+    now: u64,
+    queue: BTreeMap<(u64, u64), Happening>,
+    sequence: u64,
+    workers: Vec<Worker>,
+    calls: Vec<Call>,
+    ways: Vec<Ways>,
+    shared: Shared,
+    truth: Truth<'s>,
+}
+
+impl<'s> World<'s> {
+    pub(crate) fn new(seed: u64, settings: &'s [Setting]) -> Self {
+        let mut lot = Lot::new(seed);
+        let setting = &settings[usize::try_from(seed % settings.len() as u64).unwrap()];
+        let gateways = setting.policy.gateways.len();
+        let ways = (0..gateways).map(|_| Ways::draw(&mut lot, HEALS)).collect();
+        let mut world = Self {
+            setting,
+            lot,
+            now: 0,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            workers: Vec::new(),
+            calls: Vec::new(),
+            ways,
+            shared: Shared::default(),
+            truth: Truth::new(&setting.policy),
+        };
+        for at in 0..WORKERS {
+            let worker = world.worker(at as u64);
+            world.workers.push(worker);
+            let later = world.lot.from(0, 300);
+            world.after(later, Happening::Tick(at));
+        }
+        for _ in 0..world.lot.from(0, 2) {
+            let (at, worker) = (world.lot.from(1000, HEALS), world.lot.from(0, 1));
+            world.after(at, Happening::Restart(usize::try_from(worker).unwrap()));
+        }
+        world.after(50, Happening::Arrive);
+        world
+    }
+
+    fn worker(&self, birth: u64) -> Worker {
+        let pulse = Pulse::new(Rc::clone(&self.setting.policy), birth + 1);
+        Worker { pulse, tallies: Tallies::default(), birth }
+    }
+
+    fn time(&self) -> Timestamp {
+        Timestamp::from_millis(START + self.now)
+    }
+
+    fn after(&mut self, millis: u64, happening: Happening) {
+        self.sequence += 1;
+        self.queue.insert((self.now + millis, self.sequence), happening);
+    }
+
+    /// Plays until everything is well again, or should long have been.
+    pub(crate) fn play(mut self) -> Reached {
+        let bound = self.setting.well_within();
+        while let Some(((at, _), happening)) = self.queue.pop_first() {
+            self.now = at;
+            if at > HEALS && self.truth.is_well(&self.shared, self.time(), START + HEALS) {
+                self.truth.reached.heals_ms_max = at - HEALS;
+                return self.truth.reached;
+            }
+            assert!(
+                at <= HEALS + bound,
+                "wedged: {bound} ms after all healed still {:?}",
+                self.shared.health
+            );
+            self.happen(happening);
+        }
+        panic!("the world stood still");
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Arrive => {
+                let gap = self.lot.from(20, self.setting.gap);
+                self.after(gap, Happening::Arrive);
+                // Now and then several at once.
+                for _ in 0..if self.lot.one_in(12) { 5 } else { 1 } {
+                    self.arrive();
+                }
+            }
+            Happening::Tick(worker) => {
+                let period = self.workers[worker].pulse.period().get();
+                self.after(period, Happening::Tick(worker));
+                let effects = self.workers[worker].pulse.tick();
+                self.carry_out(Actor::Pulse(worker), effects);
+            }
+            Happening::Beaten(worker, birth, gateway, good) => {
+                if self.workers[worker].birth == birth {
+                    self.truth.beaten(gateway, good, self.time());
+                    let effects = self.workers[worker].pulse.beaten(gateway, good);
+                    self.carry_out(Actor::Pulse(worker), effects);
+                }
+            }
+            Happening::Loaded(actor, birth, cell, loaded) => {
+                if self.workers[self.worker_of(actor)].birth == birth {
+                    if let (Actor::Call(at), Cell::Health) = (actor, cell) {
+                        let is_now = loaded.bytes == self.shared.bytes;
+                        let health = if is_now {
+                            self.shared.health.clone()
+                        } else {
+                            Health::decode(&loaded.bytes)
+                        };
+                        self.truth.read(at, health);
+                    }
+                    self.tell(actor, Event::Loaded(cell, loaded));
+                }
+            }
+            Happening::Answered(at, wire) => self.answer(at, &wire),
+            Happening::Restart(worker) => {
+                self.sequence += 1;
+                self.workers[worker] = self.worker(100 + self.sequence);
+                self.truth.reached.restarts += 1;
+            }
+        }
+    }
+
+    fn worker_of(&self, actor: Actor) -> usize {
+        match actor {
+            Actor::Call(at) => self.calls[at].worker,
+            Actor::Pulse(worker) => worker,
+        }
+    }
+
+    fn arrive(&mut self) {
+        let at = self.calls.len();
+        let worker = usize::try_from(self.lot.from(0, 1)).unwrap();
+        let reference = format!("r-{at}");
+        let body = format!(
+            r#"{{"merchantId":"m","partnerReferenceNo":"{reference}","amount":{{"value":"1.00","currency":"IDR"}}}}"#
+        );
+        self.calls.push(Call {
+            exchange: Exchange::new(Rc::clone(&self.setting.policy)),
+            worker,
+            birth: self.workers[worker].birth,
+            reference,
+            bucket: (Vec::new(), 0),
+        });
+        self.truth.arrived();
+        let headers: [(&[u8], &[u8]); 5] = [
+            (b":path", b"/payment-gateway/v1.0/debit/payment-host-to-host.htm"),
+            (b":method", b"POST"),
+            (b"content-type", b"application/json"),
+            (b"x-partner-id", b"p"),
+            (b"x-request-id", b"i"),
+        ];
+        let context = u32::try_from(at).unwrap();
+        let request = Request { headers: &headers, body: body.as_bytes(), peer: &[], context };
+        self.tell(Actor::Call(at), Event::Request(request));
+    }
+
+    fn tell(&mut self, actor: Actor, event: Event<'_>) {
+        let now = self.time();
+        let worker = self.worker_of(actor);
+        let Worker { pulse, tallies, .. } = &mut self.workers[worker];
+        let effects = match (actor, event) {
+            (Actor::Call(at), event) => self.calls[at].exchange.handle(event, now, tallies),
+            (Actor::Pulse(_), Event::Loaded(_, loaded)) => pulse.loaded(&loaded, now, tallies),
+            (Actor::Pulse(_), Event::Stored(_)) => pulse.stored(),
+            (Actor::Pulse(_), Event::Conflict(_)) => pulse.conflict(tallies),
+            (Actor::Pulse(_), other) => panic!("a pulse hears nothing of {other:?}"),
+        };
+        self.carry_out(actor, effects);
+        if let Actor::Call(at) = actor
+            && self.calls[at].exchange.is_ended()
+        {
+            self.truth.ended(at);
+        }
+    }
+
+    fn carry_out(&mut self, actor: Actor, effects: Vec<Effect>) {
+        let birth = self.workers[self.worker_of(actor)].birth;
+        for effect in effects {
+            match effect {
+                Effect::Load(cell) => {
+                    let loaded = self.load(actor, cell);
+                    // What is read is a little old when it is used.
+                    let old = cell == Cell::Health && self.lot.one_in(4);
+                    let later = if old { self.lot.from(1, 3) } else { 0 };
+                    self.after(later, Happening::Loaded(actor, birth, cell, loaded));
+                }
+                Effect::Store { cell, bytes, expected } => {
+                    let event = match self.store(actor, cell, bytes, expected) {
+                        true => Event::Stored(cell),
+                        false => Event::Conflict(cell),
+                    };
+                    self.tell(actor, event);
+                }
+                Effect::Forward(forward) => {
+                    let Actor::Call(at) = actor else { panic!("a pulse sends no payments") };
+                    let cluster = forward.headers.iter().find(|(name, _)| name == "x-dana-cluster");
+                    self.send(at, &cluster.unwrap().1);
+                }
+                Effect::Beat(beat) => {
+                    let Actor::Pulse(worker) = actor else { panic!("a payment is no heartbeat") };
+                    let place = self.place(beat.gateway);
+                    let (good, later) = match self.ways[place].beat(self.now) {
+                        Some(good) => (good, self.lot.from(10, 200)),
+                        None => (false, beat.timeout.get()),
+                    };
+                    self.after(later, Happening::Beaten(worker, birth, beat.gateway, good));
+                }
+                Effect::Changed(change) => self.truth.told(&change),
+                Effect::Reply(_) | Effect::Relay { .. } | Effect::Note(_) => {}
+                Effect::Call(_) => panic!("a charge goes through the router alone"),
+            }
+        }
+    }
+
+    fn place(&self, gateway: GatewayId) -> usize {
+        self.setting.policy.order().position(|id| id == gateway).unwrap()
+    }
+
+    fn load(&self, actor: Actor, cell: Cell) -> Loaded {
+        let (bytes, version) = match (actor, cell) {
+            (_, Cell::Health) => (&self.shared.bytes, self.shared.version),
+            (Actor::Call(at), Cell::Claims(_)) => {
+                (&self.calls[at].bucket.0, self.calls[at].bucket.1)
+            }
+            other => panic!("nobody needs to read {other:?}"),
+        };
+        let version = if version == 0 { Expected::Absent } else { Expected::At(version) };
+        Loaded { bytes: bytes.clone(), version }
+    }
+
+    fn store(&mut self, actor: Actor, cell: Cell, bytes: Vec<u8>, expected: Expected) -> bool {
+        match (actor, cell) {
+            (_, Cell::Health) => {
+                let version = self.shared.version;
+                let fits = match expected {
+                    Expected::Absent => version == 0,
+                    Expected::At(read) => version == read,
+                    Expected::Any => panic!("health is never overwritten blindly"),
+                };
+                if !fits {
+                    self.truth.reached.conflicts += 1;
+                    return false;
+                }
+                let health = Health::decode(&bytes);
+                let after = Shared { bytes, version: version + 1, health };
+                let before = std::mem::replace(&mut self.shared, after);
+                let call = match actor {
+                    Actor::Call(at) => Some(at),
+                    Actor::Pulse(_) => None,
+                };
+                self.truth.wrote(call, &before, &self.shared, self.time());
+            }
+            (Actor::Call(at), Cell::Claims(_)) => {
+                let bucket = &mut self.calls[at].bucket;
+                *bucket = (bytes, bucket.1 + 1);
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Envoy tries one gateway of the cluster after the other until one can be connected to.
+    fn send(&mut self, at: usize, cluster: &str) {
+        let policy = Rc::clone(&self.setting.policy);
+        let composite = policy.composites.iter().find(|composite| composite.cluster == cluster);
+        let members = composite.map(|composite| composite.members.clone()).unwrap_or_else(|| {
+            let plain = policy.gateways.iter().find(|gateway| gateway.cluster == cluster);
+            vec![plain.unwrap().id]
+        });
+        self.truth.sent(at, &members, self.time());
+        if self.now < HEALS && self.lot.one_in(60) {
+            // Nobody will ever hear of it again.
+            self.truth.reached.lost += 1;
+            return;
+        }
+        let places: Vec<usize> = members.iter().map(|gateway| self.place(*gateway)).collect();
+        let refuses = |place: &&usize| self.ways[**place].conduct(self.now) == Conduct::Refuses;
+        let none = |flags, attached| Origin::Envoy { flags: Flags::new(flags), attached };
+        let mut wire =
+            Wire { origin: Origin::Upstream, code: None, endpoint: None, client_waits: true };
+        let Some(place) = places.iter().find(|place| !refuses(place)).copied() else {
+            wire.origin = none(0x20, false);
+            return self.after(5, Happening::Answered(at, wire));
+        };
+        wire.endpoint = Some(place);
+        let mut later = self.lot.from(10, 200);
+        match self.ways[place].conduct(self.now) {
+            Conduct::Works => wire.code = Some((200, 0)),
+            Conduct::Declines => wire.code = Some((403, 2)),
+            Conduct::Throttles => wire.code = Some((429, 0)),
+            Conduct::Slow => {
+                wire.code = Some((200, 0));
+                later = self.lot.from(800, 1400);
+            }
+            Conduct::Hangs => {
+                wire.origin = none(0x4, true);
+                later = 1500;
+            }
+            Conduct::Fails | Conduct::Flaps(_) | Conduct::Refuses => wire.code = Some((500, 1)),
+        }
+        if self.lot.one_in(30) {
+            wire = Wire { origin: none(0x4000, true), code: None, client_waits: false, ..wire };
+            later = self.lot.from(0, later);
+        }
+        self.after(later, Happening::Answered(at, wire));
+    }
+
+    fn answer(&mut self, at: usize, wire: &Wire) {
+        let call = &self.calls[at];
+        if self.workers[call.worker].birth != call.birth {
+            // Its worker died, and with it all that it knew of this payment.
+            return;
+        }
+        let reference = &call.reference;
+        let body = wire.code.map_or_else(String::new, |(status, case)| {
+            format!(
+                r#"{{"responseCode":"{status}54{case:02}","partnerReferenceNo":"{reference}"}}"#
+            )
+        });
+        let policy = Rc::clone(&self.setting.policy);
+        let answer = Answer {
+            evidence: Evidence {
+                origin: wire.origin,
+                status: wire.code.map_or(503, |(status, _)| status),
+                body: Body::Complete(body.as_bytes()),
+            },
+            endpoint: wire.endpoint.map(|place| policy.gateways[place].name.as_str()),
+            content_type: None,
+            client_waits: wire.client_waits,
+        };
+        self.tell(Actor::Call(at), Event::Answered(answer));
+    }
+}
