@@ -252,10 +252,8 @@ impl<'s> World<'s> {
                     self.after(later, Happening::Loaded(actor, birth, cell, loaded));
                 }
                 Effect::Store { cell, bytes, expected } => {
-                    let event = match self.store(actor, cell, bytes, expected) {
-                        true => Event::Stored(cell),
-                        false => Event::Conflict(cell),
-                    };
+                    let stored = self.store(actor, cell, bytes, expected);
+                    let event = if stored { Event::Stored(cell) } else { Event::Conflict(cell) };
                     self.tell(actor, event);
                 }
                 Effect::Forward(forward) => {
