@@ -446,6 +446,14 @@ fn check_relations(config: &Config, errors: &Errors) {
             config.claims.lease.get().to_string(),
         );
     }
+    // A permit that came back before its trial ended would be given twice.
+    if config.breaker.half_open_max <= longest {
+        errors.add(
+            "breaker.half_open_ms_max",
+            format!("more than the longest of timeouts ({} ms)", longest.get()),
+            config.breaker.half_open_max.get().to_string(),
+        );
+    }
     if config.breaker.open_max < config.breaker.open {
         errors.add(
             "breaker.open_ms_max",

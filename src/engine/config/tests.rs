@@ -511,11 +511,15 @@ fn mistakes_between_fields_are_named() {
         "composites[0].members: expected a list of gateway names, found nothing",
     );
     check(
-        json!({"timeouts": {"response_ms": 30_000}}),
+        json!({"breaker": {"half_open_ms_max": 10_000}}),
+        "breaker.half_open_ms_max: expected more than the longest of timeouts (10000 ms), found 10000",
+    );
+    check(
+        json!({"timeouts": {"response_ms": 30_000}, "breaker": {"half_open_ms_max": 40_000}}),
         "idempotency.lease_ms: expected more than the longest of timeouts (30000 ms), found 30000",
     );
     check(
-        json!({"timeouts": {"inquiry_ms": 31_000}}),
+        json!({"timeouts": {"inquiry_ms": 31_000}, "breaker": {"half_open_ms_max": 40_000}}),
         "idempotency.lease_ms: expected more than the longest of timeouts (31000 ms), found 30000",
     );
     check(

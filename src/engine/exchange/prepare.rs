@@ -10,7 +10,7 @@ use super::{Context, Next, Replaying, Stage};
 use crate::engine::answer::Saying;
 use crate::engine::event::{Cell, Effect, Event, Expected, Note, Request};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::Health;
+use crate::engine::health::{Change, Health};
 use crate::engine::key::{ClaimKey, PaymentRef};
 use crate::engine::limits;
 use crate::engine::record::link::Target;
@@ -30,6 +30,8 @@ pub(super) struct Deciding {
     pub(super) writing: Writing,
     /// The buckets that were asked for.
     asked: Vec<u32>,
+    /// What operators are told once the permit is written.
+    pub(super) change: Option<Change>,
     /// A permit that was taken: gateway and generation.
     pub(super) permit: Option<(GatewayId, u32)>,
     attempts: u8,
@@ -73,6 +75,7 @@ impl Context<'_> {
                 send: None,
                 writing: Writing::Permit,
                 asked: Vec::new(),
+                change: None,
                 permit: None,
                 attempts: 0,
             })),
@@ -157,8 +160,13 @@ impl Context<'_> {
                 }
             }
             Event::Stored(_) => {
+                let told: Vec<Effect> =
+                    deciding.change.take().map(Effect::Changed).into_iter().collect();
                 return match deciding.writing {
-                    Writing::Permit => self.bind(deciding),
+                    Writing::Permit => {
+                        let (stage, more) = self.bind(deciding);
+                        (stage, told.into_iter().chain(more).collect())
+                    }
                     Writing::Binding => self.claim(deciding),
                     Writing::Claim => self.forward(deciding),
                 };
@@ -261,6 +269,7 @@ impl Context<'_> {
         }
         deciding.buckets = Buckets::default();
         deciding.asked.clear();
+        deciding.change = None;
         deciding.health = None;
         deciding.send = None;
         self.load_all(deciding)

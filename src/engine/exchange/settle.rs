@@ -44,6 +44,8 @@ pub(super) enum Update {
 pub(super) struct Settling {
     updates: VecDeque<Update>,
     attempts: u8,
+    /// What operators are told once it is written.
+    changes: Vec<Change>,
     ending: Ending,
 }
 
@@ -57,11 +59,12 @@ enum Ending {
 
 impl Settling {
     pub(super) const fn ending(updates: VecDeque<Update>, effects: Vec<Effect>) -> Self {
-        Self { updates, attempts: 0, ending: Ending::Effects(effects) }
+        Self { updates, attempts: 0, changes: Vec::new(), ending: Ending::Effects(effects) }
     }
 
     pub(super) fn answering(updates: VecDeque<Update>, answered: Answered) -> Self {
-        Self { updates, attempts: 0, ending: Ending::Answer(Box::new(answered)) }
+        let ending = Ending::Answer(Box::new(answered));
+        Self { updates, attempts: 0, changes: Vec::new(), ending }
     }
 }
 
@@ -101,7 +104,9 @@ impl Context<'_> {
                 if let Some(Update::Own { .. }) = settling.updates.pop_front() {
                     settling.free_header_key();
                 }
-                self.next_update(settling)
+                let changes = std::mem::take(&mut settling.changes).into_iter();
+                let (stage, more) = self.next_update(settling);
+                (stage, changes.map(Effect::Changed).chain(more).collect())
             }
             Event::Conflict(cell) if settling.attempts < limits::STORE_ATTEMPTS_MAX => {
                 settling.attempts += 1;
@@ -109,6 +114,7 @@ impl Context<'_> {
             }
             Event::Conflict(_) | Event::StoreFailed(_) => {
                 settling.note_lost();
+                settling.changes.clear();
                 settling.updates.pop_front();
                 self.next_update(settling)
             }
@@ -122,7 +128,6 @@ impl Context<'_> {
     /// Works the first update into the value that was read.
     fn update(mut self, mut settling: Box<Settling>, loaded: Loaded) -> Next {
         let Loaded { bytes, version: expected } = loaded;
-        let mut effects = Vec::new();
         let written = match settling.updates.front() {
             None => None,
             Some(Update::Own { key, evidence, onward }) => {
@@ -165,7 +170,7 @@ impl Context<'_> {
             }
             Some(Update::Health(reports)) => {
                 let (changes, written) = self.report(&bytes, reports);
-                effects.extend(changes.into_iter().map(Effect::Changed));
+                settling.changes = changes;
                 written
             }
             Some(Update::ReturnPermit { gateway, generation }) => {
@@ -176,14 +181,11 @@ impl Context<'_> {
         };
         match (written, self.cell_of(settling.updates.front())) {
             (Some(bytes), Some(cell)) => {
-                effects.push(Effect::Store { cell, bytes, expected });
-                (Stage::Settling(settling), effects)
+                (Stage::Settling(settling), vec![Effect::Store { cell, bytes, expected }])
             }
             _ => {
                 settling.updates.pop_front();
-                let (stage, more) = self.next_update(settling);
-                effects.extend(more);
-                (stage, effects)
+                self.next_update(settling)
             }
         }
     }

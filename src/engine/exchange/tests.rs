@@ -14,7 +14,7 @@ use crate::engine::event::{
 };
 use crate::engine::evidence::{Body, Evidence, Flags, Origin, Signal};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::Health;
+use crate::engine::health::{Change, Health};
 use crate::engine::layout::Layout;
 use crate::engine::limits;
 use crate::engine::policy::Policy;
@@ -96,6 +96,8 @@ struct Run {
     note: Option<Note>,
     /// Calls of our own, in their order.
     calls: Vec<Call>,
+    /// What operators were told.
+    changes: Vec<Change>,
 }
 
 /// A request to be made.
@@ -278,6 +280,7 @@ impl World {
             relayed: None,
             note: None,
             calls: Vec::new(),
+            changes: Vec::new(),
         };
         self.feed(&mut run, Event::Request(request));
         run
@@ -316,7 +319,7 @@ impl World {
             Effect::Relay { gateway } => run.relayed = Some(gateway.unwrap_or_default()),
             Effect::Note(note) => run.note = Some(note),
             Effect::Call(call) => run.calls.push(call),
-            Effect::Changed(_) => {}
+            Effect::Changed(change) => run.changes.push(change),
             Effect::Beat(_) => unreachable!("no request sends heartbeats"),
         }
         true

@@ -44,11 +44,8 @@ impl Context<'_> {
         deciding.send = Some(send);
         deciding.writing = Writing::Permit;
         let bytes = health.encode();
-        let store = Effect::Store { cell: Cell::Health, bytes, expected };
-        (
-            Stage::Deciding(deciding),
-            change.map(Effect::Changed).into_iter().chain([store]).collect(),
-        )
+        deciding.change = change;
+        (Stage::Deciding(deciding), vec![Effect::Store { cell: Cell::Health, bytes, expected }])
     }
 
     /// Binds the client's header key to the payment, before the claim: a payment whose header key

@@ -366,3 +366,44 @@ fn a_repeat_whose_record_is_gone_is_not_called_unsent() {
     world.end(&mut run, REFUSED);
     assert_eq!(run.told(), "504 unknown unknown", "the first attempt may have been executed");
 }
+
+#[test]
+fn operators_are_told_what_was_written_and_only_that() {
+    let config = CONFIG.replace(r#""consecutive_failures": 1000"#, r#""consecutive_failures": 1"#);
+    let told = |fault: Option<(usize, Fault)>| {
+        let mut world = World::with(&config);
+        let mut run = world.begin(&post(CREATE, ORDER));
+        let before = world.calls;
+        world.fault = fault.map(|(call, fault)| (before + call, fault));
+        world.end(&mut run, TIMEOUT.at("primary"));
+        let opened = matches!(world.breaker("primary"), breaker::State::Open { .. });
+        let opens = |change: &&Change| matches!(change, Change::Breaker(..));
+        (opened, run.changes.iter().filter(opens).count(), world.calls - before)
+    };
+    let (opened, changes, calls) = told(None);
+    assert_eq!((opened, changes), (true, 1));
+    for call in 1..=calls {
+        // A race that is lost is run again, and told once.
+        let (opened, changes, _) = told(Some((call, Fault::Conflict)));
+        assert_eq!((opened, changes), (true, 1), "call {call}");
+        let (opened, changes, _) = told(Some((call, Fault::Before)));
+        assert_eq!(usize::from(opened), changes, "call {call}");
+    }
+    // The move to half-open belongs to the permit.
+    let on_trial = |fault: Option<(usize, Fault)>| {
+        let mut world = World::with(&config);
+        world.trip("primary");
+        world.pass(60_000);
+        let before = world.calls;
+        world.fault = fault.map(|(call, fault)| (before + call, fault));
+        let run = world.begin(&post(CREATE, ORDER));
+        let half_open = matches!(world.breaker("primary"), breaker::State::HalfOpen { .. });
+        (half_open, run.changes.len(), world.calls - before)
+    };
+    let (half_open, changes, calls) = on_trial(None);
+    assert_eq!((half_open, changes), (true, 1));
+    for call in 1..=calls {
+        let (half_open, changes, _) = on_trial(Some((call, Fault::Conflict)));
+        assert_eq!((half_open, changes), (true, 1), "call {call}");
+    }
+}
