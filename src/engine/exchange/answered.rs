@@ -33,10 +33,9 @@ impl Context<'_> {
             verdict.outcome = Outcome::FailedBefore;
         }
         let gateways = self.spoken_of(&send, answer);
-        if intent.concerns.is_none() {
+        if let Some(later) = &intent.named_later {
             let named = text_of(&operation, &answer.evidence, ANSWER_REFERENCE);
-            let later = intent.named_later.as_ref().zip(named);
-            intent.concerns = later.map(|(later, named)| later.key(&intent.partner, &named));
+            intent.concerns = named.map(|named| later.key(&intent.partner, &named));
         }
         let asked = gateways.single();
         let class = operation.operation.class;

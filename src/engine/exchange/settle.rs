@@ -221,14 +221,15 @@ impl Context<'_> {
         evidence: Evidence,
         onward: Option<GatewayId>,
     ) -> Option<(Claim, Vec<u8>)> {
-        let Evidence::Answer { of, .. } = evidence else {
+        // Most answers go nowhere: for them not even the bucket is copied.
+        let (Some(gateway), Evidence::Answer { of, .. }) = (onward, evidence) else {
             return None;
         };
         let mut bucket = Bucket::decode(bytes.to_vec())?;
         let Found::Claim(claim) = bucket.find(&key.prefix()) else {
             return None;
         };
-        let claim = claim.onward(of, onward?, self.now, &self.policy.claims)?;
+        let claim = claim.onward(of, gateway, self.now, &self.policy.claims)?;
         let retention = self.policy.config.store.retention;
         bucket.put(&key.prefix(), &claim, self.now, retention).ok()?;
         Some((claim, bucket.into_bytes()))
