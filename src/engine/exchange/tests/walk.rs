@@ -186,6 +186,16 @@ fn whatever_is_lost_on_the_way_stops_it() {
             }
         }
     }
+    // The answer came after the lease: the claim is in doubt, and names nobody else any more.
+    for late in [30_000, 90_000] {
+        let mut world = World::new();
+        let mut run = world.begin(&post(REFUND, OF_REFUND));
+        world.pass(late);
+        world.answer(&mut run, upstream(404, REFUND_UNKNOWN));
+        assert!(run.calls.is_empty(), "{late}");
+        assert_eq!(run.told(), "504 unknown unknown", "{late}");
+        assert_eq!(world.state(), "in_doubt", "{late}");
+    }
     // A client that has left is not worth asking on for.
     let mut world = World::new();
     let gone = upstream(404, REFUND_UNKNOWN).client_gone();
