@@ -24,6 +24,7 @@ pub mod key;
 pub mod layout;
 pub mod limits;
 pub mod operation;
+pub mod overrides;
 pub mod policy;
 pub mod pulse;
 pub mod record;

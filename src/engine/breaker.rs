@@ -18,6 +18,10 @@ use super::evidence::Signal;
 use super::time::{Millis, Timestamp};
 use super::window::{Tally, Window};
 
+mod rule;
+
+pub use rule::Rule;
+
 /// When a breaker trips and how it comes back.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -69,33 +73,16 @@ pub enum State {
     },
 }
 
-/// Why a breaker moved, with the numbers that decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// So many failures in a row.
-    ConsecutiveFailures {
-        /// How many.
-        run: u16,
-    },
-    /// So many failures among so many calls.
-    FailureRate {
-        /// What the window held.
-        seen: Tally,
-    },
-    /// So many slow answers among so many calls.
-    SlowRate {
-        /// What the window held.
-        seen: Tally,
-    },
-    /// A trial failed.
-    TrialFailed,
-    /// The wait is over.
-    WaitOver,
-    /// All trials passed.
-    TrialsPassed {
-        /// How many.
-        passed: u8,
-    },
+impl State {
+    /// What it is called in logs, metrics and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed { .. } => "closed",
+            Self::HalfOpen { .. } => "half_open",
+            Self::Open { .. } => "open",
+        }
+    }
 }
 
 /// A breaker's move.
@@ -131,6 +118,8 @@ pub struct Breaker {
     trips: u8,
     /// When the state was entered.
     since: Timestamp,
+    /// Why it was, with the numbers that decided.
+    cause: Option<Rule>,
     window: Window,
 }
 
@@ -141,6 +130,7 @@ impl Default for Breaker {
             generation: 0,
             trips: 0,
             since: Timestamp::default(),
+            cause: None,
             window: Window::default(),
         }
     }
@@ -165,6 +155,18 @@ impl Breaker {
         self.since
     }
 
+    /// Why the state was entered, with the numbers that decided; `None` before the first move.
+    #[must_use]
+    pub const fn cause(&self) -> Option<Rule> {
+        self.cause
+    }
+
+    /// What the window holds at `now`.
+    #[must_use]
+    pub fn seen(&self, now: Timestamp, limits: &Limits) -> Tally {
+        self.window.total(now, limits.window)
+    }
+
     /// Whether traffic flows.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
@@ -180,7 +182,7 @@ impl Breaker {
     /// Whether traffic flows, and within the window has gone well and not failed.
     #[must_use]
     pub fn goes_well(&self, now: Timestamp, limits: &Limits) -> bool {
-        let seen = self.window.total(now, limits.window);
+        let seen = self.seen(now, limits);
         self.is_closed() && seen.calls > 0 && seen.failures == 0
     }
 
@@ -308,7 +310,7 @@ impl Breaker {
     }
 
     fn check_rates(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {
-        let seen = self.window.total(now, limits.window);
+        let seen = self.seen(now, limits);
         if seen.calls < limits.min_calls {
             return None;
         }
@@ -338,6 +340,7 @@ impl Breaker {
         self.state = to;
         self.generation = self.generation.wrapping_add(1);
         self.since = now;
+        self.cause = Some(rule);
         self.window = Window::default();
         Transition { to, rule, generation: self.generation }
     }
@@ -355,6 +358,7 @@ impl Breaker {
         bytes.extend(self.generation.to_le_bytes());
         bytes.push(self.trips);
         bytes.extend(self.since.as_millis().to_le_bytes());
+        Rule::encode(self.cause, bytes);
         self.window.encode(bytes);
     }
 
@@ -371,6 +375,7 @@ impl Breaker {
             generation: bytes.word()?,
             trips: bytes.byte()?,
             since: bytes.time()?,
+            cause: Rule::decode(bytes)?,
             window: Window::decode(bytes)?,
         })
     }

@@ -10,9 +10,14 @@ use super::breaker::{Breaker, Report, State, Transition};
 use super::bytes::Reader;
 use super::gateway::GatewayId;
 use super::heartbeat::Heartbeat;
+use super::overrides::{Overrides, Steer};
 use super::policy::Policy;
 use super::time::Timestamp;
 use super::window::Tally;
+
+mod choice;
+
+pub use choice::Takers;
 
 /// The shared value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +26,7 @@ pub struct Health {
     lease: Lease,
     active: Option<GatewayId>,
     active_since: Timestamp,
+    overrides: Overrides,
     /// Of every gateway that was ever seen; no order.
     members: Vec<(GatewayId, Member)>,
 }
@@ -58,19 +64,34 @@ pub enum Change {
         from: GatewayId,
         /// From now on.
         to: GatewayId,
-        /// Whether it returned to an earlier gateway of the order because that one is well again,
-        /// and not because the other one failed.
-        failback: bool,
+        /// Why.
+        cause: Cause,
     },
+    /// An operator forces or drains a gateway, or no longer does.
+    Override(GatewayId, Option<Steer>),
 }
 
-/// Who may take a new payment now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Takers {
-    /// In the order in which they are tried.
-    pub order: Vec<GatewayId>,
-    /// Whether the first of them is on trial and needs a permit.
-    pub trial: bool,
+/// Why new payments go to another gateway first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The one before cannot take them.
+    Failover,
+    /// An earlier one in the order is well again.
+    Failback,
+    /// An operator says so.
+    Override,
+}
+
+impl Cause {
+    /// What it is called in logs, metrics and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Failover => "failover",
+            Self::Failback => "failback",
+            Self::Override => "override",
+        }
+    }
 }
 
 impl Health {
@@ -94,53 +115,6 @@ impl Health {
     #[must_use]
     pub fn generation(&self, gateway: GatewayId) -> u32 {
         self.member(gateway).map_or(0, |member| member.breaker.generation())
-    }
-
-    /// The gateway that new payments go to first.
-    #[must_use]
-    pub fn active(&self, policy: &Policy, now: Timestamp) -> Option<GatewayId> {
-        let current = self.active.filter(|gateway| self.is_usable(*gateway, policy, now));
-        current.or_else(|| policy.order().find(|gateway| self.is_usable(*gateway, policy, now)))
-    }
-
-    /// Who may take a new payment at `now`. Empty when nobody may.
-    #[must_use]
-    pub fn takers(&self, policy: &Policy, now: Timestamp) -> Takers {
-        let active = self.active(policy, now);
-        let trial = policy.order().find(|gateway| self.may_try(*gateway, active, policy, now));
-        let others = policy
-            .order()
-            .filter(|gateway| Some(*gateway) != active && self.is_usable(*gateway, policy, now));
-        let order: Vec<GatewayId> = trial.into_iter().chain(active).chain(others).collect();
-        Takers { order, trial: trial.is_some() }
-    }
-
-    /// A heartbeat argues for a trial. Without one, a gateway is tried only when there is nobody
-    /// else to take the payment.
-    fn may_try(
-        &self,
-        gateway: GatewayId,
-        active: Option<GatewayId>,
-        policy: &Policy,
-        now: Timestamp,
-    ) -> bool {
-        self.member(gateway).is_some_and(|member| {
-            member.breaker.may_try(now, &policy.breaker)
-                && (active.is_none() || member.heartbeat.is_target(now, &policy.heartbeat))
-        })
-    }
-
-    fn is_usable(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
-        let first = policy.order().next() == Some(gateway);
-        match self.member(gateway) {
-            // A name that is no longer configured.
-            _ if policy.gateway(gateway).is_none() => false,
-            None => first,
-            Some(member) => {
-                member.breaker.is_closed()
-                    && (first || member.heartbeat.is_target(now, &policy.heartbeat))
-            }
-        }
     }
 
     /// Takes a permit for a trial at `gateway`.
@@ -210,48 +184,6 @@ impl Health {
         self.changed(heartbeat.into_iter().chain(disagree), policy, now)
     }
 
-    /// Leaves an active gateway that is not usable, or returns to an earlier one that is well.
-    pub fn steer(&mut self, policy: &Policy, now: Timestamp) -> Option<Change> {
-        let from = self.active.or_else(|| policy.order().next())?;
-        let usable = self.active(policy, now)?;
-        let (to, failback) = if usable == from {
-            (self.failback_target(from, policy, now)?, true)
-        } else {
-            (usable, false)
-        };
-        self.active = Some(to);
-        self.active_since = now;
-        Some(Change::Switch { from, to, failback })
-    }
-
-    fn failback_target(
-        &self,
-        from: GatewayId,
-        policy: &Policy,
-        now: Timestamp,
-    ) -> Option<GatewayId> {
-        if policy.failback.manual || now.since(self.active_since) < policy.failback.dwell {
-            return None;
-        }
-        policy.order().take_while(|gateway| *gateway != from).find(|gateway| {
-            self.is_usable(*gateway, policy, now)
-                && self.member(*gateway).is_some_and(|member| {
-                    member.heartbeat.is_target(now, &policy.heartbeat)
-                        && now.since(member.breaker.since()) >= policy.failback.stable
-                })
-        })
-    }
-
-    fn changed(
-        &mut self,
-        first: impl Iterator<Item = Change>,
-        policy: &Policy,
-        now: Timestamp,
-    ) -> Vec<Change> {
-        let first: Vec<Change> = first.collect();
-        first.into_iter().chain(self.steer(policy, now)).collect()
-    }
-
     /// Takes or keeps the right to send heartbeats for `owner`, which began at `born`; false when
     /// another one has it. After a configuration update the old worker ticks beside the new one,
     /// which takes over at once; the old one may take the right back once it has run out.
@@ -279,7 +211,7 @@ impl Health {
         self.lease.until.since(now).get() < policy.heartbeat_lease().get() / 2
     }
 
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     /// The stored form.
     #[must_use]
@@ -290,6 +222,7 @@ impl Health {
         bytes.extend(self.lease.until.as_millis().to_le_bytes());
         bytes.push(self.active.map_or(u8::MAX, GatewayId::byte));
         bytes.extend(self.active_since.as_millis().to_le_bytes());
+        self.overrides.encode(&mut bytes);
         for (id, member) in &self.members {
             bytes.push(id.byte());
             member.breaker.encode(&mut bytes);
@@ -313,6 +246,7 @@ impl Health {
         let lease = Lease { owner: bytes.long()?, born: bytes.time()?, until: bytes.time()? };
         let active = GatewayId::new(usize::from(bytes.byte()?));
         let active_since = bytes.time()?;
+        let overrides = Overrides::decode(&mut bytes)?;
         let mut members = Vec::new();
         while let Some(id) = bytes.byte() {
             let member = Member {
@@ -321,7 +255,7 @@ impl Health {
             };
             members.push((GatewayId::new(usize::from(id))?, member));
         }
-        Some(Self { lease, active, active_since, members })
+        Some(Self { lease, active, active_since, overrides, members })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every fixed bound of the engine, each with its unit and its reason.
 
+use super::time::Millis;
+
 /// Names of gateways a store can tell apart: a record has one bit for each.
 pub const GATEWAY_NAMES_MAX: usize = 16;
 
@@ -37,3 +39,12 @@ pub const IDENTITY_CHARS_MAX: usize = 256;
 
 /// Characters of a path that may name an operation.
 pub const PATH_CHARS_MAX: usize = 1024;
+
+/// The longest that an override lasts: a day. Whoever needs it longer changes the configuration.
+pub const OVERRIDE_TTL_MAX: Millis = Millis::new(86_400_000);
+
+/// Bytes of the name of whoever asks for an override or resolves a payment.
+pub const OVERRIDE_ACTOR_BYTES_MAX: usize = 64;
+
+/// Bytes of the reason for it.
+pub const OVERRIDE_REASON_BYTES_MAX: usize = 256;

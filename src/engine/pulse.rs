@@ -96,6 +96,7 @@ impl Pulse {
             changes.extend(health.beaten(*gateway, *good, &self.policy, now));
         }
         if self.pending.tick {
+            changes.extend(health.expire_overrides(now));
             let born = *self.born.get_or_insert(now);
             let (beats, change) = self.lead(born, &mut health, now);
             self.pending.beats = beats;

@@ -45,6 +45,16 @@ impl Tally {
     pub const fn is_empty(self) -> bool {
         self.calls == 0
     }
+
+    pub(super) fn encode(self, bytes: &mut Vec<u8>) {
+        for count in [self.calls, self.failures, self.slow] {
+            bytes.extend(count.to_le_bytes());
+        }
+    }
+
+    pub(super) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { calls: bytes.word()?, failures: bytes.word()?, slow: bytes.word()? })
+    }
 }
 
 impl Window {
@@ -88,9 +98,7 @@ impl Window {
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.extend(self.newest.as_millis().to_le_bytes());
         for cell in self.cells {
-            for count in [cell.calls, cell.failures, cell.slow] {
-                bytes.extend(count.to_le_bytes());
-            }
+            cell.encode(bytes);
         }
     }
 
@@ -98,7 +106,7 @@ impl Window {
         let newest = bytes.time()?;
         let mut cells = [Tally::default(); CELLS];
         for cell in &mut cells {
-            *cell = Tally { calls: bytes.word()?, failures: bytes.word()?, slow: bytes.word()? };
+            *cell = Tally::decode(bytes)?;
         }
         Some(Self { newest, cells })
     }

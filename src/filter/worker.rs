@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::host::{Host, Metric, StoreError};
-use crate::engine::breaker::{Rule, State};
+use crate::engine::breaker::State;
 use crate::engine::event::{Cell, Event, Expected, Loaded, Note};
 use crate::engine::gateway::Gateways;
 use crate::engine::health::{Change, Health};
 use crate::engine::layout::Layout;
+use crate::engine::overrides::Steer;
 use crate::engine::policy::Policy;
 use crate::engine::tally::Tallies;
 
@@ -80,7 +81,7 @@ impl<H: Host> Worker<H> {
         let health = Health::decode(&loaded.bytes);
         for gateway in &self.policy.gateways {
             let member = health.member(gateway.id).cloned().unwrap_or_default();
-            let (_, number) = state(member.breaker.state());
+            let number = number(member.breaker.state());
             self.gauge("dana_breaker_state", &gateway.name, number);
             self.gauge("dana_heartbeat_up", &gateway.name, u64::from(member.heartbeat.is_up()));
         }
@@ -91,14 +92,13 @@ impl<H: Host> Worker<H> {
         let name = |gateway| self.policy.names(Gateways::only(gateway));
         match change {
             Change::Breaker(gateway, transition) => {
-                let (to, number) = state(transition.to);
+                let to = transition.to.name();
                 let gateway = name(*gateway);
                 let rule = transition.rule;
                 log::warn!("dana: breaker of {gateway} is {to}: {rule:?}");
-                let labels =
-                    [("gateway", gateway.as_str()), ("to", to), ("rule", rule_name(&rule))];
+                let labels = [("gateway", gateway.as_str()), ("to", to), ("rule", rule.name())];
                 self.count("dana_breaker_transitions_total", &labels);
-                self.gauge("dana_breaker_state", &gateway, number);
+                self.gauge("dana_breaker_state", &gateway, number(transition.to));
             }
             Change::Heartbeat(gateway, up) => {
                 let gateway = name(*gateway);
@@ -112,12 +112,20 @@ impl<H: Host> Worker<H> {
                 let labels = [("gateway", gateway.as_str()), ("says", says)];
                 self.count("dana_heartbeat_disagrees_total", &labels);
             }
-            Change::Switch { from, to, failback } => {
+            Change::Switch { from, to, cause } => {
                 let (from, to) = (name(*from), name(*to));
-                let kind = if *failback { "failback" } else { "failover" };
+                let kind = cause.name();
                 log::warn!("dana: {kind} from {from} to {to}");
                 let labels = [("from", from.as_str()), ("to", to.as_str()), ("kind", kind)];
                 self.count("dana_switches_total", &labels);
+            }
+            Change::Override(gateway, steer) => {
+                let gateway = name(*gateway);
+                let to = steer.map_or("auto", Steer::name);
+                log::warn!("dana: override of {gateway}: {to}");
+                let labels = [("gateway", gateway.as_str()), ("to", to)];
+                self.count("dana_overrides_total", &labels);
+                self.gauge("dana_override", &gateway, steer.map_or(0, |steer| steer as u64));
             }
         }
     }
@@ -153,23 +161,12 @@ impl<H: Host> Worker<H> {
     }
 }
 
-/// A state's name and its number in metrics.
-const fn state(state: State) -> (&'static str, u64) {
+/// A state's number in metrics.
+const fn number(state: State) -> u64 {
     match state {
-        State::Closed { .. } => ("closed", 0),
-        State::HalfOpen { .. } => ("half_open", 1),
-        State::Open { .. } => ("open", 2),
-    }
-}
-
-const fn rule_name(rule: &Rule) -> &'static str {
-    match rule {
-        Rule::ConsecutiveFailures { .. } => "consecutive_failures",
-        Rule::FailureRate { .. } => "failure_rate",
-        Rule::SlowRate { .. } => "slow_rate",
-        Rule::TrialFailed => "trial_failed",
-        Rule::WaitOver => "wait_over",
-        Rule::TrialsPassed { .. } => "trials_passed",
+        State::Closed { .. } => 0,
+        State::HalfOpen { .. } => 1,
+        State::Open { .. } => 2,
     }
 }
 

@@ -82,7 +82,10 @@ fn an_outage_is_left_and_returned_from() {
         .collect();
     assert_eq!(switches[0]["at"], first["at"]);
     assert_eq!((&switches[0]["to"], &switches[1]["to"]), (&json!("secondary"), &json!("primary")));
-    assert_eq!((&switches[0]["failback"], &switches[1]["failback"]), (&json!(false), &json!(true)));
+    assert_eq!(
+        (&switches[0]["cause"], &switches[1]["cause"]),
+        (&json!("failover"), &json!("failback"))
+    );
     let payments = &told["payments"];
     assert_eq!(payments["all"], 3600);
     assert_eq!(payments["refused"], 0);

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use dana_failover::engine::breaker::{Report, State};
 use dana_failover::engine::evidence::Signal;
 use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::health::{Change, Health};
+use dana_failover::engine::health::{Cause, Change, Health};
 use dana_failover::engine::policy::Policy;
 use dana_failover::engine::pulse::Pulse;
 use dana_failover::engine::time::{Millis, Timestamp};
@@ -236,9 +236,14 @@ impl<'p> Course<'p> {
                         totals.trips += 1;
                     }
                 }
-                Change::Switch { failback: true, .. } => self.failbacks += 1,
-                Change::Switch { failback: false, .. } => self.failovers += 1,
-                Change::Breaker(..) | Change::Heartbeat(..) | Change::Disagree(..) => {}
+                Change::Switch { cause: Cause::Failback, .. } => self.failbacks += 1,
+                Change::Switch { cause: Cause::Failover | Cause::Override, .. } => {
+                    self.failovers += 1
+                }
+                Change::Breaker(..)
+                | Change::Heartbeat(..)
+                | Change::Disagree(..)
+                | Change::Override(..) => {}
             }
             self.decided += 1;
             if self.decisions.len() < DECISIONS_MAX {

@@ -29,7 +29,7 @@ heartbeat. Each column shows the gravest state in its time: O before T before A.
 OUTPUT of --format json, one object:
   decisions[]      {at, line, kind, ...}; line is null where time alone decided
                    kind breaker: gateway, to (closed, open, half_open), rule, numbers, generation,
-                   until (open only); kind switch: from, to, failback; kind heartbeat: gateway, up;
+                   until (open only); kind switch: from, to, cause; kind heartbeat: gateway, up;
                    kind disagree (heartbeat and traffic): gateway, heartbeat_up
   decisions_left_out  beyond the first 100000
   lines            {all, outcomes, heartbeats, passed_over, late, late_ms_max}

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use dana_failover::engine::breaker::{Rule, State, Transition};
+use dana_failover::engine::breaker::{State, Transition};
 use dana_failover::engine::health::Change;
-use dana_failover::engine::window::Tally;
-use serde_json::{Value, json};
+use dana_failover::engine::overrides::Steer;
+use serde_json::{Map, Value, json};
 
 use super::Lines;
 use super::clock::{Length, Utc};
@@ -102,7 +102,7 @@ fn sentence(course: &Course<'_>, change: &Change) -> String {
     match change {
         Change::Breaker(gateway, moved) => {
             let name = course.name(*gateway);
-            format!("{name}: breaker {}: {}", state(moved.to), reason(course, moved))
+            format!("{name}: breaker {}: {}", moved.to.name(), reason(course, moved))
         }
         Change::Heartbeat(gateway, true) => format!("{}: heartbeat up", course.name(*gateway)),
         Change::Heartbeat(gateway, false) => format!("{}: heartbeat down", course.name(*gateway)),
@@ -110,40 +110,21 @@ fn sentence(course: &Course<'_>, change: &Change) -> String {
             let says = if *up { "up" } else { "down" };
             format!("{}: heartbeat says {says}, and traffic otherwise", course.name(*gateway))
         }
-        Change::Switch { from, to, failback } => {
-            let kind = if *failback { "failback" } else { "failover" };
-            format!("{kind}: {} -> {}", course.name(*from), course.name(*to))
+        Change::Switch { from, to, cause } => {
+            format!("{}: {} -> {}", cause.name(), course.name(*from), course.name(*to))
+        }
+        Change::Override(gateway, steer) => {
+            let steer = steer.map_or("auto", Steer::name);
+            format!("{}: override {steer}", course.name(*gateway))
         }
     }
 }
 
 fn reason(course: &Course<'_>, moved: &Transition) -> String {
-    let limits = &course.policy.breaker;
-    let why = match moved.rule {
-        Rule::ConsecutiveFailures { run } => {
-            format!("{run} failures in a row (limit {})", limits.consecutive_failures)
-        }
-        Rule::FailureRate { seen: Tally { calls, failures, .. } } => {
-            format!("{failures} of {calls} calls failed (limit {}%)", limits.failure_rate_pct)
-        }
-        Rule::SlowRate { seen: Tally { calls, slow, .. } } => {
-            format!("{slow} of {calls} calls were slow (limit {}%)", limits.slow_rate_pct)
-        }
-        Rule::TrialFailed => "a trial failed".to_owned(),
-        Rule::WaitOver => "the wait is over".to_owned(),
-        Rule::TrialsPassed { passed } => format!("{passed} trials passed"),
-    };
+    let why = moved.rule.sentence(&course.policy.breaker);
     match moved.to {
         State::Open { until } => format!("{why}, until {}", Utc(until)),
         State::Closed { .. } | State::HalfOpen { .. } => why,
-    }
-}
-
-const fn state(state: State) -> &'static str {
-    match state {
-        State::Closed { .. } => "closed",
-        State::Open { .. } => "open",
-        State::HalfOpen { .. } => "half_open",
     }
 }
 
@@ -160,7 +141,7 @@ pub(super) fn tell_json(
         .zip(&course.totals)
         .map(|(name, totals)| {
             let outcomes = OUTCOMES.iter().zip(totals.outcomes);
-            let outcomes: serde_json::Map<String, Value> =
+            let outcomes: Map<String, Value> =
                 outcomes.map(|((name, _), count)| ((*name).to_owned(), count.into())).collect();
             json!({
                 "name": name,
@@ -213,12 +194,17 @@ fn decision(course: &Course<'_>, decision: &Decision) -> Value {
     let Decision { at, line, change } = decision;
     let mut told = match change {
         Change::Breaker(gateway, moved) => {
-            let (rule, numbers) = rule(&moved.rule);
+            let numbers: Map<String, Value> = moved
+                .rule
+                .numbers()
+                .into_iter()
+                .map(|(name, number)| (name.to_owned(), number.into()))
+                .collect();
             json!({
                 "kind": "breaker",
                 "gateway": course.name(*gateway),
-                "to": state(moved.to),
-                "rule": rule,
+                "to": moved.to.name(),
+                "rule": moved.rule.name(),
                 "numbers": numbers,
                 "generation": moved.generation,
             })
@@ -229,12 +215,16 @@ fn decision(course: &Course<'_>, decision: &Decision) -> Value {
         Change::Disagree(gateway, up) => {
             json!({"kind": "disagree", "gateway": course.name(*gateway), "heartbeat_up": up})
         }
-        Change::Switch { from, to, failback } => json!({
+        Change::Switch { from, to, cause } => json!({
             "kind": "switch",
             "from": course.name(*from),
             "to": course.name(*to),
-            "failback": failback,
+            "cause": cause.name(),
         }),
+        Change::Override(gateway, steer) => {
+            let steer = steer.map_or("auto", Steer::name);
+            json!({"kind": "override", "gateway": course.name(*gateway), "to": steer})
+        }
     };
     if let Some(members) = told.as_object_mut() {
         members.insert("at".to_owned(), Utc(*at).to_string().into());
@@ -244,17 +234,4 @@ fn decision(course: &Course<'_>, decision: &Decision) -> Value {
         }
     }
     told
-}
-
-fn rule(rule: &Rule) -> (&'static str, Value) {
-    let tally =
-        |seen: &Tally| json!({"calls": seen.calls, "failures": seen.failures, "slow": seen.slow});
-    match rule {
-        Rule::ConsecutiveFailures { run } => ("consecutive_failures", json!({"failures": run})),
-        Rule::FailureRate { seen } => ("failure_rate", tally(seen)),
-        Rule::SlowRate { seen } => ("slow_rate", tally(seen)),
-        Rule::TrialFailed => ("trial_failed", json!({})),
-        Rule::WaitOver => ("wait_over", json!({})),
-        Rule::TrialsPassed { passed } => ("trials_passed", json!({"passed": passed})),
-    }
 }

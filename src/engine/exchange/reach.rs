@@ -72,8 +72,9 @@ impl Facts<'_> {
     ) -> Option<Decision> {
         let target = self.policy.plain(gateway)?;
         let closed = self.is_closed(gateway);
-        let trial = !closed && self.may_try(gateway);
-        (closed || trial).then(|| self.send(target, trial, Some(claim), decision))
+        let forced = self.health.forced(self.policy, self.now) == Some(gateway);
+        let trial = !closed && !forced && self.may_try(gateway);
+        (closed || forced || trial).then(|| self.send(target, trial, Some(claim), decision))
     }
 
     /// The same payment once more, to the gateway that has it. Where the gateways know the same

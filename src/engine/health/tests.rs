@@ -6,6 +6,7 @@ use crate::engine::breaker::Rule;
 use crate::engine::config::Config;
 use crate::engine::evidence::Signal;
 use crate::engine::layout::Layout;
+use crate::engine::overrides::{Override, Refusal};
 use crate::engine::time::Millis;
 use proptest::prelude::*;
 
@@ -104,11 +105,13 @@ impl Scene {
 
     fn switches(&self, changes: &[Change]) -> Vec<String> {
         let switch = |change: &Change| match change {
-            Change::Switch { from, to, failback } => {
-                let kind = if *failback { "failback" } else { "failover" };
-                Some(format!("{kind} {} {}", self.name(*from), self.name(*to)))
+            Change::Switch { from, to, cause } => {
+                Some(format!("{} {} {}", cause.name(), self.name(*from), self.name(*to)))
             }
-            Change::Breaker(..) | Change::Heartbeat(..) | Change::Disagree(..) => None,
+            Change::Breaker(..)
+            | Change::Heartbeat(..)
+            | Change::Disagree(..)
+            | Change::Override(..) => None,
         };
         changes.iter().filter_map(switch).collect()
     }
@@ -410,7 +413,10 @@ fn heartbeats_and_traffic_that_contradict_each_other_are_told() {
     let disagree = |scene: &Scene, changes: &[Change]| -> Vec<String> {
         let told = |change: &Change| match change {
             Change::Disagree(gateway, up) => Some(format!("{} {up}", scene.name(*gateway))),
-            Change::Breaker(..) | Change::Heartbeat(..) | Change::Switch { .. } => None,
+            Change::Breaker(..)
+            | Change::Heartbeat(..)
+            | Change::Switch { .. }
+            | Change::Override(..) => None,
         };
         changes.iter().filter_map(told).collect()
     };
@@ -460,4 +466,83 @@ fn where_it_is_manual_nothing_fails_back_until_the_present_gateway_fails() {
     assert_eq!(scene.active(), "two");
     let changes = scene.trip("two");
     assert_eq!(scene.switches(&changes), ["failover two one"]);
+}
+
+impl Scene {
+    fn wish(&self, name: &str, steer: Steer, seconds: u64) -> Override {
+        let until = Timestamp::from_millis(self.now + seconds * 1000);
+        let (actor, reason) = ("ops".to_owned(), "a drill".to_owned());
+        Override { gateway: self.id(name), steer, since: self.time(), until, actor, reason }
+    }
+
+    fn steer(&mut self, name: &str, steer: Steer, seconds: u64) -> Result<Vec<String>, Refusal> {
+        let (wish, now) = (self.wish(name, steer, seconds), self.time());
+        let changes = self.health.steer_by(wish, &self.policy, now)?;
+        Ok(self.switches(&changes))
+    }
+}
+
+#[test]
+fn a_forced_gateway_takes_everything_whatever_its_breaker_says() {
+    let mut scene = Scene::new(3);
+    scene.up(&NAMES);
+    scene.trip("three");
+    let moved = scene.steer("three", Steer::Force, 60).unwrap();
+    assert_eq!(moved, ["override one three"]);
+    assert_eq!((scene.takers().as_str(), scene.active()), ("three", "three"));
+    // Another one takes its place, and the end of it leaves everything to the breakers.
+    assert_eq!(scene.steer("two", Steer::Force, 60).unwrap(), ["override three two"]);
+    assert_eq!(scene.takers(), "two");
+    scene.pass(60_000, &NAMES);
+    let now = scene.time();
+    assert_eq!(scene.health.expire_overrides(now), [Change::Override(scene.id("two"), None)]);
+    assert_eq!(scene.active(), "two", "what is active stays until failback");
+}
+
+#[test]
+fn a_drained_gateway_gets_no_new_payment_and_no_trial() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    assert_eq!(scene.steer("one", Steer::Drain, 3600).unwrap(), ["override one two"]);
+    assert_eq!(scene.takers(), "two");
+    scene.trip("two");
+    assert_eq!(scene.takers(), "", "nobody is used against an operator's word");
+    scene.now += 20_000;
+    scene.up(&NAMES[..2]);
+    assert_eq!(scene.takers(), "two?", "the other one is tried, the drained one is not");
+    let (one, now) = (scene.id("one"), scene.time());
+    let moved = scene.health.release(one, &scene.policy, now);
+    assert_eq!(scene.switches(&moved), ["failover two one"]);
+    assert_eq!(scene.takers(), "two? one");
+}
+
+#[test]
+fn an_override_that_leaves_nobody_is_refused() {
+    let mut scene = Scene::new(2);
+    scene.up(&["one"]);
+    let refused = |scene: &mut Scene, name, steer, seconds| scene.steer(name, steer, seconds).err();
+    assert_eq!(
+        refused(&mut scene, "one", Steer::Drain, 60),
+        Some(Refusal::NobodyLeft),
+        "the other one has no heartbeat"
+    );
+    scene.up(&["two"]);
+    assert_eq!(refused(&mut scene, "one", Steer::Drain, 60), None);
+    assert_eq!(refused(&mut scene, "two", Steer::Drain, 60), Some(Refusal::NobodyLeft));
+    assert_eq!(refused(&mut scene, "two", Steer::Force, 60), None);
+    assert_eq!(refused(&mut scene, "two", Steer::Drain, 60), Some(Refusal::Forced));
+    assert_eq!(refused(&mut scene, "one", Steer::Drain, 0), Some(Refusal::Ttl));
+    assert_eq!(refused(&mut scene, "one", Steer::Drain, 86_401), Some(Refusal::Ttl));
+}
+
+#[test]
+fn overrides_are_kept_with_the_rest_and_survive_no_clock_that_steps_back() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.steer("two", Steer::Force, 86_400).unwrap();
+    scene.steer("one", Steer::Drain, 60).unwrap();
+    assert_eq!(Health::decode(&scene.health.encode()), scene.health);
+    scene.now -= 3_600_000;
+    let standing = scene.health.overrides(scene.time()).map(|one| one.steer);
+    assert_eq!(standing.collect::<Vec<_>>(), [Steer::Drain]);
 }

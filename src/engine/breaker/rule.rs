@@ -1,0 +1,118 @@
+//! Why a breaker moved: the rule and the numbers that decided.
+
+use super::Limits;
+use crate::engine::bytes::Reader;
+use crate::engine::window::Tally;
+
+/// Why a breaker moved, with the numbers that decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// So many failures in a row.
+    ConsecutiveFailures {
+        /// How many.
+        run: u16,
+    },
+    /// So many failures among so many calls.
+    FailureRate {
+        /// What the window held.
+        seen: Tally,
+    },
+    /// So many slow answers among so many calls.
+    SlowRate {
+        /// What the window held.
+        seen: Tally,
+    },
+    /// A trial failed.
+    TrialFailed,
+    /// The wait is over.
+    WaitOver,
+    /// All trials passed.
+    TrialsPassed {
+        /// How many.
+        passed: u8,
+    },
+}
+
+impl Rule {
+    /// What it is called in logs, metrics and reports.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ConsecutiveFailures { .. } => "consecutive_failures",
+            Self::FailureRate { .. } => "failure_rate",
+            Self::SlowRate { .. } => "slow_rate",
+            Self::TrialFailed => "trial_failed",
+            Self::WaitOver => "wait_over",
+            Self::TrialsPassed { .. } => "trials_passed",
+        }
+    }
+
+    /// The numbers that decided, by their names in reports.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<(&'static str, u64)> {
+        let tally = |seen: &Tally| {
+            let numbers = [("calls", seen.calls), ("failures", seen.failures), ("slow", seen.slow)];
+            numbers.map(|(name, number)| (name, u64::from(number))).to_vec()
+        };
+        match self {
+            Self::ConsecutiveFailures { run } => vec![("failures", u64::from(*run))],
+            Self::FailureRate { seen } | Self::SlowRate { seen } => tally(seen),
+            Self::TrialFailed | Self::WaitOver => Vec::new(),
+            Self::TrialsPassed { passed } => vec![("passed", u64::from(*passed))],
+        }
+    }
+
+    /// The same for people, beside the limits that were met.
+    #[must_use]
+    pub fn sentence(&self, limits: &Limits) -> String {
+        match self {
+            Self::ConsecutiveFailures { run } => {
+                format!("{run} failures in a row (limit {})", limits.consecutive_failures)
+            }
+            Self::FailureRate { seen: Tally { calls, failures, .. } } => {
+                format!("{failures} of {calls} calls failed (limit {}%)", limits.failure_rate_pct)
+            }
+            Self::SlowRate { seen: Tally { calls, slow, .. } } => {
+                format!("{slow} of {calls} calls were slow (limit {}%)", limits.slow_rate_pct)
+            }
+            Self::TrialFailed => "a trial failed".to_owned(),
+            Self::WaitOver => "the wait is over".to_owned(),
+            Self::TrialsPassed { passed } => format!("{passed} trials passed"),
+        }
+    }
+
+    pub(super) fn encode(rule: Option<Self>, bytes: &mut Vec<u8>) {
+        let (tag, seen) = match rule {
+            None => (0, Tally::default()),
+            Some(Self::ConsecutiveFailures { run }) => (1, number(run.into())),
+            Some(Self::FailureRate { seen }) => (2, seen),
+            Some(Self::SlowRate { seen }) => (3, seen),
+            Some(Self::TrialFailed) => (4, Tally::default()),
+            Some(Self::WaitOver) => (5, Tally::default()),
+            Some(Self::TrialsPassed { passed }) => (6, number(passed.into())),
+        };
+        bytes.push(tag);
+        seen.encode(bytes);
+    }
+
+    /// The outer `None` is for bytes that say nothing.
+    #[expect(clippy::option_option, reason = "a breaker that never moved has no rule")]
+    pub(super) fn decode(bytes: &mut Reader<'_>) -> Option<Option<Self>> {
+        let (tag, seen) = (bytes.byte()?, Tally::decode(bytes)?);
+        Some(Some(match tag {
+            0 => return Some(None),
+            1 => Self::ConsecutiveFailures { run: u16::try_from(seen.calls).ok()? },
+            2 => Self::FailureRate { seen },
+            3 => Self::SlowRate { seen },
+            4 => Self::TrialFailed,
+            5 => Self::WaitOver,
+            6 => Self::TrialsPassed { passed: u8::try_from(seen.calls).ok()? },
+            _ => return None,
+        }))
+    }
+}
+
+/// One number in the place of a tally's.
+const fn number(calls: u32) -> Tally {
+    Tally { calls, failures: 0, slow: 0 }
+}

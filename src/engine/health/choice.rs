@@ -1,0 +1,169 @@
+//! The choice: who may take a new payment, who takes it first, and when that changes.
+
+use super::{Cause, Change, Health};
+use crate::engine::gateway::GatewayId;
+use crate::engine::overrides::{Override, Refusal, Steer};
+use crate::engine::policy::Policy;
+use crate::engine::time::Timestamp;
+
+/// Who may take a new payment now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Takers {
+    /// In the order in which they are tried.
+    pub order: Vec<GatewayId>,
+    /// Whether the first of them is on trial and needs a permit.
+    pub trial: bool,
+}
+
+impl Health {
+    /// The gateway that new payments go to first.
+    #[must_use]
+    pub fn active(&self, policy: &Policy, now: Timestamp) -> Option<GatewayId> {
+        if let Some(forced) = self.forced(policy, now) {
+            return Some(forced);
+        }
+        let current = self.active.filter(|gateway| self.is_usable(*gateway, policy, now));
+        current.or_else(|| policy.order().find(|gateway| self.is_usable(*gateway, policy, now)))
+    }
+
+    /// Who may take a new payment at `now`. Empty when nobody may.
+    #[must_use]
+    pub fn takers(&self, policy: &Policy, now: Timestamp) -> Takers {
+        if let Some(forced) = self.forced(policy, now) {
+            return Takers { order: vec![forced], trial: false };
+        }
+        let active = self.active(policy, now);
+        let trial = policy.order().find(|gateway| self.may_try(*gateway, active, policy, now));
+        let others = policy
+            .order()
+            .filter(|gateway| Some(*gateway) != active && self.is_usable(*gateway, policy, now));
+        let order: Vec<GatewayId> = trial.into_iter().chain(active).chain(others).collect();
+        Takers { order, trial: trial.is_some() }
+    }
+
+    /// A heartbeat argues for a trial. Without one, a gateway is tried only when there is nobody
+    /// else to take the payment.
+    fn may_try(
+        &self,
+        gateway: GatewayId,
+        active: Option<GatewayId>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> bool {
+        !self.overrides.is_drained(gateway, now)
+            && self.member(gateway).is_some_and(|member| {
+                member.breaker.may_try(now, &policy.breaker)
+                    && (active.is_none() || member.heartbeat.is_target(now, &policy.heartbeat))
+            })
+    }
+
+    fn is_usable(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
+        let first = policy.order().next() == Some(gateway);
+        match self.member(gateway) {
+            // A name that is no longer configured.
+            _ if policy.gateway(gateway).is_none() => false,
+            _ if self.overrides.is_drained(gateway, now) => false,
+            None => first,
+            Some(member) => {
+                member.breaker.is_closed()
+                    && (first || member.heartbeat.is_target(now, &policy.heartbeat))
+            }
+        }
+    }
+
+    /// Leaves an active gateway that is not usable, or returns to an earlier one that is well.
+    pub fn steer(&mut self, policy: &Policy, now: Timestamp) -> Option<Change> {
+        let from = self.active.or_else(|| policy.order().next())?;
+        let usable = self.active(policy, now)?;
+        let steered = self.forced(policy, now).is_some() || self.overrides.is_drained(from, now);
+        let (to, cause) = match (usable == from, steered) {
+            (true, true) => return None,
+            (true, false) => (self.failback_target(from, policy, now)?, Cause::Failback),
+            (false, true) => (usable, Cause::Override),
+            (false, false) => (usable, Cause::Failover),
+        };
+        self.active = Some(to);
+        self.active_since = now;
+        Some(Change::Switch { from, to, cause })
+    }
+
+    fn failback_target(
+        &self,
+        from: GatewayId,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Option<GatewayId> {
+        if policy.failback.manual || now.since(self.active_since) < policy.failback.dwell {
+            return None;
+        }
+        policy.order().take_while(|gateway| *gateway != from).find(|gateway| {
+            self.is_usable(*gateway, policy, now)
+                && self.member(*gateway).is_some_and(|member| {
+                    member.heartbeat.is_target(now, &policy.heartbeat)
+                        && now.since(member.breaker.since()) >= policy.failback.stable
+                })
+        })
+    }
+
+    /// Overrides that are not over.
+    pub fn overrides(&self, now: Timestamp) -> impl Iterator<Item = &Override> {
+        self.overrides.standing(now)
+    }
+
+    /// Does what an operator asks for.
+    ///
+    /// # Errors
+    /// When it would leave nobody who can take a payment now, or contradicts itself.
+    pub fn steer_by(
+        &mut self,
+        wish: Override,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Vec<Change>, Refusal> {
+        if wish.is_over(now) {
+            return Err(Refusal::Ttl);
+        }
+        let (gateway, steer) = (wish.gateway, wish.steer);
+        if steer == Steer::Drain {
+            if self.forced(policy, now) == Some(gateway) {
+                return Err(Refusal::Forced);
+            }
+            let mut others = policy.order().filter(|other| *other != gateway);
+            if !others.any(|other| self.is_usable(other, policy, now)) {
+                return Err(Refusal::NobodyLeft);
+            }
+        }
+        self.overrides.put(wish);
+        let change = Change::Override(gateway, Some(steer));
+        Ok(self.changed(std::iter::once(change), policy, now))
+    }
+
+    /// Leaves a gateway to the breakers and heartbeats again.
+    pub fn release(&mut self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> Vec<Change> {
+        let change = self.overrides.lift(gateway).then_some(Change::Override(gateway, None));
+        self.changed(change.into_iter(), policy, now)
+    }
+
+    /// Ends the overrides whose time is over.
+    pub fn expire_overrides(&mut self, now: Timestamp) -> Vec<Change> {
+        let over = self.overrides.expire(now).into_iter();
+        over.map(|gateway| Change::Override(gateway, None)).collect()
+    }
+
+    /// The gateway that an operator has put all new payments on.
+    #[must_use]
+    pub fn forced(&self, policy: &Policy, now: Timestamp) -> Option<GatewayId> {
+        // A name that is no longer configured forces nothing.
+        self.overrides.forced(now).filter(|gateway| policy.gateway(*gateway).is_some())
+    }
+
+    pub(super) fn changed(
+        &mut self,
+        first: impl Iterator<Item = Change>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Vec<Change> {
+        let first: Vec<Change> = first.collect();
+        first.into_iter().chain(self.steer(policy, now)).collect()
+    }
+}
