@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::evidence::Protocol;
+use super::heartbeat::Probe;
 use super::json::Pointer;
 use super::layout::{self, KeyDefinition};
 use super::operation::{Class, Identity, Mode, Operation};
@@ -68,6 +69,8 @@ pub struct GatewayConfig {
     pub name: String,
     /// Envoy's cluster that reaches it alone.
     pub cluster: String,
+    /// What its heartbeats ask and expect.
+    pub probe: Probe,
 }
 
 /// Whether the gateways know of each other's payments.
@@ -189,8 +192,10 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
     let ledger = fields.choice("ledger", &ledgers, Ledger::Separate);
     let (store, mut claims) = read_idempotency(&fields.object("idempotency"), floor);
     claims.shared_ledger = ledger == Ledger::Shared;
+    let heartbeat = fields.object("heartbeat");
+    let probe = read_probe(&heartbeat, floor, &Probe::default());
     let config = Config {
-        gateways: read_gateways(&fields, errors),
+        gateways: read_gateways(&fields, floor, &probe, errors),
         composites: read_composites(&fields),
         route_header: header(&fields, "route_header", "x-dana-cluster"),
         protocol,
@@ -204,7 +209,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         store,
         claims,
         breaker: read_breaker(&fields.object("breaker"), floor),
-        heartbeat: read_heartbeat(&fields.object("heartbeat"), floor, errors),
+        heartbeat: read_heartbeat(&heartbeat, floor, errors),
         failback: read_failback(&fields.object("failback"), floor),
         request_body_bytes_max: usize::try_from(request_body_bytes_max).unwrap_or(usize::MAX),
     };
@@ -281,6 +286,8 @@ fn read_breaker(fields: &Fields<'_>, floor: Floor) -> breaker::Limits {
         failure_rate_pct: percent("failure_rate_pct", 50),
         slow: floor.millis(fields, "slow_ms", 100, 120_000, 8000),
         slow_rate_pct: percent("slow_rate_pct", 80),
+        in_flight_max: clamp_u32(fields.number("in_flight_max", 1..=1_000_000, 1024)),
+        partner_failures_pct: percent("partner_failures_pct", 50),
         open: floor.millis(fields, "open_ms", 1000, HOUR_MS, 10_000),
         open_max: floor.millis(fields, "open_ms_max", 1000, 24 * HOUR_MS, 300_000),
         open_jitter_pct: clamp_u32(fields.number("open_jitter_pct", 0..=100, 20)),
@@ -297,15 +304,9 @@ fn clamp_u32(number: u64) -> u32 {
 fn read_heartbeat(fields: &Fields<'_>, floor: Floor, errors: &Errors) -> heartbeat::Limits {
     let limits = heartbeat::Limits {
         interval: floor.millis(fields, "interval_ms", 500, HOUR_MS, 2000),
-        timeout: floor.millis(fields, "timeout_ms", 100, 60_000, 1000),
         stale: floor.millis(fields, "stale_ms", 1000, HOUR_MS, 10_000),
         rise: u8::try_from(fields.number("rise", 1..=100, 2)).unwrap_or(u8::MAX),
         fall: u8::try_from(fields.number("fall", 1..=100, 3)).unwrap_or(u8::MAX),
-        method: fields.choice("method", &[("GET", "GET"), ("HEAD", "HEAD")], "GET").to_owned(),
-        path: fields.text("path", "/", "a path that begins with /", |path| {
-            path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
-        }),
-        expect: read_expect(&fields.object("expect")),
     };
     if limits.stale <= limits.interval {
         errors.add(
@@ -315,6 +316,24 @@ fn read_heartbeat(fields: &Fields<'_>, floor: Floor, errors: &Errors) -> heartbe
         );
     }
     limits
+}
+
+/// What a heartbeat asks and expects; what is left out is as in `base`.
+fn read_probe(fields: &Fields<'_>, floor: Floor, base: &Probe) -> Probe {
+    let methods = [("GET", "GET"), ("HEAD", "HEAD")];
+    let method = if base.method == "HEAD" { "HEAD" } else { "GET" };
+    Probe {
+        timeout: floor.millis(fields, "timeout_ms", 100, 60_000, base.timeout.get()),
+        method: fields.choice("method", &methods, method).to_owned(),
+        path: fields.text("path", &base.path, "a path that begins with /", |path| {
+            path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
+        }),
+        expect: if fields.get("expect").is_some() {
+            read_expect(&fields.object("expect"))
+        } else {
+            base.expect.clone()
+        },
+    }
 }
 
 fn read_expect(fields: &Fields<'_>) -> heartbeat::Expect {
@@ -333,7 +352,12 @@ fn read_failback(fields: &Fields<'_>, floor: Floor) -> Failback {
     }
 }
 
-fn read_gateways(fields: &Fields<'_>, errors: &Errors) -> Vec<GatewayConfig> {
+fn read_gateways(
+    fields: &Fields<'_>,
+    floor: Floor,
+    probe: &Probe,
+    errors: &Errors,
+) -> Vec<GatewayConfig> {
     let expected = "a list of two or more gateways in order of preference";
     let items = fields.demand("gateways", expected).map_or_else(Vec::new, |node| {
         let items = node.items();
@@ -342,7 +366,8 @@ fn read_gateways(fields: &Fields<'_>, errors: &Errors) -> Vec<GatewayConfig> {
         }
         items
     });
-    let gateways: Vec<GatewayConfig> = items.iter().filter_map(read_gateway).collect();
+    let gateways: Vec<GatewayConfig> =
+        items.iter().filter_map(|node| read_gateway(node, floor, probe)).collect();
     for (at, gateway) in gateways.iter().enumerate() {
         let earlier = gateways.iter().take(at);
         if earlier.clone().any(|other| other.name == gateway.name) {
@@ -359,11 +384,12 @@ fn read_gateways(fields: &Fields<'_>, errors: &Errors) -> Vec<GatewayConfig> {
     gateways
 }
 
-fn read_gateway(node: &Node<'_>) -> Option<GatewayConfig> {
+fn read_gateway(node: &Node<'_>, floor: Floor, probe: &Probe) -> Option<GatewayConfig> {
     let fields = node.fields();
     let name = fields.demand("name", NAME).and_then(|node| node.text(NAME, is_name));
     let cluster = fields.demand("cluster", CLUSTER).and_then(|node| node.text(CLUSTER, is_cluster));
-    Some(GatewayConfig { name: name?, cluster: cluster? })
+    let probe = read_probe(&fields.object("heartbeat"), floor, probe);
+    Some(GatewayConfig { name: name?, cluster: cluster?, probe })
 }
 
 fn read_composites(fields: &Fields<'_>) -> Vec<CompositeConfig> {

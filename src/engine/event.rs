@@ -3,6 +3,7 @@
 use super::answer::Reply;
 use super::evidence::Evidence;
 use super::health::Change;
+use super::heartbeat::Probe;
 use super::time::Millis;
 
 /// A value of the store that all workers share.
@@ -144,12 +145,8 @@ pub struct Beat {
     pub gateway: super::gateway::GatewayId,
     /// Envoy's cluster.
     pub cluster: String,
-    /// Method of the request.
-    pub method: String,
-    /// Path of the request.
-    pub path: String,
-    /// How long it may take.
-    pub timeout: Millis,
+    /// What is asked and expected.
+    pub probe: Probe,
 }
 
 /// What was decided about a request, for its line in the access log.

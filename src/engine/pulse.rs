@@ -11,9 +11,8 @@ use super::gateway::GatewayId;
 use super::health::{Change, Health};
 use super::limits;
 use super::policy::Policy;
-use super::tally::Tallies;
+use super::tally::{Counted, Tallies};
 use super::time::{Millis, Timestamp};
-use super::window::Tally;
 
 /// One worker's ticking part.
 #[derive(Debug)]
@@ -34,7 +33,7 @@ struct Pending {
     tick: bool,
     beaten: Vec<(GatewayId, bool)>,
     /// Taken from the worker's tallies and not yet written.
-    counted: Vec<(GatewayId, u32, Tally)>,
+    counted: Vec<Counted>,
     /// To be sent once the lease is written.
     beats: Vec<Beat>,
     changes: Vec<Change>,
@@ -87,20 +86,27 @@ impl Pulse {
         let mut health = before.clone();
         let mut changes = Vec::new();
         self.pending.counted.extend(tallies.take());
-        for (gateway, generation, tally) in &self.pending.counted {
-            if health.generation(*gateway) == *generation {
-                changes.extend(health.merge(*gateway, *tally, &self.policy, now));
-            }
+        for counted in &self.pending.counted {
+            changes.extend(health.merge(counted, &self.policy, now));
         }
         for (gateway, good) in &self.pending.beaten {
             changes.extend(health.beaten(*gateway, *good, &self.policy, now));
         }
+        let mut leads = false;
         if self.pending.tick {
-            changes.extend(health.expire_overrides(now));
+            health.tell_in_flight(tallies, now);
+            changes.extend(health.check_in_flight(&self.policy, now));
             let born = *self.born.get_or_insert(now);
-            let (beats, change) = self.lead(born, &mut health, now);
-            self.pending.beats = beats;
-            changes.extend(change);
+            leads = health.take_lease(self.owner, born, &self.policy, now);
+        }
+        if leads {
+            changes.extend(health.expire_overrides(now));
+            self.pending.beats = self.due(&mut health, now);
+        }
+        if leads || !changes.is_empty() {
+            // Once, when everything is known: news of one moment are not a reason to go back and
+            // forth.
+            changes.extend(health.steer(&self.policy, now));
         }
         self.pending.changes = changes;
         if health == before {
@@ -110,18 +116,8 @@ impl Pulse {
         vec![Effect::Store { cell: Cell::Health, bytes, expected }]
     }
 
-    /// Takes or keeps the right to send heartbeats; says which are due, and leaves a gateway that
-    /// is no longer usable.
-    fn lead(
-        &self,
-        born: Timestamp,
-        health: &mut Health,
-        now: Timestamp,
-    ) -> (Vec<Beat>, Option<Change>) {
-        let before = health.clone();
-        if !health.take_lease(self.owner, born, &self.policy, now) {
-            return (Vec::new(), None);
-        }
+    /// The heartbeats that are to be sent.
+    fn due(&self, health: &mut Health, now: Timestamp) -> Vec<Beat> {
         let limits = &self.policy.heartbeat;
         let mut beats = Vec::new();
         for gateway in &self.policy.gateways {
@@ -130,20 +126,10 @@ impl Pulse {
                 continue;
             }
             heartbeat.sent(now, limits);
-            beats.push(Beat {
-                gateway: gateway.id,
-                cluster: gateway.cluster.clone(),
-                method: limits.method.clone(),
-                path: limits.path.clone(),
-                timeout: limits.timeout,
-            });
+            let (cluster, probe) = (gateway.cluster.clone(), gateway.probe.clone());
+            beats.push(Beat { gateway: gateway.id, cluster, probe });
         }
-        let change = health.steer(&self.policy, now);
-        if beats.is_empty() && change.is_none() && !before.lease_is_running_out(&self.policy, now) {
-            // Nothing to say: do not write for the lease alone.
-            *health = before;
-        }
-        (beats, change)
+        beats
     }
 
     /// The shared health was written.

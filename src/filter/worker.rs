@@ -28,8 +28,9 @@ pub(super) struct Worker<H> {
 }
 
 impl<H: Host> Worker<H> {
-    pub(super) fn new(host: H, policy: Rc<Policy>) -> Self {
-        Self { host, policy, tallies: RefCell::default(), metrics: RefCell::default() }
+    pub(super) fn new(host: H, policy: Rc<Policy>, owner: u64) -> Self {
+        let tallies = RefCell::new(Tallies::of(owner));
+        Self { host, policy, tallies, metrics: RefCell::default() }
     }
 
     /// Reads a shared value.

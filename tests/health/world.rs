@@ -110,7 +110,7 @@ impl<'s> World<'s> {
 
     fn worker(&self, birth: u64) -> Worker {
         let pulse = Pulse::new(Rc::clone(&self.setting.policy), birth + 1);
-        Worker { pulse, tallies: Tallies::default(), birth }
+        Worker { pulse, tallies: Tallies::of(birth + 1), birth }
     }
 
     fn time(&self) -> Timestamp {
@@ -266,7 +266,7 @@ impl<'s> World<'s> {
                     let place = self.place(beat.gateway);
                     let (good, later) = match self.ways[place].beat(self.now) {
                         Some(good) => (good, self.lot.from(10, 200)),
-                        None => (false, beat.timeout.get()),
+                        None => (false, beat.probe.timeout.get()),
                     };
                     self.after(later, Happening::Beaten(worker, birth, beat.gateway, good));
                 }
