@@ -175,9 +175,9 @@ const fn bit(slot: u8) -> u32 {
 
 /// FNV-1a and a last stir: scattered, not secret.
 fn slot(name: &str) -> u8 {
-    let hash = name.bytes().fold(0x811C_9DC5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let hash = name
+        .bytes()
+        .fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let [.., high] = (hash ^ (hash >> 15)).wrapping_mul(0x2C1B_3C6D).to_le_bytes();
     high % 32
 }

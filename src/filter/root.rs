@@ -22,7 +22,7 @@ pub(super) struct Root<H> {
     beats: BTreeMap<u32, (GatewayId, Timestamp)>,
 }
 
-impl<H: Host + Copy> Root<H> {
+impl<H: Host> Root<H> {
     /// Configures the filter.
     ///
     /// # Errors

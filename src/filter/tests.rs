@@ -6,6 +6,7 @@
 
 mod envoy;
 mod fake;
+mod root;
 mod wire;
 
 use envoy::{Deed, Leaves, Process, Ready, Saw, Shape, Way, Wish};

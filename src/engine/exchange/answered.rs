@@ -24,11 +24,7 @@ impl Context<'_> {
             self.tallies.comes_back(*first);
         }
         let Some(operation) = intent.operation.clone() else {
-            let gateway = send.members.first().copied();
-            let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
-            let permit = gateway.filter(|_| send.trial).zip(send.generations.first().copied());
-            let name = name.filter(|_| !send.is_observed());
-            return self.finish(permit, vec![Effect::Relay { gateway: name }]);
+            return self.pass_back(&send);
         };
         let protocol = self.policy.config.protocol;
         let mut verdict =
@@ -92,6 +88,15 @@ impl Context<'_> {
         let (stage, more) = self.next_update(Box::new(Settling::answering(updates, answered)));
         effects.extend(more);
         (stage, effects)
+    }
+
+    /// What was passed on without promises comes back the same way.
+    fn pass_back(self, send: &Send) -> Next {
+        let gateway = send.members.first().copied();
+        let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
+        let permit = gateway.filter(|_| send.trial).zip(send.generations.first().copied());
+        let name = name.filter(|_| !send.is_observed());
+        self.finish(permit, vec![Effect::Relay { gateway: name }])
     }
 
     /// Whom an answer can speak of: the gateway that the endpoint's metadata names, if it is one

@@ -24,6 +24,7 @@ use crate::engine::tally::Tallies;
 use crate::engine::time::Timestamp;
 
 mod faults;
+mod load;
 mod modes;
 mod money;
 mod refusals;
