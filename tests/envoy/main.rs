@@ -5,6 +5,7 @@
 //! - `dns`: gateways that are found by name
 //! - `doubt`: every way for an outcome to be unknown, against everything that may come next
 //! - `failover`: in-request, by the breaker, and back
+//! - `load`: too much under way, one partner in trouble
 //! - `never_sent`: ways not to reach a gateway, and what follows
 //! - `requests`: how a request may be shaped, and which ones are refused
 //! - `mistakes`: configurations that Envoy must refuse to start with
@@ -28,6 +29,7 @@ mod dns;
 mod doubt;
 mod evidence;
 mod failover;
+mod load;
 mod mistakes;
 mod never_sent;
 mod requests;
