@@ -29,6 +29,7 @@ pub mod policy;
 pub mod pulse;
 pub mod record;
 pub mod replay;
+pub mod resolve;
 pub mod tally;
 pub mod time;
 pub mod window;
