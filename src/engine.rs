@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod breaker;
 mod bytes;
+pub mod census;
 pub mod claim;
 pub mod config;
 pub mod event;
