@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod breaker;
 mod bytes;
+pub mod census;
 pub mod claim;
 pub mod config;
 pub mod event;
@@ -30,6 +31,7 @@ pub mod policy;
 pub mod pulse;
 pub mod record;
 pub mod replay;
+pub mod resolve;
 pub mod sources;
 pub mod tally;
 pub mod time;

@@ -1,7 +1,9 @@
 //! The whole vocabulary across the wall: what the engine is told, and what it wants done.
 
 use super::answer::Reply;
+use super::census::Counted;
 use super::evidence::Evidence;
+use super::gateway::GatewayId;
 use super::health::Change;
 use super::heartbeat::Probe;
 use super::time::Millis;
@@ -17,6 +19,8 @@ pub enum Cell {
     Claims(u32),
     /// A place for an answer.
     Body(u32),
+    /// The last census of all claims.
+    Census,
 }
 
 /// What must be true of a value for a write to it to happen.
@@ -112,6 +116,10 @@ pub enum Effect {
     Beat(Beat),
     /// Tell operators.
     Changed(Change),
+    /// Tell operators how many requests are with a gateway, over all workers.
+    InFlight(GatewayId, u32),
+    /// Tell operators what the store holds.
+    Counted(Box<Counted>),
     /// One line for the access log: what was decided and why.
     Note(Note),
 }
@@ -142,7 +150,7 @@ pub struct Call {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beat {
     /// The gateway's place in the table of names.
-    pub gateway: super::gateway::GatewayId,
+    pub gateway: GatewayId,
     /// Envoy's cluster.
     pub cluster: String,
     /// What is asked and expected.
@@ -154,7 +162,8 @@ pub struct Beat {
 pub struct Note {
     /// The operation.
     pub operation: String,
-    /// The first bytes of the claim key, in hexadecimal; never the reference itself.
+    /// The front of the claim key, in hexadecimal: as much as it takes to find its record. Never
+    /// the reference itself.
     pub key: String,
     /// What was done: `forward`, `repeat`, `replay`, or the reason of our own answer.
     pub decision: &'static str,

@@ -13,7 +13,7 @@ use super::heartbeat::Heartbeat;
 use super::in_flight::InFlight;
 use super::overrides::{Overrides, Steer};
 use super::policy::Policy;
-use super::tally::{Counted, Tallies};
+use super::tally::{Batch, Tallies};
 use super::time::Timestamp;
 
 mod choice;
@@ -145,8 +145,8 @@ impl Health {
 
     /// Takes in the successes that a worker counted for itself, if they are of the breaker's
     /// present generation.
-    pub fn merge(&mut self, counted: &Counted, policy: &Policy, now: Timestamp) -> Vec<Change> {
-        let Counted { gateway, generation, tally, seen } = *counted;
+    pub fn merge(&mut self, counted: &Batch, policy: &Policy, now: Timestamp) -> Vec<Change> {
+        let Batch { gateway, generation, tally, seen } = *counted;
         if self.generation(gateway) != generation {
             return Vec::new();
         }
@@ -236,6 +236,12 @@ impl Health {
             self.lease = Lease { owner, born, until: now.plus(length) };
         }
         true
+    }
+
+    /// Whether `owner` was the last to take the right to send heartbeats.
+    #[must_use]
+    pub const fn is_led_by(&self, owner: u64) -> bool {
+        self.lease.owner == owner
     }
 
     const VERSION: u8 = 2;

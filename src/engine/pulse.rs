@@ -2,16 +2,19 @@
 //! is no longer usable, and sends the heartbeats if this worker has the right to.
 //!
 //! Every worker ticks, and after a configuration update the old root beside the new one. A lease
-//! in the shared health lets one of them send; the others only look.
+//! in the shared health lets one of them send; the others only look. The one that sends also counts
+//! what the store holds, after everything else that its tick has to do.
 
 use std::rc::Rc;
 
+use super::census::Counts;
+use super::census::walk::Walk;
 use super::event::{Beat, Cell, Effect, Loaded};
 use super::gateway::GatewayId;
 use super::health::{Change, Health};
 use super::limits;
 use super::policy::Policy;
-use super::tally::{Counted, Tallies};
+use super::tally::{Batch, Tallies};
 use super::time::{Millis, Timestamp};
 
 /// One worker's ticking part.
@@ -25,6 +28,9 @@ pub struct Pulse {
     born: Option<Timestamp>,
     pending: Pending,
     attempts: u8,
+    walk: Walk,
+    /// How many requests operators were last told to be under way, where there are any.
+    shown: Vec<(GatewayId, u32)>,
 }
 
 /// What waits for the shared health.
@@ -33,10 +39,12 @@ struct Pending {
     tick: bool,
     beaten: Vec<(GatewayId, bool)>,
     /// Taken from the worker's tallies and not yet written.
-    counted: Vec<Counted>,
+    counted: Vec<Batch>,
     /// To be sent once the lease is written.
     beats: Vec<Beat>,
     changes: Vec<Change>,
+    /// This worker counts what the store holds; the time of its tick.
+    counts_at: Option<Timestamp>,
 }
 
 impl Pending {
@@ -49,7 +57,8 @@ impl Pulse {
     /// The ticking part of the worker `owner`.
     #[must_use]
     pub fn new(policy: Rc<Policy>, owner: u64) -> Self {
-        Self { policy, owner, born: None, pending: Pending::default(), attempts: 0 }
+        let (pending, walk) = (Pending::default(), Walk::default());
+        Self { policy, owner, born: None, pending, attempts: 0, walk, shown: Vec::new() }
     }
 
     /// How often to tick.
@@ -72,13 +81,27 @@ impl Pulse {
         vec![Effect::Load(Cell::Health)]
     }
 
-    /// The shared health as it was read.
+    /// A value that was asked for.
     pub fn loaded(
         &mut self,
-        loaded: &Loaded,
+        cell: Cell,
+        loaded: Loaded,
         now: Timestamp,
         tallies: &mut Tallies,
     ) -> Vec<Effect> {
+        match cell {
+            Cell::Health => self.health(&loaded, now, tallies),
+            Cell::Claims(number) => {
+                let Policy { buckets, claims, .. } = &*self.policy;
+                let how = Counts { rules: claims, observing: self.policy.observes(None) };
+                self.walk.bucket(number, loaded.bytes, *buckets, how, now)
+            }
+            Cell::Census => self.walk.before(&loaded.bytes),
+            Cell::Layout | Cell::Body(_) => Vec::new(),
+        }
+    }
+
+    fn health(&mut self, loaded: &Loaded, now: Timestamp, tallies: &mut Tallies) -> Vec<Effect> {
         if self.pending.is_empty() {
             return Vec::new();
         }
@@ -93,11 +116,14 @@ impl Pulse {
             changes.extend(health.beaten(*gateway, *good, &self.policy, now));
         }
         let mut leads = false;
+        let mut effects = Vec::new();
         if self.pending.tick {
             health.tell_in_flight(tallies, now);
+            effects = self.show_in_flight(&health, now);
             changes.extend(health.check_in_flight(&self.policy, now));
             let born = *self.born.get_or_insert(now);
             leads = health.take_lease(self.owner, born, &self.policy, now);
+            self.pending.counts_at = leads.then_some(now);
         }
         if leads {
             changes.extend(health.expire_overrides(now));
@@ -110,10 +136,27 @@ impl Pulse {
         }
         self.pending.changes = changes;
         if health == before {
-            return self.done();
+            effects.extend(self.done());
+        } else {
+            let (bytes, expected) = (health.encode(), loaded.version);
+            effects.push(Effect::Store { cell: Cell::Health, bytes, expected });
         }
-        let (bytes, expected) = (health.encode(), loaded.version);
-        vec![Effect::Store { cell: Cell::Health, bytes, expected }]
+        effects
+    }
+
+    /// Tells operators what is under way, where that has changed.
+    fn show_in_flight(&mut self, health: &Health, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for gateway in self.policy.order() {
+            let requests = health.in_flight(gateway, now);
+            let shown = self.shown.iter().find(|(id, _)| *id == gateway);
+            if shown.map_or(0, |(_, shown)| *shown) != requests {
+                effects.push(Effect::InFlight(gateway, requests));
+            }
+            self.shown.retain(|(id, _)| *id != gateway);
+            self.shown.push((gateway, requests));
+        }
+        effects
     }
 
     /// The heartbeats that are to be sent.
@@ -132,13 +175,16 @@ impl Pulse {
         beats
     }
 
-    /// The shared health was written.
-    pub fn stored(&mut self) -> Vec<Effect> {
-        self.done()
+    /// A value was written.
+    pub fn stored(&mut self, cell: Cell) -> Vec<Effect> {
+        if cell == Cell::Health { self.done() } else { Vec::new() }
     }
 
-    /// It was not: another worker was quicker. It is read again, or left for the next tick.
-    pub fn conflict(&mut self, tallies: &mut Tallies) -> Vec<Effect> {
+    /// It was not: another worker was quicker. Health is read again, or left for the next tick.
+    pub fn conflict(&mut self, cell: Cell, tallies: &mut Tallies) -> Vec<Effect> {
+        if cell != Cell::Health {
+            return Vec::new();
+        }
         self.attempts += 1;
         if self.attempts < limits::STORE_ATTEMPTS_MAX {
             return vec![Effect::Load(Cell::Health)];
@@ -149,11 +195,17 @@ impl Pulse {
     }
 
     fn done(&mut self) -> Vec<Effect> {
-        let Pending { beats, changes, .. } = std::mem::take(&mut self.pending);
-        changes
-            .into_iter()
-            .map(Effect::Changed)
-            .chain(beats.into_iter().map(Effect::Beat))
-            .collect()
+        let Pending { tick, beats, changes, counts_at, .. } = std::mem::take(&mut self.pending);
+        let counts = match counts_at {
+            Some(now) => self.walk.tick(now),
+            None => {
+                if tick {
+                    self.walk.stop();
+                }
+                Vec::new()
+            }
+        };
+        let changes = changes.into_iter().map(Effect::Changed);
+        changes.chain(beats.into_iter().map(Effect::Beat)).chain(counts).collect()
     }
 }

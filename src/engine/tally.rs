@@ -13,14 +13,14 @@ use super::window::Tally;
 pub struct Tallies {
     /// Told apart from other workers by this.
     owner: u64,
-    counted: Vec<Counted>,
+    counted: Vec<Batch>,
     in_flight: Vec<(GatewayId, u32)>,
 }
 
 /// Successes of one gateway. They belong to the breaker's generation in which they were made, and
 /// are dropped with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counted {
+pub struct Batch {
     /// Whose.
     pub gateway: GatewayId,
     /// Under which generation of its breaker.
@@ -45,9 +45,9 @@ impl Tallies {
     }
 
     /// Counts calls.
-    pub fn add(&mut self, new: Counted) {
+    pub fn add(&mut self, new: Batch) {
         let same =
-            |one: &&mut Counted| one.gateway == new.gateway && one.generation == new.generation;
+            |one: &&mut Batch| one.gateway == new.gateway && one.generation == new.generation;
         match self.counted.iter_mut().find(same) {
             Some(one) => {
                 one.tally = one.tally.plus(new.tally);
@@ -67,15 +67,15 @@ impl Tallies {
     }
 
     /// Takes everything out that was counted.
-    pub fn take(&mut self) -> Vec<Counted> {
+    pub fn take(&mut self) -> Vec<Batch> {
         std::mem::take(&mut self.counted)
     }
 
     /// Puts back what could not be brought, unless newer counts are there.
-    pub fn put_back(&mut self, taken: &[Counted]) {
+    pub fn put_back(&mut self, taken: &[Batch]) {
         for old in taken {
             let is_newer =
-                |one: &Counted| one.gateway == old.gateway && one.generation != old.generation;
+                |one: &Batch| one.gateway == old.gateway && one.generation != old.generation;
             if !self.counted.iter().any(is_newer) {
                 self.add(*old);
             }

@@ -106,13 +106,13 @@ impl<H: Host> Root<H> {
                 Effect::Load(cell) => effects.extend(self.load(cell)),
                 Effect::Store { cell, bytes, expected } => {
                     let more = match self.worker.store(cell, &bytes, expected) {
-                        Event::Stored(_) => self.pulse.stored(),
+                        Event::Stored(_) => self.pulse.stored(cell),
                         Event::Conflict(_)
                         | Event::StoreFailed(_)
                         | Event::Loaded(..)
                         | Event::Request(_)
                         | Event::Answered(_) => {
-                            self.pulse.conflict(&mut self.worker.tallies.borrow_mut())
+                            self.pulse.conflict(cell, &mut self.worker.tallies.borrow_mut())
                         }
                     };
                     effects.extend(more);
@@ -127,6 +127,10 @@ impl<H: Host> Root<H> {
                     Err(_) => effects.extend(self.pulse.beaten(beat.gateway, false)),
                 },
                 Effect::Changed(change) => self.worker.changed(&change),
+                Effect::InFlight(gateway, requests) => {
+                    self.worker.show_in_flight(gateway, requests);
+                }
+                Effect::Counted(counted) => self.worker.counted(&counted),
                 Effect::Note(_)
                 | Effect::Forward(_)
                 | Effect::Call(_)
@@ -143,6 +147,6 @@ impl<H: Host> Root<H> {
         let Event::Loaded(_, loaded) = self.worker.load(cell) else {
             return Vec::new();
         };
-        self.pulse.loaded(&loaded, now, &mut self.worker.tallies.borrow_mut())
+        self.pulse.loaded(cell, loaded, now, &mut self.worker.tallies.borrow_mut())
     }
 }

@@ -8,14 +8,17 @@ use std::rc::Rc;
 use super::host::{Host, Metric, StoreError};
 use crate::engine::breaker::State;
 use crate::engine::event::{Cell, Event, Expected, Loaded, Note};
-use crate::engine::gateway::Gateways;
+use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Change, Health};
 use crate::engine::layout::Layout;
 use crate::engine::overrides::Steer;
 use crate::engine::policy::Policy;
 use crate::engine::tally::Tallies;
 
-/// Different names of metrics; labels come from fixed tables, so more means a fault.
+mod counted;
+
+/// Different names of metrics; labels come from fixed tables, but for a few currencies, so more
+/// means a fault.
 const METRICS_MAX: usize = 4096;
 
 /// One worker's part of the filter.
@@ -85,6 +88,14 @@ impl<H: Host> Worker<H> {
             let number = number(member.breaker.state());
             self.gauge("dana_breaker_state", &gateway.name, number);
             self.gauge("dana_heartbeat_up", &gateway.name, u64::from(member.heartbeat.is_up()));
+            self.gauge("dana_in_flight", &gateway.name, 0);
+        }
+    }
+
+    /// Shows how many requests are with a gateway.
+    pub(super) fn show_in_flight(&self, gateway: GatewayId, requests: u32) {
+        if let Some(gateway) = self.policy.gateway(gateway) {
+            self.gauge("dana_in_flight", &gateway.name, requests.into());
         }
     }
 
@@ -179,6 +190,7 @@ fn key(cell: Cell) -> Vec<u8> {
         Cell::Health => (b'h', None),
         Cell::Claims(bucket) => (b'c', Some(bucket)),
         Cell::Body(slot) => (b'b', Some(slot)),
+        Cell::Census => (b'n', None),
     };
     let mut key = b"dana.failover.".to_vec();
     key.push(kind);

@@ -1,6 +1,7 @@
 //! The filter on a real Envoy, against sandbox gateways over real sockets.
 //!
 //! - `evidence`: every row of the evidence table that a socket can cause
+//! - `census`: what operators see of the store
 //! - `claims`: races, reuse of keys, replays, repeats, clients that leave
 //! - `dns`: gateways that are found by name
 //! - `doubt`: every way for an outcome to be unknown, against everything that may come next
@@ -24,6 +25,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod census;
 mod claims;
 mod dns;
 mod doubt;

@@ -15,7 +15,7 @@ use crate::engine::key::{ClaimKey, Fingerprint};
 use crate::engine::limits;
 use crate::engine::record::link::{Link, Target};
 use crate::engine::record::{Bucket, Found};
-use crate::engine::tally::Counted;
+use crate::engine::tally::Batch;
 use crate::engine::time::Timestamp;
 
 /// One thing to be written down.
@@ -300,7 +300,7 @@ impl Context<'_> {
         };
         if reports.iter().all(quiet) {
             for (gateway, report) in reports {
-                self.tallies.add(Counted {
+                self.tallies.add(Batch {
                     gateway: *gateway,
                     generation: report.generation,
                     tally: report.tally(),
@@ -404,7 +404,7 @@ fn learnt(evidence: Evidence) -> Option<(State, Option<Incarnation>)> {
         Evidence::Told { gateway, status: Status::Executed } => {
             Some((State::Settled { gateways: Gateways::only(gateway) }, None))
         }
-        Evidence::Answer { .. } | Evidence::Told { .. } => None,
+        Evidence::Answer { .. } | Evidence::Told { .. } | Evidence::Operator(_) => None,
     }
 }
 

@@ -329,7 +329,9 @@ impl World {
             Effect::Note(note) => run.note = Some(note),
             Effect::Call(call) => run.calls.push(call),
             Effect::Changed(change) => run.changes.push(change),
-            Effect::Beat(_) => unreachable!("no request sends heartbeats"),
+            Effect::Beat(_) | Effect::Counted(_) | Effect::InFlight(..) => {
+                unreachable!("no request does a worker's work")
+            }
         }
         true
     }

@@ -8,7 +8,7 @@ use crate::engine::evidence::Signal;
 use crate::engine::layout::Layout;
 use crate::engine::overrides::{Override, Refusal};
 use crate::engine::sources::{Seen, Source};
-use crate::engine::tally::Counted;
+use crate::engine::tally::Batch;
 use crate::engine::time::Millis;
 use crate::engine::window::Tally;
 use proptest::prelude::*;
@@ -315,12 +315,12 @@ fn merged_successes_dilute_and_end_nothing() {
     scene.report("one", Signal::Failure, false);
     let counted = |name, calls, slow| {
         let tally = Tally { calls, failures: 0, slow };
-        Counted { gateway: scene.id(name), generation: 0, tally, seen: Seen::default() }
+        Batch { gateway: scene.id(name), generation: 0, tally, seen: Seen::default() }
     };
     let [quick, slow] = [counted("one", 50, 0), counted("two", 10, 10)];
     let now = scene.time();
     assert_eq!(scene.health.merge(&quick, &scene.policy, now), []);
-    let of_older = Counted { generation: 7, ..slow };
+    let of_older = Batch { generation: 7, ..slow };
     assert_eq!(scene.health.merge(&of_older, &scene.policy, now), []);
     assert!(!scene.report("one", Signal::Failure, false).is_empty(), "two in a row");
     let changes = scene.health.merge(&slow, &scene.policy, now);
