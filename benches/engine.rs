@@ -219,6 +219,7 @@ fn exchange(policy: &Rc<Policy>, reference: &str, store: &mut Store, tallies: &m
             body: Body::Complete(text.as_bytes()),
         },
         endpoint: Some("primary"),
+        peer: None,
         content_type: Some("application/json"),
         client_waits: true,
     };

@@ -12,6 +12,7 @@ pub mod answer;
 pub mod breaker;
 mod bytes;
 pub mod census;
+pub mod channel;
 pub mod claim;
 pub mod config;
 pub mod event;

@@ -25,6 +25,8 @@ pub enum Refusal {
     },
     /// Whoever called may not speak for this partner.
     Peer,
+    /// The partner may not call this operation, or no gateway may get it.
+    Operation,
     /// Nothing says which payment it is.
     NoIdentity(String),
     /// A header or a member is not what it must be.
@@ -333,6 +335,7 @@ impl Refusal {
         let (snap, http, reason, title) = match self {
             Self::Unmatched => ((403, 1), 403, "unmatched", "Feature Not Allowed"),
             Self::Peer => ((403, 1), 403, "peer", "Feature Not Allowed"),
+            Self::Operation => ((403, 1), 403, "operation", "Feature Not Allowed"),
             Self::AmbiguousPath => ((400, 1), 400, "ambiguous_path", "Invalid Field Format"),
             Self::Method { .. } => ((405, 0), 405, "method", "Requested Function Is Not Supported"),
             Self::NoIdentity(_) => ((400, 2), 400, "no_identity", "Invalid Mandatory Field"),
@@ -355,6 +358,9 @@ impl Refusal {
             Self::Peer => {
                 "The client's certificate names nobody who may speak for this partner.".to_owned()
             }
+            Self::Operation => {
+                "This partner may not call this operation, or no gateway may get it.".to_owned()
+            }
             Self::Method { allowed } => format!("This operation takes {allowed} only."),
             Self::NoIdentity(what) | Self::BadField(what) => what.clone(),
             Self::BodyTooLarge { bytes_max } => {
@@ -375,6 +381,7 @@ mod tests {
             Refusal::Unmatched,
             Refusal::AmbiguousPath,
             Refusal::Peer,
+            Refusal::Operation,
             Refusal::Method { allowed: "POST" },
             Refusal::NoIdentity("x is missing.".to_owned()),
             Refusal::BadField("x is not a string.".to_owned()),

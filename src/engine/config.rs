@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::channel::Demand;
 use super::evidence::Protocol;
 use super::heartbeat::Probe;
 use super::json::Pointer;
@@ -19,6 +20,7 @@ mod health;
 mod operations;
 mod protobuf;
 mod reader;
+mod rights;
 
 use health::{read_breaker, read_failback, read_heartbeat, read_probe};
 pub use reader::ConfigError;
@@ -46,6 +48,8 @@ pub struct Config {
     /// Names in client certificates, and the partners that each may speak for. Empty where the
     /// network decides who may.
     pub peers: BTreeMap<String, Vec<String>>,
+    /// Which operations a partner may call. Empty where each may call all.
+    pub partners: BTreeMap<String, Vec<String>>,
     /// The preset's operations and the configured ones.
     pub operations: Vec<Operation>,
     /// How long a gateway may take to answer.
@@ -73,6 +77,10 @@ pub struct GatewayConfig {
     pub cluster: String,
     /// What its heartbeats ask and expect.
     pub probe: Probe,
+    /// The operations that may go there; all of them where there is no list.
+    pub operations: Option<Vec<String>>,
+    /// What the connection to it must be, where that is watched.
+    pub channel: Option<Demand>,
 }
 
 /// Whether the gateways know of each other's payments.
@@ -168,6 +176,14 @@ impl Config {
         }
     }
 
+    /// Whether `partner` may call `operation`.
+    #[must_use]
+    pub fn may_call(&self, partner: &str, operation: &str) -> bool {
+        let own = self.partners.get(partner).or_else(|| self.partners.get(rights::ANY_PARTNER));
+        let named = |names: &Vec<String>| names.iter().any(|name| name == operation);
+        self.partners.is_empty() || own.is_some_and(named)
+    }
+
     /// The number of buckets of the store.
     #[must_use]
     pub const fn buckets(&self) -> u32 {
@@ -186,7 +202,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
     let floor = Floor { unsafe_timings: testing.flag("unsafe_timings", false) };
     let scope = fields.object("scope");
     let partner_header = header(&scope, "partner_header", "x-partner-id");
-    let peers = read_peers(&scope);
+    let (peers, partners) = (rights::read_peers(&scope), rights::read_partners(&scope));
     let limits = fields.object("limits");
     let request_body_bytes_max = limits.number("request_body_bytes_max", 1024..=1_048_576, 65_536);
     let timeouts = read_timeouts(&fields.object("timeouts"), floor);
@@ -206,6 +222,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         pass_unmatched: fields.choice("unmatched", &[("refuse", false), ("pass", true)], false),
         partner_header,
         peers,
+        partners,
         operations: operations::read(&fields, protocol, errors),
         timeouts,
         store,
@@ -216,6 +233,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         request_body_bytes_max: usize::try_from(request_body_bytes_max).unwrap_or(usize::MAX),
     };
     check_relations(&config, errors);
+    rights::check(&config, errors);
     config
 }
 
@@ -315,7 +333,8 @@ fn read_gateway(node: &Node<'_>, floor: Floor, probe: &Probe) -> Option<GatewayC
     let name = fields.demand("name", NAME).and_then(|node| node.text(NAME, is_name));
     let cluster = fields.demand("cluster", CLUSTER).and_then(|node| node.text(CLUSTER, is_cluster));
     let probe = read_probe(&fields.object("heartbeat"), floor, probe);
-    Some(GatewayConfig { name: name?, cluster: cluster?, probe })
+    let (operations, channel) = (rights::read_operations(&fields), rights::read_channel(&fields));
+    Some(GatewayConfig { name: name?, cluster: cluster?, probe, operations, channel })
 }
 
 fn read_composites(fields: &Fields<'_>) -> Vec<CompositeConfig> {
@@ -333,23 +352,6 @@ fn read_composites(fields: &Fields<'_>) -> Vec<CompositeConfig> {
 }
 
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
-
-/// Names as they stand in certificates are the members' names, so they are free text.
-fn read_peers(scope: &Fields<'_>) -> BTreeMap<String, Vec<String>> {
-    let Some(peers) = scope.get("peers") else {
-        return BTreeMap::new();
-    };
-    let expected = "a partner id of at most 128 characters";
-    let is_partner = |text: &str| (1..=limits::PARTNER_CHARS_MAX).contains(&text.len());
-    let members = peers.members().into_iter();
-    members
-        .map(|(san, node)| {
-            let partners = node.items();
-            let partners = partners.iter().filter_map(|node| node.text(expected, is_partner));
-            (san.to_owned(), partners.collect())
-        })
-        .collect()
-}
 
 fn header(fields: &Fields<'_>, name: &'static str, default: &str) -> String {
     fields.text(name, default, "a header name in lower case", |text| {

@@ -2,6 +2,7 @@
 
 use super::answer::Reply;
 use super::census::Counted;
+use super::channel::Peer;
 use super::evidence::Evidence;
 use super::gateway::GatewayId;
 use super::health::Change;
@@ -63,6 +64,8 @@ pub struct Answer<'a> {
     pub evidence: Evidence<'a>,
     /// The gateway named by the metadata of the endpoint that was used.
     pub endpoint: Option<&'a str>,
+    /// The connection that it came over, where channels are watched and Envoy tells.
+    pub peer: Option<Peer<'a>>,
     /// Its `content-type`.
     pub content_type: Option<&'a str>,
     /// Whether the client is still there to be answered.

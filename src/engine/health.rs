@@ -8,6 +8,7 @@
 
 use super::breaker::{Breaker, Report, State, Transition};
 use super::bytes::Reader;
+use super::channel::Breach;
 use super::gateway::GatewayId;
 use super::heartbeat::Heartbeat;
 use super::in_flight::InFlight;
@@ -48,6 +49,9 @@ pub struct Member {
     pub breaker: Breaker,
     /// What heartbeats say.
     pub heartbeat: Heartbeat,
+    /// Since when it is barred, and why: an answer came over a connection that was not what its
+    /// configuration demands. Nothing is sent there until an operator admits it again.
+    pub barred: Option<(Timestamp, Breach)>,
 }
 
 /// Something that operators want to know happened.
@@ -71,6 +75,8 @@ pub enum Change {
     },
     /// An operator forces or drains a gateway, or no longer does.
     Override(GatewayId, Option<Steer>),
+    /// A gateway is barred because of its connection, or admitted again by an operator.
+    Barred(GatewayId, Option<Breach>),
 }
 
 /// Why new payments go to another gateway first.
@@ -153,6 +159,36 @@ impl Health {
         let breaker = &mut self.member_mut(gateway).breaker;
         let transition = breaker.merge(tally, seen, now, &policy.breaker);
         self.moved(gateway, transition, policy, now)
+    }
+
+    /// Bars a gateway; told the first time, and every time that the reason is another one.
+    pub fn bar(
+        &mut self,
+        gateway: GatewayId,
+        breach: Breach,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Vec<Change> {
+        let member = self.member_mut(gateway);
+        if member.barred.is_some_and(|(_, before)| before == breach) {
+            return Vec::new();
+        }
+        member.barred = Some((now, breach));
+        let told = Change::Barred(gateway, Some(breach));
+        std::iter::once(told).chain(self.steer(policy, now)).collect()
+    }
+
+    /// An operator admits a gateway that was barred.
+    pub fn admit(&mut self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> Vec<Change> {
+        let was_barred = self.member_mut(gateway).barred.take().is_some();
+        let told = was_barred.then_some(Change::Barred(gateway, None));
+        told.into_iter().chain(self.steer(policy, now)).collect()
+    }
+
+    /// Whether nothing may be sent to `gateway`.
+    #[must_use]
+    pub fn is_barred(&self, gateway: GatewayId) -> bool {
+        self.member(gateway).is_some_and(|member| member.barred.is_some())
     }
 
     /// Takes in what a worker has under way.
@@ -244,7 +280,7 @@ impl Health {
         self.lease.owner == owner
     }
 
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     /// The stored form.
     #[must_use]
@@ -261,6 +297,9 @@ impl Health {
             bytes.push(id.byte());
             member.breaker.encode(&mut bytes);
             member.heartbeat.encode(&mut bytes);
+            let (at, breach) = member.barred.map_or((0, 0), |(at, b)| (at.as_millis(), b as u8));
+            bytes.push(breach);
+            bytes.extend(at.to_le_bytes());
         }
         bytes
     }
@@ -287,6 +326,10 @@ impl Health {
             let member = Member {
                 breaker: Breaker::decode(&mut bytes)?,
                 heartbeat: Heartbeat::decode(&mut bytes)?,
+                barred: {
+                    let (breach, at) = (bytes.byte()?, bytes.time()?);
+                    Breach::from_byte(breach).map(|breach| (at, breach))
+                },
             };
             members.push((GatewayId::new(usize::from(id))?, member));
         }

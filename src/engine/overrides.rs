@@ -62,6 +62,8 @@ pub enum Refusal {
     NobodyLeft,
     /// This gateway is forced, so it cannot be drained.
     Forced,
+    /// It is barred because of its connection, so it cannot be forced.
+    Barred,
     /// Its end is not ahead, or too far ahead.
     Ttl,
 }

@@ -1,6 +1,7 @@
 //! A configuration joined to the store it works on: gateways have their stored ids, composites
 //! name members by them.
 
+use super::channel::Demand;
 use super::config::Config;
 use super::gateway::{GatewayId, Gateways};
 use super::heartbeat::Probe;
@@ -43,6 +44,21 @@ pub struct Gateway {
     pub cluster: String,
     /// What its heartbeats ask and expect.
     pub probe: Probe,
+    /// The operations that may go there; all of them where there is no list.
+    operations: Option<Vec<String>>,
+    /// What the connection to it must be, where that is watched.
+    pub channel: Option<Demand>,
+}
+
+impl Gateway {
+    /// Whether requests of `operation` may go there; `None` is what is passed on unnamed.
+    #[must_use]
+    pub fn permits(&self, operation: Option<&str>) -> bool {
+        let named = |names: &Vec<String>| {
+            operation.is_some_and(|operation| names.iter().any(|name| name == operation))
+        };
+        self.operations.as_ref().is_none_or(named)
+    }
 }
 
 /// A cluster that reaches several gateways, in this order.
@@ -92,7 +108,8 @@ impl Policy {
             .zip(ids)
             .map(|(g, id)| {
                 let (name, cluster, probe) = (g.name.clone(), g.cluster.clone(), g.probe.clone());
-                Gateway { id, name, cluster, probe }
+                let (operations, channel) = (g.operations.clone(), g.channel.clone());
+                Gateway { id, name, cluster, probe, operations, channel }
             })
             .collect();
         let id_of = |name: &String| gateways.iter().find(|g| &g.name == name).map(|g| g.id);
@@ -130,6 +147,12 @@ impl Policy {
                     && self.operations.iter().all(|compiled| mode(compiled) == Mode::Observe)
             }
         }
+    }
+
+    /// Whether the connections that answers come over are watched.
+    #[must_use]
+    pub fn watches_channels(&self) -> bool {
+        self.gateways.iter().any(|gateway| gateway.channel.is_some())
     }
 
     /// The gateways in order of preference.

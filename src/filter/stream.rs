@@ -11,6 +11,7 @@ use super::host::{Host, Kept, Side};
 use super::pairs;
 use super::worker::Worker;
 use crate::engine::answer::{About, Saying};
+use crate::engine::channel::Peer;
 use crate::engine::event::{Answer, Call, Effect, Event, Forward, Request};
 use crate::engine::evidence::{Body, Evidence, Flags, Origin};
 use crate::engine::exchange::Exchange;
@@ -63,9 +64,25 @@ struct Head {
     origin: Origin,
     status: u16,
     endpoint: Option<String>,
+    /// The connection that it came over, where that is watched.
+    peer: Option<Connection>,
     content_type: Option<String>,
     /// Compressed, though the request asked for it plain.
     encoded: bool,
+}
+
+/// What Envoy tells of a connection to a gateway.
+#[derive(Debug)]
+struct Connection {
+    version: Option<String>,
+    names: [Option<String>; 2],
+}
+
+impl Connection {
+    fn peer(&self) -> Peer<'_> {
+        let names = self.names.each_ref().map(Option::as_deref);
+        Peer { version: self.version.as_deref(), names }
+    }
 }
 
 impl<H: Host> Stream<H> {
@@ -201,6 +218,7 @@ impl<H: Host> Stream<H> {
         let answer = Answer {
             evidence,
             endpoint: endpoint.as_deref(),
+            peer: None,
             content_type: None,
             client_waits: false,
         };
@@ -226,9 +244,19 @@ impl<H: Host> Stream<H> {
         let mut head = self.read_fields(Side::Response);
         if head.origin != Origin::Upstream {
             head.origin = self.origin_without_answer();
+        } else if self.worker.policy.watches_channels() {
+            head.peer = Some(self.connection());
         }
         head.endpoint = self.endpoint();
         head
+    }
+
+    /// What cannot be read is not there: then the connection is not what it must be.
+    fn connection(&self) -> Connection {
+        let read = |name| self.worker.host.property(&["upstream", name]).ok().flatten();
+        let text = |name| read(name).and_then(|bytes| String::from_utf8(bytes).ok());
+        let names = ["dns_san_peer_certificate", "uri_san_peer_certificate"].map(text);
+        Connection { version: text("tls_version").filter(|name| !name.is_empty()), names }
     }
 
     fn read_fields(&self, side: Side) -> Head {
@@ -237,6 +265,7 @@ impl<H: Host> Stream<H> {
             origin: Origin::Envoy { flags: Flags::default(), attached: true },
             status: 0,
             endpoint: None,
+            peer: None,
             content_type: None,
             encoded: false,
         };
@@ -293,6 +322,7 @@ impl<H: Host> Stream<H> {
         let answer = Answer {
             evidence,
             endpoint: head.endpoint.as_deref(),
+            peer: head.peer.as_ref().map(Connection::peer),
             content_type: head.content_type.as_deref(),
             client_waits: true,
         };
@@ -374,6 +404,7 @@ impl<H: Host> Stream<H> {
 const NEVER_LEFT: Event<'static> = Event::Answered(Answer {
     evidence: Evidence { origin: Origin::NeverLeft, status: 0, body: Body::Unreadable },
     endpoint: None,
+    peer: None,
     content_type: None,
     client_waits: true,
 });

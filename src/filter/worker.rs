@@ -89,6 +89,7 @@ impl<H: Host> Worker<H> {
             self.gauge("dana_breaker_state", &gateway.name, number);
             self.gauge("dana_heartbeat_up", &gateway.name, u64::from(member.heartbeat.is_up()));
             self.gauge("dana_in_flight", &gateway.name, 0);
+            self.gauge("dana_barred", &gateway.name, u64::from(member.barred.is_some()));
         }
     }
 
@@ -130,6 +131,21 @@ impl<H: Host> Worker<H> {
                 log::warn!("dana: {kind} from {from} to {to}");
                 let labels = [("from", from.as_str()), ("to", to.as_str()), ("kind", kind)];
                 self.count("dana_switches_total", &labels);
+            }
+            Change::Barred(gateway, breach) => {
+                let gateway = name(*gateway);
+                if let Some(breach) = breach {
+                    let why = breach.name();
+                    log::error!(
+                        "dana: {gateway} is barred: an answer came over a connection that is not \
+                         what its tls demands ({why}); it stays so until an operator admits it"
+                    );
+                    let labels = [("gateway", gateway.as_str()), ("why", why)];
+                    self.count("dana_channel_breaches_total", &labels);
+                } else {
+                    log::warn!("dana: {gateway} is admitted again");
+                }
+                self.gauge("dana_barred", &gateway, u64::from(breach.is_some()));
             }
             Change::Override(gateway, steer) => {
                 let gateway = name(*gateway);

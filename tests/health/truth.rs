@@ -159,7 +159,10 @@ impl<'s> Truth<'s> {
         match change {
             Change::Breaker(..) => self.reached.told += 1,
             Change::Heartbeat(..) => self.reached.heartbeat_turns += 1,
-            Change::Switch { .. } | Change::Disagree(..) | Change::Override(..) => {}
+            Change::Switch { .. }
+            | Change::Disagree(..)
+            | Change::Override(..)
+            | Change::Barred(..) => {}
         }
     }
 

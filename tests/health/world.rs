@@ -401,6 +401,7 @@ impl<'s> World<'s> {
                 body: Body::Complete(body.as_bytes()),
             },
             endpoint: wire.endpoint.map(|place| policy.gateways[place].name.as_str()),
+            peer: None,
             content_type: None,
             client_waits: wire.client_waits,
         };

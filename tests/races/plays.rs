@@ -277,6 +277,7 @@ impl Plays {
                 Event::Answered(Answer {
                     evidence,
                     endpoint,
+                    peer: None,
                     content_type: None,
                     client_waits: true,
                 })

@@ -249,7 +249,8 @@ impl<'p> Course<'p> {
                 Change::Breaker(..)
                 | Change::Heartbeat(..)
                 | Change::Disagree(..)
-                | Change::Override(..) => {}
+                | Change::Override(..)
+                | Change::Barred(..) => {}
             }
             self.decided += 1;
             if self.decisions.len() < DECISIONS_MAX {

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use dana_failover::engine::breaker::{State, Transition};
+use dana_failover::engine::channel::Breach;
 use dana_failover::engine::health::Change;
 use dana_failover::engine::overrides::Steer;
 use serde_json::{Map, Value, json};
@@ -117,6 +118,10 @@ fn sentence(course: &Course<'_>, change: &Change) -> String {
             let steer = steer.map_or("auto", Steer::name);
             format!("{}: override {steer}", course.name(*gateway))
         }
+        Change::Barred(gateway, breach) => {
+            let why = breach.map_or("admitted", Breach::name);
+            format!("{}: {why}", course.name(*gateway))
+        }
     }
 }
 
@@ -224,6 +229,10 @@ fn decision(course: &Course<'_>, decision: &Decision) -> Value {
         Change::Override(gateway, steer) => {
             let steer = steer.map_or("auto", Steer::name);
             json!({"kind": "override", "gateway": course.name(*gateway), "to": steer})
+        }
+        Change::Barred(gateway, breach) => {
+            let why = breach.map(Breach::name);
+            json!({"kind": "barred", "gateway": course.name(*gateway), "why": why})
         }
     };
     if let Some(members) = told.as_object_mut() {

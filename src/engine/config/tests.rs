@@ -352,7 +352,7 @@ fn mistakes_in_the_gateways_are_named() {
     );
     check(
         gateway("clutser", json!("x")),
-        "gateways[1].clutser: expected one of name, cluster, heartbeat, found the unknown field \"clutser\" (\"x\")",
+        "gateways[1].clutser: expected one of name, cluster, heartbeat, operations, tls, found the unknown field \"clutser\" (\"x\")",
     );
     check(
         json!({"gateways": [{"name": "a", "cluster": "a"}]}),
@@ -750,4 +750,74 @@ fn a_gateway_may_be_asked_otherwise_than_the_others() {
     assert_eq!(errors.len(), 2, "{errors:?}");
     assert!(errors[0].starts_with("gateways[0].heartbeat.path: expected a path"), "{errors:?}");
     assert!(errors[1].starts_with("gateways[0].heartbeat.rise: "), "{errors:?}");
+}
+
+#[test]
+fn a_reserve_has_no_more_rights_and_no_weaker_channel() {
+    let errors_of = |first: Value, second: Value| {
+        let gateway = |name: &str, rest: &Value| {
+            let mut gateway = json!({"name": name, "cluster": format!("c_{name}")});
+            gateway.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+            gateway
+        };
+        let gateways = json!({"gateways": [gateway("a", &first), gateway("b", &second)]});
+        let parsed = Config::parse(gateways.to_string().as_bytes());
+        parsed.err().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let tls = |version: &str| json!({"tls": {"min_version": version, "sans": ["api.dana.id"]}});
+    let lists = |names: &[&str]| json!({"operations": names});
+    for (first, second) in [
+        (json!({}), json!({})),
+        (json!({}), lists(&["top-up"])),
+        (lists(&["top-up", "cancel"]), lists(&["cancel"])),
+        (tls("TLSv1.2"), tls("TLSv1.3")),
+        (json!({}), tls("TLSv1.3")),
+    ] {
+        assert_eq!(errors_of(first.clone(), second.clone()), [""; 0], "{first} {second}");
+    }
+    for (first, second, error) in [
+        (
+            lists(&["top-up"]),
+            lists(&["top-up", "cancel"]),
+            "gateways[1].operations: expected at most the operations of a, found cancel",
+        ),
+        (
+            lists(&["top-up"]),
+            json!({}),
+            "gateways[1].operations: expected at most the operations of a, found all of them",
+        ),
+        (
+            json!({}),
+            lists(&["topup"]),
+            "gateways[1].operations[0]: expected the name of an operation, found topup",
+        ),
+        (
+            tls("TLSv1.2"),
+            json!({}),
+            "gateways[1].tls: expected tls to be watched as it is at a, found nothing",
+        ),
+        (
+            tls("TLSv1.3"),
+            tls("TLSv1.2"),
+            "gateways[1].tls.min_version: expected TLSv1.3, as at the first gateway, found TLSv1.2",
+        ),
+        (
+            json!({}),
+            json!({"tls": {"sans": []}}),
+            "gateways[1].tls.sans: expected at least one name in the gateway's certificate, found \
+             a list",
+        ),
+        (
+            json!({}),
+            json!({"tls": {"sans": ["*.dana.id"]}}),
+            "gateways[1].tls.sans[0]: expected a DNS name or URI of the gateway's certificate, \
+             found \"*.dana.id\"",
+        ),
+    ] {
+        let errors = errors_of(first.clone(), second.clone());
+        assert_eq!(errors.first().map(String::as_str), Some(error), "{first} {second}: {errors:?}");
+    }
+    let scope = json!({"scope": {"partners": {"p-1": ["order-statu"]}}});
+    let errors = Config::parse(with(&scope).to_string().as_bytes()).unwrap_err();
+    assert!(errors[0].to_string().starts_with("scope.partners[p-1][0]: expected the name of an"));
 }

@@ -7,10 +7,14 @@ use super::intent::{Intent, token_key};
 use super::send::Send;
 use super::settle::{Settling, Update};
 use super::{Context, Next, Sent};
+use crate::engine::answer::Saying;
 use crate::engine::breaker::Report;
+use crate::engine::channel::Breach;
 use crate::engine::claim::{Closed, Event as Evidence, Outcome, Status};
 use crate::engine::event::{Answer, Cell, Effect, Expected};
-use crate::engine::evidence::{Body, Origin, Signal, Verdict, is_failed_before, judge, text_of};
+use crate::engine::evidence::{
+    Body, Evidence as Facts, Flags, Origin, Signal, Verdict, is_failed_before, judge, text_of,
+};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::operation::ANSWER_REFERENCE;
 use crate::engine::replay::Kept;
@@ -19,12 +23,40 @@ use crate::engine::sources::Source;
 impl Context<'_> {
     /// The exchange with the gateway has ended, one way or another.
     pub(super) fn answered(self, sent: Sent, answer: &Answer<'_>) -> Next {
-        let Sent { mut intent, send, at, called } = sent;
-        if let Some(first) = send.members.first() {
+        if let Some(first) = sent.send.members.first() {
             self.tallies.comes_back(*first);
         }
+        let barred = self.breaches(&sent.send, answer);
+        if barred.is_empty() {
+            return self.take_in(sent, answer, VecDeque::new());
+        }
+        let bars = barred.into_iter().map(|(gateway, breach)| Update::Bar { gateway, breach });
+        // What came over such a connection is nobody's answer. Only where the filter observes is
+        // it let through.
+        let nothing = Origin::Envoy { flags: Flags::default(), attached: true };
+        let evidence = Facts { origin: nothing, status: 0, body: Body::Unreadable };
+        let answer = if sent.send.is_observed() { *answer } else { Answer { evidence, ..*answer } };
+        self.take_in(sent, &answer, bars.collect())
+    }
+
+    /// The gateways whose answer this may be, if its connection is not what each of them demands.
+    fn breaches(&self, send: &Send, answer: &Answer<'_>) -> Vec<(GatewayId, Breach)> {
+        let (Origin::Upstream, Some(peer)) = (answer.evidence.origin, &answer.peer) else {
+            return Vec::new();
+        };
+        let breach = |gateway| {
+            let demand = self.policy.gateway(gateway)?.channel.as_ref()?;
+            Some((gateway, demand.breach(peer)?))
+        };
+        let meant = self.spoken_of(send, answer);
+        let breaches: Vec<(GatewayId, Breach)> = meant.iter().filter_map(breach).collect();
+        if breaches.len() == meant.iter().count() { breaches } else { Vec::new() }
+    }
+
+    fn take_in(self, sent: Sent, answer: &Answer<'_>, mut updates: VecDeque<Update>) -> Next {
+        let Sent { mut intent, send, at, called } = sent;
         let Some(operation) = intent.operation.clone() else {
-            return self.pass_back(&send);
+            return self.pass_back(&intent, &send, updates);
         };
         let protocol = self.policy.config.protocol;
         let mut verdict =
@@ -41,7 +73,6 @@ impl Context<'_> {
         let class = operation.operation.class;
         let onward = asked.and_then(|asked| send.walk.next(class, &verdict, asked));
         let onward = onward.filter(|_| answer.client_waits);
-        let mut updates = VecDeque::new();
         if let (Some(payment), Some(of)) = (&intent.payment, send.attempt()) {
             let evidence = Evidence::Answer { of, outcome: verdict.outcome, gateways };
             let onward = onward.map(|(gateway, _)| gateway);
@@ -90,13 +121,22 @@ impl Context<'_> {
         (stage, effects)
     }
 
-    /// What was passed on without promises comes back the same way.
-    fn pass_back(self, send: &Send) -> Next {
+    /// What was passed on without promises comes back the same way, unless it came from nobody
+    /// knows where.
+    fn pass_back(self, intent: &Intent, send: &Send, mut updates: VecDeque<Update>) -> Next {
         let gateway = send.members.first().copied();
-        let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
+        let effects = if updates.is_empty() || send.is_observed() {
+            let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
+            vec![Effect::Relay { gateway: name.filter(|_| !send.is_observed()) }]
+        } else {
+            let unknown = Saying::Unknown { retry_after: self.policy.claims.repeat_after };
+            self.say(intent, &unknown, send.candidates())
+        };
         let permit = gateway.filter(|_| send.trial).zip(send.generations.first().copied());
-        let name = name.filter(|_| !send.is_observed());
-        self.finish(permit, vec![Effect::Relay { gateway: name }])
+        if let Some((gateway, generation)) = permit {
+            updates.push_back(Update::ReturnPermit { gateway, generation });
+        }
+        self.next_update(Box::new(Settling::ending(updates, effects)))
     }
 
     /// Whom an answer can speak of: the gateway that the endpoint's metadata names, if it is one

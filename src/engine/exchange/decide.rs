@@ -233,7 +233,8 @@ impl Facts<'_> {
         let usable = others().filter(|other| self.is_closed(*other));
         let walk = Walk {
             asks_all: self.intent.concerns.is_some()
-                && (self.is_shared() || others().all(|other| self.is_closed(other))),
+                && (self.is_shared() || others().all(|other| self.is_closed(other)))
+                && self.may_ask_all(),
             ..self.walk(usable, GoOn::NotFound)
         };
         decision.with(walk)
@@ -250,7 +251,8 @@ impl Facts<'_> {
                 let walk = self.walk(self.by_health(self.policy.order()), GoOn::NotFound);
                 // Nobody's "not found" says anything of a payment that cannot be named here.
                 let named = self.intent.concerns.is_some() || self.intent.named_later.is_some();
-                self.to_any("forward", None).with(Walk { asks_all: named, ..walk })
+                self.to_any("forward", None)
+                    .with(Walk { asks_all: named && self.may_ask_all(), ..walk })
             }
             Found::Absent | Found::Unreadable => self.to_issuer_or_any(),
         }

@@ -109,6 +109,7 @@ impl Intent {
             Matched::Ambiguous => return Err(refused(Refusal::AmbiguousPath)),
         };
         check_method(&head, policy, operation).map_err(refused)?;
+        check_rights(&head, policy, operation).map_err(refused)?;
         let members = Members::read(request.body, operation, policy).map_err(refused)?;
         let partner = head.partner.unwrap_or_default();
         let payment = match operation.operation.class {
@@ -211,6 +212,16 @@ fn check_method(head: &Head<'_>, policy: &Policy, operation: &Compiled) -> Resul
         "GET" if reads => Ok(()),
         _ => Err(Refusal::Method { allowed: "POST" }),
     }
+}
+
+/// Whether the partner may call it, and any gateway may get it.
+fn check_rights(head: &Head<'_>, policy: &Policy, operation: &Compiled) -> Result<(), Refusal> {
+    let name = &*operation.operation.name;
+    let permitted = policy.gateways.iter().any(|gateway| gateway.permits(Some(name)));
+    if permitted && policy.config.may_call(head.partner.unwrap_or_default(), name) {
+        return Ok(());
+    }
+    Err(Refusal::Operation)
 }
 
 /// The members of a body that matter.

@@ -6,7 +6,7 @@ use super::send::{GoOn, Send, Walk};
 use crate::engine::claim::{Claim, State};
 use crate::engine::config::Ledger;
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::Asks;
+use crate::engine::health::{Asks, Takers};
 use crate::engine::limits;
 use crate::engine::operation::Class;
 use crate::engine::policy::Target;
@@ -25,7 +25,7 @@ impl Facts<'_> {
     /// still travels to another one.
     pub(super) fn walk(&self, left: impl IntoIterator<Item = GatewayId>, when: GoOn) -> Walk {
         let one_for_all = self.is_shared() && when == GoOn::NotFound;
-        let left = left.into_iter().filter(|_| !one_for_all);
+        let left = left.into_iter().filter(|gateway| !one_for_all && self.is_permitted(*gateway));
         let left = left.map(|gateway| (gateway, self.health.generation(gateway))).collect();
         Walk { left, when, asks_all: false }
     }
@@ -51,7 +51,7 @@ impl Facts<'_> {
         decision: &'static str,
         claim: Option<&dyn Fn(Gateways) -> Claim>,
     ) -> Decision {
-        let takers = self.health.takers(self.policy, self.asks(), self.now);
+        let takers = self.takers();
         let Some(target) = self.policy.target(&takers.order) else {
             return self.no_gateway();
         };
@@ -59,9 +59,30 @@ impl Facts<'_> {
         self.send(target, takers.trial, claim.map(|claim| claim(candidates)), decision)
     }
 
-    /// To this one and nobody else, whatever its breaker says; `None` when it is not configured.
+    /// Who may take it and has the right to.
+    fn takers(&self) -> Takers {
+        let Takers { mut order, trial } = self.health.takers(self.policy, self.asks(), self.now);
+        let first = order.first().copied();
+        order.retain(|gateway| self.is_permitted(*gateway));
+        Takers { trial: trial && first == order.first().copied(), order }
+    }
+
+    /// Whether anything of its kind may go there at all.
+    fn is_permitted(&self, gateway: GatewayId) -> bool {
+        let operation = self.intent.operation.as_ref().map(|compiled| &*compiled.operation.name);
+        let permits = self.policy.gateway(gateway).is_some_and(|one| one.permits(operation));
+        permits && !self.health.is_barred(gateway)
+    }
+
+    /// Whether there is no gateway that must not be asked.
+    pub(super) fn may_ask_all(&self) -> bool {
+        self.policy.order().all(|gateway| self.is_permitted(gateway))
+    }
+
+    /// To this one and nobody else, whatever its breaker says; `None` when it is not configured,
+    /// or nothing of the kind may go there.
     pub(super) fn pinned(&self, gateway: GatewayId, decision: &'static str) -> Option<Decision> {
-        let target = self.policy.plain(gateway)?;
+        let target = self.policy.plain(gateway).filter(|_| self.is_permitted(gateway))?;
         Some(self.send(target, self.may_try(gateway), None, decision))
     }
 
@@ -72,7 +93,7 @@ impl Facts<'_> {
         decision: &'static str,
         claim: Claim,
     ) -> Option<Decision> {
-        let target = self.policy.plain(gateway)?;
+        let target = self.policy.plain(gateway).filter(|_| self.is_permitted(gateway))?;
         let closed = self.is_closed(gateway);
         let forced = self.health.forced(self.policy, self.now) == Some(gateway);
         let trial = !closed && !forced && self.may_try(gateway);
@@ -110,7 +131,7 @@ impl Facts<'_> {
         let is_over = self.now >= ended_at.plus(self.policy.claims.settle_delay);
         let mut order = Vec::new();
         if self.is_shared() && is_over && !not_found {
-            order = self.health.takers(self.policy, self.asks(), self.now).order;
+            order = self.takers().order;
         }
         let others = order.iter().copied().filter(|other| *other != gateway);
         let sole = claim.holders().single() == Some(gateway);

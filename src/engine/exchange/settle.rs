@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::end::{After, Answered};
 use super::{Context, Next, Stage};
 use crate::engine::breaker::Report;
+use crate::engine::channel::Breach;
 use crate::engine::claim::{
     Claim, Event as Evidence, Incarnation, Money, Outcome, State, Status, Step,
 };
@@ -34,6 +35,8 @@ pub(super) enum Update {
     Cancel { key: ClaimKey, gateway: GatewayId, asked_at: Timestamp },
     /// What it says of the gateways.
     Health(Vec<(GatewayId, Report)>),
+    /// A gateway answered over a connection that is not what it must be.
+    Bar { gateway: GatewayId, breach: Breach },
     /// A trial was not made.
     ReturnPermit { gateway: GatewayId, generation: u32 },
 }
@@ -86,7 +89,7 @@ impl Context<'_> {
             | Update::Issued { key, .. }
             | Update::Concerned { key, .. }
             | Update::Cancel { key, .. } => Cell::Claims(key.bucket(self.policy.buckets)),
-            Update::Health(_) | Update::ReturnPermit { .. } => Cell::Health,
+            Update::Health(_) | Update::Bar { .. } | Update::ReturnPermit { .. } => Cell::Health,
         })
     }
 
@@ -171,6 +174,11 @@ impl Context<'_> {
                 let (changes, written) = self.report(&bytes, reports);
                 settling.changes = changes;
                 written
+            }
+            Some(Update::Bar { gateway, breach }) => {
+                let mut health = Health::decode(&bytes);
+                settling.changes = health.bar(*gateway, *breach, self.policy, self.now);
+                (!settling.changes.is_empty()).then(|| health.encode())
             }
             Some(Update::ReturnPermit { gateway, generation }) => {
                 let mut health = Health::decode(&bytes);
@@ -388,6 +396,7 @@ impl Settling {
                 | Update::Issued { .. }
                 | Update::Cancel { .. }
                 | Update::Health(_)
+                | Update::Bar { .. }
                 | Update::ReturnPermit { .. },
             )
             | None => {}

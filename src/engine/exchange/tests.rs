@@ -28,6 +28,7 @@ mod load;
 mod modes;
 mod money;
 mod refusals;
+mod rights;
 mod scope;
 mod status;
 mod walk;
@@ -413,6 +414,7 @@ impl World {
         let answer = Answer {
             evidence: ending.evidence,
             endpoint: ending.endpoint,
+            peer: None,
             content_type: Some("application/json"),
             client_waits: ending.client_waits,
         };

@@ -69,6 +69,7 @@ impl Health {
         let argued = member.heartbeat.is_target(now, &policy.heartbeat) && !waits;
         breaker.may_try(now, &policy.breaker)
             && (active.is_none() || argued)
+            && !self.is_barred(gateway)
             && !self.overrides.is_drained(gateway, now)
             && !self.is_crowded(gateway, policy, now)
     }
@@ -82,7 +83,7 @@ impl Health {
         match self.member(gateway) {
             // A name that is no longer configured.
             _ if policy.gateway(gateway).is_none() => false,
-            _ if self.overrides.is_drained(gateway, now) => false,
+            _ if self.is_barred(gateway) || self.overrides.is_drained(gateway, now) => false,
             _ if self.is_crowded(gateway, policy, now) => false,
             None => first,
             Some(member) => {
@@ -145,6 +146,9 @@ impl Health {
             return Err(Refusal::Ttl);
         }
         let (gateway, steer) = (wish.gateway, wish.steer);
+        if steer == Steer::Force && self.is_barred(gateway) {
+            return Err(Refusal::Barred);
+        }
         if steer == Steer::Drain {
             if self.forced(policy, now) == Some(gateway) {
                 return Err(Refusal::Forced);
@@ -174,8 +178,10 @@ impl Health {
     /// The gateway that an operator has put all new payments on.
     #[must_use]
     pub fn forced(&self, policy: &Policy, now: Timestamp) -> Option<GatewayId> {
-        // A name that is no longer configured forces nothing.
-        self.overrides.forced(now).filter(|gateway| policy.gateway(*gateway).is_some())
+        // A name that is no longer configured forces nothing, and nobody is forced on to a
+        // connection that is not what it must be.
+        let is_there = |gateway: &GatewayId| policy.gateway(*gateway).is_some();
+        self.overrides.forced(now).filter(is_there).filter(|gateway| !self.is_barred(*gateway))
     }
 
     pub(super) fn changed(

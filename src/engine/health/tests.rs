@@ -117,7 +117,8 @@ impl Scene {
             Change::Breaker(..)
             | Change::Heartbeat(..)
             | Change::Disagree(..)
-            | Change::Override(..) => None,
+            | Change::Override(..)
+            | Change::Barred(..) => None,
         };
         changes.iter().filter_map(switch).collect()
     }
@@ -428,7 +429,8 @@ fn heartbeats_and_traffic_that_contradict_each_other_are_told() {
             Change::Breaker(..)
             | Change::Heartbeat(..)
             | Change::Switch { .. }
-            | Change::Override(..) => None,
+            | Change::Override(..)
+            | Change::Barred(..) => None,
         };
         changes.iter().filter_map(told).collect()
     };

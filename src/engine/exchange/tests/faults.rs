@@ -243,8 +243,13 @@ fn a_permit_comes_back_when_its_trial_is_not_made() {
     up_to_the_claim(&mut world, &mut run);
     run.todo.clear();
     let gone = no_answer(0x4000, false).client_gone();
-    let answer =
-        Answer { evidence: gone.evidence, endpoint: None, content_type: None, client_waits: false };
+    let answer = Answer {
+        evidence: gone.evidence,
+        endpoint: None,
+        peer: None,
+        content_type: None,
+        client_waits: false,
+    };
     world.feed(&mut run, Event::Answered(answer));
     world.go_on(&mut run);
     assert_eq!((out(&world), run.told().as_str()), (0, "nothing"));
@@ -290,6 +295,7 @@ fn late_and_foreign_events_change_nothing() {
     let answer = Answer {
         evidence: REFUSED.evidence,
         endpoint: None,
+        peer: None,
         content_type: None,
         client_waits: true,
     };

@@ -158,8 +158,13 @@ fn a_released_binding_takes_no_later_one_with_it() {
     }
     // It was never sent. Before its binding goes, another worker begins the same payment.
     let never = no_answer(0x20, false);
-    let answer =
-        Answer { evidence: never.evidence, endpoint: None, content_type: None, client_waits: true };
+    let answer = Answer {
+        evidence: never.evidence,
+        endpoint: None,
+        peer: None,
+        content_type: None,
+        client_waits: true,
+    };
     world.feed(&mut first, Event::Answered(answer));
     while !world.claims().is_empty() {
         assert!(world.step(&mut first));
