@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Throw-away certificates for envoy/tls.yaml: two authorities (the gateways' and the platform's),
+# a certificate for each gateway, for this Envoy towards both sides, and for one client. Not for
+# production: the keys of the authorities lie beside them.
+#
+#     envoy/certs.sh DIRECTORY [DIRECTORY_IN_ENVOY]
+#
+# sds.yaml, through which Envoy finds and watches them, names them by DIRECTORY_IN_ENVOY, where
+# that is another one.
+set -euo pipefail
+dir=${1:?expected a directory to make them in, found nothing}
+seen=${2:-$dir}
+mkdir -p "$dir"
+cd "$dir"
+
+quietly() { # COMMAND: what it says matters only when it fails
+    local said
+    said=$("$@" 2>&1) || { echo "$said" >&2; return 1; }
+}
+
+authority() { # NAME
+    quietly openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
+        -subj "/CN=throw-away authority $1" -keyout "$1.key" -out "$1.pem"
+}
+
+certificate() { # NAME AUTHORITY SUBJECT_ALT_NAME
+    quietly openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
+        -keyout "$1.key" -out "$1.csr"
+    printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth,clientAuth\n' "$3" >"$1.ext"
+    quietly openssl x509 -req -in "$1.csr" -CA "$2.pem" -CAkey "$2.key" -CAcreateserial -days 30 \
+        -out "$1.pem" -extfile "$1.ext"
+    rm "$1.csr" "$1.ext"
+}
+
+authority gateway_ca
+authority platform_ca
+certificate primary gateway_ca DNS:primary.dana.example
+certificate secondary gateway_ca DNS:secondary.dana.example
+certificate client gateway_ca DNS:merchant.example
+certificate server platform_ca DNS:localhost,IP:127.0.0.1
+certificate platform platform_ca URI:spiffe://platform.example/payments
+
+cat > sds.yaml <<END
+resources:
+- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
+  name: dana_client
+  tls_certificate:
+    certificate_chain: {filename: $seen/client.pem}
+    private_key: {filename: $seen/client.key}
+    watched_directory: {path: $seen}
+- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
+  name: dana_gateway_ca
+  validation_context:
+    trusted_ca: {filename: $seen/gateway_ca.pem}
+    watched_directory: {path: $seen}
+- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
+  name: dana_server
+  tls_certificate:
+    certificate_chain: {filename: $seen/server.pem}
+    private_key: {filename: $seen/server.key}
+    watched_directory: {path: $seen}
+- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
+  name: dana_platform_ca
+  validation_context:
+    trusted_ca: {filename: $seen/platform_ca.pem}
+    watched_directory: {path: $seen}
+END
