@@ -14,10 +14,12 @@ use super::policy::Failback;
 use super::time::Millis;
 use super::{breaker, claim, heartbeat, limits};
 
+mod admin;
 mod operations;
 mod protobuf;
-mod reader;
+pub(super) mod reader;
 
+pub use admin::Role;
 pub use reader::ConfigError;
 use reader::{Errors, Fields, Node};
 
@@ -59,6 +61,8 @@ pub struct Config {
     pub failback: Failback,
     /// Bytes of a request's body; a longer one is refused with 413.
     pub request_body_bytes_max: usize,
+    /// Whose listener this is.
+    pub role: Role,
 }
 
 /// A gateway as it is configured.
@@ -207,6 +211,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         heartbeat: read_heartbeat(&fields.object("heartbeat"), floor, errors),
         failback: read_failback(&fields.object("failback"), floor),
         request_body_bytes_max: usize::try_from(request_body_bytes_max).unwrap_or(usize::MAX),
+        role: admin::read(&fields.object("admin"), errors),
     };
     check_relations(&config, errors);
     config

@@ -56,6 +56,29 @@ impl Expect {
     }
 }
 
+/// When the last good heartbeat came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Punctuality {
+    /// Not longer ago than one interval and one timeout.
+    OnTime,
+    /// Longer ago, and not stale yet.
+    Late,
+    /// So long ago that it proves nothing, or never.
+    Silent,
+}
+
+impl Punctuality {
+    /// What it is called in logs, metrics and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OnTime => "on_time",
+            Self::Late => "late",
+            Self::Silent => "silent",
+        }
+    }
+}
+
 /// What the heartbeats of one gateway say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heartbeat {
@@ -78,6 +101,25 @@ impl Heartbeat {
     #[must_use]
     pub const fn is_up(&self) -> bool {
         self.up
+    }
+
+    /// When the last good one came.
+    #[must_use]
+    pub fn good_at(&self) -> Option<Timestamp> {
+        Some(self.good_at).filter(|at| *at != Timestamp::default())
+    }
+
+    /// How punctual the last good one was.
+    #[must_use]
+    pub fn punctuality(&self, now: Timestamp, limits: &Limits) -> Punctuality {
+        let age = now.since(self.good_at).max(self.good_at.since(now));
+        let usual = limits.interval.get().saturating_add(limits.timeout.get());
+        let usual = usual.min(limits.stale.get());
+        match self.good_at() {
+            Some(_) if age.get() <= usual => Punctuality::OnTime,
+            Some(_) if age <= limits.stale => Punctuality::Late,
+            Some(_) | None => Punctuality::Silent,
+        }
     }
 
     /// Whether it is time for the next one. A due time further away than the interval was set

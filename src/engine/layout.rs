@@ -189,6 +189,18 @@ impl Layout {
         Ok(id)
     }
 
+    /// How many buckets the store has.
+    #[must_use]
+    pub const fn buckets(&self) -> u32 {
+        self.buckets
+    }
+
+    /// The gateway of a name, if it was ever used.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<GatewayId> {
+        self.names.iter().position(|other| other == name).and_then(GatewayId::new)
+    }
+
     /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

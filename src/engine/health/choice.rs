@@ -26,6 +26,14 @@ impl Health {
         current.or_else(|| policy.order().find(|gateway| self.is_usable(*gateway, policy, now)))
     }
 
+    /// Since when new payments go to the active gateway first; `None` before it was ever switched
+    /// to.
+    #[must_use]
+    pub fn active_since(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+        let stands = self.active.is_some() && self.active == self.active(policy, now);
+        stands.then_some(self.active_since)
+    }
+
     /// Who may take a new payment at `now`. Empty when nobody may.
     #[must_use]
     pub fn takers(&self, policy: &Policy, now: Timestamp) -> Takers {
@@ -57,7 +65,9 @@ impl Health {
             })
     }
 
-    fn is_usable(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
+    /// Whether `gateway` may take new payments without a trial.
+    #[must_use]
+    pub fn is_usable(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
         let first = policy.order().next() == Some(gateway);
         match self.member(gateway) {
             // A name that is no longer configured.

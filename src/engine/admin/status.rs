@@ -1,0 +1,241 @@
+//! How everything is: who takes payments now and why, and what is known of each gateway.
+//!
+//! `docs/status.schema.json` describes the JSON, member by member; the tests hold one to the other.
+
+use serde_json::{Map, Value, json};
+
+use crate::engine::breaker::{Breaker, State};
+use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::health::{Health, Member, Takers};
+use crate::engine::overrides::{Override, Steer};
+use crate::engine::policy::{Gateway, Policy};
+use crate::engine::time::{Length, Timestamp, Utc};
+
+/// Of this crate, as operators ask for it.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Everything that is known at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct Status<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) health: &'a Health,
+    pub(super) now: Timestamp,
+}
+
+impl Status<'_> {
+    pub(super) fn active(&self) -> Option<GatewayId> {
+        self.health.active(self.policy, self.now)
+    }
+
+    pub(super) fn active_since(&self) -> Option<Timestamp> {
+        self.health.active_since(self.policy, self.now)
+    }
+
+    pub(super) fn takers(&self) -> Takers {
+        self.health.takers(self.policy, self.now)
+    }
+
+    pub(super) fn name(&self, gateway: GatewayId) -> String {
+        self.policy.names(Gateways::only(gateway))
+    }
+
+    /// What is known of a gateway; of one that was never seen, what is known of nobody.
+    pub(super) fn member(&self, gateway: GatewayId) -> Member {
+        self.health.member(gateway).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn overrides(&self) -> impl Iterator<Item = &Override> {
+        self.health.overrides(self.now)
+    }
+
+    pub(super) fn override_of(&self, gateway: GatewayId) -> Option<&Override> {
+        self.overrides().find(|one| one.gateway == gateway)
+    }
+
+    pub(super) fn is_usable(&self, gateway: GatewayId) -> bool {
+        self.health.is_usable(gateway, self.policy, self.now)
+    }
+
+    /// Why a breaker stands where it does, for people; nothing before its first move.
+    pub(super) fn cause(&self, breaker: &Breaker) -> Option<String> {
+        breaker.cause().map(|rule| rule.sentence(&self.policy.breaker))
+    }
+
+    /// Why a gateway takes no new payments, for people; nothing if it does.
+    pub(super) fn hindrance(&self, gateway: GatewayId) -> Option<String> {
+        if self.is_usable(gateway) {
+            return None;
+        }
+        let drained = self.override_of(gateway).filter(|one| one.steer == Steer::Drain);
+        if let Some(Override { actor, reason, .. }) = drained {
+            return Some(format!("drained by {actor}: {reason}"));
+        }
+        let member = self.member(gateway);
+        let cause = self.cause(&member.breaker).unwrap_or_default();
+        Some(match member.breaker.state() {
+            State::Open { .. } => format!("its breaker is open: {cause}"),
+            State::HalfOpen { .. } => "its breaker lets trials through only".to_owned(),
+            State::Closed { .. } if !member.heartbeat.is_up() => {
+                "its heartbeat is not up, and only the first gateway goes without".to_owned()
+            }
+            State::Closed { .. } => "its last good heartbeat is too long ago".to_owned(),
+        })
+    }
+
+    /// Why new payments go where they go, for people.
+    pub(super) fn why(&self) -> String {
+        let takers = self.takers();
+        let forced = self
+            .overrides()
+            .find(|one| one.steer == Steer::Force && self.policy.gateway(one.gateway).is_some());
+        if let Some(Override { actor, reason, .. }) = forced {
+            return format!("forced by {actor}: {reason}");
+        }
+        let Some(active) = self.active() else {
+            return if takers.order.is_empty() {
+                "no gateway is usable: new payments are answered with 503, and nothing is sent"
+            } else {
+                "no gateway is usable, so payments are trials of one that waits long enough"
+            }
+            .to_owned();
+        };
+        let earlier = self.policy.gateways.iter().take_while(|gateway| gateway.id != active);
+        let reasons: Vec<String> = earlier.map(|gateway| self.passed_over(gateway)).collect();
+        if reasons.is_empty() {
+            return "first in the order, and usable".to_owned();
+        }
+        reasons.join("; ")
+    }
+
+    /// Why an earlier gateway of the order is not the active one.
+    fn passed_over(&self, gateway: &Gateway) -> String {
+        let name = &gateway.name;
+        let failback = &self.policy.failback;
+        match self.hindrance(gateway.id) {
+            Some(hindrance) => format!("{name}: {hindrance}"),
+            None if failback.manual => format!("{name} is usable again; failback is manual"),
+            None => format!(
+                "{name} is usable again, and gets payments back once it was well for {} and this \
+                 one was active for {}",
+                Length(failback.stable),
+                Length(failback.dwell)
+            ),
+        }
+    }
+
+    /// All of it.
+    pub(super) fn json(&self) -> Value {
+        let mut all = self.summary();
+        let gateways = self.policy.gateways.iter().map(|gateway| self.gateway(gateway));
+        all.insert("version".into(), VERSION.into());
+        all.insert("gateways".into(), gateways.collect());
+        let overrides = self.overrides().map(|one| self.with_gateway(one));
+        all.insert("overrides".into(), overrides.collect());
+        Value::Object(all)
+    }
+
+    /// Where new payments go.
+    pub(super) fn summary(&self) -> Map<String, Value> {
+        let takers = self.takers();
+        let order: Vec<String> = takers.order.iter().map(|id| self.name(*id)).collect();
+        [
+            ("now", time(self.now).into()),
+            ("active", self.active().map(|active| self.name(active)).into()),
+            ("active_since", self.active_since().map(time).into()),
+            ("why", self.why().into()),
+            ("takers", json!({"gateways": order, "trial": takers.trial})),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
+    }
+
+    /// What an operator sees of one gateway.
+    pub(super) fn gateway(&self, gateway: &Gateway) -> Value {
+        let member = self.member(gateway.id);
+        json!({
+            "name": gateway.name,
+            "cluster": gateway.cluster,
+            "active": self.active() == Some(gateway.id),
+            "usable": self.is_usable(gateway.id),
+            "hindrance": self.hindrance(gateway.id),
+            "override": self.override_of(gateway.id).map(|one| Value::Object(told(one))),
+            "breaker": self.breaker(&member.breaker),
+            "heartbeat": self.heartbeat(&member),
+        })
+    }
+
+    fn breaker(&self, breaker: &Breaker) -> Value {
+        let limits = &self.policy.breaker;
+        let seen = breaker.seen(self.now, limits);
+        let (mut run, mut until, mut permits) = (None, None, None);
+        match breaker.state() {
+            State::Closed { run: failures } => run = Some(failures),
+            State::Open { until: end } => until = Some(time(end)),
+            State::HalfOpen { out, passed, .. } => {
+                let max = limits.half_open_permits;
+                permits = Some(json!({"out": out, "passed": passed, "max": max}));
+            }
+        }
+        let numbers = |numbers: Vec<(&'static str, u64)>| {
+            let number = |(name, number): (&str, u64)| (name.to_owned(), number.into());
+            Value::Object(numbers.into_iter().map(number).collect())
+        };
+        let last_transition = breaker.cause().map(|rule| {
+            json!({
+                "rule": rule.name(),
+                "numbers": numbers(rule.numbers()),
+                "sentence": rule.sentence(limits),
+            })
+        });
+        let moved = breaker.cause().is_some();
+        json!({
+            "state": breaker.state().name(),
+            "since": moved.then(|| time(breaker.since())),
+            "until": until,
+            "generation": breaker.generation(),
+            "consecutive_failures": run,
+            "window": {
+                "length_ms": limits.window.get(),
+                "calls": seen.calls,
+                "failures": seen.failures,
+                "slow": seen.slow,
+            },
+            "permits": permits,
+            "last_transition": last_transition,
+        })
+    }
+
+    fn heartbeat(&self, member: &Member) -> Value {
+        let heartbeat = &member.heartbeat;
+        json!({
+            "up": heartbeat.is_up(),
+            "punctuality": heartbeat.punctuality(self.now, &self.policy.heartbeat).name(),
+            "last_good": heartbeat.good_at().map(time),
+            "last_good_age_ms": heartbeat.good_at().map(|at| self.now.since(at).get()),
+        })
+    }
+
+    fn with_gateway(&self, one: &Override) -> Value {
+        let mut members = told(one);
+        members.insert("gateway".into(), self.name(one.gateway).into());
+        Value::Object(members)
+    }
+}
+
+fn told(one: &Override) -> Map<String, Value> {
+    [
+        ("steer", one.steer.name().to_owned()),
+        ("since", time(one.since)),
+        ("until", time(one.until)),
+        ("actor", one.actor.clone()),
+        ("reason", one.reason.clone()),
+    ]
+    .map(|(name, text)| (name.to_owned(), text.into()))
+    .into_iter()
+    .collect()
+}
+
+fn time(at: Timestamp) -> String {
+    Utc(at).to_string()
+}
