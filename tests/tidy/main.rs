@@ -131,7 +131,8 @@ fn the_documents_name_files_and_settings_that_exist() {
         }
     }
     let readme = read("README.md");
-    let config = read("src/engine/config.rs") + &read("src/engine/config/operations.rs");
+    let parsers = ["config.rs", "config/admin.rs", "config/operations.rs"];
+    let config: String = parsers.iter().map(|name| read(&format!("src/engine/{name}"))).collect();
     for line in readme.lines().filter(|line| line.starts_with("| `")) {
         let fields = line.split('|').nth(1).unwrap();
         for field in fields.split('`').skip(1).step_by(2) {

@@ -125,7 +125,9 @@ fn choice(html: &mut Html, status: &Status<'_>, (mark, headline): (Mark, String)
         (false, false) => format!("If it cannot be connected to: {}. ", others.join(", ")),
     };
     let since = status.active_since();
-    let since = since.map_or_else(String::new, |at| format!("Since {}.", ago(at, status.now)));
+    let since = since.map_or_else(String::new, |at| {
+        format!("Since {}, {}.", clock(at), Length(status.now.since(at)))
+    });
     html.raw("<p class=dim>").text(&then).text(&since).raw("</p></section>");
 }
 
@@ -136,15 +138,16 @@ fn card(html: &mut Html, status: &Status<'_>, gateway: &Gateway) {
     html.raw("<h2>").text(&gateway.name).raw("<span class=tag>");
     html.raw(mark.sign()).text(&place).raw("</span></h2><dl>");
     if let Some(hindrance) = status.hindrance(gateway.id) {
-        html.pair("Not usable", &hindrance);
+        html.pair("Why not", &hindrance);
     }
     if let Some(one) = status.override_of(gateway.id) {
         html.pair("Override", &format!("{}, {}", one.steer.name(), left(one, status.now)));
     }
     html.pair("Breaker", &breaker(status, &member.breaker));
     if let Some(cause) = status.cause(&member.breaker) {
-        let at = ago(member.breaker.since(), status.now);
-        html.pair("Last moved", &format!("{cause}; {at}"));
+        let at = member.breaker.since();
+        let (age, at) = (Length(status.now.since(at)), clock(at));
+        html.pair("Last moved", &format!("{cause}; {age} ago, {at}"));
     }
     html.pair("Traffic", &traffic(status, &member.breaker));
     html.pair("Heartbeat", &heartbeat(status, &member));
@@ -209,7 +212,7 @@ fn heartbeat(status: &Status<'_>, member: &Member) -> String {
         Punctuality::Silent => "silent",
     };
     let last = match heartbeat.good_at() {
-        Some(at) => format!("last good one {}", ago(at, status.now)),
+        Some(at) => format!("last good one {} ago", Length(status.now.since(at))),
         None => "never a good one".to_owned(),
     };
     format!("{up}, {punctual}; {last}")
@@ -246,10 +249,6 @@ fn open(html: &mut Html, mark: Mark) {
 /// Until when an override stands, and how long that is.
 fn left(one: &Override, now: Timestamp) -> String {
     format!("until {}, {} left", clock(one.until), Length(one.until.since(now)))
-}
-
-fn ago(at: Timestamp, now: Timestamp) -> String {
-    format!("{} ago ({})", Length(now.since(at)), clock(at))
 }
 
 /// To the second: `2026-11-22 16:17:39 UTC`.
