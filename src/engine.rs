@@ -31,6 +31,7 @@ pub mod policy;
 pub mod pulse;
 pub mod record;
 pub mod replay;
+pub mod resolve;
 pub mod tally;
 pub mod time;
 pub mod window;

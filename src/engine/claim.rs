@@ -8,7 +8,7 @@
 //!                              --> Rejected   a definite NO; a repeat goes to the same gateway
 //!                              --> (released) never sent; the key is free again
 //!                              --> InDoubt    sent, outcome unknown
-//! InDoubt --> Settled | Rejected | Closed     by evidence alone
+//! InDoubt --> Settled | Rejected | Closed     by evidence alone, an operator's included
 //! ```
 //!
 //! [`Claim::admit`] says what the same payment may do when it comes again, [`Claim::apply`] what
@@ -170,6 +170,17 @@ pub enum Event {
         /// What it said.
         status: Status,
     },
+    /// An operator has looked it up where the money is.
+    Operator(Resolution),
+}
+
+/// What an operator found out about a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// This gateway has executed it.
+    ExecutedAt(GatewayId),
+    /// Nobody has executed it, and nobody will.
+    NotExecuted,
 }
 
 /// What evidence did to a claim.

@@ -157,7 +157,8 @@ pub struct Beat {
 pub struct Note {
     /// The operation.
     pub operation: String,
-    /// The first bytes of the claim key, in hexadecimal; never the reference itself.
+    /// The front of the claim key, in hexadecimal: as much as it takes to find its record. Never
+    /// the reference itself.
     pub key: String,
     /// What was done: `forward`, `repeat`, `replay`, or the reason of our own answer.
     pub decision: &'static str,

@@ -218,7 +218,7 @@ impl Context<'_> {
         let operation = intent.operation.as_ref();
         Note {
             operation: operation.map_or_else(String::new, |o| o.operation.name.to_string()),
-            key: key.map_or_else(String::new, |key| format!("{key}").chars().take(16).collect()),
+            key: key.map_or_else(String::new, |key| key.reference().to_string()),
             ..Note::default()
         }
     }

@@ -92,6 +92,12 @@ pub struct PaymentRef([u8; PAYMENT_REF_SIZE]);
 
 const PAYMENT_REF_SIZE: usize = 20;
 
+impl fmt::Display for PaymentRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 impl PaymentRef {
     /// Bytes of the stored form.
     pub const SIZE: usize = PAYMENT_REF_SIZE;
@@ -115,6 +121,54 @@ impl PaymentRef {
     pub(super) const fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
         Self(bytes)
     }
+}
+
+/// The front of a claim key, as people copy it: out of the access log, or out of the
+/// `Idempotency-Key` that a gateway saw. Hexadecimal digits in pairs, 16 to 64 of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyFront {
+    bytes: [u8; 32],
+    /// How many of them are known, 8 to 32.
+    length: usize,
+}
+
+impl KeyFront {
+    const BYTES_MIN: usize = 8;
+
+    /// Reads what somebody wrote; `None` when it is no front of a key.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
+            return None;
+        };
+        let mut bytes = [0; 32];
+        if pairs.len() < Self::BYTES_MIN || pairs.len() > bytes.len() {
+            return None;
+        }
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Some(Self { bytes, length: pairs.len() })
+    }
+
+    /// Whether it is the front of the key with this prefix, as far as a record knows that.
+    #[must_use]
+    pub fn fits(&self, key: &KeyPrefix) -> bool {
+        self.bytes.iter().take(self.length).zip(key).all(|(mine, other)| mine == other)
+    }
+
+    /// The bucket, of `buckets`, that holds the key's record. It takes more of the key to know it
+    /// than the record holds: 40 digits, as many as the access log has.
+    #[must_use]
+    pub fn bucket(&self, buckets: u32) -> Option<u32> {
+        let reference = self.bytes.first_chunk().filter(|_| self.length >= PaymentRef::SIZE)?;
+        Some(PaymentRef(*reference).bucket(buckets))
+    }
+}
+
+fn digit(character: u8) -> Option<u8> {
+    let value = char::from(character).to_digit(16)?;
+    u8::try_from(value).ok()
 }
 
 /// What a payment asks for, as far as changing it makes it another payment: amount, currency,
@@ -252,6 +306,47 @@ mod tests {
         assert_eq!(key.prefix()[..2], [0xdd, 0x83]);
         assert_eq!(key.bucket(1 << 16), 0x3d5c);
         assert_eq!((key.body_slot(1 << 16), key.body_slot(10)), (0x6a5f, 5));
+    }
+
+    #[test]
+    fn the_front_of_a_key_finds_its_record() {
+        let key = ClaimKey::derive("partner", "order", ["merchant", "reference"]);
+        let whole = key.to_string();
+        for digits in [16, 18, 32, 38, 40, 42, 64] {
+            let front = KeyFront::parse(&whole[..digits]).unwrap();
+            assert!(front.fits(&key.prefix()), "{digits}");
+            assert_eq!(KeyFront::parse(&whole[..digits].to_uppercase()), Some(front));
+            let bucket = front.bucket(1 << 16);
+            assert_eq!(bucket, (digits >= 40).then(|| key.bucket(1 << 16)), "{digits}");
+            let mut other = key.prefix();
+            other[7] ^= 1;
+            assert!(!front.fits(&other), "{digits}");
+        }
+        let logged = KeyFront::parse(&key.reference().to_string()).unwrap();
+        assert_eq!(logged.bucket(7), Some(key.bucket(7)));
+        assert_eq!(logged.bucket(0), Some(0));
+    }
+
+    #[test]
+    fn what_is_no_front_of_a_key_is_none() {
+        let digits = "dd8338c744f7dae9a7820cc693034abc5c3d314d5f6a924e2786df04fbd004cb";
+        let long = format!("{digits}00");
+        let texts = [
+            "",
+            "0",
+            &digits[..14],
+            &digits[..15],
+            &digits[..17],
+            &long,
+            "dd8338c744f7dag9",
+            "dd8338c744f7da +",
+            "0xdd8338c744f7da",
+            "\"dd8338c744f7dae9\"",
+            "dd8338c744f7daé",
+        ];
+        for text in texts {
+            assert_eq!(KeyFront::parse(text), None, "{text}");
+        }
     }
 
     #[test]

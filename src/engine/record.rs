@@ -30,7 +30,7 @@
 use super::bytes::Reader;
 use super::claim::{Claim, Closed, Incarnation, Money, State};
 use super::gateway::{GatewayId, Gateways};
-use super::key::{Fingerprint, KeyPrefix};
+use super::key::{Fingerprint, KeyFront, KeyPrefix};
 use super::limits;
 use super::time::{Millis, Timestamp};
 
@@ -59,6 +59,17 @@ pub enum Found {
     /// This claim.
     Claim(Claim),
     /// A record that this version cannot read: unresolved.
+    Unreadable,
+}
+
+/// What one record of a bucket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A claim.
+    Claim(Claim),
+    /// A key that leads elsewhere.
+    Link(Link),
+    /// A record that this version cannot read: an unresolved claim.
     Unreadable,
 }
 
@@ -152,6 +163,25 @@ impl Bucket {
     /// Takes the record of a key out.
     pub fn remove(&mut self, key: &KeyPrefix) {
         self.retain(|record| !has_key(record, key));
+    }
+
+    /// What it says about every key with this front: more than one thing where the front is too
+    /// short to tell keys apart. Keys that only lead elsewhere are not among them.
+    pub fn find_front(&self, front: &KeyFront) -> impl Iterator<Item = (KeyPrefix, Found)> {
+        self.entries().filter(|(key, _)| front.fits(key)).filter_map(|(key, entry)| match entry {
+            Entry::Claim(claim) => Some((key, Found::Claim(claim))),
+            Entry::Unreadable => Some((key, Found::Unreadable)),
+            Entry::Link(_) => None,
+        })
+    }
+
+    /// All records, with their keys.
+    pub fn entries(&self) -> impl Iterator<Item = (KeyPrefix, Entry)> {
+        self.records().filter_map(|record| {
+            let key = record.get(KEY_AT..)?.first_chunk().copied()?;
+            let link = || Link::decode(record).map_or(Entry::Unreadable, Entry::Link);
+            Some((key, decode(record).map_or_else(link, Entry::Claim)))
+        })
     }
 
     /// All claims that can be read.

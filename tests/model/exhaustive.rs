@@ -1,7 +1,8 @@
 //! The engine's transitions against the table, for every state, event and boundary in time.
 
 use dana_failover::engine::claim::{
-    Admission, AttemptId, Claim, Closed, Event, Incarnation, Outcome, Rules, State, Status, Step,
+    Admission, AttemptId, Claim, Closed, Event, Incarnation, Outcome, Resolution, Rules, State,
+    Status, Step,
 };
 use dana_failover::engine::gateway::{GatewayId, Gateways};
 use dana_failover::engine::key::{ClaimKey, Fingerprint};
@@ -121,7 +122,8 @@ const STATUSES: [Status; 6] = [
     Status::NotFound,
 ];
 
-/// Every answer, of the last attempt and of all others, and everything a gateway can tell.
+/// Every answer, of the last attempt and of all others, and everything a gateway or an operator
+/// can tell.
 fn events(attempt: u16) -> Vec<Event> {
     let of = |incarnation, attempt| AttemptId { incarnation, attempt };
     let attempts = [
@@ -139,7 +141,9 @@ fn events(attempt: u16) -> Vec<Event> {
     }
     for gateway in gateways() {
         events.extend(STATUSES.map(|status| Event::Told { gateway, status }));
+        events.push(Event::Operator(Resolution::ExecutedAt(gateway)));
     }
+    events.push(Event::Operator(Resolution::NotExecuted));
     events
 }
 

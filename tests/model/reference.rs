@@ -8,7 +8,8 @@
 use std::cell::RefCell;
 
 use dana_failover::engine::claim::{
-    Admission, Claim, Closed, Event, Incarnation, Money, Outcome, Rules, State, Status, Step,
+    Admission, Claim, Closed, Event, Incarnation, Money, Outcome, Resolution, Rules, State, Status,
+    Step,
 };
 use dana_failover::engine::gateway::{GatewayId, Gateways};
 use dana_failover::engine::key::Fingerprint;
@@ -172,6 +173,8 @@ pub(crate) const fn column(event: Event) -> &'static str {
             Status::Closed(Closed::Refunded) => "refunded",
             Status::NotFound => "not found",
         },
+        Event::Operator(Resolution::ExecutedAt(_)) => "executed at g",
+        Event::Operator(Resolution::NotExecuted) => "not executed",
     }
 }
 
@@ -229,8 +232,10 @@ impl Facts<'_> {
 
     const fn teller(&self) -> Option<GatewayId> {
         match self.event {
-            Some(Event::Told { gateway, .. }) => Some(gateway),
-            Some(Event::Answer { .. }) | None => None,
+            Some(
+                Event::Told { gateway, .. } | Event::Operator(Resolution::ExecutedAt(gateway)),
+            ) => Some(gateway),
+            Some(Event::Answer { .. } | Event::Operator(Resolution::NotExecuted)) | None => None,
         }
     }
 
@@ -241,9 +246,11 @@ impl Facts<'_> {
                 let teller = self.teller();
                 self.parts().them.iter().filter(|gateway| Some(*gateway) != teller).collect()
             }
-            (Who::Teller, Some(Event::Told { gateway, .. })) => Gateways::only(gateway),
+            (Who::Teller, event) => {
+                Gateways::only(self.teller().unwrap_or_else(|| panic!("nobody tells {event:?}")))
+            }
             (Who::Spoken, Some(Event::Answer { gateways, .. })) => gateways,
-            (Who::Teller | Who::Spoken, event) => panic!("{who:?} of {event:?}"),
+            (Who::Spoken, event) => panic!("{who:?} of {event:?}"),
         }
     }
 
@@ -267,7 +274,7 @@ impl Facts<'_> {
             Event::Answer { of, .. } => {
                 (of.incarnation, of.attempt) == (claim.incarnation, claim.attempt)
             }
-            Event::Told { .. } => false,
+            Event::Told { .. } | Event::Operator(_) => false,
         };
         match condition {
             Condition::LastAttempt => self.event.is_some_and(is_last),

@@ -5,7 +5,7 @@ const TEXT: &str = include_str!("table.md");
 
 const STATES: [&str; 8] =
     ["absent", "in flight", "settled", "rejected", "in doubt", "failed", "cancelled", "refunded"];
-const EVENTS: [&str; 14] = [
+const EVENTS: [&str; 16] = [
     "time",
     "200xx00",
     "NO",
@@ -18,6 +18,8 @@ const EVENTS: [&str; 14] = [
     "cancelled",
     "refunded",
     "not found",
+    "executed at g",
+    "not executed",
     "again",
     "sent",
 ];

@@ -1,17 +1,64 @@
 //! What evidence does to a claim: every state against every event, none left to a default.
 
-use super::{AttemptId, Claim, Closed, Event, Outcome, Rules, State, Status, Step};
+use super::{AttemptId, Claim, Closed, Event, Outcome, Resolution, Rules, State, Status, Step};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::time::Timestamp;
 
 impl Claim {
-    /// What `event` does to the claim. `now` is when an attempt's answer came; of a status it is
-    /// when it was asked for, because the answer may be as old as the question.
+    /// What `event` does to the claim. `now` is when an attempt's answer came, or an operator spoke;
+    /// of a status it is when it was asked for, because the answer may be as old as the question.
     #[must_use]
     pub fn apply(&self, event: Event, now: Timestamp, rules: &Rules) -> Step {
         match event {
             Event::Answer { of, outcome, gateways } => self.answered(of, outcome, gateways, now),
             Event::Told { gateway, status } => self.told(gateway, status, now, rules),
+            Event::Operator(resolution) => self.resolved(resolution, now),
+        }
+    }
+
+    /// An operator speaks last, and never makes room for a second charge: what was not executed is
+    /// closed and not released, because somebody who looked too early must not free the key. While
+    /// an attempt is under way nobody can know how it ends.
+    fn resolved(&self, resolution: Resolution, now: Timestamp) -> Step {
+        let claim = self.at(now);
+        match (claim.state, resolution) {
+            (State::InFlight { .. }, Resolution::ExecutedAt(_) | Resolution::NotExecuted) => {
+                Step::Stays
+            }
+            (
+                State::InDoubt { ended_at, repeat_until, .. },
+                Resolution::ExecutedAt(_) | Resolution::NotExecuted,
+            ) if repeat_until.is_some() || now < ended_at => Step::Stays,
+            // Another gateway's name is a slip: only a candidate can have executed it.
+            (State::InDoubt { candidates, .. }, Resolution::ExecutedAt(by))
+                if !candidates.contains(by) =>
+            {
+                Step::Contradicted
+            }
+            // Of a NO the record names who said it last, and not who had been asked before: a
+            // retry must not follow what was executed, wherever that was.
+            (State::InDoubt { .. } | State::Rejected { .. }, Resolution::ExecutedAt(by)) => {
+                Step::To(State::Settled { gateways: Gateways::only(by) })
+            }
+            (State::InDoubt { candidates, .. }, Resolution::NotExecuted) => {
+                Step::To(State::Closed { how: Closed::Failed, gateways: candidates })
+            }
+            // It says so already, and still admits a retry at that gateway.
+            (State::Rejected { .. }, Resolution::NotExecuted) => Step::Stays,
+            (State::Settled { gateways }, Resolution::ExecutedAt(by)) if gateways.contains(by) => {
+                Step::Stays
+            }
+            (State::Settled { .. }, Resolution::ExecutedAt(_) | Resolution::NotExecuted) => {
+                Step::Contradicted
+            }
+            (State::Closed { .. }, Resolution::NotExecuted) => Step::Stays,
+            (State::Closed { how: Closed::Failed, .. }, Resolution::ExecutedAt(by)) => {
+                Step::Overturned(State::Settled { gateways: Gateways::only(by) })
+            }
+            (
+                State::Closed { how: Closed::Cancelled | Closed::Refunded, .. },
+                Resolution::ExecutedAt(_),
+            ) => Step::Contradicted,
         }
     }
 

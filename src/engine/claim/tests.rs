@@ -143,6 +143,8 @@ fn event(name: &str) -> Event {
         "cancelled" => told('a', Status::Closed(Closed::Cancelled)),
         "refunded" => told('a', Status::Closed(Closed::Refunded)),
         "not found" => told('a', Status::NotFound),
+        "executed at a" => Event::Operator(Resolution::ExecutedAt(gateway('a'))),
+        "not executed" => Event::Operator(Resolution::NotExecuted),
         other => panic!("{other}"),
     }
 }
@@ -212,12 +214,61 @@ cancelled a          | contradicted          | -          | -            | -    
 refunded a           | contradicted          | -          | -            | -           | -          | -
 ";
 
+/// What an operator says, long after the last attempt ended.
+const BY_OPERATOR: &str = "
+state                | executed at a         | not executed
+in flight a          | -                     | -
+in flight after NO a | -                     | -
+in flight ab         | -                     | -
+settled a            | -                     | contradicted
+settled b            | contradicted          | contradicted
+settled ab           | -                     | contradicted
+rejected a           | settled a             | -
+rejected b           | settled a             | -
+in doubt a           | settled a             | failed a
+in doubt a?a         | settled a             | failed a
+in doubt a!          | -                     | -
+in doubt b           | contradicted          | failed b
+in doubt ab          | settled a             | failed ab
+in doubt ab?b        | settled a             | failed ab
+in doubt bc          | contradicted          | failed bc
+failed a             | overturned: settled a | -
+failed b             | overturned: settled a | -
+cancelled a          | contradicted          | -
+refunded a           | contradicted          | -
+";
+
 #[test]
 fn evidence_moves_a_claim_as_the_table_says() {
     let cell =
         |row: &str, column: &str| show(claim(state(row)).apply(event(column), at(0), &RULES));
     check(BY_ANSWER, cell);
     check(BY_STATUS, cell);
+    check(BY_OPERATOR, cell);
+}
+
+#[test]
+fn an_operator_waits_for_every_lease_and_frees_no_key() {
+    for column in ["executed at a", "not executed"] {
+        let resolved = if column == "not executed" { "failed a" } else { "settled a" };
+        for (offset, expected) in [(9999, "-"), (10_000, resolved), (10_001, resolved)] {
+            for name in ["in flight a", "in flight after NO a", "in doubt a!"] {
+                let step = claim(state(name)).apply(event(column), at(offset), &RULES);
+                assert_eq!(show(step), expected, "{name} {column} at {offset}");
+            }
+        }
+        // A copy that was only observed ends with its lease, too.
+        let observed =
+            Claim { observed: true, changed_at: at(-20_000), ..claim(state("settled a")) };
+        for (offset, expected) in [(9999, "-"), (10_000, resolved)] {
+            let step = observed.enforced(&RULES).apply(event(column), at(offset), &RULES);
+            assert_eq!(show(step), expected, "observed, {column} at {offset}");
+        }
+        for name in all_states() {
+            let step = claim(state(name)).apply(event(column), at(20_000), &RULES);
+            assert_ne!(step, Step::Released, "{name} {column}");
+        }
+    }
 }
 
 #[test]
@@ -246,7 +297,7 @@ fn an_answer_that_may_be_of_several_gateways_clears_none_of_them() {
 
 /// Every state that stands in a table.
 fn all_states() -> Vec<&'static str> {
-    let rows = BY_ANSWER.lines().chain(BY_STATUS.lines());
+    let rows = BY_ANSWER.lines().chain(BY_STATUS.lines()).chain(BY_OPERATOR.lines());
     let names = rows.filter_map(|row| row.split('|').next()).map(str::trim);
     names.filter(|name| !name.is_empty() && *name != "state").collect()
 }

@@ -401,7 +401,7 @@ fn learnt(evidence: Evidence) -> Option<(State, Option<Incarnation>)> {
         Evidence::Told { gateway, status: Status::Executed } => {
             Some((State::Settled { gateways: Gateways::only(gateway) }, None))
         }
-        Evidence::Answer { .. } | Evidence::Told { .. } => None,
+        Evidence::Answer { .. } | Evidence::Told { .. } | Evidence::Operator(_) => None,
     }
 }
 

@@ -279,3 +279,33 @@ fn records_of_other_versions_count_towards_a_full_bucket() {
     assert_eq!(put, Err(BucketError::Full));
     assert_eq!(bucket.claims().count(), 0);
 }
+
+/// Of a key that begins with these bytes.
+fn front(bytes: &[u8]) -> KeyFront {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    KeyFront::parse(&digits).unwrap()
+}
+
+#[test]
+fn a_front_finds_every_key_that_begins_with_it_and_no_link() {
+    let mut near = key(0);
+    near[15] = 0;
+    let mut bucket = bucket(&[claim(SETTLED, NOW), claim(IN_DOUBT, NOW)]);
+    bucket.put(&near, &claim(IN_DOUBT, NOW), NOW, RETENTION).unwrap();
+    let link = Link { to: link::Target::Gateway(gateway(1)), used_at: NOW, nonce: 1 };
+    bucket.put_link(&key(2), &link, NOW, RETENTION).unwrap();
+    let foreign = foreign_record(&key(3), 2, 40);
+    let bucket = Bucket::decode([bucket.into_bytes(), foreign].concat()).unwrap();
+    let found = |bytes: &[u8]| bucket.find_front(&front(bytes)).collect::<Vec<_>>();
+    let (settled, doubt) = (claim(SETTLED, NOW), claim(IN_DOUBT, NOW));
+    assert_eq!(found(&key(0)), [(key(0), Found::Claim(settled))]);
+    assert_eq!(found(&key(0)[..8]), [(key(0), Found::Claim(settled)), (near, Found::Claim(doubt))]);
+    assert_eq!(found(&key(1)[..8]), [(key(1), Found::Claim(doubt))]);
+    assert_eq!(found(&key(2)), []);
+    assert_eq!(found(&key(3)[..8]), [(key(3), Found::Unreadable)]);
+    assert_eq!(found(&key(4)), []);
+    let entries: Vec<Entry> = bucket.entries().map(|(_, entry)| entry).collect();
+    let claims = [settled, doubt, doubt].map(Entry::Claim);
+    assert_eq!(entries[..3], claims);
+    assert_eq!(entries[3..], [Entry::Link(link), Entry::Unreadable]);
+}
