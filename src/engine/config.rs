@@ -211,7 +211,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         heartbeat: read_heartbeat(&fields.object("heartbeat"), floor, errors),
         failback: read_failback(&fields.object("failback"), floor),
         request_body_bytes_max: usize::try_from(request_body_bytes_max).unwrap_or(usize::MAX),
-        role: admin::read(&fields.object("admin"), errors),
+        role: admin::read(&fields.object("admin").secret(), errors),
     };
     check_relations(&config, errors);
     config

@@ -55,3 +55,61 @@ fn digest(text: &str) -> Option<[u8; 32]> {
     }
     Some(digest)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::engine::config::Config;
+
+    fn parse(admin: &Value) -> Result<Role, Vec<String>> {
+        let gateways = json!([{"name": "a", "cluster": "one"}, {"name": "b", "cluster": "two"}]);
+        let config = json!({"gateways": gateways, "admin": admin}).to_string();
+        let told = |errors: Vec<super::super::ConfigError>| {
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        Config::parse(config.as_bytes()).map(|config| config.role).map_err(told)
+    }
+
+    fn mistake(admin: &Value, expected: &str) {
+        let told = parse(admin).unwrap_err();
+        assert!(told.len() == 1 && told[0].starts_with(expected), "{admin}: {told:?}");
+    }
+
+    #[test]
+    fn a_listener_is_the_merchants_unless_it_says_otherwise() {
+        assert_eq!(parse(&json!({})), Ok(Role::Payments));
+        assert_eq!(parse(&json!({"role": "payments"})), Ok(Role::Payments));
+        let mut token_sha256 = [0xab; 32];
+        token_sha256[0] = 0x09;
+        let digits = format!("09{}", "ab".repeat(31));
+        let role = parse(&json!({"role": "admin", "token_sha256": digits}));
+        assert_eq!(role, Ok(Role::Admin { token_sha256 }));
+    }
+
+    #[test]
+    fn a_hash_that_is_none_is_refused_and_not_repeated() {
+        let good = "ab".repeat(32);
+        mistake(&json!({"role": "operator"}), "admin.role: expected \"payments\" or \"admin\"");
+        mistake(
+            &json!({"token_sha256": good}),
+            "admin.token_sha256: expected nothing: nobody brings a token to the payments' listener",
+        );
+        let told = parse(&json!({"role": "admin", "token": good})).unwrap_err();
+        assert!(told.len() == 2 && !told.concat().contains("abab"), "{told:?}");
+        mistake(&json!({"role": "admin"}), "admin.token_sha256: expected the SHA-256");
+        for bad in [json!(""), json!("s3cret"), json!(good.to_uppercase()), json!(7), json!([good])]
+        {
+            mistake(
+                &json!({"role": "admin", "token_sha256": bad}),
+                "admin.token_sha256: expected the SHA-256 of the operators' token as 64 \
+                 hexadecimal digits in lower case, found something else",
+            );
+        }
+        let long = format!("{good}0");
+        mistake(&json!({"role": "admin", "token_sha256": long}), "admin.token_sha256: expected");
+        let accents = "é".repeat(32);
+        mistake(&json!({"role": "admin", "token_sha256": accents}), "admin.token_sha256: expected");
+    }
+}

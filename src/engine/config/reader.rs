@@ -66,7 +66,8 @@ impl<'v> Node<'v> {
         if map.is_none() {
             self.wrong("an object");
         }
-        Fields { map, path: self.path.clone(), known: RefCell::default(), errors: self.errors }
+        let (path, errors) = (self.path.clone(), self.errors);
+        Fields { map, path, known: RefCell::default(), errors, is_secret: false }
     }
 
     /// The elements, if it is a list; a mistake otherwise.
@@ -151,9 +152,17 @@ pub(in crate::engine) struct Fields<'v> {
     path: String,
     known: RefCell<Vec<&'static str>>,
     errors: &'v Errors,
+    /// What stands in unknown members may be a secret.
+    is_secret: bool,
 }
 
 impl<'v> Fields<'v> {
+    /// These members, of which messages do not say what stands in unknown ones.
+    pub(super) const fn secret(mut self) -> Self {
+        self.is_secret = true;
+        self
+    }
+
     /// The member `name`, if it is there.
     pub(in crate::engine) fn get(&self, name: &'static str) -> Option<Node<'v>> {
         self.known.borrow_mut().push(name);
@@ -178,6 +187,7 @@ impl<'v> Fields<'v> {
                 path: self.path_of(name),
                 known: RefCell::default(),
                 errors: self.errors,
+                is_secret: false,
             },
             |node| node.fields(),
         )
@@ -230,7 +240,8 @@ impl Drop for Fields<'_> {
         for (name, value) in self.map.into_iter().flatten() {
             if !known.contains(&name.as_str()) {
                 let expected = format!("one of {}", known.join(", "));
-                let found = format!("the unknown field \"{name}\" ({})", brief(value));
+                let value = if self.is_secret { "a secret".to_owned() } else { brief(value) };
+                let found = format!("the unknown field \"{name}\" ({value})");
                 self.errors.add(&self.path_of(name), expected, found);
             }
         }
