@@ -151,6 +151,7 @@ impl Store {
             Cell::Health => (1, 0),
             Cell::Claims(bucket) => (2, bucket),
             Cell::Body(slot) => (3, slot),
+            Cell::Census => (4, 0),
         }
     }
 
@@ -186,6 +187,7 @@ fn drive(exchange: &mut Exchange, event: Event<'_>, store: &mut Store, tallies: 
                 | Effect::Relay { .. }
                 | Effect::Beat(_)
                 | Effect::Changed(_)
+                | Effect::Counted(_)
                 | Effect::Note(_)) => {
                     black_box(other);
                     continue;

@@ -13,6 +13,7 @@ pub mod admin;
 pub mod answer;
 pub mod breaker;
 mod bytes;
+pub mod census;
 pub mod claim;
 pub mod config;
 pub mod event;

@@ -1,6 +1,7 @@
 //! The whole vocabulary across the wall: what the engine is told, and what it wants done.
 
 use super::answer::Reply;
+use super::census::Counted;
 use super::evidence::Evidence;
 use super::health::Change;
 use super::time::Millis;
@@ -16,6 +17,8 @@ pub enum Cell {
     Claims(u32),
     /// A place for an answer.
     Body(u32),
+    /// The last census of all claims.
+    Census,
 }
 
 /// What must be true of a value for a write to it to happen.
@@ -111,6 +114,8 @@ pub enum Effect {
     Beat(Beat),
     /// Tell operators.
     Changed(Change),
+    /// Tell operators what the store holds.
+    Counted(Box<Counted>),
     /// One line for the access log: what was decided and why.
     Note(Note),
 }

@@ -205,6 +205,12 @@ impl Health {
         true
     }
 
+    /// Whether `owner` was the last to take the right to send heartbeats.
+    #[must_use]
+    pub const fn is_led_by(&self, owner: u64) -> bool {
+        self.lease.owner == owner
+    }
+
     /// Whether `owner` must write the value to keep its right.
     #[must_use]
     pub fn lease_is_running_out(&self, policy: &Policy, now: Timestamp) -> bool {

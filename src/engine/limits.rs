@@ -24,6 +24,19 @@ pub const BUCKET_RECORDS_MEAN: u32 = 16;
 /// Records a bucket may hold: far above the mean, so that chance alone does not fill one.
 pub const BUCKET_RECORDS_MAX: usize = 64;
 
+/// Buckets that the worker which counts them reads on one tick: about a millisecond's work, so
+/// that its payments do not wait. A store of the default size takes two minutes.
+pub const CENSUS_BUCKETS_PER_TICK: u32 = 256;
+
+/// From the beginning of a census to the next one: a small store is counted in one tick.
+pub const CENSUS_PERIOD_MIN: Millis = Millis::new(1000);
+
+/// Currencies whose amounts in doubt are summed. DANA has one.
+pub const CENSUS_CURRENCIES_MAX: usize = 16;
+
+/// Payments in doubt that a census lists by name; more than anybody resolves by hand.
+pub const IN_DOUBT_LISTED_MAX: usize = 1000;
+
 /// `Idempotency-Key` headers that are bound to one payment. A client that mints one for each retry
 /// would fill the store; its further keys name the same payment by the body, and are not kept.
 pub const HEADER_KEYS_MAX: u8 = 8;

@@ -2,10 +2,13 @@
 //! is no longer usable, and sends the heartbeats if this worker has the right to.
 //!
 //! Every worker ticks, and after a configuration update the old root beside the new one. A lease
-//! in the shared health lets one of them send; the others only look.
+//! in the shared health lets one of them send; the others only look. The one that sends also counts
+//! what the store holds, after everything else that its tick has to do.
 
 use std::rc::Rc;
 
+use super::census::Counts;
+use super::census::walk::Walk;
 use super::event::{Beat, Cell, Effect, Loaded};
 use super::gateway::GatewayId;
 use super::health::{Change, Health};
@@ -26,6 +29,7 @@ pub struct Pulse {
     born: Option<Timestamp>,
     pending: Pending,
     attempts: u8,
+    walk: Walk,
 }
 
 /// What waits for the shared health.
@@ -38,6 +42,8 @@ struct Pending {
     /// To be sent once the lease is written.
     beats: Vec<Beat>,
     changes: Vec<Change>,
+    /// This worker counts what the store holds; the time of its tick.
+    counts_at: Option<Timestamp>,
 }
 
 impl Pending {
@@ -50,7 +56,8 @@ impl Pulse {
     /// The ticking part of the worker `owner`.
     #[must_use]
     pub fn new(policy: Rc<Policy>, owner: u64) -> Self {
-        Self { policy, owner, born: None, pending: Pending::default(), attempts: 0 }
+        let (pending, walk) = (Pending::default(), Walk::default());
+        Self { policy, owner, born: None, pending, attempts: 0, walk }
     }
 
     /// How often to tick.
@@ -73,13 +80,27 @@ impl Pulse {
         vec![Effect::Load(Cell::Health)]
     }
 
-    /// The shared health as it was read.
+    /// A value that was asked for.
     pub fn loaded(
         &mut self,
-        loaded: &Loaded,
+        cell: Cell,
+        loaded: Loaded,
         now: Timestamp,
         tallies: &mut Tallies,
     ) -> Vec<Effect> {
+        match cell {
+            Cell::Health => self.health(&loaded, now, tallies),
+            Cell::Claims(number) => {
+                let Policy { buckets, claims, .. } = &*self.policy;
+                let how = Counts { rules: claims, observing: self.policy.observes(None) };
+                self.walk.bucket(number, loaded.bytes, *buckets, how, now)
+            }
+            Cell::Census => self.walk.before(&loaded.bytes),
+            Cell::Layout | Cell::Body(_) => Vec::new(),
+        }
+    }
+
+    fn health(&mut self, loaded: &Loaded, now: Timestamp, tallies: &mut Tallies) -> Vec<Effect> {
         if self.pending.is_empty() {
             return Vec::new();
         }
@@ -101,6 +122,7 @@ impl Pulse {
             let (beats, change) = self.lead(born, &mut health, now);
             self.pending.beats = beats;
             changes.extend(change);
+            self.pending.counts_at = Some(now).filter(|_| health.is_led_by(self.owner));
         }
         self.pending.changes = changes;
         if health == before {
@@ -146,13 +168,16 @@ impl Pulse {
         (beats, change)
     }
 
-    /// The shared health was written.
-    pub fn stored(&mut self) -> Vec<Effect> {
-        self.done()
+    /// A value was written.
+    pub fn stored(&mut self, cell: Cell) -> Vec<Effect> {
+        if cell == Cell::Health { self.done() } else { Vec::new() }
     }
 
-    /// It was not: another worker was quicker. It is read again, or left for the next tick.
-    pub fn conflict(&mut self, tallies: &mut Tallies) -> Vec<Effect> {
+    /// It was not: another worker was quicker. Health is read again, or left for the next tick.
+    pub fn conflict(&mut self, cell: Cell, tallies: &mut Tallies) -> Vec<Effect> {
+        if cell != Cell::Health {
+            return Vec::new();
+        }
         self.attempts += 1;
         if self.attempts < limits::STORE_ATTEMPTS_MAX {
             return vec![Effect::Load(Cell::Health)];
@@ -163,11 +188,17 @@ impl Pulse {
     }
 
     fn done(&mut self) -> Vec<Effect> {
-        let Pending { beats, changes, .. } = std::mem::take(&mut self.pending);
-        changes
-            .into_iter()
-            .map(Effect::Changed)
-            .chain(beats.into_iter().map(Effect::Beat))
-            .collect()
+        let Pending { tick, beats, changes, counts_at, .. } = std::mem::take(&mut self.pending);
+        let counts = match counts_at {
+            Some(now) => self.walk.tick(now),
+            None => {
+                if tick {
+                    self.walk.stop();
+                }
+                Vec::new()
+            }
+        };
+        let changes = changes.into_iter().map(Effect::Changed);
+        changes.chain(beats.into_iter().map(Effect::Beat)).chain(counts).collect()
     }
 }

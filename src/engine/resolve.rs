@@ -277,7 +277,7 @@ mod tests {
         let max = u8::try_from(limits::BUCKET_RECORDS_MAX).unwrap();
         let full: Vec<(KeyPrefix, Claim)> = others(max - 1);
         let bytes = [bucket(&full), bucket(&[(KEY, mine)])].concat();
-        assert!(say(bytes.clone(), NOT_EXECUTED).is_ok());
+        assert!(say(bytes, NOT_EXECUTED).is_ok());
         let more: Vec<(KeyPrefix, Claim)> = others(max);
         let bytes = [bucket(&more), bucket(&[(KEY, mine)])].concat();
         assert_eq!(say(bytes, NOT_EXECUTED), Err(Refused::StoreFull));

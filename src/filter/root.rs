@@ -22,7 +22,7 @@ pub(super) struct Root<H> {
     beats: BTreeMap<u32, GatewayId>,
 }
 
-impl<H: Host + Copy> Root<H> {
+impl<H: Host> Root<H> {
     /// Begins to work on payments.
     ///
     /// # Errors
@@ -86,13 +86,13 @@ impl<H: Host + Copy> Root<H> {
                 Effect::Load(cell) => effects.extend(self.load(cell)),
                 Effect::Store { cell, bytes, expected } => {
                     let more = match self.worker.store(cell, &bytes, expected) {
-                        Event::Stored(_) => self.pulse.stored(),
+                        Event::Stored(_) => self.pulse.stored(cell),
                         Event::Conflict(_)
                         | Event::StoreFailed(_)
                         | Event::Loaded(..)
                         | Event::Request(_)
                         | Event::Answered(_) => {
-                            self.pulse.conflict(&mut self.worker.tallies.borrow_mut())
+                            self.pulse.conflict(cell, &mut self.worker.tallies.borrow_mut())
                         }
                     };
                     effects.extend(more);
@@ -105,6 +105,7 @@ impl<H: Host + Copy> Root<H> {
                     Err(_) => effects.extend(self.pulse.beaten(beat.gateway, false)),
                 },
                 Effect::Changed(change) => self.worker.changed(&change),
+                Effect::Counted(counted) => self.worker.counted(&counted),
                 Effect::Note(_)
                 | Effect::Forward(_)
                 | Effect::Call(_)
@@ -121,6 +122,6 @@ impl<H: Host + Copy> Root<H> {
         let Event::Loaded(_, loaded) = self.worker.load(cell) else {
             return Vec::new();
         };
-        self.pulse.loaded(&loaded, now, &mut self.worker.tallies.borrow_mut())
+        self.pulse.loaded(cell, loaded, now, &mut self.worker.tallies.borrow_mut())
     }
 }

@@ -15,7 +15,10 @@ use crate::engine::overrides::Steer;
 use crate::engine::policy::Policy;
 use crate::engine::tally::Tallies;
 
-/// Different names of metrics; labels come from fixed tables, so more means a fault.
+mod counted;
+
+/// Different names of metrics; labels come from fixed tables, but for a few currencies, so more
+/// means a fault.
 const METRICS_MAX: usize = 4096;
 
 /// One worker's part of the filter.
@@ -191,6 +194,7 @@ fn key(cell: Cell) -> Vec<u8> {
         Cell::Health => (b'h', None),
         Cell::Claims(bucket) => (b'c', Some(bucket)),
         Cell::Body(slot) => (b'b', Some(slot)),
+        Cell::Census => (b'n', None),
     };
     let mut key = b"dana.failover.".to_vec();
     key.push(kind);

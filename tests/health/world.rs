@@ -227,9 +227,11 @@ impl<'s> World<'s> {
         let Worker { pulse, tallies, .. } = &mut self.workers[worker];
         let effects = match (actor, event) {
             (Actor::Call(at), event) => self.calls[at].exchange.handle(event, now, tallies),
-            (Actor::Pulse(_), Event::Loaded(_, loaded)) => pulse.loaded(&loaded, now, tallies),
-            (Actor::Pulse(_), Event::Stored(_)) => pulse.stored(),
-            (Actor::Pulse(_), Event::Conflict(_)) => pulse.conflict(tallies),
+            (Actor::Pulse(_), Event::Loaded(cell, loaded)) => {
+                pulse.loaded(cell, loaded, now, tallies)
+            }
+            (Actor::Pulse(_), Event::Stored(cell)) => pulse.stored(cell),
+            (Actor::Pulse(_), Event::Conflict(cell)) => pulse.conflict(cell, tallies),
             (Actor::Pulse(_), other) => panic!("a pulse hears nothing of {other:?}"),
         };
         self.carry_out(actor, effects);
@@ -271,6 +273,9 @@ impl<'s> World<'s> {
                     self.after(later, Happening::Beaten(worker, birth, beat.gateway, good));
                 }
                 Effect::Changed(change) => self.truth.told(&change),
+                Effect::Counted(counted) => {
+                    assert_eq!(counted.census.buckets, self.setting.policy.buckets, "all of them");
+                }
                 Effect::Reply(_) | Effect::Relay { .. } | Effect::Note(_) => {}
                 Effect::Call(_) => panic!("a charge goes through the router alone"),
             }
@@ -282,6 +287,9 @@ impl<'s> World<'s> {
     }
 
     fn load(&self, actor: Actor, cell: Cell) -> Loaded {
+        if let (Actor::Pulse(_), Cell::Claims(_) | Cell::Census) = (actor, cell) {
+            return Loaded { bytes: Vec::new(), version: Expected::Absent };
+        }
         let (bytes, version) = match (actor, cell) {
             (_, Cell::Health) => (&self.shared.bytes, self.shared.version),
             (Actor::Call(at), Cell::Claims(_)) => {

@@ -32,6 +32,8 @@ pub(crate) enum Act {
     Beat { gateway: usize, good: bool },
     /// The store's next call but so many goes wrong.
     Fault { after: usize, written: bool },
+    /// An operator says what became of a payment.
+    Resolve { payment: usize },
     /// What was enforced is only observed, or the other way round.
     Flip,
 }
@@ -133,6 +135,7 @@ fn act(kind: Kind) -> BoxedStrategy<Act> {
         1 => (0usize..2, prop::bool::weighted(0.7))
             .prop_map(|(gateway, good)| Act::Beat { gateway, good }),
         1 => (0usize..6, any::<bool>()).prop_map(|(after, written)| Act::Fault { after, written }),
+        2 => payment().prop_map(|payment| Act::Resolve { payment }),
     ];
     match kind {
         Kind::Plain | Kind::HeaderKeys => any.boxed(),

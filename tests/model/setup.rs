@@ -106,6 +106,8 @@ pub(crate) struct Reached {
     pub(crate) crashed: u64,
     pub(crate) walked: u64,
     pub(crate) steps: u64,
+    /// Records moved by an operator's word.
+    pub(crate) resolved: u64,
     /// Header keys bound apart from their claims.
     pub(crate) bound: u64,
     /// Header keys of another payment that was proven.
@@ -130,6 +132,7 @@ impl Reached {
             crashed: self.crashed + more.crashed,
             walked: self.walked + more.walked,
             steps: self.steps + more.steps,
+            resolved: self.resolved + more.resolved,
             bound: self.bound + more.bound,
             mismatched: self.mismatched + more.mismatched,
             taken_over: self.taken_over + more.taken_over,

@@ -16,6 +16,7 @@ const fn place(cell: Cell) -> (u8, u32) {
         Cell::Health => (1, 0),
         Cell::Claims(bucket) => (2, bucket),
         Cell::Body(slot) => (3, slot),
+        Cell::Census => (4, 0),
     }
 }
 

@@ -80,7 +80,7 @@ impl World<'_> {
         self.ledger.is_charged(payment) || self.may_execute(payment)
     }
 
-    fn may_execute(&self, payment: usize) -> bool {
+    pub(crate) fn may_execute(&self, payment: usize) -> bool {
         let copies = self.copies.iter().filter(|copy| copy.payment == payment);
         let mut on_the_way = copies.map(|copy| copy.gateway).chain(
             self.runs.iter().filter(|run| run.what.pays(payment)).flat_map(Run::on_the_wire),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use dana_failover::engine::claim::{AttemptId, Event as Said};
 
-use dana_failover::engine::event::{Call, Cell, Effect, Event, Expected, Forward, Request};
+use dana_failover::engine::event::{Call, Cell, Effect, Event, Expected, Forward, Loaded, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::Health;
@@ -181,6 +181,7 @@ impl<'a> World<'a> {
             }
             Act::Beat { gateway, good } => self.beat(gateway, good),
             Act::Fault { after, written } => self.fault = Some((after, written)),
+            Act::Resolve { payment } => self.resolve(payment),
             Act::Flip => self.observing = !self.observing,
         }
         self.runs.retain(|run| !run.gone && !run.is_over());
@@ -311,7 +312,7 @@ impl<'a> World<'a> {
             Effect::Relay { gateway } => self.check_let_through(at, gateway.is_some()),
             Effect::Note(note) => self.reached.repeated += u64::from(note.decision == "repeat"),
             Effect::Call(call) => self.call(at, &call),
-            Effect::Changed(_) | Effect::Beat(_) => {}
+            Effect::Changed(_) | Effect::Beat(_) | Effect::Counted(_) => {}
         }
         if changes {
             self.check();
@@ -352,6 +353,14 @@ impl<'a> World<'a> {
         let policy = &self.setup.policy;
         health.beaten(policy.order().nth(gateway).unwrap(), good, policy, self.time());
         assert!(self.store.store(Cell::Health, health.encode(), Expected::Any));
+    }
+
+    pub(crate) fn load_cell(&self, cell: Cell) -> Loaded {
+        self.store.load(cell)
+    }
+
+    pub(crate) fn store_cell(&mut self, cell: Cell, bytes: Vec<u8>, expected: Expected) -> bool {
+        self.store.store(cell, bytes, expected)
     }
 
     /// What the store says of a payment.

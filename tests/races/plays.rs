@@ -139,7 +139,7 @@ const fn place(cell: Cell) -> Place {
         // A key lives in one value: looking into two lets two workers win.
         Cell::Claims(_) => panic!("another bucket than the key's own"),
         Cell::Body(_) => Place::Body,
-        Cell::Layout => panic!("no request reads the layout"),
+        Cell::Layout | Cell::Census => panic!("no request reads the layout or a census"),
     }
 }
 
@@ -245,7 +245,7 @@ impl Plays {
             // Seen by operators alone.
             Effect::Note(_) | Effect::Changed(_) => return None,
             Effect::Call(call) => Want::Call(usize::from(call.cluster == "dana_secondary")),
-            Effect::Beat(_) => panic!("no request sends heartbeats"),
+            Effect::Beat(_) | Effect::Counted(_) => panic!("no request does a worker's work"),
         })
     }
 

@@ -320,7 +320,7 @@ impl World {
             Effect::Note(note) => run.note = Some(note),
             Effect::Call(call) => run.calls.push(call),
             Effect::Changed(change) => run.changes.push(change),
-            Effect::Beat(_) => unreachable!("no request sends heartbeats"),
+            Effect::Beat(_) | Effect::Counted(_) => unreachable!("no request does a worker's work"),
         }
         true
     }

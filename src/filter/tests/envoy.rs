@@ -20,7 +20,7 @@ use crate::engine::time::Timestamp;
 use crate::filter::stream::{Flow, Stream};
 use crate::filter::worker::{Worker, join};
 
-const CONFIG: &str = r#"{
+pub(super) const CONFIG: &str = r#"{
     "gateways": [
         {"name": "primary", "cluster": "dana_primary"},
         {"name": "secondary", "cluster": "dana_secondary"}],
@@ -153,6 +153,10 @@ impl Process {
         let worker = Rc::new(Worker::new(host.clone(), Rc::clone(&ready.policy)));
         let (executed, cancelled) = ([0; 2], [false; 2]);
         Self { host, worker, executed, cancelled, contexts: 0, unnamed: false }
+    }
+
+    pub(super) fn worker(&self) -> &Worker<FakeHost> {
+        &self.worker
     }
 
     pub(super) fn pass(&self, millis: u64) {

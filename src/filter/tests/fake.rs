@@ -55,6 +55,8 @@ pub(super) struct Inside {
     pub(super) request_body: Vec<u8>,
     pub(super) response: Fields,
     pub(super) response_body: Vec<u8>,
+    /// Names of metrics, and what gauges were set to.
+    pub(super) metrics: Vec<(String, u64)>,
     /// The answer to a call of ours.
     pub(super) called: Fields,
     pub(super) called_body: Vec<u8>,
@@ -252,15 +254,24 @@ impl Host for FakeHost {
         Ok(TOKEN)
     }
 
-    fn define_metric(&self, _: Metric, _: &str) -> Result<u32, HostError> {
-        self.attempt("define_metric").map(|()| 1)
+    fn define_metric(&self, _: Metric, name: &str) -> Result<u32, HostError> {
+        self.attempt("define_metric")?;
+        let metrics = &mut self.0.borrow_mut().metrics;
+        let known = metrics.iter().position(|(other, _)| other == name);
+        let number = known.unwrap_or_else(|| {
+            metrics.push((name.to_owned(), 0));
+            metrics.len() - 1
+        });
+        Ok(u32::try_from(number).unwrap())
     }
 
     fn increment(&self, _: u32) -> Result<(), HostError> {
         self.attempt("increment")
     }
 
-    fn record(&self, _: u32, _: u64) -> Result<(), HostError> {
-        self.attempt("record")
+    fn record(&self, metric: u32, value: u64) -> Result<(), HostError> {
+        self.attempt("record")?;
+        self.0.borrow_mut().metrics[metric as usize].1 = value;
+        Ok(())
     }
 }

@@ -120,7 +120,7 @@ impl World<'_> {
         }
         let before = match cell {
             Cell::Claims(number) => Some((number, self.store.bucket(number))),
-            Cell::Layout | Cell::Health | Cell::Body(_) => None,
+            Cell::Layout | Cell::Health | Cell::Body(_) | Cell::Census => None,
         };
         if !self.store.store(cell, bytes, expected) {
             return Event::Conflict(cell);

@@ -1,0 +1,116 @@
+//! The walk over all buckets, a few on each tick.
+//!
+//! One load is asked for at a time: the next one when a bucket has come, until a tick has had
+//! enough. So a load that fails says nothing and brings nothing; the next tick finds it missing
+//! and begins the pass anew. A pass that misses a bucket is no census.
+
+use super::{Counted, Counts, Draft};
+use crate::engine::event::{Cell, Effect, Expected};
+use crate::engine::limits;
+use crate::engine::time::Timestamp;
+
+/// Where the walk stands.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Walk {
+    pass: Option<Pass>,
+    /// When the last pass that ended began.
+    last: Option<Timestamp>,
+}
+
+/// A pass under way.
+#[derive(Debug)]
+struct Pass {
+    began_at: Timestamp,
+    draft: Draft,
+    /// The next bucket to be read.
+    next: u32,
+    /// What was asked for and has not come.
+    awaits: Option<Cell>,
+    /// How many buckets may still be asked for on this tick.
+    left: u32,
+}
+
+impl Walk {
+    /// A tick of the worker that counts.
+    pub(in crate::engine) fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
+        if self.pass.as_ref().is_some_and(|pass| pass.awaits.is_some()) {
+            self.pass = None;
+        }
+        if self.pass.is_none() && !self.is_due(now) {
+            return Vec::new();
+        }
+        let pass = self.pass.get_or_insert_with(|| Pass {
+            began_at: now,
+            draft: Draft::new(now),
+            next: 0,
+            awaits: None,
+            left: 0,
+        });
+        pass.left = limits::CENSUS_BUCKETS_PER_TICK;
+        vec![pass.ask(Cell::Claims(pass.next))]
+    }
+
+    /// A small store is counted in one tick, and not on every one. A pass that begins ahead of the
+    /// present began before the clock stepped back.
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.last.is_none_or(|last| last > now || now >= last.plus(limits::CENSUS_PERIOD_MIN))
+    }
+
+    /// Another worker counts.
+    pub(in crate::engine) fn stop(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A bucket of `buckets` has come.
+    pub(in crate::engine) fn bucket(
+        &mut self,
+        number: u32,
+        bytes: Vec<u8>,
+        buckets: u32,
+        how: Counts<'_>,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        let Some(pass) = self.awaited(Cell::Claims(number)) else {
+            return Vec::new();
+        };
+        pass.draft.count(number, bytes, how, now);
+        pass.next = number.saturating_add(1);
+        pass.left = pass.left.saturating_sub(1);
+        if pass.next >= buckets {
+            return vec![pass.ask(Cell::Census)];
+        }
+        if pass.left == 0 {
+            return Vec::new();
+        }
+        vec![pass.ask(Cell::Claims(pass.next))]
+    }
+
+    /// The census before has come, which tells what is there no longer.
+    pub(in crate::engine) fn before(&mut self, bytes: &[u8]) -> Vec<Effect> {
+        if self.awaited(Cell::Census).is_none() {
+            return Vec::new();
+        }
+        let Some(Pass { began_at, draft, .. }) = self.pass.take() else {
+            return Vec::new();
+        };
+        self.last = Some(began_at);
+        let counted = Counted::after(draft.finish(), bytes);
+        let bytes = counted.census.encode();
+        let store = Effect::Store { cell: Cell::Census, bytes, expected: Expected::Any };
+        vec![store, Effect::Counted(Box::new(counted))]
+    }
+
+    /// The pass that waits for `cell`, which it no longer does.
+    fn awaited(&mut self, cell: Cell) -> Option<&mut Pass> {
+        let pass = self.pass.as_mut().filter(|pass| pass.awaits == Some(cell))?;
+        pass.awaits = None;
+        Some(pass)
+    }
+}
+
+impl Pass {
+    const fn ask(&mut self, cell: Cell) -> Effect {
+        self.awaits = Some(cell);
+        Effect::Load(cell)
+    }
+}

@@ -1,0 +1,70 @@
+//! An operator who looks where the money is, and says what is there.
+
+use dana_failover::engine::claim::{Event as Said, Resolution, Step};
+use dana_failover::engine::event::{Cell, Loaded};
+use dana_failover::engine::key::KeyFront;
+use dana_failover::engine::record::Found;
+use dana_failover::engine::resolve::{Refused, resolve};
+
+use super::proof::Cause;
+use super::setup::Kind;
+use super::world::World;
+
+impl World<'_> {
+    /// What is true of a payment, if anybody can know it: while a copy travels nobody does.
+    fn looked_up(&self, payment: usize) -> Option<Resolution> {
+        match self.ledger.executed_at(payment).as_slice() {
+            [] if self.may_execute(payment) => None,
+            // What is only observed may be sent at any time, whatever the record says.
+            [] => (self.setup.kind != Kind::HandOver).then_some(Resolution::NotExecuted),
+            [place] if self.ledger.is_charged(payment) => {
+                self.setup.policy.order().nth(*place).map(Resolution::ExecutedAt)
+            }
+            _ => None,
+        }
+    }
+
+    /// An operator says it, and what becomes of the record is a step of the table.
+    pub(crate) fn resolve(&mut self, payment: usize) {
+        let Some(resolution) = self.looked_up(payment) else {
+            return;
+        };
+        let setup = self.setup;
+        let (now, (number, key)) = (self.time(), setup.keys[payment]);
+        let (event, reference) = (Said::Operator(resolution), &setup.reference);
+        let before = match self.find(payment) {
+            Found::Claim(claim) => Found::Claim(reference.counted(claim)),
+            other @ (Found::Absent | Found::Unreadable) => other,
+        };
+        let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let front = KeyFront::parse(&digits).unwrap();
+        let Loaded { bytes, version } = self.load_cell(Cell::Claims(number));
+        let policy = &setup.policy;
+        let retention = policy.config.store.retention;
+        match resolve(bytes, &front, resolution, now, &policy.claims, retention) {
+            Ok(resolved) => {
+                assert_eq!(resolved.key, key);
+                assert!(self.store_cell(Cell::Claims(number), resolved.bytes, version));
+                let after = self.find(payment);
+                assert_eq!(after, Found::Claim(resolved.claim));
+                reference.check(&before, &after, Cause::Evidence(event, now), now);
+                self.reached.resolved += 1;
+            }
+            Err(why) => {
+                let claim = match &before {
+                    Found::Claim(claim) => Some(claim),
+                    Found::Absent | Found::Unreadable => None,
+                };
+                let step = reference.step(claim, event, now);
+                let fits = match why {
+                    Refused::NotFound => claim.is_none() && step == Step::Stays,
+                    Refused::LeaseRuns { until } => until > now && step == Step::Stays,
+                    Refused::AlreadySo(_) => step == Step::Stays,
+                    Refused::Contradicts(_) => step == Step::Contradicted,
+                    Refused::Ambiguous | Refused::Unreadable | Refused::StoreFull => false,
+                };
+                assert!(fits, "payment {payment}, {event:?}: {why:?} of {before:?}, not {step:?}");
+            }
+        }
+    }
+}
