@@ -1,4 +1,4 @@
-//! One request of an operator: `Held -> Joining -> Looking -> Ended`.
+//! One request of an operator: `Held -> Joining -> (looking, steering or resolving) -> Ended`.
 //!
 //! ```text
 //! Request -> token, route, body -> load the layout -> load what is asked for -> Reply
@@ -11,27 +11,31 @@
 
 use std::rc::Rc;
 
-use serde_json::{Value, json};
-
 use super::answer::Reply;
+use super::census::Census;
 use super::config::{Config, Role};
 use super::event::{Cell, Event, Expected, Loaded, Request};
 use super::health::{Change, Health};
 use super::layout::Layout;
 use super::limits;
-use super::overrides::Override;
-use super::policy::{Gateway, Policy};
-use super::time::{Timestamp, Utc};
+use super::policy::Policy;
+use super::time::Timestamp;
 
 mod answer;
 mod auth;
+mod doubt;
 mod page;
 mod request;
+mod resolving;
 mod status;
+mod steering;
 
 use answer::Problem;
-use request::{Ask, Wish};
+use doubt::Doubt;
+use request::Ask;
+use resolving::Resolving;
 use status::Status;
+use steering::Steering;
 
 /// What is to be done for an operator, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +63,9 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Admin {
     config: Rc<Config>,
-    policy: Option<Rc<Policy>>,
+    /// The configuration as the payments' workers have joined it to the store, and the store's
+    /// layout, once they are known.
+    joined: Option<(Rc<Policy>, Layout)>,
     stage: Stage,
 }
 
@@ -71,10 +77,16 @@ enum Stage {
     Held,
     /// Waiting for the layout.
     Joining(Ask),
-    /// Waiting for the health.
-    Looking { ask: Ask, attempts: u8 },
-    /// Waiting for an override to be written.
-    Steering { wish: Wish, health: Box<Health>, changes: Vec<Change>, attempts: u8 },
+    /// Waiting for the health, to show it on the page or as JSON.
+    Looking { page: bool },
+    /// Waiting for the census, to show it with the health.
+    Counting { page: bool, health: Box<Health> },
+    /// Waiting for the census, to list so many payments in doubt.
+    Listing { limit: usize },
+    /// Reading or writing the health.
+    Steering(Box<Steering>),
+    /// Reading or writing a bucket of claims.
+    Resolving(Box<Resolving>),
     /// Nothing more happens.
     Ended,
 }
@@ -85,13 +97,13 @@ impl Admin {
     /// A request that has just begun.
     #[must_use]
     pub const fn new(config: Rc<Config>) -> Self {
-        Self { config, policy: None, stage: Stage::Held }
+        Self { config, joined: None, stage: Stage::Held }
     }
 
     /// The configuration as the payments' workers have joined it to the store, once that is known.
     #[must_use]
-    pub const fn policy(&self) -> Option<&Rc<Policy>> {
-        self.policy.as_ref()
+    pub fn policy(&self) -> Option<&Rc<Policy>> {
+        self.joined.as_ref().map(|(policy, _)| policy)
     }
 
     /// Whether nothing more is to happen.
@@ -111,13 +123,15 @@ impl Admin {
         let (stage, effects) = match (std::mem::take(&mut self.stage), event) {
             (Stage::Held, Event::Request(request)) => self.begin(&request),
             (Stage::Joining(ask), Event::Loaded(Cell::Layout, loaded)) => self.join(ask, &loaded),
-            (Stage::Looking { ask, attempts }, Event::Loaded(Cell::Health, loaded)) => {
-                self.look(ask, attempts, &loaded, now)
+            (Stage::Looking { page }, Event::Loaded(Cell::Health, loaded)) => look(page, &loaded),
+            (Stage::Counting { page, health }, Event::Loaded(Cell::Census, loaded)) => {
+                self.show(page, &health, &loaded, now)
             }
-            (Stage::Steering { wish, health, changes, .. }, Event::Stored(_)) => {
-                self.steered(&wish, &health, changes, now)
+            (Stage::Listing { limit }, Event::Loaded(Cell::Census, loaded)) => {
+                self.list(limit, &loaded, now)
             }
-            (Stage::Steering { wish, attempts, .. }, Event::Conflict(_)) => again(wish, attempts),
+            (Stage::Steering(steering), event) => self.go_on_steering(steering, &event, now),
+            (Stage::Resolving(resolving), event) => self.go_on_resolving(resolving, event, now),
             // A late or foreign event changes nothing.
             (stage @ (Stage::Held | Stage::Ended), _) => (stage, Vec::new()),
             (_, _) => end(Problem::StoreFailed.reply()),
@@ -146,118 +160,65 @@ impl Admin {
         let Ok(layout) = Layout::decode(&loaded.bytes) else {
             return end(Problem::OtherVersion.reply());
         };
-        match Policy::over(self.config.as_ref().clone(), &layout) {
-            Ok(policy) => {
-                self.policy = Some(Rc::new(policy));
-                (Stage::Looking { ask, attempts: 0 }, vec![Effect::Load(Cell::Health)])
-            }
-            Err(unjoined) => end(Problem::NotConfigured(Some(unjoined)).reply()),
-        }
-    }
-
-    fn look(&self, ask: Ask, attempts: u8, loaded: &Loaded, now: Timestamp) -> Next {
-        let Some(policy) = &self.policy else {
-            return end(Problem::NotConfigured(None).reply());
+        let policy = match Policy::over(self.config.as_ref().clone(), &layout) {
+            Ok(policy) => Rc::new(policy),
+            Err(unjoined) => return end(Problem::NotConfigured(Some(unjoined)).reply()),
         };
-        let Some(health) = Health::read(&loaded.bytes) else {
-            return end(Problem::OtherVersion.reply());
-        };
-        let status = Status { policy, health: &health, now };
+        let load = |stage, cell| (stage, vec![Effect::Load(cell)]);
+        let (policy, layout) = self.joined.insert((policy, layout));
         match ask {
-            Ask::Status => end(answer::json(&status.json(), "status")),
-            Ask::Page => end(answer::page(page::render(&status))),
-            Ask::Override(wish) => self.steer(wish, attempts, health, loaded.version, now),
+            Ask::Status => load(Stage::Looking { page: false }, Cell::Health),
+            Ask::Page => load(Stage::Looking { page: true }, Cell::Health),
+            Ask::InDoubt { limit } => load(Stage::Listing { limit }, Cell::Census),
+            Ask::Override(wish) => {
+                load(Stage::Steering(Box::new(Steering::new(wish))), Cell::Health)
+            }
+            Ask::Resolve(word) => Resolving::begin(word, policy, layout),
         }
     }
 
-    fn steer(
-        &self,
-        wish: Wish,
-        attempts: u8,
-        before: Health,
-        expected: Expected,
-        now: Timestamp,
-    ) -> Next {
-        let Some((policy, gateway)) = self.gateway(&wish.gateway) else {
+    fn show(&self, page: bool, health: &Health, loaded: &Loaded, now: Timestamp) -> Next {
+        let Some((policy, _)) = &self.joined else {
             return end(Problem::NotConfigured(None).reply());
         };
-        let mut health = before.clone();
-        let changes = match wish.steer {
-            None => Ok(health.release(gateway.id, policy, now)),
-            Some((steer, ttl)) => {
-                let wanted = Override {
-                    gateway: gateway.id,
-                    steer,
-                    since: now,
-                    until: now.plus(ttl),
-                    actor: wish.actor.clone(),
-                    reason: wish.reason.clone(),
-                };
-                health.steer_by(wanted, policy, now)
-            }
-        };
-        let changes = match changes {
-            Ok(changes) => changes,
-            Err(refusal) => {
-                let gateway = wish.gateway;
-                return end(Problem::Override { refusal, gateway }.reply());
-            }
-        };
-        if health == before {
-            return self.steered(&wish, &health, Vec::new(), now);
-        }
-        let store = Effect::Store { cell: Cell::Health, bytes: health.encode(), expected };
-        let health = Box::new(health);
-        (Stage::Steering { wish, health, changes, attempts }, vec![store])
+        let census = Census::decode(&loaded.bytes);
+        let doubt = census.as_ref().map(|census| Doubt { census, now });
+        let status = Status { policy, health, doubt, now };
+        end(if page {
+            answer::page(page::render(&status))
+        } else {
+            answer::json(&status.json(), "status")
+        })
     }
 
-    /// Only what was written is told.
-    fn steered(&self, wish: &Wish, health: &Health, changes: Vec<Change>, now: Timestamp) -> Next {
-        let Some((policy, gateway)) = self.gateway(&wish.gateway) else {
-            return end(Problem::NotConfigured(None).reply());
-        };
-        let status = Status { policy, health, now };
-        let mut body = status.summary();
-        body.insert("changed".into(), (!changes.is_empty()).into());
-        body.insert("gateway".into(), status.gateway(gateway));
-        let mut effects = Vec::new();
-        if !changes.is_empty() {
-            effects.push(Effect::Told(wish.line(now)));
+    fn list(&self, limit: usize, loaded: &Loaded, now: Timestamp) -> Next {
+        match (&self.joined, Census::decode(&loaded.bytes)) {
+            (Some((_, layout)), Some(census)) => {
+                let doubt = Doubt { census: &census, now };
+                end(answer::json(&doubt.list(layout, limit), "in_doubt"))
+            }
+            (None, _) => end(Problem::NotConfigured(None).reply()),
+            (_, None) => end(Problem::NotCounted.reply()),
         }
-        effects.extend(changes.into_iter().map(Effect::Changed));
-        effects.push(Effect::Reply(answer::json(&Value::Object(body), "override")));
-        (Stage::Ended, effects)
-    }
-
-    fn gateway(&self, name: &str) -> Option<(&Policy, &Gateway)> {
-        let policy = self.policy.as_deref()?;
-        Some((policy, policy.named(name)?))
     }
 }
 
-impl Wish {
-    /// What the log says of it.
-    fn line(&self, now: Timestamp) -> String {
-        let Self { gateway, actor, reason, .. } = self;
-        let (steer, until) = match self.steer {
-            Some((steer, ttl)) => (steer.name(), Some(Utc(now.plus(ttl)).to_string())),
-            None => ("auto", None),
-        };
-        let line = json!({
-            "gateway": gateway, "steer": steer, "until": until, "actor": actor, "reason": reason,
-        });
-        format!("override {line}")
+fn look(page: bool, loaded: &Loaded) -> Next {
+    match Health::read(&loaded.bytes) {
+        Some(health) => {
+            let health = Box::new(health);
+            (Stage::Counting { page, health }, vec![Effect::Load(Cell::Census)])
+        }
+        None => end(Problem::OtherVersion.reply()),
     }
 }
 
 /// Somebody else was quicker: everything is looked at again, and decided anew.
-fn again(wish: Wish, attempts: u8) -> Next {
-    let attempts = attempts.saturating_add(1);
+fn again(attempts: u8, cell: Cell, stage: Stage) -> Next {
     if attempts >= limits::STORE_ATTEMPTS_MAX {
         return end(Problem::Contended.reply());
     }
-    let stage = Stage::Looking { ask: Ask::Override(wish), attempts };
-    (stage, vec![Effect::Load(Cell::Health)])
+    (stage, vec![Effect::Load(cell)])
 }
 
 fn end(reply: Reply) -> Next {

@@ -64,6 +64,30 @@ pub enum State {
     },
 }
 
+impl State {
+    /// What it is called in logs and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InFlight { .. } => "in_flight",
+            Self::Settled { .. } => "settled",
+            Self::Rejected { .. } => "rejected",
+            Self::InDoubt { .. } => "in_doubt",
+            Self::Closed { .. } => "closed",
+        }
+    }
+
+    /// The gateways that hold the payment, or may.
+    #[must_use]
+    pub const fn holders(self) -> Gateways {
+        match self {
+            Self::InFlight { candidates, .. } | Self::InDoubt { candidates, .. } => candidates,
+            Self::Settled { gateways } | Self::Closed { gateways, .. } => gateways,
+            Self::Rejected { gateway } => Gateways::only(gateway),
+        }
+    }
+}
+
 /// How a payment ended that was not executed, or was undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
@@ -252,6 +276,18 @@ pub struct Rules {
     pub shared_ledger: bool,
 }
 
+impl Closed {
+    /// What it is called in logs and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Refunded => "refunded",
+        }
+    }
+}
+
 impl Claim {
     /// A payment's first claim, or what is learnt of one that was never claimed here.
     #[must_use]
@@ -334,11 +370,7 @@ impl Claim {
     /// The gateways that hold the payment, or may.
     #[must_use]
     pub const fn holders(&self) -> Gateways {
-        match self.state {
-            State::InFlight { candidates, .. } | State::InDoubt { candidates, .. } => candidates,
-            State::Settled { gateways } | State::Closed { gateways, .. } => gateways,
-            State::Rejected { gateway } => Gateways::only(gateway),
-        }
+        self.state.holders()
     }
 
     /// The attempt `of` was answered with a definite "not found" by the only gateway it went to,

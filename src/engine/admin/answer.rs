@@ -3,10 +3,13 @@
 use serde_json::{Map, Value, json};
 
 use crate::engine::answer::Reply;
+use crate::engine::claim::State;
 use crate::engine::config::ConfigError;
 use crate::engine::limits;
 use crate::engine::overrides::Refusal;
 use crate::engine::policy::Unjoined;
+use crate::engine::resolve::Refused;
+use crate::engine::time::Utc;
 
 /// Why an operator does not get what they asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,12 @@ pub(super) enum Problem {
     NotConfigured(Option<Unjoined>),
     /// What is stored was written by another version of this filter.
     OtherVersion,
+    /// Nobody has counted the claims yet.
+    NotCounted,
+    /// A key too short to say where its record is, and not among the payments that are listed.
+    NotListed,
+    /// An operator's word on a payment that must not be.
+    Resolution(Refused),
     /// An override that must not be.
     Override { refusal: Refusal, gateway: String },
     /// Other writers were quicker, again and again. Nothing was written.
@@ -71,13 +80,15 @@ impl Problem {
             Self::ContentType { .. } => {
                 reply.headers.push(("accept-post", "application/json".to_owned()));
             }
-            Self::NotConfigured(_) | Self::Contended | Self::StoreFailed => {
+            Self::NotConfigured(_) | Self::NotCounted | Self::Contended | Self::StoreFailed => {
                 reply.headers.push(("retry-after", "1".to_owned()));
             }
             Self::NotFound
             | Self::TooLarge
             | Self::Mistakes(_)
             | Self::OtherVersion
+            | Self::NotListed
+            | Self::Resolution(_)
             | Self::Override { .. } => {}
         }
         reply
@@ -93,6 +104,17 @@ impl Problem {
             Self::Mistakes(_) => (400, "bad_request", "Bad Request"),
             Self::NotConfigured(_) => (503, "not_configured", "Payments Are Not Configured Yet"),
             Self::OtherVersion => (503, "other_version", "Store Of Another Version"),
+            Self::NotCounted => (503, "not_counted", "Claims Are Not Counted Yet"),
+            Self::NotListed => (404, "not_listed", "Payment Is Not Listed"),
+            Self::Resolution(refused) => match refused {
+                Refused::NotFound => (404, "no_payment", "No Such Payment"),
+                Refused::Ambiguous => (409, "ambiguous", "Several Such Payments"),
+                Refused::Unreadable => (503, "other_version", "Store Of Another Version"),
+                Refused::LeaseRuns { .. } => (409, "under_way", "Payment Is Under Way"),
+                Refused::Contradicts(_) => (409, "contradiction", "The Record Says Otherwise"),
+                Refused::AlreadySo(_) => (409, "already_so", "The Record Says So Already"),
+                Refused::StoreFull => (503, "store_full", "Store Is Full"),
+            },
             Self::Override { refusal, .. } => match refusal {
                 Refusal::NobodyLeft => (409, "nobody_left", "No Gateway Would Be Left"),
                 Refusal::Forced => (409, "forced", "Gateway Is Forced"),
@@ -109,7 +131,9 @@ impl Problem {
             Self::Unauthorized => {
                 "Bring the operators' token, as Bearer, or as the password of Basic."
             }
-            Self::NotFound => "There are GET / and /status, and POST /override.",
+            Self::NotFound => {
+                "There are GET /, /status and /in-doubt, and POST /override and /resolve."
+            }
             Self::Method { allow } => return format!("This takes {allow} only."),
             Self::TooLarge => {
                 return format!(
@@ -148,6 +172,16 @@ impl Problem {
                 "What is known of the gateways was written by another version of the filter, and \
                  was left as it is. Give both listeners the same module."
             }
+            Self::NotCounted => {
+                "The payments' filter has not counted its claims yet. It does so again and again; \
+                 the first time takes up to two minutes in a store of the default size."
+            }
+            Self::NotListed => {
+                "No payment that GET /in-doubt lists has a key that begins like this one. Give at \
+                 least 40 digits of it, as the access log has, to find any other. Nothing was \
+                 changed."
+            }
+            Self::Resolution(refused) => return unresolved(*refused),
             Self::Override { refusal, gateway } => return refused(*refusal, gateway),
             Self::Contended => {
                 "Other writers were quicker again and again. Nothing was changed: try again."
@@ -175,6 +209,38 @@ fn refused(refusal: Refusal, gateway: &str) -> String {
                          was changed. Give it a ttl_s from 1 to 86400."
             .to_owned(),
     }
+}
+
+fn unresolved(refused: Refused) -> String {
+    let why = match refused {
+        Refused::NotFound => "No payment has a key that begins like this one.".to_owned(),
+        Refused::Ambiguous => {
+            "Several payments have a key that begins like this one: give more of it.".to_owned()
+        }
+        Refused::Unreadable => {
+            "The record was written by another version of the filter. Give both listeners the same \
+             module."
+                .to_owned()
+        }
+        Refused::LeaseRuns { until } => format!(
+            "An attempt may be under way until {}, and nobody can know how it ends. Ask the \
+             gateway again after that.",
+            Utc(until)
+        ),
+        Refused::Contradicts(State::InDoubt { .. }) => {
+            "The payment cannot have reached that gateway: GET /in-doubt names those that it may \
+             have reached. Look the payment up there."
+                .to_owned()
+        }
+        Refused::Contradicts(state) => format!(
+            "The record has evidence of the contrary: it is {}. What a gateway has proven is not \
+             overruled; reconcile it with the gateway.",
+            state.name()
+        ),
+        Refused::AlreadySo(state) => format!("The record is {} already.", state.name()),
+        Refused::StoreFull => "The record's bucket is full of claims that must be kept.".to_owned(),
+    };
+    format!("{why} Nothing was changed.")
 }
 
 /// An answer with a JSON body.

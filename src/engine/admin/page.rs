@@ -1,6 +1,7 @@
 //! The status as one page for people: no scripts, nothing loaded from elsewhere, every text
 //! escaped, and every state told by a sign and a word as well as by its colour.
 
+use super::doubt::{Doubt, grouped, letters};
 use super::status::{Status, VERSION};
 use crate::engine::breaker::{Breaker, State};
 use crate::engine::health::{Member, Takers};
@@ -10,6 +11,10 @@ use crate::engine::policy::Gateway;
 use crate::engine::time::{Length, Millis, Timestamp, Utc};
 
 const STYLE: &str = include_str!("page.css");
+
+/// A census that began longer ago than this says that nobody counts any more: in a store of the
+/// default size one takes two minutes.
+const OLD: Millis = Millis::new(600_000);
 
 /// A page being written.
 struct Html(String);
@@ -81,6 +86,7 @@ pub(super) fn render(status: &Status<'_>) -> String {
     html.raw("</style><header><h1>DANA payments</h1><small>").text(&clock(status.now));
     html.raw(", renewed every 5 s</small></header><main><div class=row>");
     choice(&mut html, status, headline);
+    money(&mut html, status);
     html.raw("</div><div class=row>");
     for gateway in &status.policy.gateways {
         card(&mut html, status, gateway);
@@ -129,6 +135,61 @@ fn choice(html: &mut Html, status: &Status<'_>, (mark, headline): (Mark, String)
         format!("Since {}, {}.", clock(at), Length(status.now.since(at)))
     });
     html.raw("<p class=dim>").text(&then).text(&since).raw("</p></section>");
+}
+
+/// How much money nobody knows the outcome of, as far as it was counted.
+fn money(html: &mut Html, status: &Status<'_>) {
+    let Some(doubt) = &status.doubt else {
+        open(html, Mark::Care);
+        html.raw("<p class=dim>Money in doubt</p><p class=big>").raw(Mark::Care.sign());
+        html.raw("not counted yet</p></section>");
+        return;
+    };
+    let (census, states) = (doubt.census, &doubt.census.states);
+    let is_old = doubt.age() > OLD;
+    let mark = match (states.in_doubt > 0 || states.unreadable > 0, is_old) {
+        (true, _) => Mark::Bad,
+        (false, true) => Mark::Care,
+        (false, false) => Mark::Good,
+    };
+    open(html, mark);
+    html.raw("<p class=dim>Money in doubt</p><p class=big>").raw(mark.sign());
+    let sums = census.at_risk.iter().filter_map(|(currency, minor)| {
+        letters(currency).map(|currency| format!("{currency}\u{a0}{}", grouped(*minor)))
+    });
+    let sums: Vec<String> = sums.collect();
+    match (states.in_doubt, sums.is_empty()) {
+        (0, _) => html.raw("none"),
+        (_, true) => html.raw("unknown amount"),
+        (_, false) => html.text(&sums.join(" + ")),
+    };
+    html.raw("</p><p>").text(&doubts(doubt)).raw("</p><p class=dim>");
+    let (fill, age) = (census.fill_pct(), Length(doubt.age()));
+    html.text(&format!("Counted within the last {age}. The store is {fill}% full."));
+    if is_old {
+        html.raw(" \u{25b2} Nobody counts any more: the payments' filter is not at work.");
+    }
+    html.raw("</p></section>");
+}
+
+/// The payments in doubt, in a sentence.
+fn doubts(doubt: &Doubt<'_>) -> String {
+    let (census, states) = (doubt.census, &doubt.census.states);
+    let mut told = match states.in_doubt {
+        0 => "Every payment's outcome is known.".to_owned(),
+        1 => "1 payment was sent, and its outcome is not known".to_owned(),
+        count => format!("{count} payments were sent, and their outcome is not known"),
+    };
+    if let Some(oldest) = doubt.oldest() {
+        told.push_str(&format!(", the oldest for {}: GET /in-doubt.", Length(oldest)));
+    }
+    if census.unsummed > 0 {
+        told.push_str(&format!(" Of {} the amount is not known.", census.unsummed));
+    }
+    if states.unreadable > 0 {
+        told.push_str(&format!(" {} records cannot be read.", states.unreadable));
+    }
+    told
 }
 
 fn card(html: &mut Html, status: &Status<'_>, gateway: &Gateway) {

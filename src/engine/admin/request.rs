@@ -9,6 +9,7 @@ use crate::engine::config::reader::{Errors, Fields, Node};
 use crate::engine::config::{Config, ConfigError};
 use crate::engine::event::Request;
 use crate::engine::json;
+use crate::engine::key::KeyFront;
 use crate::engine::limits;
 use crate::engine::overrides::Steer;
 use crate::engine::time::Millis;
@@ -20,8 +21,15 @@ pub(super) enum Ask {
     Status,
     /// The same for people.
     Page,
+    /// The payments that have been in doubt longest.
+    InDoubt {
+        /// At most so many.
+        limit: usize,
+    },
     /// That a gateway is forced or drained, or no longer.
     Override(Wish),
+    /// That a payment has ended as somebody found out.
+    Resolve(Word),
 }
 
 /// What is to become of a gateway.
@@ -35,6 +43,30 @@ pub(super) struct Wish {
     pub(super) actor: String,
     /// Why.
     pub(super) reason: String,
+}
+
+/// What somebody found out about a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    /// Of which one.
+    pub(super) key: KeyFront,
+    /// What.
+    pub(super) verdict: Verdict,
+    /// Where the proof is.
+    pub(super) evidence: String,
+    /// Who says so.
+    pub(super) actor: String,
+    /// Why.
+    pub(super) reason: String,
+}
+
+/// How a payment has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Executed, by the gateway of this name.
+    ExecutedAt(String),
+    /// Executed by nobody, for good.
+    NotExecuted,
 }
 
 /// The header fields that matter.
@@ -76,8 +108,8 @@ impl Ask {
         let head = Head::pick(request);
         let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
         let allow = match path {
-            "/" | "/status" => READS,
-            "/override" => WRITES,
+            "/" | "/status" | "/in-doubt" => READS,
+            "/override" | "/resolve" => WRITES,
             _ => return Err(Problem::NotFound),
         };
         if !allow.split(", ").any(|method| method == head.method) {
@@ -86,6 +118,9 @@ impl Ask {
         if request.body.len() > limits::ADMIN_BODY_BYTES_MAX {
             return Err(Problem::TooLarge);
         }
+        if path == "/in-doubt" {
+            return read_limit(query).map(|limit| Self::InDoubt { limit });
+        }
         if !query.is_empty() {
             return Err(mistake("query", "nothing after the path", query));
         }
@@ -93,15 +128,20 @@ impl Ask {
             "/" => Ok(Self::Page),
             "/status" if prefers_html(head.accept) => Ok(Self::Page),
             "/status" => Ok(Self::Status),
-            _ => {
+            "/override" => {
                 let body = Body::read(&head, request.body)?;
                 body.parse(|fields| read_wish(fields, caller, config)).map(Self::Override)
+            }
+            _ => {
+                let body = Body::read(&head, request.body)?;
+                body.parse(|fields| read_word(fields, caller)).map(Self::Resolve)
             }
         }
     }
 }
 
-fn mistake(path: &str, expected: &str, found: &str) -> Problem {
+/// One mistake in a request.
+pub(super) fn mistake(path: &str, expected: &str, found: &str) -> Problem {
     // As in messages about the configuration: short, and on one line.
     let found = found.chars().filter(|char| !char.is_control()).take(60).collect();
     Problem::Mistakes(vec![ConfigError {
@@ -109,6 +149,19 @@ fn mistake(path: &str, expected: &str, found: &str) -> Problem {
         expected: expected.to_owned(),
         found,
     }])
+}
+
+fn read_limit(query: &str) -> Result<usize, Problem> {
+    const MAX: u64 = limits::IN_DOUBT_LISTED_MAX as u64;
+    let limit = match query.strip_prefix("limit=") {
+        None if query.is_empty() => Some(limits::IN_DOUBT_SHOWN),
+        None => None,
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
+        Some(_) => None,
+    };
+    let limit = limit.filter(|limit| (1..=MAX).contains(limit));
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    limit.ok_or_else(|| mistake("query", &format!("limit=1 to limit={MAX}, or nothing"), query))
 }
 
 /// A JSON object that was posted.
@@ -162,6 +215,41 @@ fn read_wish(fields: &Fields<'_>, caller: &Caller, config: &Config) -> Option<Wi
         (Some(steer), ttl) => Some((steer, Millis::new(ttl?.saturating_mul(1000)))),
     };
     Some(Wish { gateway: gateway?, steer, actor: actor?, reason: reason? })
+}
+
+fn read_word(fields: &Fields<'_>, caller: &Caller) -> Option<Word> {
+    const KEY: &str = "16 to 64 hexadecimal digits, in pairs: the front of a claim key";
+    const VERDICT: &str = "a gateway's name; or executed: false";
+    const EVIDENCE: &str = "the id of the proof, 1 to 128 bytes of plain text";
+    let key = fields.demand("key", KEY);
+    let key = key.and_then(|node| node.text(KEY, |text| KeyFront::parse(text).is_some()));
+    let verdict = match (fields.get("executed"), fields.get("executed_at")) {
+        (None, None) => fields.demand("executed_at", VERDICT).and(None),
+        (None, Some(node)) => node.text(VERDICT, |text| !text.is_empty()).map(Verdict::ExecutedAt),
+        (Some(node), None) => match node.flag() {
+            Some(false) => Some(Verdict::NotExecuted),
+            Some(true) => {
+                node.wrong("false; of a payment that was executed, executed_at says where");
+                None
+            }
+            None => None,
+        },
+        (Some(node), Some(_)) => {
+            node.wrong("nothing beside executed_at");
+            None
+        }
+    };
+    let evidence = fields
+        .demand("evidence", EVIDENCE)
+        .and_then(|node| node.text(EVIDENCE, |text| is_plain(text, limits::EVIDENCE_ID_BYTES_MAX)));
+    let (actor, reason) = (read_actor(fields, caller), read_reason(fields));
+    Some(Word {
+        key: KeyFront::parse(&key?)?,
+        verdict: verdict?,
+        evidence: evidence?,
+        actor: actor?,
+        reason: reason?,
+    })
 }
 
 fn read_gateway(fields: &Fields<'_>, name: &'static str, config: &Config) -> Option<String> {

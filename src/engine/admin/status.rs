@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::doubt::Doubt;
 use crate::engine::breaker::{Breaker, State};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Health, Member, Takers};
@@ -19,6 +20,8 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(super) struct Status<'a> {
     pub(super) policy: &'a Policy,
     pub(super) health: &'a Health,
+    /// What the last census has counted; nothing before there was one.
+    pub(super) doubt: Option<Doubt<'a>>,
     pub(super) now: Timestamp,
 }
 
@@ -131,6 +134,9 @@ impl Status<'_> {
         all.insert("gateways".into(), gateways.collect());
         let overrides = self.overrides().map(|one| self.with_gateway(one));
         all.insert("overrides".into(), overrides.collect());
+        all.insert("in_doubt".into(), self.doubt.map(|doubt| doubt.totals()).into());
+        all.insert("store".into(), self.doubt.map(|doubt| doubt.store()).into());
+        all.insert("census".into(), self.doubt.map(|doubt| doubt.census()).into());
         Value::Object(all)
     }
 
@@ -236,6 +242,7 @@ fn told(one: &Override) -> Map<String, Value> {
     .collect()
 }
 
-fn time(at: Timestamp) -> String {
+/// A time as it stands in JSON.
+pub(super) fn time(at: Timestamp) -> String {
     Utc(at).to_string()
 }

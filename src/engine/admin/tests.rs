@@ -1,15 +1,16 @@
 //! Requests of operators, from the token to the answer, over a store in memory.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::engine::breaker::{self, Report};
 use crate::engine::evidence::Signal;
 use crate::engine::gateway::GatewayId;
-use crate::engine::overrides::Steer;
+use crate::engine::overrides::{Override, Steer};
 use crate::engine::time::Millis;
 
+mod doubting;
 mod steering;
 mod telling;
 
@@ -53,8 +54,8 @@ struct Scene {
     now: u64,
     policy: Rc<Policy>,
     cells: Vec<(Cell, Vec<u8>, u32)>,
-    /// Before each of so many writes another writer is quicker.
-    quicker: u32,
+    /// Before each of so many writes of this value another writer is quicker.
+    rival: Option<(Cell, u32)>,
     /// The store fails at this.
     fails: Option<Cell>,
     admin: Rc<Config>,
@@ -66,7 +67,7 @@ impl Scene {
         let policy = Rc::new(Policy::join(config("payments", TWO), &mut layout).unwrap().0);
         let cells = vec![(Cell::Layout, layout.encode(), 1)];
         let admin = Rc::new(config("admin", TWO));
-        let mut scene = Self { now: START, policy, cells, quicker: 0, fails: None, admin };
+        let mut scene = Self { now: START, policy, cells, rival: None, fails: None, admin };
         for name in ["primary", "secondary"] {
             scene.beat(name, true);
             scene.beat(name, true);
@@ -191,9 +192,12 @@ impl Scene {
     }
 
     fn store(&mut self, cell: Cell, bytes: Vec<u8>, expected: Expected) -> Event<'static> {
-        if self.quicker > 0 {
-            self.quicker -= 1;
-            self.beat("secondary", true);
+        if let Some((_, left)) =
+            self.rival.as_mut().filter(|(other, left)| *other == cell && *left > 0)
+        {
+            *left -= 1;
+            let same = self.loaded(cell).bytes;
+            self.put(cell, same);
         }
         if self.loaded(cell).version != expected {
             return Event::Conflict(cell);

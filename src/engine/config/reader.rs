@@ -165,7 +165,10 @@ impl<'v> Fields<'v> {
 
     /// The member `name`, if it is there.
     pub(in crate::engine) fn get(&self, name: &'static str) -> Option<Node<'v>> {
-        self.known.borrow_mut().push(name);
+        let mut known = self.known.borrow_mut();
+        if !known.contains(&name) {
+            known.push(name);
+        }
         let value = self.map?.get(name)?;
         Some(Node { value, path: self.path_of(name), errors: self.errors })
     }

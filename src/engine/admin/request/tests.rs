@@ -243,3 +243,58 @@ fn only_json_is_posted() {
         assert_eq!(status_of(&problem), 415);
     }
 }
+
+/// What is said of a word on a payment with one field changed.
+fn check_word(field: &str, value: Option<Value>, expected: &str) {
+    let mut body = json!({"key": "0123456789abcdef", "executed": false, "evidence": "CASE-7",
+                          "reason": "r", "actor": "a"});
+    match value {
+        Some(value) => body[field] = value,
+        None => drop(body.as_object_mut().unwrap().remove(field)),
+    }
+    let problem = post("/resolve", None, &body.to_string()).unwrap_err();
+    let Problem::Mistakes(mistakes) = &problem else { panic!("{problem:?}") };
+    let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    assert_eq!(told, [expected], "{body}");
+}
+
+#[test]
+fn a_word_on_a_payment_is_read() {
+    let word = |verdict| Word {
+        key: KeyFront::parse("0123456789abcdef").unwrap(),
+        verdict,
+        evidence: "CASE-7".to_owned(),
+        actor: "anna".to_owned(),
+        reason: "asked".to_owned(),
+    };
+    let rest = r#""key":"0123456789ABcdef","evidence":"CASE-7","reason":"asked""#;
+    for (verdict, expected) in [
+        (r#""executed":false"#, Verdict::NotExecuted),
+        (r#""executed_at":"old-name""#, Verdict::ExecutedAt("old-name".to_owned())),
+    ] {
+        let read = post("/resolve", Some("anna"), &format!("{{{verdict},{rest}}}"));
+        assert_eq!(read, Ok(Ask::Resolve(word(expected))));
+    }
+}
+
+#[test]
+fn every_mistake_in_a_word_on_a_payment_is_named() {
+    const KEY: &str =
+        "key: expected 16 to 64 hexadecimal digits, in pairs: the front of a claim key";
+    check_word("key", None, &format!("{KEY}, found nothing"));
+    for bad in
+        ["", "0123456789abcde", "0123456789abcdefg0", "0123456789abcdef0", "0x23456789abcdef"]
+    {
+        check_word("key", Some(json!(bad)), &format!("{KEY}, found \"{bad}\""));
+    }
+    const VERDICT: &str = "executed_at: expected a gateway's name; or executed: false";
+    check_word("executed", None, &format!("{VERDICT}, found nothing"));
+    let both = "executed: expected nothing beside executed_at, found false";
+    check_word("executed_at", Some(json!("primary")), both);
+    let so = "executed: expected false; of a payment that was executed, executed_at says where, found true";
+    check_word("executed", Some(json!(true)), so);
+    check_word("executed", Some(json!("no")), "executed: expected true or false, found \"no\"");
+    const EVIDENCE: &str = "evidence: expected the id of the proof, 1 to 128 bytes of plain text";
+    check_word("evidence", None, &format!("{EVIDENCE}, found nothing"));
+    check_word("evidence", Some(json!("a\u{0}")), &format!("{EVIDENCE}, found \"a\\u0000\""));
+}

@@ -83,14 +83,15 @@ fn refused_text(refusal: crate::engine::overrides::Refusal) -> String {
 #[test]
 fn a_lost_race_is_decided_anew_and_ends() {
     let mut scene = Scene::new();
-    scene.quicker = 3;
+    scene.rival = Some((Cell::Health, 3));
     let got = scene.override_of("primary", "drain");
     assert_eq!((got.status, got.told.len()), (200, 1), "{}", got.text);
     let mut scene = Scene::new();
-    scene.quicker = 1000;
+    scene.rival = Some((Cell::Health, 1000));
     let got = scene.override_of("primary", "drain");
     assert_eq!((got.status, &got.json()["title"]), (503, &"Store Is Busy".into()));
-    assert_eq!(1000 - scene.quicker, u32::from(limits::STORE_ATTEMPTS_MAX));
+    let left = scene.rival.map(|(_, left)| 1000 - left);
+    assert_eq!(left, Some(u32::from(limits::STORE_ATTEMPTS_MAX)));
     assert!(got.told.is_empty() && got.changes.is_empty(), "nothing was written");
     assert_eq!(scene.get("/status").json()["overrides"], serde_json::json!([]));
 }
