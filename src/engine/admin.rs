@@ -24,6 +24,7 @@ use super::time::Timestamp;
 mod answer;
 mod auth;
 mod doubt;
+mod object;
 mod page;
 mod request;
 mod resolving;

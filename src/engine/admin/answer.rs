@@ -1,7 +1,7 @@
 //! Answers to operators: JSON, the page, or problem details (RFC 9457) that say what to do.
 
-use serde_json::{Map, Value, json};
-
+use super::object::Object;
+use super::status::list;
 use crate::engine::answer::Reply;
 use crate::engine::claim::State;
 use crate::engine::config::ConfigError;
@@ -54,19 +54,24 @@ struct Form {
 impl Problem {
     pub(super) fn reply(&self) -> Reply {
         let Form { status, reason, title } = self.form();
-        let mut members = Map::new();
-        members.insert("type".into(), format!("urn:dana-failover:admin:{reason}").into());
-        members.insert("title".into(), title.into());
-        members.insert("status".into(), status.into());
-        members.insert("detail".into(), self.detail().into());
+        let mut problem = Object::new()
+            .with("type", format!("urn:dana-failover:admin:{reason}"))
+            .with("title", title)
+            .with("status", status)
+            .with("detail", self.detail());
         if let Self::Mistakes(mistakes) = self {
-            let mistake = |error: &ConfigError| json!({"path": error.path, "expected": error.expected, "found": error.found});
-            members.insert("errors".into(), mistakes.iter().map(mistake).collect());
+            let mistake = |error: &ConfigError| {
+                Object::new()
+                    .with("path", error.path.as_str())
+                    .with("expected", error.expected.as_str())
+                    .with("found", error.found.as_str())
+            };
+            problem = problem.with("errors", list(mistakes.iter().map(mistake)));
         }
         let mut reply = Reply {
             status,
             headers: headers("application/problem+json"),
-            body: Value::Object(members).to_string().into_bytes(),
+            body: format!("{problem}\n").into_bytes(),
             reason,
         };
         match self {
@@ -244,7 +249,7 @@ fn unresolved(refused: Refused) -> String {
 }
 
 /// An answer with a JSON body.
-pub(super) fn json(body: &Value, reason: &'static str) -> Reply {
+pub(super) fn json(body: &Object, reason: &'static str) -> Reply {
     let body = format!("{body}\n").into_bytes();
     Reply { status: 200, headers: headers("application/json"), body, reason }
 }

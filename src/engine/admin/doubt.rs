@@ -1,10 +1,11 @@
 //! Payments in doubt, as the last census has counted them.
 
-use serde_json::{Map, Value, json};
-
-use super::status::time;
+use super::object::Object;
+use super::status::{list, time};
 use crate::engine::census::{Census, InDoubt};
+use crate::engine::claim::Money;
 use crate::engine::gateway::Gateways;
+use crate::engine::key::KeyPrefix;
 use crate::engine::layout::Layout;
 use crate::engine::time::{Millis, Timestamp};
 
@@ -27,69 +28,75 @@ impl Doubt<'_> {
     }
 
     /// How many there are, and how much money hangs on them.
-    pub(super) fn totals(&self) -> Value {
-        let sum = |(currency, minor): &([u8; 3], u64)| json!({"currency": letters(currency), "amount": amount(*minor)});
-        let at_risk: Vec<Value> = self.census.at_risk.iter().map(sum).collect();
-        json!({
-            "count": self.census.states.in_doubt,
-            "oldest_age_ms": self.oldest().map(Millis::get),
-            "value_at_risk": at_risk,
-            "unsummed": self.census.unsummed,
-        })
+    pub(super) fn totals(&self) -> Object {
+        let sum = |(currency, minor): &([u8; 3], u64)| {
+            Object::new().with("currency", letters(currency)).with("amount", amount(*minor))
+        };
+        Object::new()
+            .with("count", self.census.states.in_doubt)
+            .with("oldest_age_ms", self.oldest().map(Millis::get))
+            .with("value_at_risk", list(self.census.at_risk.iter().map(sum)))
+            .with("unsummed", self.census.unsummed)
     }
 
     /// When it was counted.
-    pub(super) fn census(&self) -> Value {
+    pub(super) fn census(&self) -> Object {
         let Census { began_at, ended_at, .. } = *self.census;
-        json!({"from": time(began_at), "to": time(ended_at), "age_ms": self.age().get()})
+        Object::new()
+            .with("from", time(began_at))
+            .with("to", time(ended_at))
+            .with("age_ms", self.age().get())
     }
 
     /// How full the store is.
-    pub(super) fn store(&self) -> Value {
+    pub(super) fn store(&self) -> Object {
         let states = &self.census.states;
-        json!({
-            "claims": {
-                "in_flight": states.in_flight,
-                "in_doubt": states.in_doubt,
-                "settled": states.settled,
-                "rejected": states.rejected,
-                "closed": states.closed,
-                "unreadable": states.unreadable,
-            },
-            "records": self.census.records,
-            "fill_pct": self.census.fill_pct(),
-            "bucket_fill_pct": self.census.bucket_fill_pct(),
-        })
+        let claims = Object::new()
+            .with("in_flight", states.in_flight)
+            .with("in_doubt", states.in_doubt)
+            .with("settled", states.settled)
+            .with("rejected", states.rejected)
+            .with("closed", states.closed)
+            .with("unreadable", states.unreadable);
+        Object::new()
+            .with("claims", claims)
+            .with("records", self.census.records)
+            .with("fill_pct", self.census.fill_pct())
+            .with("bucket_fill_pct", self.census.bucket_fill_pct())
     }
 
     /// The totals, and up to `limit` of the payments, the oldest first.
-    pub(super) fn list(&self, layout: &Layout, limit: usize) -> Value {
+    pub(super) fn list(&self, layout: &Layout, limit: usize) -> Object {
         let listed = self.census.oldest.iter().take(limit);
-        let payments: Vec<Value> = listed.map(|doubt| self.payment(doubt, layout)).collect();
-        json!({
-            "now": time(self.now),
-            "census": self.census(),
-            "in_doubt": self.totals(),
-            "payments": payments,
-        })
+        Object::new()
+            .with("now", time(self.now))
+            .with("census", self.census())
+            .with("in_doubt", self.totals())
+            .with("payments", list(listed.map(|doubt| self.payment(doubt, layout))))
     }
 
-    fn payment(&self, doubt: &InDoubt, layout: &Layout) -> Value {
-        let currency = letters(&doubt.money.currency);
-        let key: String = doubt.key.iter().map(|byte| format!("{byte:02x}")).collect();
-        json!({
-            "key": key,
-            "gateways": names(doubt.candidates, layout),
-            "amount": currency.map(|_| amount(doubt.money.minor)),
-            "currency": currency,
-            "claimed_at": time(doubt.claimed_at),
-            "age_ms": doubt.age(self.now).get(),
-            "attempts": doubt.attempt,
-            "ended_at": time(doubt.ended_at),
-            "repeat_until": doubt.repeat_until.map(time),
-            "observed": doubt.observed,
-        })
+    fn payment(&self, doubt: &InDoubt, layout: &Layout) -> Object {
+        let money = Object::new().with("key", hex(&doubt.key));
+        with_money(money, &doubt.money)
+            .with("gateways", names(doubt.candidates, layout))
+            .with("claimed_at", time(doubt.claimed_at))
+            .with("age_ms", doubt.age(self.now).get())
+            .with("attempts", doubt.attempt)
+            .with("ended_at", time(doubt.ended_at))
+            .with("repeat_until", doubt.repeat_until.map(time))
+            .with("observed", doubt.observed)
     }
+}
+
+/// The object, and how much money it is about.
+pub(super) fn with_money(object: Object, money: &Money) -> Object {
+    let currency = letters(&money.currency);
+    object.with("amount", currency.map(|_| amount(money.minor))).with("currency", currency)
+}
+
+/// A key's front as people copy it.
+pub(super) fn hex(key: &KeyPrefix) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The names of gateways, also of those that are no longer configured.
@@ -120,11 +127,6 @@ pub(super) fn grouped(minor: u64) -> String {
         grouped.push(char);
     }
     grouped
-}
-
-/// The members of an object; nothing of any other value.
-pub(super) fn members(value: Value) -> Map<String, Value> {
-    if let Value::Object(members) = value { members } else { Map::new() }
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! What an operator found out about a payment in doubt, worked into its record.
 
-use serde_json::{Value, json};
-
 use super::answer::{self, Problem};
 use super::doubt;
+use super::object::Object;
 use super::request::{Verdict, Word};
 use super::status::time;
 use super::{Admin, Effect, Next, Stage, again, end};
@@ -117,11 +116,12 @@ fn work_in(
         }
         // As often as it is said: whoever missed the answer may say it again.
         Err(Refused::AlreadySo(state)) => {
-            let state = describe(state, layout);
-            let body = json!({
-                "now": time(now), "changed": false, "overturned": false,
-                "before": state, "after": state,
-            });
+            let body = Object::new()
+                .with("now", time(now))
+                .with("changed", false)
+                .with("overturned", false)
+                .with("before", describe(state, layout))
+                .with("after", describe(state, layout));
             end(answer::json(&body, "resolve"))
         }
         Err(refused) => end(Problem::Resolution(refused).reply()),
@@ -130,30 +130,28 @@ fn work_in(
 
 fn told(word: &Word, resolved: &Resolved, layout: &Layout, now: Timestamp) -> Next {
     let Resolved { key, before, after, overturned, claim, .. } = resolved;
-    let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    let currency = doubt::letters(&claim.money.currency);
-    let mut body = doubt::members(json!({
-        "key": key,
-        "before": describe(*before, layout),
-        "after": describe(*after, layout),
-        "overturned": overturned,
-        "amount": currency.map(|_| doubt::amount(claim.money.minor)),
-        "currency": currency,
-        "claimed_at": time(claim.incarnation.claimed_at),
-    }));
-    let mut line = body.clone();
     let Word { evidence, reason, actor, .. } = word;
-    for (name, text) in [("evidence", evidence), ("reason", reason), ("actor", actor)] {
-        line.insert(name.to_owned(), text.as_str().into());
-    }
-    body.insert("now".into(), time(now).into());
-    body.insert("changed".into(), true.into());
-    let line = format!("resolve {}", Value::Object(line));
-    let reply = answer::json(&Value::Object(body), "resolve");
-    (Stage::Ended, vec![Effect::Told(line), Effect::Reply(reply)])
+    let what = Object::new()
+        .with("key", doubt::hex(key))
+        .with("before", describe(*before, layout))
+        .with("after", describe(*after, layout))
+        .with("overturned", *overturned)
+        .with("claimed_at", time(claim.incarnation.claimed_at));
+    let what = doubt::with_money(what, &claim.money);
+    let line = what.clone();
+    let line = line
+        .with("evidence", evidence.as_str())
+        .with("reason", reason.as_str())
+        .with("actor", actor.as_str());
+    let body = what.with("now", time(now)).with("changed", true);
+    let reply = answer::json(&body, "resolve");
+    (Stage::Ended, vec![Effect::Told(format!("resolve {line}")), Effect::Reply(reply)])
 }
 
-fn describe(state: State, layout: &Layout) -> Value {
+fn describe(state: State, layout: &Layout) -> Object {
     let how = if let State::Closed { how, .. } = state { Some(how.name()) } else { None };
-    json!({"state": state.name(), "how": how, "gateways": doubt::names(state.holders(), layout)})
+    Object::new()
+        .with("state", state.name())
+        .with("how", how)
+        .with("gateways", doubt::names(state.holders(), layout))
 }

@@ -2,12 +2,14 @@
 //!
 //! `docs/status.schema.json` describes the JSON, member by member; the tests hold one to the other.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::doubt::Doubt;
+use super::object::Object;
 use crate::engine::breaker::{Breaker, State};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Health, Member, Takers};
+use crate::engine::heartbeat::Heartbeat;
 use crate::engine::overrides::{Override, Steer};
 use crate::engine::policy::{Gateway, Policy};
 use crate::engine::time::{Length, Timestamp, Utc};
@@ -127,51 +129,46 @@ impl Status<'_> {
     }
 
     /// All of it.
-    pub(super) fn json(&self) -> Value {
-        let mut all = self.summary();
+    pub(super) fn json(&self) -> Object {
         let gateways = self.policy.gateways.iter().map(|gateway| self.gateway(gateway));
-        all.insert("version".into(), VERSION.into());
-        all.insert("gateways".into(), gateways.collect());
-        let overrides = self.overrides().map(|one| self.with_gateway(one));
-        all.insert("overrides".into(), overrides.collect());
-        all.insert("in_doubt".into(), self.doubt.map(|doubt| doubt.totals()).into());
-        all.insert("store".into(), self.doubt.map(|doubt| doubt.store()).into());
-        all.insert("census".into(), self.doubt.map(|doubt| doubt.census()).into());
-        Value::Object(all)
+        let overrides =
+            self.overrides().map(|one| told(one).with("gateway", self.name(one.gateway)));
+        self.summary()
+            .with("version", VERSION)
+            .with("gateways", list(gateways))
+            .with("overrides", list(overrides))
+            .with("in_doubt", self.doubt.map(|doubt| doubt.totals()))
+            .with("store", self.doubt.map(|doubt| doubt.store()))
+            .with("census", self.doubt.map(|doubt| doubt.census()))
     }
 
     /// Where new payments go.
-    pub(super) fn summary(&self) -> Map<String, Value> {
+    pub(super) fn summary(&self) -> Object {
         let takers = self.takers();
         let order: Vec<String> = takers.order.iter().map(|id| self.name(*id)).collect();
-        [
-            ("now", time(self.now).into()),
-            ("active", self.active().map(|active| self.name(active)).into()),
-            ("active_since", self.active_since().map(time).into()),
-            ("why", self.why().into()),
-            ("takers", json!({"gateways": order, "trial": takers.trial})),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into_iter()
-        .collect()
+        Object::new()
+            .with("now", time(self.now))
+            .with("active", self.active().map(|active| self.name(active)))
+            .with("active_since", self.active_since().map(time))
+            .with("why", self.why())
+            .with("takers", Object::new().with("gateways", order).with("trial", takers.trial))
     }
 
     /// What an operator sees of one gateway.
-    pub(super) fn gateway(&self, gateway: &Gateway) -> Value {
+    pub(super) fn gateway(&self, gateway: &Gateway) -> Object {
         let member = self.member(gateway.id);
-        json!({
-            "name": gateway.name,
-            "cluster": gateway.cluster,
-            "active": self.active() == Some(gateway.id),
-            "usable": self.is_usable(gateway.id),
-            "hindrance": self.hindrance(gateway.id),
-            "override": self.override_of(gateway.id).map(|one| Value::Object(told(one))),
-            "breaker": self.breaker(&member.breaker),
-            "heartbeat": self.heartbeat(&member),
-        })
+        Object::new()
+            .with("name", gateway.name.as_str())
+            .with("cluster", gateway.cluster.as_str())
+            .with("active", self.active() == Some(gateway.id))
+            .with("usable", self.is_usable(gateway.id))
+            .with("hindrance", self.hindrance(gateway.id))
+            .with("override", self.override_of(gateway.id).map(told))
+            .with("breaker", self.breaker(&member.breaker))
+            .with("heartbeat", self.heartbeat(&member.heartbeat))
     }
 
-    fn breaker(&self, breaker: &Breaker) -> Value {
+    fn breaker(&self, breaker: &Breaker) -> Object {
         let limits = &self.policy.breaker;
         let seen = breaker.seen(self.now, limits);
         let (mut run, mut until, mut permits) = (None, None, None);
@@ -180,69 +177,58 @@ impl Status<'_> {
             State::Open { until: end } => until = Some(time(end)),
             State::HalfOpen { out, passed, .. } => {
                 let max = limits.half_open_permits;
-                permits = Some(json!({"out": out, "passed": passed, "max": max}));
+                permits =
+                    Some(Object::new().with("out", out).with("passed", passed).with("max", max));
             }
         }
-        let numbers = |numbers: Vec<(&'static str, u64)>| {
-            let number = |(name, number): (&str, u64)| (name.to_owned(), number.into());
-            Value::Object(numbers.into_iter().map(number).collect())
-        };
         let last_transition = breaker.cause().map(|rule| {
-            json!({
-                "rule": rule.name(),
-                "numbers": numbers(rule.numbers()),
-                "sentence": rule.sentence(limits),
-            })
+            let add = |object: Object, (name, number): (&str, u64)| object.with(name, number);
+            Object::new()
+                .with("rule", rule.name())
+                .with("numbers", rule.numbers().into_iter().fold(Object::new(), add))
+                .with("sentence", rule.sentence(limits))
         });
-        let moved = breaker.cause().is_some();
-        json!({
-            "state": breaker.state().name(),
-            "since": moved.then(|| time(breaker.since())),
-            "until": until,
-            "generation": breaker.generation(),
-            "consecutive_failures": run,
-            "window": {
-                "length_ms": limits.window.get(),
-                "calls": seen.calls,
-                "failures": seen.failures,
-                "slow": seen.slow,
-            },
-            "permits": permits,
-            "last_transition": last_transition,
-        })
+        let window = Object::new()
+            .with("length_ms", limits.window.get())
+            .with("calls", seen.calls)
+            .with("failures", seen.failures)
+            .with("slow", seen.slow);
+        Object::new()
+            .with("state", breaker.state().name())
+            .with("since", breaker.cause().map(|_| time(breaker.since())))
+            .with("until", until)
+            .with("generation", breaker.generation())
+            .with("consecutive_failures", run)
+            .with("window", window)
+            .with("permits", permits)
+            .with("last_transition", last_transition)
     }
 
-    fn heartbeat(&self, member: &Member) -> Value {
-        let heartbeat = &member.heartbeat;
-        json!({
-            "up": heartbeat.is_up(),
-            "punctuality": heartbeat.punctuality(self.now, &self.policy.heartbeat).name(),
-            "last_good": heartbeat.good_at().map(time),
-            "last_good_age_ms": heartbeat.good_at().map(|at| self.now.since(at).get()),
-        })
-    }
-
-    fn with_gateway(&self, one: &Override) -> Value {
-        let mut members = told(one);
-        members.insert("gateway".into(), self.name(one.gateway).into());
-        Value::Object(members)
+    fn heartbeat(&self, heartbeat: &Heartbeat) -> Object {
+        let good_at = heartbeat.good_at();
+        Object::new()
+            .with("up", heartbeat.is_up())
+            .with("punctuality", heartbeat.punctuality(self.now, &self.policy.heartbeat).name())
+            .with("last_good", good_at.map(time))
+            .with("last_good_age_ms", good_at.map(|at| self.now.since(at).get()))
     }
 }
 
-fn told(one: &Override) -> Map<String, Value> {
-    [
-        ("steer", one.steer.name().to_owned()),
-        ("since", time(one.since)),
-        ("until", time(one.until)),
-        ("actor", one.actor.clone()),
-        ("reason", one.reason.clone()),
-    ]
-    .map(|(name, text)| (name.to_owned(), text.into()))
-    .into_iter()
-    .collect()
+fn told(one: &Override) -> Object {
+    Object::new()
+        .with("steer", one.steer.name())
+        .with("since", time(one.since))
+        .with("until", time(one.until))
+        .with("actor", one.actor.as_str())
+        .with("reason", one.reason.as_str())
 }
 
 /// A time as it stands in JSON.
 pub(super) fn time(at: Timestamp) -> String {
     Utc(at).to_string()
+}
+
+/// A list as it stands in JSON.
+pub(super) fn list(objects: impl Iterator<Item = Object>) -> Vec<Value> {
+    objects.map(Value::from).collect()
 }

@@ -1,8 +1,7 @@
 //! Overrides: a gateway forced or drained, or left to breakers and heartbeats again.
 
-use serde_json::{Value, json};
-
 use super::answer::{self, Problem};
+use super::object::Object;
 use super::request::Wish;
 use super::status::Status;
 use super::{Admin, Effect, Next, Stage, again, end};
@@ -104,15 +103,14 @@ fn steer(
 }
 
 fn steered(wish: &Wish, status: &Status<'_>, gateway: &Gateway, changes: Vec<Change>) -> Next {
-    let mut body = status.summary();
-    body.insert("changed".into(), (!changes.is_empty()).into());
-    body.insert("gateway".into(), status.gateway(gateway));
+    let body = status.summary();
+    let body = body.with("changed", !changes.is_empty()).with("gateway", status.gateway(gateway));
     let mut effects = Vec::new();
     if !changes.is_empty() {
         effects.push(Effect::Told(wish.line(status.now)));
     }
     effects.extend(changes.into_iter().map(Effect::Changed));
-    effects.push(Effect::Reply(answer::json(&Value::Object(body), "override")));
+    effects.push(Effect::Reply(answer::json(&body, "override")));
     (Stage::Ended, effects)
 }
 
@@ -124,9 +122,12 @@ impl Wish {
             Some((steer, ttl)) => (steer.name(), Some(Utc(now.plus(ttl)).to_string())),
             None => ("auto", None),
         };
-        let line = json!({
-            "gateway": gateway, "steer": steer, "until": until, "actor": actor, "reason": reason,
-        });
+        let line = Object::new()
+            .with("gateway", gateway.as_str())
+            .with("steer", steer)
+            .with("until", until)
+            .with("actor", actor.as_str())
+            .with("reason", reason.as_str());
         format!("override {line}")
     }
 }
