@@ -188,6 +188,7 @@ fn drive(exchange: &mut Exchange, event: Event<'_>, store: &mut Store, tallies: 
                 | Effect::Beat(_)
                 | Effect::Changed(_)
                 | Effect::Counted(_)
+                | Effect::InFlight(..)
                 | Effect::Note(_)) => {
                     black_box(other);
                     continue;

@@ -15,6 +15,7 @@
 
 use super::bytes::Reader;
 use super::evidence::Signal;
+use super::sources::{Seen, Source, Sources};
 use super::time::{Millis, Timestamp};
 use super::window::{Tally, Window};
 
@@ -37,6 +38,11 @@ pub struct Limits {
     pub slow: Millis,
     /// Percentage of slow answers that trips.
     pub slow_rate_pct: u32,
+    /// Requests under way, over all workers, that trip.
+    pub in_flight_max: u32,
+    /// Of the failures that count at most this percentage comes from one partner, and as much from
+    /// one operation, as long as payments of another one go well.
+    pub partner_failures_pct: u32,
     /// The first wait.
     pub open: Millis,
     /// The longest wait.
@@ -107,6 +113,26 @@ pub struct Report {
     pub generation: u32,
     /// Whether it was a trial, with a permit that now comes back.
     pub trial: bool,
+    /// Where it came from.
+    pub source: Source,
+}
+
+impl Report {
+    /// Whether it can wait for the next tick while all goes well.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        matches!(self.signal, Signal::Success | Signal::Alive) && !self.slow && !self.trial
+    }
+
+    /// What it counts for.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        match self.signal {
+            Signal::Alive | Signal::Neutral => Tally::default(),
+            Signal::Success => Tally { calls: 1, failures: 0, slow: u32::from(self.slow) },
+            Signal::Failure | Signal::Throttled => Tally { calls: 1, failures: 1, slow: 0 },
+        }
+    }
 }
 
 /// The breaker of one gateway.
@@ -121,6 +147,7 @@ pub struct Breaker {
     /// Why it was, with the numbers that decided.
     cause: Option<Rule>,
     window: Window,
+    sources: Sources,
 }
 
 impl Default for Breaker {
@@ -132,6 +159,7 @@ impl Default for Breaker {
             since: Timestamp::default(),
             cause: None,
             window: Window::default(),
+            sources: Sources::default(),
         }
     }
 }
@@ -196,6 +224,22 @@ impl Breaker {
                 out.saturating_add(passed) < limits.half_open_permits
                     || now >= since.plus(limits.half_open_max)
                     || since.since(now) > limits.half_open_max
+            }
+        }
+    }
+
+    /// Whether a trial should be a question rather than a payment: for half of the first wait after
+    /// a trial became possible, and then until one was passed.
+    #[must_use]
+    pub fn prefers_question(&self, now: Timestamp, limits: &Limits) -> bool {
+        let grace = Millis::new(limits.open.get() / 2);
+        match self.state {
+            State::Closed { .. } => false,
+            State::Open { until } => {
+                now < until.plus(grace) && until.since(now) <= longest_wait(limits)
+            }
+            State::HalfOpen { passed, .. } => {
+                passed == 0 && now < self.since.plus(grace) && self.since.since(now) <= grace
             }
         }
     }
@@ -270,13 +314,26 @@ impl Breaker {
         }
     }
 
-    /// Takes in successes that a worker counted for itself since it last did.
-    pub fn merge(&mut self, tally: Tally, now: Timestamp, limits: &Limits) -> Option<Transition> {
+    /// Takes in successes that a worker counted for itself since it last did, and who paid.
+    pub fn merge(
+        &mut self,
+        tally: Tally,
+        seen: Seen,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Option<Transition> {
         if !self.is_closed() {
             return None;
         }
         self.window.add(tally, now, limits.window);
+        self.sources.well(seen, now, limits.window);
         self.check_rates(now, limits)
+    }
+
+    /// Takes in how many requests are with the gateway.
+    pub fn crowd(&mut self, in_flight: u32, now: Timestamp, limits: &Limits) -> Option<Transition> {
+        let trips = self.is_closed() && in_flight >= limits.in_flight_max;
+        trips.then(|| self.trip(Rule::InFlight { requests: in_flight }, now, limits))
     }
 
     fn record_closed(
@@ -286,27 +343,36 @@ impl Breaker {
         now: Timestamp,
         limits: &Limits,
     ) -> Option<Transition> {
-        let failed = match report.signal {
-            Signal::Alive => {
-                self.state = State::Closed { run: 0 };
-                return None;
-            }
-            Signal::Neutral => return None,
-            Signal::Success => false,
-            Signal::Failure | Signal::Throttled => true,
-        };
         let run = match report.signal {
+            Signal::Neutral => return None,
             Signal::Failure => run.saturating_add(1),
             Signal::Throttled => run,
-            Signal::Success | Signal::Alive | Signal::Neutral => 0,
+            Signal::Success | Signal::Alive => 0,
         };
         self.state = State::Closed { run };
-        let tally = Tally { calls: 1, failures: u32::from(failed), slow: u32::from(report.slow) };
-        self.window.add(tally, now, limits.window);
-        if run >= limits.consecutive_failures {
+        let tally = report.tally();
+        if !tally.is_empty() {
+            self.window.add(tally, now, limits.window);
+        }
+        if tally.failures > 0 || tally.slow > 0 {
+            self.sources.trouble(report.source, now, limits.window);
+        } else {
+            self.sources.well(report.source.seen(), now, limits.window);
+        }
+        if report.signal == Signal::Failure
+            && self.counted(run.into(), now, limits) >= limits.consecutive_failures.into()
+        {
             return Some(self.trip(Rule::ConsecutiveFailures { run }, now, limits));
         }
+        if tally.is_empty() {
+            return None;
+        }
         self.check_rates(now, limits)
+    }
+
+    /// How much of `trouble` counts, so that no source trips alone while others do well.
+    fn counted(&self, trouble: u32, now: Timestamp, limits: &Limits) -> u32 {
+        self.sources.counted(trouble, now, limits.window, limits.partner_failures_pct)
     }
 
     fn check_rates(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {
@@ -314,8 +380,10 @@ impl Breaker {
         if seen.calls < limits.min_calls {
             return None;
         }
-        let reaches =
-            |part: u32, pct: u32| u64::from(part) * 100 >= u64::from(pct) * u64::from(seen.calls);
+        let reaches = |trouble: u32, pct: u32| {
+            let part = self.counted(trouble, now, limits);
+            u64::from(part) * 100 >= u64::from(pct) * u64::from(seen.calls)
+        };
         if reaches(seen.failures, limits.failure_rate_pct) {
             return Some(self.trip(Rule::FailureRate { seen }, now, limits));
         }
@@ -342,6 +410,7 @@ impl Breaker {
         self.since = now;
         self.cause = Some(rule);
         self.window = Window::default();
+        self.sources = Sources::default();
         Transition { to, rule, generation: self.generation }
     }
 
@@ -360,6 +429,7 @@ impl Breaker {
         bytes.extend(self.since.as_millis().to_le_bytes());
         Rule::encode(self.cause, bytes);
         self.window.encode(bytes);
+        self.sources.encode(bytes);
     }
 
     pub(super) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
@@ -377,6 +447,7 @@ impl Breaker {
             since: bytes.time()?,
             cause: Rule::decode(bytes)?,
             window: Window::decode(bytes)?,
+            sources: Sources::decode(bytes)?,
         })
     }
 }

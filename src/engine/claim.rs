@@ -19,6 +19,7 @@ use super::key::Fingerprint;
 use super::time::{Millis, Timestamp};
 
 mod apply;
+mod state;
 
 use apply::in_doubt;
 
@@ -62,30 +63,6 @@ pub enum State {
         /// Who held it, as far as is known.
         gateways: Gateways,
     },
-}
-
-impl State {
-    /// What it is called in logs and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::InFlight { .. } => "in_flight",
-            Self::Settled { .. } => "settled",
-            Self::Rejected { .. } => "rejected",
-            Self::InDoubt { .. } => "in_doubt",
-            Self::Closed { .. } => "closed",
-        }
-    }
-
-    /// The gateways that hold the payment, or may.
-    #[must_use]
-    pub const fn holders(self) -> Gateways {
-        match self {
-            Self::InFlight { candidates, .. } | Self::InDoubt { candidates, .. } => candidates,
-            Self::Settled { gateways } | Self::Closed { gateways, .. } => gateways,
-            Self::Rejected { gateway } => Gateways::only(gateway),
-        }
-    }
 }
 
 /// How a payment ended that was not executed, or was undone.
@@ -274,18 +251,6 @@ pub struct Rules {
     /// The gateways recognise each other's payments, so that one of several candidates can be sent
     /// a repeat.
     pub shared_ledger: bool,
-}
-
-impl Closed {
-    /// What it is called in logs and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Refunded => "refunded",
-        }
-    }
 }
 
 impl Claim {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::evidence::Protocol;
+use super::heartbeat::Probe;
 use super::json::Pointer;
 use super::layout::{self, KeyDefinition};
 use super::operation::{Class, Identity, Mode, Operation};
@@ -15,11 +16,13 @@ use super::time::Millis;
 use super::{breaker, claim, heartbeat, limits};
 
 mod admin;
+mod health;
 mod operations;
 mod protobuf;
 pub(super) mod reader;
 
 pub use admin::Role;
+use health::{read_breaker, read_failback, read_heartbeat, read_probe};
 pub use reader::ConfigError;
 use reader::{Errors, Fields, Node};
 
@@ -72,6 +75,8 @@ pub struct GatewayConfig {
     pub name: String,
     /// Envoy's cluster that reaches it alone.
     pub cluster: String,
+    /// What its heartbeats ask and expect.
+    pub probe: Probe,
 }
 
 /// Whether the gateways know of each other's payments.
@@ -193,8 +198,10 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
     let ledger = fields.choice("ledger", &ledgers, Ledger::Separate);
     let (store, mut claims) = read_idempotency(&fields.object("idempotency"), floor);
     claims.shared_ledger = ledger == Ledger::Shared;
+    let heartbeat = fields.object("heartbeat");
+    let probe = read_probe(&heartbeat, floor, &Probe::default());
     let config = Config {
-        gateways: read_gateways(&fields, errors),
+        gateways: read_gateways(&fields, floor, &probe, errors),
         composites: read_composites(&fields),
         route_header: header(&fields, "route_header", "x-dana-cluster"),
         protocol,
@@ -208,7 +215,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         store,
         claims,
         breaker: read_breaker(&fields.object("breaker"), floor),
-        heartbeat: read_heartbeat(&fields.object("heartbeat"), floor, errors),
+        heartbeat: read_heartbeat(&heartbeat, floor, errors),
         failback: read_failback(&fields.object("failback"), floor),
         request_body_bytes_max: usize::try_from(request_body_bytes_max).unwrap_or(usize::MAX),
         role: admin::read(&fields.object("admin").secret(), errors),
@@ -276,69 +283,12 @@ fn read_idempotency(fields: &Fields<'_>, floor: Floor) -> (Store, claim::Rules) 
     (store, rules)
 }
 
-fn read_breaker(fields: &Fields<'_>, floor: Floor) -> breaker::Limits {
-    let percent = |name, default| clamp_u32(fields.number(name, 1..=100, default));
-    breaker::Limits {
-        consecutive_failures: u16::try_from(fields.number("consecutive_failures", 1..=1000, 5))
-            .unwrap_or(u16::MAX),
-        window: floor.millis(fields, "window_ms", 1000, HOUR_MS, 30_000),
-        min_calls: clamp_u32(fields.number("min_calls", 1..=1_000_000, 10)),
-        failure_rate_pct: percent("failure_rate_pct", 50),
-        slow: floor.millis(fields, "slow_ms", 100, 120_000, 8000),
-        slow_rate_pct: percent("slow_rate_pct", 80),
-        open: floor.millis(fields, "open_ms", 1000, HOUR_MS, 10_000),
-        open_max: floor.millis(fields, "open_ms_max", 1000, 24 * HOUR_MS, 300_000),
-        open_jitter_pct: clamp_u32(fields.number("open_jitter_pct", 0..=100, 20)),
-        half_open_permits: u8::try_from(fields.number("half_open_permits", 1..=100, 3))
-            .unwrap_or(u8::MAX),
-        half_open_max: floor.millis(fields, "half_open_ms_max", 1000, HOUR_MS, 30_000),
-    }
-}
-
-fn clamp_u32(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-fn read_heartbeat(fields: &Fields<'_>, floor: Floor, errors: &Errors) -> heartbeat::Limits {
-    let limits = heartbeat::Limits {
-        interval: floor.millis(fields, "interval_ms", 500, HOUR_MS, 2000),
-        timeout: floor.millis(fields, "timeout_ms", 100, 60_000, 1000),
-        stale: floor.millis(fields, "stale_ms", 1000, HOUR_MS, 10_000),
-        rise: u8::try_from(fields.number("rise", 1..=100, 2)).unwrap_or(u8::MAX),
-        fall: u8::try_from(fields.number("fall", 1..=100, 3)).unwrap_or(u8::MAX),
-        method: fields.choice("method", &[("GET", "GET"), ("HEAD", "HEAD")], "GET").to_owned(),
-        path: fields.text("path", "/", "a path that begins with /", |path| {
-            path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
-        }),
-        expect: read_expect(&fields.object("expect")),
-    };
-    if limits.stale <= limits.interval {
-        errors.add(
-            "heartbeat.stale_ms",
-            format!("more than heartbeat.interval_ms ({})", limits.interval.get()),
-            limits.stale.get().to_string(),
-        );
-    }
-    limits
-}
-
-fn read_expect(fields: &Fields<'_>) -> heartbeat::Expect {
-    let status = fields.get("status").and_then(|node| node.number_unless("answered", &(100..=599)));
-    let status = status.and_then(|status| u16::try_from(status).ok());
-    let expected = "a text of at most 256 characters";
-    let body_contains = fields.text("body_contains", "", expected, |text| text.len() <= 256);
-    heartbeat::Expect { status, body_contains }
-}
-
-fn read_failback(fields: &Fields<'_>, floor: Floor) -> Failback {
-    Failback {
-        manual: fields.choice("policy", &[("auto", false), ("manual", true)], false),
-        stable: floor.millis(fields, "stable_ms", 5000, 24 * HOUR_MS, 60_000),
-        dwell: floor.millis(fields, "dwell_ms", 5000, 24 * HOUR_MS, 30_000),
-    }
-}
-
-fn read_gateways(fields: &Fields<'_>, errors: &Errors) -> Vec<GatewayConfig> {
+fn read_gateways(
+    fields: &Fields<'_>,
+    floor: Floor,
+    probe: &Probe,
+    errors: &Errors,
+) -> Vec<GatewayConfig> {
     let expected = "a list of two or more gateways in order of preference";
     let items = fields.demand("gateways", expected).map_or_else(Vec::new, |node| {
         let items = node.items();
@@ -347,7 +297,8 @@ fn read_gateways(fields: &Fields<'_>, errors: &Errors) -> Vec<GatewayConfig> {
         }
         items
     });
-    let gateways: Vec<GatewayConfig> = items.iter().filter_map(read_gateway).collect();
+    let gateways: Vec<GatewayConfig> =
+        items.iter().filter_map(|node| read_gateway(node, floor, probe)).collect();
     for (at, gateway) in gateways.iter().enumerate() {
         let earlier = gateways.iter().take(at);
         if earlier.clone().any(|other| other.name == gateway.name) {
@@ -364,11 +315,12 @@ fn read_gateways(fields: &Fields<'_>, errors: &Errors) -> Vec<GatewayConfig> {
     gateways
 }
 
-fn read_gateway(node: &Node<'_>) -> Option<GatewayConfig> {
+fn read_gateway(node: &Node<'_>, floor: Floor, probe: &Probe) -> Option<GatewayConfig> {
     let fields = node.fields();
     let name = fields.demand("name", NAME).and_then(|node| node.text(NAME, is_name));
     let cluster = fields.demand("cluster", CLUSTER).and_then(|node| node.text(CLUSTER, is_cluster));
-    Some(GatewayConfig { name: name?, cluster: cluster? })
+    let probe = read_probe(&fields.object("heartbeat"), floor, probe);
+    Some(GatewayConfig { name: name?, cluster: cluster?, probe })
 }
 
 fn read_composites(fields: &Fields<'_>) -> Vec<CompositeConfig> {

@@ -3,7 +3,9 @@
 use super::answer::Reply;
 use super::census::Counted;
 use super::evidence::Evidence;
+use super::gateway::GatewayId;
 use super::health::Change;
+use super::heartbeat::Probe;
 use super::time::Millis;
 
 /// A value of the store that all workers share.
@@ -114,6 +116,8 @@ pub enum Effect {
     Beat(Beat),
     /// Tell operators.
     Changed(Change),
+    /// Tell operators how many requests are with a gateway, over all workers.
+    InFlight(GatewayId, u32),
     /// Tell operators what the store holds.
     Counted(Box<Counted>),
     /// One line for the access log: what was decided and why.
@@ -146,15 +150,11 @@ pub struct Call {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beat {
     /// The gateway's place in the table of names.
-    pub gateway: super::gateway::GatewayId,
+    pub gateway: GatewayId,
     /// Envoy's cluster.
     pub cluster: String,
-    /// Method of the request.
-    pub method: String,
-    /// Path of the request.
-    pub path: String,
-    /// How long it may take.
-    pub timeout: Millis,
+    /// What is asked and expected.
+    pub probe: Probe,
 }
 
 /// What was decided about a request, for its line in the access log.

@@ -10,14 +10,15 @@ use super::breaker::{Breaker, Report, State, Transition};
 use super::bytes::Reader;
 use super::gateway::GatewayId;
 use super::heartbeat::Heartbeat;
+use super::in_flight::InFlight;
 use super::overrides::{Overrides, Steer};
 use super::policy::Policy;
+use super::tally::{Batch, Tallies};
 use super::time::Timestamp;
-use super::window::Tally;
 
 mod choice;
 
-pub use choice::Takers;
+pub use choice::{Asks, Takers};
 
 /// The shared value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub struct Health {
     active: Option<GatewayId>,
     active_since: Timestamp,
     overrides: Overrides,
+    in_flight: InFlight,
     /// Of every gateway that was ever seen; no order.
     members: Vec<(GatewayId, Member)>,
 }
@@ -128,7 +130,8 @@ impl Health {
         transition.map(|transition| Change::Breaker(gateway, transition))
     }
 
-    /// Takes in the result of a call.
+    /// Takes in the result of a call. When all news are in, [`Health::steer`] draws the
+    /// conclusion.
     pub fn record(
         &mut self,
         gateway: GatewayId,
@@ -140,20 +143,46 @@ impl Health {
         self.moved(gateway, transition, policy, now)
     }
 
-    /// Takes in the successes that a worker counted for itself.
-    pub fn merge(
-        &mut self,
-        gateway: GatewayId,
-        tally: Tally,
-        policy: &Policy,
-        now: Timestamp,
-    ) -> Vec<Change> {
-        let transition = self.member_mut(gateway).breaker.merge(tally, now, &policy.breaker);
+    /// Takes in the successes that a worker counted for itself, if they are of the breaker's
+    /// present generation.
+    pub fn merge(&mut self, counted: &Batch, policy: &Policy, now: Timestamp) -> Vec<Change> {
+        let Batch { gateway, generation, tally, seen } = *counted;
+        if self.generation(gateway) != generation {
+            return Vec::new();
+        }
+        let breaker = &mut self.member_mut(gateway).breaker;
+        let transition = breaker.merge(tally, seen, now, &policy.breaker);
         self.moved(gateway, transition, policy, now)
     }
 
+    /// Takes in what a worker has under way.
+    pub fn tell_in_flight(&mut self, tallies: &Tallies, now: Timestamp) {
+        self.in_flight.tell(tallies.owner(), tallies.in_flight(), now);
+    }
+
+    /// How many requests are with `gateway`, as far as is known.
+    #[must_use]
+    pub fn in_flight(&self, gateway: GatewayId, now: Timestamp) -> u32 {
+        self.in_flight.at(gateway, now)
+    }
+
+    /// Opens the breakers of gateways that have more under way than they may.
+    pub fn check_in_flight(&mut self, policy: &Policy, now: Timestamp) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for gateway in policy.order() {
+            let requests = self.in_flight(gateway, now);
+            if requests < policy.breaker.in_flight_max {
+                continue;
+            }
+            let breaker = &mut self.member_mut(gateway).breaker;
+            let transition = breaker.crowd(requests, now, &policy.breaker);
+            changes.extend(self.moved(gateway, transition, policy, now));
+        }
+        changes
+    }
+
     fn moved(
-        &mut self,
+        &self,
         gateway: GatewayId,
         transition: Option<Transition>,
         policy: &Policy,
@@ -165,7 +194,7 @@ impl Health {
             .is_some_and(|member| member.heartbeat.is_target(now, &policy.heartbeat));
         let breaker = transition.map(|moved| Change::Breaker(gateway, moved));
         let disagree = (opened && good).then_some(Change::Disagree(gateway, true));
-        self.changed(breaker.into_iter().chain(disagree), policy, now)
+        breaker.into_iter().chain(disagree).collect()
     }
 
     /// Takes in the result of a heartbeat.
@@ -181,13 +210,14 @@ impl Health {
         let well = member.breaker.goes_well(now, &policy.breaker);
         let heartbeat = turned.map(|up| Change::Heartbeat(gateway, up));
         let disagree = (turned == Some(false) && well).then_some(Change::Disagree(gateway, false));
-        self.changed(heartbeat.into_iter().chain(disagree), policy, now)
+        heartbeat.into_iter().chain(disagree).collect()
     }
 
     /// Takes or keeps the right to send heartbeats for `owner`, which began at `born`; false when
     /// another one has it. After a configuration update the old worker ticks beside the new one,
     /// which takes over at once; the old one may take the right back once it has run out.
     /// A lease that lasts longer than any lease does was taken before the clock stepped back.
+    /// One that is kept is made longer only when half of it has gone, so that little is written.
     pub fn take_lease(
         &mut self,
         owner: u64,
@@ -198,10 +228,13 @@ impl Health {
         let length = policy.heartbeat_lease();
         let left = self.lease.until.since(now);
         let free = left.get() == 0 || left > length;
-        if self.lease.owner != owner && !free && self.lease.born >= born {
+        let is_mine = self.lease.owner == owner;
+        if !is_mine && !free && self.lease.born >= born {
             return false;
         }
-        self.lease = Lease { owner, born, until: now.plus(length) };
+        if !is_mine || free || left.get() < length.get() / 2 {
+            self.lease = Lease { owner, born, until: now.plus(length) };
+        }
         true
     }
 
@@ -209,12 +242,6 @@ impl Health {
     #[must_use]
     pub const fn is_led_by(&self, owner: u64) -> bool {
         self.lease.owner == owner
-    }
-
-    /// Whether `owner` must write the value to keep its right.
-    #[must_use]
-    pub fn lease_is_running_out(&self, policy: &Policy, now: Timestamp) -> bool {
-        self.lease.until.since(now).get() < policy.heartbeat_lease().get() / 2
     }
 
     const VERSION: u8 = 2;
@@ -229,6 +256,7 @@ impl Health {
         bytes.push(self.active.map_or(u8::MAX, GatewayId::byte));
         bytes.extend(self.active_since.as_millis().to_le_bytes());
         self.overrides.encode(&mut bytes);
+        self.in_flight.encode(&mut bytes);
         for (id, member) in &self.members {
             bytes.push(id.byte());
             member.breaker.encode(&mut bytes);
@@ -259,6 +287,7 @@ impl Health {
         let active = GatewayId::new(usize::from(bytes.byte()?));
         let active_since = bytes.time()?;
         let overrides = Overrides::decode(&mut bytes)?;
+        let in_flight = InFlight::decode(&mut bytes)?;
         let mut members = Vec::new();
         while let Some(id) = bytes.byte() {
             let member = Member {
@@ -267,7 +296,7 @@ impl Health {
             };
             members.push((GatewayId::new(usize::from(id))?, member));
         }
-        Some(Self { lease, active, active_since, overrides, members })
+        Some(Self { lease, active, active_since, overrides, in_flight, members })
     }
 }
 

@@ -7,24 +7,45 @@ use super::bytes::Reader;
 use super::time::{Millis, Timestamp};
 
 /// When a gateway counts as up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// From one heartbeat to the next.
     pub interval: Millis,
-    /// How long a heartbeat may take.
-    pub timeout: Millis,
     /// A good heartbeat older than this proves nothing.
     pub stale: Millis,
     /// Good ones in a row that make a gateway up.
     pub rise: u8,
     /// Bad ones in a row that make it down.
     pub fall: u8,
+}
+
+/// The request that a heartbeat is: read-only, and the same for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// How long it may take.
+    pub timeout: Millis,
     /// Method of the request.
     pub method: String,
     /// Path of the request.
     pub path: String,
     /// Which answers are good.
     pub expect: Expect,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        let (method, path) = ("GET".to_owned(), "/".to_owned());
+        Self { timeout: Millis::new(1000), method, path, expect: Expect::default() }
+    }
+}
+
+impl Probe {
+    /// By then Envoy has answered in the gateway's place. A call of which nothing was heard until
+    /// then is never answered.
+    #[must_use]
+    pub const fn lost_after(&self) -> Millis {
+        Millis::new(self.timeout.get().saturating_mul(2))
+    }
 }
 
 /// Which answers to a heartbeat are good. One that Envoy gives in the gateway's place never is.
@@ -56,29 +77,6 @@ impl Expect {
     }
 }
 
-/// When the last good heartbeat came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Punctuality {
-    /// Not longer ago than one interval and one timeout.
-    OnTime,
-    /// Longer ago, and not stale yet.
-    Late,
-    /// So long ago that it proves nothing, or never.
-    Silent,
-}
-
-impl Punctuality {
-    /// What it is called in logs, metrics and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::OnTime => "on_time",
-            Self::Late => "late",
-            Self::Silent => "silent",
-        }
-    }
-}
-
 /// What the heartbeats of one gateway say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heartbeat {
@@ -89,37 +87,64 @@ pub struct Heartbeat {
     due_at: Timestamp,
 }
 
+/// How recent the last good heartbeat is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Punctuality {
+    /// It came within two intervals.
+    OnTime,
+    /// It is older, and still counts.
+    Late,
+    /// It is too old to count, or there never was one.
+    Silent,
+}
+
+impl Punctuality {
+    /// What it is called in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OnTime => "on_time",
+            Self::Late => "late",
+            Self::Silent => "silent",
+        }
+    }
+}
+
 impl Heartbeat {
+    /// How recent the last good one is.
+    #[must_use]
+    pub fn punctuality(&self, now: Timestamp, limits: &Limits) -> Punctuality {
+        let age = self.age(now);
+        if age > limits.stale {
+            Punctuality::Silent
+        } else if age.get() > limits.interval.get().saturating_mul(2) {
+            Punctuality::Late
+        } else {
+            Punctuality::OnTime
+        }
+    }
+
+    /// When the last good one came; `None` when there never was one.
+    #[must_use]
+    pub fn good_at(&self) -> Option<Timestamp> {
+        (self.good_at != Timestamp::default()).then_some(self.good_at)
+    }
+
+    /// One from the future was seen before the clock stepped back, as long ago as it seems ahead.
+    fn age(&self, now: Timestamp) -> Millis {
+        now.since(self.good_at).max(self.good_at.since(now))
+    }
+
     /// Whether the gateway may take payments that another one cannot.
     #[must_use]
     pub fn is_target(&self, now: Timestamp, limits: &Limits) -> bool {
-        let age = now.since(self.good_at).max(self.good_at.since(now));
-        self.up && age <= limits.stale
+        self.up && self.age(now) <= limits.stale
     }
 
     /// Whether enough heartbeats in a row were good, however long ago.
     #[must_use]
     pub const fn is_up(&self) -> bool {
         self.up
-    }
-
-    /// When the last good one came.
-    #[must_use]
-    pub fn good_at(&self) -> Option<Timestamp> {
-        Some(self.good_at).filter(|at| *at != Timestamp::default())
-    }
-
-    /// How punctual the last good one was.
-    #[must_use]
-    pub fn punctuality(&self, now: Timestamp, limits: &Limits) -> Punctuality {
-        let age = now.since(self.good_at).max(self.good_at.since(now));
-        let usual = limits.interval.get().saturating_add(limits.timeout.get());
-        let usual = usual.min(limits.stale.get());
-        match self.good_at() {
-            Some(_) if age.get() <= usual => Punctuality::OnTime,
-            Some(_) if age <= limits.stale => Punctuality::Late,
-            Some(_) | None => Punctuality::Silent,
-        }
     }
 
     /// Whether it is time for the next one. A due time further away than the interval was set
@@ -169,16 +194,7 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits {
-            interval: Millis::new(2000),
-            timeout: Millis::new(1000),
-            stale: Millis::new(10_000),
-            rise: 2,
-            fall: 3,
-            method: "GET".to_owned(),
-            path: "/".to_owned(),
-            expect: Expect::default(),
-        }
+        Limits { interval: Millis::new(2000), stale: Millis::new(10_000), rise: 2, fall: 3 }
     }
 
     #[test]
@@ -230,6 +246,20 @@ mod tests {
         assert_eq!(heartbeat.record(true, at(2), &limits()), Some(true));
         assert!(heartbeat.is_target(at(12), &limits()));
         assert!(!heartbeat.is_target(at(13), &limits()));
+    }
+
+    #[test]
+    fn it_is_on_time_late_or_silent() {
+        let mut heartbeat = Heartbeat::default();
+        assert_eq!(heartbeat.punctuality(at(0), &limits()), Punctuality::Silent);
+        assert_eq!(heartbeat.good_at(), None);
+        heartbeat.record(true, at(0), &limits());
+        for (second, name) in [(0, "on_time"), (4, "on_time"), (5, "late"), (10, "late")] {
+            assert_eq!(heartbeat.punctuality(at(second), &limits()).name(), name);
+        }
+        assert_eq!(heartbeat.punctuality(at(11), &limits()).name(), "silent");
+        heartbeat.record(false, at(11), &limits());
+        assert_eq!(heartbeat.good_at(), Some(at(0)));
     }
 
     #[test]

@@ -73,3 +73,9 @@ pub const OVERRIDE_ACTOR_BYTES_MAX: usize = 64;
 
 /// Bytes of the reason for it.
 pub const OVERRIDE_REASON_BYTES_MAX: usize = 256;
+
+/// Workers whose requests in flight are added up. Those of further ones are not seen by the others.
+pub const WORKERS_MAX: usize = 64;
+
+/// After so long without news a worker has nothing in flight: it ticks at least twice a second.
+pub const IN_FLIGHT_STALE: Millis = Millis::new(5000);

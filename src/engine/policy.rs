@@ -3,6 +3,7 @@
 
 use super::config::Config;
 use super::gateway::{GatewayId, Gateways};
+use super::heartbeat::Probe;
 use super::layout::{KeyDefinition, Layout, LayoutError};
 use super::operation::{Compiled, Mode, Table};
 use super::time::Millis;
@@ -40,6 +41,8 @@ pub struct Gateway {
     pub name: String,
     /// Envoy's cluster that reaches it and no other gateway.
     pub cluster: String,
+    /// What its heartbeats ask and expect.
+    pub probe: Probe,
 }
 
 /// A cluster that reaches several gateways, in this order.
@@ -126,7 +129,10 @@ impl Policy {
             .gateways
             .iter()
             .zip(ids)
-            .map(|(g, id)| Gateway { id, name: g.name.clone(), cluster: g.cluster.clone() })
+            .map(|(g, id)| {
+                let (name, cluster, probe) = (g.name.clone(), g.cluster.clone(), g.probe.clone());
+                Gateway { id, name, cluster, probe }
+            })
             .collect();
         let id_of = |name: &String| gateways.iter().find(|g| &g.name == name).map(|g| g.id);
         let composites = config
@@ -142,7 +148,7 @@ impl Policy {
             composites,
             operations,
             breaker: config.breaker,
-            heartbeat: config.heartbeat.clone(),
+            heartbeat: config.heartbeat,
             failback: config.failback,
             claims: config.claims,
             buckets: config.buckets(),

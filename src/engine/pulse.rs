@@ -14,9 +14,8 @@ use super::gateway::GatewayId;
 use super::health::{Change, Health};
 use super::limits;
 use super::policy::Policy;
-use super::tally::Tallies;
+use super::tally::{Batch, Tallies};
 use super::time::{Millis, Timestamp};
-use super::window::Tally;
 
 /// One worker's ticking part.
 #[derive(Debug)]
@@ -30,6 +29,8 @@ pub struct Pulse {
     pending: Pending,
     attempts: u8,
     walk: Walk,
+    /// How many requests operators were last told to be under way, where there are any.
+    shown: Vec<(GatewayId, u32)>,
 }
 
 /// What waits for the shared health.
@@ -38,7 +39,7 @@ struct Pending {
     tick: bool,
     beaten: Vec<(GatewayId, bool)>,
     /// Taken from the worker's tallies and not yet written.
-    counted: Vec<(GatewayId, u32, Tally)>,
+    counted: Vec<Batch>,
     /// To be sent once the lease is written.
     beats: Vec<Beat>,
     changes: Vec<Change>,
@@ -57,7 +58,7 @@ impl Pulse {
     #[must_use]
     pub fn new(policy: Rc<Policy>, owner: u64) -> Self {
         let (pending, walk) = (Pending::default(), Walk::default());
-        Self { policy, owner, born: None, pending, attempts: 0, walk }
+        Self { policy, owner, born: None, pending, attempts: 0, walk, shown: Vec::new() }
     }
 
     /// How often to tick.
@@ -108,42 +109,58 @@ impl Pulse {
         let mut health = before.clone();
         let mut changes = Vec::new();
         self.pending.counted.extend(tallies.take());
-        for (gateway, generation, tally) in &self.pending.counted {
-            if health.generation(*gateway) == *generation {
-                changes.extend(health.merge(*gateway, *tally, &self.policy, now));
-            }
+        for counted in &self.pending.counted {
+            changes.extend(health.merge(counted, &self.policy, now));
         }
         for (gateway, good) in &self.pending.beaten {
             changes.extend(health.beaten(*gateway, *good, &self.policy, now));
         }
+        let mut leads = false;
+        let mut effects = Vec::new();
         if self.pending.tick {
-            changes.extend(health.expire_overrides(now));
+            health.tell_in_flight(tallies, now);
+            effects = self.show_in_flight(&health, now);
+            changes.extend(health.check_in_flight(&self.policy, now));
             let born = *self.born.get_or_insert(now);
-            let (beats, change) = self.lead(born, &mut health, now);
-            self.pending.beats = beats;
-            changes.extend(change);
-            self.pending.counts_at = Some(now).filter(|_| health.is_led_by(self.owner));
+            leads = health.take_lease(self.owner, born, &self.policy, now);
+            self.pending.counts_at = leads.then_some(now);
+        }
+        if leads {
+            changes.extend(health.expire_overrides(now));
+            self.pending.beats = self.due(&mut health, now);
+        }
+        if leads || !changes.is_empty() {
+            // Once, when everything is known: news of one moment are not a reason to go back and
+            // forth.
+            changes.extend(health.steer(&self.policy, now));
         }
         self.pending.changes = changes;
         if health == before {
-            return self.done();
+            effects.extend(self.done());
+        } else {
+            let (bytes, expected) = (health.encode(), loaded.version);
+            effects.push(Effect::Store { cell: Cell::Health, bytes, expected });
         }
-        let (bytes, expected) = (health.encode(), loaded.version);
-        vec![Effect::Store { cell: Cell::Health, bytes, expected }]
+        effects
     }
 
-    /// Takes or keeps the right to send heartbeats; says which are due, and leaves a gateway that
-    /// is no longer usable.
-    fn lead(
-        &self,
-        born: Timestamp,
-        health: &mut Health,
-        now: Timestamp,
-    ) -> (Vec<Beat>, Option<Change>) {
-        let before = health.clone();
-        if !health.take_lease(self.owner, born, &self.policy, now) {
-            return (Vec::new(), None);
+    /// Tells operators what is under way, where that has changed.
+    fn show_in_flight(&mut self, health: &Health, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for gateway in self.policy.order() {
+            let requests = health.in_flight(gateway, now);
+            let shown = self.shown.iter().find(|(id, _)| *id == gateway);
+            if shown.map_or(0, |(_, shown)| *shown) != requests {
+                effects.push(Effect::InFlight(gateway, requests));
+            }
+            self.shown.retain(|(id, _)| *id != gateway);
+            self.shown.push((gateway, requests));
         }
+        effects
+    }
+
+    /// The heartbeats that are to be sent.
+    fn due(&self, health: &mut Health, now: Timestamp) -> Vec<Beat> {
         let limits = &self.policy.heartbeat;
         let mut beats = Vec::new();
         for gateway in &self.policy.gateways {
@@ -152,20 +169,10 @@ impl Pulse {
                 continue;
             }
             heartbeat.sent(now, limits);
-            beats.push(Beat {
-                gateway: gateway.id,
-                cluster: gateway.cluster.clone(),
-                method: limits.method.clone(),
-                path: limits.path.clone(),
-                timeout: limits.timeout,
-            });
+            let (cluster, probe) = (gateway.cluster.clone(), gateway.probe.clone());
+            beats.push(Beat { gateway: gateway.id, cluster, probe });
         }
-        let change = health.steer(&self.policy, now);
-        if beats.is_empty() && change.is_none() && !before.lease_is_running_out(&self.policy, now) {
-            // Nothing to say: do not write for the lease alone.
-            *health = before;
-        }
-        (beats, change)
+        beats
     }
 
     /// A value was written.

@@ -1,25 +1,61 @@
-//! Successes that a worker counts for itself and brings to the shared health on its tick.
+//! What one worker counts for itself and brings to the shared health on its tick.
 //!
 //! A failure is shared at once. A success that ends no run of failures only dilutes a rate, and a
-//! write for each would make one value the busiest of the process.
+//! write for each would make one value the busiest of the process. The same goes for the number of
+//! requests under way.
 
 use super::gateway::GatewayId;
+use super::sources::Seen;
 use super::window::Tally;
 
-/// What one worker has counted since its last tick. Counts belong to the breaker's generation in
-/// which they were made, and are dropped with it.
+/// What one worker has counted since its last tick, and what it has under way.
 #[derive(Debug, Default)]
-pub struct Tallies(Vec<(GatewayId, u32, Tally)>);
+pub struct Tallies {
+    /// Told apart from other workers by this.
+    owner: u64,
+    counted: Vec<Batch>,
+    in_flight: Vec<(GatewayId, u32)>,
+}
+
+/// Successes of one gateway. They belong to the breaker's generation in which they were made, and
+/// are dropped with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Whose.
+    pub gateway: GatewayId,
+    /// Under which generation of its breaker.
+    pub generation: u32,
+    /// How many.
+    pub tally: Tally,
+    /// Who paid.
+    pub seen: Seen,
+}
 
 impl Tallies {
-    /// Counts calls of `gateway` under `generation` of its breaker.
-    pub fn add(&mut self, gateway: GatewayId, generation: u32, tally: Tally) {
-        let same = |(id, of, _): &&mut (GatewayId, u32, Tally)| *id == gateway && *of == generation;
-        match self.0.iter_mut().find(same) {
-            Some((_, _, counted)) => *counted = counted.plus(tally),
+    /// Those of the worker `owner`.
+    #[must_use]
+    pub fn of(owner: u64) -> Self {
+        Self { owner, ..Self::default() }
+    }
+
+    /// Whose they are.
+    #[must_use]
+    pub const fn owner(&self) -> u64 {
+        self.owner
+    }
+
+    /// Counts calls.
+    pub fn add(&mut self, new: Batch) {
+        let same =
+            |one: &&mut Batch| one.gateway == new.gateway && one.generation == new.generation;
+        match self.counted.iter_mut().find(same) {
+            Some(one) => {
+                one.tally = one.tally.plus(new.tally);
+                one.seen = one.seen.and(new.seen);
+            }
             None => {
-                self.0.retain(|(id, ..)| *id != gateway);
-                self.0.push((gateway, generation, tally));
+                self.counted.retain(|one| one.gateway != new.gateway);
+                self.counted.push(new);
             }
         }
     }
@@ -27,20 +63,44 @@ impl Tallies {
     /// Whether there is nothing to bring.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.counted.is_empty()
     }
 
-    /// Takes everything out: gateway, generation, counts.
-    pub fn take(&mut self) -> Vec<(GatewayId, u32, Tally)> {
-        std::mem::take(&mut self.0)
+    /// Takes everything out that was counted.
+    pub fn take(&mut self) -> Vec<Batch> {
+        std::mem::take(&mut self.counted)
     }
 
     /// Puts back what could not be brought, unless newer counts are there.
-    pub fn put_back(&mut self, taken: &[(GatewayId, u32, Tally)]) {
-        for (gateway, generation, tally) in taken {
-            if !self.0.iter().any(|(id, of, _)| id == gateway && of != generation) {
-                self.add(*gateway, *generation, *tally);
+    pub fn put_back(&mut self, taken: &[Batch]) {
+        for old in taken {
+            let is_newer =
+                |one: &Batch| one.gateway == old.gateway && one.generation != old.generation;
+            if !self.counted.iter().any(is_newer) {
+                self.add(*old);
             }
         }
+    }
+
+    /// A request goes to `gateway`.
+    pub fn goes_out(&mut self, gateway: GatewayId) {
+        match self.in_flight.iter_mut().find(|(id, _)| *id == gateway) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None => self.in_flight.push((gateway, 1)),
+        }
+    }
+
+    /// A request that went to `gateway` has ended.
+    pub fn comes_back(&mut self, gateway: GatewayId) {
+        if let Some((_, count)) = self.in_flight.iter_mut().find(|(id, _)| *id == gateway) {
+            *count = count.saturating_sub(1);
+        }
+        self.in_flight.retain(|(_, count)| *count > 0);
+    }
+
+    /// How many requests of this worker are with each gateway now; those with none are left out.
+    #[must_use]
+    pub fn in_flight(&self) -> &[(GatewayId, u32)] {
+        &self.in_flight
     }
 }

@@ -36,7 +36,7 @@ impl<H: Host + Copy> Desk<H> {
         let mut teller = self.teller.borrow_mut();
         let same = |worker: &&Rc<Worker<H>>| worker.policy.order().eq(policy.order());
         let known = teller.as_ref().filter(same).cloned();
-        let worker = known.unwrap_or_else(|| Rc::new(Worker::new(self.host, Rc::clone(policy))));
+        let worker = known.unwrap_or_else(|| Rc::new(Worker::new(self.host, Rc::clone(policy), 0)));
         *teller = Some(Rc::clone(&worker));
         worker
     }

@@ -11,15 +11,15 @@ use crate::engine::event::{Cell, Effect, Event};
 use crate::engine::gateway::GatewayId;
 use crate::engine::limits;
 use crate::engine::pulse::Pulse;
-use crate::engine::time::Millis;
+use crate::engine::time::{Millis, Timestamp};
 
 /// One worker's root, once it is configured.
 #[derive(Debug)]
 pub(super) struct Root<H> {
     worker: Rc<Worker<H>>,
     pulse: Pulse,
-    /// Heartbeats under way, by the token of their call.
-    beats: BTreeMap<u32, GatewayId>,
+    /// Heartbeats under way, by the token of their call, and from when on they count as lost.
+    beats: BTreeMap<u32, (GatewayId, Timestamp)>,
 }
 
 impl<H: Host> Root<H> {
@@ -34,7 +34,7 @@ impl<H: Host> Root<H> {
         let now = host.now().unwrap_or_default().as_millis();
         let owner = (now << 16) ^ u64::from(context) ^ (Rc::as_ptr(&policy) as usize as u64);
         let pulse = Pulse::new(Rc::clone(&policy), owner);
-        let worker = Rc::new(Worker::new(host, policy));
+        let worker = Rc::new(Worker::new(host, policy, owner));
         worker.show();
         Ok(Self { worker, pulse, beats: BTreeMap::new() })
     }
@@ -48,28 +48,46 @@ impl<H: Host> Root<H> {
     }
 
     pub(super) fn tick(&mut self) {
+        self.forget_lost();
         let effects = self.pulse.tick();
         self.drive(effects);
     }
 
-    /// A heartbeat was answered, by the gateway or in its place by Envoy.
-    pub(super) fn answered(&mut self, token: u32) {
-        let Some(gateway) = self.beats.remove(&token) else {
+    /// A call that Envoy never answers was not answered by the gateway either.
+    fn forget_lost(&mut self) {
+        let Ok(now) = self.worker.host.now() else {
             return;
         };
-        let good = self.is_good();
+        let lost: Vec<GatewayId> =
+            self.beats.values().filter(|(_, by)| now >= *by).map(|(gateway, _)| *gateway).collect();
+        self.beats.retain(|_, (_, by)| now < *by);
+        for gateway in lost {
+            let effects = self.pulse.beaten(gateway, false);
+            self.drive(effects);
+        }
+    }
+
+    /// A heartbeat was answered, by the gateway or in its place by Envoy.
+    pub(super) fn answered(&mut self, token: u32) {
+        let Some((gateway, _)) = self.beats.remove(&token) else {
+            return;
+        };
+        let good = self.is_good(gateway);
         let effects = self.pulse.beaten(gateway, good);
         self.drive(effects);
     }
 
     /// Whether the answer is the gateway's own, and what was expected of it.
-    fn is_good(&self) -> bool {
+    fn is_good(&self, gateway: GatewayId) -> bool {
+        let Some(gateway) = self.worker.policy.gateway(gateway) else {
+            return false;
+        };
         let bytes = self.worker.host.headers(Side::Call).unwrap_or_default();
         let headers = pairs::decode(&bytes).unwrap_or_default();
         let value = |name: &[u8]| headers.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
         let from_gateway = value(b"x-envoy-upstream-service-time").is_some();
         let status = value(b":status").and_then(|status| std::str::from_utf8(status).ok());
-        let expect = &self.worker.policy.heartbeat.expect;
+        let expect = &gateway.probe.expect;
         let body = if expect.reads_body() {
             self.worker.host.body(Side::Call, limits::EVIDENCE_BYTES_MAX).unwrap_or_default()
         } else {
@@ -99,12 +117,17 @@ impl<H: Host> Root<H> {
                 }
                 Effect::Beat(beat) => match self.worker.host.beat(&beat) {
                     Ok(token) => {
-                        self.beats.insert(token, beat.gateway);
+                        let now = self.worker.host.now().unwrap_or_default();
+                        let lost_at = now.plus(beat.probe.lost_after());
+                        self.beats.insert(token, (beat.gateway, lost_at));
                     }
                     // A cluster without hosts answers nothing, ever.
                     Err(_) => effects.extend(self.pulse.beaten(beat.gateway, false)),
                 },
                 Effect::Changed(change) => self.worker.changed(&change),
+                Effect::InFlight(gateway, requests) => {
+                    self.worker.show_in_flight(gateway, requests);
+                }
                 Effect::Counted(counted) => self.worker.counted(&counted),
                 Effect::Note(_)
                 | Effect::Forward(_)

@@ -342,7 +342,7 @@ impl<H: Host> Stream<H> {
                     self.worker.note(&note);
                     None
                 }
-                Effect::Beat(_) | Effect::Counted(_) => None,
+                Effect::Beat(_) | Effect::Counted(_) | Effect::InFlight(..) => None,
             };
             if let Some(event) = event {
                 effects.extend(feed(&mut self.exchange, event));

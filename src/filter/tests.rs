@@ -7,6 +7,7 @@
 mod census;
 mod envoy;
 mod fake;
+mod root;
 mod wire;
 
 use envoy::{Deed, Leaves, Process, Ready, Saw, Shape, Way, Wish};
@@ -134,7 +135,8 @@ fn denies(saw: &Saw) -> bool {
 impl Story {
     /// A lie that nothing can see through: nobody knows of the connection that broke.
     fn is_a_lie(&self, call: &str, how: How) -> bool {
-        self.name == "a break" && (call, how) == ("property", How::Nothing)
+        ["a break", "gone on trial"].contains(&self.name)
+            && (call, how) == ("property", How::Nothing)
     }
 
     /// Tells it with `fault`; the names of the calls that were made.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::host::{Host, Metric, StoreError};
 use crate::engine::breaker::State;
 use crate::engine::event::{Cell, Event, Expected, Loaded, Note};
-use crate::engine::gateway::Gateways;
+use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Change, Health};
 use crate::engine::layout::Layout;
 use crate::engine::overrides::Steer;
@@ -31,8 +31,9 @@ pub(super) struct Worker<H> {
 }
 
 impl<H: Host> Worker<H> {
-    pub(super) fn new(host: H, policy: Rc<Policy>) -> Self {
-        Self { host, policy, tallies: RefCell::default(), metrics: RefCell::default() }
+    pub(super) fn new(host: H, policy: Rc<Policy>, owner: u64) -> Self {
+        let tallies = RefCell::new(Tallies::of(owner));
+        Self { host, policy, tallies, metrics: RefCell::default() }
     }
 
     /// Reads a shared value.
@@ -69,6 +70,14 @@ impl<H: Host> Worker<H> {
             let number = number(member.breaker.state());
             self.gauge("dana_breaker_state", &gateway.name, number);
             self.gauge("dana_heartbeat_up", &gateway.name, u64::from(member.heartbeat.is_up()));
+            self.gauge("dana_in_flight", &gateway.name, 0);
+        }
+    }
+
+    /// Shows how many requests are with a gateway.
+    pub(super) fn show_in_flight(&self, gateway: GatewayId, requests: u32) {
+        if let Some(gateway) = self.policy.gateway(gateway) {
+            self.gauge("dana_in_flight", &gateway.name, requests.into());
         }
     }
 

@@ -1,10 +1,12 @@
 //! The filter on a real Envoy, against sandbox gateways over real sockets.
 //!
 //! - `evidence`: every row of the evidence table that a socket can cause
+//! - `census`: what operators see of the store
 //! - `claims`: races, reuse of keys, replays, repeats, clients that leave
 //! - `dns`: gateways that are found by name
 //! - `doubt`: every way for an outcome to be unknown, against everything that may come next
 //! - `failover`: in-request, by the breaker, and back
+//! - `load`: too much under way, one partner in trouble
 //! - `never_sent`: ways not to reach a gateway, and what follows
 //! - `requests`: how a request may be shaped, and which ones are refused
 //! - `mistakes`: configurations that Envoy must refuse to start with
@@ -23,11 +25,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod census;
 mod claims;
 mod dns;
 mod doubt;
 mod evidence;
 mod failover;
+mod load;
 mod mistakes;
 mod never_sent;
 mod requests;

@@ -72,7 +72,7 @@ impl Setting {
         // A lease runs out, and then enough heartbeats are good.
         let beats = policy.heartbeat_lease().get()
             + (u64::from(heartbeat.rise) + 1) * heartbeat.interval.get()
-            + heartbeat.timeout.get();
+            + policy.gateways[0].probe.timeout.get();
         let trials = (u64::from(breaker.half_open_permits) + 1) * (self.gap + 200);
         let each = wait + lost_permits + trials;
         let failback = policy.failback.stable.get().max(policy.failback.dwell.get());

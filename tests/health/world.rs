@@ -110,7 +110,7 @@ impl<'s> World<'s> {
 
     fn worker(&self, birth: u64) -> Worker {
         let pulse = Pulse::new(Rc::clone(&self.setting.policy), birth + 1);
-        Worker { pulse, tallies: Tallies::default(), birth }
+        Worker { pulse, tallies: Tallies::of(birth + 1), birth }
     }
 
     fn time(&self) -> Timestamp {
@@ -268,7 +268,7 @@ impl<'s> World<'s> {
                     let place = self.place(beat.gateway);
                     let (good, later) = match self.ways[place].beat(self.now) {
                         Some(good) => (good, self.lot.from(10, 200)),
-                        None => (false, beat.timeout.get()),
+                        None => (false, beat.probe.timeout.get()),
                     };
                     self.after(later, Happening::Beaten(worker, birth, beat.gateway, good));
                 }
@@ -276,7 +276,10 @@ impl<'s> World<'s> {
                 Effect::Counted(counted) => {
                     assert_eq!(counted.census.buckets, self.setting.policy.buckets, "all of them");
                 }
-                Effect::Reply(_) | Effect::Relay { .. } | Effect::Note(_) => {}
+                Effect::InFlight(..)
+                | Effect::Reply(_)
+                | Effect::Relay { .. }
+                | Effect::Note(_) => {}
                 Effect::Call(_) => panic!("a charge goes through the router alone"),
             }
         }

@@ -245,7 +245,9 @@ impl Plays {
             // Seen by operators alone.
             Effect::Note(_) | Effect::Changed(_) => return None,
             Effect::Call(call) => Want::Call(usize::from(call.cluster == "dana_secondary")),
-            Effect::Beat(_) | Effect::Counted(_) => panic!("no request does a worker's work"),
+            Effect::Beat(_) | Effect::Counted(_) | Effect::InFlight(..) => {
+                panic!("no request does a worker's work")
+            }
         })
     }
 

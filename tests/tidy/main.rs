@@ -131,8 +131,8 @@ fn the_documents_name_files_and_settings_that_exist() {
         }
     }
     let readme = read("README.md");
-    let parsers = ["config.rs", "config/admin.rs", "config/operations.rs"];
-    let config: String = parsers.iter().map(|name| read(&format!("src/engine/{name}"))).collect();
+    let files = ["config.rs", "config/admin.rs", "config/health.rs", "config/operations.rs"];
+    let config: String = files.iter().map(|file| read(&format!("src/engine/{file}"))).collect();
     for line in readme.lines().filter(|line| line.starts_with("| `")) {
         let fields = line.split('|').nth(1).unwrap();
         for field in fields.split('`').skip(1).step_by(2) {

@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use dana_failover::engine::breaker::{Report, State};
 use dana_failover::engine::evidence::Signal;
 use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::health::{Cause, Change, Health};
+use dana_failover::engine::health::{Asks, Cause, Change, Health};
 use dana_failover::engine::policy::Policy;
 use dana_failover::engine::pulse::Pulse;
+use dana_failover::engine::sources::Source;
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::line::{LATENCY_MS_MAX, Outcome};
@@ -133,9 +134,7 @@ impl<'p> Course<'p> {
                 self.note(changes);
             }
         }
-        let change = self.health.steer(self.policy, self.now);
-        self.note(change);
-        self.look();
+        self.steer();
     }
 
     /// A heartbeat ended, on line `line`.
@@ -144,7 +143,7 @@ impl<'p> Course<'p> {
         self.assumed.retain(|assumed| *assumed != gateway);
         let changes = self.health.beaten(gateway, good, self.policy, self.now);
         self.note(changes);
-        self.look();
+        self.steer();
     }
 
     /// A call ended, on line `line`.
@@ -163,6 +162,12 @@ impl<'p> Course<'p> {
         let slow = outcome.latency >= self.policy.breaker.slow && outcome.signal == Signal::Success;
         let trial = trial && outcome.gateway == first;
         self.report(outcome.gateway, outcome.signal, slow, trial, began);
+        self.steer();
+    }
+
+    fn steer(&mut self) {
+        let change = self.health.steer(self.policy, self.now);
+        self.note(change);
         self.look();
     }
 
@@ -176,7 +181,7 @@ impl<'p> Course<'p> {
         if closed_or_later(&self.health) {
             return false;
         }
-        let takers = self.health.takers(self.policy, began);
+        let takers = self.health.takers(self.policy, Asks::Payment, began);
         if !takers.trial || takers.order.first() != Some(&gateway) {
             return false;
         }
@@ -205,7 +210,8 @@ impl<'p> Course<'p> {
         // What began before the breaker last moved began under an older generation.
         let is_current = trial || began >= member.breaker.since();
         let generation = if is_current { current } else { current.wrapping_sub(1) };
-        let report = Report { signal, slow, generation, trial };
+        let source = Source::default();
+        let report = Report { signal, slow, generation, trial, source };
         let changes = self.health.record(gateway, report, self.policy, self.now);
         self.note(changes);
     }

@@ -211,6 +211,8 @@ fn card(html: &mut Html, status: &Status<'_>, gateway: &Gateway) {
         html.pair("Last moved", &format!("{cause}; {age} ago, {at}"));
     }
     html.pair("Traffic", &traffic(status, &member.breaker));
+    let (in_flight, max) = (status.in_flight(gateway.id), status.policy.breaker.in_flight_max);
+    html.pair("Under way", &format!("{in_flight} (limit {max})"));
     html.pair("Heartbeat", &heartbeat(status, &member));
     html.pair("Cluster", &gateway.cluster).raw("</dl></section>");
 }
@@ -229,6 +231,7 @@ fn place(status: &Status<'_>, gateway: &Gateway) -> (Mark, String) {
         Some(0) => (Mark::Good, "takes new payments"),
         Some(1) if takers.trial => (Mark::Good, "takes new payments"),
         Some(_) => (Mark::Good, "in reserve"),
+        None if status.is_asked(gateway.id) => (Mark::Care, "takes questions, on trial"),
         None if steer == Some(Steer::Drain) => (Mark::Care, "drained"),
         None if usable => (Mark::Care, "left out while another one is forced"),
         None => (Mark::Bad, "not usable"),

@@ -8,7 +8,7 @@ use super::doubt::Doubt;
 use super::object::Object;
 use crate::engine::breaker::{Breaker, State};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::{Health, Member, Takers};
+use crate::engine::health::{Asks, Health, Member, Takers};
 use crate::engine::heartbeat::Heartbeat;
 use crate::engine::overrides::{Override, Steer};
 use crate::engine::policy::{Gateway, Policy};
@@ -36,8 +36,20 @@ impl Status<'_> {
         self.health.active_since(self.policy, self.now)
     }
 
+    /// Who may take a new payment.
     pub(super) fn takers(&self) -> Takers {
-        self.health.takers(self.policy, self.now)
+        self.health.takers(self.policy, Asks::Payment, self.now)
+    }
+
+    /// Whether a gateway is on trial with questions, and not with payments yet.
+    pub(super) fn is_asked(&self, gateway: GatewayId) -> bool {
+        let takers = self.health.takers(self.policy, Asks::Question, self.now);
+        takers.trial && takers.order.first() == Some(&gateway)
+    }
+
+    /// How many requests are with a gateway, over all workers.
+    pub(super) fn in_flight(&self, gateway: GatewayId) -> u32 {
+        self.health.in_flight(gateway, self.now)
     }
 
     pub(super) fn name(&self, gateway: GatewayId) -> String {
@@ -80,6 +92,11 @@ impl Status<'_> {
         Some(match member.breaker.state() {
             State::Open { .. } => format!("its breaker is open: {cause}"),
             State::HalfOpen { .. } => "its breaker lets trials through only".to_owned(),
+            State::Closed { .. }
+                if self.in_flight(gateway) >= self.policy.breaker.in_flight_max =>
+            {
+                "as many requests are with it as may be".to_owned()
+            }
             State::Closed { .. } if !member.heartbeat.is_up() => {
                 "its heartbeat is not up, and only the first gateway goes without".to_owned()
             }
@@ -164,6 +181,8 @@ impl Status<'_> {
             .with("usable", self.is_usable(gateway.id))
             .with("hindrance", self.hindrance(gateway.id))
             .with("override", self.override_of(gateway.id).map(told))
+            .with("in_flight", self.in_flight(gateway.id))
+            .with("in_flight_max", self.policy.breaker.in_flight_max)
             .with("breaker", self.breaker(&member.breaker))
             .with("heartbeat", self.heartbeat(&member.heartbeat))
     }

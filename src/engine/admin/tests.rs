@@ -8,6 +8,7 @@ use crate::engine::breaker::{self, Report};
 use crate::engine::evidence::Signal;
 use crate::engine::gateway::GatewayId;
 use crate::engine::overrides::{Override, Steer};
+use crate::engine::sources::Source;
 use crate::engine::time::Millis;
 
 mod doubting;
@@ -112,14 +113,24 @@ impl Scene {
 
     fn beat(&mut self, name: &str, good: bool) {
         let id = self.id(name);
-        self.health(|health, policy, now| health.beaten(id, good, policy, now));
+        self.health(|health, policy, now| {
+            health.beaten(id, good, policy, now);
+            health.steer(policy, now)
+        });
     }
 
     fn report(&mut self, name: &str, signal: Signal, trial: bool) {
         let id = self.id(name);
         self.health(|health, policy, now| {
             let generation = health.generation(id);
-            health.record(id, Report { signal, slow: false, generation, trial }, policy, now)
+            let source = Source::default();
+            health.record(
+                id,
+                Report { signal, slow: false, generation, trial, source },
+                policy,
+                now,
+            );
+            health.steer(policy, now)
         });
     }
 

@@ -22,6 +22,11 @@ pub enum Rule {
         /// What the window held.
         seen: Tally,
     },
+    /// So many requests under way.
+    InFlight {
+        /// How many, over all workers.
+        requests: u32,
+    },
     /// A trial failed.
     TrialFailed,
     /// The wait is over.
@@ -41,6 +46,7 @@ impl Rule {
             Self::ConsecutiveFailures { .. } => "consecutive_failures",
             Self::FailureRate { .. } => "failure_rate",
             Self::SlowRate { .. } => "slow_rate",
+            Self::InFlight { .. } => "in_flight",
             Self::TrialFailed => "trial_failed",
             Self::WaitOver => "wait_over",
             Self::TrialsPassed { .. } => "trials_passed",
@@ -57,6 +63,7 @@ impl Rule {
         match self {
             Self::ConsecutiveFailures { run } => vec![("failures", u64::from(*run))],
             Self::FailureRate { seen } | Self::SlowRate { seen } => tally(seen),
+            Self::InFlight { requests } => vec![("requests", u64::from(*requests))],
             Self::TrialFailed | Self::WaitOver => Vec::new(),
             Self::TrialsPassed { passed } => vec![("passed", u64::from(*passed))],
         }
@@ -75,6 +82,9 @@ impl Rule {
             Self::SlowRate { seen: Tally { calls, slow, .. } } => {
                 format!("{slow} of {calls} calls were slow (limit {}%)", limits.slow_rate_pct)
             }
+            Self::InFlight { requests } => {
+                format!("{requests} requests under way (limit {})", limits.in_flight_max)
+            }
             Self::TrialFailed => "a trial failed".to_owned(),
             Self::WaitOver => "the wait is over".to_owned(),
             Self::TrialsPassed { passed } => format!("{passed} trials passed"),
@@ -90,6 +100,7 @@ impl Rule {
             Some(Self::TrialFailed) => (4, Tally::default()),
             Some(Self::WaitOver) => (5, Tally::default()),
             Some(Self::TrialsPassed { passed }) => (6, number(passed.into())),
+            Some(Self::InFlight { requests }) => (7, number(requests)),
         };
         bytes.push(tag);
         seen.encode(bytes);
@@ -107,6 +118,7 @@ impl Rule {
             4 => Self::TrialFailed,
             5 => Self::WaitOver,
             6 => Self::TrialsPassed { passed: u8::try_from(seen.calls).ok()? },
+            7 => Self::InFlight { requests: seen.calls },
             _ => return None,
         }))
     }

@@ -15,6 +15,8 @@ const LIMITS: Limits = Limits {
     failure_rate_pct: 50,
     slow: Millis::new(1),
     slow_rate_pct: 75,
+    in_flight_max: 8,
+    partner_failures_pct: 50,
     open: Millis::new(1000),
     open_max: Millis::new(4000),
     open_jitter_pct: 0,
@@ -228,7 +230,7 @@ impl Pair {
         let now = Timestamp::from_millis(self.now);
         let current = generation == self.breaker.generation();
         let before = self.breaker.clone();
-        let report = Report { signal, slow, generation, trial };
+        let report = Report { signal, slow, generation, trial, source: Source::default() };
         let transition = self.breaker.record(report, now, &LIMITS);
         assert!(current || self.breaker == before, "an older generation moves nothing");
         if let Some(transition) = transition {
@@ -277,7 +279,7 @@ impl Pair {
             }
             Act::Merge => {
                 let tally = Tally { calls: 2, failures: 0, slow: 0 };
-                self.breaker.merge(tally, now, &LIMITS);
+                self.breaker.merge(tally, Seen::default(), now, &LIMITS);
                 if self.account.phase == Phase::Closed {
                     // They end no run of failures: who counted them saw none.
                     self.account.log.splice(0..0, [(self.now, Entry::Good); 2]);
@@ -417,7 +419,7 @@ proptest! {
             let at = Timestamp::from_millis(now);
             let generation = breaker.generation();
             if let Act::Call(signal) = act {
-                let report = Report { signal, slow: false, generation, trial: false };
+                let report = Report { signal, slow: false, generation, trial: false, source: Source::default() };
                 breaker.record(report, at, &LIMITS);
             } else if breaker.may_try(at, &LIMITS) {
                 breaker.take_permit(at, &LIMITS);
@@ -487,13 +489,22 @@ fn trips_at(story: &str, limits: &Limits) -> Option<(usize, &'static str)> {
             other => panic!("{other}"),
         };
         let now = Timestamp::from_millis(START + at as u64);
-        let report = Report { signal, slow, generation: breaker.generation(), trial: false };
+        let report = Report {
+            signal,
+            slow,
+            generation: breaker.generation(),
+            trial: false,
+            source: Source::default(),
+        };
         if let Some(transition) = breaker.record(report, now, limits) {
             let rule = match transition.rule {
                 Rule::ConsecutiveFailures { .. } => "run",
                 Rule::FailureRate { .. } => "failures",
                 Rule::SlowRate { .. } => "slow",
-                Rule::TrialFailed | Rule::WaitOver | Rule::TrialsPassed { .. } => "trial",
+                Rule::InFlight { .. }
+                | Rule::TrialFailed
+                | Rule::WaitOver
+                | Rule::TrialsPassed { .. } => "other",
             };
             return Some((at + 1, rule));
         }
@@ -532,7 +543,8 @@ fn a_transition_names_the_rule_and_the_numbers() {
     let now = Timestamp::from_millis(START);
     let mut told = Vec::new();
     for signal in [Signal::Failure, Signal::Success, Signal::Success, Signal::Throttled] {
-        let report = Report { signal, slow: false, generation: 0, trial: false };
+        let report =
+            Report { signal, slow: false, generation: 0, trial: false, source: Source::default() };
         told.extend(breaker.record(report, now, &LIMITS));
     }
     let seen = Tally { calls: 4, failures: 2, slow: 0 };
@@ -542,7 +554,13 @@ fn a_transition_names_the_rule_and_the_numbers() {
     assert_eq!(told, [transition]);
     let half = breaker.take_permit(until, &LIMITS).unwrap();
     assert_eq!((half.rule, half.generation), (Rule::WaitOver, 2));
-    let pass = Report { signal: Signal::Alive, slow: false, generation: 2, trial: true };
+    let pass = Report {
+        signal: Signal::Alive,
+        slow: false,
+        generation: 2,
+        trial: true,
+        source: Source::default(),
+    };
     assert_eq!(breaker.record(pass, until, &LIMITS), None);
     assert_eq!(breaker.take_permit(until, &LIMITS), None);
     let closed = breaker.record(pass, until, &LIMITS).unwrap();
@@ -554,7 +572,8 @@ fn a_transition_names_the_rule_and_the_numbers() {
 fn an_idle_window_arms_the_minimum_anew() {
     let mut breaker = Breaker::default();
     let mut record = |at: u64, signal: Signal| {
-        let report = Report { signal, slow: false, generation: 0, trial: false };
+        let report =
+            Report { signal, slow: false, generation: 0, trial: false, source: Source::default() };
         breaker.record(report, Timestamp::from_millis(START + at), &LIMITS)
     };
     for at in 0..3 {
@@ -576,7 +595,13 @@ fn waits(healthy: &[u64]) -> Vec<u64> {
         now += healthy;
         for _ in 0..LIMITS.consecutive_failures {
             let generation = breaker.generation();
-            let report = Report { signal: Signal::Failure, slow: false, generation, trial: false };
+            let report = Report {
+                signal: Signal::Failure,
+                slow: false,
+                generation,
+                trial: false,
+                source: Source::default(),
+            };
             breaker.record(report, Timestamp::from_millis(now), &LIMITS);
         }
         let State::Open { until } = breaker.state() else { panic!("did not trip") };
@@ -587,7 +612,13 @@ fn waits(healthy: &[u64]) -> Vec<u64> {
             assert!(breaker.may_try(at, &LIMITS));
             breaker.take_permit(at, &LIMITS);
             let generation = breaker.generation();
-            let report = Report { signal: Signal::Success, slow: false, generation, trial: true };
+            let report = Report {
+                signal: Signal::Success,
+                slow: false,
+                generation,
+                trial: true,
+                source: Source::default(),
+            };
             breaker.record(report, at, &LIMITS);
         }
         assert!(breaker.is_closed());
@@ -610,7 +641,13 @@ fn permits_that_nobody_brings_back_come_back_in_time() {
     let mut breaker = Breaker::default();
     let at = |millis: u64| Timestamp::from_millis(START + millis);
     for _ in 0..3 {
-        let report = Report { signal: Signal::Failure, slow: false, generation: 0, trial: false };
+        let report = Report {
+            signal: Signal::Failure,
+            slow: false,
+            generation: 0,
+            trial: false,
+            source: Source::default(),
+        };
         breaker.record(report, at(0), &LIMITS);
     }
     assert!(!breaker.may_try(at(999), &LIMITS), "the wait");
@@ -629,4 +666,79 @@ fn permits_that_nobody_brings_back_come_back_in_time() {
     assert!(!breaker.may_try(at(3701), &LIMITS));
     breaker.return_permit(breaker.generation());
     assert!(breaker.may_try(at(3701), &LIMITS));
+}
+
+/// A breaker that hears of these calls one after the other: who, and how it went (`+`, `-`, `s`
+/// for slow, `.` for a decline).
+fn told(calls: &[(&str, char)]) -> (Breaker, Option<Rule>) {
+    let mut breaker = Breaker::default();
+    let now = Timestamp::from_millis(START);
+    for (partner, how) in calls {
+        let (signal, slow) = match how {
+            '+' => (Signal::Success, false),
+            's' => (Signal::Success, true),
+            '.' => (Signal::Alive, false),
+            _ => (Signal::Failure, false),
+        };
+        let generation = breaker.generation();
+        let source = Source::new(partner, "create", true);
+        let report = Report { signal, slow, generation, trial: false, source };
+        if let Some(moved) = breaker.record(report, now, &LIMITS) {
+            return (breaker, Some(moved.rule));
+        }
+    }
+    (breaker, None)
+}
+
+#[test]
+fn a_partner_alone_trips_no_rule_while_another_one_pays() {
+    let alone = |how: char| [("ana", how); 12];
+    let beside = |how: char| [&[("budi", '+')][..], &alone(how)].concat();
+    for how in ['-', 's'] {
+        assert!(told(&alone(how)).1.is_some(), "the only partner there is: {how}");
+        assert_eq!(told(&beside(how)).1, None, "{how}");
+    }
+    // A decline is an answer like any other: the gateway does its work.
+    assert_eq!(told(&[&[("budi", '.')][..], &alone('-')].concat()).1, None);
+    // As soon as a second partner has as much trouble, it is the gateway.
+    let both = [beside('-').as_slice(), &[("citra", '-')]].concat();
+    assert_eq!(told(&both).1, None);
+    let (_, rule) = told(&[both.as_slice(), &[("citra", '-'); 2]].concat());
+    assert!(matches!(rule, Some(Rule::ConsecutiveFailures { .. })), "{rule:?}");
+}
+
+#[test]
+fn too_many_under_way_open_it_and_only_when_it_is_closed() {
+    let mut breaker = Breaker::default();
+    let now = Timestamp::from_millis(START);
+    assert_eq!(breaker.crowd(7, now, &LIMITS), None);
+    let moved = breaker.crowd(8, now, &LIMITS).unwrap();
+    assert_eq!(moved.rule, Rule::InFlight { requests: 8 });
+    assert!(matches!(moved.to, State::Open { .. }));
+    assert_eq!(breaker.crowd(9, now, &LIMITS), None);
+    assert_eq!(breaker.cause(), Some(Rule::InFlight { requests: 8 }));
+    let mut bytes = Vec::new();
+    breaker.encode(&mut bytes);
+    assert_eq!(Breaker::decode(&mut Reader(&bytes)), Some(breaker));
+}
+
+#[test]
+fn a_trial_is_a_question_for_half_a_wait() {
+    let mut breaker = Breaker::default();
+    let at = |millis: u64| Timestamp::from_millis(START + millis);
+    assert!(!breaker.prefers_question(at(0), &LIMITS), "closed");
+    breaker.crowd(8, at(0), &LIMITS);
+    // It waits 1000 ms, and then as much as half of that for a question.
+    for (later, prefers) in [(0, true), (1000, true), (1499, true), (1500, false)] {
+        assert_eq!(breaker.prefers_question(at(later), &LIMITS), prefers, "{later} ms");
+    }
+    assert!(!breaker.prefers_question(Timestamp::from_millis(0), &LIMITS), "stepped back");
+    breaker.take_permit(at(1000), &LIMITS);
+    assert!(breaker.prefers_question(at(1499), &LIMITS));
+    assert!(!breaker.prefers_question(at(1500), &LIMITS));
+    let generation = breaker.generation();
+    let source = Source::default();
+    let passed = Report { signal: Signal::Success, slow: false, generation, trial: true, source };
+    breaker.record(passed, at(1100), &LIMITS);
+    assert!(!breaker.prefers_question(at(1100), &LIMITS));
 }

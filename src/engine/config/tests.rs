@@ -41,14 +41,15 @@ fn two_gateways_are_enough_and_everything_else_has_a_default() {
     let headers = (config.route_header.as_str(), config.partner_header.as_str());
     assert_eq!(headers, ("x-dana-cluster", "x-partner-id"));
     assert_eq!(numbers(&config), DEFAULTS);
-    assert_eq!((config.heartbeat.method.as_str(), config.heartbeat.path.as_str()), ("GET", "/"));
-    assert_eq!(config.heartbeat.expect, heartbeat::Expect::default());
+    for gateway in &config.gateways {
+        assert_eq!(gateway.probe, Probe::default());
+    }
     assert!(!config.failback.manual);
     assert_eq!(config.buckets(), 65_536);
 }
 
 /// Every number by its path, with its default.
-const DEFAULTS: [(&str, u64); 30] = [
+const DEFAULTS: [(&str, u64); 32] = [
     ("timeouts.response_ms", 10_000),
     ("timeouts.inquiry_ms", 8000),
     ("idempotency.lease_ms", 30_000),
@@ -65,6 +66,8 @@ const DEFAULTS: [(&str, u64); 30] = [
     ("breaker.failure_rate_pct", 50),
     ("breaker.slow_ms", 8000),
     ("breaker.slow_rate_pct", 80),
+    ("breaker.in_flight_max", 1024),
+    ("breaker.partner_failures_pct", 50),
     ("breaker.open_ms", 10_000),
     ("breaker.open_ms_max", 300_000),
     ("breaker.open_jitter_pct", 20),
@@ -81,7 +84,7 @@ const DEFAULTS: [(&str, u64); 30] = [
     ("gateways", 2),
 ];
 
-fn numbers(config: &Config) -> [(&'static str, u64); 30] {
+fn numbers(config: &Config) -> [(&'static str, u64); 32] {
     let Config { timeouts, store, claims, breaker, heartbeat, failback, .. } = config;
     let values = [
         timeouts.response.get(),
@@ -100,13 +103,15 @@ fn numbers(config: &Config) -> [(&'static str, u64); 30] {
         u64::from(breaker.failure_rate_pct),
         breaker.slow.get(),
         u64::from(breaker.slow_rate_pct),
+        u64::from(breaker.in_flight_max),
+        u64::from(breaker.partner_failures_pct),
         breaker.open.get(),
         breaker.open_max.get(),
         u64::from(breaker.open_jitter_pct),
         u64::from(breaker.half_open_permits),
         breaker.half_open_max.get(),
         heartbeat.interval.get(),
-        heartbeat.timeout.get(),
+        config.gateways[0].probe.timeout.get(),
         heartbeat.stale.get(),
         u64::from(heartbeat.rise),
         u64::from(heartbeat.fall),
@@ -174,10 +179,10 @@ fn every_word_and_list_is_read() {
     assert_eq!(config.composites[0].cluster, "both");
     assert_eq!((config.route_header.as_str(), config.pass_unmatched), ("x-route", true));
     assert_eq!((config.protocol, config.partner_header.as_str()), (Protocol::Http, "x-tenant"));
-    assert_eq!(config.heartbeat.method, "HEAD");
-    assert_eq!(config.heartbeat.path, "/health?x=1");
+    assert_eq!(config.gateways[0].probe.method, "HEAD");
+    assert_eq!(config.gateways[0].probe.path, "/health?x=1");
     let expect = heartbeat::Expect { status: Some(204), body_contains: "UP".to_owned() };
-    assert_eq!((&config.heartbeat.expect, config.failback.manual), (&expect, true));
+    assert_eq!((&config.gateways[0].probe.expect, config.failback.manual), (&expect, true));
     assert_eq!((config.claims.settle_delay.get(), config.store.retention.get()), (1, 1000));
     let classes: Vec<_> = config.operations.iter().map(|operation| operation.class).collect();
     assert_eq!(classes, [Class::Charge, Class::FollowUp, Class::Inquiry, Class::State]);
@@ -347,7 +352,7 @@ fn mistakes_in_the_gateways_are_named() {
     );
     check(
         gateway("clutser", json!("x")),
-        "gateways[1].clutser: expected one of name, cluster, found the unknown field \"clutser\" (\"x\")",
+        "gateways[1].clutser: expected one of name, cluster, heartbeat, found the unknown field \"clutser\" (\"x\")",
     );
     check(
         json!({"gateways": [{"name": "a", "cluster": "a"}]}),
@@ -718,4 +723,31 @@ proptest! {
         let bytes = wire::object(&json!({ "n": number }));
         prop_assert_eq!(protobuf::decode_struct(&bytes), Some(json!({ "n": number })));
     }
+}
+
+#[test]
+fn a_gateway_may_be_asked_otherwise_than_the_others() {
+    let config = parse(&json!({
+        "gateways": [
+            {"name": "primary", "cluster": "a"},
+            {"name": "secondary", "cluster": "b",
+             "heartbeat": {"path": "/ready", "timeout_ms": 250, "expect": {"status": 204}}}],
+        "heartbeat": {"method": "HEAD", "path": "/up", "expect": {"status": 200}},
+    }));
+    let [first, second] = [0, 1].map(|at| config.gateways[at].probe.clone());
+    let asked = |probe: &Probe| {
+        (probe.method.clone(), probe.path.clone(), probe.timeout.get(), probe.expect.status)
+    };
+    assert_eq!(asked(&first), ("HEAD".to_owned(), "/up".to_owned(), 1000, Some(200)));
+    assert_eq!(asked(&second), ("HEAD".to_owned(), "/ready".to_owned(), 250, Some(204)));
+    let mistaken = json!({
+        "gateways": [
+            {"name": "primary", "cluster": "a", "heartbeat": {"path": "up", "rise": 3}},
+            {"name": "secondary", "cluster": "b"}],
+    });
+    let errors = Config::parse(mistaken.to_string().as_bytes()).unwrap_err();
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors[0].starts_with("gateways[0].heartbeat.path: expected a path"), "{errors:?}");
+    assert!(errors[1].starts_with("gateways[0].heartbeat.rise: "), "{errors:?}");
 }

@@ -14,17 +14,17 @@ use crate::engine::evidence::{Body, Origin, Signal, Verdict, is_failed_before, j
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::operation::ANSWER_REFERENCE;
 use crate::engine::replay::Kept;
+use crate::engine::sources::Source;
 
 impl Context<'_> {
     /// The exchange with the gateway has ended, one way or another.
     pub(super) fn answered(self, sent: Sent, answer: &Answer<'_>) -> Next {
         let Sent { mut intent, send, at, called } = sent;
+        if let Some(first) = send.members.first() {
+            self.tallies.comes_back(*first);
+        }
         let Some(operation) = intent.operation.clone() else {
-            let gateway = send.members.first().copied();
-            let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
-            let permit = gateway.filter(|_| send.trial).zip(send.generations.first().copied());
-            let name = name.filter(|_| !send.is_observed());
-            return self.finish(permit, vec![Effect::Relay { gateway: name }]);
+            return self.pass_back(&send);
         };
         let protocol = self.policy.config.protocol;
         let mut verdict =
@@ -64,7 +64,7 @@ impl Context<'_> {
             updates.push_back(Update::Cancel { key, gateway, asked_at: at });
         }
         let slow = self.now.since(at) >= self.policy.breaker.slow;
-        let reports = reports(&send, gateways, &verdict, slow);
+        let reports = reports(&send, gateways, &verdict, slow, intent.source);
         if !reports.is_empty() {
             updates.push_back(Update::Health(reports));
         }
@@ -88,6 +88,15 @@ impl Context<'_> {
         let (stage, more) = self.next_update(Box::new(Settling::answering(updates, answered)));
         effects.extend(more);
         (stage, effects)
+    }
+
+    /// What was passed on without promises comes back the same way.
+    fn pass_back(self, send: &Send) -> Next {
+        let gateway = send.members.first().copied();
+        let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
+        let permit = gateway.filter(|_| send.trial).zip(send.generations.first().copied());
+        let name = name.filter(|_| !send.is_observed());
+        self.finish(permit, vec![Effect::Relay { gateway: name }])
     }
 
     /// Whom an answer can speak of: the gateway that the endpoint's metadata names, if it is one
@@ -134,6 +143,7 @@ fn reports(
     spoken_of: Gateways,
     verdict: &Verdict,
     slow: bool,
+    source: Source,
 ) -> Vec<(GatewayId, Report)> {
     let answering = spoken_of.single();
     let position = send.members.iter().position(|member| Some(*member) == answering);
@@ -151,7 +161,7 @@ fn reports(
         let matters = signal != Signal::Neutral;
         if trial || matters {
             let slow = slow && Some(*gateway) == answering && signal == Signal::Success;
-            let report = Report { signal, slow, generation: *generation, trial };
+            let report = Report { signal, slow, generation: *generation, trial, source };
             reports.push((*gateway, report));
         }
     }

@@ -15,6 +15,7 @@ use crate::engine::key::{ClaimKey, Fingerprint, parse_idempotency_key, quote};
 use crate::engine::limits;
 use crate::engine::operation::{CANCEL, Class, Compiled, Identity, Matched, Repeat};
 use crate::engine::policy::Policy;
+use crate::engine::sources::Source;
 use crate::engine::time::Timestamp;
 
 /// What a request wants.
@@ -34,6 +35,8 @@ pub(super) struct Intent {
     pub(super) token: Option<ClaimKey>,
     /// Whose request it is.
     pub(super) partner: String,
+    /// The same, and what it is, for the gateway's breaker.
+    pub(super) source: Source,
     /// The reference that its answer must carry.
     pub(super) reference: Option<String>,
     /// Envoy's id of the request.
@@ -132,8 +135,11 @@ impl Intent {
             && !operation.operation.service_codes.is_empty()
             && operation.operation.class != Class::State;
         let stamp = Stamp { request_id: &request_id, now, context: request.context };
+        let class = operation.operation.class;
+        let pays = matches!(class, Class::Charge | Class::FollowUp);
         Ok(Self {
             payment,
+            source: Source::new(partner, &operation.operation.name, pays),
             concerns,
             cancel,
             named_later,
@@ -153,7 +159,7 @@ impl Intent {
     }
 
     /// A request that is passed on without promises.
-    pub(super) const fn passed(request_id: String) -> Self {
+    pub(super) fn passed(request_id: String) -> Self {
         Self {
             operation: None,
             payment: None,
@@ -162,6 +168,7 @@ impl Intent {
             named_later: None,
             token: None,
             partner: String::new(),
+            source: Source::default(),
             reference: None,
             request_id,
             external_id: None,

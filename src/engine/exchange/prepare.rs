@@ -83,7 +83,7 @@ impl Context<'_> {
         }
     }
 
-    fn refuse(self, Refused { refusal, operation }: Refused) -> Next {
+    fn refuse(mut self, Refused { refusal, operation }: Refused) -> Next {
         let saying = Saying::Refused(refusal);
         let (reply, note) = self.reply(&saying, operation.as_deref(), "", Gateways::NONE);
         if self.policy.observes(operation.as_deref()) {
@@ -229,6 +229,8 @@ impl Context<'_> {
             // Taken before a race for the claim was lost: it is decided anew, as if it were free.
             health.member_mut(gateway).breaker.return_permit(generation);
         }
+        // What is known of this worker's own requests is as old as its last tick.
+        health.tell_in_flight(self.tallies, self.now);
         let facts = self.facts(&deciding.intent, &deciding.buckets, &health);
         let mut decision = facts.decide();
         if self.policy.observes(deciding.intent.operation.as_deref()) {
@@ -276,7 +278,7 @@ impl Context<'_> {
     }
 
     /// Nothing was sent and nothing will be.
-    pub(super) fn give_up(self, deciding: Box<Deciding>, saying: Saying) -> Next {
+    pub(super) fn give_up(mut self, deciding: Box<Deciding>, saying: Saying) -> Next {
         if self.policy.observes(deciding.intent.operation.as_deref())
             && let Some(send) = self.unclaimed(&deciding.intent, saying.reason())
         {

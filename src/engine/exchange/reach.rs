@@ -6,7 +6,9 @@ use super::send::{GoOn, Send, Walk};
 use crate::engine::claim::{Claim, State};
 use crate::engine::config::Ledger;
 use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::health::Asks;
 use crate::engine::limits;
+use crate::engine::operation::Class;
 use crate::engine::policy::Target;
 use crate::engine::record::Found;
 
@@ -49,7 +51,7 @@ impl Facts<'_> {
         decision: &'static str,
         claim: Option<&dyn Fn(Gateways) -> Claim>,
     ) -> Decision {
-        let takers = self.health.takers(self.policy, self.now);
+        let takers = self.health.takers(self.policy, self.asks(), self.now);
         let Some(target) = self.policy.target(&takers.order) else {
             return self.no_gateway();
         };
@@ -108,12 +110,19 @@ impl Facts<'_> {
         let is_over = self.now >= ended_at.plus(self.policy.claims.settle_delay);
         let mut order = Vec::new();
         if self.is_shared() && is_over && !not_found {
-            order = self.health.takers(self.policy, self.now).order;
+            order = self.health.takers(self.policy, self.asks(), self.now).order;
         }
         let others = order.iter().copied().filter(|other| *other != gateway);
         let sole = claim.holders().single() == Some(gateway);
         let first = (sole || order.contains(&gateway)).then_some(gateway);
         first.into_iter().chain(others).collect()
+    }
+
+    fn asks(&self) -> Asks {
+        match self.intent.class() {
+            Some(Class::Inquiry) => Asks::Question,
+            Some(Class::Charge | Class::FollowUp | Class::State) | None => Asks::Payment,
+        }
     }
 
     pub(super) fn is_shared(&self) -> bool {

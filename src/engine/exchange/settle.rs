@@ -9,15 +9,14 @@ use crate::engine::claim::{
     Claim, Event as Evidence, Incarnation, Money, Outcome, State, Status, Step,
 };
 use crate::engine::event::{Cell, Effect, Event, Loaded};
-use crate::engine::evidence::Signal;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Change, Health};
 use crate::engine::key::{ClaimKey, Fingerprint};
 use crate::engine::limits;
 use crate::engine::record::link::{Link, Target};
 use crate::engine::record::{Bucket, Found};
+use crate::engine::tally::Batch;
 use crate::engine::time::Timestamp;
-use crate::engine::window::Tally;
 
 /// One thing to be written down.
 #[derive(Debug)]
@@ -293,8 +292,7 @@ impl Context<'_> {
     ) -> (Vec<Change>, Option<Vec<u8>>) {
         let mut health = Health::decode(bytes);
         let quiet = |(gateway, report): &(GatewayId, Report)| {
-            matches!(report.signal, Signal::Success | Signal::Alive)
-                && !report.trial
+            report.is_quiet()
                 && report.generation == health.generation(*gateway)
                 && health
                     .member(*gateway)
@@ -302,16 +300,21 @@ impl Context<'_> {
         };
         if reports.iter().all(quiet) {
             for (gateway, report) in reports {
-                if report.signal == Signal::Success {
-                    let tally = Tally { calls: 1, failures: 0, slow: u32::from(report.slow) };
-                    self.tallies.add(*gateway, report.generation, tally);
-                }
+                self.tallies.add(Batch {
+                    gateway: *gateway,
+                    generation: report.generation,
+                    tally: report.tally(),
+                    seen: report.source.seen(),
+                });
             }
             return (Vec::new(), None);
         }
         let mut changes = Vec::new();
         for (gateway, report) in reports {
             changes.extend(health.record(*gateway, *report, self.policy, self.now));
+        }
+        if !changes.is_empty() {
+            changes.extend(health.steer(self.policy, self.now));
         }
         (changes, Some(health.encode()))
     }

@@ -19,10 +19,12 @@ use crate::engine::layout::Layout;
 use crate::engine::limits;
 use crate::engine::policy::Policy;
 use crate::engine::record::Bucket;
+use crate::engine::sources::Source;
 use crate::engine::tally::Tallies;
 use crate::engine::time::Timestamp;
 
 mod faults;
+mod load;
 mod modes;
 mod money;
 mod refusals;
@@ -49,7 +51,8 @@ const CONFIG: &str = r#"{
         {"members": ["primary", "secondary"], "cluster": "dana_primary_first"},
         {"members": ["secondary", "primary"], "cluster": "dana_secondary_first"}],
     "heartbeat": {"stale_ms": 3600000},
-    "breaker": {"consecutive_failures": 1000, "min_calls": 1000000, "half_open_permits": 1},
+    "breaker": {"consecutive_failures": 1000, "min_calls": 1000000, "half_open_permits": 1,
+                "partner_failures_pct": 100},
     "idempotency": {"store": {"local": {"claims_max": 64}}, "body_bytes_max": 512}
 }"#;
 
@@ -230,7 +233,13 @@ impl World {
             for _ in 0..policy.breaker.consecutive_failures {
                 let generation = health.generation(gateway);
                 let signal = Signal::Failure;
-                let report = breaker::Report { signal, slow: false, generation, trial: false };
+                let report = breaker::Report {
+                    signal,
+                    slow: false,
+                    generation,
+                    trial: false,
+                    source: Source::default(),
+                };
                 health.record(gateway, report, policy, now);
             }
         });
@@ -320,7 +329,9 @@ impl World {
             Effect::Note(note) => run.note = Some(note),
             Effect::Call(call) => run.calls.push(call),
             Effect::Changed(change) => run.changes.push(change),
-            Effect::Beat(_) | Effect::Counted(_) => unreachable!("no request does a worker's work"),
+            Effect::Beat(_) | Effect::Counted(_) | Effect::InFlight(..) => {
+                unreachable!("no request does a worker's work")
+            }
         }
         true
     }

@@ -117,15 +117,18 @@ impl Context<'_> {
         (Stage::Deciding(deciding), vec![store])
     }
 
-    pub(super) fn forward(self, mut deciding: Box<Deciding>) -> Next {
+    pub(super) fn forward(mut self, mut deciding: Box<Deciding>) -> Next {
         match deciding.send.take() {
             Some(send) => self.let_go(deciding.intent, send, deciding.started),
             None => self.give_up(deciding, STORE_FAILED),
         }
     }
 
-    pub(super) fn let_go(&self, intent: Intent, send: Box<Send>, at: Timestamp) -> Next {
+    pub(super) fn let_go(&mut self, intent: Intent, send: Box<Send>, at: Timestamp) -> Next {
         let forward = self.headers(&intent, &send);
+        if let Some(first) = send.members.first() {
+            self.tallies.goes_out(*first);
+        }
         let sent = Sent { intent, send, at, called: false };
         (Stage::Sent(Box::new(sent)), vec![Effect::Forward(forward)])
     }

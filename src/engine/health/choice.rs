@@ -6,6 +6,15 @@ use crate::engine::overrides::{Override, Refusal, Steer};
 use crate::engine::policy::Policy;
 use crate::engine::time::Timestamp;
 
+/// What is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// Something that only reads: what a gateway on trial gets first.
+    Question,
+    /// Something that moves money or changes state.
+    Payment,
+}
+
 /// Who may take a new payment now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Takers {
@@ -34,14 +43,15 @@ impl Health {
         stands.then_some(self.active_since)
     }
 
-    /// Who may take a new payment at `now`. Empty when nobody may.
+    /// Who may take something new at `now`. Empty when nobody may.
     #[must_use]
-    pub fn takers(&self, policy: &Policy, now: Timestamp) -> Takers {
+    pub fn takers(&self, policy: &Policy, what: Asks, now: Timestamp) -> Takers {
         if let Some(forced) = self.forced(policy, now) {
             return Takers { order: vec![forced], trial: false };
         }
         let active = self.active(policy, now);
-        let trial = policy.order().find(|gateway| self.may_try(*gateway, active, policy, now));
+        let trial =
+            policy.order().find(|gateway| self.may_try(*gateway, what, active, policy, now));
         let others = policy
             .order()
             .filter(|gateway| Some(*gateway) != active && self.is_usable(*gateway, policy, now));
@@ -49,20 +59,30 @@ impl Health {
         Takers { order, trial: trial.is_some() }
     }
 
-    /// A heartbeat argues for a trial. Without one, a gateway is tried only when there is nobody
-    /// else to take the payment.
+    /// A heartbeat argues for a trial, and questions go first. With nobody else to take it, a
+    /// gateway is tried without either.
     fn may_try(
         &self,
         gateway: GatewayId,
+        what: Asks,
         active: Option<GatewayId>,
         policy: &Policy,
         now: Timestamp,
     ) -> bool {
-        !self.overrides.is_drained(gateway, now)
-            && self.member(gateway).is_some_and(|member| {
-                member.breaker.may_try(now, &policy.breaker)
-                    && (active.is_none() || member.heartbeat.is_target(now, &policy.heartbeat))
-            })
+        let Some(member) = self.member(gateway) else {
+            return false;
+        };
+        let breaker = &member.breaker;
+        let waits = what == Asks::Payment && breaker.prefers_question(now, &policy.breaker);
+        let argued = member.heartbeat.is_target(now, &policy.heartbeat) && !waits;
+        breaker.may_try(now, &policy.breaker)
+            && (active.is_none() || argued)
+            && !self.overrides.is_drained(gateway, now)
+            && !self.is_crowded(gateway, policy, now)
+    }
+
+    fn is_crowded(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
+        self.in_flight(gateway, now) >= policy.breaker.in_flight_max
     }
 
     /// Whether `gateway` may take new payments without a trial.
@@ -73,6 +93,7 @@ impl Health {
             // A name that is no longer configured.
             _ if policy.gateway(gateway).is_none() => false,
             _ if self.overrides.is_drained(gateway, now) => false,
+            _ if self.is_crowded(gateway, policy, now) => false,
             None => first,
             Some(member) => {
                 member.breaker.is_closed()

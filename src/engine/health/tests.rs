@@ -7,7 +7,10 @@ use crate::engine::config::Config;
 use crate::engine::evidence::Signal;
 use crate::engine::layout::Layout;
 use crate::engine::overrides::{Override, Refusal};
+use crate::engine::sources::{Seen, Source};
+use crate::engine::tally::Batch;
 use crate::engine::time::Millis;
+use crate::engine::window::Tally;
 use proptest::prelude::*;
 
 const START: u64 = 1_790_000_000_000;
@@ -53,8 +56,10 @@ impl Scene {
     fn report(&mut self, name: &str, signal: Signal, trial: bool) -> Vec<Change> {
         let (gateway, now) = (self.id(name), self.time());
         let generation = self.health.generation(gateway);
-        let report = Report { signal, slow: false, generation, trial };
-        self.health.record(gateway, report, &self.policy, now)
+        let report = Report { signal, slow: false, generation, trial, source: Source::default() };
+        let mut changes = self.health.record(gateway, report, &self.policy, now);
+        changes.extend(self.health.steer(&self.policy, now));
+        changes
     }
 
     fn trip(&mut self, name: &str) -> Vec<Change> {
@@ -68,6 +73,7 @@ impl Scene {
         for name in names {
             let (gateway, now) = (self.id(name), self.time());
             changes.extend(self.health.beaten(gateway, good, &self.policy, now));
+            changes.extend(self.health.steer(&self.policy, now));
         }
         changes
     }
@@ -92,7 +98,7 @@ impl Scene {
 
     /// Who may take a payment, in order; `?` marks one on trial.
     fn takers(&self) -> String {
-        let takers = self.health.takers(&self.policy, self.time());
+        let takers = self.health.takers(&self.policy, Asks::Payment, self.time());
         let names = takers.order.iter().enumerate().map(|(at, gateway)| {
             format!("{}{}", self.name(*gateway), if takers.trial && at == 0 { "?" } else { "" })
         });
@@ -260,13 +266,15 @@ fn a_trial_comes_first_and_the_active_gateway_behind_it() {
     let mut scene = Scene::new(3);
     scene.up(&NAMES);
     scene.trip("one");
-    scene.pass(9_999, &NAMES);
-    assert_eq!(scene.takers(), "two three", "its wait is not over");
+    // The wait, and half as much for a question to come first.
+    scene.pass(14_999, &NAMES);
+    assert_eq!(scene.takers(), "two three");
     scene.pass(1, &NAMES);
     assert_eq!(scene.takers(), "one? two three");
     let one = scene.id("one");
     let (policy, now) = (&scene.policy, Timestamp::from_millis(scene.now));
     assert!(matches!(scene.health.take_permit(one, policy, now), Some(Change::Breaker(..))));
+    scene.pass(5000, &NAMES);
     assert_eq!(scene.takers(), "one? two three", "a second permit");
     let now = scene.time();
     assert_eq!(scene.health.take_permit(one, &scene.policy, now), None);
@@ -305,13 +313,17 @@ fn a_good_heartbeat_never_closes_a_breaker() {
 fn merged_successes_dilute_and_end_nothing() {
     let mut scene = Scene::new(2);
     scene.report("one", Signal::Failure, false);
-    let (one, now) = (scene.id("one"), scene.time());
-    let tally = Tally { calls: 50, failures: 0, slow: 0 };
-    assert_eq!(scene.health.merge(one, tally, &scene.policy, now), []);
-    assert!(!scene.report("one", Signal::Failure, false).is_empty(), "two in a row");
-    let tally = Tally { calls: 10, failures: 0, slow: 10 };
+    let counted = |name, calls, slow| {
+        let tally = Tally { calls, failures: 0, slow };
+        Batch { gateway: scene.id(name), generation: 0, tally, seen: Seen::default() }
+    };
+    let [quick, slow] = [counted("one", 50, 0), counted("two", 10, 10)];
     let now = scene.time();
-    let changes = scene.health.merge(scene.id("two"), tally, &scene.policy, now);
+    assert_eq!(scene.health.merge(&quick, &scene.policy, now), []);
+    let of_older = Batch { generation: 7, ..slow };
+    assert_eq!(scene.health.merge(&of_older, &scene.policy, now), []);
+    assert!(!scene.report("one", Signal::Failure, false).is_empty(), "two in a row");
+    let changes = scene.health.merge(&slow, &scene.policy, now);
     assert!(matches!(
         changes[..],
         [Change::Breaker(_, Transition { rule: Rule::SlowRate { .. }, .. })]
@@ -346,12 +358,12 @@ fn one_owner_at_a_time_has_the_lease() {
 #[test]
 fn a_lease_is_written_anew_in_its_second_half() {
     let mut scene = Scene::new(2);
-    let now = scene.time();
-    assert!(scene.health.lease_is_running_out(&scene.policy, now));
-    scene.health.take_lease(1, now, &scene.policy, now);
-    for (passed, expected) in [(0, false), (2000, false), (2001, true), (9000, true)] {
+    scene.health.take_lease(1, scene.time(), &scene.policy, scene.time());
+    for (passed, writes) in [(0, false), (2000, false), (2001, true)] {
+        let (mut health, born) = (scene.health.clone(), scene.time());
         let now = Timestamp::from_millis(START + passed);
-        assert_eq!(scene.health.lease_is_running_out(&scene.policy, now), expected, "{passed}");
+        assert!(health.take_lease(1, born, &scene.policy, now));
+        assert_eq!(health != scene.health, writes, "{passed} ms");
     }
 }
 
@@ -386,7 +398,7 @@ proptest! {
             }
             let bytes = scene.health.encode();
             prop_assert_eq!(&Health::decode(&bytes), &scene.health);
-            let takers = scene.health.takers(&scene.policy, now);
+            let takers = scene.health.takers(&scene.policy, Asks::Payment, now);
             // Nobody twice, and the first one on trial only if it is not well.
             for (at, gateway) in takers.order.iter().enumerate() {
                 prop_assert!(!takers.order[..at].contains(gateway));
@@ -404,7 +416,7 @@ proptest! {
         }
         let health = Health::decode(&noise);
         let scene = Scene::new(2);
-        let _ = health.takers(&scene.policy, scene.time());
+        let _ = health.takers(&scene.policy, Asks::Payment, scene.time());
     }
 }
 
@@ -546,4 +558,78 @@ fn overrides_are_kept_with_the_rest_and_survive_no_clock_that_steps_back() {
     scene.now -= 3_600_000;
     let standing = scene.health.overrides(scene.time()).map(|one| one.steer);
     assert_eq!(standing.collect::<Vec<_>>(), [Steer::Drain]);
+}
+
+impl Scene {
+    fn crowd(&mut self, owner: u64, name: &str, requests: u32) {
+        let mut tallies = Tallies::of(owner);
+        for _ in 0..requests {
+            tallies.goes_out(self.id(name));
+        }
+        self.health.tell_in_flight(&tallies, self.time());
+    }
+
+    fn questions(&self) -> String {
+        let takers = self.health.takers(&self.policy, Asks::Question, self.time());
+        format!("{}{}", if takers.trial { "?" } else { "" }, self.name(takers.order[0]))
+    }
+}
+
+#[test]
+fn a_gateway_with_too_much_under_way_gets_nothing_more_and_then_opens() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.policy.breaker.in_flight_max = 8;
+    scene.crowd(1, "one", 4);
+    scene.crowd(2, "one", 3);
+    assert_eq!(scene.takers(), "one two");
+    let now = scene.time();
+    assert_eq!(scene.health.check_in_flight(&scene.policy, now), []);
+    scene.crowd(2, "one", 4);
+    assert_eq!(scene.takers(), "two", "before anybody ticked");
+    let changes = scene.health.check_in_flight(&scene.policy, now);
+    let [Change::Breaker(_, moved), Change::Disagree(_, true)] = changes[..] else {
+        panic!("{changes:?}")
+    };
+    assert_eq!(moved.rule, Rule::InFlight { requests: 8 });
+    assert_eq!(scene.health.check_in_flight(&scene.policy, now), [], "once");
+    // It is not tried while they are still there.
+    scene.pass(10_000, &["one", "two"]);
+    scene.now += 6000;
+    scene.beat(&["one", "two"], true);
+    scene.crowd(1, "one", 8);
+    assert_eq!(scene.takers(), "two");
+    scene.crowd(1, "one", 7);
+    assert_eq!(scene.takers(), "one? two");
+}
+
+#[test]
+fn questions_are_tried_before_payments() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.trip("one");
+    scene.pass(10_000, &["one", "two"]);
+    assert_eq!((scene.questions().as_str(), scene.takers().as_str()), ("?one", "two"));
+    let (one, now) = (scene.id("one"), scene.time());
+    scene.health.take_permit(one, &scene.policy, now);
+    assert_eq!(scene.takers(), "two", "a question is under way");
+    scene.report("one", Signal::Success, true);
+    assert_eq!(scene.takers(), "one? two", "and was answered");
+}
+
+#[test]
+fn a_payment_goes_on_trial_when_no_question_comes() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.trip("one");
+    scene.pass(14_999, &["one", "two"]);
+    assert_eq!(scene.takers(), "two");
+    scene.now += 1;
+    assert_eq!(scene.takers(), "one? two");
+    // With nobody else to take it, at once.
+    let mut scene = Scene::new(2);
+    scene.up(&["one"]);
+    scene.trip("one");
+    scene.pass(10_000, &["one"]);
+    assert_eq!(scene.takers(), "one?");
 }

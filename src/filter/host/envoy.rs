@@ -260,12 +260,12 @@ impl Host for Envoy {
     /// both statuses that Envoy gives.
     fn beat(&self, beat: &Beat) -> Result<u32, HostError> {
         let headers = vec![
-            (":method", beat.method.as_str()),
-            (":path", beat.path.as_str()),
+            (":method", beat.probe.method.as_str()),
+            (":path", beat.probe.path.as_str()),
             (":authority", beat.cluster.as_str()),
             ("user-agent", "dana-failover-heartbeat"),
         ];
-        let timeout = Duration::from_millis(beat.timeout.get());
+        let timeout = Duration::from_millis(beat.probe.timeout.get());
         hostcalls::dispatch_http_call(&beat.cluster, headers, None, Vec::new(), timeout)
             .map_err(|status| HostError(status as u32))
     }

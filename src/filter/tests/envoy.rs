@@ -16,6 +16,7 @@ use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
 use crate::engine::policy::Policy;
 use crate::engine::record::Bucket;
+use crate::engine::sources::Source;
 use crate::engine::time::Timestamp;
 use crate::filter::stream::{Flow, Stream};
 use crate::filter::worker::{Worker, join};
@@ -150,7 +151,7 @@ impl Process {
         let host = FakeHost::default();
         host.0.borrow_mut().now = 1_790_000_000_000;
         host.0.borrow_mut().shared = ready.shared.clone();
-        let worker = Rc::new(Worker::new(host.clone(), Rc::clone(&ready.policy)));
+        let worker = Rc::new(Worker::new(host.clone(), Rc::clone(&ready.policy), 1));
         let (executed, cancelled) = ([0; 2], [false; 2]);
         Self { host, worker, executed, cancelled, contexts: 0, unnamed: false }
     }
@@ -183,7 +184,13 @@ impl Process {
             self.health(|health, now| {
                 let generation = health.generation(gateway);
                 let signal = Signal::Failure;
-                let report = Report { signal, slow: false, generation, trial: false };
+                let report = Report {
+                    signal,
+                    slow: false,
+                    generation,
+                    trial: false,
+                    source: Source::default(),
+                };
                 health.record(gateway, report, policy, now);
             });
         }

@@ -86,10 +86,12 @@ fn failed_over() {
 fn on_trial_and_back() {
     let mut scene = Scene::new();
     scene.trip("primary");
-    scene.pass(11_000);
-    for name in ["primary", "secondary"] {
-        scene.beat(name, true);
-    }
+    scene.pass(10_000);
+    let beat = |scene: &mut Scene| ["primary", "secondary"].map(|name| scene.beat(name, true));
+    beat(&mut scene);
+    contains(&scene.page(), &["\u{25b2} secondary", "takes questions, on trial"]);
+    scene.pass(5000);
+    beat(&mut scene);
     let status = scene.get("/status").json();
     assert_eq!(status["takers"], json!({"gateways": ["primary", "secondary"], "trial": true}));
     contains(

@@ -1,0 +1,114 @@
+//! What requests tell the breakers: how many are under way, whose trouble it was, and which of
+//! them are put on trial.
+
+use super::*;
+use crate::engine::health::Asks;
+
+fn world(breaker: &str) -> World {
+    World::with(&CONFIG.replacen(
+        r#""breaker": {"consecutive_failures": 1000, "min_calls": 1000000, "half_open_permits": 1,
+                "partner_failures_pct": 100}"#,
+        &format!(r#""breaker": {{{breaker}}}"#),
+        1,
+    ))
+}
+
+/// The order of `partner` under another reference.
+fn order(partner: &str, reference: usize) -> Asked {
+    let mut asked = post(CREATE, &ORDER.replace("r-1", &format!("r-{reference}")));
+    for (name, value) in &mut asked.headers {
+        if name == "x-partner-id" {
+            partner.clone_into(value);
+        }
+    }
+    asked
+}
+
+const FAILS: Ending<'static> = upstream(500, r#"{"responseCode":"5005401"}"#);
+
+fn executed(world: &mut World, partner: &str, reference: usize) -> String {
+    let body = OK.replace("r-1", &format!("r-{reference}"));
+    world.ask(&order(partner, reference), Some(upstream(200, &body)))
+}
+
+#[test]
+fn what_is_under_way_is_counted_until_it_has_ended_whichever_way() {
+    let mut world = World::new();
+    let [primary, secondary] = ["primary", "secondary"].map(|name| world.id(name));
+    let endings = [upstream(200, OK), TIMEOUT, REFUSED, no_answer(0x4000, true).client_gone()];
+    let mut runs: Vec<Run> = (0..4).map(|n| world.begin(&order("partner-1", n))).collect();
+    assert_eq!(world.tallies.in_flight(), [(primary, 4)]);
+    for (left, (run, ending)) in (0..4).rev().zip(runs.iter_mut().zip(endings)) {
+        world.end(run, ending);
+        let expected = if left == 0 { vec![] } else { vec![(primary, left)] };
+        assert_eq!(world.tallies.in_flight(), expected);
+    }
+    // From gateway to gateway, it is where it is.
+    let mut run = world.begin(&post(STATUS, OF_ORDER.replace("r-1", "r-9").as_str()));
+    world.answer(&mut run, upstream(404, r#"{"responseCode":"4045501"}"#));
+    assert_eq!(world.tallies.in_flight(), [(secondary, 1)]);
+    world.end(&mut run, upstream(404, r#"{"responseCode":"4045501"}"#));
+    assert_eq!(world.tallies.in_flight(), []);
+}
+
+#[test]
+fn above_the_ceiling_a_payment_goes_elsewhere_or_nowhere() {
+    let mut world = world(r#""in_flight_max": 2"#);
+    let mut to = |n| world.begin(&order("partner-1", n)).told();
+    assert_eq!([to(1), to(2)], ["to dana_primary_first", "to dana_primary_first"]);
+    assert_eq!([to(3), to(4)], ["to dana_secondary", "to dana_secondary"]);
+    assert_eq!(to(5), "503 no_gateway not_executed safe");
+}
+
+#[test]
+fn one_partner_in_trouble_does_not_take_the_gateway_from_the_others() {
+    let mut world = world(r#""consecutive_failures": 3"#);
+    assert_eq!(executed(&mut world, "partner-2", 1), "relayed from primary");
+    let tallies = world.tallies.take();
+    world.health(|health, policy, now| {
+        for counted in &tallies {
+            health.merge(counted, policy, now);
+        }
+    });
+    for n in 0..9 {
+        world.ask(&order("partner-1", 10 + n), Some(FAILS));
+    }
+    assert!(matches!(world.breaker("primary"), breaker::State::Closed { run: 9 }));
+    // A second one, and it is the gateway's trouble.
+    for n in 0..3 {
+        world.ask(&order("partner-3", 20 + n), Some(FAILS));
+    }
+    assert!(matches!(world.breaker("primary"), breaker::State::Open { .. }));
+}
+
+#[test]
+fn a_partner_with_nobody_beside_it_trips_as_ever() {
+    let mut world = world(r#""consecutive_failures": 3"#);
+    for n in 0..3 {
+        world.ask(&order("partner-1", n), Some(FAILS));
+    }
+    assert!(matches!(world.breaker("primary"), breaker::State::Open { .. }));
+}
+
+#[test]
+fn a_question_is_put_on_trial_before_a_payment_is() {
+    let mut world = world(r#""consecutive_failures": 1, "open_jitter_pct": 0"#);
+    world.ask(&order("partner-1", 1), Some(FAILS));
+    world.health(|health, policy, now| {
+        let later = now.plus(policy.breaker.open);
+        for gateway in policy.order() {
+            health.beaten(gateway, true, policy, later);
+        }
+    });
+    world.pass(10_000);
+    let takers =
+        |world: &World, what| world.read_health().0.takers(&world.policy, what, world.time());
+    assert!(!takers(&world, Asks::Payment).trial);
+    assert!(takers(&world, Asks::Question).trial);
+    let asked = post("/rest/v1.0/balance-inquiry.htm", r#"{"accountNo":"1"}"#);
+    let mut question = world.begin(&asked);
+    assert!(question.told().starts_with("to dana_primary"), "{}", question.told());
+    assert_eq!(world.ask(&order("partner-1", 2), None), "to dana_secondary");
+    world.answer(&mut question, upstream(200, r#"{"responseCode":"2001100"}"#));
+    assert_eq!(world.ask(&order("partner-1", 3), None), "to dana_primary_first");
+}

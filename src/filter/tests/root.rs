@@ -1,0 +1,96 @@
+//! The worker's root: heartbeats that are answered, refused, or never heard of again.
+
+use super::fake::FakeHost;
+use crate::engine::config::Config;
+use crate::engine::health::Health;
+use crate::engine::heartbeat::Punctuality;
+use crate::engine::time::Timestamp;
+use crate::filter::root::Root;
+
+const CONFIG: &[u8] = br#"{
+    "gateways": [
+        {"name": "primary", "cluster": "dana_primary"},
+        {"name": "secondary", "cluster": "dana_secondary"}],
+    "heartbeat": {"interval_ms": 2000, "timeout_ms": 1000, "rise": 1, "fall": 1},
+    "idempotency": {"store": {"local": {"claims_max": 16}}}
+}"#;
+const START: u64 = 1_790_000_000_000;
+
+/// A worker, and the host that it ticks in.
+struct Worker {
+    host: FakeHost,
+    root: Root<FakeHost>,
+}
+
+impl Worker {
+    fn new() -> Self {
+        let host = FakeHost::default();
+        host.0.borrow_mut().now = START;
+        let root = Root::configure(host.clone(), 1, &Config::parse(CONFIG).unwrap()).unwrap();
+        Self { host, root }
+    }
+
+    /// The tokens of the heartbeats that a tick at `millis` sends.
+    fn tick(&mut self, millis: u64) -> Vec<u32> {
+        self.host.0.borrow_mut().now = START + millis;
+        self.host.0.borrow_mut().calls.clear();
+        self.root.tick();
+        let calls = self.host.0.borrow().calls.clone();
+        let beats = (1u32..).zip(calls).filter(|(_, name)| *name == "beat");
+        beats.map(|(token, _)| token).collect()
+    }
+
+    fn answer(&mut self, token: u32, status: &str, by_gateway: bool) {
+        let mut headers = vec![(":status".to_owned(), status.to_owned())];
+        if by_gateway {
+            headers.push(("x-envoy-upstream-service-time".to_owned(), "3".to_owned()));
+        }
+        self.host.0.borrow_mut().called = headers;
+        self.root.answered(token);
+    }
+
+    /// Whether each gateway is up, and whether it was heard of in time.
+    fn sees(&self, millis: u64) -> Vec<(bool, Punctuality)> {
+        let shared = &self.host.0.borrow().shared;
+        let health = Health::decode(&shared[b"dana.failover.h".as_slice()].0);
+        let policy = &self.root.worker().policy;
+        let now = Timestamp::from_millis(START + millis);
+        let heartbeats = policy.order().map(|id| health.member(id).unwrap().heartbeat.clone());
+        heartbeats.map(|beat| (beat.is_up(), beat.punctuality(now, &policy.heartbeat))).collect()
+    }
+}
+
+#[test]
+fn a_heartbeat_that_is_never_answered_is_a_bad_one() {
+    let mut worker = Worker::new();
+    let [primary, secondary] = worker.tick(0)[..] else { panic!("one for each gateway") };
+    worker.answer(primary, "404", true);
+    worker.answer(secondary, "200", true);
+    assert_eq!(worker.sees(0), [(true, Punctuality::OnTime); 2]);
+    let [primary, _] = worker.tick(2000)[..] else { panic!("one for each gateway") };
+    worker.answer(primary, "404", true);
+    // Nothing is ever heard of the secondary's.
+    worker.tick(3999);
+    assert_eq!(worker.sees(3999), [(true, Punctuality::OnTime); 2]);
+    worker.tick(4000);
+    assert_eq!(worker.sees(4001), [(true, Punctuality::OnTime), (false, Punctuality::Late)]);
+}
+
+#[test]
+fn what_comes_after_it_was_given_up_says_nothing() {
+    let mut worker = Worker::new();
+    let [_, secondary] = worker.tick(0)[..] else { panic!("one for each gateway") };
+    worker.tick(2000);
+    worker.answer(secondary, "200", true);
+    assert!(!worker.sees(2000)[1].0);
+    assert_eq!(worker.sees(2000)[1].1, Punctuality::Silent);
+}
+
+#[test]
+fn an_answer_in_the_place_of_the_gateway_is_a_bad_one() {
+    let mut worker = Worker::new();
+    for (at, token) in worker.tick(0).into_iter().enumerate() {
+        worker.answer(token, if at == 0 { "200" } else { "500" }, at == 1);
+    }
+    assert_eq!(worker.sees(0), [(false, Punctuality::Silent); 2]);
+}
