@@ -311,7 +311,13 @@ impl Health {
         Self::read(bytes).unwrap_or_default()
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
+    /// Reads the stored form; `None` for bytes of another version, which whoever does not learn
+    /// health anew must leave alone.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() {
+            return Some(Self::default());
+        }
         let mut bytes = Reader(bytes);
         if bytes.byte()? != Self::VERSION {
             return None;

@@ -1,5 +1,6 @@
 //! The filter on a real Envoy, against sandbox gateways over real sockets.
 //!
+//! - `admin`: the operators' listener: status, overrides, payments in doubt
 //! - `evidence`: every row of the evidence table that a socket can cause
 //! - `census`: what operators see of the store
 //! - `claims`: races, reuse of keys, replays, repeats, clients that leave
@@ -25,6 +26,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin;
 mod census;
 mod claims;
 mod dns;

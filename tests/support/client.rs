@@ -110,6 +110,26 @@ pub(crate) fn get(address: &str, path: &str) -> Seen {
     seen(agent().get(format!("http://{address}{path}")).call())
 }
 
+/// Any request, over a connection of its own.
+pub(crate) fn ask(
+    method: &str,
+    address: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Seen {
+    let mut request = ureq::http::Request::builder().method(method);
+    request = request.uri(format!("http://{address}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let agent = new_agent();
+    if body.is_empty() {
+        return seen(agent.run(request.body(()).unwrap()));
+    }
+    seen(agent.run(request.body(body.to_vec()).unwrap()))
+}
+
 /// A POST of JSON without further headers.
 pub(crate) fn post(address: &str, path: &str, body: &Value) -> Seen {
     send(address, path, &[], body.to_string().as_bytes())

@@ -9,8 +9,10 @@ pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod envoy;
 pub(crate) mod merchant;
+pub(crate) mod operator;
 pub(crate) mod sandbox;
 pub(crate) mod tls;
+pub(crate) mod tls_gateway;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -35,6 +35,14 @@ impl Health {
         current.or_else(|| policy.order().find(|gateway| self.is_usable(*gateway, policy, now)))
     }
 
+    /// Since when new payments go to the active gateway first; `None` before it was ever switched
+    /// to.
+    #[must_use]
+    pub fn active_since(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+        let stands = self.active.is_some() && self.active == self.active(policy, now);
+        stands.then_some(self.active_since)
+    }
+
     /// Who may take something new at `now`. Empty when nobody may.
     #[must_use]
     pub fn takers(&self, policy: &Policy, what: Asks, now: Timestamp) -> Takers {
@@ -78,7 +86,9 @@ impl Health {
         self.in_flight(gateway, now) >= policy.breaker.in_flight_max
     }
 
-    fn is_usable(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
+    /// Whether `gateway` may take new payments without a trial.
+    #[must_use]
+    pub fn is_usable(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
         let first = policy.order().next() == Some(gateway);
         match self.member(gateway) {
             // A name that is no longer configured.
