@@ -46,6 +46,8 @@ pub(super) struct Outage {
     pub(super) pace: Pace,
     /// To the setting.
     pub(super) changes: Value,
+    /// What is to open the breaker.
+    pub(super) rule: &'static str,
 }
 
 /// What payments met.
@@ -69,7 +71,8 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) const HEAD: &str = "\
-what the primary does                    payments failed unknown  moved    met  to switch  twice  rule";
+what the primary does                    payments failed unknown  moved    met  to switch  twice  \
+what opened the breaker";
 
     pub(super) fn text(&self) -> String {
         let Self { what, payments, failed, unknown, moved, met, charged_twice, .. } = self;
@@ -107,6 +110,7 @@ pub(super) fn measure(outage: &Outage) -> Row {
     }
     let opened = opened(&envoy);
     let answered = load.answered();
+    assert!(is_opened_by(&envoy, outage.rule), "{outage:?}: {:?}", rule(&envoy));
     wait("payments go on", || load.answered() >= answered + AFTER);
     tell(outage.what, load.stop(), opened, &envoy, &sandbox)
 }
@@ -129,7 +133,13 @@ fn opened(envoy: &Envoy) -> Instant {
 pub(super) fn rule(envoy: &Envoy) -> Option<String> {
     let log = envoy.log();
     let said = log.split_once("breaker of primary is open: ")?.1;
-    said.lines().next().map(|line| line.replace("seen: Tally ", ""))
+    let rule = said.lines().next()?;
+    Some(rule.replace("{ seen: Tally ", "").replace("} }", "}"))
+}
+
+/// Whether the breaker that opened did so by this rule, as the metrics name it.
+pub(super) fn is_opened_by(envoy: &Envoy, rule: &str) -> bool {
+    envoy.metric("dana_breaker_transitions_total", &format!("rule=\"{rule}\"")) == 1
 }
 
 /// Puts together what the merchant saw, what Envoy did and what the gateways have.
