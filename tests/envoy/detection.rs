@@ -176,7 +176,7 @@ struct Rate {
 /// exactly: the first one with which the calls are enough and the failures reach the rate.
 ///
 /// Another success is counted by its worker and shared with its next tick. So in the last of these
-/// it can be the call that would open it without them, or with them, or one in between.
+/// it depends on how many of those at the beginning are shared by then, and that is any number.
 const RATES: [Rate; 4] = [
     Rate { pct: RATE_PCT, calls: "x.xx.x.xx." },
     Rate { pct: RATE_PCT, calls: "x.x.x.x.x." },
@@ -199,9 +199,10 @@ impl Rate {
 
     fn opens_within(self) -> RangeInclusive<usize> {
         let led = self.calls.find('x').unwrap();
-        let within = self.opens_at(0)..=self.opens_at(led);
-        assert_eq!(*within.end(), self.calls.len(), "the last one opens it, at the latest");
-        within
+        let ends = (0..=led).map(|shared| self.opens_at(shared));
+        let (first, last) = (ends.clone().min().unwrap(), ends.max().unwrap());
+        assert_eq!(last, self.calls.len(), "the last one opens it, at the latest");
+        first..=last
     }
 }
 
