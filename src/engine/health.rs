@@ -280,7 +280,7 @@ impl Health {
         self.lease.owner == owner
     }
 
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     /// The stored form.
     #[must_use]
