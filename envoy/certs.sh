@@ -3,13 +3,11 @@
 # a certificate for each gateway, for this Envoy towards both sides, and for one client. Not for
 # production: the keys of the authorities lie beside them.
 #
-#     envoy/certs.sh DIRECTORY [DIRECTORY_IN_ENVOY]
+#     envoy/certs.sh DIRECTORY
 #
-# sds.yaml, through which Envoy finds and watches them, names them by DIRECTORY_IN_ENVOY, where
-# that is another one.
+# Envoy expects DIRECTORY as /etc/envoy/tls, and envoy/sds as /etc/envoy/sds.
 set -euo pipefail
 dir=${1:?expected a directory to make them in, found nothing}
-seen=${2:-$dir}
 mkdir -p "$dir"
 cd "$dir"
 
@@ -39,29 +37,3 @@ certificate secondary gateway_ca DNS:secondary.dana.example
 certificate client gateway_ca DNS:merchant.example
 certificate server platform_ca DNS:localhost,IP:127.0.0.1
 certificate platform platform_ca URI:spiffe://platform.example/payments
-
-cat > sds.yaml <<END
-resources:
-- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
-  name: dana_client
-  tls_certificate:
-    certificate_chain: {filename: $seen/client.pem}
-    private_key: {filename: $seen/client.key}
-    watched_directory: {path: $seen}
-- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
-  name: dana_gateway_ca
-  validation_context:
-    trusted_ca: {filename: $seen/gateway_ca.pem}
-    watched_directory: {path: $seen}
-- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
-  name: dana_server
-  tls_certificate:
-    certificate_chain: {filename: $seen/server.pem}
-    private_key: {filename: $seen/server.key}
-    watched_directory: {path: $seen}
-- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
-  name: dana_platform_ca
-  validation_context:
-    trusted_ca: {filename: $seen/platform_ca.pem}
-    watched_directory: {path: $seen}
-END

@@ -15,6 +15,7 @@
 //! - `requests`: how a request may be shaped, and which ones are refused
 //! - `mistakes`: configurations that Envoy must refuse to start with
 //! - `survival`: what claims must outlive: deaths, updates, clients that leave, draining
+//! - `tls`: TLS on both sides, and whatever may be wrong with it
 //! - `trap`: what Envoy says when the VM dies
 //! - `sdk`: DANA's own SDKs through it all
 
@@ -46,5 +47,6 @@ mod requests;
 mod scope;
 mod sdk;
 mod survival;
+mod tls;
 mod trap;
 mod walk;

@@ -228,6 +228,7 @@ impl<'s> Truth<'s> {
         self.reached.refused += 1;
         match refusal {
             Refusal::Ttl => panic!("none was too short or too long"),
+            Refusal::Barred => panic!("no gateway is barred here"),
             Refusal::Forced => {
                 assert_eq!(shared.health.forced(self.policy, now), Some(gateway));
             }
