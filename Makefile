@@ -22,7 +22,7 @@ export RUSTFLAGS ?=
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: tools wasm ## the main job on a real Envoy, told step by step
@@ -31,6 +31,10 @@ demo: tools wasm ## the main job on a real Envoy, told step by step
 .PHONY: test
 test: tools wasm ## everything: engine, command line, filter on a real Envoy, DANA's SDKs, the demo
 	cargo test --locked
+
+.PHONY: screenshot
+screenshot: tools wasm ## the operators' page in a real browser, in every state (needs Chromium)
+	@cargo test --quiet --locked --test page
 
 .PHONY: lint
 lint: target ## formatting, lints for both targets, documentation
