@@ -306,11 +306,18 @@ fn prefers_html(accept: &str) -> bool {
 
 /// A weight of 0 to 1 with at most three decimals, in thousandths; zero when it is none.
 fn per_mille(text: &str) -> u32 {
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-    let decimals: String = decimals.chars().chain("000".chars()).take(3).collect();
-    let number = |text: &str| text.parse::<u32>().ok();
-    let weight = number(whole).zip(number(&decimals));
-    weight.map_or(0, |(whole, decimals)| whole.saturating_mul(1000).saturating_add(decimals))
+    let (mut weight, mut place) = (0, 1000);
+    for byte in text.bytes() {
+        match byte {
+            b'.' => {}
+            b'0'..=b'9' if place > 0 => {
+                weight += u32::from(byte - b'0') * place;
+                place /= 10;
+            }
+            _ => return 0,
+        }
+    }
+    weight
 }
 
 #[cfg(test)]
