@@ -50,6 +50,10 @@ wasm: target ## the filter, and the modules that tests and benchmarks compare it
 	cargo build --quiet --locked --release --lib --target $(WASM_TARGET) --features trap --target-dir $(TRAPPING)
 	@wc -c $(WASM)
 
+.PHONY: detection
+detection: tools wasm ## how soon a failing gateway is left, and what payments meet until then; a table
+	@cargo test --quiet --locked --test envoy detection -- --nocapture
+
 .PHONY: bench
 bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; a table and JSON
 	cargo bench --locked --bench engine

@@ -142,6 +142,8 @@ pub struct Breaker {
     generation: u32,
     /// Trips that are not forgotten yet.
     trips: u8,
+    /// A question went on trial first, and payments wait for how it ends.
+    asks_first: bool,
     /// When the state was entered.
     since: Timestamp,
     /// Why it was, with the numbers that decided.
@@ -156,6 +158,7 @@ impl Default for Breaker {
             state: State::Closed { run: 0 },
             generation: 0,
             trips: 0,
+            asks_first: false,
             since: Timestamp::default(),
             cause: None,
             window: Window::default(),
@@ -229,7 +232,7 @@ impl Breaker {
     }
 
     /// Whether a trial should be a question rather than a payment: for half of the first wait after
-    /// a trial became possible, and then until one was passed.
+    /// a trial became possible. If one came, until it was passed, or for as long again.
     #[must_use]
     pub fn prefers_question(&self, now: Timestamp, limits: &Limits) -> bool {
         let grace = Millis::new(limits.open.get() / 2);
@@ -239,7 +242,8 @@ impl Breaker {
                 now < until.plus(grace) && until.since(now) <= longest_wait(limits)
             }
             State::HalfOpen { passed, .. } => {
-                passed == 0 && now < self.since.plus(grace) && self.since.since(now) <= grace
+                let waited = now >= self.since.plus(grace) || self.since.since(now) > grace;
+                self.asks_first && passed == 0 && !waited
             }
         }
     }
@@ -247,9 +251,12 @@ impl Breaker {
     /// Takes a permit for a trial; the move to half-open is told if this was the first one.
     /// The caller has asked [`Breaker::may_try`].
     pub fn take_permit(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {
+        let prefers_question = self.prefers_question(now, limits);
         match &mut self.state {
             State::Closed { .. } => None,
             State::Open { .. } => {
+                // Nobody else was let on trial.
+                self.asks_first = prefers_question;
                 let to = State::HalfOpen { out: 1, passed: 0, since: now };
                 Some(self.enter(to, Rule::WaitOver, now))
             }
@@ -425,7 +432,7 @@ impl Breaker {
         bytes.push(b);
         bytes.extend(at.as_millis().to_le_bytes());
         bytes.extend(self.generation.to_le_bytes());
-        bytes.push(self.trips);
+        bytes.extend([self.trips, u8::from(self.asks_first)]);
         bytes.extend(self.since.as_millis().to_le_bytes());
         Rule::encode(self.cause, bytes);
         self.window.encode(bytes);
@@ -444,6 +451,7 @@ impl Breaker {
             state,
             generation: bytes.word()?,
             trips: bytes.byte()?,
+            asks_first: bytes.byte()? != 0,
             since: bytes.time()?,
             cause: Rule::decode(bytes)?,
             window: Window::decode(bytes)?,

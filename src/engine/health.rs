@@ -244,7 +244,7 @@ impl Health {
         self.lease.owner == owner
     }
 
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     /// The stored form.
     #[must_use]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::client::Line;
 use super::sandbox::Sandbox;
 use super::{client, module, read, root, tool, trapping_module, until};
 
@@ -251,6 +252,26 @@ impl Envoy {
             }
         }
         envoy
+    }
+
+    /// A kept connection to each of its two workers. They are told apart by which of them counts
+    /// it; nobody else may connect meanwhile.
+    pub(crate) fn lines(&self) -> [Line; 2] {
+        // Named after the port that was asked for: any.
+        let taken = |worker: usize| {
+            self.stat(&format!("listener.127.0.0.1_0.worker_{worker}.downstream_cx_total"))
+        };
+        let mut lines = [None, None];
+        until("each worker has a connection", Duration::from_secs(20), || {
+            let before = [taken(0), taken(1)];
+            let line = Line::new();
+            // The filter itself refuses it: no gateway sees it, and no breaker counts it.
+            assert_eq!(line.call(&self.listener, "/nothing", &json!({})).status, 403);
+            let worker = (0..2).find(|worker| taken(*worker) > before[*worker]).unwrap();
+            lines[worker].get_or_insert(line);
+            lines.iter().all(Option::is_some).then_some(())
+        });
+        lines.map(Option::unwrap)
     }
 
     /// Its process.

@@ -733,6 +733,10 @@ fn a_trial_is_a_question_for_half_a_wait() {
         assert_eq!(breaker.prefers_question(at(later), &LIMITS), prefers, "{later} ms");
     }
     assert!(!breaker.prefers_question(Timestamp::from_millis(0), &LIMITS), "stepped back");
+    // When none came, payments need not wait again.
+    let mut late = breaker.clone();
+    late.take_permit(at(1500), &LIMITS);
+    assert!(!late.prefers_question(at(1500), &LIMITS));
     breaker.take_permit(at(1000), &LIMITS);
     assert!(breaker.prefers_question(at(1499), &LIMITS));
     assert!(!breaker.prefers_question(at(1500), &LIMITS));

@@ -274,7 +274,6 @@ fn a_trial_comes_first_and_the_active_gateway_behind_it() {
     let one = scene.id("one");
     let (policy, now) = (&scene.policy, Timestamp::from_millis(scene.now));
     assert!(matches!(scene.health.take_permit(one, policy, now), Some(Change::Breaker(..))));
-    scene.pass(5000, &NAMES);
     assert_eq!(scene.takers(), "one? two three", "a second permit");
     let now = scene.time();
     assert_eq!(scene.health.take_permit(one, &scene.policy, now), None);
