@@ -32,6 +32,10 @@ demo: tools wasm ## the main job on a real Envoy, told step by step
 test: tools wasm ## everything: engine, command line, filter on a real Envoy, DANA's SDKs, the demo
 	cargo test --locked
 
+.PHONY: screenshot
+screenshot: tools wasm ## the operators' page in a real browser, in every state (needs Chromium)
+	@cargo test --quiet --locked --test page
+
 .PHONY: lint
 lint: target ## formatting, lints for both targets, documentation
 	cargo fmt --check

@@ -66,6 +66,16 @@ impl Breach {
         }
     }
 
+    /// The same for people.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Plaintext => "it answered over a connection without TLS",
+            Self::Version => "it answered over a connection with too old a TLS",
+            Self::Name => "the certificate of whoever answered has another name",
+        }
+    }
+
     pub(super) const fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             1 => Some(Self::Plaintext),

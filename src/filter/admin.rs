@@ -27,7 +27,7 @@ pub(super) struct Desk<H> {
     teller: RefCell<Option<Rc<Worker<H>>>>,
 }
 
-impl<H: Host + Copy> Desk<H> {
+impl<H: Host + Clone> Desk<H> {
     pub(super) fn new(host: H, config: Config) -> Self {
         Self { host, config: Rc::new(config), teller: RefCell::default() }
     }
@@ -36,7 +36,8 @@ impl<H: Host + Copy> Desk<H> {
         let mut teller = self.teller.borrow_mut();
         let same = |worker: &&Rc<Worker<H>>| worker.policy.order().eq(policy.order());
         let known = teller.as_ref().filter(same).cloned();
-        let worker = known.unwrap_or_else(|| Rc::new(Worker::new(self.host, Rc::clone(policy), 0)));
+        let worker =
+            known.unwrap_or_else(|| Rc::new(Worker::new(self.host.clone(), Rc::clone(policy), 0)));
         *teller = Some(Rc::clone(&worker));
         worker
     }
@@ -52,7 +53,7 @@ pub(super) struct Visit<H> {
     answered: bool,
 }
 
-impl<H: Host + Copy> Visit<H> {
+impl<H: Host + Clone> Visit<H> {
     pub(super) fn new(desk: Rc<Desk<H>>, context: u32) -> Self {
         let admin = Admin::new(Rc::clone(&desk.config));
         Self { desk, admin, context, answered: false }
@@ -101,22 +102,23 @@ impl<H: Host + Copy> Visit<H> {
 
     /// Feeds the engine and does what it says, until it has no more to say.
     fn drive(&mut self, event: Event<'_>) {
-        let host = self.desk.host;
+        let desk = Rc::clone(&self.desk);
+        let host = &desk.host;
         let Ok(now) = host.now() else {
             return;
         };
         let mut effects: VecDeque<Effect> = self.admin.handle(event, now).into();
         while let Some(effect) = effects.pop_front() {
             let event = match effect {
-                Effect::Load(cell) => load(&host, cell),
-                Effect::Store { cell, bytes, expected } => store(&host, cell, &bytes, expected),
+                Effect::Load(cell) => load(host, cell),
+                Effect::Store { cell, bytes, expected } => store(host, cell, &bytes, expected),
                 Effect::Told(line) => {
                     log::warn!("dana: {line}");
                     continue;
                 }
                 Effect::Changed(change) => {
                     if let Some(policy) = self.admin.policy() {
-                        self.desk.teller(policy).changed(&change);
+                        desk.teller(policy).changed(&change);
                     }
                     continue;
                 }

@@ -65,6 +65,7 @@ impl<H: Host> Worker<H> {
             return;
         };
         let health = Health::decode(&loaded.bytes);
+        let now = self.host.now().unwrap_or_default();
         for gateway in &self.policy.gateways {
             let member = health.member(gateway.id).cloned().unwrap_or_default();
             let number = number(member.breaker.state());
@@ -72,6 +73,8 @@ impl<H: Host> Worker<H> {
             self.gauge("dana_heartbeat_up", &gateway.name, u64::from(member.heartbeat.is_up()));
             self.gauge("dana_in_flight", &gateway.name, 0);
             self.gauge("dana_barred", &gateway.name, u64::from(member.barred.is_some()));
+            let steer = health.overrides(now).find(|one| one.gateway == gateway.id);
+            self.gauge("dana_override", &gateway.name, steer.map_or(0, |one| one.steer as u64));
         }
     }
 

@@ -68,21 +68,24 @@ fn base64(text: &str) -> String {
 #[test]
 fn what_is_asked_for_wrongly_is_refused_with_the_reason() {
     let (_sandbox, envoy) = start();
-    let json = ("content-type", "application/json");
-    let long = vec![b' '; 4097];
-    let longer = vec![b' '; 1 << 20];
-    let cases: [(&str, &str, &[(&str, &str)], &[u8], u16); 8] = [
-        ("GET", "/nothing", &[], b"", 404),
-        ("PUT", "/status", &[json], b"{}", 405),
-        ("GET", "/override", &[], b"", 405),
-        ("POST", "/override", &[("content-type", "text/plain")], b"{}", 415),
-        ("POST", "/override", &[json], b"{}", 400),
-        ("POST", "/resolve", &[json], b"[", 400),
-        ("POST", "/override", &[json], &long, 413),
-        ("POST", "/override", &[json], &longer, 413),
+    let json = "application/json";
+    let long = " ".repeat(4097);
+    let longer = " ".repeat(1 << 20);
+    let cases = [
+        ("GET /nothing", "", "", 404),
+        ("PUT /status", json, "{}", 405),
+        ("GET /override", "", "", 405),
+        ("POST /override", "text/plain", "{}", 415),
+        ("POST /override", json, "{}", 400),
+        ("POST /resolve", json, "[", 400),
+        ("POST /override", json, &long, 413),
+        ("POST /override", json, &longer, 413),
     ];
-    for (method, path, headers, body, expected) in cases {
-        let seen = ask(&envoy, method, path, headers, body);
+    for (line, content_type, body, expected) in cases {
+        let (method, path) = line.split_once(' ').unwrap();
+        let headers = [("content-type", content_type)];
+        let headers = if content_type.is_empty() { &[] } else { headers.as_slice() };
+        let seen = ask(&envoy, method, path, headers, body.as_bytes());
         // Who sends a megabyte may find the connection closed before it was all read.
         if body.len() > 1 << 16 && seen.status == 0 {
             continue;
@@ -114,7 +117,7 @@ fn a_death_at_the_operators_does_not_reach_the_payments() {
             (get(&envoy, "/status").status == 200).then_some(())
         });
     }
-    assert!(envoy.log().contains("died of x-trap"));
+    assert!(envoy.log().contains("proxy_on_request_headers failed"), "it died");
 }
 
 #[test]
@@ -141,13 +144,9 @@ fn operators_see_on_while_the_payments_filter_is_dead() {
     assert!(dead.status >= 500, "{dead:?}");
     let seen = status(&envoy);
     assert_eq!(seen["gateways"][0]["name"], "primary");
-    until("nobody sends heartbeats any more, and it shows", PATIENCE, || {
-        let status = status(&envoy);
-        (status["gateways"][0]["heartbeat"]["punctuality"] == "silent").then_some(())
-    });
-    let drained = json!({"gateway": "secondary", "steer": "force", "ttl_s": 60,
+    let forced = json!({"gateway": "secondary", "steer": "force", "ttl_s": 60,
                          "reason": "the filter is dead", "actor": "anna"});
-    assert_eq!(post(&envoy, "/override", &drained).status, 200);
+    assert_eq!(post(&envoy, "/override", &forced).status, 200);
 }
 
 #[test]

@@ -16,6 +16,9 @@ const STYLE: &str = include_str!("page.css");
 /// default size one takes two minutes.
 const OLD: Millis = Millis::new(600_000);
 
+/// Something that a person has to look at.
+const WARNING: &str = "\u{26a0}\u{fe0e} ";
+
 /// A page being written.
 struct Html(String);
 
@@ -82,10 +85,10 @@ pub(super) fn render(status: &Status<'_>) -> String {
          <meta name=viewport content=\"width=device-width, initial-scale=1\">\
          <meta http-equiv=refresh content=5><title>",
     );
-    html.text(&headline.1).raw(" \u{b7} DANA payments</title><style>").raw(STYLE);
+    html.text(&headline.text).raw(" \u{b7} DANA payments</title><style>").raw(STYLE);
     html.raw("</style><header><h1>DANA payments</h1><small>").text(&clock(status.now));
     html.raw(", renewed every 5 s</small></header><main><div class=row>");
-    choice(&mut html, status, headline);
+    choice(&mut html, status, &headline);
     money(&mut html, status);
     html.raw("</div><div class=row>");
     for gateway in &status.policy.gateways {
@@ -98,43 +101,54 @@ pub(super) fn render(status: &Status<'_>) -> String {
     html.0
 }
 
-/// What new payments meet, in a few words.
-fn headline(status: &Status<'_>) -> (Mark, String) {
+/// Where new payments go, in a few words.
+struct Headline {
+    mark: Mark,
+    sign: &'static str,
+    text: String,
+}
+
+fn headline(status: &Status<'_>) -> Headline {
     let Takers { order, trial } = status.takers();
-    let first = order.first().map(|id| status.name(*id));
-    let is_first = status.policy.order().next() == order.first().copied();
-    match first {
-        None => (Mark::Bad, "nowhere".to_owned()),
-        Some(name) if trial => (Mark::Care, format!("{name}, on trial")),
-        Some(name) => {
-            let breaks = order.first().is_some_and(|id| !status.is_usable(*id));
-            let mark = match (breaks, is_first) {
-                (true, _) => Mark::Bad,
-                (false, true) => Mark::Good,
-                (false, false) => Mark::Care,
-            };
-            (mark, name)
-        }
-    }
+    let gateway = status.active().or_else(|| order.first().copied());
+    let Some(gateway) = gateway else {
+        let text = "nowhere".to_owned();
+        return Headline { mark: Mark::Bad, sign: Mark::Bad.sign(), text };
+    };
+    let is_first = status.policy.order().next() == Some(gateway);
+    let (mark, sign) = match (status.is_usable(gateway), is_first && !trial) {
+        (true, true) => (Mark::Good, Mark::Good.sign()),
+        (true, false) => (Mark::Care, Mark::Care.sign()),
+        (false, _) => (Mark::Bad, WARNING),
+    };
+    let text = status.name(gateway);
+    let text = if status.active().is_none() { format!("{text}, on trial") } else { text };
+    Headline { mark, sign, text }
 }
 
 /// Who takes payments now, why, and since when.
-fn choice(html: &mut Html, status: &Status<'_>, (mark, headline): (Mark, String)) {
-    let takers = status.takers();
-    open(html, mark);
+fn choice(html: &mut Html, status: &Status<'_>, headline: &Headline) {
+    let Takers { order, trial } = status.takers();
+    open(html, headline.mark);
     html.raw("<p class=dim>New payments go to</p><p class=big>");
-    html.raw(mark.sign()).text(&headline).raw("</p><p>").text(&status.why()).raw("</p>");
-    let others: Vec<String> = takers.order.iter().skip(1).map(|id| status.name(*id)).collect();
-    let then = match (takers.order.is_empty(), others.is_empty()) {
-        (true, _) => String::new(),
-        (false, true) => "If it cannot be connected to: nobody else. ".to_owned(),
-        (false, false) => format!("If it cannot be connected to: {}. ", others.join(", ")),
-    };
-    let since = status.active_since();
-    let since = since.map_or_else(String::new, |at| {
-        format!("Since {}, {}.", clock(at), Length(status.now.since(at)))
-    });
-    html.raw("<p class=dim>").text(&then).text(&since).raw("</p></section>");
+    html.raw(headline.sign).text(&headline.text).raw("</p><p>").text(&status.why());
+    html.raw("</p><p class=dim>");
+    if let Some(since) = status.active_since() {
+        let age = Length(status.now.since(since));
+        html.text(&format!("For {age}, since {}. ", clock(since)));
+    }
+    match order.split_first() {
+        None => html,
+        Some((first, _)) if trial => {
+            html.text(&format!("The next one is a trial of {}.", status.name(*first)))
+        }
+        Some((_, [])) => html.raw("Behind it is nobody."),
+        Some((_, others)) => {
+            let others: Vec<String> = others.iter().map(|id| status.name(*id)).collect();
+            html.raw("Behind it: ").text(&others.join(", ")).raw(".")
+        }
+    }
+    .raw("</p></section>");
 }
 
 /// How much money nobody knows the outcome of, as far as it was counted.
@@ -153,7 +167,8 @@ fn money(html: &mut Html, status: &Status<'_>) {
         (false, false) => Mark::Good,
     };
     open(html, mark);
-    html.raw("<p class=dim>Money in doubt</p><p class=big>").raw(mark.sign());
+    let sign = if states.in_doubt > 0 { WARNING } else { mark.sign() };
+    html.raw("<p class=dim>Money in doubt</p><p class=big>").raw(sign);
     let sums = census.at_risk.iter().filter_map(|(currency, minor)| {
         letters(currency).map(|currency| format!("{currency}\u{a0}{}", grouped(*minor)))
     });
@@ -163,7 +178,11 @@ fn money(html: &mut Html, status: &Status<'_>) {
         (_, true) => html.raw("unknown amount"),
         (_, false) => html.text(&sums.join(" + ")),
     };
-    html.raw("</p><p>").text(&doubts(doubt)).raw("</p><p class=dim>");
+    html.raw("</p><p>").text(&doubts(doubt));
+    if states.in_doubt > 0 {
+        html.raw(" <a href=in-doubt>See the list</a>");
+    }
+    html.raw("</p><p class=dim>");
     let (fill, age) = (census.fill_pct(), Length(doubt.age()));
     html.text(&format!("Counted within the last {age}. The store is {fill}% full."));
     if is_old {
@@ -175,14 +194,14 @@ fn money(html: &mut Html, status: &Status<'_>) {
 /// The payments in doubt, in a sentence.
 fn doubts(doubt: &Doubt<'_>) -> String {
     let (census, states) = (doubt.census, &doubt.census.states);
+    let oldest = Length(doubt.oldest().unwrap_or_default());
     let mut told = match states.in_doubt {
         0 => "Every payment's outcome is known.".to_owned(),
-        1 => "1 payment was sent, and its outcome is not known".to_owned(),
-        count => format!("{count} payments were sent, and their outcome is not known"),
+        1 => format!("1 payment was sent {oldest} ago, and its outcome is not known."),
+        count => format!(
+            "{count} payments were sent, and their outcome is not known. The oldest is {oldest} old."
+        ),
     };
-    if let Some(oldest) = doubt.oldest() {
-        told.push_str(&format!(", the oldest for {}: GET /in-doubt.", Length(oldest)));
-    }
     if census.unsummed > 0 {
         told.push_str(&format!(" Of {} the amount is not known.", census.unsummed));
     }
@@ -232,6 +251,7 @@ fn place(status: &Status<'_>, gateway: &Gateway) -> (Mark, String) {
         Some(1) if takers.trial => (Mark::Good, "takes new payments"),
         Some(_) => (Mark::Good, "in reserve"),
         None if status.is_asked(gateway.id) => (Mark::Care, "takes questions, on trial"),
+        None if status.member(gateway.id).barred.is_some() => (Mark::Bad, "barred"),
         None if steer == Some(Steer::Drain) => (Mark::Care, "drained"),
         None if usable => (Mark::Care, "left out while another one is forced"),
         None => (Mark::Bad, "not usable"),

@@ -32,13 +32,34 @@ pub(super) enum Ask {
     Resolve(Word),
 }
 
+/// What an operator wants of a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// This, for so long.
+    Override(Steer, Millis),
+    /// It is left to breakers and heartbeats again.
+    Auto,
+    /// It is admitted again after it was barred because of its connection.
+    Admit,
+}
+
+impl Wanted {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Override(steer, _) => steer.name(),
+            Self::Auto => "auto",
+            Self::Admit => "admit",
+        }
+    }
+}
+
 /// What is to become of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wish {
     /// One of the configured names.
     pub(super) gateway: String,
-    /// What, and for how long; nothing to leave it to breakers and heartbeats again.
-    pub(super) steer: Option<(Steer, Millis)>,
+    /// What.
+    pub(super) steer: Wanted,
     /// Who asks.
     pub(super) actor: String,
     /// Why.
@@ -193,26 +214,31 @@ impl Body {
 
 fn read_wish(fields: &Fields<'_>, caller: &Caller, config: &Config) -> Option<Wish> {
     let gateway = read_gateway(fields, "gateway", config);
-    let steers = [("force", Some(Steer::Force)), ("drain", Some(Steer::Drain)), ("auto", None)];
-    let steer = fields.demand("steer", "\"force\" or \"drain\" or \"auto\"");
-    let steer = steer.and_then(|node| node.choice(&steers));
+    // Until it is known for how long.
+    let [force, drain] = [Steer::Force, Steer::Drain].map(|s| Wanted::Override(s, Millis::new(0)));
+    let steers =
+        [("force", force), ("drain", drain), ("auto", Wanted::Auto), ("admit", Wanted::Admit)];
+    let expected = "\"force\" or \"drain\" or \"auto\" or \"admit\"";
+    let steer = fields.demand("steer", expected).and_then(|node| node.choice(&steers));
     let range = 1..=limits::OVERRIDE_TTL_MAX.get() / 1000;
     let ttl = match steer {
-        Some(None) => {
+        Some(wanted @ (Wanted::Auto | Wanted::Admit)) => {
             if let Some(node) = fields.get("ttl_s") {
-                node.wrong("nothing: auto has no end");
+                node.wrong(&format!("nothing: {} has no end", wanted.name()));
             }
             None
         }
-        Some(Some(_)) | None => {
+        Some(Wanted::Override(..)) | None => {
             let node = fields.demand("ttl_s", "a whole number from 1 to 86400, in seconds");
             node.and_then(|node| node.number(&range))
         }
     };
     let (actor, reason) = (read_actor(fields, caller), read_reason(fields));
-    let steer = match (steer?, ttl) {
-        (None, _) => None,
-        (Some(steer), ttl) => Some((steer, Millis::new(ttl?.saturating_mul(1000)))),
+    let steer = match steer? {
+        Wanted::Override(steer, _) => {
+            Wanted::Override(steer, Millis::new(ttl?.saturating_mul(1000)))
+        }
+        other @ (Wanted::Auto | Wanted::Admit) => other,
     };
     Some(Wish { gateway: gateway?, steer, actor: actor?, reason: reason? })
 }
@@ -306,11 +332,18 @@ fn prefers_html(accept: &str) -> bool {
 
 /// A weight of 0 to 1 with at most three decimals, in thousandths; zero when it is none.
 fn per_mille(text: &str) -> u32 {
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-    let decimals: String = decimals.chars().chain("000".chars()).take(3).collect();
-    let number = |text: &str| text.parse::<u32>().ok();
-    let weight = number(whole).zip(number(&decimals));
-    weight.map_or(0, |(whole, decimals)| whole.saturating_mul(1000).saturating_add(decimals))
+    let (mut weight, mut place) = (0, 1000);
+    for byte in text.bytes() {
+        match byte {
+            b'.' => {}
+            b'0'..=b'9' if place > 0 => {
+                weight += u32::from(byte - b'0') * place;
+                place /= 10;
+            }
+            _ => return 0,
+        }
+    }
+    weight
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::doubt::Doubt;
 use super::object::Object;
 use crate::engine::breaker::{Breaker, State};
+use crate::engine::channel::Breach;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Asks, Health, Member, Takers};
 use crate::engine::heartbeat::Heartbeat;
@@ -82,6 +83,10 @@ impl Status<'_> {
     pub(super) fn hindrance(&self, gateway: GatewayId) -> Option<String> {
         if self.is_usable(gateway) {
             return None;
+        }
+        if let Some((_, breach)) = self.member(gateway).barred {
+            let why = breach.sentence();
+            return Some(format!("barred until an operator admits it: {why}"));
         }
         let drained = self.override_of(gateway).filter(|one| one.steer == Steer::Drain);
         if let Some(Override { actor, reason, .. }) = drained {
@@ -181,6 +186,7 @@ impl Status<'_> {
             .with("usable", self.is_usable(gateway.id))
             .with("hindrance", self.hindrance(gateway.id))
             .with("override", self.override_of(gateway.id).map(told))
+            .with("barred", member.barred.map(barred))
             .with("in_flight", self.in_flight(gateway.id))
             .with("in_flight_max", self.policy.breaker.in_flight_max)
             .with("breaker", self.breaker(&member.breaker))
@@ -231,6 +237,10 @@ impl Status<'_> {
             .with("last_good", good_at.map(time))
             .with("last_good_age_ms", good_at.map(|at| self.now.since(at).get()))
     }
+}
+
+fn barred((at, breach): (Timestamp, Breach)) -> Object {
+    Object::new().with("since", time(at)).with("why", breach.name())
 }
 
 fn told(one: &Override) -> Object {

@@ -2,7 +2,7 @@
 
 use super::answer::{self, Problem};
 use super::object::Object;
-use super::request::Wish;
+use super::request::{Wanted, Wish};
 use super::status::Status;
 use super::{Admin, Effect, Next, Stage, again, end};
 use crate::engine::event::{Cell, Event, Loaded};
@@ -71,8 +71,9 @@ fn steer(
     };
     let (mut health, wish) = (before.clone(), &steering.wish);
     let changes = match wish.steer {
-        None => Ok(health.release(gateway.id, policy, now)),
-        Some((steer, ttl)) => {
+        Wanted::Auto => Ok(health.release(gateway.id, policy, now)),
+        Wanted::Admit => Ok(health.admit(gateway.id, policy, now)),
+        Wanted::Override(steer, ttl) => {
             let wanted = Override {
                 gateway: gateway.id,
                 steer,
@@ -118,13 +119,13 @@ impl Wish {
     /// What the log says of it.
     fn line(&self, now: Timestamp) -> String {
         let Self { gateway, actor, reason, .. } = self;
-        let (steer, until) = match self.steer {
-            Some((steer, ttl)) => (steer.name(), Some(Utc(now.plus(ttl)).to_string())),
-            None => ("auto", None),
+        let until = match self.steer {
+            Wanted::Override(_, ttl) => Some(Utc(now.plus(ttl)).to_string()),
+            Wanted::Auto | Wanted::Admit => None,
         };
         let line = Object::new()
             .with("gateway", gateway.as_str())
-            .with("steer", steer)
+            .with("steer", self.steer.name())
             .with("until", until)
             .with("actor", actor.as_str())
             .with("reason", reason.as_str());

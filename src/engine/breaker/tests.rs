@@ -5,6 +5,7 @@
 //! from it each time. It shares no code with the breaker, not even the window.
 
 use super::*;
+use crate::engine::sources::Source;
 use proptest::prelude::*;
 
 /// Small numbers, so that short stories reach every rule. Without jitter, so that times are exact.

@@ -18,8 +18,9 @@ fn start() -> (Sandbox, Envoy) {
     (sandbox, envoy)
 }
 
-fn put_in_doubt(sandbox: &Sandbox, envoy: &Envoy, reference: &str, fault: &str) {
-    sandbox.fault("primary", &json!({"fault": fault, "reference": reference, "count": 1}));
+fn put_in_doubt(sandbox: &Sandbox, envoy: &Envoy, reference: &str, executes: bool) {
+    let reset = json!({"fault": "reset", "reference": reference, "count": 1, "executes": executes});
+    sandbox.fault("primary", &reset);
     let seen = pay(envoy, reference);
     assert_eq!((seen.status, seen.outcome().as_str()), (504, "unknown"), "{seen:?}");
 }
@@ -40,7 +41,7 @@ fn resolve(envoy: &Envoy, key: &Value, verdict: &Value) -> Seen {
 #[test]
 fn a_payment_that_was_executed_is_told_to_be() {
     let (sandbox, envoy) = start();
-    put_in_doubt(&sandbox, &envoy, "EXECUTED", "reset");
+    put_in_doubt(&sandbox, &envoy, "EXECUTED", true);
     let listed = await_list(&envoy, 1);
     let payment = &listed[0];
     assert_eq!((&payment["amount"], &payment["currency"]), (&json!("10000.00"), &json!("IDR")));
@@ -68,12 +69,12 @@ fn a_payment_that_was_executed_is_told_to_be() {
 #[test]
 fn a_payment_that_was_not_executed_is_closed_and_never_sent_again() {
     let (sandbox, envoy) = start();
-    put_in_doubt(&sandbox, &envoy, "LOST", "reset-before");
+    put_in_doubt(&sandbox, &envoy, "LOST", false);
     // By the key in the access log, which finds it also before it is counted.
     let key = until("the access log has its key", PATIENCE, || {
         let log = envoy.access_log();
-        let notes = log.iter().filter_map(|line| line["dana"].as_str());
-        let note = notes.filter(|note| note.contains("claim=in_doubt")).last()?;
+        let mut notes = log.iter().filter_map(|line| line["dana"].as_str());
+        let note = notes.find(|note| note.contains("claim=in_doubt"))?;
         note.split(' ').find_map(|field| field.strip_prefix("key=")).map(str::to_owned)
     });
     assert_eq!(key.len(), 40);
@@ -111,7 +112,8 @@ fn a_payment_under_way_and_one_that_nobody_knows_are_refused() {
     });
     // Nobody is told its key before it ends, but the gateway: in the `Idempotency-Key`.
     let request = &sandbox.requests("primary", "FLYING")[0];
-    let key = request["idempotency_key"].as_str().map(|key| key.trim_matches('"').to_owned());
+    let key =
+        request["headers"]["idempotency-key"].as_str().map(|key| key.trim_matches('"').to_owned());
     let key = key.unwrap_or_else(|| panic!("{request}"));
     let seen = resolve(&envoy, &json!(key), &json!({"executed": false}));
     assert_eq!(

@@ -78,7 +78,7 @@ fn every_state_of_a_real_envoy_is_described() {
         let status = checked(&envoy, &validator);
         let state = status["gateways"][0]["breaker"]["state"].as_str().unwrap().to_owned();
         states.insert(state.clone());
-        (states.len() == 3 && state == "closed").then_some(())
+        (states.contains("half_open") && state == "closed").then_some(())
     });
 
     let wish = json!({"gateway": "secondary", "steer": "drain", "ttl_s": 60, "reason": "work",

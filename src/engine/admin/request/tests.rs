@@ -107,15 +107,18 @@ fn an_override_is_read() {
         actor: "anna".to_owned(),
         reason: "planned work".to_owned(),
     };
-    let drain = Some((Steer::Drain, Millis::new(90_000)));
+    let drain = Wanted::Override(Steer::Drain, Millis::new(90_000));
     assert_eq!(post("/override", None, &body.to_string()), Ok(Ask::Override(wish(drain))));
     // Who says in the request who they are is that one.
     assert_eq!(post("/override", Some("bo"), &body.to_string()), Ok(Ask::Override(wish(drain))));
     let force = r#"{"gateway":"primary","steer":"force","ttl_s":86400,"reason":"planned work"}"#;
-    let day = Some((Steer::Force, limits::OVERRIDE_TTL_MAX));
+    let day = Wanted::Override(Steer::Force, limits::OVERRIDE_TTL_MAX);
     assert_eq!(post("/override", Some("anna"), force), Ok(Ask::Override(wish(day))));
     let auto = r#"{"gateway":"primary","steer":"auto","reason":"planned work"}"#;
-    assert_eq!(post("/override", Some("anna"), auto), Ok(Ask::Override(wish(None))));
+    assert_eq!(post("/override", Some("anna"), auto), Ok(Ask::Override(wish(Wanted::Auto))));
+    let admit = auto.replace("auto", "admit");
+    let admitted = post("/override", Some("anna"), &admit);
+    assert_eq!(admitted, Ok(Ask::Override(wish(Wanted::Admit))));
 }
 
 /// An override with one field changed, and the one thing that is said about it.
@@ -139,7 +142,7 @@ fn every_mistake_in_an_override_is_named() {
     check("gateway", Some(json!("third")), &format!("{GATEWAY}, found \"third\""));
     check("gateway", Some(json!(["primary"])), &format!("{GATEWAY}, found a list"));
     check("gateway", None, &format!("{GATEWAY}, found nothing"));
-    const STEER: &str = "steer: expected \"force\" or \"drain\" or \"auto\"";
+    const STEER: &str = "steer: expected \"force\" or \"drain\" or \"auto\" or \"admit\"";
     check("steer", Some(json!("stop")), &format!("{STEER}, found \"stop\""));
     check("steer", Some(json!("Drain")), &format!("{STEER}, found \"Drain\""));
     check("steer", None, &format!("{STEER}, found nothing"));

@@ -119,8 +119,11 @@ fn what_is_in_doubt_is_listed_oldest_first() {
         assert_eq!(scene.get(&format!("/in-doubt{query}")).status, 400, "{query}");
     }
     let page = scene.page();
-    for text in ["\u{2716} IDR\u{a0}20,001.00", "2 payments were sent", "the oldest for 1 min 01 s"]
-    {
+    for text in [
+        "\u{26a0}\u{fe0e} IDR\u{a0}20,001.00",
+        "2 payments were sent",
+        "The oldest is 1 min 01 s old",
+    ] {
         assert!(page.contains(text), "{text}: {page}");
     }
 }

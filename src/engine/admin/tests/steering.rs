@@ -95,3 +95,28 @@ fn a_lost_race_is_decided_anew_and_ends() {
     assert!(got.told.is_empty() && got.changes.is_empty(), "nothing was written");
     assert_eq!(scene.get("/status").json()["overrides"], serde_json::json!([]));
 }
+
+#[test]
+fn a_barred_gateway_is_shown_not_forced_and_admitted_by_an_operator_alone() {
+    use crate::engine::channel::Breach;
+
+    let mut scene = Scene::new();
+    let primary = scene.id("primary");
+    scene.health(|health, policy, now| drop(health.bar(primary, Breach::Name, policy, now)));
+    let status = scene.get("/status").json();
+    let told = &status["gateways"][0];
+    assert_eq!(
+        (&told["barred"]["why"], &told["usable"]),
+        (&"certificate_name".into(), &false.into())
+    );
+    assert!(told["hindrance"].as_str().unwrap().starts_with("barred until an operator"), "{told}");
+    let forced = scene.override_of("primary", "force");
+    assert_eq!((forced.status, &forced.json()["type"]), (409, &"urn:dana-failover:admin:barred".into()));
+    assert_eq!(scene.override_of("primary", "auto").json()["changed"], false);
+    let body = r#"{"gateway": "primary", "steer": "admit", "reason": "it was our own proxy"}"#;
+    let got = scene.ask("POST", "/override", body);
+    assert_eq!((got.status, &got.json()["changed"]), (200, &true.into()));
+    assert_eq!(got.json()["gateway"]["barred"], Value::Null);
+    assert_eq!(got.changes.first(), Some(&Change::Barred(primary, None)));
+    assert!(got.told[0].contains("admit"), "{:?}", got.told);
+}

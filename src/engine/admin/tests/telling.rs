@@ -76,7 +76,7 @@ fn failed_over() {
             "\u{25b2} secondary",
             "open: no trial for 6.0 s",
             "2 failures in a row (limit 2); 4.0 s ago",
-            "If it cannot be connected to: nobody else. Since 2026-09-21 14:13:20 UTC, 4.0 s.",
+            "For 4.0 s, since 2026-09-21 14:13:20 UTC. Behind it is nobody.",
             "not usable",
         ],
     );
@@ -96,7 +96,7 @@ fn on_trial_and_back() {
     assert_eq!(status["takers"], json!({"gateways": ["primary", "secondary"], "trial": true}));
     contains(
         &scene.page(),
-        &["primary, on trial", "the next payment may be a trial", "takes trials"],
+        &["The next one is a trial of primary.", "the next payment may be a trial", "takes trials"],
     );
     let id = scene.id("primary");
     scene.health(|health, policy, now| health.take_permit(id, policy, now));
@@ -194,6 +194,6 @@ fn whoever_is_not_usable_is_told_why() {
     scene.health(|health, policy, now| health.steer_by(one, policy, now)).unwrap();
     contains(
         &scene.page(),
-        &["\u{2716} primary", "takes new payments, forced although not usable"],
+        &["\u{26a0}\u{fe0e} primary", "takes new payments, forced although not usable"],
     );
 }
