@@ -45,12 +45,13 @@ fn whole(word: &str) -> Option<i64> {
     if !digits.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
     }
-    let number = if let Some(digits) = digits.strip_prefix("0x").or(digits.strip_prefix("0X")) {
-        i64::from_str_radix(digits, 16)
-    } else if digits.len() > 1 && digits.starts_with('0') {
-        i64::from_str_radix(digits, 8)
-    } else {
-        digits.parse()
-    };
+    let number =
+        if let Some(digits) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+            i64::from_str_radix(digits, 16)
+        } else if digits.len() > 1 && digits.starts_with('0') {
+            i64::from_str_radix(digits, 8)
+        } else {
+            digits.parse()
+        };
     number.ok().and_then(|number| number.checked_mul(sign))
 }

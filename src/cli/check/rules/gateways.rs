@@ -202,7 +202,10 @@ fn failover_overflow(setup: &Setup, found: &mut Found<'_>) {
         let Some(config) = plugin.config_or_default() else { continue };
         let expected = u64::from(config.breaker.in_flight_max);
         for composite in plugin.composites() {
-            let Some(cluster) = setup.cluster(&composite.cluster) else { continue };
+            let cluster = setup.cluster(&composite.cluster);
+            let Some(cluster) = cluster.filter(|cluster| members(cluster).is_some()) else {
+                continue;
+            };
             let retries = cluster.breaker("max_retries");
             let budget = cluster.breaker("retry_budget");
             let is_percent = budget.down(&["budget_percent", "value"]).number() >= Some(100);
