@@ -9,6 +9,7 @@ mod setup;
 mod store;
 mod view;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use document::{BYTES_MAX, Document, Mistake};
+use finding::Finding;
 use report::Report;
 use setup::Setup;
 use store::Store;
@@ -57,6 +59,7 @@ pub(crate) enum Error {
     Read { path: PathBuf, error: io::Error },
     Content { path: PathBuf, mistake: Mistake },
     Foreign { path: PathBuf },
+    Many { most: usize, what: &'static str },
     Write(io::Error),
 }
 
@@ -76,6 +79,9 @@ impl fmt::Display for Error {
                 "{}: expected an Envoy bootstrap, listener, cluster, route configuration or secret",
                 path.display()
             ),
+            Self::Many { most, what } => {
+                write!(f, "expected at most {most} {what} in one Envoy, found more")
+            }
             Self::Write(error) => write!(f, "standard output: {error}"),
         }
     }
@@ -123,37 +129,31 @@ fn check(files: &[PathBuf]) -> Result<Report, Error> {
     let (mut findings, mut stores) = (Vec::new(), Vec::new());
     for group in envoys(&documents) {
         let setup = Setup::of(&group);
+        if let Some((most, what)) = setup.too_many() {
+            return Err(Error::Many { most, what });
+        }
         findings.extend(rules::apply(&setup));
         stores.extend(Store::all(&setup));
     }
-    // The rules in the order of their worst place; what several listeners share is told once.
-    findings.sort_by(|one, other| {
-        let key = |finding: &finding::Finding| (finding.rule.severity, finding.place);
-        key(one).cmp(&key(other))
-    });
+    findings.sort_by_key(|finding| (finding.rule.severity, finding.place));
     let findings = together(findings);
     let files = files.iter().map(|path| path.display().to_string()).collect();
     Ok(Report { files, findings, stores })
 }
 
 /// Findings of one rule stand together, where the first of them is; each is told once.
-fn together(findings: Vec<finding::Finding>) -> Vec<finding::Finding> {
-    let mut groups: Vec<Vec<finding::Finding>> = Vec::new();
+fn together(findings: Vec<Finding>) -> Vec<Finding> {
+    let (mut groups, mut places): (Vec<Vec<Finding>>, _) = (Vec::new(), BTreeMap::new());
+    let mut seen = BTreeSet::new();
     for finding in findings {
-        let group = groups
-            .iter_mut()
-            .find(|group| group.first().is_some_and(|first| first.rule.id == finding.rule.id));
-        match group {
+        let Finding { rule, place, path, expected, .. } = &finding;
+        if !seen.insert((rule.id, *place, path.clone(), expected.clone())) {
+            continue;
+        }
+        let at = *places.entry(rule.id).or_insert(groups.len());
+        match groups.get_mut(at) {
+            Some(group) => group.push(finding),
             None => groups.push(vec![finding]),
-            Some(group) => {
-                let is_same = |other: &finding::Finding| {
-                    (other.place, &other.path, &other.expected)
-                        == (finding.place, &finding.path, &finding.expected)
-                };
-                if !group.iter().any(is_same) {
-                    group.push(finding);
-                }
-            }
         }
     }
     groups.into_iter().flatten().collect()

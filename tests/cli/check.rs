@@ -1,6 +1,8 @@
 //! `dana-failover check`: faults planted into the references, one at a time, and each found where
 //! it was planted; forms of output; files that are none.
 
+mod forms;
+mod hostile;
 mod planted;
 
 use std::collections::BTreeSet;
@@ -60,7 +62,7 @@ fn edited(text: &str, edits: &[(impl AsRef<str>, impl AsRef<str>)]) -> String {
 
 /// The line of the mark, and the text without it.
 fn unmarked(text: &str) -> (String, usize) {
-    let at = text.find(MARK).expect("a mark");
+    let at = text.find(MARK).unwrap();
     let line = text[..at].matches('\n').count() + 1;
     (text.replace(MARK, ""), line)
 }

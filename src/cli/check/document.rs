@@ -20,6 +20,8 @@ pub(crate) const BYTES_MAX: usize = 4 * 1024 * 1024;
 const DEPTH_MAX: u32 = 100;
 /// Values, with all aliases written out.
 const VALUES_MAX: u64 = 1_000_000;
+/// Members of one map: they are looked up one by one.
+const MEMBERS_MAX: usize = 10_000;
 
 /// Where something stands; lines and columns count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,6 +142,11 @@ impl Node {
         if depth > DEPTH_MAX {
             return too_deep(place);
         }
+        if let Kind::Map(members) = &kind
+            && members.len() > MEMBERS_MAX
+        {
+            return mistake(place, format!("at most {MEMBERS_MAX} fields in one place"), "more");
+        }
         Ok(Rc::new(Self { place, kind, values, depth }))
     }
 
@@ -173,22 +180,20 @@ impl Node {
         }
     }
 
-    /// Members that stand behind another one of the same name, anywhere within.
-    pub(crate) fn repeated(&self, path: &str, found: &mut impl FnMut(&str, &Member)) {
+    /// Shows every member within, with its path, and whether one of its name stands before it.
+    pub(crate) fn each_member(&self, path: &str, see: &mut impl FnMut(&str, &Member, bool)) {
         match &self.kind {
             Kind::List(items) => {
                 for (at, item) in items.iter().enumerate() {
-                    item.repeated(&format!("{path}[{at}]"), found);
+                    item.each_member(&format!("{path}[{at}]"), see);
                 }
             }
             Kind::Map(members) => {
                 let mut seen = BTreeSet::new();
                 for member in members {
                     let path = join(path, &member.name);
-                    if !seen.insert(camel(&member.name)) {
-                        found(&path, member);
-                    }
-                    member.value.repeated(&path, found);
+                    see(&path, member, !seen.insert(camel(&member.name)));
+                    member.value.each_member(&path, see);
                 }
             }
             Kind::Null | Kind::Bool(_) | Kind::Whole(_) | Kind::Decimal(_) | Kind::Text(_) => {}

@@ -7,6 +7,8 @@ mod plugin;
 mod proxy;
 mod tls;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::document::Document;
 use super::view::View;
 
@@ -15,6 +17,14 @@ pub(crate) use parts::{is_bootstrap, is_envoys};
 pub(crate) use plugin::{Plugin, Role};
 pub(crate) use proxy::{Listener, Proxy};
 pub(crate) use tls::Tls;
+
+/// Filters of ours in one Envoy, their gateways, and composites of one: far more than anybody has,
+/// since rules compare each with each.
+const FILTERS_MAX: usize = 64;
+const GATEWAYS_MAX: usize = 256;
+const COMPOSITES_MAX: usize = 512;
+/// Clusters within a composite that are looked at.
+const WITHIN_MAX: usize = 1000;
 
 /// One Envoy.
 #[derive(Debug, Default)]
@@ -30,9 +40,13 @@ pub(crate) struct Setup {
     /// TCP proxies, by what they carry to which cluster.
     pub(crate) pipes: Vec<View>,
     pub(crate) clusters: Vec<Cluster>,
+    /// Their numbers by name.
+    names: BTreeMap<String, usize>,
     /// Our filter, wherever it stands.
     pub(crate) plugins: Vec<Plugin>,
     pub(crate) gateways: Vec<Gateway>,
+    /// Numbers of the clusters by which any gateway can be reached.
+    reaching: BTreeSet<usize>,
     /// What is told by somebody else, and cannot be seen from here.
     pub(crate) unseen: Vec<(View, &'static str)>,
 }
@@ -62,7 +76,9 @@ impl Setup {
         };
         let secrets = tls::Secrets(parts.secrets);
         for view in parts.clusters {
-            setup.clusters.push(Cluster::of(&view, &secrets, &mut setup.unseen));
+            let cluster = Cluster::of(&view, &secrets, &mut setup.unseen);
+            setup.names.entry(cluster.name.clone()).or_insert(setup.clusters.len());
+            setup.clusters.push(cluster);
         }
         for view in parts.listeners {
             proxy::add_listener(&view, &parts.routes, &secrets, &mut setup);
@@ -71,11 +87,25 @@ impl Setup {
             plugin::add_plugins(proxy, &mut setup);
         }
         setup.gateways = setup.find_gateways();
+        setup.reaching = setup.find_reaching();
         setup
     }
 
+    /// What there is more of than can be checked, and how much would be.
+    pub(crate) fn too_many(&self) -> Option<(usize, &'static str)> {
+        let composites = self.plugins.iter().map(|plugin| plugin.config.at("composites"));
+        let composites = composites.map(|list| list.items().len()).max().unwrap_or(0);
+        let counts = [
+            (self.plugins.len(), FILTERS_MAX, "filters"),
+            (self.gateways.len(), GATEWAYS_MAX, "gateways"),
+            (composites, COMPOSITES_MAX, "composites"),
+        ];
+        let over = counts.into_iter().find(|(count, most, _)| count > most);
+        over.map(|(_, most, what)| (most, what))
+    }
+
     pub(crate) fn cluster(&self, name: &str) -> Option<&Cluster> {
-        self.clusters.iter().find(|cluster| cluster.name == name)
+        self.names.get(name).and_then(|at| self.clusters.get(*at))
     }
 
     /// The plugins that decide about payments.
@@ -119,23 +149,43 @@ impl Setup {
 
     /// The clusters that hold endpoints, within a cluster; itself, if it is no composite.
     pub(crate) fn leaves(&self, name: &str) -> Vec<usize> {
-        let (mut found, mut seen, mut open) = (Vec::new(), Vec::new(), vec![name.to_owned()]);
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut open = vec![name.to_owned()];
         while let Some(name) = open.pop() {
-            let Some(at) = self.clusters.iter().position(|cluster| cluster.name == name) else {
-                continue;
-            };
-            if seen.contains(&at) {
+            let Some(&at) = self.names.get(&name) else { continue };
+            if seen.len() > WITHIN_MAX || !seen.insert(at) {
                 continue;
             }
-            seen.push(at);
-            match self.clusters.get(at).map(|cluster| &cluster.kind) {
-                Some(Kind::Composite(members) | Kind::Aggregate(members)) => {
-                    open.extend(members.iter().rev().map(|member| member.word().to_owned()));
-                }
-                Some(_) | None => found.push(at),
+            let members = self.clusters.get(at).map(Cluster::members).unwrap_or_default();
+            if members.is_empty() {
+                found.push(at);
             }
+            open.extend(members.iter().rev().map(|member| member.word().to_owned()));
         }
         found
+    }
+
+    /// Whether any gateway can be reached by the cluster of this name.
+    pub(crate) fn reaches_gateway(&self, name: &str) -> bool {
+        self.names.get(name).is_some_and(|at| self.reaching.contains(at))
+    }
+
+    /// From gateways' own clusters up to the composites that have them.
+    fn find_reaching(&self) -> BTreeSet<usize> {
+        let mut users: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (at, cluster) in self.clusters.iter().enumerate() {
+            for member in cluster.members().iter().filter_map(|one| self.names.get(one.word())) {
+                users.entry(*member).or_default().push(at);
+            }
+        }
+        let leaves = self.gateways.iter().flat_map(|gateway| gateway.leaves.iter().copied());
+        let (mut open, mut reaching): (Vec<usize>, _) = (leaves.collect(), BTreeSet::new());
+        while let Some(at) = open.pop() {
+            if reaching.insert(at) {
+                open.extend(users.get(&at).into_iter().flatten());
+            }
+        }
+        reaching
     }
 
     /// The gateway that a cluster with endpoints belongs to.
@@ -149,7 +199,7 @@ impl Setup {
         for named in self.plugins.iter().flat_map(|plugin| plugin.gateways()) {
             let is_new =
                 |other: &Gateway| (&other.name, &other.cluster) != (&named.name, &named.cluster);
-            if gateways.iter().all(is_new) {
+            if gateways.len() <= GATEWAYS_MAX && gateways.iter().all(is_new) {
                 let leaves = self.leaves(&named.cluster);
                 gateways.push(Gateway { leaves, ..named });
             }
@@ -160,6 +210,9 @@ impl Setup {
         for (at, cluster) in self.clusters.iter().enumerate() {
             let names = cluster.endpoints.iter().map(|endpoint| endpoint.gateway.clone());
             let Some(view) = names.into_iter().find(View::exists) else { continue };
+            if gateways.len() > GATEWAYS_MAX {
+                break;
+            }
             let (name, cluster) = (view.word().to_owned(), cluster.name.clone());
             gateways.push(Gateway { name, cluster, view, leaves: vec![at] });
         }

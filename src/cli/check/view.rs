@@ -113,7 +113,8 @@ impl View {
         names
     }
 
-    pub(crate) fn node(&self) -> Option<&Rc<Node>> {
+    /// What is there.
+    pub(crate) const fn node(&self) -> Option<&Rc<Node>> {
         self.node.as_ref()
     }
 

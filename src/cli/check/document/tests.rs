@@ -70,7 +70,11 @@ fn both_spellings_are_one_field_and_the_last_counts() {
     let document = yaml("a_b: 1\naB: 2\nc: {d: 1, d: 2}\n");
     assert!(matches!(document.root.member("a_b").unwrap().value.kind, Kind::Whole(2)));
     let mut repeated = Vec::new();
-    document.root.repeated("", &mut |path, member| repeated.push((path.to_owned(), member.place)));
+    document.root.each_member("", &mut |path, member, is_repeated| {
+        if is_repeated {
+            repeated.push((path.to_owned(), member.place));
+        }
+    });
     let expected = [("aB".to_owned(), place(2, 1)), ("c.d".to_owned(), place(3, 11))];
     assert_eq!(repeated, expected);
 }
@@ -92,6 +96,10 @@ fn hostile_bytes_are_refused_with_a_line() {
         ("a: *b".into(), "YAML"),
         ("a:\n\tb: 1".into(), "YAML"),
         ("? [a]\n: b".into(), "a name"),
+        (
+            (0..10_001).map(|n| format!("a{n}: 1\n")).collect::<String>().into_bytes(),
+            "fields in one place",
+        ),
         (vec![b'\n', 0xff, 0xfe], "text in UTF-8"),
         (vec![b' '; BYTES_MAX + 1], "at most 4194304 bytes"),
         (Vec::new(), "an Envoy configuration"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::document::Member;
 use super::super::finding::Severity::{Error, Note};
 use super::super::finding::{Found, Rule};
 use super::super::setup::Setup;
@@ -44,38 +45,28 @@ pub(super) const RULES: &[Rule] = &[
 
 fn repeated_field(setup: &Setup, found: &mut Found<'_>) {
     let mut seen = BTreeSet::new();
-    for root in &setup.roots {
-        let Some(node) = root.node() else { continue };
-        node.repeated(&root.path, &mut |path, member| {
-            // An alias shows the same place again.
-            if seen.insert(member.place) {
-                let view = View::bare(member.place, path.to_owned());
-                found.add_as(&view, "each field once", format!("another {:?}", member.name));
-            }
-        });
-    }
+    each_member(setup, &mut |path, member, is_repeated| {
+        // An alias shows the same place again.
+        if is_repeated && seen.insert(member.place) {
+            let view = View::bare(member.place, path.to_owned());
+            found.add_as(&view, "each field once", format!("another {:?}", member.name));
+        }
+    });
 }
 
 fn merge_key(setup: &Setup, found: &mut Found<'_>) {
     let mut seen = BTreeSet::new();
-    for root in &setup.roots {
-        for_each(root, &mut |view| {
-            let merge = view.at("<<");
-            if merge.exists() && seen.insert(merge.place) {
-                found.add_as(&merge, "fields written out", "<<");
-            }
-        });
-    }
+    each_member(setup, &mut |path, member, _| {
+        if member.name == "<<" && seen.insert(member.place) {
+            let view = View::bare(member.place, path.to_owned());
+            found.add_as(&view, "fields written out", "<<");
+        }
+    });
 }
 
-/// Calls `see` with everything within a view.
-fn for_each(view: &View, see: &mut impl FnMut(&View)) {
-    see(view);
-    for item in view.items() {
-        for_each(&item, see);
-    }
-    for name in view.names() {
-        for_each(&view.at(&name), see);
+fn each_member(setup: &Setup, see: &mut impl FnMut(&str, &Member, bool)) {
+    for root in setup.roots.iter().filter_map(View::node) {
+        root.each_member("", see);
     }
 }
 

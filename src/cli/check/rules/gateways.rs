@@ -1,8 +1,10 @@
 //! Gateways and composites: that what the filter names is there, and is what it is named for.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::super::finding::Severity::{Error, Warning};
 use super::super::finding::{Found, Rule};
-use super::super::setup::{Cluster, Kind, Plugin, Setup};
+use super::super::setup::{Cluster, Plugin, Setup};
 use super::super::view::View;
 
 pub(super) const RULES: &[Rule] = &[
@@ -113,23 +115,16 @@ fn tried(setup: &Setup, cluster: &Cluster) -> Vec<String> {
     names
 }
 
-const fn members(cluster: &Cluster) -> Option<&Vec<View>> {
-    match &cluster.kind {
-        Kind::Composite(members) | Kind::Aggregate(members) => Some(members),
-        Kind::Static | Kind::LogicalDns | Kind::StrictDns | Kind::Eds | Kind::Other => None,
-    }
-}
-
 fn composite_members(setup: &Setup, found: &mut Found<'_>) {
     for composite in setup.plugins.iter().flat_map(Plugin::composites) {
         let Some(cluster) = setup.cluster(&composite.cluster) else { continue };
         let expected = format!("{} in this order", composite.members.join(", "));
-        let Some(members) = members(cluster) else {
+        if cluster.members().is_empty() {
             found.add_as(&cluster.view.at("name"), format!("a composite of {expected}"), "none");
             continue;
-        };
+        }
         let tried = tried(setup, cluster);
-        if tried != composite.members && is_known(setup, members) {
+        if tried != composite.members && is_known(setup, cluster.members()) {
             let place = cluster.view.down(&["cluster_type", "typed_config"]).typed().1;
             found.add_as(&place.at("clusters"), expected, tried.join(", "));
         }
@@ -146,15 +141,11 @@ fn composite_unlisted(setup: &Setup, found: &mut Found<'_>) {
     if setup.plugins.is_empty() {
         return;
     }
-    let is_named = |name: &String| {
-        let listed = setup.plugins.iter().flat_map(Plugin::composites);
-        let is_gateway = setup.gateways.iter().any(|gateway| &gateway.cluster == name);
-        is_gateway || listed.into_iter().any(|composite| &composite.cluster == name)
-    };
-    for cluster in setup.clusters.iter().filter(|cluster| members(cluster).is_some()) {
-        let leaves = setup.leaves(&cluster.name);
-        let has_gateway = leaves.iter().any(|leaf| setup.gateway_of(*leaf).is_some());
-        if has_gateway && !is_named(&cluster.name) {
+    let listed = setup.plugins.iter().flat_map(Plugin::composites);
+    let mut named: BTreeSet<String> = listed.map(|composite| composite.cluster).collect();
+    named.extend(setup.gateways.iter().map(|gateway| gateway.cluster.clone()));
+    for cluster in setup.clusters.iter().filter(|cluster| !cluster.members().is_empty()) {
+        if setup.reaches_gateway(&cluster.name) && !named.contains(&cluster.name) {
             found.add(&cluster.view.at("name"), "a cluster that the filter's composites list");
         }
     }
@@ -186,7 +177,7 @@ fn share_address(setup: &Setup, found: &mut Found<'_>) {
     let endpoints = clusters.flat_map(|(gateway, cluster)| {
         cluster.endpoints.iter().map(move |endpoint| (gateway, endpoint))
     });
-    let mut known = std::collections::BTreeMap::new();
+    let mut known = BTreeMap::new();
     for (gateway, endpoint) in endpoints {
         let Some(socket) = endpoint.socket() else { continue };
         let owner = known.entry(socket).or_insert(&gateway.name);
@@ -203,7 +194,7 @@ fn failover_overflow(setup: &Setup, found: &mut Found<'_>) {
         let expected = u64::from(config.breaker.in_flight_max);
         for composite in plugin.composites() {
             let cluster = setup.cluster(&composite.cluster);
-            let Some(cluster) = cluster.filter(|cluster| members(cluster).is_some()) else {
+            let Some(cluster) = cluster.filter(|cluster| !cluster.members().is_empty()) else {
                 continue;
             };
             let retries = cluster.breaker("max_retries");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::finding::Severity::{Error, Warning};
 use super::super::finding::{Found, Rule};
-use super::super::setup::{Kind, Plugin, Proxy, Setup};
+use super::super::setup::{Cluster, Kind, Plugin, Proxy, Setup};
 use super::super::view::View;
 
 pub(super) const RULES: &[Rule] = &[
@@ -109,9 +109,8 @@ fn policies(setup: &Setup) -> Vec<View> {
 
 /// An option of HTTP to any cluster that a payment may be sent to.
 fn cluster_options(setup: &Setup, name: &str) -> Vec<View> {
-    let is_payments =
-        |name: &str| setup.leaves(name).iter().any(|leaf| setup.gateway_of(*leaf).is_some());
-    let clusters = setup.clusters.iter().filter(|cluster| is_payments(&cluster.name));
+    let is_payments = |cluster: &&Cluster| setup.reaches_gateway(&cluster.name);
+    let clusters = setup.clusters.iter().filter(is_payments);
     clusters.map(|cluster| cluster.http.at(name)).collect()
 }
 

@@ -156,8 +156,7 @@ fn gateway_bypassed(setup: &Setup, found: &mut Found<'_>) {
         names.extend(weighted.iter().map(|one| one.at("name")));
     }
     for name in names {
-        let leaves = setup.leaves(name.word());
-        if leaves.iter().any(|leaf| setup.gateway_of(*leaf).is_some()) {
+        if setup.reaches_gateway(name.word()) {
             found.add(&name, "a cluster that reaches no gateway");
         }
     }

@@ -75,6 +75,14 @@ impl Cluster {
         }
     }
 
+    /// The clusters that it tries; none, if it has endpoints of its own.
+    pub(crate) fn members(&self) -> &[View] {
+        match &self.kind {
+            Kind::Composite(members) | Kind::Aggregate(members) => members,
+            Kind::Static | Kind::LogicalDns | Kind::StrictDns | Kind::Eds | Kind::Other => &[],
+        }
+    }
+
     /// How long a connection without requests is kept: where that stands, in either place.
     pub(crate) fn idle_timeout(&self) -> View {
         let now = self.http.down(&["common_http_protocol_options", "idle_timeout"]);

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::super::document::{Kind, Mistake, Node, Text};
 use super::super::view::View;
-use super::{Gateway, Setup};
+use super::{FILTERS_MAX, Gateway, Setup};
 
 /// Our filter.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(super) fn add_plugins(proxy: usize, setup: &mut Setup) {
     let Some(filters) = setup.proxies.get(proxy).map(|proxy| &proxy.filters) else { return };
     let mut plugins = Vec::new();
     for (at, filter) in filters.iter().enumerate() {
-        if filter.kind != "Wasm" {
+        if filter.kind != "Wasm" || setup.plugins.len() + plugins.len() > FILTERS_MAX {
             continue;
         }
         let settings = filter.settings.at("config");
