@@ -244,7 +244,7 @@ fn json_and_either_spelling_are_understood() {
         .to_string()
         .replace("filter_chains", "filterChains")
         .replace("failure_policy", "failurePolicy");
-    let (found, code) = findings(&[camel.clone()]);
+    let (found, code) = findings(std::slice::from_ref(&camel));
     assert_eq!(code, Some(0), "{found:#?}");
     let (found, _) = findings(&[camel.replace("FAIL_RELOAD", "FAIL_OPEN")]);
     assert!(found.iter().any(|one| one["rule"] == "fail-open"), "{found:#?}");
