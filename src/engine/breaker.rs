@@ -15,7 +15,9 @@
 
 use super::bytes::Reader;
 use super::evidence::Signal;
-use super::sources::{Seen, Sources};
+use super::limits;
+use super::sources::Sources;
+use super::tally::Batch;
 use super::time::{Millis, Timestamp};
 use super::window::{Tally, Window};
 
@@ -55,6 +57,21 @@ pub struct Limits {
     pub half_open_permits: u8,
     /// After this long without news a permit that was taken comes back.
     pub half_open_max: Millis,
+}
+
+impl Limits {
+    /// The rate that a window exceeds, if any; `failures` and `slow` are what counts of its own.
+    fn exceeded(&self, seen: Tally, failures: u32, slow: u32) -> Option<Rule> {
+        if seen.calls < self.min_calls {
+            return None;
+        }
+        let reaches =
+            |part: u32, pct: u32| u64::from(part) * 100 >= u64::from(pct) * u64::from(seen.calls);
+        if reaches(failures, self.failure_rate_pct) {
+            return Some(Rule::FailureRate { seen });
+        }
+        reaches(slow, self.slow_rate_pct).then_some(Rule::SlowRate { seen })
+    }
 }
 
 /// Whether traffic flows.
@@ -117,8 +134,20 @@ pub struct Breaker {
     since: Timestamp,
     /// Why it was, with the numbers that decided.
     cause: Option<Rule>,
+    /// Payments.
     window: Window,
+    /// When the run of failures began.
+    run_began: Timestamp,
     sources: Sources,
+    /// What only reads, judged apart: while payments fail, good answers to questions keep no
+    /// breaker closed, and while payments go well, bad ones open none.
+    questions: Questions,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Questions {
+    window: Window,
+    run: u16,
 }
 
 impl Default for Breaker {
@@ -131,7 +160,9 @@ impl Default for Breaker {
             since: Timestamp::default(),
             cause: None,
             window: Window::default(),
+            run_began: Timestamp::default(),
             sources: Sources::default(),
+            questions: Questions::default(),
         }
     }
 }
@@ -161,10 +192,11 @@ impl Breaker {
         self.cause
     }
 
-    /// What the window holds at `now`.
+    /// What the window holds at `now`, payments and questions.
     #[must_use]
     pub fn seen(&self, now: Timestamp, limits: &Limits) -> Tally {
-        self.window.total(now, limits.window)
+        let questions = self.questions.window.total(now, limits.window);
+        self.window.total(now, limits.window).plus(questions)
     }
 
     /// Whether traffic flows.
@@ -176,7 +208,14 @@ impl Breaker {
     /// Whether a success has something to end: then it must be written at once.
     #[must_use]
     pub const fn has_run(&self) -> bool {
-        matches!(self.state, State::Closed { run: 1.. })
+        matches!(self.state, State::Closed { run: 1.. }) || self.questions.run > 0
+    }
+
+    /// Whether traffic flows, and payments went well within the window.
+    #[must_use]
+    pub fn is_proven(&self, now: Timestamp, limits: &Limits) -> bool {
+        let seen = self.window.total(now, limits.window);
+        self.is_closed() && seen.calls > seen.failures
     }
 
     /// Whether traffic flows, and within the window has gone well and not failed.
@@ -261,6 +300,7 @@ impl Breaker {
             return None;
         }
         match self.state {
+            State::Closed { .. } if !report.source.pays() => self.hear(report, now, limits),
             State::Closed { run } => self.record_closed(report, run, now, limits),
             // Traffic that had to go there all the same (a pinned status): the wait decides.
             State::Open { .. } => None,
@@ -273,7 +313,11 @@ impl Breaker {
                         Some(self.trip(Rule::TrialFailed, now, limits))
                     }
                     Signal::Success | Signal::Alive if report.trial => {
-                        let passed = passed.saturating_add(1);
+                        // The last one is a payment's: answers to questions alone prove too little.
+                        let last = passed.saturating_add(1) >= limits.half_open_permits;
+                        let counts = report.source.pays() || !last;
+                        self.asks_first &= counts;
+                        let passed = passed.saturating_add(u8::from(counts));
                         if passed >= limits.half_open_permits {
                             let to = State::Closed { run: 0 };
                             return Some(self.enter(to, Rule::TrialsPassed { passed }, now));
@@ -290,19 +334,17 @@ impl Breaker {
         }
     }
 
-    /// Takes in successes that a worker counted for itself since it last did, and who paid.
-    pub fn merge(
-        &mut self,
-        tally: Tally,
-        seen: Seen,
-        now: Timestamp,
-        limits: &Limits,
-    ) -> Option<Transition> {
+    /// Takes in successes that a worker counted for itself since it last did.
+    pub fn merge(&mut self, batch: &Batch, now: Timestamp, limits: &Limits) -> Option<Transition> {
         if !self.is_closed() {
             return None;
         }
-        self.window.add(tally, now, limits.window);
-        self.sources.well(seen, now, limits.window);
+        if batch.pays {
+            self.window.add(batch.tally, now, limits.window);
+            self.sources.well(batch.seen, now, limits.window);
+        } else {
+            self.questions.window.add(batch.tally, now, limits.window);
+        }
         self.check_rates(now, limits)
     }
 
@@ -310,6 +352,25 @@ impl Breaker {
     pub fn crowd(&mut self, in_flight: u32, now: Timestamp, limits: &Limits) -> Option<Transition> {
         let trips = self.is_closed() && in_flight >= limits.in_flight_max;
         trips.then(|| self.trip(Rule::InFlight { requests: in_flight }, now, limits))
+    }
+
+    /// The result of a question.
+    fn hear(&mut self, report: Report, now: Timestamp, limits: &Limits) -> Option<Transition> {
+        let tally = report.tally();
+        if !tally.is_empty() {
+            self.questions.window.add(tally, now, limits.window);
+        }
+        let run = &mut self.questions.run;
+        *run = match report.signal {
+            Signal::Failure => run.saturating_add(1),
+            Signal::Throttled | Signal::Neutral => *run,
+            Signal::Success | Signal::Alive => 0,
+        };
+        let run = *run;
+        if run >= limits.consecutive_failures && !self.is_proven(now, limits) {
+            return Some(self.trip(Rule::ConsecutiveFailures { run }, now, limits));
+        }
+        if tally.is_empty() { None } else { self.check_rates(now, limits) }
     }
 
     fn record_closed(
@@ -325,6 +386,9 @@ impl Breaker {
             Signal::Throttled => run,
             Signal::Success | Signal::Alive => 0,
         };
+        if run == 1 {
+            self.run_began = now;
+        }
         self.state = State::Closed { run };
         let tally = report.tally();
         if !tally.is_empty() {
@@ -336,7 +400,7 @@ impl Breaker {
             self.sources.well(report.source.seen(), now, limits.window);
         }
         if report.signal == Signal::Failure
-            && self.counted(run.into(), now, limits) >= limits.consecutive_failures.into()
+            && self.counted_run(run, now, limits) >= limits.consecutive_failures.into()
         {
             return Some(self.trip(Rule::ConsecutiveFailures { run }, now, limits));
         }
@@ -346,27 +410,27 @@ impl Breaker {
         self.check_rates(now, limits)
     }
 
-    /// How much of `trouble` counts, so that no source trips alone while others do well.
-    fn counted(&self, trouble: u32, now: Timestamp, limits: &Limits) -> u32 {
-        self.sources.counted(trouble, now, limits.window, limits.partner_failures_pct)
+    /// How much of a run counts. After a while all of it does: if others went well still, one of
+    /// them would have ended it.
+    fn counted_run(&self, run: u16, now: Timestamp, limits: &Limits) -> u32 {
+        let lasts = now.since(self.run_began);
+        if lasts >= limits::RUN_ALONE_MAX || now < self.run_began {
+            return run.into();
+        }
+        let pct = limits.partner_failures_pct;
+        self.sources.counted_in_run(run.into(), now, limits.window, pct)
     }
 
     fn check_rates(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {
-        let seen = self.seen(now, limits);
-        if seen.calls < limits.min_calls {
-            return None;
+        let seen = self.window.total(now, limits.window);
+        let pct = limits.partner_failures_pct;
+        let cap = |trouble| self.sources.counted_in_rate(trouble, now, limits.window, pct);
+        let mut rule = limits.exceeded(seen, cap(seen.failures), cap(seen.slow));
+        if rule.is_none() && !self.is_proven(now, limits) {
+            let asked = self.questions.window.total(now, limits.window);
+            rule = limits.exceeded(asked, asked.failures, asked.slow);
         }
-        let reaches = |trouble: u32, pct: u32| {
-            let part = self.counted(trouble, now, limits);
-            u64::from(part) * 100 >= u64::from(pct) * u64::from(seen.calls)
-        };
-        if reaches(seen.failures, limits.failure_rate_pct) {
-            return Some(self.trip(Rule::FailureRate { seen }, now, limits));
-        }
-        if reaches(seen.slow, limits.slow_rate_pct) {
-            return Some(self.trip(Rule::SlowRate { seen }, now, limits));
-        }
-        None
+        rule.map(|rule| self.trip(rule, now, limits))
     }
 
     fn trip(&mut self, rule: Rule, now: Timestamp, limits: &Limits) -> Transition {
@@ -387,6 +451,7 @@ impl Breaker {
         self.cause = Some(rule);
         self.window = Window::default();
         self.sources = Sources::default();
+        self.questions = Questions::default();
         Transition { to, rule, generation: self.generation }
     }
 
@@ -405,7 +470,10 @@ impl Breaker {
         bytes.extend(self.since.as_millis().to_le_bytes());
         Rule::encode(self.cause, bytes);
         self.window.encode(bytes);
+        bytes.extend(self.run_began.as_millis().to_le_bytes());
         self.sources.encode(bytes);
+        self.questions.window.encode(bytes);
+        bytes.extend(self.questions.run.to_le_bytes());
     }
 
     pub(super) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
@@ -424,7 +492,9 @@ impl Breaker {
             since: bytes.time()?,
             cause: Rule::decode(bytes)?,
             window: Window::decode(bytes)?,
+            run_began: bytes.time()?,
             sources: Sources::decode(bytes)?,
+            questions: Questions { window: Window::decode(bytes)?, run: bytes.short()? },
         })
     }
 }

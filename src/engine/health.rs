@@ -146,12 +146,12 @@ impl Health {
     /// Takes in the successes that a worker counted for itself, if they are of the breaker's
     /// present generation.
     pub fn merge(&mut self, counted: &Batch, policy: &Policy, now: Timestamp) -> Vec<Change> {
-        let Batch { gateway, generation, tally, seen } = *counted;
-        if self.generation(gateway) != generation {
+        let gateway = counted.gateway;
+        if self.generation(gateway) != counted.generation {
             return Vec::new();
         }
         let breaker = &mut self.member_mut(gateway).breaker;
-        let transition = breaker.merge(tally, seen, now, &policy.breaker);
+        let transition = breaker.merge(counted, now, &policy.breaker);
         self.moved(gateway, transition, policy, now)
     }
 
@@ -244,7 +244,7 @@ impl Health {
         self.lease.owner == owner
     }
 
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 5;
 
     /// The stored form.
     #[must_use]

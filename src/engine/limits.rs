@@ -79,3 +79,7 @@ pub const WORKERS_MAX: usize = 64;
 
 /// After so long without news a worker has nothing in flight: it ticks at least twice a second.
 pub const IN_FLIGHT_STALE: Millis = Millis::new(5000);
+
+/// For so long one source alone cannot trip by a run of failures while another one paid without
+/// trouble just before. Whoever else pays within that time ends the run.
+pub const RUN_ALONE_MAX: Millis = Millis::new(2000);

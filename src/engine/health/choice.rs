@@ -96,8 +96,11 @@ impl Health {
             _ if self.is_crowded(gateway, policy, now) => false,
             None => first,
             Some(member) => {
+                // A heartbeat is needed to be chosen. Whoever is chosen and does well needs none.
+                let proven =
+                    self.active == Some(gateway) && member.breaker.is_proven(now, &policy.breaker);
                 member.breaker.is_closed()
-                    && (first || member.heartbeat.is_target(now, &policy.heartbeat))
+                    && (first || proven || member.heartbeat.is_target(now, &policy.heartbeat))
             }
         }
     }
@@ -179,6 +182,13 @@ impl Health {
     pub fn expire_overrides(&mut self, now: Timestamp) -> Vec<Change> {
         let over = self.overrides.expire(now).into_iter();
         over.map(|gateway| Change::Override(gateway, None)).collect()
+    }
+
+    /// Whether operators let new payments go to `gateway`.
+    #[must_use]
+    pub fn takes_new(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
+        !self.overrides.is_drained(gateway, now)
+            && self.forced(policy, now).is_none_or(|forced| forced == gateway)
     }
 
     /// The gateway that an operator has put all new payments on.

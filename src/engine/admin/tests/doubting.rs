@@ -168,7 +168,7 @@ fn a_doubt_is_ended_by_what_somebody_found_out() {
         for length in [16, 32, 40, 64] {
             let mut scene = Scene::new();
             scene.doubt("a");
-            scene.pass(1000);
+            scene.pass(60_000);
             let got = scene.resolve(&digits("a", length), verdict);
             assert_eq!(got.status, 200, "{}", got.text);
             let body = got.json();
@@ -245,10 +245,12 @@ fn what_must_not_be_said_of_a_payment_is_refused_with_the_reason() {
 fn a_resolution_that_lost_a_race_is_decided_anew() {
     let mut scene = Scene::new();
     scene.doubt("a");
+    scene.pass(60_000);
     let bucket = Cell::Claims(key("a").bucket(scene.policy.buckets));
     scene.rival = Some((bucket, 3));
     assert_eq!(scene.resolve(&digits("a", 40), NOWHERE).status, 200);
     scene.doubt("b");
+    scene.pass(60_000);
     let bucket = Cell::Claims(key("b").bucket(scene.policy.buckets));
     scene.rival = Some((bucket, 1000));
     let got = scene.resolve(&digits("b", 40), NOWHERE);
