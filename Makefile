@@ -22,7 +22,7 @@ export RUSTFLAGS ?=
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: tools wasm ## the main job on a real Envoy, told step by step
@@ -31,6 +31,10 @@ demo: tools wasm ## the main job on a real Envoy, told step by step
 .PHONY: test
 test: tools wasm ## everything: engine, command line, filter on a real Envoy, DANA's SDKs, the demo
 	cargo test --locked
+
+.PHONY: screenshot
+screenshot: tools wasm ## the operators' page in a real browser, in every state (needs Chromium)
+	@cargo test --quiet --locked --test page
 
 .PHONY: lint
 lint: target ## formatting, lints for both targets, documentation
@@ -45,6 +49,10 @@ wasm: target ## the filter, and the modules that tests and benchmarks compare it
 	cargo build --quiet --locked --release --lib --examples --target $(WASM_TARGET)
 	cargo build --quiet --locked --release --lib --target $(WASM_TARGET) --features trap --target-dir $(TRAPPING)
 	@wc -c $(WASM)
+
+.PHONY: detection
+detection: tools wasm ## how soon a failing gateway is left, and what payments meet until then; a table
+	@cargo test --quiet --locked --test envoy detection -- --nocapture
 
 .PHONY: bench
 bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; a table and JSON

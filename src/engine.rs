@@ -7,7 +7,9 @@
 //!
 //! - [`Exchange`](exchange::Exchange): one request, from the hold to the answer.
 //! - [`Pulse`](pulse::Pulse): one worker's tick, heartbeats and what it counted.
+//! - [`Admin`](admin::Admin): one request of an operator.
 
+pub mod admin;
 pub mod answer;
 pub mod breaker;
 mod bytes;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use dana_failover::engine::policy::Policy;
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::time::{Timestamp, Utc};
 use terminal_size::terminal_size;
 
 use course::Course;
@@ -195,9 +195,8 @@ fn check_order(at: Timestamp, course: &Course<'_>, lines: &mut Lines) -> Result<
         return Err(mistake(expected, &format!("one {late} ms late")));
     }
     if at.since(course.from).get() > SPAN_MS_MAX {
-        let expected =
-            format!("at most 31 days after the first line ({})", clock::Utc(course.from));
-        return Err(mistake(expected, &clock::Utc(at).to_string()));
+        let expected = format!("at most 31 days after the first line ({})", Utc(course.from));
+        return Err(mistake(expected, &Utc(at).to_string()));
     }
     if late > 0 {
         lines.late += 1;

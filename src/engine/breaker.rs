@@ -15,12 +15,16 @@
 
 use super::bytes::Reader;
 use super::evidence::Signal;
-use super::sources::{Seen, Source, Sources};
+use super::limits;
+use super::sources::Sources;
+use super::tally::Batch;
 use super::time::{Millis, Timestamp};
 use super::window::{Tally, Window};
 
+mod report;
 mod rule;
 
+pub use report::Report;
 pub use rule::Rule;
 
 /// When a breaker trips and how it comes back.
@@ -53,6 +57,21 @@ pub struct Limits {
     pub half_open_permits: u8,
     /// After this long without news a permit that was taken comes back.
     pub half_open_max: Millis,
+}
+
+impl Limits {
+    /// The rate that a window exceeds, if any; `failures` and `slow` are what counts of its own.
+    fn exceeded(&self, seen: Tally, failures: u32, slow: u32) -> Option<Rule> {
+        if seen.calls < self.min_calls {
+            return None;
+        }
+        let reaches =
+            |part: u32, pct: u32| u64::from(part) * 100 >= u64::from(pct) * u64::from(seen.calls);
+        if reaches(failures, self.failure_rate_pct) {
+            return Some(Rule::FailureRate { seen });
+        }
+        reaches(slow, self.slow_rate_pct).then_some(Rule::SlowRate { seen })
+    }
 }
 
 /// Whether traffic flows.
@@ -102,39 +121,6 @@ pub struct Transition {
     pub generation: u32,
 }
 
-/// The result of a call, as it is reported to a breaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// What it says of the gateway.
-    pub signal: Signal,
-    /// Whether it took too long.
-    pub slow: bool,
-    /// The generation under which it began.
-    pub generation: u32,
-    /// Whether it was a trial, with a permit that now comes back.
-    pub trial: bool,
-    /// Where it came from.
-    pub source: Source,
-}
-
-impl Report {
-    /// Whether it can wait for the next tick while all goes well.
-    #[must_use]
-    pub const fn is_quiet(&self) -> bool {
-        matches!(self.signal, Signal::Success | Signal::Alive) && !self.slow && !self.trial
-    }
-
-    /// What it counts for.
-    #[must_use]
-    pub fn tally(&self) -> Tally {
-        match self.signal {
-            Signal::Alive | Signal::Neutral => Tally::default(),
-            Signal::Success => Tally { calls: 1, failures: 0, slow: u32::from(self.slow) },
-            Signal::Failure | Signal::Throttled => Tally { calls: 1, failures: 1, slow: 0 },
-        }
-    }
-}
-
 /// The breaker of one gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breaker {
@@ -142,12 +128,26 @@ pub struct Breaker {
     generation: u32,
     /// Trips that are not forgotten yet.
     trips: u8,
+    /// A question went on trial first, and payments wait for how it ends.
+    asks_first: bool,
     /// When the state was entered.
     since: Timestamp,
     /// Why it was, with the numbers that decided.
     cause: Option<Rule>,
+    /// Payments.
     window: Window,
+    /// When the run of failures began.
+    run_began: Timestamp,
     sources: Sources,
+    /// What only reads, judged apart: while payments fail, good answers to questions keep no
+    /// breaker closed, and while payments go well, bad ones open none.
+    questions: Questions,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Questions {
+    window: Window,
+    run: u16,
 }
 
 impl Default for Breaker {
@@ -156,10 +156,13 @@ impl Default for Breaker {
             state: State::Closed { run: 0 },
             generation: 0,
             trips: 0,
+            asks_first: false,
             since: Timestamp::default(),
             cause: None,
             window: Window::default(),
+            run_began: Timestamp::default(),
             sources: Sources::default(),
+            questions: Questions::default(),
         }
     }
 }
@@ -189,10 +192,11 @@ impl Breaker {
         self.cause
     }
 
-    /// What the window holds at `now`.
+    /// What the window holds at `now`, payments and questions.
     #[must_use]
     pub fn seen(&self, now: Timestamp, limits: &Limits) -> Tally {
-        self.window.total(now, limits.window)
+        let questions = self.questions.window.total(now, limits.window);
+        self.window.total(now, limits.window).plus(questions)
     }
 
     /// Whether traffic flows.
@@ -204,7 +208,14 @@ impl Breaker {
     /// Whether a success has something to end: then it must be written at once.
     #[must_use]
     pub const fn has_run(&self) -> bool {
-        matches!(self.state, State::Closed { run: 1.. })
+        matches!(self.state, State::Closed { run: 1.. }) || self.questions.run > 0
+    }
+
+    /// Whether traffic flows, and payments went well within the window.
+    #[must_use]
+    pub fn is_proven(&self, now: Timestamp, limits: &Limits) -> bool {
+        let seen = self.window.total(now, limits.window);
+        self.is_closed() && seen.calls > seen.failures
     }
 
     /// Whether traffic flows, and within the window has gone well and not failed.
@@ -229,7 +240,7 @@ impl Breaker {
     }
 
     /// Whether a trial should be a question rather than a payment: for half of the first wait after
-    /// a trial became possible, and then until one was passed.
+    /// a trial became possible. If one came, until it was passed, or for as long again.
     #[must_use]
     pub fn prefers_question(&self, now: Timestamp, limits: &Limits) -> bool {
         let grace = Millis::new(limits.open.get() / 2);
@@ -239,7 +250,8 @@ impl Breaker {
                 now < until.plus(grace) && until.since(now) <= longest_wait(limits)
             }
             State::HalfOpen { passed, .. } => {
-                passed == 0 && now < self.since.plus(grace) && self.since.since(now) <= grace
+                let waited = now >= self.since.plus(grace) || self.since.since(now) > grace;
+                self.asks_first && passed == 0 && !waited
             }
         }
     }
@@ -247,9 +259,12 @@ impl Breaker {
     /// Takes a permit for a trial; the move to half-open is told if this was the first one.
     /// The caller has asked [`Breaker::may_try`].
     pub fn take_permit(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {
+        let prefers_question = self.prefers_question(now, limits);
         match &mut self.state {
             State::Closed { .. } => None,
             State::Open { .. } => {
+                // Nobody else was let on trial.
+                self.asks_first = prefers_question;
                 let to = State::HalfOpen { out: 1, passed: 0, since: now };
                 Some(self.enter(to, Rule::WaitOver, now))
             }
@@ -285,6 +300,7 @@ impl Breaker {
             return None;
         }
         match self.state {
+            State::Closed { .. } if !report.source.pays() => self.hear(report, now, limits),
             State::Closed { run } => self.record_closed(report, run, now, limits),
             // Traffic that had to go there all the same (a pinned status): the wait decides.
             State::Open { .. } => None,
@@ -297,7 +313,11 @@ impl Breaker {
                         Some(self.trip(Rule::TrialFailed, now, limits))
                     }
                     Signal::Success | Signal::Alive if report.trial => {
-                        let passed = passed.saturating_add(1);
+                        // The last one is a payment's: answers to questions alone prove too little.
+                        let last = passed.saturating_add(1) >= limits.half_open_permits;
+                        let counts = report.source.pays() || !last;
+                        self.asks_first &= counts;
+                        let passed = passed.saturating_add(u8::from(counts));
                         if passed >= limits.half_open_permits {
                             let to = State::Closed { run: 0 };
                             return Some(self.enter(to, Rule::TrialsPassed { passed }, now));
@@ -314,19 +334,17 @@ impl Breaker {
         }
     }
 
-    /// Takes in successes that a worker counted for itself since it last did, and who paid.
-    pub fn merge(
-        &mut self,
-        tally: Tally,
-        seen: Seen,
-        now: Timestamp,
-        limits: &Limits,
-    ) -> Option<Transition> {
+    /// Takes in successes that a worker counted for itself since it last did.
+    pub fn merge(&mut self, batch: &Batch, now: Timestamp, limits: &Limits) -> Option<Transition> {
         if !self.is_closed() {
             return None;
         }
-        self.window.add(tally, now, limits.window);
-        self.sources.well(seen, now, limits.window);
+        if batch.pays {
+            self.window.add(batch.tally, now, limits.window);
+            self.sources.well(batch.seen, now, limits.window);
+        } else {
+            self.questions.window.add(batch.tally, now, limits.window);
+        }
         self.check_rates(now, limits)
     }
 
@@ -334,6 +352,25 @@ impl Breaker {
     pub fn crowd(&mut self, in_flight: u32, now: Timestamp, limits: &Limits) -> Option<Transition> {
         let trips = self.is_closed() && in_flight >= limits.in_flight_max;
         trips.then(|| self.trip(Rule::InFlight { requests: in_flight }, now, limits))
+    }
+
+    /// The result of a question.
+    fn hear(&mut self, report: Report, now: Timestamp, limits: &Limits) -> Option<Transition> {
+        let tally = report.tally();
+        if !tally.is_empty() {
+            self.questions.window.add(tally, now, limits.window);
+        }
+        let run = &mut self.questions.run;
+        *run = match report.signal {
+            Signal::Failure => run.saturating_add(1),
+            Signal::Throttled | Signal::Neutral => *run,
+            Signal::Success | Signal::Alive => 0,
+        };
+        let run = *run;
+        if run >= limits.consecutive_failures && !self.is_proven(now, limits) {
+            return Some(self.trip(Rule::ConsecutiveFailures { run }, now, limits));
+        }
+        if tally.is_empty() { None } else { self.check_rates(now, limits) }
     }
 
     fn record_closed(
@@ -349,6 +386,9 @@ impl Breaker {
             Signal::Throttled => run,
             Signal::Success | Signal::Alive => 0,
         };
+        if run == 1 {
+            self.run_began = now;
+        }
         self.state = State::Closed { run };
         let tally = report.tally();
         if !tally.is_empty() {
@@ -360,7 +400,7 @@ impl Breaker {
             self.sources.well(report.source.seen(), now, limits.window);
         }
         if report.signal == Signal::Failure
-            && self.counted(run.into(), now, limits) >= limits.consecutive_failures.into()
+            && self.counted_run(run, now, limits) >= limits.consecutive_failures.into()
         {
             return Some(self.trip(Rule::ConsecutiveFailures { run }, now, limits));
         }
@@ -370,27 +410,27 @@ impl Breaker {
         self.check_rates(now, limits)
     }
 
-    /// How much of `trouble` counts, so that no source trips alone while others do well.
-    fn counted(&self, trouble: u32, now: Timestamp, limits: &Limits) -> u32 {
-        self.sources.counted(trouble, now, limits.window, limits.partner_failures_pct)
+    /// How much of a run counts. After a while all of it does: if others went well still, one of
+    /// them would have ended it.
+    fn counted_run(&self, run: u16, now: Timestamp, limits: &Limits) -> u32 {
+        let lasts = now.since(self.run_began);
+        if lasts >= limits::RUN_ALONE_MAX || now < self.run_began {
+            return run.into();
+        }
+        let pct = limits.partner_failures_pct;
+        self.sources.counted_in_run(run.into(), now, limits.window, pct)
     }
 
     fn check_rates(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {
-        let seen = self.seen(now, limits);
-        if seen.calls < limits.min_calls {
-            return None;
+        let seen = self.window.total(now, limits.window);
+        let pct = limits.partner_failures_pct;
+        let cap = |trouble| self.sources.counted_in_rate(trouble, now, limits.window, pct);
+        let mut rule = limits.exceeded(seen, cap(seen.failures), cap(seen.slow));
+        if rule.is_none() && !self.is_proven(now, limits) {
+            let asked = self.questions.window.total(now, limits.window);
+            rule = limits.exceeded(asked, asked.failures, asked.slow);
         }
-        let reaches = |trouble: u32, pct: u32| {
-            let part = self.counted(trouble, now, limits);
-            u64::from(part) * 100 >= u64::from(pct) * u64::from(seen.calls)
-        };
-        if reaches(seen.failures, limits.failure_rate_pct) {
-            return Some(self.trip(Rule::FailureRate { seen }, now, limits));
-        }
-        if reaches(seen.slow, limits.slow_rate_pct) {
-            return Some(self.trip(Rule::SlowRate { seen }, now, limits));
-        }
-        None
+        rule.map(|rule| self.trip(rule, now, limits))
     }
 
     fn trip(&mut self, rule: Rule, now: Timestamp, limits: &Limits) -> Transition {
@@ -411,6 +451,7 @@ impl Breaker {
         self.cause = Some(rule);
         self.window = Window::default();
         self.sources = Sources::default();
+        self.questions = Questions::default();
         Transition { to, rule, generation: self.generation }
     }
 
@@ -425,11 +466,14 @@ impl Breaker {
         bytes.push(b);
         bytes.extend(at.as_millis().to_le_bytes());
         bytes.extend(self.generation.to_le_bytes());
-        bytes.push(self.trips);
+        bytes.extend([self.trips, u8::from(self.asks_first)]);
         bytes.extend(self.since.as_millis().to_le_bytes());
         Rule::encode(self.cause, bytes);
         self.window.encode(bytes);
+        bytes.extend(self.run_began.as_millis().to_le_bytes());
         self.sources.encode(bytes);
+        self.questions.window.encode(bytes);
+        bytes.extend(self.questions.run.to_le_bytes());
     }
 
     pub(super) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
@@ -444,10 +488,13 @@ impl Breaker {
             state,
             generation: bytes.word()?,
             trips: bytes.byte()?,
+            asks_first: bytes.byte()? != 0,
             since: bytes.time()?,
             cause: Rule::decode(bytes)?,
             window: Window::decode(bytes)?,
+            run_began: bytes.time()?,
             sources: Sources::decode(bytes)?,
+            questions: Questions { window: Window::decode(bytes)?, run: bytes.short()? },
         })
     }
 }

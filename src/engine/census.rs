@@ -2,7 +2,7 @@
 //! payments in doubt by name.
 //!
 //! The worker that sends the heartbeats counts. It reads bucket after bucket beside its other work
-//! ([`walk`]), so a census is not of one moment: each bucket counts as it was when it was read,
+//! (`walk`), so a census is not of one moment: each bucket counts as it was when it was read,
 //! between the beginning and the end of the pass. It only reads, and changes no claim.
 //!
 //! A claim whose lease is over counts as in doubt, as it does for everybody else. So does one that

@@ -19,6 +19,7 @@ use super::key::Fingerprint;
 use super::time::{Millis, Timestamp};
 
 mod apply;
+mod state;
 
 use apply::in_doubt;
 
@@ -334,11 +335,7 @@ impl Claim {
     /// The gateways that hold the payment, or may.
     #[must_use]
     pub const fn holders(&self) -> Gateways {
-        match self.state {
-            State::InFlight { candidates, .. } | State::InDoubt { candidates, .. } => candidates,
-            State::Settled { gateways } | State::Closed { gateways, .. } => gateways,
-            State::Rejected { gateway } => Gateways::only(gateway),
-        }
+        self.state.holders()
     }
 
     /// The attempt `of` was answered with a definite "not found" by the only gateway it went to,

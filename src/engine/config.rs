@@ -15,11 +15,13 @@ use super::policy::Failback;
 use super::time::Millis;
 use super::{breaker, claim, heartbeat, limits};
 
+mod admin;
 mod health;
 mod operations;
 mod protobuf;
-mod reader;
+pub(super) mod reader;
 
+pub use admin::Role;
 use health::{read_breaker, read_failback, read_heartbeat, read_probe};
 pub use reader::ConfigError;
 use reader::{Errors, Fields, Node};
@@ -62,6 +64,8 @@ pub struct Config {
     pub failback: Failback,
     /// Bytes of a request's body; a longer one is refused with 413.
     pub request_body_bytes_max: usize,
+    /// Whose listener this is.
+    pub role: Role,
 }
 
 /// A gateway as it is configured.
@@ -214,6 +218,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         heartbeat: read_heartbeat(&heartbeat, floor, errors),
         failback: read_failback(&fields.object("failback"), floor),
         request_body_bytes_max: usize::try_from(request_body_bytes_max).unwrap_or(usize::MAX),
+        role: admin::read(&fields.object("admin").secret(), errors),
     };
     check_relations(&config, errors);
     config

@@ -183,7 +183,10 @@ const fn judge_absence(flags: Flags, attached: bool) -> (Outcome, Signal) {
     if flags.is(Flags::UPSTREAM_CONNECTION_FAILURE) || flags.is(Flags::NO_HEALTHY_UPSTREAM) {
         return (Outcome::NeverSent, Signal::Failure);
     }
+    // The second one: no connection either, and the cluster's `max_retries` kept Envoy from moving
+    // on. Whoever comes next was not asked, so it speaks of nobody.
     if flags.is(Flags::UPSTREAM_OVERFLOW)
+        || flags.is(Flags::UPSTREAM_OVERFLOW | Flags::UPSTREAM_CONNECTION_FAILURE)
         || flags.is(Flags::NO_CLUSTER_FOUND)
         || flags.is(Flags::DOWNSTREAM_CONNECTION_TERMINATION)
     {

@@ -225,15 +225,8 @@ impl Context<'_> {
 }
 
 /// The state's name in logs.
-const fn name(state: Option<State>) -> &'static str {
-    match state {
-        None => "",
-        Some(State::InFlight { .. }) => "in_flight",
-        Some(State::Settled { .. }) => "settled",
-        Some(State::Rejected { .. }) => "rejected",
-        Some(State::InDoubt { .. }) => "in_doubt",
-        Some(State::Closed { .. }) => "closed",
-    }
+fn name(state: Option<State>) -> &'static str {
+    state.map_or("", State::name)
 }
 
 #[cfg(test)]

@@ -146,12 +146,12 @@ impl Health {
     /// Takes in the successes that a worker counted for itself, if they are of the breaker's
     /// present generation.
     pub fn merge(&mut self, counted: &Batch, policy: &Policy, now: Timestamp) -> Vec<Change> {
-        let Batch { gateway, generation, tally, seen } = *counted;
-        if self.generation(gateway) != generation {
+        let gateway = counted.gateway;
+        if self.generation(gateway) != counted.generation {
             return Vec::new();
         }
         let breaker = &mut self.member_mut(gateway).breaker;
-        let transition = breaker.merge(tally, seen, now, &policy.breaker);
+        let transition = breaker.merge(counted, now, &policy.breaker);
         self.moved(gateway, transition, policy, now)
     }
 
@@ -244,7 +244,7 @@ impl Health {
         self.lease.owner == owner
     }
 
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 5;
 
     /// The stored form.
     #[must_use]
@@ -272,7 +272,13 @@ impl Health {
         Self::read(bytes).unwrap_or_default()
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
+    /// Reads the stored form; `None` for bytes of another version, which whoever does not learn
+    /// health anew must leave alone.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() {
+            return Some(Self::default());
+        }
         let mut bytes = Reader(bytes);
         if bytes.byte()? != Self::VERSION {
             return None;

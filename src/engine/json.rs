@@ -11,6 +11,7 @@ use std::fmt;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
+use serde_json::{Map, Value};
 
 /// A path to a member of a JSON document: RFC 6901, members of objects only.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +106,38 @@ impl Extractor {
         Walk { branch: &self.root, found: &mut found }.deserialize(&mut reader)?;
         reader.end()?;
         Ok(found)
+    }
+}
+
+/// All members of an object, in the order of their names.
+///
+/// # Errors
+/// When `body` is not one JSON object, or a member stands twice.
+pub fn members(body: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let members = reader.deserialize_map(Members)?;
+    reader.end()?;
+    Ok(members)
+}
+
+struct Members;
+
+impl<'a> Visitor<'a> for Members {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut members = Map::new();
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            if members.contains_key(&name) {
+                return Err(M::Error::custom("a member stands twice"));
+            }
+            members.insert(name, value);
+        }
+        Ok(members)
     }
 }
 
@@ -270,6 +303,17 @@ mod tests {
         assert!(
             Extractor::new(&[Pointer::parse("/a").unwrap()]).extract(b"{\"a\":\"\xff\"}").is_err()
         );
+    }
+
+    #[test]
+    fn all_members_of_an_object_and_of_nothing_else() {
+        let members = members(br#" {"b": [1], "a": "\u0041"} "#).unwrap();
+        assert_eq!(Value::Object(members).to_string(), r#"{"a":"A","b":[1]}"#);
+        let deep = format!("{{\"a\":{}", "[".repeat(100_000));
+        let twice = r#"{"a":1,"\u0061":2}"#;
+        for body in ["", "[]", "null", "{} x", "{\"a\":1", "{a:1}", "\u{feff}{}", twice, &deep] {
+            assert!(super::members(body.as_bytes()).is_err(), "{}", &body[..body.len().min(20)]);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use sha2::{Digest, Sha256};
 
 use super::bytes::Reader;
-use super::gateway::GatewayId;
+use super::gateway::{GatewayId, Gateways};
 use super::limits;
 
 /// What is fixed for the life of the store.
@@ -187,6 +187,30 @@ impl Layout {
             Some(_) | None => self.clusters.push((index, cluster.to_owned())),
         }
         Ok(id)
+    }
+
+    /// How many buckets the store has.
+    #[must_use]
+    pub const fn buckets(&self) -> u32 {
+        self.buckets
+    }
+
+    /// The gateway of a name, if it was ever used.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<GatewayId> {
+        self.names.iter().position(|other| other == name).and_then(GatewayId::new)
+    }
+
+    /// Every gateway that was ever used.
+    #[must_use]
+    pub fn gateways(&self) -> Gateways {
+        (0..self.names.len()).filter_map(GatewayId::new).collect()
+    }
+
+    /// What a gateway is or was called.
+    #[must_use]
+    pub fn name(&self, gateway: GatewayId) -> Option<&str> {
+        self.names.get(gateway.index()).map(String::as_str)
     }
 
     /// The stored form.

@@ -53,6 +53,18 @@ pub const IDENTITY_CHARS_MAX: usize = 256;
 /// Characters of a path that may name an operation.
 pub const PATH_CHARS_MAX: usize = 1024;
 
+/// Bytes of an operator's request: names, a reason and a proof's id are far shorter.
+pub const ADMIN_BODY_BYTES_MAX: usize = 4096;
+
+/// Bytes of an operator's `Authorization`: a token, and a name before it.
+pub const AUTHORIZATION_BYTES_MAX: usize = 1024;
+
+/// Payments in doubt that are shown where nobody says how many.
+pub const IN_DOUBT_SHOWN: u64 = 100;
+
+/// Bytes of the id of the proof for what an operator says of a payment.
+pub const EVIDENCE_ID_BYTES_MAX: usize = 128;
+
 /// The longest that an override lasts: a day. Whoever needs it longer changes the configuration.
 pub const OVERRIDE_TTL_MAX: Millis = Millis::new(86_400_000);
 
@@ -67,3 +79,7 @@ pub const WORKERS_MAX: usize = 64;
 
 /// After so long without news a worker has nothing in flight: it ticks at least twice a second.
 pub const IN_FLIGHT_STALE: Millis = Millis::new(5000);
+
+/// For so long one source alone cannot trip by a run of failures while another one paid without
+/// trouble just before. Whoever else pays within that time ends the run.
+pub const RUN_ALONE_MAX: Millis = Millis::new(2000);

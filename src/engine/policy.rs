@@ -65,6 +65,23 @@ pub struct Failback {
     pub dwell: Millis,
 }
 
+/// Why a configuration cannot be looked up in the layout that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unjoined {
+    /// The store has another number of buckets.
+    Buckets {
+        /// What the store has.
+        stored: u32,
+        /// What the configuration asks for.
+        configured: u32,
+    },
+    /// Nobody has used this gateway yet.
+    Gateway {
+        /// What it is called.
+        name: String,
+    },
+}
+
 /// A cluster to name, and whom it reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<'p> {
@@ -86,6 +103,28 @@ impl Policy {
         let keys: Vec<KeyDefinition> =
             operations.iter().map(|compiled| config.key_definition(&compiled.operation)).collect();
         let (ids, grew) = layout.join(config.buckets(), &names, &keys)?;
+        Ok((Self::new(config, operations, ids), grew))
+    }
+
+    /// Looks `config` up in `layout`, which stays as it is: for whoever only looks on.
+    ///
+    /// # Errors
+    /// When nobody has joined such a configuration to it yet.
+    pub fn over(config: Config, layout: &Layout) -> Result<Self, Unjoined> {
+        let (stored, configured) = (layout.buckets(), config.buckets());
+        if stored != configured {
+            return Err(Unjoined::Buckets { stored, configured });
+        }
+        let find = |name: &String| {
+            layout.find(name).ok_or_else(|| Unjoined::Gateway { name: name.clone() })
+        };
+        let ids = config.gateways.iter().map(|gateway| find(&gateway.name));
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        let operations = Table::new(config.operations.clone());
+        Ok(Self::new(config, operations, ids))
+    }
+
+    fn new(config: Config, operations: Table, ids: Vec<GatewayId>) -> Self {
         let gateways: Vec<Gateway> = config
             .gateways
             .iter()
@@ -104,7 +143,7 @@ impl Policy {
                 cluster: c.cluster.clone(),
             })
             .collect();
-        let policy = Self {
+        Self {
             gateways,
             composites,
             operations,
@@ -114,8 +153,7 @@ impl Policy {
             claims: config.claims,
             buckets: config.buckets(),
             config,
-        };
-        Ok((policy, grew))
+        }
     }
 
     /// Whether requests of an operation are only observed. What cannot be said to be of any

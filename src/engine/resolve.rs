@@ -69,7 +69,7 @@ pub fn resolve(
     let (after, overturned) = match claim.apply(Event::Operator(resolution), now, rules) {
         Step::To(state) => (state, false),
         Step::Overturned(state) => (state, true),
-        Step::Stays => return Err(stays(before)),
+        Step::Stays => return Err(stays(before, resolution, rules)),
         // Nobody's word frees a key.
         Step::Contradicted | Step::Released => return Err(Refused::Contradicts(before)),
     };
@@ -91,13 +91,17 @@ fn find(bucket: &Bucket, front: &KeyFront) -> Result<(KeyPrefix, Claim), Refused
     }
 }
 
-const fn stays(state: State) -> Refused {
+fn stays(state: State, resolution: Resolution, rules: &Rules) -> Refused {
     match state {
         State::InFlight { until, .. } | State::InDoubt { repeat_until: Some(until), .. } => {
             Refused::LeaseRuns { until }
         }
         State::InDoubt { ended_at, repeat_until: None, .. } => {
-            Refused::LeaseRuns { until: ended_at }
+            let until = match resolution {
+                Resolution::ExecutedAt(_) => ended_at,
+                Resolution::NotExecuted => ended_at.plus(rules.settle_delay),
+            };
+            Refused::LeaseRuns { until }
         }
         State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => {
             Refused::AlreadySo(state)
@@ -212,11 +216,21 @@ mod tests {
             let runs = Refused::LeaseRuns { until: at(1) };
             refused(in_flight(1), resolution, runs);
             refused(claim(doubt(-70_000, Some(1))), resolution, runs);
-            // The clock stepped back.
-            refused(claim(doubt(1, None)), resolution, runs);
-            for over in [in_flight(0), claim(doubt(-70_000, Some(0))), claim(doubt(0, None))] {
-                assert!(say(bucket(&[(KEY, over)]), resolution).is_ok(), "{over:?}");
-            }
+        }
+        // The clock stepped back.
+        refused(claim(doubt(1, None)), executed_at(0), Refused::LeaseRuns { until: at(1) });
+        let over = |until| {
+            let in_flight =
+                State::InFlight { candidates: both(), until: at(until), after_no: false };
+            [claim(in_flight), claim(doubt(-130_000, Some(until))), claim(doubt(until, None))]
+        };
+        for claim in over(0) {
+            assert!(say(bucket(&[(KEY, claim)]), executed_at(0)).is_ok(), "{claim:?}");
+            // Whoever looked so soon may have looked too soon.
+            refused(claim, NOT_EXECUTED, Refused::LeaseRuns { until: at(60_000) });
+        }
+        for claim in over(-60_000) {
+            assert!(say(bucket(&[(KEY, claim)]), NOT_EXECUTED).is_ok(), "{claim:?}");
         }
     }
 
@@ -225,9 +239,10 @@ mod tests {
         let settled = State::Settled { gateways: both() };
         let observed =
             |changed| Claim { observed: true, changed_at: at(changed), ..claim(settled) };
-        refused(observed(-29_999), NOT_EXECUTED, Refused::LeaseRuns { until: at(1) });
-        let resolved = say(bucket(&[(KEY, observed(-30_000))]), NOT_EXECUTED).unwrap();
-        assert_eq!(resolved.before, doubt(0, None));
+        refused(observed(-29_999), executed_at(0), Refused::LeaseRuns { until: at(1) });
+        refused(observed(-89_999), NOT_EXECUTED, Refused::LeaseRuns { until: at(1) });
+        let resolved = say(bucket(&[(KEY, observed(-90_000))]), NOT_EXECUTED).unwrap();
+        assert_eq!(resolved.before, doubt(-60_000, None));
         let failed = State::Closed { how: Closed::Failed, gateways: both() };
         assert_eq!((resolved.after, resolved.claim.observed), (failed, false));
     }

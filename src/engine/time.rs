@@ -3,6 +3,8 @@
 //! The host's clock is wall time and may step. Every difference therefore saturates at zero: a
 //! step back makes leases and waits last longer, never shorter than nothing.
 
+use std::fmt;
+
 /// A point in time, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(u64);
@@ -38,6 +40,9 @@ impl Timestamp {
 }
 
 impl Millis {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
     /// A length of `millis` milliseconds.
     #[must_use]
     pub const fn new(millis: u64) -> Self {
@@ -55,5 +60,80 @@ impl Millis {
     pub const fn as_retry_after(self) -> u64 {
         let seconds = self.0.div_ceil(1000);
         if seconds == 0 { 1 } else { seconds }
+    }
+}
+
+const DAY_MS: u64 = 86_400_000;
+
+/// The last moment of a year with four digits: nothing later can be written.
+const LAST_MS: u64 = 253_402_300_799_999;
+
+/// A time as it is written for people and machines: RFC 3339, UTC, with milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Utc(pub Timestamp);
+
+impl fmt::Display for Utc {
+    /// After Howard Hinnant's `civil_from_days`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis().min(LAST_MS);
+        let (days, rest) = (millis / DAY_MS, millis % DAY_MS);
+        let shifted = days + 719_468;
+        let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = year_of_era + era * 400 + u64::from(month <= 2);
+        let (hour, minute) = (rest / 3_600_000, rest / 60_000 % 60);
+        let (second, milli) = (rest / 1000 % 60, rest % 1000);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+    }
+}
+
+/// A length of time for people: `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 07 min`, `3 d 04 h`.
+#[derive(Clone, Copy, Debug)]
+pub struct Length(pub Millis);
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.get();
+        let seconds = millis / 1000;
+        let (minutes, hours) = (seconds / 60, seconds / 3600);
+        match millis {
+            0..1000 => write!(f, "{millis} ms"),
+            1000..60_000 => write!(f, "{seconds}.{} s", millis / 100 % 10),
+            60_000..3_600_000 => write!(f, "{minutes} min {:02} s", seconds % 60),
+            3_600_000..DAY_MS => write!(f, "{hours} h {:02} min", minutes % 60),
+            _ => write!(f, "{} d {:02} h", hours / 24, hours % 24),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_for_people_and_machines() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_001, "2000-02-28T23:59:59.001Z"),
+            (951_868_799_999, "2000-02-29T23:59:59.999Z"),
+            (1_795_364_259_456, "2026-11-22T16:17:39.456Z"),
+            (LAST_MS, "9999-12-31T23:59:59.999Z"),
+            (u64::MAX, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Utc(Timestamp::from_millis(millis)).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn lengths_are_written_for_people() {
+        let lengths = [850, 12_340, 245_000, 7_620_000, 273_600_000, u64::MAX];
+        let told = lengths.map(|millis| Length(Millis::new(millis)).to_string());
+        let expected = ["850 ms", "12.3 s", "4 min 05 s", "2 h 07 min", "3 d 04 h"];
+        assert_eq!(told[..5], expected);
     }
 }

@@ -23,14 +23,12 @@ pub(super) struct Root<H> {
 }
 
 impl<H: Host> Root<H> {
-    /// Configures the filter.
+    /// Begins to work on payments.
     ///
     /// # Errors
-    /// Every mistake in the configuration, one line each.
-    pub(super) fn configure(host: H, context: u32, bytes: &[u8]) -> Result<Self, Vec<String>> {
-        let config = Config::parse(bytes)
-            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        let policy = Rc::new(join(&host, &config).map_err(|error| vec![error])?);
+    /// When the configuration cannot work on the store that is there.
+    pub(super) fn configure(host: H, context: u32, config: &Config) -> Result<Self, String> {
+        let policy = Rc::new(join(&host, config)?);
         // Workers configure within the same second; the address of what each has just allocated
         // and its clock tell them apart. Should two agree, both send heartbeats.
         let now = host.now().unwrap_or_default().as_millis();

@@ -4,6 +4,7 @@
 //! Each story is told once on a healthy host, which counts its calls; then again for every call
 //! and every way in which that one can go wrong, alone and with all that follow.
 
+mod admin;
 mod census;
 mod envoy;
 mod fake;

@@ -38,30 +38,12 @@ impl<H: Host> Worker<H> {
 
     /// Reads a shared value.
     pub(super) fn load(&self, cell: Cell) -> Event<'static> {
-        match self.host.load(&key(cell)) {
-            Ok(None) => {
-                Event::Loaded(cell, Loaded { bytes: Vec::new(), version: Expected::Absent })
-            }
-            Ok(Some((bytes, version))) => {
-                Event::Loaded(cell, Loaded { bytes, version: Expected::At(version) })
-            }
-            Err(error) => {
-                log::error!("dana: {cell:?} cannot be read: {error}");
-                Event::StoreFailed(cell)
-            }
-        }
+        load(&self.host, cell)
     }
 
     /// Writes a shared value, if it is as expected.
     pub(super) fn store(&self, cell: Cell, bytes: &[u8], expected: Expected) -> Event<'static> {
-        match self.host.store(&key(cell), bytes, expected) {
-            Ok(()) => Event::Stored(cell),
-            Err(StoreError::Conflict) => Event::Conflict(cell),
-            Err(StoreError::Failed(error)) => {
-                log::error!("dana: {cell:?} cannot be written: {error}");
-                Event::StoreFailed(cell)
-            }
-        }
+        store(&self.host, cell, bytes, expected)
     }
 
     /// Puts a request's line into the access log and counts it.
@@ -83,12 +65,15 @@ impl<H: Host> Worker<H> {
             return;
         };
         let health = Health::decode(&loaded.bytes);
+        let now = self.host.now().unwrap_or_default();
         for gateway in &self.policy.gateways {
             let member = health.member(gateway.id).cloned().unwrap_or_default();
             let number = number(member.breaker.state());
             self.gauge("dana_breaker_state", &gateway.name, number);
             self.gauge("dana_heartbeat_up", &gateway.name, u64::from(member.heartbeat.is_up()));
             self.gauge("dana_in_flight", &gateway.name, 0);
+            let steer = health.overrides(now).find(|one| one.gateway == gateway.id);
+            self.gauge("dana_override", &gateway.name, steer.map_or(0, |one| one.steer as u64));
         }
     }
 
@@ -170,6 +155,37 @@ impl<H: Host> Worker<H> {
         let metric = self.host.define_metric(kind, &full).ok()?;
         metrics.insert(full, metric);
         Some(metric)
+    }
+}
+
+/// Reads a shared value.
+pub(super) fn load<H: Host>(host: &H, cell: Cell) -> Event<'static> {
+    match host.load(&key(cell)) {
+        Ok(None) => Event::Loaded(cell, Loaded { bytes: Vec::new(), version: Expected::Absent }),
+        Ok(Some((bytes, version))) => {
+            Event::Loaded(cell, Loaded { bytes, version: Expected::At(version) })
+        }
+        Err(error) => {
+            log::error!("dana: {cell:?} cannot be read: {error}");
+            Event::StoreFailed(cell)
+        }
+    }
+}
+
+/// Writes a shared value, if it is as expected.
+pub(super) fn store<H: Host>(
+    host: &H,
+    cell: Cell,
+    bytes: &[u8],
+    expected: Expected,
+) -> Event<'static> {
+    match host.store(&key(cell), bytes, expected) {
+        Ok(()) => Event::Stored(cell),
+        Err(StoreError::Conflict) => Event::Conflict(cell),
+        Err(StoreError::Failed(error)) => {
+            log::error!("dana: {cell:?} cannot be written: {error}");
+            Event::StoreFailed(cell)
+        }
     }
 }
 

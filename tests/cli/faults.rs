@@ -200,3 +200,29 @@ fn an_honest_answer_can_carry_a_trap_or_come_compressed() {
     flate2::read::GzDecoder::new(&compressed.body[..]).read_to_end(&mut plain).unwrap();
     assert_eq!(plain, honest.body);
 }
+
+#[test]
+fn a_request_is_open_until_it_is_answered_or_its_sender_leaves() {
+    let sandbox = Playground::start(&[]);
+    let open = |now: u64, most: u64| {
+        sandbox.wait_for("/stats", |stats| {
+            let of = |what: &str| stats["primary"][what].as_u64();
+            of("requests_open") == Some(now) && of("requests_open_max") == Some(most)
+        });
+    };
+    sandbox.fault("primary", &json!({ "fault": "hang" }));
+    let call = |n: usize| {
+        send(&sandbox.primary, "POST", CREATE, PARTNER, &order(&format!("order-{n}"), "1.00"))
+    };
+    let mut streams: Vec<TcpStream> = (0..3).map(call).collect();
+    open(3, 3);
+    streams.pop();
+    open(2, 3);
+    assert_eq!(sandbox.control("DELETE", "/stats", "").json()["primary"]["requests"], 0);
+    open(2, 2);
+    streams.clear();
+    open(0, 2);
+    sandbox.fault("primary", &json!({ "fault": "none" }));
+    pay(&sandbox.primary, "order-3");
+    open(0, 2);
+}

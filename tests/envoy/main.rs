@@ -1,11 +1,15 @@
 //! The filter on a real Envoy, against sandbox gateways over real sockets.
 //!
+//! - `admin`: the operators' listener: status, overrides, payments in doubt
 //! - `evidence`: every row of the evidence table that a socket can cause
 //! - `census`: what operators see of the store
 //! - `claims`: races, reuse of keys, replays, repeats, clients that leave
+//! - `detection`: how soon a failing gateway is left, as a table
 //! - `dns`: gateways that are found by name
 //! - `doubt`: every way for an outcome to be unknown, against everything that may come next
 //! - `failover`: in-request, by the breaker, and back
+//! - `half_open`: trials of a gateway that may be well again, and clients that leave in them
+//! - `heartbeat`: what heartbeats can and cannot do against traffic
 //! - `load`: too much under way, one partner in trouble
 //! - `never_sent`: ways not to reach a gateway, and what follows
 //! - `requests`: how a request may be shaped, and which ones are refused
@@ -25,12 +29,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin;
 mod census;
 mod claims;
+mod detection;
 mod dns;
 mod doubt;
 mod evidence;
 mod failover;
+mod half_open;
+mod heartbeat;
 mod load;
 mod mistakes;
 mod never_sent;

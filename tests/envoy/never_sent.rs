@@ -83,16 +83,25 @@ fn refuse_streams(mut socket: TcpStream) {
 #[test]
 fn what_envoy_does_not_retry_is_not_executed_and_leaves_the_key_free() {
     let full = json!({"thresholds": [{"max_connections": 0, "max_pending_requests": 0}]});
-    for name in ["overflow", "no such cluster"] {
+    let no_retry = json!({"thresholds": [{"max_retries": 0}]});
+    for name in ["overflow", "no such cluster", "too many retries"] {
         let sandbox = Sandbox::start();
         let mut config = rendered(&sandbox, &quick());
-        if name == "overflow" {
-            for cluster in [0, 2] {
-                config["static_resources"]["clusters"][cluster]["circuit_breakers"] = full.clone();
+        let clusters = &mut config["static_resources"]["clusters"];
+        match name {
+            "overflow" => {
+                for cluster in [0, 2] {
+                    clusters[cluster]["circuit_breakers"] = full.clone();
+                }
             }
-        } else {
-            let plugin = crate::support::envoy::plugin(&mut config);
-            plugin["configuration"]["value"]["composites"][0]["cluster"] = json!("nowhere");
+            "too many retries" => {
+                sandbox.fault("primary", &json!({"fault": "refuse"}));
+                clusters[2]["circuit_breakers"] = no_retry.clone();
+            }
+            _ => {
+                let plugin = crate::support::envoy::plugin(&mut config);
+                plugin["configuration"]["value"]["composites"][0]["cluster"] = json!("nowhere");
+            }
         }
         let (envoy, seen) = pay(&sandbox, &config);
         assert_eq!(

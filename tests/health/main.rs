@@ -1,5 +1,5 @@
 //! The whole health engine in a simulated world: two workers, one shared value, gateways that fail,
-//! slow down, lie, flap, hang and heal.
+//! slow down, lie, flap, hang and heal, operators who force and drain them.
 //!
 //! Everything goes through the engine's door: payments through `Exchange`, ticks and heartbeats
 //! through `Pulse`, and both through one value under compare-and-set that they read a little before
@@ -34,8 +34,8 @@ use limits::Setting;
 use truth::Reached;
 use world::World;
 
-/// As many as fit into a minute of a debug build on two cores that have other work too.
-const SEEDS: u64 = 4000;
+/// As many as fit well into a minute of a debug build on two cores that have other work too.
+const SEEDS: u64 = 10_000;
 
 #[expect(
     clippy::disallowed_methods,

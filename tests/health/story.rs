@@ -56,6 +56,24 @@ pub(crate) enum Beats {
     Silent,
 }
 
+/// What an operator wants of a gateway.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wish {
+    Drain,
+    Force,
+    Release,
+}
+
+impl Wish {
+    pub(crate) const fn draw(lot: &mut Lot) -> Self {
+        match lot.from(0, 4) {
+            0 | 1 => Self::Drain,
+            2 | 3 => Self::Force,
+            _ => Self::Release,
+        }
+    }
+}
+
 /// A gateway's ways, one after the other, each until its time.
 #[derive(Debug)]
 pub(crate) struct Ways(Vec<(u64, Conduct, Beats)>);

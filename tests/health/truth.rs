@@ -4,6 +4,7 @@
 use dana_failover::engine::breaker::State;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::{Change, Health, Member};
+use dana_failover::engine::overrides::{Refusal, Steer};
 use dana_failover::engine::policy::Policy;
 use dana_failover::engine::time::Timestamp;
 
@@ -20,6 +21,18 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn new(bytes: Vec<u8>, version: u32) -> Self {
+        let health = Health::decode(&bytes);
+        Self { bytes, version, health }
+    }
+
+    /// When the last override is over of those that stand at `heals`.
+    pub(crate) fn left_alone(&self, heals: u64, start: u64) -> u64 {
+        let healed = Timestamp::from_millis(start + heals);
+        let ends = self.health.overrides(healed).map(|one| one.until.as_millis() - start);
+        ends.fold(heals, u64::max)
+    }
+
     /// The active gateway and since when, as they are stored: behind the version and the lease.
     fn active(&self) -> (Option<GatewayId>, Timestamp) {
         let Some(since) = self.bytes.get(26..34) else {
@@ -28,6 +41,12 @@ impl Shared {
         let since = u64::from_le_bytes(since.try_into().unwrap());
         (GatewayId::new(usize::from(self.bytes[25])), Timestamp::from_millis(since))
     }
+}
+
+/// Whether an operator has drained it.
+fn is_drained(health: &Health, gateway: GatewayId, now: Timestamp) -> bool {
+    let drains = |steer| matches!(steer, Steer::Drain);
+    health.overrides(now).any(|one| one.gateway == gateway && drains(one.steer))
 }
 
 /// How often things happened that a story is about.
@@ -45,9 +64,18 @@ pub(crate) struct Reached {
     merges: u64,
     /// Sent to the first gateway though its heartbeats were bad.
     in_spite_of_heartbeat: u64,
+    stays_unheard: u64,
     pub(crate) conflicts: u64,
     pub(crate) lost: u64,
     pub(crate) restarts: u64,
+    /// What operators did, what they were refused, and switches that follow at once.
+    steered: u64,
+    refused: u64,
+    switched_by_override: u64,
+    /// To a forced gateway that would not have been chosen.
+    forced: u64,
+    /// Past a drained gateway that would have been the first.
+    past_drained: u64,
     /// Moves that were told to operators, and moves that happened.
     told: u64,
     moved: u64,
@@ -68,9 +96,15 @@ impl Reached {
             heartbeat_turns: self.heartbeat_turns + other.heartbeat_turns,
             merges: self.merges + other.merges,
             in_spite_of_heartbeat: self.in_spite_of_heartbeat + other.in_spite_of_heartbeat,
+            stays_unheard: self.stays_unheard + other.stays_unheard,
             conflicts: self.conflicts + other.conflicts,
             lost: self.lost + other.lost,
             restarts: self.restarts + other.restarts,
+            steered: self.steered + other.steered,
+            refused: self.refused + other.refused,
+            switched_by_override: self.switched_by_override + other.switched_by_override,
+            forced: self.forced + other.forced,
+            past_drained: self.past_drained + other.past_drained,
             told: self.told + other.told,
             moved: self.moved + other.moved,
             heals_ms_max: self.heals_ms_max.max(other.heals_ms_max),
@@ -87,6 +121,8 @@ impl Reached {
             ("conflicts", self.conflicts),
             ("merges", self.merges),
             ("turns of heartbeats", self.heartbeat_turns),
+            ("overrides", self.steered),
+            ("payments to a forced gateway", self.forced),
         ] {
             assert!(count > seeds, "only {count} {what} in {seeds} stories: {self:?}");
         }
@@ -94,7 +130,11 @@ impl Reached {
             ("failbacks", self.failbacks),
             ("lost calls", self.lost),
             ("restarts", self.restarts),
+            ("overrides refused", self.refused),
+            ("payments past a drained gateway", self.past_drained),
+            ("switches by override", self.switched_by_override),
             ("payments in spite of bad heartbeats", self.in_spite_of_heartbeat),
+            ("payments to a later gateway that needs no heartbeat to stay", self.stays_unheard),
         ] {
             assert!(count > seeds / 4, "only {count} {what} in {seeds} stories: {self:?}");
         }
@@ -167,6 +207,44 @@ impl<'s> Truth<'s> {
         self.calls[call].permit = None;
     }
 
+    /// An operator wrote the shared value.
+    pub(crate) fn steered(&mut self, before: &Shared, after: &Shared, now: Timestamp) {
+        self.reached.steered += 1;
+        for gateway in self.policy.order() {
+            let of = |shared: &Shared| shared.health.member(gateway).cloned();
+            assert_eq!(of(before), of(after), "an override changes the choice and nothing else");
+        }
+        self.check_switch(None, before, after, now);
+    }
+
+    /// An operator was told that this cannot be.
+    pub(crate) fn refused(
+        &mut self,
+        gateway: GatewayId,
+        refusal: Refusal,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
+        self.reached.refused += 1;
+        match refusal {
+            Refusal::Ttl => panic!("none was too short or too long"),
+            Refusal::Forced => {
+                assert_eq!(shared.health.forced(self.policy, now), Some(gateway));
+            }
+            Refusal::NobodyLeft => {
+                let others = self.policy.order().filter(|other| *other != gateway);
+                for other in others.filter(|other| !is_drained(&shared.health, *other, now)) {
+                    let member = shared.health.member(other).cloned().unwrap_or_default();
+                    let is_heard = other == self.first()
+                        || (shared.health.active(self.policy, now) == Some(other)
+                            && member.breaker.is_proven(now, &self.policy.breaker))
+                        || member.heartbeat.is_target(now, &self.policy.heartbeat);
+                    assert!(!member.breaker.is_closed() || !is_heard, "{other:?} would be left");
+                }
+            }
+        }
+    }
+
     /// The shared value was written, by a payment or by a pulse.
     pub(crate) fn wrote(
         &mut self,
@@ -175,6 +253,10 @@ impl<'s> Truth<'s> {
         after: &Shared,
         now: Timestamp,
     ) {
+        assert!(
+            before.health.overrides(now).eq(after.health.overrides(now)),
+            "only an operator or time ends an override"
+        );
         for (gateway, began) in call.iter().flat_map(|call| &self.calls[*call].sent) {
             self.reached.stale += u64::from(before.health.generation(*gateway) != *began);
         }
@@ -275,6 +357,11 @@ impl<'s> Truth<'s> {
             return;
         };
         assert_eq!(since, now);
+        if let Some(forced) = after.health.forced(self.policy, now) {
+            assert_eq!(is, forced, "all new payments go to the forced one");
+            return self.switched_by_override(now);
+        }
+        assert!(!is_drained(&after.health, is, now), "{is:?} is drained");
         let place = |gateway| self.policy.order().position(|id| id == gateway).unwrap();
         let well = |gateway: GatewayId| {
             let is_closed = |shared: &Shared| {
@@ -292,6 +379,9 @@ impl<'s> Truth<'s> {
             after.health.member(is),
             self.beats
         );
+        if is_drained(&after.health, was, now) {
+            return self.switched_by_override(now);
+        }
         // The news of one write are worked in one by one, so that what was not usable before may
         // be afterwards and yet was left in between.
         let was_well = [before, after].iter().all(|shared| {
@@ -314,6 +404,11 @@ impl<'s> Truth<'s> {
         } else {
             self.reached.failovers += 1;
         }
+        self.last_switch = Some(now);
+    }
+
+    const fn switched_by_override(&mut self, now: Timestamp) {
+        self.reached.switched_by_override += 1;
         self.last_switch = Some(now);
     }
 
@@ -342,13 +437,32 @@ impl<'s> Truth<'s> {
         let first = self.first();
         let Call { read, permit, .. } = &self.calls[call];
         let trial = permit.as_ref().map(|(gateway, ..)| *gateway);
+        if let Some(forced) = read.forced(self.policy, now) {
+            assert_eq!((members, trial), (&[forced][..], None), "all goes to the forced one");
+            let member = read.member(forced).cloned().unwrap_or_default();
+            let is_heard = member.heartbeat.is_target(now, &self.policy.heartbeat);
+            let well = member.breaker.is_closed() && (forced == first || is_heard);
+            self.reached.forced += u64::from(!well);
+            let generations = members.iter().map(|id| (*id, read.generation(*id))).collect();
+            self.calls[call].sent = generations;
+            return;
+        }
+        for gateway in members {
+            assert!(!is_drained(read, *gateway, now), "{gateway:?} is drained");
+        }
         for (at, gateway) in members.iter().enumerate() {
             if at == 0 && trial == Some(*gateway) {
                 continue;
             }
             let closed = read.member(*gateway).is_none_or(|member| member.breaker.is_closed());
             assert!(closed, "a payment to an open breaker without a permit");
-            let heard = *gateway == first || self.may_be_heard(*gateway, now);
+            // Whoever is in use and does well needs no heartbeat to stay.
+            let stays = read.active(self.policy, now) == Some(*gateway)
+                && read
+                    .member(*gateway)
+                    .is_some_and(|member| member.breaker.is_proven(now, &self.policy.breaker));
+            self.reached.stays_unheard += u64::from(stays && !self.may_be_heard(*gateway, now));
+            let heard = *gateway == first || stays || self.may_be_heard(*gateway, now);
             assert!(heard, "a payment to a later gateway without a fresh good heartbeat");
         }
         if let Some(trial) = trial {
@@ -362,6 +476,9 @@ impl<'s> Truth<'s> {
                 self.reached.in_spite_of_heartbeat += u64::from(bad);
             } else if active == Some(first) {
                 panic!("{first_member:?} is left though its breaker is closed");
+            } else if is_drained(read, first, now) {
+                let closed = first_member.breaker.is_closed();
+                self.reached.past_drained += u64::from(closed);
             }
         }
         let generation = |gateway: &GatewayId| match permit {

@@ -8,12 +8,13 @@ use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::Health;
+use dana_failover::engine::overrides::{Override, Steer};
 use dana_failover::engine::pulse::Pulse;
 use dana_failover::engine::tally::Tallies;
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::limits::Setting;
-use super::story::{Conduct, Lot, Ways};
+use super::story::{Conduct, Lot, Ways, Wish};
 use super::truth::{Reached, Shared, Truth};
 
 const START: u64 = 1_790_000_000_000;
@@ -37,6 +38,8 @@ enum Happening {
     Loaded(Actor, u64, Cell, Loaded),
     Answered(usize, Wire),
     Restart(usize),
+    /// An operator wants something of a gateway.
+    Wish,
 }
 
 /// An answer, or why there is none.
@@ -73,6 +76,8 @@ pub(crate) struct World<'s> {
     calls: Vec<Call>,
     ways: Vec<Ways>,
     shared: Shared,
+    /// When the operators' last wish is over, after all has healed.
+    left_alone: Option<u64>,
     truth: Truth<'s>,
 }
 
@@ -92,6 +97,7 @@ impl<'s> World<'s> {
             calls: Vec::new(),
             ways,
             shared: Shared::default(),
+            left_alone: None,
             truth: Truth::new(&setting.policy),
         };
         for at in 0..WORKERS {
@@ -103,6 +109,10 @@ impl<'s> World<'s> {
         for _ in 0..world.lot.from(0, 2) {
             let (at, worker) = (world.lot.from(1000, HEALS), world.lot.from(0, 1));
             world.after(at, Happening::Restart(usize::try_from(worker).unwrap()));
+        }
+        for _ in 0..world.lot.from(0, 4) {
+            let at = world.lot.from(500, HEALS);
+            world.after(at, Happening::Wish);
         }
         world.after(50, Happening::Arrive);
         world
@@ -127,15 +137,19 @@ impl<'s> World<'s> {
         let bound = self.setting.well_within();
         while let Some(((at, _), happening)) = self.queue.pop_first() {
             self.now = at;
-            if at > HEALS && self.truth.is_well(&self.shared, self.time(), START + HEALS) {
-                self.truth.reached.heals_ms_max = at - HEALS;
-                return self.truth.reached;
+            if at > HEALS {
+                let alone =
+                    *self.left_alone.get_or_insert_with(|| self.shared.left_alone(HEALS, START));
+                if self.truth.is_well(&self.shared, self.time(), START + HEALS) {
+                    self.truth.reached.heals_ms_max = at.saturating_sub(alone);
+                    return self.truth.reached;
+                }
+                assert!(
+                    at <= alone + bound,
+                    "wedged: {bound} ms after all healed still {:?}",
+                    self.shared.health
+                );
             }
-            assert!(
-                at <= HEALS + bound,
-                "wedged: {bound} ms after all healed still {:?}",
-                self.shared.health
-            );
             self.happen(happening);
         }
         panic!("the world stood still");
@@ -184,7 +198,38 @@ impl<'s> World<'s> {
                 self.workers[worker] = self.worker(100 + self.sequence);
                 self.truth.reached.restarts += 1;
             }
+            Happening::Wish => self.wish(),
         }
+    }
+
+    fn wish(&mut self) {
+        let now = self.time();
+        let places = self.setting.policy.gateways.len() as u64;
+        let place = usize::try_from(self.lot.from(0, places - 1)).unwrap();
+        let gateway = self.setting.policy.gateways[place].id;
+        let (wish, ttl) = (Wish::draw(&mut self.lot), self.lot.from(200, 8000));
+        let policy = Rc::clone(&self.setting.policy);
+        let mut health = self.shared.health.clone();
+        let steer = match wish {
+            Wish::Drain => Steer::Drain,
+            Wish::Force => Steer::Force,
+            Wish::Release => {
+                health.release(gateway, &policy, now);
+                return self.steered(&health, now);
+            }
+        };
+        let (until, text) = (now.plus(Millis::new(ttl)), String::new);
+        let wish = Override { gateway, steer, since: now, until, actor: text(), reason: text() };
+        match health.steer_by(wish, &policy, now) {
+            Ok(_) => self.steered(&health, now),
+            Err(refusal) => self.truth.refused(gateway, refusal, &self.shared, now),
+        }
+    }
+
+    fn steered(&mut self, health: &Health, now: Timestamp) {
+        let before = std::mem::take(&mut self.shared);
+        self.shared = Shared::new(health.encode(), before.version + 1);
+        self.truth.steered(&before, &self.shared, now);
     }
 
     fn worker_of(&self, actor: Actor) -> usize {
@@ -317,8 +362,7 @@ impl<'s> World<'s> {
                     self.truth.reached.conflicts += 1;
                     return false;
                 }
-                let health = Health::decode(&bytes);
-                let after = Shared { bytes, version: version + 1, health };
+                let after = Shared::new(bytes, version + 1);
                 let before = std::mem::replace(&mut self.shared, after);
                 let call = match actor {
                     Actor::Call(at) => Some(at),

@@ -110,6 +110,31 @@ pub(crate) fn get(address: &str, path: &str) -> Seen {
     seen(agent().get(format!("http://{address}{path}")).call())
 }
 
+/// Any request, over a connection of its own.
+pub(crate) fn ask(
+    method: &str,
+    address: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Seen {
+    let mut request = ureq::http::Request::builder().method(method);
+    request = request.uri(format!("http://{address}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let agent = new_agent();
+    if body.is_empty() {
+        return seen(agent.run(request.body(()).unwrap()));
+    }
+    seen(agent.run(request.body(body.to_vec()).unwrap()))
+}
+
+/// A DELETE.
+pub(crate) fn delete(address: &str, path: &str) -> Seen {
+    seen(agent().delete(format!("http://{address}{path}")).call())
+}
+
 /// A POST of JSON without further headers.
 pub(crate) fn post(address: &str, path: &str, body: &Value) -> Seen {
     send(address, path, &[], body.to_string().as_bytes())
@@ -177,6 +202,31 @@ pub(crate) fn call(address: &str, path: &str, body: &Value) -> Seen {
 /// The same over a connection of its own: whichever worker takes it, and the newest listener.
 pub(crate) fn call_anew(address: &str, path: &str, body: &Value) -> Seen {
     send_with(&new_agent(), address, path, &PARTNER, body.to_string().as_bytes())
+}
+
+/// One connection of a merchant, kept from call to call, and so always the same worker.
+pub(crate) struct Line(ureq::Agent);
+
+impl Line {
+    /// One that is made with the first call.
+    pub(crate) fn new() -> Self {
+        Self(new_agent())
+    }
+
+    /// A partner's call.
+    pub(crate) fn call(&self, address: &str, path: &str, body: &Value) -> Seen {
+        self.send(address, path, &PARTNER, body)
+    }
+
+    /// A payment whose reference is its request id too, by which the access log knows it.
+    pub(crate) fn pay(&self, address: &str, reference: &str) -> Seen {
+        let headers = [PARTNER[0], PARTNER[1], ("x-request-id", reference)];
+        self.send(address, CREATE, &headers, &order(reference))
+    }
+
+    fn send(&self, address: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Seen {
+        send_with(&self.0, address, path, headers, body.to_string().as_bytes())
+    }
 }
 
 /// A create order.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::client::Line;
 use super::sandbox::Sandbox;
 use super::{client, module, read, root, tool, trapping_module, until};
 
@@ -28,33 +29,56 @@ pub(crate) fn manager(config: &mut Value) -> &mut Value {
 
 /// The filter's own part of a configuration.
 pub(crate) fn plugin(config: &mut Value) -> &mut Value {
-    &mut manager(config)["http_filters"][0]["typed_config"]["config"]
+    plugin_of(config, 0)
 }
+
+/// The same of the operators' listener.
+pub(crate) fn admin_plugin(config: &mut Value) -> &mut Value {
+    plugin_of(config, 1)
+}
+
+fn plugin_of(config: &mut Value, listener: usize) -> &mut Value {
+    let chain = &mut config["static_resources"]["listeners"][listener]["filter_chains"][0];
+    &mut chain["filters"][0]["typed_config"]["http_filters"][0]["typed_config"]["config"]
+}
+
+/// The operators' token in all tests.
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// The reference configuration on free ports, in front of `sandbox`, with `changes` merged into
 /// the filter's own part.
 pub(crate) fn rendered(sandbox: &Sandbox, changes: &Value) -> Value {
     let mut config = reference();
     config["admin"]["address"]["socket_address"]["port_value"] = json!(0);
-    config["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] =
-        json!(0);
+    for listener in [0, 1] {
+        let listener = &mut config["static_resources"]["listeners"][listener];
+        listener["address"]["socket_address"]["port_value"] = json!(0);
+    }
     for (cluster, address) in [(0, &sandbox.primary), (1, &sandbox.secondary)] {
         set_address(&mut config, cluster, address);
     }
     let code = module("dana_failover.wasm");
-    plugin(&mut config)["vm_config"]["code"]["local"]["filename"] = json!(code);
-    merge(&mut plugin(&mut config)["configuration"]["value"], changes);
+    for listener in [0, 1] {
+        let plugin = plugin_of(&mut config, listener);
+        plugin["vm_config"]["code"]["local"]["filename"] = json!(code);
+        merge(&mut plugin["configuration"]["value"], changes);
+    }
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(TOKEN);
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    admin_plugin(&mut config)["configuration"]["value"]["admin"]["token_sha256"] = json!(digest);
     config
 }
 
 /// As [`rendered`], with the filter that dies on demand and comes back at once.
 pub(crate) fn trapping(sandbox: &Sandbox, changes: &Value) -> Value {
     let mut config = rendered(sandbox, changes);
-    let plugin = plugin(&mut config);
-    plugin["vm_config"]["code"]["local"]["filename"] = json!(trapping_module());
-    // Envoy waits this long between two deaths before it makes another VM.
-    let backoff = json!({"base_interval": "0.02s", "max_interval": "0.05s"});
-    plugin["reload_config"] = json!({"backoff": backoff});
+    for listener in [0, 1] {
+        let plugin = plugin_of(&mut config, listener);
+        plugin["vm_config"]["code"]["local"]["filename"] = json!(trapping_module());
+        // Envoy waits this long between two deaths before it makes another VM.
+        let backoff = json!({"base_interval": "0.02s", "max_interval": "0.05s"});
+        plugin["reload_config"] = json!({"backoff": backoff});
+    }
     config
 }
 
@@ -95,15 +119,17 @@ pub(crate) fn with(mut base: Value, changes: &Value) -> Value {
     base
 }
 
-/// The file of an updatable Envoy's listener.
+/// The file of an updatable Envoy's listeners.
 const LISTENER: &str = "listener.json";
 
-/// Puts a configuration's listener where Envoy watches for it, whole from the first moment.
+/// Puts a configuration's listeners where Envoy watches for them, whole from the first moment.
 fn put_listener(dir: &Path, config: &Value) {
-    let mut listener = config["static_resources"]["listeners"][0].clone();
-    listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+    let mut listeners = config["static_resources"]["listeners"].clone();
+    for listener in listeners.as_array_mut().unwrap() {
+        listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+    }
     let half = dir.join("listener.half");
-    std::fs::write(&half, json!({"resources": [listener]}).to_string()).unwrap();
+    std::fs::write(&half, json!({ "resources": listeners }).to_string()).unwrap();
     std::fs::rename(half, dir.join(LISTENER)).unwrap();
 }
 
@@ -137,7 +163,9 @@ pub(crate) struct Envoy {
     log_read: Mutex<LogRead>,
     /// Where merchants call.
     pub(crate) listener: String,
-    /// Its admin interface.
+    /// Where operators call.
+    pub(crate) operators: String,
+    /// Envoy's own admin interface.
     pub(crate) admin: String,
 }
 
@@ -202,8 +230,9 @@ impl Envoy {
             .stderr(file("envoy.log"))
             .spawn()
             .unwrap();
-        let (listener, admin) = (String::new(), String::new());
-        let mut envoy = Self { child, dir, log_read: Mutex::default(), listener, admin };
+        let (listener, operators, admin) = Default::default();
+        let log_read = Mutex::default();
+        let mut envoy = Self { child, dir, log_read, listener, operators, admin };
         envoy.admin = until("Envoy tells its admin address", Duration::from_secs(30), || {
             let address = read(&envoy.dir.path().join("admin"));
             assert!(envoy.child.try_wait().unwrap().is_none(), "{}", envoy.log());
@@ -213,9 +242,36 @@ impl Envoy {
             (client::get(&envoy.admin, "/ready").status == 200).then_some(())
         });
         let listeners = client::get(&envoy.admin, "/listeners?format=json").json();
-        let socket = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
-        envoy.listener = format!("127.0.0.1:{}", socket["port_value"]);
+        for status in listeners["listener_statuses"].as_array().unwrap() {
+            let port = &status["local_address"]["socket_address"]["port_value"];
+            let address = format!("127.0.0.1:{port}");
+            if status["name"] == "dana" {
+                envoy.listener = address;
+            } else {
+                envoy.operators = address;
+            }
+        }
         envoy
+    }
+
+    /// A kept connection to each of its two workers. They are told apart by which of them counts
+    /// it; nobody else may connect meanwhile.
+    pub(crate) fn lines(&self) -> [Line; 2] {
+        // Named after the port that was asked for: any.
+        let taken = |worker: usize| {
+            self.stat(&format!("listener.127.0.0.1_0.worker_{worker}.downstream_cx_total"))
+        };
+        let mut lines = [None, None];
+        until("each worker has a connection", Duration::from_secs(20), || {
+            let before = [taken(0), taken(1)];
+            let line = Line::new();
+            // The filter itself refuses it: no gateway sees it, and no breaker counts it.
+            assert_eq!(line.call(&self.listener, "/nothing", &json!({})).status, 403);
+            let worker = (0..2).find(|worker| taken(*worker) > before[*worker]).unwrap();
+            lines[worker].get_or_insert(line);
+            lines.iter().all(Option::is_some).then_some(())
+        });
+        lines.map(Option::unwrap)
     }
 
     /// Its process.

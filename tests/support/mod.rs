@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod envoy;
 pub(crate) mod merchant;
+pub(crate) mod operator;
 pub(crate) mod sandbox;
 pub(crate) mod tls;
 

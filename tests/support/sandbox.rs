@@ -101,6 +101,12 @@ impl Sandbox {
         client::get(&self.control, &path).json()["requests"].as_array().cloned().unwrap()
     }
 
+    /// Has the gateways count anew.
+    pub(crate) fn forget_stats(&self) {
+        let answer = client::delete(&self.control, "/stats");
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
     /// Counts of each gateway.
     pub(crate) fn stats(&self) -> Value {
         client::get(&self.control, "/stats").json()

@@ -131,7 +131,7 @@ fn the_documents_name_files_and_settings_that_exist() {
         }
     }
     let readme = read("README.md");
-    let files = ["config.rs", "config/health.rs", "config/operations.rs"];
+    let files = ["config.rs", "config/admin.rs", "config/health.rs", "config/operations.rs"];
     let config: String = files.iter().map(|file| read(&format!("src/engine/{file}"))).collect();
     for line in readme.lines().filter(|line| line.starts_with("| `")) {
         let fields = line.split('|').nth(1).unwrap();

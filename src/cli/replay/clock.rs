@@ -1,10 +1,6 @@
 //! Times as they stand in files: RFC 3339, or milliseconds since the Unix epoch.
 
-use std::fmt;
-
 use dana_failover::engine::time::Timestamp;
-
-const DAY_MS: u64 = 86_400_000;
 
 /// Reads RFC 3339 with any offset, after 1970; fractions beyond milliseconds are cut off.
 pub(super) fn parse(text: &str) -> Option<Timestamp> {
@@ -76,45 +72,10 @@ const fn days_of(year: u64, month: u64) -> u64 {
     }
 }
 
-/// A time as it is written for people and machines: UTC, with milliseconds.
-pub(super) struct Utc(pub(super) Timestamp);
-
-impl fmt::Display for Utc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.as_millis();
-        let (days, rest) = (millis / DAY_MS, millis % DAY_MS);
-        let shifted = days + 719_468;
-        let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-        let year = year_of_era + era * 400 + u64::from(month <= 2);
-        let (hour, minute) = (rest / 3_600_000, rest / 60_000 % 60);
-        let (second, milli) = (rest / 1000 % 60, rest % 1000);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
-    }
-}
-
-/// A length of time for people: `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 07 min`.
-pub(super) struct Length(pub(super) u64);
-
-impl fmt::Display for Length {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0 / 1000;
-        match self.0 {
-            0..1000 => write!(f, "{} ms", self.0),
-            1000..60_000 => write!(f, "{seconds}.{} s", self.0 / 100 % 10),
-            60_000..3_600_000 => write!(f, "{} min {:02} s", seconds / 60, seconds % 60),
-            _ => write!(f, "{} h {:02} min", seconds / 3600, seconds / 60 % 60),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use dana_failover::engine::time::Utc;
+
     use super::*;
 
     #[test]
@@ -153,11 +114,5 @@ mod tests {
         ] {
             assert_eq!(parse(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn lengths_are_written_for_people() {
-        let told = [850, 12_340, 245_000, 7_620_000].map(|millis| Length(millis).to_string());
-        assert_eq!(told, ["850 ms", "12.3 s", "4 min 05 s", "2 h 07 min"]);
     }
 }

@@ -66,13 +66,15 @@ fn only_plugin(root: &Value) -> Result<Value, String> {
     }
 }
 
-/// A `Struct`, or JSON in a `StringValue`.
+/// A `Struct`, or JSON in a `StringValue`. The operators' listener carries the same with a role of
+/// its own, and decides nothing.
 fn as_plugin(value: &Value) -> Option<Value> {
     let value = match value.as_str() {
         Some(text) => serde_json::from_str(text).ok()?,
         None => value.clone(),
     };
-    value.get("gateways").is_some().then_some(value)
+    let is_admin = value.pointer("/admin/role").is_some_and(|role| role == "admin");
+    (value.get("gateways").is_some() && !is_admin).then_some(value)
 }
 
 #[cfg(test)]
@@ -86,7 +88,11 @@ mod tests {
         let inner = r#"{"gateways":[{"name":"a","cluster":"c_a"},{"name":"b","cluster":"c_b"}]}"#;
         let text = serde_json::json!({"x": [{"configuration": {"value": inner}}]}).to_string();
         let twice = format!("- configuration: {{value: {{{ALONE}}}}}\n").repeat(2);
-        for given in [ALONE, inner, &text, &twice] {
+        let admin = format!(
+            "- configuration: {{value: {{{ALONE}}}}}\n- configuration: {{value: {{{ALONE}, admin: \
+             {{role: admin, token_sha256: x}}}}}}\n"
+        );
+        for given in [ALONE, inner, &text, &twice, &admin] {
             let policy = parse(given.as_bytes()).unwrap();
             assert_eq!(policy.gateways.len(), 2, "{given}");
         }

@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use dana_failover::engine::breaker::{State, Transition};
 use dana_failover::engine::health::Change;
 use dana_failover::engine::overrides::Steer;
+use dana_failover::engine::time::{Length, Millis, Utc};
 use serde_json::{Map, Value, json};
 
 use super::Lines;
-use super::clock::{Length, Utc};
 use super::course::{Course, Decision};
 use super::line::OUTCOMES;
 
@@ -39,7 +39,7 @@ pub(super) fn tell(
         writeln!(out, "{name:<longest$}  {row}")?;
     }
     let span = course.now.since(course.from).get();
-    let each = Length(span / columns as u64);
+    let each = Length(Millis::new(span / columns as u64));
     writeln!(out, "{:<longest$}  {}, {} a column", "", Utc(course.from), each)?;
     writeln!(
         out,
@@ -57,9 +57,9 @@ pub(super) fn tell(
         writeln!(
             out,
             "{name:<longest$}  active {}, open {}, half-open {}, {} trips; {outcomes}; {} slow",
-            Length(totals.active_ms),
-            Length(totals.open_ms),
-            Length(totals.half_open_ms),
+            Length(Millis::new(totals.active_ms)),
+            Length(Millis::new(totals.open_ms)),
+            Length(Millis::new(totals.half_open_ms)),
             totals.trips,
             totals.slow
         )?;
@@ -75,7 +75,7 @@ fn tell_sums(out: &mut impl Write, course: &Course<'_>, lines: &Lines) -> io::Re
         "\n{} payments in {}: {} would have gone to another gateway ({} of them failed where they \
          went), {} would have been refused, {} would have been trials",
         payments.all,
-        Length(span),
+        Length(Millis::new(span)),
         payments.moved,
         payments.moved_failures,
         payments.refused,
@@ -92,7 +92,7 @@ fn tell_sums(out: &mut impl Write, course: &Course<'_>, lines: &Lines) -> io::Re
         lines.nothing
     )?;
     if lines.late > 0 {
-        let most = Length(lines.late_ms_max);
+        let most = Length(Millis::new(lines.late_ms_max));
         writeln!(out, "{} lines were late, by at most {most}: taken as they came", lines.late)?;
     }
     Ok(())

@@ -41,7 +41,7 @@ pub(super) fn router(control: Control) -> Router {
         .route("/gateways/{name}/fault", get(show_faults).post(set_fault).delete(heal))
         .route("/ledger", get(show_ledger))
         .route("/requests", get(show_requests))
-        .route("/stats", get(show_stats))
+        .route("/stats", get(show_stats).delete(forget_stats))
         .route("/reset", post(reset))
         .fallback(|| async { wrong_route(StatusCode::NOT_FOUND) })
         .method_not_allowed_fallback(|| async { wrong_route(StatusCode::METHOD_NOT_ALLOWED) })
@@ -49,8 +49,8 @@ pub(super) fn router(control: Control) -> Router {
 }
 
 fn wrong_route(status: StatusCode) -> Wrong {
-    let expected = "expected GET /, GET /ledger, GET /requests, GET /stats, POST /reset, or GET, \
-                    POST or DELETE /gateways/{name}/fault";
+    let expected = "expected GET /, GET /ledger, GET /requests, GET or DELETE /stats, POST /reset, \
+                    or GET, POST or DELETE /gateways/{name}/fault";
     Wrong(status, expected.to_owned())
 }
 
@@ -122,6 +122,13 @@ async fn show_stats(State(control): State<Control>) -> Response {
     let stats: BTreeMap<&str, Value> =
         control.gateways.iter().map(|gateway| (gateway.name.as_str(), gateway.stats())).collect();
     json_response(StatusCode::OK, &json!(stats))
+}
+
+async fn forget_stats(State(control): State<Control>) -> Response {
+    for gateway in control.gateways.iter() {
+        gateway.counts.forget();
+    }
+    show_stats(State(control)).await
 }
 
 async fn show_requests(

@@ -48,18 +48,51 @@ pub(super) struct Counts {
     pub(super) heartbeats: AtomicU64,
     pub(super) connections: AtomicU64,
     pub(super) connections_open: AtomicU64,
+    pub(super) requests_open: AtomicU64,
+    /// The most requests that were open at once.
+    pub(super) requests_open_max: AtomicU64,
     pub(super) faults_served: AtomicU64,
 }
 
 impl Counts {
-    fn all(&self) -> [(&'static str, &AtomicU64); 5] {
+    fn all(&self) -> [(&'static str, &AtomicU64); 7] {
         [
             ("requests", &self.requests),
             ("heartbeats", &self.heartbeats),
             ("connections", &self.connections),
             ("connections_open", &self.connections_open),
+            ("requests_open", &self.requests_open),
+            ("requests_open_max", &self.requests_open_max),
             ("faults_served", &self.faults_served),
         ]
+    }
+
+    /// Counts a request, and counts it as open for as long as the guard lives.
+    pub(super) fn enter(&self) -> Open<'_> {
+        count(&self.requests);
+        let open = self.requests_open.fetch_add(1, Ordering::Relaxed) + 1;
+        self.requests_open_max.fetch_max(open, Ordering::Relaxed);
+        Open(self)
+    }
+
+    /// Begins anew. What is open now is still open then.
+    pub(super) fn forget(&self) {
+        for (name, counter) in self.all() {
+            if !["connections_open", "requests_open", "requests_open_max"].contains(&name) {
+                counter.store(0, Ordering::Relaxed);
+            }
+        }
+        let open = self.requests_open.load(Ordering::Relaxed);
+        self.requests_open_max.store(open, Ordering::Relaxed);
+    }
+}
+
+/// A request that is not answered yet, and whose sender has not left.
+pub(super) struct Open<'g>(&'g Counts);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.requests_open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -151,11 +184,7 @@ impl Gateway {
     pub(super) fn forget(&self) {
         self.ledger().clear();
         self.journal().clear();
-        for (name, counter) in self.counts.all() {
-            if name != "connections_open" {
-                counter.store(0, Ordering::Relaxed);
-            }
-        }
+        self.counts.forget();
     }
 
     pub(super) fn stats(&self) -> Value {

@@ -12,7 +12,9 @@ They do what a healthy gateway does until the control API tells them to go wrong
                                   ?format=text ?reference=REF ?limit=N (0: totals only)
   GET    /requests                the last 10,000 requests of each gateway, in order of arrival
                                   ?gateway=NAME ?reference=REF ?since=SEQ (only later ones)
-  GET    /stats                   requests, heartbeats, connections, faults served
+  GET    /stats                   requests, heartbeats, connections, faults served; requests that
+                                  are open now, and the most that were at once
+  DELETE /stats                   count anew
   POST   /reset                   forget payments, requests and counts; end all faults
 
 A fault is {"fault":KIND} and, where wanted, any of

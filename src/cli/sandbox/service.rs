@@ -86,7 +86,7 @@ pub(super) async fn serve(
     if matches!(head.method, Method::GET | Method::HEAD) {
         return heartbeat(gateway, sabotage).await;
     }
-    count(&gateway.counts.requests);
+    let _open = gateway.counts.enter();
     let Some(body) = read_all(body).await? else {
         return Ok(respond(&Answer::refusal(Refusal::TooLarge, None)));
     };

@@ -439,6 +439,24 @@ fn only_the_worker_that_sends_heartbeats_counts_and_the_next_one_begins_anew() {
     assert_eq!(world.tick(&mut second), [256]);
     assert_eq!(world.counted.len(), 1);
     assert_eq!(world.counted[0].census.buckets, 257);
+    // When it has the right again, what it had counted long ago is no part of a census.
+    world.now = world.now.plus(world.policy.heartbeat_lease());
+    assert_eq!(world.tick(&mut first).first(), Some(&0));
+}
+
+#[test]
+fn a_bucket_that_comes_after_the_right_has_gone_is_not_counted() {
+    let mut world = World::new(2);
+    let (mut first, mut second) = (world.pulse(1), world.pulse(2));
+    world.broken = Some(Cell::Claims(1));
+    assert_eq!(world.tick(&mut first), [0, 1]);
+    world.broken = None;
+    world.now = world.now.plus(world.policy.heartbeat_lease());
+    world.tick(&mut second);
+    world.tick(&mut first);
+    let late = Loaded { bytes: Vec::new(), version: Expected::Absent };
+    let effects = first.loaded(Cell::Claims(1), late, world.now, &mut Tallies::default());
+    assert_eq!(effects, []);
 }
 
 #[test]

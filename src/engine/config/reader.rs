@@ -29,39 +29,45 @@ impl fmt::Display for ConfigError {
 
 /// Where mistakes are collected.
 #[derive(Default)]
-pub(super) struct Errors(RefCell<Vec<ConfigError>>);
+pub(in crate::engine) struct Errors(RefCell<Vec<ConfigError>>);
 
 impl Errors {
-    pub(super) fn add(&self, path: &str, expected: impl Into<String>, found: impl Into<String>) {
+    pub(in crate::engine) fn add(
+        &self,
+        path: &str,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) {
         let (path, expected, found) = (path.to_owned(), expected.into(), found.into());
         self.0.borrow_mut().push(ConfigError { path, expected, found });
     }
 
-    pub(super) fn into_vec(self) -> Vec<ConfigError> {
+    pub(in crate::engine) fn into_vec(self) -> Vec<ConfigError> {
         self.0.into_inner()
     }
 }
 
 /// One value and its path.
 #[derive(Clone)]
-pub(super) struct Node<'v> {
+pub(in crate::engine) struct Node<'v> {
     value: &'v Value,
-    pub(super) path: String,
+    pub(in crate::engine) path: String,
     errors: &'v Errors,
 }
 
 impl<'v> Node<'v> {
-    pub(super) const fn root(value: &'v Value, errors: &'v Errors) -> Self {
+    pub(in crate::engine) const fn root(value: &'v Value, errors: &'v Errors) -> Self {
         Self { value, path: String::new(), errors }
     }
 
     /// The members, if it is an object; a mistake otherwise.
-    pub(super) fn fields(&self) -> Fields<'v> {
+    pub(in crate::engine) fn fields(&self) -> Fields<'v> {
         let map = self.value.as_object();
         if map.is_none() {
             self.wrong("an object");
         }
-        Fields { map, path: self.path.clone(), known: RefCell::default(), errors: self.errors }
+        let (path, errors) = (self.path.clone(), self.errors);
+        Fields { map, path, known: RefCell::default(), errors, is_secret: false }
     }
 
     /// The elements, if it is a list; a mistake otherwise.
@@ -89,12 +95,21 @@ impl<'v> Node<'v> {
     }
 
     /// The text, if it is a string that passes `check`.
-    pub(super) fn text(&self, expected: &str, check: impl Fn(&str) -> bool) -> Option<String> {
+    pub(in crate::engine) fn text(
+        &self,
+        expected: &str,
+        check: impl Fn(&str) -> bool,
+    ) -> Option<String> {
         let text = self.value.as_str().filter(|text| check(text));
         if text.is_none() {
             self.wrong(expected);
         }
         text.map(str::to_owned)
+    }
+
+    /// The text, whatever it is; no mistake if it is none.
+    pub(in crate::engine) fn as_text(&self) -> Option<&str> {
+        self.value.as_str()
     }
 
     /// A whole number within `range`, or nothing for `word`.
@@ -110,7 +125,7 @@ impl<'v> Node<'v> {
         number
     }
 
-    pub(super) fn number(&self, range: &RangeInclusive<u64>) -> Option<u64> {
+    pub(in crate::engine) fn number(&self, range: &RangeInclusive<u64>) -> Option<u64> {
         let number = self.value.as_u64().filter(|number| range.contains(number));
         if number.is_none() {
             self.wrong(&format!("a whole number from {} to {}", range.start(), range.end()));
@@ -118,7 +133,7 @@ impl<'v> Node<'v> {
         number
     }
 
-    fn flag(&self) -> Option<bool> {
+    pub(in crate::engine) fn flag(&self) -> Option<bool> {
         let flag = self.value.as_bool();
         if flag.is_none() {
             self.wrong("true or false");
@@ -126,29 +141,40 @@ impl<'v> Node<'v> {
         flag
     }
 
-    pub(super) fn wrong(&self, expected: &str) {
+    pub(in crate::engine) fn wrong(&self, expected: &str) {
         self.errors.add(&self.path, expected, brief(self.value));
     }
 }
 
 /// The members of an object.
-pub(super) struct Fields<'v> {
+pub(in crate::engine) struct Fields<'v> {
     map: Option<&'v Map<String, Value>>,
     path: String,
     known: RefCell<Vec<&'static str>>,
     errors: &'v Errors,
+    /// What stands in unknown members may be a secret.
+    is_secret: bool,
 }
 
 impl<'v> Fields<'v> {
+    /// These members, of which messages do not say what stands in unknown ones.
+    pub(super) const fn secret(mut self) -> Self {
+        self.is_secret = true;
+        self
+    }
+
     /// The member `name`, if it is there.
-    pub(super) fn get(&self, name: &'static str) -> Option<Node<'v>> {
-        self.known.borrow_mut().push(name);
+    pub(in crate::engine) fn get(&self, name: &'static str) -> Option<Node<'v>> {
+        let mut known = self.known.borrow_mut();
+        if !known.contains(&name) {
+            known.push(name);
+        }
         let value = self.map?.get(name)?;
         Some(Node { value, path: self.path_of(name), errors: self.errors })
     }
 
     /// The member `name`, whose absence is a mistake.
-    pub(super) fn demand(&self, name: &'static str, expected: &str) -> Option<Node<'v>> {
+    pub(in crate::engine) fn demand(&self, name: &'static str, expected: &str) -> Option<Node<'v>> {
         let node = self.get(name);
         if node.is_none() && self.map.is_some() {
             self.errors.add(&self.path_of(name), expected, "nothing");
@@ -164,6 +190,7 @@ impl<'v> Fields<'v> {
                 path: self.path_of(name),
                 known: RefCell::default(),
                 errors: self.errors,
+                is_secret: false,
             },
             |node| node.fields(),
         )
@@ -216,7 +243,8 @@ impl Drop for Fields<'_> {
         for (name, value) in self.map.into_iter().flatten() {
             if !known.contains(&name.as_str()) {
                 let expected = format!("one of {}", known.join(", "));
-                let found = format!("the unknown field \"{name}\" ({})", brief(value));
+                let value = if self.is_secret { "a secret".to_owned() } else { brief(value) };
+                let found = format!("the unknown field \"{name}\" ({value})");
                 self.errors.add(&self.path_of(name), expected, found);
             }
         }
@@ -224,7 +252,7 @@ impl Drop for Fields<'_> {
 }
 
 impl Node<'_> {
-    pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+    pub(in crate::engine) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
         let word = self.value.as_str();
         let chosen = words.iter().find(|(known, _)| Some(*known) == word).map(|(_, value)| *value);
         if chosen.is_none() {

@@ -226,6 +226,8 @@ const UO: u64 = 0x80;
 const DC: u64 = 0x4000;
 const URX: u64 = 0x8000;
 const NC: u64 = 0x0100_0000;
+/// No connection, and no room for another try.
+const UF_UO: u64 = UF | UO;
 
 /// Why there was no answer: what Envoy's flags prove.
 fn absent(operation: &Compiled, bits: u64, attached: bool) -> String {
@@ -243,7 +245,7 @@ fn absent(operation: &Compiled, bits: u64, attached: bool) -> String {
 fn expected_absence(bits: u64, attached: bool) -> &'static str {
     match (bits & !URX, attached) {
         (UF | UH, false) => "NeverSent Failure",
-        (UO | NC | DC, false) => "NeverSent Neutral",
+        (UO | UF_UO | NC | DC, false) => "NeverSent Neutral",
         (_, false) => "Doubtful Failure",
         // The client left; nobody waited for the gateway.
         (bits, true) if bits & DC != 0 => "Doubtful Neutral",

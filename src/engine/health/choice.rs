@@ -35,6 +35,14 @@ impl Health {
         current.or_else(|| policy.order().find(|gateway| self.is_usable(*gateway, policy, now)))
     }
 
+    /// Since when new payments go to the active gateway first; `None` before it was ever switched
+    /// to.
+    #[must_use]
+    pub fn active_since(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+        let stands = self.active.is_some() && self.active == self.active(policy, now);
+        stands.then_some(self.active_since)
+    }
+
     /// Who may take something new at `now`. Empty when nobody may.
     #[must_use]
     pub fn takers(&self, policy: &Policy, what: Asks, now: Timestamp) -> Takers {
@@ -77,7 +85,9 @@ impl Health {
         self.in_flight(gateway, now) >= policy.breaker.in_flight_max
     }
 
-    fn is_usable(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
+    /// Whether `gateway` may take new payments without a trial.
+    #[must_use]
+    pub fn is_usable(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
         let first = policy.order().next() == Some(gateway);
         match self.member(gateway) {
             // A name that is no longer configured.
@@ -86,8 +96,11 @@ impl Health {
             _ if self.is_crowded(gateway, policy, now) => false,
             None => first,
             Some(member) => {
+                // A heartbeat is needed to be chosen. Whoever is chosen and does well needs none.
+                let proven =
+                    self.active == Some(gateway) && member.breaker.is_proven(now, &policy.breaker);
                 member.breaker.is_closed()
-                    && (first || member.heartbeat.is_target(now, &policy.heartbeat))
+                    && (first || proven || member.heartbeat.is_target(now, &policy.heartbeat))
             }
         }
     }
@@ -169,6 +182,13 @@ impl Health {
     pub fn expire_overrides(&mut self, now: Timestamp) -> Vec<Change> {
         let over = self.overrides.expire(now).into_iter();
         over.map(|gateway| Change::Override(gateway, None)).collect()
+    }
+
+    /// Whether operators let new payments go to `gateway`.
+    #[must_use]
+    pub fn takes_new(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
+        !self.overrides.is_drained(gateway, now)
+            && self.forced(policy, now).is_none_or(|forced| forced == gateway)
     }
 
     /// The gateway that an operator has put all new payments on.

@@ -274,7 +274,6 @@ fn a_trial_comes_first_and_the_active_gateway_behind_it() {
     let one = scene.id("one");
     let (policy, now) = (&scene.policy, Timestamp::from_millis(scene.now));
     assert!(matches!(scene.health.take_permit(one, policy, now), Some(Change::Breaker(..))));
-    scene.pass(5000, &NAMES);
     assert_eq!(scene.takers(), "one? two three", "a second permit");
     let now = scene.time();
     assert_eq!(scene.health.take_permit(one, &scene.policy, now), None);
@@ -315,7 +314,8 @@ fn merged_successes_dilute_and_end_nothing() {
     scene.report("one", Signal::Failure, false);
     let counted = |name, calls, slow| {
         let tally = Tally { calls, failures: 0, slow };
-        Batch { gateway: scene.id(name), generation: 0, tally, seen: Seen::default() }
+        let (gateway, seen) = (scene.id(name), Seen::default());
+        Batch { gateway, generation: 0, pays: true, tally, seen }
     };
     let [quick, slow] = [counted("one", 50, 0), counted("two", 10, 10)];
     let now = scene.time();
@@ -632,4 +632,30 @@ fn a_payment_goes_on_trial_when_no_question_comes() {
     scene.trip("one");
     scene.pass(10_000, &["one"]);
     assert_eq!(scene.takers(), "one?");
+}
+
+#[test]
+fn whoever_is_in_use_and_does_well_needs_no_heartbeat_to_stay() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.trip("one");
+    assert_eq!(scene.takers(), "two");
+    scene.report("two", Signal::Success, false);
+    for _ in 0..3 {
+        scene.beat(&["two"], false);
+    }
+    assert_eq!(scene.takers(), "two", "its payments go well");
+    scene.now += 11_000;
+    assert_eq!(scene.takers(), "two", "silent as well");
+    // Only for as long as that is known.
+    scene.now += 30_000;
+    assert_eq!(scene.takers(), "one?");
+    // And it does not make it a target again.
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.report("two", Signal::Success, false);
+    for _ in 0..3 {
+        scene.beat(&["two"], false);
+    }
+    assert_eq!(scene.takers(), "one");
 }

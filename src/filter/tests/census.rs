@@ -3,6 +3,7 @@
 
 use super::envoy::{CONFIG, Deed, Process, Ready, Way, Wish};
 use super::fake::{FakeHost, Fault, Lasts, ways};
+use crate::engine::config::Config;
 use crate::filter::root::Root;
 
 impl FakeHost {
@@ -32,7 +33,8 @@ impl FakeHost {
 fn in_doubt(ready: &Ready) -> (Process, Root<FakeHost>) {
     let mut process = Process::new(ready);
     process.go(Way::new(Wish::Pay, Deed::Timeout));
-    let root = Root::configure(process.host.clone(), 1, CONFIG.as_bytes()).unwrap();
+    let config = Config::parse(CONFIG.as_bytes()).unwrap();
+    let root = Root::configure(process.host.clone(), 1, &config).unwrap();
     (process, root)
 }
 

@@ -1,6 +1,7 @@
 //! The worker's root: heartbeats that are answered, refused, or never heard of again.
 
 use super::fake::FakeHost;
+use crate::engine::config::Config;
 use crate::engine::health::Health;
 use crate::engine::heartbeat::Punctuality;
 use crate::engine::time::Timestamp;
@@ -25,7 +26,7 @@ impl Worker {
     fn new() -> Self {
         let host = FakeHost::default();
         host.0.borrow_mut().now = START;
-        let root = Root::configure(host.clone(), 1, CONFIG).unwrap();
+        let root = Root::configure(host.clone(), 1, &Config::parse(CONFIG).unwrap()).unwrap();
         Self { host, root }
     }
 

@@ -1,0 +1,277 @@
+//! Answers to operators: JSON, the page, or problem details (RFC 9457) that say what to do.
+
+use super::object::Object;
+use super::status::list;
+use crate::engine::answer::Reply;
+use crate::engine::claim::State;
+use crate::engine::config::ConfigError;
+use crate::engine::limits;
+use crate::engine::overrides::Refusal;
+use crate::engine::policy::Unjoined;
+use crate::engine::resolve::Refused;
+use crate::engine::time::Utc;
+
+/// Why an operator does not get what they asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// Without the token. Not even what there would be is told.
+    Unauthorized,
+    /// There is nothing of this name.
+    NotFound,
+    /// It takes other methods.
+    Method { allow: &'static str },
+    /// The body is too long.
+    TooLarge,
+    /// The body is not said to be JSON.
+    ContentType { found: String },
+    /// These mistakes are in the request.
+    Mistakes(Vec<ConfigError>),
+    /// The payments' filter has not joined the store yet.
+    NotConfigured(Option<Unjoined>),
+    /// What is stored was written by another version of this filter.
+    OtherVersion,
+    /// Nobody has counted the claims yet.
+    NotCounted,
+    /// A key too short to say where its record is, and not among the payments that are listed.
+    NotListed,
+    /// An operator's word on a payment that must not be.
+    Resolution(Refused),
+    /// An override that must not be.
+    Override { refusal: Refusal, gateway: String },
+    /// Other writers were quicker, again and again. Nothing was written.
+    Contended,
+    /// The store failed; whether a write happened is not known.
+    StoreFailed,
+}
+
+/// The fixed part of a problem.
+struct Form {
+    status: u16,
+    reason: &'static str,
+    title: &'static str,
+}
+
+impl Problem {
+    pub(super) fn reply(&self) -> Reply {
+        let Form { status, reason, title } = self.form();
+        let mut problem = Object::new()
+            .with("type", format!("urn:dana-failover:admin:{reason}"))
+            .with("title", title)
+            .with("status", status)
+            .with("detail", self.detail());
+        if let Self::Mistakes(mistakes) = self {
+            let mistake = |error: &ConfigError| {
+                Object::new()
+                    .with("path", error.path.as_str())
+                    .with("expected", error.expected.as_str())
+                    .with("found", error.found.as_str())
+            };
+            problem = problem.with("errors", list(mistakes.iter().map(mistake)));
+        }
+        let mut reply = Reply {
+            status,
+            headers: headers("application/problem+json"),
+            body: format!("{problem}\n").into_bytes(),
+            reason,
+        };
+        match self {
+            Self::Unauthorized => {
+                // Basic comes with a box to type the token into, for browsers.
+                let basic = "Basic realm=\"dana-failover\", charset=\"UTF-8\"";
+                let challenges = ["Bearer", basic];
+                reply.headers.extend(challenges.map(|one| ("www-authenticate", one.to_owned())));
+            }
+            Self::Method { allow } => reply.headers.push(("allow", (*allow).to_owned())),
+            Self::ContentType { .. } => {
+                reply.headers.push(("accept-post", "application/json".to_owned()));
+            }
+            Self::NotConfigured(_) | Self::NotCounted | Self::Contended | Self::StoreFailed => {
+                reply.headers.push(("retry-after", "1".to_owned()));
+            }
+            Self::NotFound
+            | Self::TooLarge
+            | Self::Mistakes(_)
+            | Self::OtherVersion
+            | Self::NotListed
+            | Self::Resolution(_)
+            | Self::Override { .. } => {}
+        }
+        reply
+    }
+
+    const fn form(&self) -> Form {
+        let (status, reason, title) = match self {
+            Self::Unauthorized => (401, "unauthorized", "Token Required"),
+            Self::NotFound => (404, "not_found", "Not Found"),
+            Self::Method { .. } => (405, "method", "Method Not Allowed"),
+            Self::TooLarge => (413, "body_too_large", "Request Too Large"),
+            Self::ContentType { .. } => (415, "content_type", "Unsupported Content Type"),
+            Self::Mistakes(_) => (400, "bad_request", "Bad Request"),
+            Self::NotConfigured(_) => (503, "not_configured", "Payments Are Not Configured Yet"),
+            Self::OtherVersion => (503, "other_version", "Store Of Another Version"),
+            Self::NotCounted => (503, "not_counted", "Claims Are Not Counted Yet"),
+            Self::NotListed => (404, "not_listed", "Payment Is Not Listed"),
+            Self::Resolution(refused) => match refused {
+                Refused::NotFound => (404, "no_payment", "No Such Payment"),
+                Refused::Ambiguous => (409, "ambiguous", "Several Such Payments"),
+                Refused::Unreadable => (503, "other_version", "Store Of Another Version"),
+                Refused::LeaseRuns { .. } => (409, "under_way", "Payment Is Under Way"),
+                Refused::Contradicts(_) => (409, "contradiction", "The Record Says Otherwise"),
+                Refused::AlreadySo(_) => (409, "already_so", "The Record Says So Already"),
+                Refused::StoreFull => (503, "store_full", "Store Is Full"),
+            },
+            Self::Override { refusal, .. } => match refusal {
+                Refusal::NobodyLeft => (409, "nobody_left", "No Gateway Would Be Left"),
+                Refusal::Forced => (409, "forced", "Gateway Is Forced"),
+                Refusal::Ttl => (409, "ttl", "Override Would Be Over At Once"),
+            },
+            Self::Contended => (503, "contended", "Store Is Busy"),
+            Self::StoreFailed => (503, "store_failed", "Store Failed"),
+        };
+        Form { status, reason, title }
+    }
+
+    fn detail(&self) -> String {
+        let text = match self {
+            Self::Unauthorized => {
+                "Bring the operators' token, as Bearer, or as the password of Basic."
+            }
+            Self::NotFound => {
+                "There are GET /, /status and /in-doubt, and POST /override and /resolve."
+            }
+            Self::Method { allow } => return format!("This takes {allow} only."),
+            Self::TooLarge => {
+                return format!(
+                    "The body is longer than {} bytes. Nothing was changed.",
+                    limits::ADMIN_BODY_BYTES_MAX
+                );
+            }
+            Self::ContentType { found } => {
+                return format!(
+                    "content-type: expected application/json, found {found}. Nothing was changed."
+                );
+            }
+            Self::Mistakes(mistakes) => {
+                let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+                return format!("{}. Nothing was changed.", lines.join("; "));
+            }
+            Self::NotConfigured(None) => {
+                "The payments' filter has not configured this vm_id yet: it is not there, has not \
+                 accepted its configuration, or goes by another vm_id than this listener."
+            }
+            Self::NotConfigured(Some(Unjoined::Gateway { name })) => {
+                return format!(
+                    "The payments' filter has not configured this vm_id with a gateway {name} yet: \
+                     this listener's gateways are not those of the payments' listener, or its \
+                     configuration was not accepted."
+                );
+            }
+            Self::NotConfigured(Some(Unjoined::Buckets { stored, configured })) => {
+                return format!(
+                    "The payments' filter has configured this vm_id with another \
+                     idempotency.store.local.claims_max ({stored} buckets, here {configured}): give \
+                     this listener the configuration of the payments' listener."
+                );
+            }
+            Self::OtherVersion => {
+                "What is known of the gateways was written by another version of the filter, and \
+                 was left as it is. Give both listeners the same module."
+            }
+            Self::NotCounted => {
+                "The payments' filter has not counted its claims yet. It does so again and again; \
+                 the first time takes up to two minutes in a store of the default size."
+            }
+            Self::NotListed => {
+                "No payment that GET /in-doubt lists has a key that begins like this one. Give at \
+                 least 40 digits of it, as the access log has, to find any other. Nothing was \
+                 changed."
+            }
+            Self::Resolution(refused) => return unresolved(*refused),
+            Self::Override { refusal, gateway } => return refused(*refusal, gateway),
+            Self::Contended => {
+                "Other writers were quicker again and again. Nothing was changed: try again."
+            }
+            Self::StoreFailed => {
+                "The store failed. Whether anything was changed is not known: see GET /status."
+            }
+        };
+        text.to_owned()
+    }
+}
+
+fn refused(refusal: Refusal, gateway: &str) -> String {
+    match refusal {
+        Refusal::NobodyLeft => format!(
+            "Without {gateway} no gateway would be left that can take a payment now. Nothing was \
+             changed. Wait until another one is usable (GET /status says what it lacks), or force \
+             another one if you know better than its breaker and heartbeats."
+        ),
+        Refusal::Forced => format!(
+            "{gateway} is forced, so all new payments go to it: it cannot be drained as well. \
+             Nothing was changed. Set it to auto, or force another gateway, and then drain it."
+        ),
+        Refusal::Ttl => "The override would be over at once, or last longer than a day. Nothing \
+                         was changed. Give it a ttl_s from 1 to 86400."
+            .to_owned(),
+    }
+}
+
+fn unresolved(refused: Refused) -> String {
+    let why = match refused {
+        Refused::NotFound => "No payment has a key that begins like this one.".to_owned(),
+        Refused::Ambiguous => {
+            "Several payments have a key that begins like this one: give more of it.".to_owned()
+        }
+        Refused::Unreadable => {
+            "The record was written by another version of the filter. Give both listeners the same \
+             module."
+                .to_owned()
+        }
+        Refused::LeaseRuns { until } => format!(
+            "An attempt may be under way until {}, and nobody can know how it ends. Ask the \
+             gateway again after that.",
+            Utc(until)
+        ),
+        Refused::Contradicts(State::InDoubt { .. }) => {
+            "The payment cannot have reached that gateway: GET /in-doubt names those that it may \
+             have reached. Look the payment up there."
+                .to_owned()
+        }
+        Refused::Contradicts(state) => format!(
+            "The record has evidence of the contrary: it is {}. What a gateway has proven is not \
+             overruled; reconcile it with the gateway.",
+            state.name()
+        ),
+        Refused::AlreadySo(state) => format!("The record is {} already.", state.name()),
+        Refused::StoreFull => "The record's bucket is full of claims that must be kept.".to_owned(),
+    };
+    format!("{why} Nothing was changed.")
+}
+
+/// An answer with a JSON body.
+pub(super) fn json(body: &Object, reason: &'static str) -> Reply {
+    let body = format!("{body}\n").into_bytes();
+    Reply { status: 200, headers: headers("application/json"), body, reason }
+}
+
+/// The page. Nothing is loaded from anywhere, and nothing on it runs.
+pub(super) fn page(body: String) -> Reply {
+    const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                          form-action 'none'; frame-ancestors 'none'";
+    let mut headers = headers("text/html; charset=utf-8");
+    headers.push(("content-security-policy", POLICY.to_owned()));
+    Reply { status: 200, headers, body: body.into_bytes(), reason: "page" }
+}
+
+/// What is told is true for a moment and for whoever asked.
+fn headers(content_type: &str) -> Vec<(&'static str, String)> {
+    [
+        ("content-type", content_type),
+        ("cache-control", "no-store"),
+        ("vary", "accept, authorization"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .to_vec()
+}

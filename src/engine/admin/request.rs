@@ -1,0 +1,324 @@
+//! What an operator asks for, read strictly: a misspelt field that is ignored would do something
+//! else than was meant.
+
+use serde_json::Value;
+
+use super::answer::Problem;
+use super::auth::Caller;
+use crate::engine::config::reader::{Errors, Fields, Node};
+use crate::engine::config::{Config, ConfigError};
+use crate::engine::event::Request;
+use crate::engine::json;
+use crate::engine::key::KeyFront;
+use crate::engine::limits;
+use crate::engine::overrides::Steer;
+use crate::engine::time::Millis;
+
+/// What an operator asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// How everything is, for machines.
+    Status,
+    /// The same for people.
+    Page,
+    /// The payments that have been in doubt longest.
+    InDoubt {
+        /// At most so many.
+        limit: usize,
+    },
+    /// That a gateway is forced or drained, or no longer.
+    Override(Wish),
+    /// That a payment has ended as somebody found out.
+    Resolve(Word),
+}
+
+/// What is to become of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// One of the configured names.
+    pub(super) gateway: String,
+    /// What, and for how long; nothing to leave it to breakers and heartbeats again.
+    pub(super) steer: Option<(Steer, Millis)>,
+    /// Who asks.
+    pub(super) actor: String,
+    /// Why.
+    pub(super) reason: String,
+}
+
+/// What somebody found out about a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    /// Of which one.
+    pub(super) key: KeyFront,
+    /// What.
+    pub(super) verdict: Verdict,
+    /// Where the proof is.
+    pub(super) evidence: String,
+    /// Who says so.
+    pub(super) actor: String,
+    /// Why.
+    pub(super) reason: String,
+}
+
+/// How a payment has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Executed, by the gateway of this name.
+    ExecutedAt(String),
+    /// Executed by nobody, for good.
+    NotExecuted,
+}
+
+/// The header fields that matter.
+#[derive(Clone, Copy, Default)]
+struct Head<'a> {
+    method: &'a str,
+    target: &'a str,
+    accept: &'a str,
+    content_type: &'a str,
+}
+
+impl<'a> Head<'a> {
+    fn pick(request: &Request<'a>) -> Self {
+        let mut head = Self::default();
+        for &(name, value) in request.headers {
+            let text = std::str::from_utf8(value).unwrap_or_default();
+            match name {
+                b":method" => head.method = text,
+                b":path" => head.target = text,
+                b"accept" => head.accept = text,
+                b"content-type" => head.content_type = text,
+                _ => {}
+            }
+        }
+        head
+    }
+}
+
+const READS: &str = "GET, HEAD";
+const WRITES: &str = "POST";
+
+impl Ask {
+    /// What `request` of `caller` asks for.
+    pub(super) fn read(
+        request: &Request<'_>,
+        caller: &Caller,
+        config: &Config,
+    ) -> Result<Self, Problem> {
+        let head = Head::pick(request);
+        let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
+        let allow = match path {
+            "/" | "/status" | "/in-doubt" => READS,
+            "/override" | "/resolve" => WRITES,
+            _ => return Err(Problem::NotFound),
+        };
+        if !allow.split(", ").any(|method| method == head.method) {
+            return Err(Problem::Method { allow });
+        }
+        if request.body.len() > limits::ADMIN_BODY_BYTES_MAX {
+            return Err(Problem::TooLarge);
+        }
+        if path == "/in-doubt" {
+            return read_limit(query).map(|limit| Self::InDoubt { limit });
+        }
+        if !query.is_empty() {
+            return Err(mistake("query", "nothing after the path", query));
+        }
+        match path {
+            "/" => Ok(Self::Page),
+            "/status" if prefers_html(head.accept) => Ok(Self::Page),
+            "/status" => Ok(Self::Status),
+            "/override" => {
+                let body = Body::read(&head, request.body)?;
+                body.parse(|fields| read_wish(fields, caller, config)).map(Self::Override)
+            }
+            _ => {
+                let body = Body::read(&head, request.body)?;
+                body.parse(|fields| read_word(fields, caller)).map(Self::Resolve)
+            }
+        }
+    }
+}
+
+/// One mistake in a request.
+pub(super) fn mistake(path: &str, expected: &str, found: &str) -> Problem {
+    // As in messages about the configuration: short, and on one line.
+    let found = found.chars().filter(|char| !char.is_control()).take(60).collect();
+    Problem::Mistakes(vec![ConfigError {
+        path: path.to_owned(),
+        expected: expected.to_owned(),
+        found,
+    }])
+}
+
+fn read_limit(query: &str) -> Result<usize, Problem> {
+    const MAX: u64 = limits::IN_DOUBT_LISTED_MAX as u64;
+    let limit = match query.strip_prefix("limit=") {
+        None if query.is_empty() => Some(limits::IN_DOUBT_SHOWN),
+        None => None,
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
+        Some(_) => None,
+    };
+    let limit = limit.filter(|limit| (1..=MAX).contains(limit));
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    limit.ok_or_else(|| mistake("query", &format!("limit=1 to limit={MAX}, or nothing"), query))
+}
+
+/// A JSON object that was posted.
+struct Body(Value);
+
+impl Body {
+    /// A page of another site can make a browser post a form with the credentials that it keeps,
+    /// but not JSON: so nothing else is taken.
+    fn read(head: &Head<'_>, bytes: &[u8]) -> Result<Self, Problem> {
+        let media_type = head.content_type.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/json") {
+            let found = if media_type.is_empty() { "nothing" } else { media_type };
+            let found = found.chars().filter(|char| !char.is_control()).take(60).collect();
+            return Err(Problem::ContentType { found });
+        }
+        json::members(bytes).map(|members| Self(Value::Object(members))).map_err(|error| {
+            mistake("body", "one JSON object without repeated members", &error.to_string())
+        })
+    }
+
+    /// What `read` makes of its members; all mistakes in them, if there are any.
+    fn parse<T>(&self, read: impl FnOnce(&Fields<'_>) -> Option<T>) -> Result<T, Problem> {
+        let errors = Errors::default();
+        let made = read(&Node::root(&self.0, &errors).fields());
+        let mistakes = errors.into_vec();
+        made.filter(|_| mistakes.is_empty()).ok_or(Problem::Mistakes(mistakes))
+    }
+}
+
+fn read_wish(fields: &Fields<'_>, caller: &Caller, config: &Config) -> Option<Wish> {
+    let gateway = read_gateway(fields, "gateway", config);
+    let steers = [("force", Some(Steer::Force)), ("drain", Some(Steer::Drain)), ("auto", None)];
+    let steer = fields.demand("steer", "\"force\" or \"drain\" or \"auto\"");
+    let steer = steer.and_then(|node| node.choice(&steers));
+    let range = 1..=limits::OVERRIDE_TTL_MAX.get() / 1000;
+    let ttl = match steer {
+        Some(None) => {
+            if let Some(node) = fields.get("ttl_s") {
+                node.wrong("nothing: auto has no end");
+            }
+            None
+        }
+        Some(Some(_)) | None => {
+            let node = fields.demand("ttl_s", "a whole number from 1 to 86400, in seconds");
+            node.and_then(|node| node.number(&range))
+        }
+    };
+    let (actor, reason) = (read_actor(fields, caller), read_reason(fields));
+    let steer = match (steer?, ttl) {
+        (None, _) => None,
+        (Some(steer), ttl) => Some((steer, Millis::new(ttl?.saturating_mul(1000)))),
+    };
+    Some(Wish { gateway: gateway?, steer, actor: actor?, reason: reason? })
+}
+
+fn read_word(fields: &Fields<'_>, caller: &Caller) -> Option<Word> {
+    const KEY: &str = "16 to 64 hexadecimal digits, in pairs: the front of a claim key";
+    const VERDICT: &str = "a gateway's name; or executed: false";
+    const EVIDENCE: &str = "the id of the proof, 1 to 128 bytes of plain text";
+    let key = fields.demand("key", KEY);
+    let key = key.and_then(|node| node.text(KEY, |text| KeyFront::parse(text).is_some()));
+    let verdict = match (fields.get("executed"), fields.get("executed_at")) {
+        (None, None) => fields.demand("executed_at", VERDICT).and(None),
+        (None, Some(node)) => node.text(VERDICT, |text| !text.is_empty()).map(Verdict::ExecutedAt),
+        (Some(node), None) => match node.flag() {
+            Some(false) => Some(Verdict::NotExecuted),
+            Some(true) => {
+                node.wrong("false; of a payment that was executed, executed_at says where");
+                None
+            }
+            None => None,
+        },
+        (Some(node), Some(_)) => {
+            node.wrong("nothing beside executed_at");
+            None
+        }
+    };
+    let evidence = fields
+        .demand("evidence", EVIDENCE)
+        .and_then(|node| node.text(EVIDENCE, |text| is_plain(text, limits::EVIDENCE_ID_BYTES_MAX)));
+    let (actor, reason) = (read_actor(fields, caller), read_reason(fields));
+    Some(Word {
+        key: KeyFront::parse(&key?)?,
+        verdict: verdict?,
+        evidence: evidence?,
+        actor: actor?,
+        reason: reason?,
+    })
+}
+
+fn read_gateway(fields: &Fields<'_>, name: &'static str, config: &Config) -> Option<String> {
+    let names = config.gateways.iter().map(|gateway| gateway.name.as_str());
+    let expected = names.clone().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ");
+    let node = fields.demand(name, &expected)?;
+    node.text(&expected, |text| names.clone().any(|name| name == text))
+}
+
+/// Who asks: as they say in the request, or by the name that they logged in with.
+fn read_actor(fields: &Fields<'_>, caller: &Caller) -> Option<String> {
+    const EXPECTED: &str = "who asks, 1 to 64 bytes of plain text";
+    let fits = |text: &str| is_plain(text, limits::OVERRIDE_ACTOR_BYTES_MAX);
+    let user = caller.user.clone().filter(|user| fits(user));
+    let node = match &user {
+        Some(_) => fields.get("actor"),
+        None => fields.demand("actor", EXPECTED),
+    };
+    node.map_or(user, |node| node.text(EXPECTED, fits))
+}
+
+fn read_reason(fields: &Fields<'_>) -> Option<String> {
+    const EXPECTED: &str = "why, 1 to 256 bytes of plain text";
+    let node = fields.demand("reason", EXPECTED)?;
+    node.text(EXPECTED, |text| is_plain(text, limits::OVERRIDE_REASON_BYTES_MAX))
+}
+
+/// Whether a text is what it looks like in a log or on a page: no control characters, nothing
+/// invisible, nothing that turns the direction of writing.
+fn is_plain(text: &str, bytes_max: usize) -> bool {
+    let deceives = |char: char| {
+        char.is_control()
+            || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(char, '\u{2060}'..='\u{206f}' | '\u{61c}' | '\u{feff}')
+    };
+    !text.trim().is_empty() && text.len() <= bytes_max && !text.chars().any(deceives)
+}
+
+/// Whether HTML is wanted rather than JSON. Who does not care gets JSON.
+fn prefers_html(accept: &str) -> bool {
+    let quality = |wanted: [&str; 3]| {
+        let ranges = accept.split(',').filter_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next()?;
+            let closeness = wanted.iter().position(|one| name.eq_ignore_ascii_case(one))?;
+            let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, per_mille);
+            Some((closeness, weight))
+        });
+        ranges.min_by_key(|(closeness, _)| *closeness).map_or(0, |(_, weight)| weight)
+    };
+    let html = quality(["text/html", "text/*", "*/*"]);
+    html > quality(["application/json", "application/*", "*/*"])
+}
+
+/// A weight of 0 to 1 with at most three decimals, in thousandths; zero when it is none.
+fn per_mille(text: &str) -> u32 {
+    let (mut weight, mut place) = (0, 1000);
+    for byte in text.bytes() {
+        match byte {
+            b'.' => {}
+            b'0'..=b'9' if place > 0 => {
+                weight += u32::from(byte - b'0') * place;
+                place /= 10;
+            }
+            _ => return 0,
+        }
+    }
+    weight
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! What an operator found out about a payment in doubt, worked into its record.
+
+use super::answer::{self, Problem};
+use super::doubt;
+use super::object::Object;
+use super::request::{Verdict, Word};
+use super::status::time;
+use super::{Admin, Effect, Next, Stage, again, end};
+use crate::engine::census::Census;
+use crate::engine::claim::{Resolution, State};
+use crate::engine::event::{Cell, Event, Loaded};
+use crate::engine::layout::Layout;
+use crate::engine::policy::Policy;
+use crate::engine::resolve::{Refused, Resolved, resolve};
+use crate::engine::time::Timestamp;
+
+/// A resolution on its way into its bucket.
+#[derive(Debug)]
+pub(super) struct Resolving {
+    word: Word,
+    resolution: Resolution,
+    /// The bucket that holds the record, once that is known.
+    bucket: Option<u32>,
+    attempts: u8,
+    written: Option<Resolved>,
+}
+
+impl Resolving {
+    /// Begins with the bucket where the key says which it is, and else with the census, which
+    /// lists it.
+    pub(super) fn begin(word: Word, policy: &Policy, layout: &Layout) -> Next {
+        let resolution = match &word.verdict {
+            Verdict::NotExecuted => Resolution::NotExecuted,
+            // Of all names that were ever used: who holds it may no longer be configured.
+            Verdict::ExecutedAt(name) => match layout.find(name) {
+                Some(gateway) => Resolution::ExecutedAt(gateway),
+                None => return end(unknown_gateway(name, layout).reply()),
+            },
+        };
+        let bucket = word.key.bucket(policy.buckets);
+        let cell = bucket.map_or(Cell::Census, Cell::Claims);
+        let resolving = Self { word, resolution, bucket, attempts: 0, written: None };
+        (Stage::Resolving(Box::new(resolving)), vec![Effect::Load(cell)])
+    }
+}
+
+fn unknown_gateway(name: &str, layout: &Layout) -> Problem {
+    let names = doubt::names(layout.gateways(), layout);
+    let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    super::request::mistake("executed_at", &names.join(" or "), name)
+}
+
+impl Admin {
+    pub(super) fn go_on_resolving(
+        &self,
+        mut resolving: Box<Resolving>,
+        event: Event<'_>,
+        now: Timestamp,
+    ) -> Next {
+        let Some((policy, layout)) = self.joined.as_ref() else {
+            return end(Problem::NotConfigured(None).reply());
+        };
+        let own = resolving.bucket.map(Cell::Claims);
+        match (event, resolving.written.take()) {
+            (Event::Loaded(Cell::Census, loaded), _) if own.is_none() => {
+                find(resolving, &loaded.bytes)
+            }
+            (Event::Loaded(cell, loaded), _) if own == Some(cell) => {
+                work_in(resolving, cell, loaded, policy, layout, now)
+            }
+            (Event::Stored(cell), Some(resolved)) if own == Some(cell) => {
+                told(&resolving.word, &resolved, layout, now)
+            }
+            (Event::Conflict(cell), _) if own == Some(cell) => {
+                resolving.attempts = resolving.attempts.saturating_add(1);
+                again(resolving.attempts, cell, Stage::Resolving(resolving))
+            }
+            _ => end(Problem::StoreFailed.reply()),
+        }
+    }
+}
+
+/// Looks a key up that is too short to say by itself where its record is.
+fn find(mut resolving: Box<Resolving>, census: &[u8]) -> Next {
+    let census = Census::decode(census).unwrap_or_default();
+    let key = resolving.word.key;
+    let mut listed = census.find_front(&key);
+    match (listed.next(), listed.next()) {
+        (Some(only), None) => {
+            let bucket = only.bucket;
+            resolving.bucket = Some(bucket);
+            (Stage::Resolving(resolving), vec![Effect::Load(Cell::Claims(bucket))])
+        }
+        (Some(_), Some(_)) => end(Problem::Resolution(Refused::Ambiguous).reply()),
+        (None, _) => end(Problem::NotListed.reply()),
+    }
+}
+
+fn work_in(
+    mut resolving: Box<Resolving>,
+    cell: Cell,
+    loaded: Loaded,
+    policy: &Policy,
+    layout: &Layout,
+    now: Timestamp,
+) -> Next {
+    let Loaded { bytes, version } = loaded;
+    let (key, rules) = (&resolving.word.key, &policy.claims);
+    let retention = policy.config.store.retention;
+    match resolve(bytes, key, resolving.resolution, now, rules, retention) {
+        Ok(mut resolved) => {
+            let bytes = std::mem::take(&mut resolved.bytes);
+            resolving.written = Some(resolved);
+            let store = Effect::Store { cell, bytes, expected: version };
+            (Stage::Resolving(resolving), vec![store])
+        }
+        // As often as it is said: whoever missed the answer may say it again.
+        Err(Refused::AlreadySo(state)) => {
+            let body = Object::new()
+                .with("now", time(now))
+                .with("changed", false)
+                .with("overturned", false)
+                .with("before", describe(state, layout))
+                .with("after", describe(state, layout));
+            end(answer::json(&body, "resolve"))
+        }
+        Err(refused) => end(Problem::Resolution(refused).reply()),
+    }
+}
+
+fn told(word: &Word, resolved: &Resolved, layout: &Layout, now: Timestamp) -> Next {
+    let Resolved { key, before, after, overturned, claim, .. } = resolved;
+    let Word { evidence, reason, actor, .. } = word;
+    let what = Object::new()
+        .with("key", doubt::hex(key))
+        .with("before", describe(*before, layout))
+        .with("after", describe(*after, layout))
+        .with("overturned", *overturned)
+        .with("claimed_at", time(claim.incarnation.claimed_at));
+    let what = doubt::with_money(what, &claim.money);
+    let line = what.clone();
+    let line = line
+        .with("evidence", evidence.as_str())
+        .with("reason", reason.as_str())
+        .with("actor", actor.as_str());
+    let body = what.with("now", time(now)).with("changed", true);
+    let reply = answer::json(&body, "resolve");
+    (Stage::Ended, vec![Effect::Told(format!("resolve {line}")), Effect::Reply(reply)])
+}
+
+fn describe(state: State, layout: &Layout) -> Object {
+    let how = if let State::Closed { how, .. } = state { Some(how.name()) } else { None };
+    Object::new()
+        .with("state", state.name())
+        .with("how", how)
+        .with("gateways", doubt::names(state.holders(), layout))
+}

@@ -1,0 +1,253 @@
+//! How everything is: who takes payments now and why, and what is known of each gateway.
+//!
+//! `docs/status.schema.json` describes the JSON, member by member; the tests hold one to the other.
+
+use serde_json::Value;
+
+use super::doubt::Doubt;
+use super::object::Object;
+use crate::engine::breaker::{Breaker, State};
+use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::health::{Asks, Health, Member, Takers};
+use crate::engine::heartbeat::Heartbeat;
+use crate::engine::overrides::{Override, Steer};
+use crate::engine::policy::{Gateway, Policy};
+use crate::engine::time::{Length, Timestamp, Utc};
+
+/// Of this crate, as operators ask for it.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Everything that is known at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct Status<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) health: &'a Health,
+    /// What the last census has counted; nothing before there was one.
+    pub(super) doubt: Option<Doubt<'a>>,
+    pub(super) now: Timestamp,
+}
+
+impl Status<'_> {
+    pub(super) fn active(&self) -> Option<GatewayId> {
+        self.health.active(self.policy, self.now)
+    }
+
+    pub(super) fn active_since(&self) -> Option<Timestamp> {
+        self.health.active_since(self.policy, self.now)
+    }
+
+    /// Who may take a new payment.
+    pub(super) fn takers(&self) -> Takers {
+        self.health.takers(self.policy, Asks::Payment, self.now)
+    }
+
+    /// Whether a gateway is on trial with questions, and not with payments yet.
+    pub(super) fn is_asked(&self, gateway: GatewayId) -> bool {
+        let takers = self.health.takers(self.policy, Asks::Question, self.now);
+        takers.trial && takers.order.first() == Some(&gateway)
+    }
+
+    /// How many requests are with a gateway, over all workers.
+    pub(super) fn in_flight(&self, gateway: GatewayId) -> u32 {
+        self.health.in_flight(gateway, self.now)
+    }
+
+    pub(super) fn name(&self, gateway: GatewayId) -> String {
+        self.policy.names(Gateways::only(gateway))
+    }
+
+    /// What is known of a gateway; of one that was never seen, what is known of nobody.
+    pub(super) fn member(&self, gateway: GatewayId) -> Member {
+        self.health.member(gateway).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn overrides(&self) -> impl Iterator<Item = &Override> {
+        self.health.overrides(self.now)
+    }
+
+    pub(super) fn override_of(&self, gateway: GatewayId) -> Option<&Override> {
+        self.overrides().find(|one| one.gateway == gateway)
+    }
+
+    pub(super) fn is_usable(&self, gateway: GatewayId) -> bool {
+        self.health.is_usable(gateway, self.policy, self.now)
+    }
+
+    /// Why a breaker stands where it does, for people; nothing before its first move.
+    pub(super) fn cause(&self, breaker: &Breaker) -> Option<String> {
+        breaker.cause().map(|rule| rule.sentence(&self.policy.breaker))
+    }
+
+    /// Why a gateway takes no new payments, for people; nothing if it does.
+    pub(super) fn hindrance(&self, gateway: GatewayId) -> Option<String> {
+        if self.is_usable(gateway) {
+            return None;
+        }
+        let drained = self.override_of(gateway).filter(|one| one.steer == Steer::Drain);
+        if let Some(Override { actor, reason, .. }) = drained {
+            return Some(format!("drained by {actor}: {reason}"));
+        }
+        let member = self.member(gateway);
+        let cause = self.cause(&member.breaker).unwrap_or_default();
+        Some(match member.breaker.state() {
+            State::Open { .. } => format!("its breaker is open: {cause}"),
+            State::HalfOpen { .. } => "its breaker lets trials through only".to_owned(),
+            State::Closed { .. }
+                if self.in_flight(gateway) >= self.policy.breaker.in_flight_max =>
+            {
+                "as many requests are with it as may be".to_owned()
+            }
+            State::Closed { .. } if !member.heartbeat.is_up() => {
+                "its heartbeat is not up, and only the first gateway goes without".to_owned()
+            }
+            State::Closed { .. } => "its last good heartbeat is too long ago".to_owned(),
+        })
+    }
+
+    /// Why new payments go where they go, for people.
+    pub(super) fn why(&self) -> String {
+        let takers = self.takers();
+        let forced = self
+            .overrides()
+            .find(|one| one.steer == Steer::Force && self.policy.gateway(one.gateway).is_some());
+        if let Some(Override { actor, reason, .. }) = forced {
+            return format!("forced by {actor}: {reason}");
+        }
+        let Some(active) = self.active() else {
+            return if takers.order.is_empty() {
+                "no gateway is usable: new payments are answered with 503, and nothing is sent"
+            } else {
+                "no gateway is usable, so payments are trials of one that waits long enough"
+            }
+            .to_owned();
+        };
+        let earlier = self.policy.gateways.iter().take_while(|gateway| gateway.id != active);
+        let reasons: Vec<String> = earlier.map(|gateway| self.passed_over(gateway)).collect();
+        if reasons.is_empty() {
+            return "first in the order, and usable".to_owned();
+        }
+        reasons.join("; ")
+    }
+
+    /// Why an earlier gateway of the order is not the active one.
+    fn passed_over(&self, gateway: &Gateway) -> String {
+        let name = &gateway.name;
+        let failback = &self.policy.failback;
+        match self.hindrance(gateway.id) {
+            Some(hindrance) => format!("{name}: {hindrance}"),
+            None if failback.manual => format!("{name} is usable again; failback is manual"),
+            None => format!(
+                "{name} is usable again, and gets payments back once it was well for {} and this \
+                 one was active for {}",
+                Length(failback.stable),
+                Length(failback.dwell)
+            ),
+        }
+    }
+
+    /// All of it.
+    pub(super) fn json(&self) -> Object {
+        let gateways = self.policy.gateways.iter().map(|gateway| self.gateway(gateway));
+        let overrides =
+            self.overrides().map(|one| told(one).with("gateway", self.name(one.gateway)));
+        self.summary()
+            .with("version", VERSION)
+            .with("gateways", list(gateways))
+            .with("overrides", list(overrides))
+            .with("in_doubt", self.doubt.map(|doubt| doubt.totals()))
+            .with("store", self.doubt.map(|doubt| doubt.store()))
+            .with("census", self.doubt.map(|doubt| doubt.census()))
+    }
+
+    /// Where new payments go.
+    pub(super) fn summary(&self) -> Object {
+        let takers = self.takers();
+        let order: Vec<String> = takers.order.iter().map(|id| self.name(*id)).collect();
+        Object::new()
+            .with("now", time(self.now))
+            .with("active", self.active().map(|active| self.name(active)))
+            .with("active_since", self.active_since().map(time))
+            .with("why", self.why())
+            .with("takers", Object::new().with("gateways", order).with("trial", takers.trial))
+    }
+
+    /// What an operator sees of one gateway.
+    pub(super) fn gateway(&self, gateway: &Gateway) -> Object {
+        let member = self.member(gateway.id);
+        Object::new()
+            .with("name", gateway.name.as_str())
+            .with("cluster", gateway.cluster.as_str())
+            .with("active", self.active() == Some(gateway.id))
+            .with("usable", self.is_usable(gateway.id))
+            .with("hindrance", self.hindrance(gateway.id))
+            .with("override", self.override_of(gateway.id).map(told))
+            .with("in_flight", self.in_flight(gateway.id))
+            .with("in_flight_max", self.policy.breaker.in_flight_max)
+            .with("breaker", self.breaker(&member.breaker))
+            .with("heartbeat", self.heartbeat(&member.heartbeat))
+    }
+
+    fn breaker(&self, breaker: &Breaker) -> Object {
+        let limits = &self.policy.breaker;
+        let seen = breaker.seen(self.now, limits);
+        let (mut run, mut until, mut permits) = (None, None, None);
+        match breaker.state() {
+            State::Closed { run: failures } => run = Some(failures),
+            State::Open { until: end } => until = Some(time(end)),
+            State::HalfOpen { out, passed, .. } => {
+                let max = limits.half_open_permits;
+                permits =
+                    Some(Object::new().with("out", out).with("passed", passed).with("max", max));
+            }
+        }
+        let last_transition = breaker.cause().map(|rule| {
+            let add = |object: Object, (name, number): (&str, u64)| object.with(name, number);
+            Object::new()
+                .with("rule", rule.name())
+                .with("numbers", rule.numbers().into_iter().fold(Object::new(), add))
+                .with("sentence", rule.sentence(limits))
+        });
+        let window = Object::new()
+            .with("length_ms", limits.window.get())
+            .with("calls", seen.calls)
+            .with("failures", seen.failures)
+            .with("slow", seen.slow);
+        Object::new()
+            .with("state", breaker.state().name())
+            .with("since", breaker.cause().map(|_| time(breaker.since())))
+            .with("until", until)
+            .with("generation", breaker.generation())
+            .with("consecutive_failures", run)
+            .with("window", window)
+            .with("permits", permits)
+            .with("last_transition", last_transition)
+    }
+
+    fn heartbeat(&self, heartbeat: &Heartbeat) -> Object {
+        let good_at = heartbeat.good_at();
+        Object::new()
+            .with("up", heartbeat.is_up())
+            .with("punctuality", heartbeat.punctuality(self.now, &self.policy.heartbeat).name())
+            .with("last_good", good_at.map(time))
+            .with("last_good_age_ms", good_at.map(|at| self.now.since(at).get()))
+    }
+}
+
+fn told(one: &Override) -> Object {
+    Object::new()
+        .with("steer", one.steer.name())
+        .with("since", time(one.since))
+        .with("until", time(one.until))
+        .with("actor", one.actor.as_str())
+        .with("reason", one.reason.as_str())
+}
+
+/// A time as it stands in JSON.
+pub(super) fn time(at: Timestamp) -> String {
+    Utc(at).to_string()
+}
+
+/// A list as it stands in JSON.
+pub(super) fn list(objects: impl Iterator<Item = Object>) -> Vec<Value> {
+    objects.map(Value::from).collect()
+}

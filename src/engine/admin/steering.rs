@@ -1,0 +1,133 @@
+//! Overrides: a gateway forced or drained, or left to breakers and heartbeats again.
+
+use super::answer::{self, Problem};
+use super::object::Object;
+use super::request::Wish;
+use super::status::Status;
+use super::{Admin, Effect, Next, Stage, again, end};
+use crate::engine::event::{Cell, Event, Loaded};
+use crate::engine::health::{Change, Health};
+use crate::engine::overrides::Override;
+use crate::engine::policy::{Gateway, Policy};
+use crate::engine::time::{Timestamp, Utc};
+
+/// An override on its way into the shared health.
+#[derive(Debug)]
+pub(super) struct Steering {
+    wish: Wish,
+    attempts: u8,
+    /// What is to be written, and what changes by it.
+    written: Option<(Health, Vec<Change>)>,
+}
+
+impl Steering {
+    pub(super) const fn new(wish: Wish) -> Self {
+        Self { wish, attempts: 0, written: None }
+    }
+}
+
+impl Admin {
+    pub(super) fn go_on_steering(
+        &self,
+        mut steering: Box<Steering>,
+        event: &Event<'_>,
+        now: Timestamp,
+    ) -> Next {
+        let Some((policy, gateway)) = self.gateway(&steering.wish.gateway) else {
+            return end(Problem::NotConfigured(None).reply());
+        };
+        match (event, steering.written.take()) {
+            (Event::Loaded(Cell::Health, loaded), _) => {
+                steer(steering, policy, gateway, loaded, now)
+            }
+            // Only what was written is told.
+            (Event::Stored(Cell::Health), Some((health, changes))) => {
+                let status = Status { policy, health: &health, doubt: None, now };
+                steered(&steering.wish, &status, gateway, changes)
+            }
+            (Event::Conflict(Cell::Health), _) => {
+                steering.attempts = steering.attempts.saturating_add(1);
+                again(steering.attempts, Cell::Health, Stage::Steering(steering))
+            }
+            _ => end(Problem::StoreFailed.reply()),
+        }
+    }
+
+    fn gateway(&self, name: &str) -> Option<(&Policy, &Gateway)> {
+        let policy = self.policy()?;
+        Some((policy, policy.named(name)?))
+    }
+}
+
+fn steer(
+    mut steering: Box<Steering>,
+    policy: &Policy,
+    gateway: &Gateway,
+    loaded: &Loaded,
+    now: Timestamp,
+) -> Next {
+    let Some(before) = Health::read(&loaded.bytes) else {
+        return end(Problem::OtherVersion.reply());
+    };
+    let (mut health, wish) = (before.clone(), &steering.wish);
+    let changes = match wish.steer {
+        None => Ok(health.release(gateway.id, policy, now)),
+        Some((steer, ttl)) => {
+            let wanted = Override {
+                gateway: gateway.id,
+                steer,
+                since: now,
+                until: now.plus(ttl),
+                actor: wish.actor.clone(),
+                reason: wish.reason.clone(),
+            };
+            health.steer_by(wanted, policy, now)
+        }
+    };
+    match changes {
+        Err(refusal) => {
+            let gateway = gateway.name.clone();
+            end(Problem::Override { refusal, gateway }.reply())
+        }
+        Ok(_) if health == before => {
+            let status = Status { policy, health: &health, doubt: None, now };
+            steered(wish, &status, gateway, Vec::new())
+        }
+        Ok(changes) => {
+            let (cell, expected) = (Cell::Health, loaded.version);
+            let store = Effect::Store { cell, bytes: health.encode(), expected };
+            steering.written = Some((health, changes));
+            (Stage::Steering(steering), vec![store])
+        }
+    }
+}
+
+fn steered(wish: &Wish, status: &Status<'_>, gateway: &Gateway, changes: Vec<Change>) -> Next {
+    let body = status.summary();
+    let body = body.with("changed", !changes.is_empty()).with("gateway", status.gateway(gateway));
+    let mut effects = Vec::new();
+    if !changes.is_empty() {
+        effects.push(Effect::Told(wish.line(status.now)));
+    }
+    effects.extend(changes.into_iter().map(Effect::Changed));
+    effects.push(Effect::Reply(answer::json(&body, "override")));
+    (Stage::Ended, effects)
+}
+
+impl Wish {
+    /// What the log says of it.
+    fn line(&self, now: Timestamp) -> String {
+        let Self { gateway, actor, reason, .. } = self;
+        let (steer, until) = match self.steer {
+            Some((steer, ttl)) => (steer.name(), Some(Utc(now.plus(ttl)).to_string())),
+            None => ("auto", None),
+        };
+        let line = Object::new()
+            .with("gateway", gateway.as_str())
+            .with("steer", steer)
+            .with("until", until)
+            .with("actor", actor.as_str())
+            .with("reason", reason.as_str());
+        format!("override {line}")
+    }
+}

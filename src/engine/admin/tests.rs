@@ -1,0 +1,319 @@
+//! Requests of operators, from the token to the answer, over a store in memory.
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::engine::breaker::{self, Report};
+use crate::engine::evidence::Signal;
+use crate::engine::gateway::GatewayId;
+use crate::engine::overrides::{Override, Steer};
+use crate::engine::sources::Source;
+use crate::engine::time::Millis;
+
+mod doubting;
+mod steering;
+mod telling;
+
+const START: u64 = 1_790_000_000_000;
+const TOKEN: &str = "s3cret";
+
+fn config(role: &str, gateways: &str) -> Config {
+    let digest: String = Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
+    let admin = match role {
+        "admin" => format!(r#", "admin": {{"role": "admin", "token_sha256": "{digest}"}}"#),
+        _ => String::new(),
+    };
+    let config = format!(
+        r#"{{"gateways": [{gateways}],
+            "breaker": {{"consecutive_failures": 2, "half_open_permits": 2, "open_jitter_pct": 0}}
+            {admin}}}"#
+    );
+    Config::parse(config.as_bytes()).unwrap()
+}
+
+const TWO: &str =
+    r#"{"name": "primary", "cluster": "c_1"}, {"name": "secondary", "cluster": "c_2"}"#;
+
+/// What an operator gets.
+struct Got {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    text: String,
+    told: Vec<String>,
+    changes: Vec<Change>,
+}
+
+impl Got {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+}
+
+/// A store, a clock, and what the payments' workers make of both.
+struct Scene {
+    now: u64,
+    policy: Rc<Policy>,
+    cells: Vec<(Cell, Vec<u8>, u32)>,
+    /// Before each of so many writes of this value another writer is quicker.
+    rival: Option<(Cell, u32)>,
+    /// The store fails at this.
+    fails: Option<Cell>,
+    admin: Rc<Config>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let mut layout = Layout::new(config("payments", TWO).buckets());
+        let policy = Rc::new(Policy::join(config("payments", TWO), &mut layout).unwrap().0);
+        let cells = vec![(Cell::Layout, layout.encode(), 1)];
+        let admin = Rc::new(config("admin", TWO));
+        let mut scene = Self { now: START, policy, cells, rival: None, fails: None, admin };
+        for name in ["primary", "secondary"] {
+            scene.beat(name, true);
+            scene.beat(name, true);
+        }
+        scene
+    }
+
+    fn time(&self) -> Timestamp {
+        Timestamp::from_millis(self.now)
+    }
+
+    fn pass(&mut self, millis: u64) {
+        self.now += millis;
+    }
+
+    fn id(&self, name: &str) -> GatewayId {
+        self.policy.named(name).unwrap().id
+    }
+
+    fn loaded(&self, cell: Cell) -> Loaded {
+        let found = self.cells.iter().find(|(other, ..)| *other == cell);
+        let found = found.map(|(_, bytes, version)| (bytes.clone(), Expected::At(*version)));
+        let (bytes, version) = found.unwrap_or((Vec::new(), Expected::Absent));
+        Loaded { bytes, version }
+    }
+
+    fn put(&mut self, cell: Cell, bytes: Vec<u8>) {
+        let version = match self.loaded(cell).version {
+            Expected::At(version) => version + 1,
+            Expected::Absent | Expected::Any => 1,
+        };
+        self.cells.retain(|(other, ..)| *other != cell);
+        self.cells.push((cell, bytes, version));
+    }
+
+    fn health<T>(&mut self, change: impl FnOnce(&mut Health, &Policy, Timestamp) -> T) -> T {
+        let mut health = Health::decode(&self.loaded(Cell::Health).bytes);
+        let changed = change(&mut health, &self.policy, self.time());
+        self.put(Cell::Health, health.encode());
+        changed
+    }
+
+    fn beat(&mut self, name: &str, good: bool) {
+        let id = self.id(name);
+        self.health(|health, policy, now| {
+            health.beaten(id, good, policy, now);
+            health.steer(policy, now)
+        });
+    }
+
+    fn report(&mut self, name: &str, signal: Signal, trial: bool) {
+        let id = self.id(name);
+        self.health(|health, policy, now| {
+            let generation = health.generation(id);
+            let source = Source::default();
+            health.record(
+                id,
+                Report { signal, slow: false, generation, trial, source },
+                policy,
+                now,
+            );
+            health.steer(policy, now)
+        });
+    }
+
+    fn trip(&mut self, name: &str) {
+        self.report(name, Signal::Failure, false);
+        self.report(name, Signal::Failure, false);
+    }
+
+    /// A request of anna's.
+    fn ask(&mut self, method: &str, target: &str, body: &str) -> Got {
+        // anna:s3cret
+        let headers = [("authorization", "Basic YW5uYTpzM2NyZXQ=")];
+        self.send(method, target, &headers, body)
+    }
+
+    fn get(&mut self, target: &str) -> Got {
+        self.ask("GET", target, "")
+    }
+
+    fn page(&mut self) -> String {
+        let got = self.get("/");
+        assert_eq!(got.status, 200, "{}", got.text);
+        got.text
+    }
+
+    fn override_of(&mut self, name: &str, steer: &str) -> Got {
+        let ttl = if steer == "auto" { "" } else { r#""ttl_s": 60, "# };
+        let body =
+            format!(r#"{{"gateway": "{name}", "steer": "{steer}", {ttl}"reason": "planned"}}"#);
+        self.ask("POST", "/override", &body)
+    }
+
+    fn send(&mut self, method: &str, target: &str, more: &[(&str, &str)], body: &str) -> Got {
+        let mut fields = vec![(":method", method), (":path", target)];
+        fields.push(("content-type", "application/json"));
+        fields.extend(more);
+        let headers: Vec<(&[u8], &[u8])> =
+            fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let request = Request { headers: &headers, body: body.as_bytes(), peer: &[], context: 1 };
+        let mut admin = Admin::new(Rc::clone(&self.admin));
+        let mut effects = admin.handle(Event::Request(request), self.time());
+        let (mut told, mut changes, mut steps) = (Vec::new(), Vec::new(), 0);
+        loop {
+            assert!(!effects.is_empty(), "it ends with an answer");
+            let event = match effects.remove(0) {
+                Effect::Told(line) => {
+                    told.push(line);
+                    continue;
+                }
+                Effect::Changed(change) => {
+                    changes.push(change);
+                    continue;
+                }
+                Effect::Reply(reply) => {
+                    assert!(effects.is_empty() && admin.is_ended());
+                    let text = String::from_utf8(reply.body).unwrap();
+                    let Reply { status, headers, .. } = reply;
+                    return Got { status, headers, text, told, changes };
+                }
+                Effect::Load(cell) | Effect::Store { cell, .. } if self.fails == Some(cell) => {
+                    Event::StoreFailed(cell)
+                }
+                Effect::Load(cell) => Event::Loaded(cell, self.loaded(cell)),
+                Effect::Store { cell, bytes, expected } => self.store(cell, bytes, expected),
+            };
+            steps += 1;
+            assert!(steps < 100, "it comes to an end");
+            effects.extend(admin.handle(event, self.time()));
+        }
+    }
+
+    fn store(&mut self, cell: Cell, bytes: Vec<u8>, expected: Expected) -> Event<'static> {
+        if let Some((_, left)) =
+            self.rival.as_mut().filter(|(other, left)| *other == cell && *left > 0)
+        {
+            *left -= 1;
+            let same = self.loaded(cell).bytes;
+            self.put(cell, same);
+        }
+        if self.loaded(cell).version != expected {
+            return Event::Conflict(cell);
+        }
+        self.put(cell, bytes);
+        Event::Stored(cell)
+    }
+}
+
+#[test]
+fn nothing_is_told_without_the_token() {
+    let mut scene = Scene::new();
+    for (method, target) in
+        [("GET", "/"), ("GET", "/status"), ("GET", "/nothing"), ("PUT", "/"), ("POST", "/override")]
+    {
+        for field in [("authorization", "Bearer wrong"), ("x-nothing", "")] {
+            let got = scene.send(method, target, &[field], "{");
+            assert_eq!(got.status, 401, "{method} {target}");
+            let challenges = got.headers.iter().filter(|(name, _)| *name == "www-authenticate");
+            let challenges: Vec<&str> = challenges.map(|(_, value)| value.as_str()).collect();
+            assert_eq!(challenges[0], "Bearer");
+            assert!(challenges[1].starts_with("Basic realm=\"dana-failover\""));
+            assert!(!got.text.contains("status "), "no routes: {}", got.text);
+        }
+    }
+    let got = scene.send("GET", "/status", &[("authorization", "Bearer s3cret")], "");
+    assert_eq!(got.status, 200);
+    // A listener that has no token lets nobody in.
+    scene.admin = Rc::new(config("payments", TWO));
+    assert_eq!(scene.get("/status").status, 401);
+}
+
+#[test]
+fn no_answer_is_kept_or_guessed_at_by_a_browser() {
+    let mut scene = Scene::new();
+    for (method, target) in [("GET", "/"), ("GET", "/status"), ("GET", "/x"), ("POST", "/override")]
+    {
+        let got = scene.ask(method, target, "{}");
+        for (name, value) in [("cache-control", "no-store"), ("x-content-type-options", "nosniff")]
+        {
+            assert!(got.headers.contains(&(name, value.to_owned())), "{target}: {:?}", got.headers);
+        }
+    }
+    let page = scene.get("/");
+    let policy = page.headers.iter().find(|(name, _)| *name == "content-security-policy").unwrap();
+    assert!(policy.1.starts_with("default-src 'none'; style-src 'unsafe-inline'"), "{policy:?}");
+}
+
+#[test]
+fn before_the_payments_are_configured_there_is_nothing_to_tell() {
+    let mut scene = Scene::new();
+    scene.admin =
+        Rc::new(config("admin", &format!(r#"{TWO}, {{"name": "third", "cluster": "c_3"}}"#)));
+    let got = scene.get("/status");
+    assert_eq!(got.status, 503);
+    assert!(got.text.contains("a gateway third yet"), "{}", got.text);
+
+    scene.admin = Rc::new(config("admin", TWO));
+    let layout = scene.cells.remove(0);
+    let got = scene.override_of("primary", "drain");
+    assert_eq!(got.status, 503);
+    assert!(got.text.contains("has not configured this vm_id yet"), "{}", got.text);
+    assert!(got.headers.contains(&("retry-after", "1".to_owned())));
+
+    let mut policy = Layout::new(7);
+    policy.join(7, &[("primary", "c_1"), ("secondary", "c_2")], &[]).unwrap();
+    scene.put(Cell::Layout, policy.encode());
+    let got = scene.get("/status");
+    assert!(got.status == 503 && got.text.contains("7 buckets"), "{}", got.text);
+
+    scene.put(Cell::Layout, vec![99, 0, 0]);
+    let got = scene.get("/status");
+    assert!(got.status == 503 && got.text.contains("another version"), "{}", got.text);
+    scene.put(Cell::Layout, layout.1);
+    assert_eq!(scene.get("/status").status, 200);
+}
+
+#[test]
+fn a_store_that_fails_is_told_and_so_is_health_of_another_version() {
+    let mut scene = Scene::new();
+    for cell in [Cell::Layout, Cell::Health] {
+        scene.fails = Some(cell);
+        let got = scene.get("/status");
+        assert_eq!(
+            (got.status, got.json()["type"].as_str()),
+            (503, Some("urn:dana-failover:admin:store_failed"))
+        );
+    }
+    scene.fails = None;
+    scene.put(Cell::Health, vec![99, 1, 2, 3]);
+    let got = scene.override_of("primary", "drain");
+    assert!(got.status == 503 && got.text.contains("another version"), "{}", got.text);
+    assert_eq!(scene.loaded(Cell::Health).bytes, [99, 1, 2, 3], "left as it is");
+}
+
+#[test]
+fn foreign_events_end_a_request_and_late_ones_change_nothing() {
+    let mut admin = Admin::new(Rc::new(config("admin", TWO)));
+    let now = Timestamp::from_millis(START);
+    assert!(admin.handle(Event::Stored(Cell::Health), now).is_empty());
+    let headers: [(&[u8], &[u8]); 3] =
+        [(b":method", b"GET"), (b":path", b"/"), (b"authorization", b"Bearer s3cret")];
+    let request = Request { headers: &headers, body: b"", peer: &[], context: 1 };
+    assert_eq!(admin.handle(Event::Request(request), now), [Effect::Load(Cell::Layout)]);
+    let answer = admin.handle(Event::Stored(Cell::Health), now);
+    assert!(matches!(&answer[..], [Effect::Reply(reply)] if reply.status == 503), "{answer:?}");
+    assert!(admin.handle(Event::Conflict(Cell::Health), now).is_empty());
+}

@@ -1,0 +1,199 @@
+//! What is told of each state: as JSON, and on the page.
+
+use super::*;
+
+fn contains(page: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(page.contains(text), "{text:?} is not on the page:\n{page}");
+    }
+}
+
+#[test]
+fn all_well() {
+    let mut scene = Scene::new();
+    let status = scene.get("/status").json();
+    assert_eq!(
+        (&status["now"], &status["version"]),
+        (&"2026-09-21T14:13:20.000Z".into(), &status::VERSION.into())
+    );
+    assert_eq!((&status["active"], &status["active_since"]), (&"primary".into(), &Value::Null));
+    assert_eq!(status["why"], "first in the order, and usable");
+    assert_eq!(status["takers"], json!({"gateways": ["primary", "secondary"], "trial": false}));
+    let primary = &status["gateways"][0];
+    assert_eq!(
+        primary["breaker"],
+        json!({
+            "state": "closed", "since": null, "until": null, "generation": 0,
+            "consecutive_failures": 0, "permits": null, "last_transition": null,
+            "window": {"length_ms": 30_000, "calls": 0, "failures": 0, "slow": 0},
+        })
+    );
+    assert_eq!(
+        primary["heartbeat"],
+        json!({
+            "up": true, "punctuality": "on_time", "last_good": "2026-09-21T14:13:20.000Z",
+            "last_good_age_ms": 0,
+        })
+    );
+    let page = scene.page();
+    contains(
+        &page,
+        &["\u{2714} primary", "takes new payments", "in reserve", "closed: traffic flows"],
+    );
+    assert!(
+        !page.contains("<script") && !page.contains("http://") && !page.contains("src="),
+        "{page}"
+    );
+}
+
+#[test]
+fn failed_over() {
+    let mut scene = Scene::new();
+    scene.trip("primary");
+    scene.pass(4000);
+    scene.beat("secondary", true);
+    let status = scene.get("/status").json();
+    assert_eq!(
+        (&status["active"], &status["active_since"]),
+        (&"secondary".into(), &"2026-09-21T14:13:20.000Z".into())
+    );
+    assert_eq!(status["why"], "primary: its breaker is open: 2 failures in a row (limit 2)");
+    let breaker = &status["gateways"][0]["breaker"];
+    assert_eq!(
+        (&breaker["state"], &breaker["until"]),
+        (&"open".into(), &"2026-09-21T14:13:30.000Z".into())
+    );
+    assert_eq!(
+        breaker["last_transition"],
+        json!({
+            "rule": "consecutive_failures", "numbers": {"failures": 2},
+            "sentence": "2 failures in a row (limit 2)",
+        })
+    );
+    contains(
+        &scene.page(),
+        &[
+            "\u{25b2} secondary",
+            "open: no trial for 6.0 s",
+            "2 failures in a row (limit 2); 4.0 s ago",
+            "For 4.0 s, since 2026-09-21 14:13:20 UTC. Behind it is nobody.",
+            "not usable",
+        ],
+    );
+}
+
+#[test]
+fn on_trial_and_back() {
+    let mut scene = Scene::new();
+    scene.trip("primary");
+    scene.pass(10_000);
+    let beat = |scene: &mut Scene| ["primary", "secondary"].map(|name| scene.beat(name, true));
+    beat(&mut scene);
+    contains(&scene.page(), &["\u{25b2} secondary", "takes questions, on trial"]);
+    scene.pass(5000);
+    beat(&mut scene);
+    let status = scene.get("/status").json();
+    assert_eq!(status["takers"], json!({"gateways": ["primary", "secondary"], "trial": true}));
+    contains(
+        &scene.page(),
+        &["The next one is a trial of primary.", "the next payment may be a trial", "takes trials"],
+    );
+    let id = scene.id("primary");
+    scene.health(|health, policy, now| health.take_permit(id, policy, now));
+    let status = scene.get("/status").json();
+    assert_eq!(
+        status["gateways"][0]["breaker"]["permits"],
+        json!({"out": 1, "passed": 0, "max": 2})
+    );
+    contains(
+        &scene.page(),
+        &["half-open: 0 of 2 trials passed, 1 under way", "lets trials through only"],
+    );
+    scene.report("primary", Signal::Success, true);
+    scene.report("primary", Signal::Success, true);
+    let state = scene.health(|health, _, _| health.member(id).unwrap().breaker.state());
+    assert!(matches!(state, breaker::State::Closed { .. }));
+    let why = scene.get("/status").json()["why"].clone();
+    let why = why.as_str().unwrap();
+    assert!(why.starts_with("primary is usable again, and gets payments back once"), "{why}");
+}
+
+#[test]
+fn nobody_usable() {
+    let mut scene = Scene::new();
+    scene.trip("primary");
+    scene.trip("secondary");
+    let status = scene.get("/status").json();
+    assert_eq!((&status["active"], &status["takers"]["gateways"]), (&Value::Null, &json!([])));
+    contains(&scene.page(), &["\u{2716} nowhere", "answered with 503, and nothing is sent"]);
+    scene.pass(60_000);
+    let status = scene.get("/status").json();
+    assert_eq!(status["takers"], json!({"gateways": ["primary"], "trial": true}));
+    assert_eq!(
+        status["why"],
+        "no gateway is usable, so payments are trials of one that waits long enough"
+    );
+}
+
+#[test]
+fn a_reserve_without_heartbeat_says_what_it_lacks() {
+    let mut scene = Scene::new();
+    let hindrance =
+        |scene: &mut Scene| scene.get("/status").json()["gateways"][1]["hindrance"].clone();
+    scene.pass(10_001);
+    assert_eq!(hindrance(&mut scene), "its last good heartbeat is too long ago");
+    assert_eq!(scene.get("/status").json()["gateways"][1]["heartbeat"]["punctuality"], "silent");
+    for _ in 0..3 {
+        scene.beat("secondary", false);
+    }
+    assert_eq!(
+        hindrance(&mut scene),
+        "its heartbeat is not up, and only the first gateway goes without"
+    );
+    contains(&scene.page(), &["down, silent; last good one 10.0 s ago"]);
+    // Health that was never written.
+    scene.cells.retain(|(cell, ..)| *cell != Cell::Health);
+    contains(&scene.page(), &["down, silent; never a good one"]);
+}
+
+#[test]
+fn what_operators_write_stays_text() {
+    let mut scene = Scene::new();
+    let reason = r#"<script>alert('x')</script> & \"so on\""#;
+    let body = format!(
+        r#"{{"gateway": "primary", "steer": "drain", "ttl_s": 60, "reason": "{reason}", "actor": "<b>"}}"#
+    );
+    assert_eq!(scene.ask("POST", "/override", &body).status, 200);
+    let page = scene.page();
+    let escaped = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;so on&quot;";
+    contains(&page, &[escaped, "&lt;b&gt;", "until 2026-09-21 14:14:20 UTC, 1 min 00 s left"]);
+    assert!(!page.contains("<script") && !page.contains("<b>"), "{page}");
+}
+
+/// Whatever else there is to be usable, `hindrance` has a word for it.
+#[test]
+fn whoever_is_not_usable_is_told_why() {
+    let mut scene = Scene::new();
+    scene.override_of("secondary", "drain");
+    scene.trip("primary");
+    for wait in [0, 5000, 11_000, 70_000] {
+        scene.pass(wait);
+        for gateway in scene.get("/status").json()["gateways"].as_array().unwrap() {
+            assert_eq!(gateway["usable"] == true, gateway["hindrance"].is_null(), "{gateway}");
+        }
+    }
+    let id = scene.id("primary");
+    let one = Override {
+        gateway: id,
+        steer: Steer::Force,
+        since: scene.time(),
+        until: scene.time().plus(Millis::new(1000)),
+        actor: "a".to_owned(),
+        reason: "r".to_owned(),
+    };
+    scene.health(|health, policy, now| health.steer_by(one, policy, now)).unwrap();
+    contains(
+        &scene.page(),
+        &["\u{26a0}\u{fe0e} primary", "takes new payments, forced although not usable"],
+    );
+}

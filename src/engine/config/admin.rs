@@ -1,0 +1,115 @@
+//! Whose listener the plugin stands in: the merchants', or the operators'.
+
+use super::reader::{Errors, Fields, Node};
+
+/// Whose listener the plugin stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The merchants': it decides about payments.
+    Payments,
+    /// The operators': it shows what is, and does what they ask for.
+    Admin {
+        /// SHA-256 of the token that every request must bring.
+        token_sha256: [u8; 32],
+    },
+}
+
+pub(super) fn read(fields: &Fields<'_>, errors: &Errors) -> Role {
+    let is_admin = fields.choice("role", &[("payments", false), ("admin", true)], false);
+    let token = fields.get("token_sha256");
+    match (is_admin, token) {
+        (false, None) => Role::Payments,
+        (false, Some(node)) => {
+            let expected = "nothing: nobody brings a token to the payments' listener";
+            errors.add(&node.path, expected, "a hash");
+            Role::Payments
+        }
+        (true, token) => {
+            // Whoever puts the token itself here must not find it in a log: nothing is repeated.
+            const EXPECTED: &str =
+                "the SHA-256 of the operators' token as 64 hexadecimal digits in lower case";
+            let digest = token.as_ref().and_then(Node::as_text).and_then(digest);
+            if digest.is_none() {
+                let found = if token.is_some() { "something else" } else { "nothing" };
+                errors.add("admin.token_sha256", EXPECTED, found);
+            }
+            Role::Admin { token_sha256: digest.unwrap_or_default() }
+        }
+    }
+}
+
+fn digest(text: &str) -> Option<[u8; 32]> {
+    let digit = |byte: &u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut digest = [0; 32];
+    let pairs = text.as_bytes().chunks_exact(2);
+    if text.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in digest.iter_mut().zip(pairs) {
+        let [high, low] = pair else { return None };
+        *byte = digit(high)? << 4 | digit(low)?;
+    }
+    Some(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::engine::config::Config;
+
+    fn parse(admin: &Value) -> Result<Role, Vec<String>> {
+        let gateways = json!([{"name": "a", "cluster": "one"}, {"name": "b", "cluster": "two"}]);
+        let config = json!({"gateways": gateways, "admin": admin}).to_string();
+        let told = |errors: Vec<super::super::ConfigError>| {
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        Config::parse(config.as_bytes()).map(|config| config.role).map_err(told)
+    }
+
+    fn mistake(admin: &Value, expected: &str) {
+        let told = parse(admin).unwrap_err();
+        assert!(told.len() == 1 && told[0].starts_with(expected), "{admin}: {told:?}");
+    }
+
+    #[test]
+    fn a_listener_is_the_merchants_unless_it_says_otherwise() {
+        assert_eq!(parse(&json!({})), Ok(Role::Payments));
+        assert_eq!(parse(&json!({"role": "payments"})), Ok(Role::Payments));
+        let mut token_sha256 = [0xab; 32];
+        token_sha256[0] = 0x09;
+        let digits = format!("09{}", "ab".repeat(31));
+        let role = parse(&json!({"role": "admin", "token_sha256": digits}));
+        assert_eq!(role, Ok(Role::Admin { token_sha256 }));
+    }
+
+    #[test]
+    fn a_hash_that_is_none_is_refused_and_not_repeated() {
+        let good = "ab".repeat(32);
+        mistake(&json!({"role": "operator"}), "admin.role: expected \"payments\" or \"admin\"");
+        mistake(
+            &json!({"token_sha256": good}),
+            "admin.token_sha256: expected nothing: nobody brings a token to the payments' listener",
+        );
+        let told = parse(&json!({"role": "admin", "token": good})).unwrap_err();
+        assert!(told.len() == 2 && !told.concat().contains("abab"), "{told:?}");
+        mistake(&json!({"role": "admin"}), "admin.token_sha256: expected the SHA-256");
+        for bad in [json!(""), json!("s3cret"), json!(good.to_uppercase()), json!(7), json!([good])]
+        {
+            mistake(
+                &json!({"role": "admin", "token_sha256": bad}),
+                "admin.token_sha256: expected the SHA-256 of the operators' token as 64 \
+                 hexadecimal digits in lower case, found something else",
+            );
+        }
+        let long = format!("{good}0");
+        mistake(&json!({"role": "admin", "token_sha256": long}), "admin.token_sha256: expected");
+        let accents = "é".repeat(32);
+        mistake(&json!({"role": "admin", "token_sha256": accents}), "admin.token_sha256: expected");
+    }
+}
