@@ -118,7 +118,6 @@ impl Problem {
                 Refused::LeaseRuns { .. } => (409, "under_way", "Payment Is Under Way"),
                 Refused::Contradicts(_) => (409, "contradiction", "The Record Says Otherwise"),
                 Refused::AlreadySo(_) => (409, "already_so", "The Record Says So Already"),
-                Refused::StoreFull => (503, "store_full", "Store Is Full"),
             },
             Self::Override { refusal, .. } => match refusal {
                 Refusal::NobodyLeft => (409, "nobody_left", "No Gateway Would Be Left"),
@@ -243,7 +242,6 @@ fn unresolved(refused: Refused) -> String {
             state.name()
         ),
         Refused::AlreadySo(state) => format!("The record is {} already.", state.name()),
-        Refused::StoreFull => "The record's bucket is full of claims that must be kept.".to_owned(),
     };
     format!("{why} Nothing was changed.")
 }
