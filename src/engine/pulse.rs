@@ -64,7 +64,7 @@ impl Pulse {
     /// How often to tick.
     #[must_use]
     pub fn period(&self) -> Millis {
-        Millis::new((self.policy.heartbeat.interval.get() / 4).clamp(20, 500))
+        self.policy.tick_period()
     }
 
     /// It is time.

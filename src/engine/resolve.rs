@@ -7,7 +7,7 @@
 use super::claim::{Claim, Event, Resolution, Rules, State, Step};
 use super::key::{KeyFront, KeyPrefix};
 use super::record::{Bucket, Found};
-use super::time::{Millis, Timestamp};
+use super::time::Timestamp;
 
 /// A payment's record moved by an operator's word, not yet written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +45,11 @@ pub enum Refused {
     Contradicts(State),
     /// The record says so already, or says how the payment ended without money.
     AlreadySo(State),
-    /// The bucket holds more records than it may.
-    StoreFull,
 }
 
 /// Works `resolution` into the claim in the bucket `bytes` whose key begins with `front`. All but
-/// the state stays: money, fingerprint, incarnation.
+/// the state stays: money, fingerprint, incarnation. So do all other records: what is forgotten, and
+/// when, is for the payments to say.
 ///
 /// # Errors
 /// When nothing is to be written, and why.
@@ -60,7 +59,6 @@ pub fn resolve(
     resolution: Resolution,
     now: Timestamp,
     rules: &Rules,
-    retention: Millis,
 ) -> Result<Resolved, Refused> {
     let mut bucket = Bucket::decode(bytes).ok_or(Refused::Unreadable)?;
     let (key, claim) = find(&bucket, front)?;
@@ -74,7 +72,9 @@ pub fn resolve(
         Step::Contradicted | Step::Released => return Err(Refused::Contradicts(before)),
     };
     let claim = Claim { state: after, changed_at: now, ..claim };
-    bucket.put(&key, &claim, now, retention).map_err(|_| Refused::StoreFull)?;
+    if !bucket.replace(&key, &claim) {
+        return Err(Refused::NotFound);
+    }
     Ok(Resolved { key, before, after, overturned, claim, bytes: bucket.into_bytes() })
 }
 
@@ -115,6 +115,7 @@ mod tests {
     use super::super::gateway::{GatewayId, Gateways};
     use super::super::key::Fingerprint;
     use super::super::limits;
+    use super::super::time::Millis;
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -178,7 +179,7 @@ mod tests {
     }
 
     fn say(bytes: Vec<u8>, resolution: Resolution) -> Result<Resolved, Refused> {
-        resolve(bytes, &front(16), resolution, NOW, &RULES, RETENTION)
+        resolve(bytes, &front(16), resolution, NOW, &RULES)
     }
 
     fn refused(claim: Claim, resolution: Resolution, why: Refused) {
@@ -273,7 +274,7 @@ mod tests {
         assert_eq!(say(vec![1, 2, 3], NOT_EXECUTED), Err(Refused::Unreadable));
         let two = bucket(&[(KEY, mine), (near, mine)]);
         assert_eq!(say(two.clone(), NOT_EXECUTED), Err(Refused::Ambiguous));
-        let resolved = resolve(two, &front(32), NOT_EXECUTED, NOW, &RULES, RETENTION);
+        let resolved = resolve(two, &front(32), NOT_EXECUTED, NOW, &RULES);
         assert_eq!(resolved.unwrap().key, KEY);
         let mut foreign = bucket(&[(KEY, mine)]);
         foreign[1] = 9;
@@ -291,10 +292,12 @@ mod tests {
         };
         let max = u8::try_from(limits::BUCKET_RECORDS_MAX).unwrap();
         let full: Vec<(KeyPrefix, Claim)> = others(max - 1);
-        let bytes = [bucket(&full), bucket(&[(KEY, mine)])].concat();
-        assert!(say(bytes, NOT_EXECUTED).is_ok());
         let more: Vec<(KeyPrefix, Claim)> = others(max);
-        let bytes = [bucket(&more), bucket(&[(KEY, mine)])].concat();
-        assert_eq!(say(bytes, NOT_EXECUTED), Err(Refused::StoreFull));
+        for others in [full, more] {
+            let bytes = [bucket(&others), bucket(&[(KEY, mine)])].concat();
+            let resolved = say(bytes, NOT_EXECUTED).unwrap();
+            let written = Bucket::decode(resolved.bytes).unwrap();
+            assert_eq!(written.claims().count(), others.len() + 1);
+        }
     }
 }

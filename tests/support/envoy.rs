@@ -69,6 +69,13 @@ pub(crate) fn rendered(sandbox: &Sandbox, changes: &Value) -> Value {
     config
 }
 
+/// As [`rendered`], with `apart` merged into the operators' part alone.
+pub(crate) fn rendered_apart(sandbox: &Sandbox, changes: &Value, apart: &Value) -> Value {
+    let mut config = rendered(sandbox, changes);
+    merge(&mut admin_plugin(&mut config)["configuration"]["value"], apart);
+    config
+}
+
 /// As [`rendered`], with the filter that dies on demand and comes back at once.
 pub(crate) fn trapping(sandbox: &Sandbox, changes: &Value) -> Value {
     let mut config = rendered(sandbox, changes);

@@ -144,7 +144,8 @@ impl Health {
         self.overrides.standing(now)
     }
 
-    /// Does what an operator asks for.
+    /// Does what an operator asks for. The choice for new payments heeds it from now on; the switch
+    /// that follows from it is for the payments' own worker to draw, by its own settings.
     ///
     /// # Errors
     /// When it would leave nobody who can take a payment now, or contradicts itself.
@@ -153,7 +154,7 @@ impl Health {
         wish: Override,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<Vec<Change>, Refusal> {
+    ) -> Result<Change, Refusal> {
         if wish.is_over(now) {
             return Err(Refusal::Ttl);
         }
@@ -168,14 +169,12 @@ impl Health {
             }
         }
         self.overrides.put(wish);
-        let change = Change::Override(gateway, Some(steer));
-        Ok(self.changed(std::iter::once(change), policy, now))
+        Ok(Change::Override(gateway, Some(steer)))
     }
 
-    /// Leaves a gateway to the breakers and heartbeats again.
-    pub fn release(&mut self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> Vec<Change> {
-        let change = self.overrides.lift(gateway).then_some(Change::Override(gateway, None));
-        self.changed(change.into_iter(), policy, now)
+    /// Leaves a gateway to the breakers and heartbeats again; nothing where it is so already.
+    pub fn release(&mut self, gateway: GatewayId) -> Option<Change> {
+        self.overrides.lift(gateway).then_some(Change::Override(gateway, None))
     }
 
     /// Ends the overrides whose time is over.
@@ -196,15 +195,5 @@ impl Health {
     pub fn forced(&self, policy: &Policy, now: Timestamp) -> Option<GatewayId> {
         // A name that is no longer configured forces nothing.
         self.overrides.forced(now).filter(|gateway| policy.gateway(*gateway).is_some())
-    }
-
-    pub(super) fn changed(
-        &mut self,
-        first: impl Iterator<Item = Change>,
-        policy: &Policy,
-        now: Timestamp,
-    ) -> Vec<Change> {
-        let first: Vec<Change> = first.collect();
-        first.into_iter().chain(self.steer(policy, now)).collect()
     }
 }

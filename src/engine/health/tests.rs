@@ -487,9 +487,14 @@ impl Scene {
         Override { gateway: self.id(name), steer, since: self.time(), until, actor, reason }
     }
 
+    /// What an operator asks for, and the switch that the payments' worker draws from it. Who may
+    /// take a payment is so before as after.
     fn steer(&mut self, name: &str, steer: Steer, seconds: u64) -> Result<Vec<String>, Refusal> {
         let (wish, now) = (self.wish(name, steer, seconds), self.time());
-        let changes = self.health.steer_by(wish, &self.policy, now)?;
+        self.health.steer_by(wish, &self.policy, now)?;
+        let at_once = self.takers();
+        let changes: Vec<Change> = self.health.steer(&self.policy, now).into_iter().collect();
+        assert_eq!(self.takers(), at_once);
         Ok(self.switches(&changes))
     }
 }
@@ -524,7 +529,9 @@ fn a_drained_gateway_gets_no_new_payment_and_no_trial() {
     scene.up(&NAMES[..2]);
     assert_eq!(scene.takers(), "two?", "the other one is tried, the drained one is not");
     let (one, now) = (scene.id("one"), scene.time());
-    let moved = scene.health.release(one, &scene.policy, now);
+    assert_eq!(scene.health.release(one), Some(Change::Override(one, None)));
+    assert_eq!(scene.takers(), "two? one", "before anybody switched");
+    let moved: Vec<Change> = scene.health.steer(&scene.policy, now).into_iter().collect();
     assert_eq!(scene.switches(&moved), ["failover two one"]);
     assert_eq!(scene.takers(), "two? one");
 }

@@ -156,6 +156,27 @@ fn the_page_tells_what_the_census_could_not() {
     assert!(scene.page().contains("Nobody counts any more"));
 }
 
+/// The largest store is counted for half an hour, with heartbeats at the default interval.
+#[test]
+fn how_long_a_count_takes_follows_from_the_store() {
+    let claims = r#", "idempotency": {"store": {"local": {"claims_max": 16777216}}}"#;
+    let mut scene = Scene::new();
+    let payments = config_with("payments", TWO, claims);
+    let mut layout = Layout::new(payments.buckets());
+    scene.policy = Rc::new(Policy::join(payments, &mut layout).unwrap().0);
+    scene.put(Cell::Layout, layout.encode());
+    scene.admin = Rc::new(config_with("admin", TWO, claims));
+    let got = scene.get("/in-doubt").json();
+    let detail = got["detail"].as_str().unwrap();
+    assert!(detail.contains("in a store of this size one count takes 34 min 08 s"), "{detail}");
+    let census = Census { began_at: scene.time(), ended_at: scene.time(), ..Census::default() };
+    scene.put(Cell::Census, census.encode());
+    scene.pass(2 * 2_048_000);
+    assert!(!scene.page().contains("Nobody counts any more"), "one that began then still runs");
+    scene.pass(2_048_001);
+    assert!(scene.page().contains("Nobody counts any more"));
+}
+
 #[test]
 fn a_doubt_is_ended_by_what_somebody_found_out() {
     for (verdict, after) in [

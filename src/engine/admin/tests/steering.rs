@@ -13,13 +13,8 @@ fn a_gateway_is_drained_and_left_to_itself_again() {
     let told = &body["gateway"]["override"];
     assert_eq!((&told["actor"], &told["steer"]), (&"anna".into(), &"drain".into()));
     assert_eq!(body["gateway"]["hindrance"], "drained by anna: planned");
-    let (primary, secondary) = (scene.id("primary"), scene.id("secondary"));
-    let switch = Change::Switch {
-        from: primary,
-        to: secondary,
-        cause: crate::engine::health::Cause::Override,
-    };
-    assert_eq!(got.changes, [Change::Override(primary, Some(Steer::Drain)), switch]);
+    let primary = scene.id("primary");
+    assert_eq!(got.changes, [Change::Override(primary, Some(Steer::Drain))]);
     assert_eq!(got.told.len(), 1);
     let line: Value = serde_json::from_str(got.told[0].strip_prefix("override ").unwrap()).unwrap();
     assert_eq!((&line["actor"], &line["reason"]), (&"anna".into(), &"planned".into()));
