@@ -18,13 +18,13 @@ use super::playground::BINARY;
 /// Where a fault is planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Base {
-    /// `envoy/envoy.yaml`.
+    /// `envoy/envoy.yaml` without the operators' listener.
     Plain,
     /// `envoy/dns.yaml`, beside the other.
     Dns,
     /// A second listener of merchants, made from the first.
     Second,
-    /// A listener of operators, made from the first.
+    /// The operators' listener of `envoy/envoy.yaml`.
     Operators,
     /// The first listener, open to the network with client certificates.
     Open,
@@ -67,35 +67,15 @@ fn unmarked(text: &str) -> (String, usize) {
     (text.replace(MARK, ""), line)
 }
 
-/// The first listener's own text.
-fn listener(text: &str) -> &str {
-    let from = text.find("  - name: dana\n").unwrap();
-    &text[from..text.find("\n  clusters:\n").unwrap()]
+/// The reference in three: up to the operators' listener, this, and the rest.
+fn parts(text: &str) -> [&str; 3] {
+    let from = text.find("  # For operators").unwrap();
+    let to = text.find("\n  clusters:\n").unwrap();
+    [&text[..from], &text[from..to], &text[to..]]
 }
 
 const SECOND: [(&str, &str); 2] =
     [("  - name: dana\n    address", "  - name: second\n    address"), ("10000}", "10002}")];
-
-/// What makes a merchants' listener an operators' one.
-const OPERATORS: [(&str, &str); 5] = [
-    ("  - name: dana\n    address", "  - name: operators\n    address"),
-    ("10000}", "10001}"),
-    (
-        "                  vm_id: dana\n",
-        "                  vm_id: dana\n                  configuration: {\"@type\": \
-         type.googleapis.com/google.protobuf.StringValue, value: admin}\n",
-    ),
-    (
-        "                    route_header",
-        "                    admin: {role: admin, token_sha256: \
-         0980e04739b7e18f975e3c061311fcc75f6b42237aa6d04dc2c6ba3c770451bd}\n                    \
-         route_header",
-    ),
-    (
-        "                route:\n                  cluster_header: x-dana-cluster\n",
-        "                direct_response: {status: 404}\n                metadata:\n",
-    ),
-];
 
 const OPEN: [(&str, &str); 1] = [(
     "    address: {socket_address: {address: 127.0.0.1, port_value: 10000}}\n    filter_chains:\n    - filters:",
@@ -118,15 +98,17 @@ const OPEN: [(&str, &str); 1] = [(
 /// The files of a fault, and the line of its mark in the last of them.
 fn files(base: Base, edits: &[(impl AsRef<str>, impl AsRef<str>)]) -> (Vec<String>, usize) {
     let reference = reference();
-    let beside = |made: &[(&str, &str)]| {
-        let other = edited(&edited(listener(&reference), made), edits);
-        reference.replacen("\n  clusters:\n", &format!("\n{other}\n  clusters:\n"), 1)
-    };
+    let [start, operators, rest] = parts(&reference);
+    let payments = start.find("  - name: dana\n").unwrap();
+    let plain = format!("{start}{rest}");
     let text = match base {
-        Base::Plain => edited(&reference, edits),
-        Base::Open => edited(&edited(&reference, &OPEN), edits),
-        Base::Second => beside(&SECOND),
-        Base::Operators => beside(&OPERATORS),
+        Base::Plain => edited(&plain, edits),
+        Base::Open => edited(&edited(&plain, &OPEN), edits),
+        Base::Second => {
+            let second = edited(&edited(&start[payments..], &SECOND), edits);
+            format!("{start}{second}{rest}")
+        }
+        Base::Operators => format!("{start}{}{rest}", edited(operators, edits)),
         Base::Dns => {
             let dns = fs::read_to_string(root("envoy/dns.yaml")).unwrap();
             let (dns, line) = unmarked(&edited(&dns, edits));

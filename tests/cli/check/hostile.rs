@@ -116,8 +116,9 @@ fn many_of_everything_ends_soon() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2));
     assert!(told.contains("expected at most 64 filters"), "{told}");
-    let composites = "                    - {members: [primary, secondary], cluster: c}\n".repeat(600);
-    let list = "                    composites:\n";
+    let composites =
+        "                    - {members: [primary, secondary], cluster: c}\n".repeat(600);
+    let list = "                    composites: &composites\n";
     let text = super::reference().replace(list, &(list.to_owned() + &composites));
     let output = check("a.yaml", text.as_bytes());
     assert!(String::from_utf8_lossy(&output.stderr).contains("at most 512 composites"));
