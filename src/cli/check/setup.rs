@@ -118,13 +118,13 @@ impl Setup {
         self.plugins.iter().filter(|plugin| plugin.role == Role::Admin)
     }
 
-    pub(crate) fn proxy_of(&self, plugin: &Plugin) -> Option<&Proxy> {
+    pub(crate) fn stands_in(&self, plugin: &Plugin) -> Option<&Proxy> {
         self.proxies.get(plugin.proxy)
     }
 
     /// The proxies whose requests are payments, each with its plugin.
     pub(crate) fn payment_proxies(&self) -> impl Iterator<Item = (&Plugin, &Proxy)> {
-        self.payments().filter_map(|plugin| Some((plugin, self.proxy_of(plugin)?)))
+        self.payments().filter_map(|plugin| Some((plugin, self.stands_in(plugin)?)))
     }
 
     /// Whether clusters, or listeners, may come from elsewhere.

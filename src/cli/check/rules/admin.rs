@@ -58,7 +58,7 @@ fn pairs(setup: &Setup) -> impl Iterator<Item = (&Plugin, &Plugin)> {
 
 fn operators_open(setup: &Setup, found: &mut Found<'_>) {
     for admin in setup.admins() {
-        let Some(proxy) = setup.proxy_of(admin) else { continue };
+        let Some(proxy) = setup.stands_in(admin) else { continue };
         let open = setup.listeners.get(proxy.listener).and_then(Listener::open_address);
         let is_verified = proxy.tls.as_ref().is_some_and(Tls::verifies_clients);
         if let (Some(address), false) = (open, is_verified) {
@@ -69,9 +69,9 @@ fn operators_open(setup: &Setup, found: &mut Found<'_>) {
 
 fn among_payments(setup: &Setup, found: &mut Found<'_>) {
     for admin in setup.admins() {
-        let Some(proxy) = setup.proxy_of(admin) else { continue };
+        let Some(proxy) = setup.stands_in(admin) else { continue };
         let is_shared = |plugin: &Plugin| {
-            setup.proxy_of(plugin).is_some_and(|other| other.listener == proxy.listener)
+            setup.stands_in(plugin).is_some_and(|other| other.listener == proxy.listener)
         };
         if setup.payments().any(is_shared) {
             let role = admin.config.down(&["admin", "role"]);

@@ -167,7 +167,7 @@ fn is_router(kind: &str, name: &str) -> bool {
 
 fn filter_order(setup: &Setup, found: &mut Found<'_>) {
     for plugin in &setup.plugins {
-        let Some(proxy) = setup.proxy_of(plugin) else { continue };
+        let Some(proxy) = setup.stands_in(plugin) else { continue };
         let is_router = |at: &usize| {
             let filter = proxy.filters.get(*at);
             filter.is_some_and(|filter| is_router(&filter.kind, filter.view.at("name").word()))
