@@ -15,64 +15,19 @@
 
 use super::bytes::Reader;
 use super::evidence::Signal;
-use super::limits;
+use super::limits::RUN_ALONE_MAX;
 use super::sources::Sources;
 use super::tally::Batch;
 use super::time::{Millis, Timestamp};
 use super::window::{Tally, Window};
 
+mod limits;
 mod report;
 mod rule;
 
+pub use limits::Limits;
 pub use report::Report;
 pub use rule::Rule;
-
-/// When a breaker trips and how it comes back.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Failures in a row that trip.
-    pub consecutive_failures: u16,
-    /// Length of the window that the rates look at.
-    pub window: Millis,
-    /// Calls within the window below which no rate counts.
-    pub min_calls: u32,
-    /// Percentage of failures that trips.
-    pub failure_rate_pct: u32,
-    /// An answer that took at least this long is slow.
-    pub slow: Millis,
-    /// Percentage of slow answers that trips.
-    pub slow_rate_pct: u32,
-    /// Requests under way, over all workers, that trip.
-    pub in_flight_max: u32,
-    /// Of the failures that count at most this percentage comes from one partner, and as much from
-    /// one operation, as long as payments of another one go well.
-    pub partner_failures_pct: u32,
-    /// The first wait.
-    pub open: Millis,
-    /// The longest wait.
-    pub open_max: Millis,
-    /// Percentage of a wait that may be added to it, so that not all Envoys try at once.
-    pub open_jitter_pct: u32,
-    /// Trials that must pass, and how many may be under way.
-    pub half_open_permits: u8,
-    /// After this long without news a permit that was taken comes back.
-    pub half_open_max: Millis,
-}
-
-impl Limits {
-    /// The rate that a window exceeds, if any; `failures` and `slow` are what counts of its own.
-    fn exceeded(&self, seen: Tally, failures: u32, slow: u32) -> Option<Rule> {
-        if seen.calls < self.min_calls {
-            return None;
-        }
-        let reaches =
-            |part: u32, pct: u32| u64::from(part) * 100 >= u64::from(pct) * u64::from(seen.calls);
-        if reaches(failures, self.failure_rate_pct) {
-            return Some(Rule::FailureRate { seen });
-        }
-        reaches(slow, self.slow_rate_pct).then_some(Rule::SlowRate { seen })
-    }
-}
 
 /// Whether traffic flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,7 +185,7 @@ impl Breaker {
     pub fn may_try(&self, now: Timestamp, limits: &Limits) -> bool {
         match self.state {
             State::Closed { .. } => false,
-            State::Open { until } => now >= until || until.since(now) > longest_wait(limits),
+            State::Open { until } => now >= until || until.since(now) > limits.longest_wait(),
             State::HalfOpen { out, passed, since } => {
                 out.saturating_add(passed) < limits.half_open_permits
                     || now >= since.plus(limits.half_open_max)
@@ -247,7 +202,7 @@ impl Breaker {
         match self.state {
             State::Closed { .. } => false,
             State::Open { until } => {
-                now < until.plus(grace) && until.since(now) <= longest_wait(limits)
+                now < until.plus(grace) && until.since(now) <= limits.longest_wait()
             }
             State::HalfOpen { passed, .. } => {
                 let waited = now >= self.since.plus(grace) || self.since.since(now) > grace;
@@ -414,7 +369,7 @@ impl Breaker {
     /// them would have ended it.
     fn counted_run(&self, run: u16, now: Timestamp, limits: &Limits) -> u32 {
         let lasts = now.since(self.run_began);
-        if lasts >= limits::RUN_ALONE_MAX || now < self.run_began {
+        if lasts >= RUN_ALONE_MAX || now < self.run_began {
             return run.into();
         }
         let pct = limits.partner_failures_pct;
@@ -440,7 +395,7 @@ impl Breaker {
             self.trips = self.trips.saturating_sub(u8::try_from(forgotten).unwrap_or(u8::MAX));
         }
         self.trips = self.trips.saturating_add(1);
-        let wait = wait(self.trips, jitter(self.generation, now), limits);
+        let wait = limits.wait(self.trips, jitter(self.generation, now));
         self.enter(State::Open { until: now.plus(wait) }, rule, now)
     }
 
@@ -497,20 +452,6 @@ impl Breaker {
             questions: Questions { window: Window::decode(bytes)?, run: bytes.short()? },
         })
     }
-}
-
-/// Doubles with each trip up to the longest; `jitter` (0 to 100) is the part of the random
-/// addition that is taken.
-fn wait(trips: u8, jitter: u64, limits: &Limits) -> Millis {
-    let doublings = u32::from(trips.saturating_sub(1)).min(20);
-    let base = limits.open.get().saturating_mul(1 << doublings).min(limits.open_max.get());
-    let share = u64::from(limits.open_jitter_pct) * jitter;
-    Millis::new(base.saturating_add(base.saturating_mul(share) / 10_000))
-}
-
-/// A wait that seems longer than this was set before the clock stepped back.
-const fn longest_wait(limits: &Limits) -> Millis {
-    Millis::new(limits.open_max.get().saturating_mul(2))
 }
 
 /// A number from 0 to 100 that differs from trip to trip: scattered, not secret.

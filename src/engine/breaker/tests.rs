@@ -446,10 +446,10 @@ proptest! {
         };
         let doubled = u128::from(open) << trips.saturating_sub(1).min(60);
         let base = u64::try_from(doubled.min(u128::from(open * 30))).unwrap();
-        let wait = wait(trips, jitter, &limits).get();
+        let wait = limits.wait(trips, jitter).get();
         let most = base + base * u64::from(pct) / 100;
         prop_assert!((base..=most).contains(&wait), "{base} <= {wait} <= {most}");
-        let may_end = wait <= longest_wait(&limits).get();
+        let may_end = wait <= limits.longest_wait().get();
         prop_assert!(may_end, "a wait must not be taken for one that the clock has broken");
     }
 
