@@ -204,3 +204,37 @@ fn the_references_have_no_errors_and_no_warnings() {
         assert!(findings.iter().all(|one| one["severity"] == "note"), "{base:?}: {findings:#?}");
     }
 }
+
+/// Two names of one gateway, as envoy/README.md tells: a composite is the gateway's own cluster.
+#[test]
+fn a_gateway_may_have_two_clusters() {
+    let from = "  - name: dana_primary\n";
+    let reference = reference();
+    let own = &reference[reference.find(from).unwrap()..];
+    let own = &own[..own.find("  # The same in everything").unwrap()];
+    let second = own.replace("dana_primary", "dana_other").replace("18081", "18083");
+    let both = "  - name: dana_both
+    lb_policy: CLUSTER_PROVIDED
+    cluster_type:
+      name: envoy.clusters.composite
+      typed_config: {clusters: [{name: dana_primary}, {name: dana_other}]}
+";
+    let text = edited(
+        &reference,
+        &[
+            (from, &format!("{both}{second}{from}") as &str),
+            ("{name: primary, cluster: dana_primary}", "{name: primary, cluster: dana_both}"),
+            (
+                "clusters: [{name: dana_primary}, {name: dana_secondary}]",
+                "clusters: [{name: dana_primary}, {name: dana_other}, {name: dana_secondary}]",
+            ),
+            (
+                "clusters: [{name: dana_secondary}, {name: dana_primary}]",
+                "clusters: [{name: dana_secondary}, {name: dana_primary}, {name: dana_other}]",
+            ),
+            ("num_retries: 1", "num_retries: 2"),
+        ],
+    );
+    let (findings, _) = findings(&[text]);
+    assert!(findings.iter().all(|one| one["severity"] == "note"), "{findings:#?}");
+}

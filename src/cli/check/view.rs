@@ -55,7 +55,7 @@ impl View {
             let inner = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
             if let Some((name, tail)) = inner {
                 view = match name.parse::<usize>() {
-                    Ok(at) if view.is_list() => view.item(at),
+                    Ok(at) if !view.is_map() => view.item(at),
                     Ok(_) | Err(_) => view.at(name),
                 };
                 rest = tail;
@@ -76,6 +76,10 @@ impl View {
 
     pub(crate) fn is_list(&self) -> bool {
         self.node.as_ref().is_some_and(|node| matches!(node.kind, Kind::List(_)))
+    }
+
+    fn is_map(&self) -> bool {
+        self.node.as_ref().is_some_and(|node| matches!(node.kind, Kind::Map(_)))
     }
 
     fn item(&self, at: usize) -> Self {

@@ -2,7 +2,7 @@
 
 use super::super::finding::Severity::{Error, Warning};
 use super::super::finding::{Found, Rule};
-use super::super::setup::{Listener, Plugin, Setup, Tls};
+use super::super::setup::{Listener, Plugin, Setup};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -10,7 +10,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "The operators' listener is open to the network",
         why: "Their token crosses the network in the clear, and with it anybody can move or resolve payments.",
-        mend: "Listen on loopback, or demand client certificates.",
+        mend: "Listen on loopback, or behind TLS.",
         check: operators_open,
     },
     Rule {
@@ -60,9 +60,8 @@ fn operators_open(setup: &Setup, found: &mut Found<'_>) {
     for admin in setup.admins() {
         let Some(proxy) = setup.stands_in(admin) else { continue };
         let open = setup.listeners.get(proxy.listener).and_then(Listener::open_address);
-        let is_verified = proxy.tls.as_ref().is_some_and(Tls::verifies_clients);
-        if let (Some(address), false) = (open, is_verified) {
-            found.add(&address.down(&["socket_address", "address"]), "loopback");
+        if let (Some(address), None) = (open, &proxy.tls) {
+            found.add(&address.down(&["socket_address", "address"]), "loopback, or TLS");
         }
     }
 }
