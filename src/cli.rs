@@ -1,5 +1,6 @@
 //! Flags to commands, commands to exit codes: 0 fine, 1 finding, 2 usage or input error.
 
+mod check;
 mod replay;
 mod sandbox;
 
@@ -20,6 +21,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Check(check::Options),
     Replay(replay::Options),
     Sandbox(sandbox::Options),
 }
@@ -27,6 +29,10 @@ enum Command {
 /// Parses the command line and runs the command it names.
 pub(crate) fn run() -> ExitCode {
     let outcome: Result<ExitCode, Box<dyn Error>> = match Cli::parse().command {
+        Command::Check(options) => match check::run(&options) {
+            Ok(finding) => Ok(ExitCode::from(u8::from(finding))),
+            Err(error) => Err(error.into()),
+        },
         Command::Replay(options) => match replay::run(&options) {
             Ok(finding) => Ok(ExitCode::from(u8::from(finding))),
             Err(error) => Err(error.into()),

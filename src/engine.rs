@@ -32,6 +32,7 @@ pub mod operation;
 pub mod overrides;
 pub mod policy;
 pub mod pulse;
+pub mod rate;
 pub mod record;
 pub mod replay;
 pub mod resolve;

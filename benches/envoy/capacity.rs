@@ -9,12 +9,12 @@ use std::time::Duration;
 use clap::Args;
 use dana_failover::engine::config::Config;
 use dana_failover::engine::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
+use dana_failover::engine::rate::{self, Store};
 use serde_json::{Value, json};
 
 use super::config::Filter;
 use super::load::{self, Load, Pace};
 use super::process::{Envoy, Memory, Setup};
-use super::rate::{self, Store};
 use super::{Options, Outcome, binary, module, read, upstream};
 
 /// Envoy's threads, as in the tests.

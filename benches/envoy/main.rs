@@ -28,7 +28,6 @@ mod http;
 mod load;
 mod process;
 mod random;
-mod rate;
 mod report;
 mod upstream;
 

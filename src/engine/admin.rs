@@ -199,7 +199,9 @@ impl Admin {
                 end(answer::json(&doubt.list(layout, limit), "in_doubt"))
             }
             (None, _) => end(Problem::NotConfigured(None).reply()),
-            (_, None) => end(Problem::NotCounted.reply()),
+            (Some((policy, _)), None) => {
+                end(Problem::NotCounted { length: policy.census_length() }.reply())
+            }
         }
     }
 }

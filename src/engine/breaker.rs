@@ -15,47 +15,19 @@
 
 use super::bytes::Reader;
 use super::evidence::Signal;
-use super::sources::{Seen, Sources};
+use super::limits::RUN_ALONE_MAX;
+use super::sources::Sources;
+use super::tally::Batch;
 use super::time::{Millis, Timestamp};
 use super::window::{Tally, Window};
 
+mod limits;
 mod report;
 mod rule;
 
+pub use limits::Limits;
 pub use report::Report;
 pub use rule::Rule;
-
-/// When a breaker trips and how it comes back.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Failures in a row that trip.
-    pub consecutive_failures: u16,
-    /// Length of the window that the rates look at.
-    pub window: Millis,
-    /// Calls within the window below which no rate counts.
-    pub min_calls: u32,
-    /// Percentage of failures that trips.
-    pub failure_rate_pct: u32,
-    /// An answer that took at least this long is slow.
-    pub slow: Millis,
-    /// Percentage of slow answers that trips.
-    pub slow_rate_pct: u32,
-    /// Requests under way, over all workers, that trip.
-    pub in_flight_max: u32,
-    /// Of the failures that count at most this percentage comes from one partner, and as much from
-    /// one operation, as long as payments of another one go well.
-    pub partner_failures_pct: u32,
-    /// The first wait.
-    pub open: Millis,
-    /// The longest wait.
-    pub open_max: Millis,
-    /// Percentage of a wait that may be added to it, so that not all Envoys try at once.
-    pub open_jitter_pct: u32,
-    /// Trials that must pass, and how many may be under way.
-    pub half_open_permits: u8,
-    /// After this long without news a permit that was taken comes back.
-    pub half_open_max: Millis,
-}
 
 /// Whether traffic flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +89,20 @@ pub struct Breaker {
     since: Timestamp,
     /// Why it was, with the numbers that decided.
     cause: Option<Rule>,
+    /// Payments.
     window: Window,
+    /// When the run of failures began.
+    run_began: Timestamp,
     sources: Sources,
+    /// What only reads, judged apart: while payments fail, good answers to questions keep no
+    /// breaker closed, and while payments go well, bad ones open none.
+    questions: Questions,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Questions {
+    window: Window,
+    run: u16,
 }
 
 impl Default for Breaker {
@@ -131,7 +115,9 @@ impl Default for Breaker {
             since: Timestamp::default(),
             cause: None,
             window: Window::default(),
+            run_began: Timestamp::default(),
             sources: Sources::default(),
+            questions: Questions::default(),
         }
     }
 }
@@ -161,10 +147,11 @@ impl Breaker {
         self.cause
     }
 
-    /// What the window holds at `now`.
+    /// What the window holds at `now`, payments and questions.
     #[must_use]
     pub fn seen(&self, now: Timestamp, limits: &Limits) -> Tally {
-        self.window.total(now, limits.window)
+        let questions = self.questions.window.total(now, limits.window);
+        self.window.total(now, limits.window).plus(questions)
     }
 
     /// Whether traffic flows.
@@ -176,7 +163,14 @@ impl Breaker {
     /// Whether a success has something to end: then it must be written at once.
     #[must_use]
     pub const fn has_run(&self) -> bool {
-        matches!(self.state, State::Closed { run: 1.. })
+        matches!(self.state, State::Closed { run: 1.. }) || self.questions.run > 0
+    }
+
+    /// Whether traffic flows, and payments went well within the window.
+    #[must_use]
+    pub fn is_proven(&self, now: Timestamp, limits: &Limits) -> bool {
+        let seen = self.window.total(now, limits.window);
+        self.is_closed() && seen.calls > seen.failures
     }
 
     /// Whether traffic flows, and within the window has gone well and not failed.
@@ -191,7 +185,7 @@ impl Breaker {
     pub fn may_try(&self, now: Timestamp, limits: &Limits) -> bool {
         match self.state {
             State::Closed { .. } => false,
-            State::Open { until } => now >= until || until.since(now) > longest_wait(limits),
+            State::Open { until } => now >= until || until.since(now) > limits.longest_wait(),
             State::HalfOpen { out, passed, since } => {
                 out.saturating_add(passed) < limits.half_open_permits
                     || now >= since.plus(limits.half_open_max)
@@ -208,7 +202,7 @@ impl Breaker {
         match self.state {
             State::Closed { .. } => false,
             State::Open { until } => {
-                now < until.plus(grace) && until.since(now) <= longest_wait(limits)
+                now < until.plus(grace) && until.since(now) <= limits.longest_wait()
             }
             State::HalfOpen { passed, .. } => {
                 let waited = now >= self.since.plus(grace) || self.since.since(now) > grace;
@@ -261,6 +255,7 @@ impl Breaker {
             return None;
         }
         match self.state {
+            State::Closed { .. } if !report.source.pays() => self.hear(report, now, limits),
             State::Closed { run } => self.record_closed(report, run, now, limits),
             // Traffic that had to go there all the same (a pinned status): the wait decides.
             State::Open { .. } => None,
@@ -273,7 +268,11 @@ impl Breaker {
                         Some(self.trip(Rule::TrialFailed, now, limits))
                     }
                     Signal::Success | Signal::Alive if report.trial => {
-                        let passed = passed.saturating_add(1);
+                        // The last one is a payment's: answers to questions alone prove too little.
+                        let last = passed.saturating_add(1) >= limits.half_open_permits;
+                        let counts = report.source.pays() || !last;
+                        self.asks_first &= counts;
+                        let passed = passed.saturating_add(u8::from(counts));
                         if passed >= limits.half_open_permits {
                             let to = State::Closed { run: 0 };
                             return Some(self.enter(to, Rule::TrialsPassed { passed }, now));
@@ -290,19 +289,17 @@ impl Breaker {
         }
     }
 
-    /// Takes in successes that a worker counted for itself since it last did, and who paid.
-    pub fn merge(
-        &mut self,
-        tally: Tally,
-        seen: Seen,
-        now: Timestamp,
-        limits: &Limits,
-    ) -> Option<Transition> {
+    /// Takes in successes that a worker counted for itself since it last did.
+    pub fn merge(&mut self, batch: &Batch, now: Timestamp, limits: &Limits) -> Option<Transition> {
         if !self.is_closed() {
             return None;
         }
-        self.window.add(tally, now, limits.window);
-        self.sources.well(seen, now, limits.window);
+        if batch.pays {
+            self.window.add(batch.tally, now, limits.window);
+            self.sources.well(batch.seen, now, limits.window);
+        } else {
+            self.questions.window.add(batch.tally, now, limits.window);
+        }
         self.check_rates(now, limits)
     }
 
@@ -310,6 +307,25 @@ impl Breaker {
     pub fn crowd(&mut self, in_flight: u32, now: Timestamp, limits: &Limits) -> Option<Transition> {
         let trips = self.is_closed() && in_flight >= limits.in_flight_max;
         trips.then(|| self.trip(Rule::InFlight { requests: in_flight }, now, limits))
+    }
+
+    /// The result of a question.
+    fn hear(&mut self, report: Report, now: Timestamp, limits: &Limits) -> Option<Transition> {
+        let tally = report.tally();
+        if !tally.is_empty() {
+            self.questions.window.add(tally, now, limits.window);
+        }
+        let run = &mut self.questions.run;
+        *run = match report.signal {
+            Signal::Failure => run.saturating_add(1),
+            Signal::Throttled | Signal::Neutral => *run,
+            Signal::Success | Signal::Alive => 0,
+        };
+        let run = *run;
+        if run >= limits.consecutive_failures && !self.is_proven(now, limits) {
+            return Some(self.trip(Rule::ConsecutiveFailures { run }, now, limits));
+        }
+        if tally.is_empty() { None } else { self.check_rates(now, limits) }
     }
 
     fn record_closed(
@@ -325,6 +341,9 @@ impl Breaker {
             Signal::Throttled => run,
             Signal::Success | Signal::Alive => 0,
         };
+        if run == 1 {
+            self.run_began = now;
+        }
         self.state = State::Closed { run };
         let tally = report.tally();
         if !tally.is_empty() {
@@ -336,7 +355,7 @@ impl Breaker {
             self.sources.well(report.source.seen(), now, limits.window);
         }
         if report.signal == Signal::Failure
-            && self.counted(run.into(), now, limits) >= limits.consecutive_failures.into()
+            && self.counted_run(run, now, limits) >= limits.consecutive_failures.into()
         {
             return Some(self.trip(Rule::ConsecutiveFailures { run }, now, limits));
         }
@@ -346,27 +365,27 @@ impl Breaker {
         self.check_rates(now, limits)
     }
 
-    /// How much of `trouble` counts, so that no source trips alone while others do well.
-    fn counted(&self, trouble: u32, now: Timestamp, limits: &Limits) -> u32 {
-        self.sources.counted(trouble, now, limits.window, limits.partner_failures_pct)
+    /// How much of a run counts. After a while all of it does: if others went well still, one of
+    /// them would have ended it.
+    fn counted_run(&self, run: u16, now: Timestamp, limits: &Limits) -> u32 {
+        let lasts = now.since(self.run_began);
+        if lasts >= RUN_ALONE_MAX || now < self.run_began {
+            return run.into();
+        }
+        let pct = limits.partner_failures_pct;
+        self.sources.counted_in_run(run.into(), now, limits.window, pct)
     }
 
     fn check_rates(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {
-        let seen = self.seen(now, limits);
-        if seen.calls < limits.min_calls {
-            return None;
+        let seen = self.window.total(now, limits.window);
+        let pct = limits.partner_failures_pct;
+        let cap = |trouble| self.sources.counted_in_rate(trouble, now, limits.window, pct);
+        let mut rule = limits.exceeded(seen, cap(seen.failures), cap(seen.slow));
+        if rule.is_none() && !self.is_proven(now, limits) {
+            let asked = self.questions.window.total(now, limits.window);
+            rule = limits.exceeded(asked, asked.failures, asked.slow);
         }
-        let reaches = |trouble: u32, pct: u32| {
-            let part = self.counted(trouble, now, limits);
-            u64::from(part) * 100 >= u64::from(pct) * u64::from(seen.calls)
-        };
-        if reaches(seen.failures, limits.failure_rate_pct) {
-            return Some(self.trip(Rule::FailureRate { seen }, now, limits));
-        }
-        if reaches(seen.slow, limits.slow_rate_pct) {
-            return Some(self.trip(Rule::SlowRate { seen }, now, limits));
-        }
-        None
+        rule.map(|rule| self.trip(rule, now, limits))
     }
 
     fn trip(&mut self, rule: Rule, now: Timestamp, limits: &Limits) -> Transition {
@@ -376,7 +395,7 @@ impl Breaker {
             self.trips = self.trips.saturating_sub(u8::try_from(forgotten).unwrap_or(u8::MAX));
         }
         self.trips = self.trips.saturating_add(1);
-        let wait = wait(self.trips, jitter(self.generation, now), limits);
+        let wait = limits.wait(self.trips, jitter(self.generation, now));
         self.enter(State::Open { until: now.plus(wait) }, rule, now)
     }
 
@@ -387,6 +406,7 @@ impl Breaker {
         self.cause = Some(rule);
         self.window = Window::default();
         self.sources = Sources::default();
+        self.questions = Questions::default();
         Transition { to, rule, generation: self.generation }
     }
 
@@ -405,7 +425,10 @@ impl Breaker {
         bytes.extend(self.since.as_millis().to_le_bytes());
         Rule::encode(self.cause, bytes);
         self.window.encode(bytes);
+        bytes.extend(self.run_began.as_millis().to_le_bytes());
         self.sources.encode(bytes);
+        self.questions.window.encode(bytes);
+        bytes.extend(self.questions.run.to_le_bytes());
     }
 
     pub(super) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
@@ -424,23 +447,11 @@ impl Breaker {
             since: bytes.time()?,
             cause: Rule::decode(bytes)?,
             window: Window::decode(bytes)?,
+            run_began: bytes.time()?,
             sources: Sources::decode(bytes)?,
+            questions: Questions { window: Window::decode(bytes)?, run: bytes.short()? },
         })
     }
-}
-
-/// Doubles with each trip up to the longest; `jitter` (0 to 100) is the part of the random
-/// addition that is taken.
-fn wait(trips: u8, jitter: u64, limits: &Limits) -> Millis {
-    let doublings = u32::from(trips.saturating_sub(1)).min(20);
-    let base = limits.open.get().saturating_mul(1 << doublings).min(limits.open_max.get());
-    let share = u64::from(limits.open_jitter_pct) * jitter;
-    Millis::new(base.saturating_add(base.saturating_mul(share) / 10_000))
-}
-
-/// A wait that seems longer than this was set before the clock stepped back.
-const fn longest_wait(limits: &Limits) -> Millis {
-    Millis::new(limits.open_max.get().saturating_mul(2))
 }
 
 /// A number from 0 to 100 that differs from trip to trip: scattered, not secret.

@@ -152,12 +152,12 @@ impl Health {
     /// Takes in the successes that a worker counted for itself, if they are of the breaker's
     /// present generation.
     pub fn merge(&mut self, counted: &Batch, policy: &Policy, now: Timestamp) -> Vec<Change> {
-        let Batch { gateway, generation, tally, seen } = *counted;
-        if self.generation(gateway) != generation {
+        let gateway = counted.gateway;
+        if self.generation(gateway) != counted.generation {
             return Vec::new();
         }
         let breaker = &mut self.member_mut(gateway).breaker;
-        let transition = breaker.merge(tally, seen, now, &policy.breaker);
+        let transition = breaker.merge(counted, now, &policy.breaker);
         self.moved(gateway, transition, policy, now)
     }
 
@@ -179,10 +179,9 @@ impl Health {
     }
 
     /// An operator admits a gateway that was barred.
-    pub fn admit(&mut self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> Vec<Change> {
+    pub fn admit(&mut self, gateway: GatewayId) -> Option<Change> {
         let was_barred = self.member_mut(gateway).barred.take().is_some();
-        let told = was_barred.then_some(Change::Barred(gateway, None));
-        told.into_iter().chain(self.steer(policy, now)).collect()
+        was_barred.then_some(Change::Barred(gateway, None))
     }
 
     /// Whether nothing may be sent to `gateway`.
@@ -280,7 +279,7 @@ impl Health {
         self.lease.owner == owner
     }
 
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 6;
 
     /// The stored form.
     #[must_use]

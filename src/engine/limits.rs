@@ -28,6 +28,10 @@ pub const BUCKET_RECORDS_MAX: usize = 64;
 /// that its payments do not wait. A store of the default size takes two minutes.
 pub const CENSUS_BUCKETS_PER_TICK: u32 = 256;
 
+/// A census that began longer ago than this may say that nobody counts any more. Below it a pause
+/// is no news: workers restart, and begin to count anew.
+pub const CENSUS_OLD_MIN: Millis = Millis::new(600_000);
+
 /// From the beginning of a census to the next one: a small store is counted in one tick.
 pub const CENSUS_PERIOD_MIN: Millis = Millis::new(1000);
 
@@ -79,3 +83,7 @@ pub const WORKERS_MAX: usize = 64;
 
 /// After so long without news a worker has nothing in flight: it ticks at least twice a second.
 pub const IN_FLIGHT_STALE: Millis = Millis::new(5000);
+
+/// For so long one source alone cannot trip by a run of failures while another one paid without
+/// trouble just before. Whoever else pays within that time ends the run.
+pub const RUN_ALONE_MAX: Millis = Millis::new(2000);

@@ -8,7 +8,7 @@ use super::heartbeat::Probe;
 use super::layout::{KeyDefinition, Layout, LayoutError};
 use super::operation::{Compiled, Mode, Table};
 use super::time::Millis;
-use super::{breaker, claim, heartbeat};
+use super::{breaker, claim, heartbeat, limits};
 
 /// Everything that decisions are made by.
 #[derive(Clone, Debug)]
@@ -243,5 +243,18 @@ impl Policy {
     #[must_use]
     pub fn heartbeat_lease(&self) -> Millis {
         Millis::new(self.heartbeat.interval.get().saturating_mul(2).max(1000))
+    }
+
+    /// How often a worker ticks.
+    #[must_use]
+    pub fn tick_period(&self) -> Millis {
+        Millis::new((self.heartbeat.interval.get() / 4).clamp(20, 500))
+    }
+
+    /// How long it takes to count all buckets, a few on each tick.
+    #[must_use]
+    pub fn census_length(&self) -> Millis {
+        let ticks = self.buckets.div_ceil(limits::CENSUS_BUCKETS_PER_TICK);
+        Millis::new(self.tick_period().get().saturating_mul(ticks.into()))
     }
 }

@@ -64,7 +64,7 @@ impl Pulse {
     /// How often to tick.
     #[must_use]
     pub fn period(&self) -> Millis {
-        Millis::new((self.policy.heartbeat.interval.get() / 4).clamp(20, 500))
+        self.policy.tick_period()
     }
 
     /// It is time.
@@ -115,6 +115,9 @@ impl Pulse {
         for (gateway, good) in &self.pending.beaten {
             changes.extend(health.beaten(*gateway, *good, &self.policy, now));
         }
+        // What an earlier try at the same write had in mind is not done.
+        self.pending.beats.clear();
+        self.pending.counts_at = None;
         let mut leads = false;
         let mut effects = Vec::new();
         if self.pending.tick {

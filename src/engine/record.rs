@@ -122,6 +122,22 @@ impl Bucket {
         Ok(())
     }
 
+    /// Puts the claim of a key in the place of the one it has, and leaves every other record as it
+    /// is; false when there is none that can be read. So it needs no retention: whoever only ends a
+    /// doubt has no say in what is forgotten.
+    #[must_use]
+    pub fn replace(&mut self, key: &KeyPrefix, claim: &Claim) -> bool {
+        let mut end = 0;
+        let place = self.records().find_map(|record| {
+            let begin = end;
+            end += record.len();
+            (has_key(record, key) && decode(record).is_some()).then_some(begin..end)
+        });
+        let record = place.and_then(|place| self.0.get_mut(place));
+        // Claims of this version are all of one size.
+        record.map(|record| record.copy_from_slice(&encode(key, claim))).is_some()
+    }
+
     /// What a key that is no payment's leads to.
     #[must_use]
     pub fn find_link(&self, key: &KeyPrefix) -> Option<Link> {

@@ -7,7 +7,7 @@
 use super::claim::{Claim, Event, Resolution, Rules, State, Step};
 use super::key::{KeyFront, KeyPrefix};
 use super::record::{Bucket, Found};
-use super::time::{Millis, Timestamp};
+use super::time::Timestamp;
 
 /// A payment's record moved by an operator's word, not yet written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +45,11 @@ pub enum Refused {
     Contradicts(State),
     /// The record says so already, or says how the payment ended without money.
     AlreadySo(State),
-    /// The bucket holds more records than it may.
-    StoreFull,
 }
 
 /// Works `resolution` into the claim in the bucket `bytes` whose key begins with `front`. All but
-/// the state stays: money, fingerprint, incarnation.
+/// the state stays: money, fingerprint, incarnation. So do all other records: what is forgotten, and
+/// when, is for the payments to say.
 ///
 /// # Errors
 /// When nothing is to be written, and why.
@@ -60,7 +59,6 @@ pub fn resolve(
     resolution: Resolution,
     now: Timestamp,
     rules: &Rules,
-    retention: Millis,
 ) -> Result<Resolved, Refused> {
     let mut bucket = Bucket::decode(bytes).ok_or(Refused::Unreadable)?;
     let (key, claim) = find(&bucket, front)?;
@@ -69,12 +67,14 @@ pub fn resolve(
     let (after, overturned) = match claim.apply(Event::Operator(resolution), now, rules) {
         Step::To(state) => (state, false),
         Step::Overturned(state) => (state, true),
-        Step::Stays => return Err(stays(before)),
+        Step::Stays => return Err(stays(before, resolution, rules)),
         // Nobody's word frees a key.
         Step::Contradicted | Step::Released => return Err(Refused::Contradicts(before)),
     };
     let claim = Claim { state: after, changed_at: now, ..claim };
-    bucket.put(&key, &claim, now, retention).map_err(|_| Refused::StoreFull)?;
+    if !bucket.replace(&key, &claim) {
+        return Err(Refused::NotFound);
+    }
     Ok(Resolved { key, before, after, overturned, claim, bytes: bucket.into_bytes() })
 }
 
@@ -91,13 +91,17 @@ fn find(bucket: &Bucket, front: &KeyFront) -> Result<(KeyPrefix, Claim), Refused
     }
 }
 
-const fn stays(state: State) -> Refused {
+fn stays(state: State, resolution: Resolution, rules: &Rules) -> Refused {
     match state {
         State::InFlight { until, .. } | State::InDoubt { repeat_until: Some(until), .. } => {
             Refused::LeaseRuns { until }
         }
         State::InDoubt { ended_at, repeat_until: None, .. } => {
-            Refused::LeaseRuns { until: ended_at }
+            let until = match resolution {
+                Resolution::ExecutedAt(_) => ended_at,
+                Resolution::NotExecuted => ended_at.plus(rules.settle_delay),
+            };
+            Refused::LeaseRuns { until }
         }
         State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => {
             Refused::AlreadySo(state)
@@ -111,6 +115,7 @@ mod tests {
     use super::super::gateway::{GatewayId, Gateways};
     use super::super::key::Fingerprint;
     use super::super::limits;
+    use super::super::time::Millis;
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -174,7 +179,7 @@ mod tests {
     }
 
     fn say(bytes: Vec<u8>, resolution: Resolution) -> Result<Resolved, Refused> {
-        resolve(bytes, &front(16), resolution, NOW, &RULES, RETENTION)
+        resolve(bytes, &front(16), resolution, NOW, &RULES)
     }
 
     fn refused(claim: Claim, resolution: Resolution, why: Refused) {
@@ -212,11 +217,21 @@ mod tests {
             let runs = Refused::LeaseRuns { until: at(1) };
             refused(in_flight(1), resolution, runs);
             refused(claim(doubt(-70_000, Some(1))), resolution, runs);
-            // The clock stepped back.
-            refused(claim(doubt(1, None)), resolution, runs);
-            for over in [in_flight(0), claim(doubt(-70_000, Some(0))), claim(doubt(0, None))] {
-                assert!(say(bucket(&[(KEY, over)]), resolution).is_ok(), "{over:?}");
-            }
+        }
+        // The clock stepped back.
+        refused(claim(doubt(1, None)), executed_at(0), Refused::LeaseRuns { until: at(1) });
+        let over = |until| {
+            let in_flight =
+                State::InFlight { candidates: both(), until: at(until), after_no: false };
+            [claim(in_flight), claim(doubt(-130_000, Some(until))), claim(doubt(until, None))]
+        };
+        for claim in over(0) {
+            assert!(say(bucket(&[(KEY, claim)]), executed_at(0)).is_ok(), "{claim:?}");
+            // Whoever looked so soon may have looked too soon.
+            refused(claim, NOT_EXECUTED, Refused::LeaseRuns { until: at(60_000) });
+        }
+        for claim in over(-60_000) {
+            assert!(say(bucket(&[(KEY, claim)]), NOT_EXECUTED).is_ok(), "{claim:?}");
         }
     }
 
@@ -225,9 +240,10 @@ mod tests {
         let settled = State::Settled { gateways: both() };
         let observed =
             |changed| Claim { observed: true, changed_at: at(changed), ..claim(settled) };
-        refused(observed(-29_999), NOT_EXECUTED, Refused::LeaseRuns { until: at(1) });
-        let resolved = say(bucket(&[(KEY, observed(-30_000))]), NOT_EXECUTED).unwrap();
-        assert_eq!(resolved.before, doubt(0, None));
+        refused(observed(-29_999), executed_at(0), Refused::LeaseRuns { until: at(1) });
+        refused(observed(-89_999), NOT_EXECUTED, Refused::LeaseRuns { until: at(1) });
+        let resolved = say(bucket(&[(KEY, observed(-90_000))]), NOT_EXECUTED).unwrap();
+        assert_eq!(resolved.before, doubt(-60_000, None));
         let failed = State::Closed { how: Closed::Failed, gateways: both() };
         assert_eq!((resolved.after, resolved.claim.observed), (failed, false));
     }
@@ -258,7 +274,7 @@ mod tests {
         assert_eq!(say(vec![1, 2, 3], NOT_EXECUTED), Err(Refused::Unreadable));
         let two = bucket(&[(KEY, mine), (near, mine)]);
         assert_eq!(say(two.clone(), NOT_EXECUTED), Err(Refused::Ambiguous));
-        let resolved = resolve(two, &front(32), NOT_EXECUTED, NOW, &RULES, RETENTION);
+        let resolved = resolve(two, &front(32), NOT_EXECUTED, NOW, &RULES);
         assert_eq!(resolved.unwrap().key, KEY);
         let mut foreign = bucket(&[(KEY, mine)]);
         foreign[1] = 9;
@@ -276,10 +292,12 @@ mod tests {
         };
         let max = u8::try_from(limits::BUCKET_RECORDS_MAX).unwrap();
         let full: Vec<(KeyPrefix, Claim)> = others(max - 1);
-        let bytes = [bucket(&full), bucket(&[(KEY, mine)])].concat();
-        assert!(say(bytes, NOT_EXECUTED).is_ok());
         let more: Vec<(KeyPrefix, Claim)> = others(max);
-        let bytes = [bucket(&more), bucket(&[(KEY, mine)])].concat();
-        assert_eq!(say(bytes, NOT_EXECUTED), Err(Refused::StoreFull));
+        for others in [full, more] {
+            let bytes = [bucket(&others), bucket(&[(KEY, mine)])].concat();
+            let resolved = say(bytes, NOT_EXECUTED).unwrap();
+            let written = Bucket::decode(resolved.bytes).unwrap();
+            assert_eq!(written.claims().count(), others.len() + 1);
+        }
     }
 }

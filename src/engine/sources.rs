@@ -2,8 +2,12 @@
 //! breaker alone while payments of others go well there.
 //!
 //! Sources are told apart by the slots of a hash; two that share a slot count as one, which caps
-//! less. Only a payment that goes well speaks for a gateway: while charges fail, the answers to
-//! questions keep no breaker closed. Counts are kept for the window under way and the one before.
+//! less. Only a payment that goes well speaks for a gateway, and only for as long as none of the
+//! same source has failed since. Counts are kept for the window under way and the one before.
+//!
+//! A run of failures is capped by partner and by operation, and not for long: whoever else goes
+//! well would have ended it. Rates are capped by partner alone: most platforms make nearly all
+//! their payments by one operation, and where half of those fail it is time to go.
 
 use super::bytes::Reader;
 use super::time::{Millis, Timestamp};
@@ -11,11 +15,18 @@ use super::time::{Millis, Timestamp};
 const SLOTS: usize = 32;
 
 /// Where a call came from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
     partner: u8,
     operation: u8,
     pays: bool,
+}
+
+/// A payment of nobody in particular.
+impl Default for Source {
+    fn default() -> Self {
+        Self { partner: 0, operation: 0, pays: true }
+    }
 }
 
 /// Who was seen to pay without trouble: a bit for each slot.
@@ -49,6 +60,12 @@ impl Source {
     #[must_use]
     pub fn new(partner: &str, operation: &str, pays: bool) -> Self {
         Self { partner: slot(partner), operation: slot(operation), pays }
+    }
+
+    /// Whether it moves money.
+    #[must_use]
+    pub const fn pays(self) -> bool {
+        self.pays
     }
 
     /// What its going well shows.
@@ -87,13 +104,24 @@ impl Sources {
         self.operations.well(seen.operations);
     }
 
-    /// How much of `trouble` counts: of one source at most `pct` percent of what counts, as long
-    /// as payments of another one go well.
+    /// How much of a run of failures counts: of one source at most `pct` percent of what counts, as
+    /// long as payments of another one go well.
     #[must_use]
-    pub fn counted(&self, trouble: u32, now: Timestamp, window: Millis, pct: u32) -> u32 {
+    pub fn counted_in_run(&self, run: u32, now: Timestamp, window: Millis, pct: u32) -> u32 {
+        let at_now = self.at(now, window);
+        at_now.partners.counted(run, pct).min(at_now.operations.counted(run, pct))
+    }
+
+    /// How much of a window's failures or slow answers counts: the same, by partner.
+    #[must_use]
+    pub fn counted_in_rate(&self, trouble: u32, now: Timestamp, window: Millis, pct: u32) -> u32 {
+        self.at(now, window).partners.counted(trouble, pct)
+    }
+
+    fn at(&self, now: Timestamp, window: Millis) -> Self {
         let mut at_now = self.clone();
         at_now.slide(now, window);
-        at_now.partners.counted(trouble, pct).min(at_now.operations.counted(trouble, pct))
+        at_now
     }
 
     /// Windows begin at multiples of their length. A clock that steps back begins anew.
@@ -140,6 +168,9 @@ impl Sources {
 
 impl Spread {
     fn trouble(&mut self, slot: u8) {
+        for half in &mut self.0 {
+            half.well &= !bit(slot);
+        }
         let [newest, _] = &mut self.0;
         if let Some(count) = newest.trouble.get_mut(usize::from(slot)) {
             *count = count.saturating_add(1);
@@ -230,10 +261,14 @@ mod tests {
             ("ana ana ana ana ana ana", "budi", 0),
             ("ana ana ana ana ana budi", "citra", 2),
             ("ana ana ana budi budi budi", "citra", 6),
-            ("ana ana ana ana budi citra", "budi", 4),
+            ("ana ana ana ana budi citra", "dewi", 4),
         ] {
             let sources = partners(trouble, well);
-            assert_eq!(sources.counted(6, at(0), WINDOW, 50), counted, "{trouble} | {well}");
+            assert_eq!(
+                sources.counted_in_rate(6, at(0), WINDOW, 50),
+                counted,
+                "{trouble} | {well}"
+            );
         }
     }
 
@@ -241,7 +276,7 @@ mod tests {
     fn the_share_is_what_was_configured() {
         let sources = partners("ana ana ana ana ana ana ana ana budi budi", "citra");
         for (pct, counted) in [(1, 2), (20, 2), (50, 4), (60, 5), (80, 10), (100, 10)] {
-            assert_eq!(sources.counted(10, at(0), WINDOW, pct), counted, "{pct}%");
+            assert_eq!(sources.counted_in_rate(10, at(0), WINDOW, pct), counted, "{pct}%");
         }
     }
 
@@ -251,12 +286,26 @@ mod tests {
         for partner in ["ana", "budi", "citra"] {
             sources.trouble(source(partner, "top-up"), at(0), WINDOW);
         }
-        assert_eq!(sources.counted(3, at(0), WINDOW, 50), 3);
+        assert_eq!(sources.counted_in_run(3, at(0), WINDOW, 50), 3);
         let question = Source::new("ana", "status", false);
         sources.well(question.seen(), at(0), WINDOW);
-        assert_eq!(sources.counted(3, at(0), WINDOW, 50), 3, "questions do not speak for it");
+        assert_eq!(
+            sources.counted_in_run(3, at(0), WINDOW, 50),
+            3,
+            "questions do not speak for it"
+        );
         sources.well(source("ana", "create").seen(), at(0), WINDOW);
-        assert_eq!(sources.counted(3, at(0), WINDOW, 50), 0);
+        assert_eq!(sources.counted_in_run(3, at(0), WINDOW, 50), 0);
+    }
+
+    #[test]
+    fn who_fails_no_longer_speaks_for_the_gateway() {
+        let mut sources = partners("ana ana ana", "budi");
+        assert_eq!(sources.counted_in_rate(3, at(0), WINDOW, 50), 0);
+        sources.trouble(source("budi", "create"), at(0), WINDOW);
+        assert_eq!(sources.counted_in_rate(4, at(0), WINDOW, 50), 4);
+        sources.well(source("budi", "create").seen(), at(0), WINDOW);
+        assert_eq!(sources.counted_in_rate(4, at(0), WINDOW, 50), 2);
     }
 
     #[test]
@@ -267,11 +316,15 @@ mod tests {
             let mut sources = sources.clone();
             sources.trouble(source("ana", "create"), at(later), WINDOW);
             sources.trouble(source("ana", "create"), at(later), WINDOW);
-            assert_eq!(sources.counted(2, at(later), WINDOW, 50), counted, "{later} ms");
+            assert_eq!(sources.counted_in_run(2, at(later), WINDOW, 50), counted, "{later} ms");
         }
         sources.trouble(source("ana", "create"), at(500), WINDOW);
-        assert_eq!(sources.counted(1, at(500), WINDOW, 50), 0);
-        assert_eq!(sources.counted(1, Timestamp::from_millis(5), WINDOW, 50), 1, "stepped back");
+        assert_eq!(sources.counted_in_run(1, at(500), WINDOW, 50), 0);
+        assert_eq!(
+            sources.counted_in_run(1, Timestamp::from_millis(5), WINDOW, 50),
+            1,
+            "stepped back"
+        );
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Batch {
     pub gateway: GatewayId,
     /// Under which generation of its breaker.
     pub generation: u32,
+    /// Whether they moved money.
+    pub pays: bool,
     /// How many.
     pub tally: Tally,
     /// Who paid.
@@ -46,15 +48,18 @@ impl Tallies {
 
     /// Counts calls.
     pub fn add(&mut self, new: Batch) {
-        let same =
-            |one: &&mut Batch| one.gateway == new.gateway && one.generation == new.generation;
+        let same = |one: &&mut Batch| {
+            one.gateway == new.gateway && one.generation == new.generation && one.pays == new.pays
+        };
         match self.counted.iter_mut().find(same) {
             Some(one) => {
                 one.tally = one.tally.plus(new.tally);
                 one.seen = one.seen.and(new.seen);
             }
             None => {
-                self.counted.retain(|one| one.gateway != new.gateway);
+                let is_older =
+                    |one: &Batch| one.gateway == new.gateway && one.generation != new.generation;
+                self.counted.retain(|one| !is_older(one));
                 self.counted.push(new);
             }
         }

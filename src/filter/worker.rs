@@ -64,7 +64,14 @@ impl<H: Host> Worker<H> {
         let Event::Loaded(_, loaded) = self.load(Cell::Health) else {
             return;
         };
-        let health = Health::decode(&loaded.bytes);
+        let health = Health::read(&loaded.bytes).unwrap_or_else(|| {
+            log::warn!(
+                "dana: what is known of the gateways was written by another version of the \
+                 filter, and begins anew: breakers, heartbeats, and overrides, which must be asked \
+                 for again"
+            );
+            Health::default()
+        });
         let now = self.host.now().unwrap_or_default();
         for gateway in &self.policy.gateways {
             let member = health.member(gateway.id).cloned().unwrap_or_default();

@@ -11,6 +11,7 @@ use crate::support::client::{self, CREATE, STATUS, Seen, about, call, call_anew,
 use crate::support::dns::{Dns, Says};
 use crate::support::envoy::{Envoy, manager, plugin, quick, rendered, set_address, validate, with};
 use crate::support::sandbox::Sandbox;
+use crate::support::tls::Authority;
 use crate::support::{now, read, root, until};
 
 const PRIMARY: &str = "primary.dana.test";
@@ -94,6 +95,15 @@ impl Net {
 
 /// Puts the clusters of `envoy/dns.yaml` in place of those of the same names.
 fn put_dns_clusters(config: &mut Value) {
+    put_dns_clusters_with_tls(config);
+    for cluster in 0..2 {
+        // The stand-in gateways have no certificates.
+        let cluster = &mut config["static_resources"]["clusters"][cluster];
+        cluster.as_object_mut().unwrap().remove("transport_socket");
+    }
+}
+
+fn put_dns_clusters_with_tls(config: &mut Value) {
     let text = read(&root().join("envoy/dns.yaml"));
     let clusters: Vec<Value> = serde_norway::from_str(&text).expect("envoy/dns.yaml is YAML");
     for cluster in clusters {
@@ -516,4 +526,26 @@ fn give_two_names(config: &mut Value) {
     one["name"] = json!("dana_one");
     one["cluster_type"]["typed_config"]["clusters"] = names;
     clusters.extend([other, one]);
+}
+
+#[test]
+fn envoy_takes_the_tls_of_the_file_as_it_is() {
+    let sandbox = Sandbox::start();
+    let mut config = rendered(&sandbox, &json!({}));
+    put_dns_clusters_with_tls(&mut config);
+    let authority = Authority::new();
+    let merchant = authority.vouch_for("merchant.example");
+    let dir = tempfile::TempDir::new().unwrap();
+    let mut text = config.to_string();
+    for (name, pem) in [
+        ("merchant.crt", merchant.certificate),
+        ("merchant.key", merchant.key),
+        ("dana_ca.crt", authority.certificate()),
+    ] {
+        let path = dir.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        text = text.replace(&format!("/etc/envoy/{name}"), path.to_str().unwrap());
+    }
+    let (accepted, log) = validate(&serde_json::from_str(&text).unwrap());
+    assert!(accepted, "{log}");
 }

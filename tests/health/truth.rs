@@ -64,6 +64,7 @@ pub(crate) struct Reached {
     merges: u64,
     /// Sent to the first gateway though its heartbeats were bad.
     in_spite_of_heartbeat: u64,
+    stays_unheard: u64,
     pub(crate) conflicts: u64,
     pub(crate) lost: u64,
     pub(crate) restarts: u64,
@@ -95,6 +96,7 @@ impl Reached {
             heartbeat_turns: self.heartbeat_turns + other.heartbeat_turns,
             merges: self.merges + other.merges,
             in_spite_of_heartbeat: self.in_spite_of_heartbeat + other.in_spite_of_heartbeat,
+            stays_unheard: self.stays_unheard + other.stays_unheard,
             conflicts: self.conflicts + other.conflicts,
             lost: self.lost + other.lost,
             restarts: self.restarts + other.restarts,
@@ -132,6 +134,7 @@ impl Reached {
             ("payments past a drained gateway", self.past_drained),
             ("switches by override", self.switched_by_override),
             ("payments in spite of bad heartbeats", self.in_spite_of_heartbeat),
+            ("payments to a later gateway that needs no heartbeat to stay", self.stays_unheard),
         ] {
             assert!(count > seeds / 4, "only {count} {what} in {seeds} stories: {self:?}");
         }
@@ -237,6 +240,8 @@ impl<'s> Truth<'s> {
                 for other in others.filter(|other| !is_drained(&shared.health, *other, now)) {
                     let member = shared.health.member(other).cloned().unwrap_or_default();
                     let is_heard = other == self.first()
+                        || (shared.health.active(self.policy, now) == Some(other)
+                            && member.breaker.is_proven(now, &self.policy.breaker))
                         || member.heartbeat.is_target(now, &self.policy.heartbeat);
                     assert!(!member.breaker.is_closed() || !is_heard, "{other:?} would be left");
                 }
@@ -455,7 +460,13 @@ impl<'s> Truth<'s> {
             }
             let closed = read.member(*gateway).is_none_or(|member| member.breaker.is_closed());
             assert!(closed, "a payment to an open breaker without a permit");
-            let heard = *gateway == first || self.may_be_heard(*gateway, now);
+            // Whoever is in use and does well needs no heartbeat to stay.
+            let stays = read.active(self.policy, now) == Some(*gateway)
+                && read
+                    .member(*gateway)
+                    .is_some_and(|member| member.breaker.is_proven(now, &self.policy.breaker));
+            self.reached.stays_unheard += u64::from(stays && !self.may_be_heard(*gateway, now));
+            let heard = *gateway == first || stays || self.may_be_heard(*gateway, now);
             assert!(heard, "a payment to a later gateway without a fresh good heartbeat");
         }
         if let Some(trial) = trial {

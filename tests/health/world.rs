@@ -214,7 +214,7 @@ impl<'s> World<'s> {
             Wish::Drain => Steer::Drain,
             Wish::Force => Steer::Force,
             Wish::Release => {
-                health.release(gateway, &policy, now);
+                health.release(gateway);
                 return self.steered(&health, now);
             }
         };

@@ -40,8 +40,7 @@ impl World<'_> {
         let front = KeyFront::parse(&digits).unwrap();
         let Loaded { bytes, version } = self.load_cell(Cell::Claims(number));
         let policy = &setup.policy;
-        let retention = policy.config.store.retention;
-        match resolve(bytes, &front, resolution, now, &policy.claims, retention) {
+        match resolve(bytes, &front, resolution, now, &policy.claims) {
             Ok(resolved) => {
                 assert_eq!(resolved.key, key);
                 assert!(self.store_cell(Cell::Claims(number), resolved.bytes, version));
@@ -61,7 +60,7 @@ impl World<'_> {
                     Refused::LeaseRuns { until } => until > now && step == Step::Stays,
                     Refused::AlreadySo(_) => step == Step::Stays,
                     Refused::Contradicts(_) => step == Step::Contradicted,
-                    Refused::Ambiguous | Refused::Unreadable | Refused::StoreFull => false,
+                    Refused::Ambiguous | Refused::Unreadable => false,
                 };
                 assert!(fits, "payment {payment}, {event:?}: {why:?} of {before:?}, not {step:?}");
             }

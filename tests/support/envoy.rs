@@ -83,6 +83,13 @@ pub(crate) fn rendered_from(mut config: Value, gateways: [&str; 2], changes: &Va
     config
 }
 
+/// As [`rendered`], with `apart` merged into the operators' part alone.
+pub(crate) fn rendered_apart(sandbox: &Sandbox, changes: &Value, apart: &Value) -> Value {
+    let mut config = rendered(sandbox, changes);
+    merge(&mut admin_plugin(&mut config)["configuration"]["value"], apart);
+    config
+}
+
 /// As [`rendered`], with the filter that dies on demand and comes back at once.
 pub(crate) fn trapping(sandbox: &Sandbox, changes: &Value) -> Value {
     let mut config = rendered(sandbox, changes);

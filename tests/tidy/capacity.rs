@@ -8,11 +8,9 @@ use dana_failover::engine::config::Config;
 use dana_failover::engine::gateway::Gateways;
 use dana_failover::engine::key::Fingerprint;
 use dana_failover::engine::limits::BUCKET_RECORDS_MEAN;
+use dana_failover::engine::rate;
 use dana_failover::engine::record::Bucket;
 use dana_failover::engine::time::{Millis, Timestamp};
-
-#[path = "../../benches/envoy/rate.rs"]
-mod rate;
 
 /// The default store.
 fn defaults() -> Config {

@@ -9,7 +9,7 @@ use crate::engine::limits;
 use crate::engine::overrides::Refusal;
 use crate::engine::policy::Unjoined;
 use crate::engine::resolve::Refused;
-use crate::engine::time::Utc;
+use crate::engine::time::{Length, Millis, Utc};
 
 /// Why an operator does not get what they asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,10 @@ pub(super) enum Problem {
     /// What is stored was written by another version of this filter.
     OtherVersion,
     /// Nobody has counted the claims yet.
-    NotCounted,
+    NotCounted {
+        /// How long that takes.
+        length: Millis,
+    },
     /// A key too short to say where its record is, and not among the payments that are listed.
     NotListed,
     /// An operator's word on a payment that must not be.
@@ -85,7 +88,10 @@ impl Problem {
             Self::ContentType { .. } => {
                 reply.headers.push(("accept-post", "application/json".to_owned()));
             }
-            Self::NotConfigured(_) | Self::NotCounted | Self::Contended | Self::StoreFailed => {
+            Self::NotConfigured(_)
+            | Self::NotCounted { .. }
+            | Self::Contended
+            | Self::StoreFailed => {
                 reply.headers.push(("retry-after", "1".to_owned()));
             }
             Self::NotFound
@@ -109,7 +115,7 @@ impl Problem {
             Self::Mistakes(_) => (400, "bad_request", "Bad Request"),
             Self::NotConfigured(_) => (503, "not_configured", "Payments Are Not Configured Yet"),
             Self::OtherVersion => (503, "other_version", "Store Of Another Version"),
-            Self::NotCounted => (503, "not_counted", "Claims Are Not Counted Yet"),
+            Self::NotCounted { .. } => (503, "not_counted", "Claims Are Not Counted Yet"),
             Self::NotListed => (404, "not_listed", "Payment Is Not Listed"),
             Self::Resolution(refused) => match refused {
                 Refused::NotFound => (404, "no_payment", "No Such Payment"),
@@ -118,7 +124,6 @@ impl Problem {
                 Refused::LeaseRuns { .. } => (409, "under_way", "Payment Is Under Way"),
                 Refused::Contradicts(_) => (409, "contradiction", "The Record Says Otherwise"),
                 Refused::AlreadySo(_) => (409, "already_so", "The Record Says So Already"),
-                Refused::StoreFull => (503, "store_full", "Store Is Full"),
             },
             Self::Override { refusal, .. } => match refusal {
                 Refusal::NobodyLeft => (409, "nobody_left", "No Gateway Would Be Left"),
@@ -178,9 +183,12 @@ impl Problem {
                 "What is known of the gateways was written by another version of the filter, and \
                  was left as it is. Give both listeners the same module."
             }
-            Self::NotCounted => {
-                "The payments' filter has not counted its claims yet. It does so again and again; \
-                 the first time takes up to two minutes in a store of the default size."
+            Self::NotCounted { length } => {
+                return format!(
+                    "The payments' filter has not counted its claims yet. It does so again and \
+                     again; in a store of this size one count takes {}.",
+                    Length(*length)
+                );
             }
             Self::NotListed => {
                 "No payment that GET /in-doubt lists has a key that begins like this one. Give at \
@@ -249,7 +257,6 @@ fn unresolved(refused: Refused) -> String {
             state.name()
         ),
         Refused::AlreadySo(state) => format!("The record is {} already.", state.name()),
-        Refused::StoreFull => "The record's bucket is full of claims that must be kept.".to_owned(),
     };
     format!("{why} Nothing was changed.")
 }

@@ -4,17 +4,15 @@
 use super::doubt::{Doubt, grouped, letters};
 use super::status::{Status, VERSION};
 use crate::engine::breaker::{Breaker, State};
+use crate::engine::gateway::GatewayId;
 use crate::engine::health::{Member, Takers};
 use crate::engine::heartbeat::Punctuality;
+use crate::engine::limits;
 use crate::engine::overrides::{Override, Steer};
-use crate::engine::policy::Gateway;
+use crate::engine::policy::{Gateway, Policy};
 use crate::engine::time::{Length, Millis, Timestamp, Utc};
 
 const STYLE: &str = include_str!("page.css");
-
-/// A census that began longer ago than this says that nobody counts any more: in a store of the
-/// default size one takes two minutes.
-const OLD: Millis = Millis::new(600_000);
 
 /// Something that a person has to look at.
 const WARNING: &str = "\u{26a0}\u{fe0e} ";
@@ -160,7 +158,7 @@ fn money(html: &mut Html, status: &Status<'_>) {
         return;
     };
     let (census, states) = (doubt.census, &doubt.census.states);
-    let is_old = doubt.age() > OLD;
+    let is_old = doubt.age() > old(status.policy);
     let mark = match (states.in_doubt > 0 || states.unreadable > 0, is_old) {
         (true, _) => Mark::Bad,
         (false, true) => Mark::Care,
@@ -189,6 +187,13 @@ fn money(html: &mut Html, status: &Status<'_>) {
         html.raw(" \u{25b2} Nobody counts any more: the payments' filter is not at work.");
     }
     html.raw("</p></section>");
+}
+
+/// From which age on a census says that nobody counts any more. Just before the next one ends the
+/// last one began two counts ago; a third is for workers that tick late.
+fn old(policy: &Policy) -> Millis {
+    let counts = policy.census_length().get().saturating_mul(3);
+    Millis::new(counts).max(limits::CENSUS_OLD_MIN)
 }
 
 /// The payments in doubt, in a sentence.
@@ -223,7 +228,7 @@ fn card(html: &mut Html, status: &Status<'_>, gateway: &Gateway) {
     if let Some(one) = status.override_of(gateway.id) {
         html.pair("Override", &format!("{}, {}", one.steer.name(), left(one, status.now)));
     }
-    html.pair("Breaker", &breaker(status, &member.breaker));
+    html.pair("Breaker", &breaker(status, gateway.id, &member.breaker));
     if let Some(cause) = status.cause(&member.breaker) {
         let at = member.breaker.since();
         let (age, at) = (Length(status.now.since(at)), clock(at));
@@ -259,16 +264,26 @@ fn place(status: &Status<'_>, gateway: &Gateway) -> (Mark, String) {
     (mark, place.to_owned())
 }
 
-fn breaker(status: &Status<'_>, breaker: &Breaker) -> String {
-    match breaker.state() {
-        State::Closed { .. } => "\u{2714} closed: traffic flows".to_owned(),
-        State::Open { until } => match until.since(status.now) {
-            Millis::ZERO => "\u{2716} open: the next payment may be a trial".to_owned(),
-            wait => format!("\u{2716} open: no trial for {}", Length(wait)),
-        },
-        State::HalfOpen { out, passed, .. } => {
-            let permits = status.policy.breaker.half_open_permits;
-            format!("\u{25d0} half-open: {passed} of {permits} trials passed, {out} under way")
+fn breaker(status: &Status<'_>, gateway: GatewayId, breaker: &Breaker) -> String {
+    let limits = &status.policy.breaker;
+    match (breaker.state(), status.lacks(gateway)) {
+        (State::Closed { .. }, _) => "\u{2714} closed: traffic flows".to_owned(),
+        (State::Open { until }, _) if !breaker.may_try(status.now, limits) => {
+            format!("\u{2716} open: no trial for {}", Length(until.since(status.now)))
+        }
+        (State::Open { .. }, Some(lack)) => {
+            format!("\u{2716} open: the wait for a trial is over, but {lack}")
+        }
+        (State::Open { .. }, None) if status.is_asked(gateway) && !status.is_tried(gateway) => {
+            "\u{2716} open: the next question may be a trial".to_owned()
+        }
+        (State::Open { .. }, None) => "\u{2716} open: the next payment may be a trial".to_owned(),
+        (State::HalfOpen { out, passed, .. }, lack) => {
+            let lack = lack.map_or_else(String::new, |lack| format!("; no further one: {lack}"));
+            let permits = limits.half_open_permits;
+            format!(
+                "\u{25d0} half-open: {passed} of {permits} trials passed, {out} under way{lack}"
+            )
         }
     }
 }

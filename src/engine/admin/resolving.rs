@@ -106,8 +106,7 @@ fn work_in(
 ) -> Next {
     let Loaded { bytes, version } = loaded;
     let (key, rules) = (&resolving.word.key, &policy.claims);
-    let retention = policy.config.store.retention;
-    match resolve(bytes, key, resolving.resolution, now, rules, retention) {
+    match resolve(bytes, key, resolving.resolution, now, rules) {
         Ok(mut resolved) => {
             let bytes = std::mem::take(&mut resolved.bytes);
             resolving.written = Some(resolved);

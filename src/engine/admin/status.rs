@@ -18,6 +18,10 @@ use crate::engine::time::{Length, Timestamp, Utc};
 /// Of this crate, as operators ask for it.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+const CROWDED: &str = "as many requests are with it as may be";
+const NOT_UP: &str = "its heartbeat is not up";
+const TOO_OLD: &str = "its last good heartbeat is too long ago";
+
 /// Everything that is known at one moment.
 #[derive(Clone, Copy)]
 pub(super) struct Status<'a> {
@@ -94,19 +98,56 @@ impl Status<'_> {
         }
         let member = self.member(gateway);
         let cause = self.cause(&member.breaker).unwrap_or_default();
-        Some(match member.breaker.state() {
+        let is_closed = member.breaker.is_closed();
+        let hindrance = match member.breaker.state() {
             State::Open { .. } => format!("its breaker is open: {cause}"),
             State::HalfOpen { .. } => "its breaker lets trials through only".to_owned(),
-            State::Closed { .. }
-                if self.in_flight(gateway) >= self.policy.breaker.in_flight_max =>
-            {
-                "as many requests are with it as may be".to_owned()
-            }
+            State::Closed { .. } if self.is_crowded(gateway) => CROWDED.to_owned(),
             State::Closed { .. } if !member.heartbeat.is_up() => {
-                "its heartbeat is not up, and only the first gateway goes without".to_owned()
+                format!("{NOT_UP}, and only the first gateway goes without")
             }
-            State::Closed { .. } => "its last good heartbeat is too long ago".to_owned(),
+            State::Closed { .. } => TOO_OLD.to_owned(),
+        };
+        Some(match self.lacks(gateway).filter(|_| !is_closed) {
+            Some(lack) => format!("{hindrance}; it could be tried, but {lack}"),
+            None => hindrance,
         })
+    }
+
+    fn is_crowded(&self, gateway: GatewayId) -> bool {
+        self.in_flight(gateway) >= self.policy.breaker.in_flight_max
+    }
+
+    /// Whether the next payment may be a gateway's trial.
+    pub(super) fn is_tried(&self, gateway: GatewayId) -> bool {
+        let takers = self.takers();
+        takers.trial && takers.order.first() == Some(&gateway)
+    }
+
+    /// What keeps a gateway from a trial that its breaker would allow, for people; nothing if its
+    /// breaker allows none, or if it gets one.
+    pub(super) fn lacks(&self, gateway: GatewayId) -> Option<String> {
+        let member = self.member(gateway);
+        let allowed = member.breaker.may_try(self.now, &self.policy.breaker);
+        if !allowed || self.is_tried(gateway) || self.is_asked(gateway) {
+            return None;
+        }
+        let drained = self.override_of(gateway).is_some_and(|one| one.steer == Steer::Drain);
+        let heard = member.heartbeat.is_target(self.now, &self.policy.heartbeat);
+        let questions = self.health.takers(self.policy, Asks::Question, self.now);
+        let lack = match self.health.forced(self.policy, self.now) {
+            _ if drained => "it is drained",
+            Some(forced) if forced == gateway => return None,
+            Some(_) => "another gateway is forced",
+            None if self.is_crowded(gateway) => CROWDED,
+            None if self.active().is_some() && !member.heartbeat.is_up() => NOT_UP,
+            None if self.active().is_some() && !heard => TOO_OLD,
+            None => {
+                let first = questions.order.first().filter(|_| questions.trial);
+                return first.map(|first| format!("{} is tried first", self.name(*first)));
+            }
+        };
+        Some(lack.to_owned())
     }
 
     /// Why new payments go where they go, for people.

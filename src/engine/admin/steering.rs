@@ -17,7 +17,7 @@ pub(super) struct Steering {
     wish: Wish,
     attempts: u8,
     /// What is to be written, and what changes by it.
-    written: Option<(Health, Vec<Change>)>,
+    written: Option<(Health, Change)>,
 }
 
 impl Steering {
@@ -41,9 +41,9 @@ impl Admin {
                 steer(steering, policy, gateway, loaded, now)
             }
             // Only what was written is told.
-            (Event::Stored(Cell::Health), Some((health, changes))) => {
+            (Event::Stored(Cell::Health), Some((health, change))) => {
                 let status = Status { policy, health: &health, doubt: None, now };
-                steered(&steering.wish, &status, gateway, changes)
+                steered(&steering.wish, &status, gateway, Some(change))
             }
             (Event::Conflict(Cell::Health), _) => {
                 steering.attempts = steering.attempts.saturating_add(1);
@@ -66,13 +66,16 @@ fn steer(
     loaded: &Loaded,
     now: Timestamp,
 ) -> Next {
-    let Some(before) = Health::read(&loaded.bytes) else {
+    let Some(mut health) = Health::read(&loaded.bytes) else {
         return end(Problem::OtherVersion.reply());
     };
-    let (mut health, wish) = (before.clone(), &steering.wish);
-    let changes = match wish.steer {
-        Wanted::Auto => Ok(health.release(gateway.id, policy, now)),
-        Wanted::Admit => Ok(health.admit(gateway.id, policy, now)),
+    let wish = &steering.wish;
+    let change = match wish.steer {
+        Wanted::Auto => Ok(health.release(gateway.id)),
+        // A gateway that nothing is known of has nothing to be admitted from.
+        Wanted::Admit => {
+            Ok(health.is_barred(gateway.id).then(|| health.admit(gateway.id)).flatten())
+        }
         Wanted::Override(steer, ttl) => {
             let wanted = Override {
                 gateway: gateway.id,
@@ -82,35 +85,34 @@ fn steer(
                 actor: wish.actor.clone(),
                 reason: wish.reason.clone(),
             };
-            health.steer_by(wanted, policy, now)
+            health.steer_by(wanted, policy, now).map(Some)
         }
     };
-    match changes {
+    match change {
         Err(refusal) => {
             let gateway = gateway.name.clone();
             end(Problem::Override { refusal, gateway }.reply())
         }
-        Ok(_) if health == before => {
+        Ok(None) => {
             let status = Status { policy, health: &health, doubt: None, now };
-            steered(wish, &status, gateway, Vec::new())
+            steered(wish, &status, gateway, None)
         }
-        Ok(changes) => {
+        Ok(Some(change)) => {
             let (cell, expected) = (Cell::Health, loaded.version);
             let store = Effect::Store { cell, bytes: health.encode(), expected };
-            steering.written = Some((health, changes));
+            steering.written = Some((health, change));
             (Stage::Steering(steering), vec![store])
         }
     }
 }
 
-fn steered(wish: &Wish, status: &Status<'_>, gateway: &Gateway, changes: Vec<Change>) -> Next {
+fn steered(wish: &Wish, status: &Status<'_>, gateway: &Gateway, change: Option<Change>) -> Next {
     let body = status.summary();
-    let body = body.with("changed", !changes.is_empty()).with("gateway", status.gateway(gateway));
+    let body = body.with("changed", change.is_some()).with("gateway", status.gateway(gateway));
     let mut effects = Vec::new();
-    if !changes.is_empty() {
-        effects.push(Effect::Told(wish.line(status.now)));
+    if let Some(change) = change {
+        effects.extend([Effect::Told(wish.line(status.now)), Effect::Changed(change)]);
     }
-    effects.extend(changes.into_iter().map(Effect::Changed));
     effects.push(Effect::Reply(answer::json(&body, "override")));
     (Stage::Ended, effects)
 }

@@ -11,6 +11,7 @@ use crate::engine::overrides::{Override, Steer};
 use crate::engine::sources::Source;
 use crate::engine::time::Millis;
 
+mod apart;
 mod doubting;
 mod steering;
 mod telling;
@@ -19,6 +20,11 @@ const START: u64 = 1_790_000_000_000;
 const TOKEN: &str = "s3cret";
 
 fn config(role: &str, gateways: &str) -> Config {
+    config_with(role, gateways, "")
+}
+
+/// The same with `more` members.
+fn config_with(role: &str, gateways: &str, more: &str) -> Config {
     let digest: String = Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
     let admin = match role {
         "admin" => format!(r#", "admin": {{"role": "admin", "token_sha256": "{digest}"}}"#),
@@ -27,7 +33,7 @@ fn config(role: &str, gateways: &str) -> Config {
     let config = format!(
         r#"{{"gateways": [{gateways}],
             "breaker": {{"consecutive_failures": 2, "half_open_permits": 2, "open_jitter_pct": 0}}
-            {admin}}}"#
+            {admin}{more}}}"#
     );
     Config::parse(config.as_bytes()).unwrap()
 }

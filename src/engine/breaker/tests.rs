@@ -5,7 +5,8 @@
 //! from it each time. It shares no code with the breaker, not even the window.
 
 use super::*;
-use crate::engine::sources::Source;
+use crate::engine::sources::{Seen, Source};
+use crate::engine::tally::Batch;
 use proptest::prelude::*;
 
 /// Small numbers, so that short stories reach every rule. Without jitter, so that times are exact.
@@ -280,7 +281,7 @@ impl Pair {
             }
             Act::Merge => {
                 let tally = Tally { calls: 2, failures: 0, slow: 0 };
-                self.breaker.merge(tally, Seen::default(), now, &LIMITS);
+                self.breaker.merge(&batch(tally, true), now, &LIMITS);
                 if self.account.phase == Phase::Closed {
                     // They end no run of failures: who counted them saw none.
                     self.account.log.splice(0..0, [(self.now, Entry::Good); 2]);
@@ -445,10 +446,10 @@ proptest! {
         };
         let doubled = u128::from(open) << trips.saturating_sub(1).min(60);
         let base = u64::try_from(doubled.min(u128::from(open * 30))).unwrap();
-        let wait = wait(trips, jitter, &limits).get();
+        let wait = limits.wait(trips, jitter).get();
         let most = base + base * u64::from(pct) / 100;
         prop_assert!((base..=most).contains(&wait), "{base} <= {wait} <= {most}");
-        let may_end = wait <= longest_wait(&limits).get();
+        let may_end = wait <= limits.longest_wait().get();
         prop_assert!(may_end, "a wait must not be taken for one that the clock has broken");
     }
 
@@ -669,6 +670,11 @@ fn permits_that_nobody_brings_back_come_back_in_time() {
     assert!(breaker.may_try(at(3701), &LIMITS));
 }
 
+fn batch(tally: Tally, pays: bool) -> Batch {
+    let gateway = crate::engine::gateway::GatewayId::new(0).unwrap();
+    Batch { gateway, generation: 0, pays, tally, seen: Seen::default() }
+}
+
 /// A breaker that hears of these calls one after the other: who, and how it went (`+`, `-`, `s`
 /// for slow, `.` for a decline).
 fn told(calls: &[(&str, char)]) -> (Breaker, Option<Rule>) {
@@ -708,6 +714,81 @@ fn a_partner_alone_trips_no_rule_while_another_one_pays() {
     assert!(matches!(rule, Some(Rule::ConsecutiveFailures { .. })), "{rule:?}");
 }
 
+/// A payment or a question that ended so, `millis` after the start.
+fn ended(breaker: &mut Breaker, pays: bool, signal: Signal, millis: u64) -> Option<Rule> {
+    let source = Source::new("ana", if pays { "create" } else { "status" }, pays);
+    let (generation, now) = (breaker.generation(), Timestamp::from_millis(START + millis));
+    let trial = matches!(breaker.state(), State::HalfOpen { .. });
+    let report = Report { signal, slow: false, generation, trial, source };
+    breaker.record(report, now, &LIMITS).map(|moved| moved.rule)
+}
+
+#[test]
+fn a_run_of_one_source_alone_counts_when_it_has_lasted() {
+    let mut breaker = told(&[("budi", '+')]).0;
+    for millis in [0, 500, 1000, 1500, 1999] {
+        assert_eq!(ended(&mut breaker, true, Signal::Failure, millis), None, "{millis} ms");
+    }
+    // Whoever else paid meanwhile would have ended it.
+    let rule = ended(&mut breaker, true, Signal::Failure, 2000);
+    assert_eq!(rule, Some(Rule::ConsecutiveFailures { run: 6 }));
+}
+
+#[test]
+fn good_answers_to_questions_keep_no_breaker_closed_while_payments_fail() {
+    let mut breaker = Breaker::default();
+    for millis in 0..2 {
+        assert_eq!(ended(&mut breaker, true, Signal::Failure, millis), None);
+        for _ in 0..9 {
+            assert_eq!(ended(&mut breaker, false, Signal::Success, millis), None);
+        }
+        breaker.merge(&batch(Tally { calls: 50, failures: 0, slow: 0 }, false), at(1), &LIMITS);
+    }
+    let rule = ended(&mut breaker, true, Signal::Failure, 2);
+    assert_eq!(rule, Some(Rule::ConsecutiveFailures { run: 3 }));
+    // Rates: half of the payments fail, and a hundred questions are answered.
+    let mut breaker = Breaker::default();
+    breaker.merge(&batch(Tally { calls: 100, failures: 0, slow: 0 }, false), at(0), &LIMITS);
+    let signals = [Signal::Success, Signal::Failure, Signal::Success, Signal::Failure];
+    let rules = signals.map(|signal| ended(&mut breaker, true, signal, 10));
+    let seen = Tally { calls: 4, failures: 2, slow: 0 };
+    assert_eq!(rules, [None, None, None, Some(Rule::FailureRate { seen })]);
+}
+
+#[test]
+fn bad_answers_to_questions_open_it_only_while_no_payment_goes_well() {
+    let asks =
+        |breaker: &mut Breaker| (0..5).find_map(|_| ended(breaker, false, Signal::Failure, 0));
+    let mut breaker = Breaker::default();
+    assert_eq!(asks(&mut breaker), Some(Rule::ConsecutiveFailures { run: 3 }));
+    let mut breaker = Breaker::default();
+    ended(&mut breaker, true, Signal::Success, 0);
+    assert_eq!(asks(&mut breaker), None);
+    assert!(breaker.is_closed() && breaker.is_proven(at(0), &LIMITS));
+}
+
+#[test]
+fn the_last_trial_is_a_payments() {
+    let mut breaker = Breaker::default();
+    breaker.crowd(8, at(0), &LIMITS);
+    for millis in [1000, 1100, 1200] {
+        assert!(breaker.may_try(at(millis), &LIMITS), "{millis} ms");
+        breaker.take_permit(at(millis), &LIMITS);
+        assert_eq!(ended(&mut breaker, false, Signal::Success, millis), None);
+        let State::HalfOpen { out: 0, passed: 1, .. } = breaker.state() else {
+            panic!("{:?}", breaker.state())
+        };
+    }
+    assert!(!breaker.prefers_question(at(1300), &LIMITS));
+    breaker.take_permit(at(1300), &LIMITS);
+    let rule = ended(&mut breaker, true, Signal::Success, 1300);
+    assert_eq!(rule, Some(Rule::TrialsPassed { passed: 2 }));
+}
+
+const fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(START + millis)
+}
+
 #[test]
 fn too_many_under_way_open_it_and_only_when_it_is_closed() {
     let mut breaker = Breaker::default();
@@ -726,7 +807,6 @@ fn too_many_under_way_open_it_and_only_when_it_is_closed() {
 #[test]
 fn a_trial_is_a_question_for_half_a_wait() {
     let mut breaker = Breaker::default();
-    let at = |millis: u64| Timestamp::from_millis(START + millis);
     assert!(!breaker.prefers_question(at(0), &LIMITS), "closed");
     breaker.crowd(8, at(0), &LIMITS);
     // It waits 1000 ms, and then as much as half of that for a question.

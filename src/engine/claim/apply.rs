@@ -12,14 +12,14 @@ impl Claim {
         match event {
             Event::Answer { of, outcome, gateways } => self.answered(of, outcome, gateways, now),
             Event::Told { gateway, status } => self.told(gateway, status, now, rules),
-            Event::Operator(resolution) => self.resolved(resolution, now),
+            Event::Operator(resolution) => self.resolved(resolution, now, rules),
         }
     }
 
     /// An operator speaks last, and never makes room for a second charge: what was not executed is
     /// closed and not released, because somebody who looked too early must not free the key. While
     /// an attempt is under way nobody can know how it ends.
-    fn resolved(&self, resolution: Resolution, now: Timestamp) -> Step {
+    fn resolved(&self, resolution: Resolution, now: Timestamp, rules: &Rules) -> Step {
         let claim = self.at(now);
         match (claim.state, resolution) {
             (State::InFlight { .. }, Resolution::ExecutedAt(_) | Resolution::NotExecuted) => {
@@ -39,6 +39,12 @@ impl Claim {
             // retry must not follow what was executed, wherever that was.
             (State::InDoubt { .. } | State::Rejected { .. }, Resolution::ExecutedAt(by)) => {
                 Step::To(State::Settled { gateways: Gateways::only(by) })
+            }
+            // What was looked for too early may still be on its way, as with a gateway's "not found".
+            (State::InDoubt { ended_at, .. }, Resolution::NotExecuted)
+                if now < ended_at.plus(rules.settle_delay) =>
+            {
+                Step::Stays
             }
             (State::InDoubt { candidates, .. }, Resolution::NotExecuted) => {
                 Step::To(State::Closed { how: Closed::Failed, gateways: candidates })

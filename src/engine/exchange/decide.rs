@@ -219,6 +219,7 @@ impl Facts<'_> {
             return match self.issuer() {
                 Some(gateway) => self
                     .to_one(gateway, "forward", claim(Gateways::only(gateway)))
+                    .filter(|_| self.health.takes_new(gateway, self.policy, self.now))
                     .unwrap_or_else(|| self.pinned_gateway_down(Gateways::only(gateway))),
                 None => self.to_any("forward", Some(&claim)),
             };

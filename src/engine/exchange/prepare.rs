@@ -34,6 +34,8 @@ pub(super) struct Deciding {
     pub(super) change: Option<Change>,
     /// A permit that was taken: gateway and generation.
     pub(super) permit: Option<(GatewayId, u32)>,
+    /// What it will be once the health is written.
+    pub(super) permit_next: Option<(GatewayId, u32)>,
     attempts: u8,
 }
 
@@ -77,6 +79,7 @@ impl Context<'_> {
                 asked: Vec::new(),
                 change: None,
                 permit: None,
+                permit_next: None,
                 attempts: 0,
             })),
             Err(refused) => self.refuse(refused),
@@ -164,6 +167,7 @@ impl Context<'_> {
                     deciding.change.take().map(Effect::Changed).into_iter().collect();
                 return match deciding.writing {
                     Writing::Permit => {
+                        deciding.permit = deciding.permit_next;
                         let (stage, more) = self.bind(deciding);
                         (stage, told.into_iter().chain(more).collect())
                     }
@@ -171,7 +175,7 @@ impl Context<'_> {
                     Writing::Claim => self.forward(deciding),
                 };
             }
-            Event::Conflict(cell) => return self.decide_anew(deciding, cell),
+            Event::Conflict(_) => return self.decide_anew(deciding),
             Event::StoreFailed(cell) => {
                 // Whether the permit was taken is not known; if it was, its time brings it back.
                 deciding.permit = deciding.permit.filter(|_| cell != Cell::Health);
@@ -262,10 +266,8 @@ impl Context<'_> {
     }
 
     /// Another worker was quicker: everything is read again.
-    fn decide_anew(self, mut deciding: Box<Deciding>, lost: Cell) -> Next {
+    fn decide_anew(self, mut deciding: Box<Deciding>) -> Next {
         deciding.attempts += 1;
-        // The permit was not taken if it was the health that had changed.
-        deciding.permit = deciding.permit.filter(|_| lost != Cell::Health);
         if deciding.attempts >= limits::STORE_ATTEMPTS_MAX {
             return self.give_up(deciding, STORE_FAILED);
         }

@@ -311,6 +311,7 @@ impl Context<'_> {
                 self.tallies.add(Batch {
                     gateway: *gateway,
                     generation: report.generation,
+                    pays: report.source.pays(),
                     tally: report.tally(),
                     seen: report.source.seen(),
                 });

@@ -35,9 +35,9 @@ impl Context<'_> {
             return self.bind(deciding);
         }
         let change = wanted.and_then(|gateway| health.take_permit(gateway, self.policy, self.now));
-        deciding.permit = wanted.map(|gateway| (gateway, health.generation(gateway)));
+        deciding.permit_next = wanted.map(|gateway| (gateway, health.generation(gateway)));
         if let (Some(first), Some((_, generation))) =
-            (send.generations.first_mut(), deciding.permit)
+            (send.generations.first_mut(), deciding.permit_next)
         {
             *first = generation;
         }

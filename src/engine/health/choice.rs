@@ -97,8 +97,11 @@ impl Health {
             _ if self.is_crowded(gateway, policy, now) => false,
             None => first,
             Some(member) => {
+                // A heartbeat is needed to be chosen. Whoever is chosen and does well needs none.
+                let proven =
+                    self.active == Some(gateway) && member.breaker.is_proven(now, &policy.breaker);
                 member.breaker.is_closed()
-                    && (first || member.heartbeat.is_target(now, &policy.heartbeat))
+                    && (first || proven || member.heartbeat.is_target(now, &policy.heartbeat))
             }
         }
     }
@@ -142,7 +145,8 @@ impl Health {
         self.overrides.standing(now)
     }
 
-    /// Does what an operator asks for.
+    /// Does what an operator asks for. The choice for new payments heeds it from now on; the switch
+    /// that follows from it is for the payments' own worker to draw, by its own settings.
     ///
     /// # Errors
     /// When it would leave nobody who can take a payment now, or contradicts itself.
@@ -151,7 +155,7 @@ impl Health {
         wish: Override,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<Vec<Change>, Refusal> {
+    ) -> Result<Change, Refusal> {
         if wish.is_over(now) {
             return Err(Refusal::Ttl);
         }
@@ -169,20 +173,25 @@ impl Health {
             }
         }
         self.overrides.put(wish);
-        let change = Change::Override(gateway, Some(steer));
-        Ok(self.changed(std::iter::once(change), policy, now))
+        Ok(Change::Override(gateway, Some(steer)))
     }
 
-    /// Leaves a gateway to the breakers and heartbeats again.
-    pub fn release(&mut self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> Vec<Change> {
-        let change = self.overrides.lift(gateway).then_some(Change::Override(gateway, None));
-        self.changed(change.into_iter(), policy, now)
+    /// Leaves a gateway to the breakers and heartbeats again; nothing where it is so already.
+    pub fn release(&mut self, gateway: GatewayId) -> Option<Change> {
+        self.overrides.lift(gateway).then_some(Change::Override(gateway, None))
     }
 
     /// Ends the overrides whose time is over.
     pub fn expire_overrides(&mut self, now: Timestamp) -> Vec<Change> {
         let over = self.overrides.expire(now).into_iter();
         over.map(|gateway| Change::Override(gateway, None)).collect()
+    }
+
+    /// Whether operators let new payments go to `gateway`.
+    #[must_use]
+    pub fn takes_new(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
+        !self.overrides.is_drained(gateway, now)
+            && self.forced(policy, now).is_none_or(|forced| forced == gateway)
     }
 
     /// The gateway that an operator has put all new payments on.
@@ -192,15 +201,5 @@ impl Health {
         // connection that is not what it must be.
         let is_there = |gateway: &GatewayId| policy.gateway(*gateway).is_some();
         self.overrides.forced(now).filter(is_there).filter(|gateway| !self.is_barred(*gateway))
-    }
-
-    pub(super) fn changed(
-        &mut self,
-        first: impl Iterator<Item = Change>,
-        policy: &Policy,
-        now: Timestamp,
-    ) -> Vec<Change> {
-        let first: Vec<Change> = first.collect();
-        first.into_iter().chain(self.steer(policy, now)).collect()
     }
 }

@@ -315,7 +315,8 @@ fn merged_successes_dilute_and_end_nothing() {
     scene.report("one", Signal::Failure, false);
     let counted = |name, calls, slow| {
         let tally = Tally { calls, failures: 0, slow };
-        Batch { gateway: scene.id(name), generation: 0, tally, seen: Seen::default() }
+        let (gateway, seen) = (scene.id(name), Seen::default());
+        Batch { gateway, generation: 0, pays: true, tally, seen }
     };
     let [quick, slow] = [counted("one", 50, 0), counted("two", 10, 10)];
     let now = scene.time();
@@ -488,9 +489,14 @@ impl Scene {
         Override { gateway: self.id(name), steer, since: self.time(), until, actor, reason }
     }
 
+    /// What an operator asks for, and the switch that the payments' worker draws from it. Who may
+    /// take a payment is so before as after.
     fn steer(&mut self, name: &str, steer: Steer, seconds: u64) -> Result<Vec<String>, Refusal> {
         let (wish, now) = (self.wish(name, steer, seconds), self.time());
-        let changes = self.health.steer_by(wish, &self.policy, now)?;
+        self.health.steer_by(wish, &self.policy, now)?;
+        let at_once = self.takers();
+        let changes: Vec<Change> = self.health.steer(&self.policy, now).into_iter().collect();
+        assert_eq!(self.takers(), at_once);
         Ok(self.switches(&changes))
     }
 }
@@ -525,7 +531,9 @@ fn a_drained_gateway_gets_no_new_payment_and_no_trial() {
     scene.up(&NAMES[..2]);
     assert_eq!(scene.takers(), "two?", "the other one is tried, the drained one is not");
     let (one, now) = (scene.id("one"), scene.time());
-    let moved = scene.health.release(one, &scene.policy, now);
+    assert_eq!(scene.health.release(one), Some(Change::Override(one, None)));
+    assert_eq!(scene.takers(), "two? one", "before anybody switched");
+    let moved: Vec<Change> = scene.health.steer(&scene.policy, now).into_iter().collect();
     assert_eq!(scene.switches(&moved), ["failover two one"]);
     assert_eq!(scene.takers(), "two? one");
 }
@@ -633,4 +641,30 @@ fn a_payment_goes_on_trial_when_no_question_comes() {
     scene.trip("one");
     scene.pass(10_000, &["one"]);
     assert_eq!(scene.takers(), "one?");
+}
+
+#[test]
+fn whoever_is_in_use_and_does_well_needs_no_heartbeat_to_stay() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.trip("one");
+    assert_eq!(scene.takers(), "two");
+    scene.report("two", Signal::Success, false);
+    for _ in 0..3 {
+        scene.beat(&["two"], false);
+    }
+    assert_eq!(scene.takers(), "two", "its payments go well");
+    scene.now += 11_000;
+    assert_eq!(scene.takers(), "two", "silent as well");
+    // Only for as long as that is known.
+    scene.now += 30_000;
+    assert_eq!(scene.takers(), "one?");
+    // And it does not make it a target again.
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.report("two", Signal::Success, false);
+    for _ in 0..3 {
+        scene.beat(&["two"], false);
+    }
+    assert_eq!(scene.takers(), "one");
 }

@@ -309,3 +309,30 @@ fn a_front_finds_every_key_that_begins_with_it_and_no_link() {
     assert_eq!(entries[..3], claims);
     assert_eq!(entries[3..], [Entry::Link(link), Entry::Unreadable]);
 }
+
+#[test]
+fn a_claim_is_replaced_in_its_place_and_nothing_else_moves() {
+    let later = Timestamp::from_millis(NOW.as_millis() + 1_000_000_000);
+    let mut claims = vec![claim(SETTLED, NOW); 40];
+    claims[7] = claim(IN_DOUBT, NOW);
+    let foreign = foreign_record(&key(200), 9, 40);
+    let link = Link { to: link::Target::Gateway(gateway(1)), used_at: NOW, nonce: 1 };
+    let mut before = bucket(&claims);
+    before.put_link(&key(201), &link, NOW, RETENTION).unwrap();
+    let before = Bucket::decode([foreign, before.into_bytes()].concat()).unwrap();
+
+    let (mut after, new) = (before.clone(), claim(SETTLED, later));
+    assert!(after.replace(&key(7), &new));
+    assert_eq!(after.find(&key(7)), Found::Claim(new));
+    for ((key_before, entry), (key_after, kept)) in before.entries().zip(after.entries()) {
+        assert_eq!(key_before, key_after, "in the same order");
+        assert!(entry == kept || key_before == key(7));
+    }
+    assert_eq!(before.entries().count(), after.entries().count());
+
+    for other in [key(100), key(200), key(201)] {
+        let mut same = after.clone();
+        assert!(!same.replace(&other, &new), "absent, not readable, or no claim");
+        assert_eq!(same, after);
+    }
+}

@@ -1,5 +1,7 @@
 //! The worker's root: heartbeats that are answered, refused, or never heard of again.
 
+use std::cell::RefCell;
+
 use super::fake::FakeHost;
 use crate::engine::config::Config;
 use crate::engine::health::Health;
@@ -93,4 +95,43 @@ fn an_answer_in_the_place_of_the_gateway_is_a_bad_one() {
         worker.answer(token, if at == 0 { "200" } else { "500" }, at == 1);
     }
     assert_eq!(worker.sees(0), [(false, Punctuality::Silent); 2]);
+}
+
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps what each thread logs for that thread, so that tests do not see each other's lines.
+struct Lines;
+
+impl log::Log for Lines {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        LINES.with_borrow_mut(|lines| lines.push(record.args().to_string()));
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn health_of_another_version_begins_anew_and_that_is_logged() {
+    log::set_logger(&Lines).unwrap();
+    log::set_max_level(log::LevelFilter::Warn);
+    let config = Config::parse(CONFIG).unwrap();
+    let lines_with = |health: Option<Vec<u8>>| {
+        let host = FakeHost::default();
+        if let Some(health) = health {
+            let key = b"dana.failover.h".to_vec();
+            host.0.borrow_mut().shared.insert(key, (health, 1));
+        }
+        Root::configure(host, 1, &config).unwrap();
+        LINES.take()
+    };
+    assert_eq!(lines_with(None), Vec::<String>::new());
+    assert_eq!(lines_with(Some(Health::default().encode())), Vec::<String>::new());
+    let lines = lines_with(Some(vec![99, 1, 2, 3]));
+    assert!(lines.len() == 1 && lines[0].contains("overrides, which must be asked"), "{lines:?}");
 }

@@ -1,16 +1,14 @@
 //! Overrides: they move payments on every worker, end by themselves, outlive what claims outlive,
 //! and change no claim.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::{PATIENCE, pay, start};
 use crate::support::client::{CANCEL, STATUS, Seen, about, call_anew};
-use crate::support::envoy::{Envoy, plugin, quick, rendered, trapping};
+use crate::support::envoy::{Envoy, plugin, quick, rendered, rendered_apart, trapping, with};
 use crate::support::operator::{post, status};
 use crate::support::sandbox::Sandbox;
-use crate::support::{pause, until};
+use crate::support::until;
 
 fn steer(envoy: &Envoy, gateway: &str, steer: &str, ttl_s: u64) -> Seen {
     let mut wish =
@@ -83,6 +81,24 @@ fn an_override_ends_by_itself() {
 }
 
 #[test]
+fn what_is_shared_goes_by_the_payments_settings() {
+    let sandbox = Sandbox::start();
+    let manual = with(quick(), &json!({"failback": {"policy": "manual"}}));
+    let eager = json!({"failback": {"policy": "auto", "stable_ms": 1, "dwell_ms": 1}});
+    let envoy = Envoy::start(&rendered_apart(&sandbox, &manual, &eager));
+    assert_eq!(steer(&envoy, "secondary", "force", 60).status, 200);
+    let switches = |kind: &str| envoy.metric("dana_switches_total", &format!("kind=\"{kind}\""));
+    until("the payments' filter switches", PATIENCE, || (switches("override") == 1).then_some(()));
+    assert_eq!(steer(&envoy, "secondary", "auto", 0).status, 200);
+    assert_eq!(goes(&sandbox, &envoy, "STAYS"), ["secondary"]);
+    let seen = steer(&envoy, "primary", "auto", 0);
+    assert_eq!((seen.status, &seen.json()["changed"]), (200, &json!(false)));
+    assert_eq!(seen.json()["active"], "secondary", "{seen:?}");
+    assert_eq!(goes(&sandbox, &envoy, "STILL"), ["secondary"]);
+    assert_eq!(switches("failback"), 0);
+}
+
+#[test]
 fn a_drained_gateway_keeps_what_it_holds() {
     let (sandbox, envoy) = start();
     assert_eq!(pay(&envoy, "HELD").status, 200);
@@ -108,9 +124,15 @@ fn overrides_outlive_an_update_of_the_listeners() {
     let mut config = rendered(&sandbox, &quick());
     let envoy = Envoy::start_updatable(&config);
     assert_eq!(steer(&envoy, "primary", "drain", 600).status, 200);
-    plugin(&mut config)["configuration"]["value"]["timeouts"]["response_ms"] = json!(1001);
+    let asks = || call_anew(&envoy.listener, "/nothing", &json!({})).status;
+    assert_eq!(asks(), 403);
+    plugin(&mut config)["configuration"]["value"]["operations"] =
+        json!([{"name": "nothing", "path": "/nothing", "class": "inquiry"}]);
     assert!(envoy.update(&config), "{}", envoy.log());
-    pause(Duration::from_millis(500));
+    // Only the new configuration lets it through, and the old one is no longer asked.
+    until("both workers have the update", PATIENCE, || {
+        (0..12).all(|_| asks() != 403).then_some(())
+    });
     assert_eq!(goes(&sandbox, &envoy, "UPDATED"), ["secondary"]);
     assert_eq!(status(&envoy)["overrides"][0]["gateway"], "primary");
 }

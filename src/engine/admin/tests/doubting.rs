@@ -156,6 +156,27 @@ fn the_page_tells_what_the_census_could_not() {
     assert!(scene.page().contains("Nobody counts any more"));
 }
 
+/// The largest store is counted for half an hour, with heartbeats at the default interval.
+#[test]
+fn how_long_a_count_takes_follows_from_the_store() {
+    let claims = r#", "idempotency": {"store": {"local": {"claims_max": 16777216}}}"#;
+    let mut scene = Scene::new();
+    let payments = config_with("payments", TWO, claims);
+    let mut layout = Layout::new(payments.buckets());
+    scene.policy = Rc::new(Policy::join(payments, &mut layout).unwrap().0);
+    scene.put(Cell::Layout, layout.encode());
+    scene.admin = Rc::new(config_with("admin", TWO, claims));
+    let got = scene.get("/in-doubt").json();
+    let detail = got["detail"].as_str().unwrap();
+    assert!(detail.contains("in a store of this size one count takes 34 min 08 s"), "{detail}");
+    let census = Census { began_at: scene.time(), ended_at: scene.time(), ..Census::default() };
+    scene.put(Cell::Census, census.encode());
+    scene.pass(2 * 2_048_000);
+    assert!(!scene.page().contains("Nobody counts any more"), "one that began then still runs");
+    scene.pass(2_048_001);
+    assert!(scene.page().contains("Nobody counts any more"));
+}
+
 #[test]
 fn a_doubt_is_ended_by_what_somebody_found_out() {
     for (verdict, after) in [
@@ -168,7 +189,7 @@ fn a_doubt_is_ended_by_what_somebody_found_out() {
         for length in [16, 32, 40, 64] {
             let mut scene = Scene::new();
             scene.doubt("a");
-            scene.pass(1000);
+            scene.pass(60_000);
             let got = scene.resolve(&digits("a", length), verdict);
             assert_eq!(got.status, 200, "{}", got.text);
             let body = got.json();
@@ -245,10 +266,12 @@ fn what_must_not_be_said_of_a_payment_is_refused_with_the_reason() {
 fn a_resolution_that_lost_a_race_is_decided_anew() {
     let mut scene = Scene::new();
     scene.doubt("a");
+    scene.pass(60_000);
     let bucket = Cell::Claims(key("a").bucket(scene.policy.buckets));
     scene.rival = Some((bucket, 3));
     assert_eq!(scene.resolve(&digits("a", 40), NOWHERE).status, 200);
     scene.doubt("b");
+    scene.pass(60_000);
     let bucket = Cell::Claims(key("b").bucket(scene.policy.buckets));
     scene.rival = Some((bucket, 1000));
     let got = scene.resolve(&digits("b", 40), NOWHERE);

@@ -13,13 +13,8 @@ fn a_gateway_is_drained_and_left_to_itself_again() {
     let told = &body["gateway"]["override"];
     assert_eq!((&told["actor"], &told["steer"]), (&"anna".into(), &"drain".into()));
     assert_eq!(body["gateway"]["hindrance"], "drained by anna: planned");
-    let (primary, secondary) = (scene.id("primary"), scene.id("secondary"));
-    let switch = Change::Switch {
-        from: primary,
-        to: secondary,
-        cause: crate::engine::health::Cause::Override,
-    };
-    assert_eq!(got.changes, [Change::Override(primary, Some(Steer::Drain)), switch]);
+    let primary = scene.id("primary");
+    assert_eq!(got.changes, [Change::Override(primary, Some(Steer::Drain))]);
     assert_eq!(got.told.len(), 1);
     let line: Value = serde_json::from_str(got.told[0].strip_prefix("override ").unwrap()).unwrap();
     assert_eq!((&line["actor"], &line["reason"]), (&"anna".into(), &"planned".into()));
@@ -111,7 +106,10 @@ fn a_barred_gateway_is_shown_not_forced_and_admitted_by_an_operator_alone() {
     );
     assert!(told["hindrance"].as_str().unwrap().starts_with("barred until an operator"), "{told}");
     let forced = scene.override_of("primary", "force");
-    assert_eq!((forced.status, &forced.json()["type"]), (409, &"urn:dana-failover:admin:barred".into()));
+    assert_eq!(
+        (forced.status, &forced.json()["type"]),
+        (409, &"urn:dana-failover:admin:barred".into())
+    );
     assert_eq!(scene.override_of("primary", "auto").json()["changed"], false);
     let body = r#"{"gateway": "primary", "steer": "admit", "reason": "it was our own proxy"}"#;
     let got = scene.ask("POST", "/override", body);

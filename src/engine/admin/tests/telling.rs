@@ -89,7 +89,10 @@ fn on_trial_and_back() {
     scene.pass(10_000);
     let beat = |scene: &mut Scene| ["primary", "secondary"].map(|name| scene.beat(name, true));
     beat(&mut scene);
-    contains(&scene.page(), &["\u{25b2} secondary", "takes questions, on trial"]);
+    contains(
+        &scene.page(),
+        &["\u{25b2} secondary", "takes questions, on trial", "the next question may be a trial"],
+    );
     scene.pass(5000);
     beat(&mut scene);
     let status = scene.get("/status").json();
@@ -195,5 +198,62 @@ fn whoever_is_not_usable_is_told_why() {
     contains(
         &scene.page(),
         &["\u{26a0}\u{fe0e} primary", "takes new payments, forced although not usable"],
+    );
+}
+
+/// Whoever waits long enough and is not tried all the same lacks something else, and it is told.
+#[test]
+fn what_keeps_a_gateway_from_a_trial_is_named() {
+    let opened = || {
+        let mut scene = Scene::new();
+        scene.trip("primary");
+        scene.pass(20_000);
+        scene.beat("secondary", true);
+        scene
+    };
+    let told = |scene: &mut Scene, lacks: &str| {
+        let status = scene.get("/status").json();
+        let hindrance = status["gateways"][0]["hindrance"].as_str().unwrap().to_owned();
+        assert!(hindrance.ends_with(lacks), "{hindrance}, not {lacks}");
+        let page = scene.page();
+        assert!(!page.contains("may be a trial"), "{page}");
+        contains(&page, &["\u{2716} open: the wait for a trial is over, but ", lacks]);
+    };
+    let mut scene = opened();
+    told(&mut scene, "it could be tried, but its last good heartbeat is too long ago");
+    for _ in 0..3 {
+        scene.beat("primary", false);
+    }
+    told(&mut scene, "it could be tried, but its heartbeat is not up");
+    let why = scene.get("/status").json()["why"].clone();
+    assert!(why.as_str().unwrap().ends_with("but its heartbeat is not up"), "{why}");
+
+    let mut scene = opened();
+    scene.beat("primary", true);
+    contains(&scene.page(), &["open: the next payment may be a trial"]);
+    let mut tallies = crate::engine::tally::Tallies::of(1);
+    for _ in 0..scene.policy.breaker.in_flight_max {
+        tallies.goes_out(scene.id("primary"));
+    }
+    scene.health(|health, _, now| health.tell_in_flight(&tallies, now));
+    told(&mut scene, "it could be tried, but as many requests are with it as may be");
+
+    let mut scene = opened();
+    scene.beat("primary", true);
+    scene.override_of("secondary", "force");
+    told(&mut scene, "it could be tried, but another gateway is forced");
+
+    let mut scene = opened();
+    scene.beat("primary", true);
+    scene.override_of("primary", "drain");
+    contains(&scene.page(), &["open: the wait for a trial is over, but it is drained"]);
+
+    // With nobody else, the first that waits long enough is tried.
+    let mut scene = opened();
+    scene.trip("secondary");
+    scene.pass(60_000);
+    contains(
+        &scene.page(),
+        &["open: the next payment may be a trial", "is over, but primary is tried first"],
     );
 }

@@ -112,3 +112,29 @@ fn a_question_is_put_on_trial_before_a_payment_is() {
     world.answer(&mut question, upstream(200, r#"{"responseCode":"2001100"}"#));
     assert_eq!(world.ask(&order("partner-1", 3), None), "to dana_primary_first");
 }
+
+#[test]
+fn a_token_takes_no_new_payment_to_a_gateway_that_operators_have_closed() {
+    use crate::engine::overrides::{Override, Steer};
+
+    for (gateway, steer) in [("primary", Steer::Drain), ("secondary", Steer::Force)] {
+        let mut world = World::new();
+        let with_token = order("partner-1", 1).with("authorization-customer", "Bearer t-1");
+        assert_eq!(
+            world.ask(&order("partner-1", 2).with("authorization-customer", "Bearer t-1"), None),
+            "to dana_primary"
+        );
+        let id = world.id(gateway);
+        world.health(|health, policy, now| {
+            let until = now.plus(crate::engine::time::Millis::new(60_000));
+            let (actor, reason) = ("ops".to_owned(), "a drill".to_owned());
+            let wish = Override { gateway: id, steer, since: now, until, actor, reason };
+            health.steer_by(wish, policy, now).unwrap();
+        });
+        let told = world.ask(&with_token, None);
+        assert_eq!(told, "503 pinned_gateway_down not_executed safe", "{steer:?}");
+        // What is there already stays reachable.
+        let executed = post(STATUS, &OF_ORDER.replace("r-1", "r-2"));
+        assert_eq!(world.ask(&executed, None), "to dana_primary");
+    }
+}

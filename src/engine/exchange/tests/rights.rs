@@ -139,12 +139,9 @@ fn no_traffic_and_no_wait_lifts_a_bar_and_an_operator_does() {
     let next = post(CREATE, &ORDER.replace("r-1", "r-3"));
     assert_eq!(world.ask(&next, None), "to dana_secondary");
     let primary = world.id("primary");
-    world.health(|health, policy, now| {
-        assert_eq!(
-            health.admit(primary, policy, now).first(),
-            Some(&Change::Barred(primary, None))
-        );
-        assert_eq!(health.admit(primary, policy, now), []);
+    world.health(|health, _, _| {
+        assert_eq!(health.admit(primary), Some(Change::Barred(primary, None)));
+        assert_eq!(health.admit(primary), None);
     });
     let next = post(CREATE, &ORDER.replace("r-1", "r-4"));
     assert!(world.ask(&next, None).starts_with("to dana_"), "admitted");

@@ -6,29 +6,33 @@
 //! counts is the mean over a retention; a peak of minutes does no harm. A claim that nobody
 //! resolves keeps its room for ever and is not in the formula.
 
-use dana_failover::engine::config::Config;
-use dana_failover::engine::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
+use super::config::Config;
+use super::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
 
 /// A store, as far as its rate depends on it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Store {
+pub struct Store {
     buckets: f64,
     retention_s: f64,
 }
 
 impl Store {
-    pub(crate) fn of(config: &Config) -> Self {
+    /// The store that a configuration lays out.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
         let retention_s = config.store.retention.get() as f64 / 1000.0;
         Self { buckets: f64::from(config.buckets()), retention_s }
     }
 
     /// Payments a second with which buckets are as full as they are laid out for.
-    pub(crate) fn mean_rate(self) -> f64 {
+    #[must_use]
+    pub fn mean_rate(self) -> f64 {
         self.rate(f64::from(BUCKET_RECORDS_MEAN))
     }
 
     /// Payments a second with which this share of new charges is refused.
-    pub(crate) fn rate_that_refuses(self, share: f64) -> f64 {
+    #[must_use]
+    pub fn rate_that_refuses(self, share: f64) -> f64 {
         let (mut low, mut high) = (0.0, BUCKET_RECORDS_MAX as f64);
         for _ in 0..64 {
             let middle = f64::midpoint(low, high);
@@ -48,7 +52,8 @@ impl Store {
 
 /// The share of new charges that is refused when so many claims would stand in a bucket on average
 /// if there were room for all.
-pub(crate) fn refused(mean: f64) -> f64 {
+#[must_use]
+pub fn refused(mean: f64) -> f64 {
     let rooms = (1..=BUCKET_RECORDS_MAX).map(|room| room as f64);
     rooms.fold(1.0, |refused, room| mean * refused / (room + mean * refused))
 }

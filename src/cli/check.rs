@@ -1,0 +1,185 @@
+//! `dana-failover check`: what is wrong or dangerous in an Envoy configuration?
+
+mod document;
+mod finding;
+mod help;
+mod report;
+mod rules;
+mod setup;
+mod store;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use document::{BYTES_MAX, Document, Mistake};
+use finding::Finding;
+use report::Report;
+use setup::Setup;
+use store::Store;
+use view::View;
+
+/// Says what is wrong or dangerous in an Envoy configuration with the filter.
+///
+/// Looks at listeners, routes, clusters, TLS and the filter's own settings, and says for each
+/// finding where it is, what was expected, why it matters and how to mend it. Exits with 1 if there
+/// are errors or warnings.
+#[derive(Debug, Args)]
+#[command(after_long_help = help::TEXT, arg_required_else_help = true)]
+pub(crate) struct Options {
+    /// Envoy bootstraps and resource files, in YAML or JSON.
+    #[arg(value_name = "ENVOY_CONFIG", required_unless_present = "explain")]
+    files: Vec<PathBuf>,
+
+    /// Text for people, one JSON document for machines, or SARIF for code scanning.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+
+    /// Prints what a rule is about; without one, lists all rules.
+    #[arg(long, value_name = "RULE", num_args = 0..=1, default_missing_value = "", conflicts_with = "files")]
+    explain: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+    Sarif,
+}
+
+/// Why nothing could be checked.
+#[derive(Debug)]
+pub(crate) enum Error {
+    Rule(String),
+    Read { path: PathBuf, error: io::Error },
+    Content { path: PathBuf, mistake: Mistake },
+    Foreign { path: PathBuf },
+    Many { most: usize, what: &'static str },
+    Write(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(name) => {
+                write!(f, "--explain {name}: expected the name of a rule; --explain lists them")
+            }
+            Self::Read { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Content { path, mistake } => {
+                let (line, column) = (mistake.place.line, mistake.place.column);
+                write!(f, "{}:{line}:{column}: {mistake}", path.display())
+            }
+            Self::Foreign { path } => write!(
+                f,
+                "{}: expected an Envoy bootstrap, listener, cluster, route configuration or secret",
+                path.display()
+            ),
+            Self::Many { most, what } => {
+                write!(f, "expected at most {most} {what} in one Envoy, found more")
+            }
+            Self::Write(error) => write!(f, "standard output: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Checks, or explains; tells whether there is anything to mend.
+pub(crate) fn run(options: &Options) -> Result<bool, Error> {
+    let stdout = io::stdout();
+    let is_coloured = stdout.is_terminal();
+    let mut out = io::BufWriter::new(stdout.lock());
+    let (written, is_bad) = match &options.explain {
+        Some(name) => (explain(&mut out, name)?, false),
+        None => {
+            let report = check(&options.files)?;
+            let written = match options.format {
+                Format::Text => report::text(&mut out, &report, is_coloured),
+                Format::Json => report::json(&mut out, &report),
+                Format::Sarif => report::sarif(&mut out, &report),
+            };
+            (written, report.is_bad())
+        }
+    };
+    match written.and_then(|()| out.flush()) {
+        // Whoever closed the pipe has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Write(error)),
+        Ok(()) | Err(_) => Ok(is_bad),
+    }
+}
+
+fn explain(out: &mut impl Write, name: &str) -> Result<io::Result<()>, Error> {
+    if name.is_empty() {
+        return Ok(report::list(out));
+    }
+    let rule = rules::all().find(|rule| rule.id == name);
+    rule.map(|rule| report::explain(out, rule)).ok_or_else(|| Error::Rule(name.to_owned()))
+}
+
+fn check(files: &[PathBuf]) -> Result<Report, Error> {
+    let mut documents = Vec::new();
+    for (number, path) in files.iter().enumerate() {
+        documents.push(read(number, path)?);
+    }
+    let (mut findings, mut stores) = (Vec::new(), Vec::new());
+    for group in envoys(&documents) {
+        let setup = Setup::of(&group);
+        if let Some((most, what)) = setup.too_many() {
+            return Err(Error::Many { most, what });
+        }
+        findings.extend(rules::apply(&setup));
+        stores.extend(Store::all(&setup));
+    }
+    findings.sort_by_key(|finding| (finding.rule.severity, finding.place));
+    let findings = together(findings);
+    let files = files.iter().map(|path| path.display().to_string()).collect();
+    Ok(Report { files, findings, stores })
+}
+
+/// Findings of one rule stand together, where the first of them is; each is told once.
+fn together(findings: Vec<Finding>) -> Vec<Finding> {
+    let (mut groups, mut places): (Vec<Vec<Finding>>, _) = (Vec::new(), BTreeMap::new());
+    let mut seen = BTreeSet::new();
+    for finding in findings {
+        let Finding { rule, place, path, expected, .. } = &finding;
+        if !seen.insert((rule.id, *place, path.clone(), expected.clone())) {
+            continue;
+        }
+        let at = *places.entry(rule.id).or_insert(groups.len());
+        match groups.get_mut(at) {
+            Some(group) => group.push(finding),
+            None => groups.push(vec![finding]),
+        }
+    }
+    groups.into_iter().flatten().collect()
+}
+
+fn read(number: usize, path: &Path) -> Result<Document, Error> {
+    let failed = |error| Error::Read { path: path.to_owned(), error };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let is_json = path.extension().is_some_and(|ending| ending == "json");
+    let document = Document::read(number, &bytes, is_json)
+        .map_err(|mistake| Error::Content { path: path.to_owned(), mistake })?;
+    if !setup::is_envoys(&View::root(&document.root)) {
+        return Err(Error::Foreign { path: path.to_owned() });
+    }
+    Ok(document)
+}
+
+/// Each bootstrap with all resource files; these alone if there is no bootstrap.
+fn envoys(documents: &[Document]) -> Vec<Vec<&Document>> {
+    let is_bootstrap = |document: &&Document| setup::is_bootstrap(&View::root(&document.root));
+    let (bootstraps, parts): (Vec<_>, Vec<_>) = documents.iter().partition(is_bootstrap);
+    if bootstraps.is_empty() {
+        return vec![parts];
+    }
+    let with_parts = |bootstrap| [vec![bootstrap], parts.clone()].concat();
+    bootstraps.into_iter().map(with_parts).collect()
+}

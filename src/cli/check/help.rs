@@ -1,0 +1,24 @@
+//! The long help: what goes in, what comes out.
+
+pub(super) const TEXT: &str = r#"INPUT: Envoy bootstraps in YAML or JSON. A bootstrap is read together with all resource files
+beside it: a listener, cluster, route configuration or secret, a list of them, or a file with
+`resources` as Envoy watches it. A resource takes the place of the bootstrap's one of its name, so
+  dana-failover check envoy/envoy.yaml envoy/dns.yaml
+checks the reference with gateways that are found by DNS. Several bootstraps are several Envoys.
+What comes from a server (xDS, SDS) cannot be seen from here; a note says so.
+
+WORDS: of an error money is at risk, or the filter does not work. A warning costs payments that
+need not fail, or a protection is missing. A note is good to know. `--explain` without a rule lists
+all rules.
+
+EXIT CODE: 0 fine (there may be notes), 1 errors or warnings, 2 a file that cannot be read or a
+wrong command line.
+
+--format json writes one document:
+  files     as they were given
+  findings  rule, severity (error, warning, note), title, file, line, column, path, expected, found,
+            why, mend; the worst first
+  summary   errors, warnings, notes: how many of each
+  stores    for each vm_id: claims_max, retention_s, payments_per_second that the store sustains
+            while refused_share of new payments are refused
+--format sarif writes SARIF 2.1.0 for code scanning."#;

@@ -1,0 +1,83 @@
+//! The file itself, and what of the whole it does not show.
+
+use std::collections::BTreeSet;
+
+use super::super::document::Member;
+use super::super::finding::Severity::{Error, Note};
+use super::super::finding::{Found, Rule};
+use super::super::setup::Setup;
+use super::super::view::View;
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "repeated-field",
+        severity: Error,
+        title: "A field stands there twice",
+        why: "Envoy takes the last one without a word, so whoever reads the first is misled.",
+        mend: "Remove one of them.",
+        check: repeated_field,
+    },
+    Rule {
+        id: "merge-key",
+        severity: Error,
+        title: "A merge key does not merge",
+        why: "To Envoy `<<` is a field like any other, and one that it does not know.",
+        mend: "Write the fields out, or give whole values by alias.",
+        check: merge_key,
+    },
+    Rule {
+        id: "second-document",
+        severity: Error,
+        title: "A second YAML document is passed over",
+        why: "Envoy reads the first document of a file and ignores the rest.",
+        mend: "Put everything into one document.",
+        check: second_document,
+    },
+    Rule {
+        id: "unseen",
+        severity: Note,
+        title: "Something comes from elsewhere and cannot be seen from here",
+        why: "What the management server or another file tells Envoy is checked by nobody here.",
+        mend: "Give the resource files as further arguments, or check what Envoy was really given.",
+        check: unseen,
+    },
+];
+
+fn repeated_field(setup: &Setup, found: &mut Found<'_>) {
+    let mut seen = BTreeSet::new();
+    each_member(setup, &mut |path, member, is_repeated| {
+        // An alias shows the same place again.
+        if is_repeated && seen.insert(member.place) {
+            let view = View::bare(member.place, path.to_owned());
+            found.add_as(&view, "each field once", format!("another {:?}", member.name));
+        }
+    });
+}
+
+fn merge_key(setup: &Setup, found: &mut Found<'_>) {
+    let mut seen = BTreeSet::new();
+    each_member(setup, &mut |path, member, _| {
+        if member.name == "<<" && seen.insert(member.place) {
+            let view = View::bare(member.place, path.to_owned());
+            found.add_as(&view, "fields written out", "<<");
+        }
+    });
+}
+
+fn each_member(setup: &Setup, see: &mut impl FnMut(&str, &Member, bool)) {
+    for root in setup.roots.iter().filter_map(View::node) {
+        root.each_member("", see);
+    }
+}
+
+fn second_document(setup: &Setup, found: &mut Found<'_>) {
+    for view in &setup.second {
+        found.add_as(view, "one document", "a second one");
+    }
+}
+
+fn unseen(setup: &Setup, found: &mut Found<'_>) {
+    for (view, what) in &setup.unseen {
+        found.add_as(view, format!("{what} in this file"), "a reference to another source");
+    }
+}

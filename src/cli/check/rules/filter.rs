@@ -1,0 +1,195 @@
+//! Our filter, as Envoy is told to run it.
+
+use super::super::finding::Severity::{Error, Note, Warning};
+use super::super::finding::{Found, Rule};
+use super::super::setup::Setup;
+use super::super::view::View;
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "filter-absent",
+        severity: Error,
+        title: "The filter is not there",
+        why: "Without it nothing keeps a payment from being made twice.",
+        mend: "Add the filter to the listener's http_filters, as envoy/envoy.yaml has it.",
+        check: filter_absent,
+    },
+    Rule {
+        id: "filter-config",
+        severity: Error,
+        title: "The filter's own configuration is wrong",
+        why: "Envoy does not start with it, and refuses it as an update.",
+        mend: "The README's table of settings tells what each field may be.",
+        check: filter_config,
+    },
+    Rule {
+        id: "headers-not-held",
+        severity: Error,
+        title: "Requests cannot be held at their headers",
+        why: "The filter waits for a request's body, which then never comes: each request hangs.",
+        mend: "Set allow_on_headers_stop_iteration: true (Envoy 1.35 and later).",
+        check: headers_not_held,
+    },
+    Rule {
+        id: "fail-open",
+        severity: Error,
+        title: "Payments pass when the filter has died",
+        why: "They would be sent without a claim, so that a repeat of one is a second payment.",
+        mend: "Set failure_policy: FAIL_RELOAD and remove fail_open.",
+        check: fail_open,
+    },
+    Rule {
+        id: "no-reload",
+        severity: Warning,
+        title: "The filter does not come back when it has died",
+        why: "The worker on which it died answers 503 to every payment until Envoy restarts.",
+        mend: "Set failure_policy: FAIL_RELOAD.",
+        check: no_reload,
+    },
+    Rule {
+        id: "root-id",
+        severity: Warning,
+        title: "The filter has a root_id",
+        why: "The module has one root, which has no name; a name here is of no use and may hide a mix-up.",
+        mend: "Remove root_id.",
+        check: root_id,
+    },
+    Rule {
+        id: "filter-disabled",
+        severity: Error,
+        title: "The filter is turned off",
+        why: "Requests that pass it by are sent without a claim.",
+        mend: "Remove the setting; to let nothing be refused at first, use mode: observe.",
+        check: filter_disabled,
+    },
+    Rule {
+        id: "filter-order",
+        severity: Error,
+        title: "The filter is not before the router",
+        why: "The router sends requests on, and what stands behind it is never asked.",
+        mend: "Put envoy.filters.http.router last.",
+        check: filter_order,
+    },
+    Rule {
+        id: "filters-between",
+        severity: Note,
+        title: "Other filters stand between this one and the router",
+        why: "One that answers, changes or repeats a request there does so after it was claimed.",
+        mend: "Put them before the filter, unless they only watch.",
+        check: filters_between,
+    },
+];
+
+fn filter_absent(setup: &Setup, found: &mut Found<'_>) {
+    let may_be_elsewhere = setup.unseen.iter().any(|(_, what)| what.contains("filter"));
+    if setup.plugins.is_empty() && setup.is_complete("lds_config") && !may_be_elsewhere {
+        let listeners = setup.bootstrap.down(&["static_resources", "listeners"]);
+        let expected = "a listener with the filter dana_failover.wasm and its gateways";
+        found.add_as(&listeners, expected, "none");
+    }
+}
+
+fn filter_config(setup: &Setup, found: &mut Found<'_>) {
+    for plugin in &setup.plugins {
+        if let Some(mistake) = &plugin.unreadable {
+            let view = View::bare(mistake.place, plugin.config.path.clone());
+            found.add_as(&view, &mistake.expected, &mistake.found);
+            continue;
+        }
+        for error in plugin.parsed.as_ref().err().into_iter().flatten() {
+            found.add_as(&plugin.config.along(&error.path), &error.expected, &error.found);
+        }
+    }
+}
+
+fn headers_not_held(setup: &Setup, found: &mut Found<'_>) {
+    for plugin in &setup.plugins {
+        let view = plugin.settings.at("allow_on_headers_stop_iteration");
+        if !view.is_true() {
+            found.add(&view, "true");
+        }
+    }
+}
+
+const POLICIES: [&str; 4] = ["UNSPECIFIED", "FAIL_RELOAD", "FAIL_CLOSED", "FAIL_OPEN"];
+
+fn fail_open(setup: &Setup, found: &mut Found<'_>) {
+    for plugin in &setup.plugins {
+        let policy = plugin.settings.at("failure_policy");
+        if policy.choice(&POLICIES) == Some("FAIL_OPEN") {
+            found.add(&policy, "FAIL_RELOAD or FAIL_CLOSED");
+        }
+        let open = plugin.settings.at("fail_open");
+        if open.is_true() {
+            found.add(&open, "false or nothing");
+        }
+    }
+}
+
+fn no_reload(setup: &Setup, found: &mut Found<'_>) {
+    for plugin in &setup.plugins {
+        let policy = plugin.settings.at("failure_policy");
+        if matches!(policy.choice(&POLICIES), Some("UNSPECIFIED" | "FAIL_CLOSED")) {
+            found.add(&policy, "FAIL_RELOAD");
+        }
+    }
+}
+
+fn root_id(setup: &Setup, found: &mut Found<'_>) {
+    for plugin in &setup.plugins {
+        let view = plugin.settings.at("root_id");
+        if !view.word().is_empty() {
+            found.add(&view, "nothing");
+        }
+    }
+}
+
+/// By the filter itself, or for a virtual host or route.
+fn filter_disabled(setup: &Setup, found: &mut Found<'_>) {
+    for (plugin, proxy) in setup.payment_proxies() {
+        let Some(filter) = proxy.filters.get(plugin.at) else { continue };
+        let name = filter.view.at("name");
+        let mut switches = vec![filter.view.at("disabled")];
+        for level in proxy.routes.levels() {
+            let own = level.at("typed_per_filter_config").at(name.word());
+            switches.push(own.at("disabled"));
+            switches.push(own.at("config").at("disabled"));
+        }
+        for switch in switches.iter().filter(|switch| switch.is_true()) {
+            found.add(switch, "false or nothing");
+        }
+    }
+}
+
+fn is_router(kind: &str, name: &str) -> bool {
+    kind == "Router" || name == "envoy.filters.http.router"
+}
+
+fn filter_order(setup: &Setup, found: &mut Found<'_>) {
+    for plugin in &setup.plugins {
+        let Some(proxy) = setup.stands_in(plugin) else { continue };
+        let is_router = |at: &usize| {
+            let filter = proxy.filters.get(*at);
+            filter.is_some_and(|filter| is_router(&filter.kind, filter.view.at("name").word()))
+        };
+        let router = (0..proxy.filters.len()).find(is_router);
+        let Some(filter) = proxy.filters.get(plugin.at) else { continue };
+        match router {
+            Some(router) if router > plugin.at => {}
+            Some(_) => found.add_as(&filter.view, "the filter before the router", "it behind it"),
+            None => found.add_as(&proxy.view.at("http_filters"), "a router at the end", "none"),
+        }
+    }
+}
+
+fn filters_between(setup: &Setup, found: &mut Found<'_>) {
+    for (plugin, proxy) in setup.payment_proxies() {
+        for filter in proxy.filters.iter().skip(plugin.at + 1) {
+            let name = filter.view.at("name");
+            if !is_router(&filter.kind, name.word()) {
+                let expected = "nothing between the filter and the router";
+                found.add_as(&filter.view, expected, name.shows());
+            }
+        }
+    }
+}

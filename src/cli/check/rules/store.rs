@@ -1,0 +1,87 @@
+//! The store of claims, which belongs to a vm_id.
+
+use dana_failover::engine::config::Config;
+use dana_failover::engine::layout::Layout;
+use dana_failover::engine::policy::Policy;
+
+use super::super::finding::Severity::{Error, Warning};
+use super::super::finding::{Found, Rule};
+use super::super::setup::{Plugin, Setup};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "vm-id-missing",
+        severity: Error,
+        title: "The filter has no vm_id",
+        why: "Claims live under it; without one they are shared with every plugin that has none.",
+        mend: "Give vm_config a vm_id that only this filter uses.",
+        check: vm_id_missing,
+    },
+    Rule {
+        id: "vm-id-shared",
+        severity: Error,
+        title: "Two filters with one vm_id do not fit together",
+        why: "They share a store whose layout is fixed by the first; Envoy does not start with the second.",
+        mend: "Give both the same gateways, operations and claims_max.",
+        check: vm_id_shared,
+    },
+    Rule {
+        id: "claims-apart",
+        severity: Warning,
+        title: "Two filters do not see each other's claims",
+        why: "A payment that comes by both listeners, once each, is made twice.",
+        mend: "Give all filters that reach the same gateways the same vm_id.",
+        check: claims_apart,
+    },
+];
+
+fn vm_id_missing(setup: &Setup, found: &mut Found<'_>) {
+    for plugin in &setup.plugins {
+        let view = plugin.vm_id();
+        if view.word().is_empty() {
+            found.add(&view, "a name such as dana");
+        }
+    }
+}
+
+/// The store's own code decides whether a filter fits.
+fn vm_id_shared(setup: &Setup, found: &mut Found<'_>) {
+    let mut stores: Vec<(String, Layout)> = Vec::new();
+    for plugin in &setup.plugins {
+        let (Ok(config), id) = (&plugin.parsed, plugin.vm_id()) else { continue };
+        let known = stores.iter_mut().find(|(name, _)| name == id.word());
+        match known {
+            None => {
+                let mut layout = Layout::new(config.buckets());
+                if join(config, &mut layout).is_ok() {
+                    stores.push((id.word().to_owned(), layout));
+                }
+            }
+            Some((_, layout)) => {
+                if let Err(error) = join(config, layout) {
+                    let expected = format!("what fits the store of vm_id {:?}", id.word());
+                    found.add_as(&plugin.config, expected, error);
+                }
+            }
+        }
+    }
+}
+
+fn join(config: &Config, layout: &mut Layout) -> Result<(), String> {
+    Policy::join(config.clone(), layout).map(|_| ()).map_err(|error| error.to_string())
+}
+
+fn claims_apart(setup: &Setup, found: &mut Found<'_>) {
+    let reaches = |plugin: &Plugin| -> Vec<usize> {
+        plugin.gateways().iter().flat_map(|gateway| setup.leaves(&gateway.cluster)).collect()
+    };
+    let Some(first) = setup.payments().next() else { return };
+    let known = reaches(first);
+    for plugin in setup.payments().skip(1) {
+        let id = plugin.vm_id();
+        let meets = reaches(plugin).iter().any(|leaf| known.contains(leaf));
+        if meets && id.word() != first.vm_id().word() {
+            found.add(&id, first.vm_id().shows());
+        }
+    }
+}
