@@ -171,3 +171,31 @@ fn the_reference_configuration_is_read_by_the_filters_own_parser() {
     assert_eq!(plugin["failure_policy"], "FAIL_RELOAD");
     assert_eq!(plugin["allow_on_headers_stop_iteration"], true);
 }
+
+/// The reference for production differs from the other one by its TLS, and by nothing else.
+#[test]
+fn the_references_do_the_same() {
+    let file = |name: &str| -> Value { serde_norway::from_str(&read(name)).unwrap() };
+    let (plain, mut tls) = (file("envoy/envoy.yaml"), file("envoy/tls.yaml"));
+    let mut take = |pointer: &str, member: &str| {
+        let object = tls.pointer_mut(pointer).and_then(Value::as_object_mut);
+        let taken = object.and_then(|object| object.remove(member));
+        assert!(taken.is_some(), "{pointer}/{member} is there");
+    };
+    take("", "node");
+    take("/static_resources/listeners/0/filter_chains/0", "transport_socket");
+    for cluster in [0, 1] {
+        take(&format!("/static_resources/clusters/{cluster}"), "transport_socket");
+    }
+    for listener in [0, 1] {
+        let chain = format!("/static_resources/listeners/{listener}/filter_chains/0/filters/0");
+        let filter = "typed_config/http_filters/0/typed_config/config/configuration/value";
+        take(&format!("{chain}/{filter}"), "scope");
+        for gateway in [0, 1] {
+            take(&format!("{chain}/{filter}/gateways/{gateway}"), "tls");
+        }
+    }
+    let address = "/static_resources/listeners/0/address/socket_address/address";
+    *tls.pointer_mut(address).unwrap() = "127.0.0.1".into();
+    assert_eq!(tls, plain);
+}
