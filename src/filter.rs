@@ -50,14 +50,13 @@ mod plugin {
     mod export {
         proxy_wasm::main! {{
             super::install_log();
-            proxy_wasm::set_root_context(|context| {
-                Box::new(super::Plugin { context, part: super::Part::None })
+            proxy_wasm::set_root_context(|_| {
+                Box::new(super::Plugin { part: super::Part::None })
             });
         }}
     }
 
     struct Plugin {
-        context: u32,
         part: Part,
     }
 
@@ -80,7 +79,7 @@ mod plugin {
                 .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
             self.part = match config.role {
                 Role::Payments => {
-                    let root = Root::configure(Envoy, self.context, &config);
+                    let root = Root::configure(Envoy, &config);
                     let root = root.map_err(|error| vec![error])?;
                     let period = u32::try_from(root.period().get()).unwrap_or(1000);
                     Envoy.set_tick_period(period).map_err(|error| vec![error.to_string()])?;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::host::{Host, Side};
 use super::pairs;
-use super::worker::{Worker, join};
+use super::worker::{Worker, join, worker_number};
 use crate::engine::config::Config;
 use crate::engine::event::{Cell, Effect, Event};
 use crate::engine::gateway::GatewayId;
@@ -27,12 +27,9 @@ impl<H: Host> Root<H> {
     ///
     /// # Errors
     /// When the configuration cannot work on the store that is there.
-    pub(super) fn configure(host: H, context: u32, config: &Config) -> Result<Self, String> {
+    pub(super) fn configure(host: H, config: &Config) -> Result<Self, String> {
         let policy = Rc::new(join(&host, config)?);
-        // Workers configure within the same second; the address of what each has just allocated
-        // and its clock tell them apart. Should two agree, both send heartbeats.
-        let now = host.now().unwrap_or_default().as_millis();
-        let owner = (now << 16) ^ u64::from(context) ^ (Rc::as_ptr(&policy) as usize as u64);
+        let owner = worker_number(&host)?;
         let pulse = Pulse::new(Rc::clone(&policy), owner);
         let worker = Rc::new(Worker::new(host, policy, owner));
         worker.show();

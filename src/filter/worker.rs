@@ -237,6 +237,29 @@ fn key(cell: Cell) -> Vec<u8> {
     key
 }
 
+/// A number that no other worker of the process has, nor had: workers configure within the same
+/// millisecond, and in memories that look alike, so nothing of their own tells them apart.
+pub(super) fn worker_number<H: Host>(host: &H) -> Result<u64, String> {
+    let key = b"dana.failover.w";
+    for _ in 0..crate::engine::limits::STORE_ATTEMPTS_MAX {
+        let found = host.load(key).map_err(|error| error.to_string())?;
+        let (last, expected) = match found {
+            None => (0, Expected::Absent),
+            Some((bytes, version)) => {
+                let last = bytes.try_into().map_or(0, u64::from_le_bytes);
+                (last, Expected::At(version))
+            }
+        };
+        let next = last.wrapping_add(1);
+        match host.store(key, &next.to_le_bytes(), expected) {
+            Ok(()) => return Ok(next),
+            Err(StoreError::Conflict) => {}
+            Err(StoreError::Failed(error)) => return Err(error.to_string()),
+        }
+    }
+    Err("the workers could not be numbered: they keep changing".to_owned())
+}
+
 /// Joins a configuration to the store, which every worker and every update of it does.
 pub(super) fn join<H: Host>(
     host: &H,

@@ -8,6 +8,7 @@ use crate::engine::health::Health;
 use crate::engine::heartbeat::Punctuality;
 use crate::engine::time::Timestamp;
 use crate::filter::root::Root;
+use crate::filter::worker::worker_number;
 
 const CONFIG: &[u8] = br#"{
     "gateways": [
@@ -28,7 +29,7 @@ impl Worker {
     fn new() -> Self {
         let host = FakeHost::default();
         host.0.borrow_mut().now = START;
-        let root = Root::configure(host.clone(), 1, &Config::parse(CONFIG).unwrap()).unwrap();
+        let root = Root::configure(host.clone(), &Config::parse(CONFIG).unwrap()).unwrap();
         Self { host, root }
     }
 
@@ -127,11 +128,19 @@ fn health_of_another_version_begins_anew_and_that_is_logged() {
             let key = b"dana.failover.h".to_vec();
             host.0.borrow_mut().shared.insert(key, (health, 1));
         }
-        Root::configure(host, 1, &config).unwrap();
+        Root::configure(host, &config).unwrap();
         LINES.take()
     };
     assert_eq!(lines_with(None), Vec::<String>::new());
     assert_eq!(lines_with(Some(Health::default().encode())), Vec::<String>::new());
     let lines = lines_with(Some(vec![99, 1, 2, 3]));
     assert!(lines.len() == 1 && lines[0].contains("overrides, which must be asked"), "{lines:?}");
+}
+
+#[test]
+fn workers_that_are_alike_in_everything_are_told_apart() {
+    let host = FakeHost::default();
+    host.0.borrow_mut().now = START;
+    let numbers: Vec<u64> = (0..3).map(|_| worker_number(&host).unwrap()).collect();
+    assert_eq!(numbers, [1, 2, 3]);
 }
