@@ -160,10 +160,10 @@ impl Breaker {
         matches!(self.state, State::Closed { .. })
     }
 
-    /// Whether a success has something to end: then it must be written at once.
+    /// Whether a success has a run of its own kind to end: then it must be written at once.
     #[must_use]
-    pub const fn has_run(&self) -> bool {
-        matches!(self.state, State::Closed { run: 1.. }) || self.questions.run > 0
+    pub const fn has_run(&self, pays: bool) -> bool {
+        if pays { matches!(self.state, State::Closed { run: 1.. }) } else { self.questions.run > 0 }
     }
 
     /// Whether traffic flows, and payments went well within the window.
@@ -208,6 +208,15 @@ impl Breaker {
                 let waited = now >= self.since.plus(grace) || self.since.since(now) > grace;
                 self.asks_first && passed == 0 && !waited
             }
+        }
+    }
+
+    /// Whether only a payment can still pass: a question on trial would but hold its permit.
+    #[must_use]
+    pub const fn wants_payment(&self, limits: &Limits) -> bool {
+        match self.state {
+            State::HalfOpen { passed, .. } => passed.saturating_add(1) >= limits.half_open_permits,
+            State::Closed { .. } | State::Open { .. } => false,
         }
     }
 
@@ -269,8 +278,7 @@ impl Breaker {
                     }
                     Signal::Success | Signal::Alive if report.trial => {
                         // The last one is a payment's: answers to questions alone prove too little.
-                        let last = passed.saturating_add(1) >= limits.half_open_permits;
-                        let counts = report.source.pays() || !last;
+                        let counts = report.source.pays() || !self.wants_payment(limits);
                         self.asks_first &= counts;
                         let passed = passed.saturating_add(u8::from(counts));
                         if passed >= limits.half_open_permits {

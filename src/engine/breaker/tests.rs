@@ -567,7 +567,7 @@ fn a_transition_names_the_rule_and_the_numbers() {
     assert_eq!(breaker.take_permit(until, &LIMITS), None);
     let closed = breaker.record(pass, until, &LIMITS).unwrap();
     assert_eq!((closed.rule, closed.generation), (Rule::TrialsPassed { passed: 2 }, 3));
-    assert!(breaker.is_closed() && !breaker.has_run());
+    assert!(breaker.is_closed() && !breaker.has_run(true));
 }
 
 #[test]

@@ -155,8 +155,12 @@ impl Facts<'_> {
     }
 
     fn may_try(&self, gateway: GatewayId) -> bool {
-        let member = self.health.member(gateway);
-        member.is_some_and(|member| member.breaker.may_try(self.now, &self.policy.breaker))
+        let limits = &self.policy.breaker;
+        self.health.member(gateway).is_some_and(|member| {
+            let breaker = &member.breaker;
+            let waits = self.asks() == Asks::Question && breaker.wants_payment(limits);
+            breaker.may_try(self.now, limits) && !waits
+        })
     }
 
     fn send(

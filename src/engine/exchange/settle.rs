@@ -302,9 +302,10 @@ impl Context<'_> {
         let quiet = |(gateway, report): &(GatewayId, Report)| {
             report.is_quiet()
                 && report.generation == health.generation(*gateway)
-                && health
-                    .member(*gateway)
-                    .is_some_and(|member| member.breaker.is_closed() && !member.breaker.has_run())
+                && health.member(*gateway).is_some_and(|member| {
+                    let has_run = member.breaker.has_run(report.source.pays());
+                    member.breaker.is_closed() && !has_run
+                })
         };
         if reports.iter().all(quiet) {
             for (gateway, report) in reports {

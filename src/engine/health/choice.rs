@@ -59,7 +59,7 @@ impl Health {
         Takers { order, trial: trial.is_some() }
     }
 
-    /// A heartbeat argues for a trial, and questions go first. With nobody else to take it, a
+    /// A heartbeat argues for a trial, and questions go first and not last. With nobody else to take it, a
     /// gateway is tried without either.
     fn may_try(
         &self,
@@ -73,7 +73,10 @@ impl Health {
             return false;
         };
         let breaker = &member.breaker;
-        let waits = what == Asks::Payment && breaker.prefers_question(now, &policy.breaker);
+        let waits = match what {
+            Asks::Payment => breaker.prefers_question(now, &policy.breaker),
+            Asks::Question => breaker.wants_payment(&policy.breaker),
+        };
         let argued = member.heartbeat.is_target(now, &policy.heartbeat) && !waits;
         breaker.may_try(now, &policy.breaker)
             && (active.is_none() || argued)

@@ -627,6 +627,23 @@ fn questions_are_tried_before_payments() {
 }
 
 #[test]
+fn questions_leave_the_last_permit_to_a_payment() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.trip("one");
+    scene.pass(10_000, &["one", "two"]);
+    let (one, now) = (scene.id("one"), scene.time());
+    scene.health.take_permit(one, &scene.policy, now);
+    let generation = scene.health.generation(one);
+    let source = Source::new("ana", "status", false);
+    let passed = Report { signal: Signal::Success, slow: false, generation, trial: true, source };
+    scene.health.record(one, passed, &scene.policy, now);
+    // However many of them come, none is in the way.
+    assert_eq!((scene.questions().as_str(), scene.takers().as_str()), ("two", "one? two"));
+    assert_eq!(scene.takers(), "one? two");
+}
+
+#[test]
 fn a_payment_goes_on_trial_when_no_question_comes() {
     let mut scene = Scene::new(2);
     scene.up(&NAMES[..2]);

@@ -26,6 +26,16 @@ fn order(partner: &str, reference: usize) -> Asked {
 
 const FAILS: Ending<'static> = upstream(500, r#"{"responseCode":"5005401"}"#);
 
+/// The worker brings what it has counted.
+fn tick(world: &mut World) {
+    let counted = world.tallies.take();
+    world.health(|health, policy, now| {
+        for batch in &counted {
+            health.merge(batch, policy, now);
+        }
+    });
+}
+
 fn executed(world: &mut World, partner: &str, reference: usize) -> String {
     let body = OK.replace("r-1", &format!("r-{reference}"));
     world.ask(&order(partner, reference), Some(upstream(200, &body)))
@@ -64,12 +74,7 @@ fn above_the_ceiling_a_payment_goes_elsewhere_or_nowhere() {
 fn one_partner_in_trouble_does_not_take_the_gateway_from_the_others() {
     let mut world = world(r#""consecutive_failures": 3"#);
     assert_eq!(executed(&mut world, "partner-2", 1), "relayed from primary");
-    let tallies = world.tallies.take();
-    world.health(|health, policy, now| {
-        for counted in &tallies {
-            health.merge(counted, policy, now);
-        }
-    });
+    tick(&mut world);
     for n in 0..9 {
         world.ask(&order("partner-1", 10 + n), Some(FAILS));
     }
@@ -137,4 +142,18 @@ fn a_token_takes_no_new_payment_to_a_gateway_that_operators_have_closed() {
         let executed = post(STATUS, &OF_ORDER.replace("r-1", "r-2"));
         assert_eq!(world.ask(&executed, None), "to dana_primary");
     }
+}
+
+#[test]
+fn a_payment_that_goes_well_writes_nothing_for_the_sake_of_questions_that_fail() {
+    let mut world = world(r#""consecutive_failures": 3"#);
+    assert_eq!(executed(&mut world, "partner-1", 1), "relayed from primary");
+    tick(&mut world);
+    let written = |world: &World| world.read_health().1;
+    for _ in 0..5 {
+        world.ask(&post(STATUS, OF_ORDER), Some(upstream(500, r#"{"responseCode":"5005500"}"#)));
+    }
+    let before = written(&world);
+    assert_eq!(executed(&mut world, "partner-1", 2), "relayed from primary");
+    assert_eq!(written(&world), before, "it is counted, and brought with the next tick");
 }
