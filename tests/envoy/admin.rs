@@ -4,6 +4,7 @@ mod doubt;
 mod overrides;
 mod schema;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
@@ -27,6 +28,22 @@ fn start() -> (Sandbox, Envoy) {
 /// Pays, over a connection of its own: whichever worker takes it.
 fn pay(envoy: &Envoy, reference: &str) -> Seen {
     call_anew(&envoy.listener, CREATE, &order(reference))
+}
+
+/// Pays with answers of `gateway` that kill the payments' VM, until each worker's has died.
+fn kill_both_workers(sandbox: &Sandbox, envoy: &Envoy, gateway: &str) {
+    let mut number = 0;
+    until("both workers have died", PATIENCE, || {
+        number += 1;
+        let reference = format!("DEADLY-{number}");
+        sandbox.fault(gateway, &json!({"fault": "trap", "reference": reference}));
+        pay(envoy, &reference);
+        let log = envoy.log();
+        let deaths = log.lines().filter(|line| line.contains("proxy_on_response_headers failed"));
+        let workers: BTreeSet<_> =
+            deaths.filter_map(|line| line.split(['[', ']']).nth(3)).collect();
+        (workers.len() == 2).then_some(())
+    });
 }
 
 #[test]
@@ -128,18 +145,7 @@ fn operators_see_on_while_the_payments_filter_is_dead() {
     plugin(&mut config)["failure_policy"] = json!("FAIL_CLOSED");
     let envoy = Envoy::start(&config);
     assert_eq!(call(&envoy.listener, CREATE, &order("BEFORE")).status, 200);
-    let mut number = 0;
-    until("both workers are dead", PATIENCE, || {
-        number += 1;
-        let reference = format!("DEADLY-{number}");
-        sandbox.fault("primary", &json!({"fault": "trap", "reference": reference}));
-        pay(&envoy, &reference);
-        let log = envoy.log();
-        let deaths = log.lines().filter(|line| line.contains("proxy_on_response_headers failed"));
-        let workers: std::collections::BTreeSet<_> =
-            deaths.filter_map(|line| line.split(['[', ']']).nth(3)).collect();
-        (workers.len() == 2).then_some(())
-    });
+    kill_both_workers(&sandbox, &envoy, "primary");
     let dead = pay(&envoy, "DEAD");
     assert!(dead.status >= 500, "{dead:?}");
     let seen = status(&envoy);

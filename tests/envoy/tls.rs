@@ -4,13 +4,18 @@
 mod rotation;
 mod scene;
 
-use serde_json::json;
+use std::process::Command;
 
-use crate::support::envoy::Envoy;
-use crate::support::tls::Authority;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::envoy::{Envoy, quick, rendered_from, tls_reference};
+use crate::support::sandbox::Sandbox;
+use crate::support::tls::{Authority, Identity};
 use crate::support::tls_gateway::{BOTH, ONLY_1_2, ONLY_1_3, OldServer, Speaks, TlsGateway};
 
-use scene::Scene;
+use crate::support::{read, root};
+use scene::{Scene, put_secrets};
 
 #[test]
 fn payments_go_over_tls_and_only_for_whom_the_certificate_names() {
@@ -139,4 +144,32 @@ fn an_answer_of_somebody_else_bars_the_gateway_until_an_operator_admits_it() {
     assert_ne!(told.header("x-dana-gateway"), Some("primary"), "{told:?}");
     assert_eq!(told.outcome(), "unknown", "{told:?}");
     assert_eq!(scene.sandbox.ledger()["executed_at_both"], 0);
+}
+
+#[test]
+fn the_throw_away_certificates_are_those_that_the_reference_expects() {
+    let dir = TempDir::new().unwrap();
+    let made = Command::new(root().join("envoy/certs.sh")).arg(dir.path()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let pem = |name: &str| read(&dir.path().join(name));
+    put_secrets(dir.path());
+    let sandbox = Sandbox::start();
+    let gateway = |name: &str, upstream: &str| {
+        let (certificate, key) = (pem(&format!("{name}.pem")), pem(&format!("{name}.key")));
+        let identity = Identity { certificate, key };
+        let accepted = pem("gateway_ca.pem");
+        let clients_of = Some(accepted.as_str());
+        TlsGateway::start(&Speaks { identity: &identity, clients_of, versions: BOTH }, upstream)
+    };
+    let primary = gateway("primary", &sandbox.primary);
+    let secondary = gateway("secondary", &sandbox.secondary);
+    let gateways = [primary.address.as_str(), secondary.address.as_str()];
+    let mut config = rendered_from(tls_reference(), gateways, &quick());
+    let listener = &mut config["static_resources"]["listeners"][0];
+    listener["address"]["socket_address"]["address"] = json!("127.0.0.1");
+    let config = config.to_string().replace("/etc/envoy/sds", &dir.path().to_string_lossy());
+    // Both heartbeats are up: names, authorities and client certificates fit each other.
+    let envoy = Envoy::start(&serde_json::from_str(&config).unwrap());
+    assert!(primary.handshakes() > 0 && secondary.handshakes() > 0);
+    drop(envoy);
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{PATIENCE, pay, start};
+use super::{PATIENCE, kill_both_workers, pay, start};
 use crate::support::client::{CANCEL, STATUS, Seen, about, call_anew};
 use crate::support::envoy::{Envoy, plugin, quick, rendered, rendered_apart, trapping, with};
 use crate::support::operator::{post, status};
@@ -142,18 +142,7 @@ fn overrides_outlive_the_filter_on_both_workers() {
     let sandbox = Sandbox::start();
     let envoy = Envoy::start(&trapping(&sandbox, &quick()));
     assert_eq!(steer(&envoy, "primary", "drain", 600).status, 200);
-    let mut number = 0;
-    until("both workers have died", PATIENCE, || {
-        number += 1;
-        let reference = format!("DEADLY-{number}");
-        sandbox.fault("secondary", &json!({"fault": "trap", "reference": reference}));
-        pay(&envoy, &reference);
-        let log = envoy.log();
-        let deaths = log.lines().filter(|line| line.contains("proxy_on_response_headers failed"));
-        let workers: std::collections::BTreeSet<_> =
-            deaths.filter_map(|line| line.split(['[', ']']).nth(3)).collect();
-        (workers.len() == 2).then_some(())
-    });
+    kill_both_workers(&sandbox, &envoy, "secondary");
     let mut number = 0;
     until("both are back", PATIENCE, || {
         number += 1;

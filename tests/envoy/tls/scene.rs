@@ -44,11 +44,7 @@ impl Scene {
         put(dir.path(), "platform_ca.pem", &platform.certificate());
         put_identity(dir.path(), "client", &gateways.vouch_for("merchant.example"));
         put_identity(dir.path(), "server", &platform.vouch_for("127.0.0.1"));
-        for name in ["client", "server", "gateway_ca", "platform_ca"] {
-            let text = read(&root().join(format!("envoy/sds/{name}.yaml")));
-            let text = text.replace("/etc/envoy/tls", &dir.path().to_string_lossy());
-            put(dir.path(), &format!("{name}.yaml"), &text);
-        }
+        put_secrets(dir.path());
         let addresses = [String::new(), String::new()];
         Self { sandbox, gateways, platform, primary, secondary, addresses, client, dir }
     }
@@ -104,6 +100,14 @@ pub(super) fn put(dir: &Path, name: &str, text: &str) {
     let half = dir.join("half");
     std::fs::write(&half, text).unwrap();
     std::fs::rename(half, dir.join(name)).unwrap();
+}
+
+/// Puts the reference's own secrets, by which Envoy finds and watches the files in `dir`.
+pub(super) fn put_secrets(dir: &Path) {
+    for name in ["client", "server", "gateway_ca", "platform_ca"] {
+        let text = read(&root().join(format!("envoy/sds/{name}.yaml")));
+        put(dir, &format!("{name}.yaml"), &text.replace("/etc/envoy/tls", &dir.to_string_lossy()));
+    }
 }
 
 pub(super) fn put_identity(dir: &Path, name: &str, identity: &Identity) {
