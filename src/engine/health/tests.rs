@@ -6,12 +6,14 @@ use crate::engine::breaker::Rule;
 use crate::engine::config::Config;
 use crate::engine::evidence::Signal;
 use crate::engine::layout::Layout;
-use crate::engine::overrides::{Override, Refusal};
 use crate::engine::sources::{Seen, Source};
 use crate::engine::tally::Batch;
 use crate::engine::time::Millis;
 use crate::engine::window::Tally;
 use proptest::prelude::*;
+
+mod load;
+mod steering;
 
 const START: u64 = 1_790_000_000_000;
 const NAMES: [&str; 3] = ["one", "two", "three"];
@@ -480,184 +482,6 @@ fn where_it_is_manual_nothing_fails_back_until_the_present_gateway_fails() {
     assert_eq!(scene.active(), "two");
     let changes = scene.trip("two");
     assert_eq!(scene.switches(&changes), ["failover two one"]);
-}
-
-impl Scene {
-    fn wish(&self, name: &str, steer: Steer, seconds: u64) -> Override {
-        let until = Timestamp::from_millis(self.now + seconds * 1000);
-        let (actor, reason) = ("ops".to_owned(), "a drill".to_owned());
-        Override { gateway: self.id(name), steer, since: self.time(), until, actor, reason }
-    }
-
-    /// What an operator asks for, and the switch that the payments' worker draws from it. Who may
-    /// take a payment is so before as after.
-    fn steer(&mut self, name: &str, steer: Steer, seconds: u64) -> Result<Vec<String>, Refusal> {
-        let (wish, now) = (self.wish(name, steer, seconds), self.time());
-        self.health.steer_by(wish, &self.policy, now)?;
-        let at_once = self.takers();
-        let changes: Vec<Change> = self.health.steer(&self.policy, now).into_iter().collect();
-        assert_eq!(self.takers(), at_once);
-        Ok(self.switches(&changes))
-    }
-}
-
-#[test]
-fn a_forced_gateway_takes_everything_whatever_its_breaker_says() {
-    let mut scene = Scene::new(3);
-    scene.up(&NAMES);
-    scene.trip("three");
-    let moved = scene.steer("three", Steer::Force, 60).unwrap();
-    assert_eq!(moved, ["override one three"]);
-    assert_eq!((scene.takers().as_str(), scene.active()), ("three", "three"));
-    // Another one takes its place, and the end of it leaves everything to the breakers.
-    assert_eq!(scene.steer("two", Steer::Force, 60).unwrap(), ["override three two"]);
-    assert_eq!(scene.takers(), "two");
-    scene.pass(59_000, &NAMES);
-    scene.now += 1000;
-    let now = scene.time();
-    assert_eq!(scene.health.expire_overrides(now), [Change::Override(scene.id("two"), None)]);
-    assert_eq!(scene.active(), "two", "what is active stays until failback");
-}
-
-#[test]
-fn a_drained_gateway_gets_no_new_payment_and_no_trial() {
-    let mut scene = Scene::new(2);
-    scene.up(&NAMES[..2]);
-    assert_eq!(scene.steer("one", Steer::Drain, 3600).unwrap(), ["override one two"]);
-    assert_eq!(scene.takers(), "two");
-    scene.trip("two");
-    assert_eq!(scene.takers(), "", "nobody is used against an operator's word");
-    scene.now += 20_000;
-    scene.up(&NAMES[..2]);
-    assert_eq!(scene.takers(), "two?", "the other one is tried, the drained one is not");
-    let (one, now) = (scene.id("one"), scene.time());
-    assert_eq!(scene.health.release(one), Some(Change::Override(one, None)));
-    assert_eq!(scene.takers(), "two? one", "before anybody switched");
-    let moved: Vec<Change> = scene.health.steer(&scene.policy, now).into_iter().collect();
-    assert_eq!(scene.switches(&moved), ["failover two one"]);
-    assert_eq!(scene.takers(), "two? one");
-}
-
-#[test]
-fn an_override_that_leaves_nobody_is_refused() {
-    let mut scene = Scene::new(2);
-    scene.up(&["one"]);
-    let refused = |scene: &mut Scene, name, steer, seconds| scene.steer(name, steer, seconds).err();
-    assert_eq!(
-        refused(&mut scene, "one", Steer::Drain, 60),
-        Some(Refusal::NobodyLeft),
-        "the other one has no heartbeat"
-    );
-    scene.up(&["two"]);
-    assert_eq!(refused(&mut scene, "one", Steer::Drain, 60), None);
-    assert_eq!(refused(&mut scene, "two", Steer::Drain, 60), Some(Refusal::NobodyLeft));
-    assert_eq!(refused(&mut scene, "two", Steer::Force, 60), None);
-    assert_eq!(refused(&mut scene, "two", Steer::Drain, 60), Some(Refusal::Forced));
-    assert_eq!(refused(&mut scene, "one", Steer::Drain, 0), Some(Refusal::Ttl));
-    assert_eq!(refused(&mut scene, "one", Steer::Drain, 86_401), Some(Refusal::Ttl));
-}
-
-#[test]
-fn overrides_are_kept_with_the_rest_and_survive_no_clock_that_steps_back() {
-    let mut scene = Scene::new(2);
-    scene.up(&NAMES[..2]);
-    scene.steer("two", Steer::Force, 86_400).unwrap();
-    scene.steer("one", Steer::Drain, 60).unwrap();
-    assert_eq!(Health::decode(&scene.health.encode()), scene.health);
-    scene.now -= 3_600_000;
-    let standing = scene.health.overrides(scene.time()).map(|one| one.steer);
-    assert_eq!(standing.collect::<Vec<_>>(), [Steer::Drain]);
-}
-
-impl Scene {
-    fn crowd(&mut self, owner: u64, name: &str, requests: u32) {
-        let mut tallies = Tallies::of(owner);
-        for _ in 0..requests {
-            tallies.goes_out(self.id(name));
-        }
-        self.health.tell_in_flight(&tallies, self.time());
-    }
-
-    fn questions(&self) -> String {
-        let takers = self.health.takers(&self.policy, Asks::Question, self.time());
-        format!("{}{}", if takers.trial { "?" } else { "" }, self.name(takers.order[0]))
-    }
-}
-
-#[test]
-fn a_gateway_with_too_much_under_way_gets_nothing_more_and_then_opens() {
-    let mut scene = Scene::new(2);
-    scene.up(&NAMES[..2]);
-    scene.policy.breaker.in_flight_max = 8;
-    scene.crowd(1, "one", 4);
-    scene.crowd(2, "one", 3);
-    assert_eq!(scene.takers(), "one two");
-    let now = scene.time();
-    assert_eq!(scene.health.check_in_flight(&scene.policy, now), []);
-    scene.crowd(2, "one", 4);
-    assert_eq!(scene.takers(), "two", "before anybody ticked");
-    let changes = scene.health.check_in_flight(&scene.policy, now);
-    let [Change::Breaker(_, moved), Change::Disagree(_, true)] = changes[..] else {
-        panic!("{changes:?}")
-    };
-    assert_eq!(moved.rule, Rule::InFlight { requests: 8 });
-    assert_eq!(scene.health.check_in_flight(&scene.policy, now), [], "once");
-    // It is not tried while they are still there.
-    scene.pass(10_000, &["one", "two"]);
-    scene.now += 6000;
-    scene.beat(&["one", "two"], true);
-    scene.crowd(1, "one", 8);
-    assert_eq!(scene.takers(), "two");
-    scene.crowd(1, "one", 7);
-    assert_eq!(scene.takers(), "one? two");
-}
-
-#[test]
-fn questions_are_tried_before_payments() {
-    let mut scene = Scene::new(2);
-    scene.up(&NAMES[..2]);
-    scene.trip("one");
-    scene.pass(10_000, &["one", "two"]);
-    assert_eq!((scene.questions().as_str(), scene.takers().as_str()), ("?one", "two"));
-    let (one, now) = (scene.id("one"), scene.time());
-    scene.health.take_permit(one, &scene.policy, now);
-    assert_eq!(scene.takers(), "two", "a question is under way");
-    scene.report("one", Signal::Success, true);
-    assert_eq!(scene.takers(), "one? two", "and was answered");
-}
-
-#[test]
-fn questions_leave_the_last_permit_to_a_payment() {
-    let mut scene = Scene::new(2);
-    scene.up(&NAMES[..2]);
-    scene.trip("one");
-    scene.pass(10_000, &["one", "two"]);
-    let (one, now) = (scene.id("one"), scene.time());
-    scene.health.take_permit(one, &scene.policy, now);
-    let generation = scene.health.generation(one);
-    let source = Source::new("ana", "status", false);
-    let passed = Report { signal: Signal::Success, slow: false, generation, trial: true, source };
-    scene.health.record(one, passed, &scene.policy, now);
-    // However many of them come, none is in the way.
-    assert_eq!((scene.questions().as_str(), scene.takers().as_str()), ("two", "one? two"));
-    assert_eq!(scene.takers(), "one? two");
-}
-
-#[test]
-fn a_payment_goes_on_trial_when_no_question_comes() {
-    let mut scene = Scene::new(2);
-    scene.up(&NAMES[..2]);
-    scene.trip("one");
-    scene.pass(14_999, &["one", "two"]);
-    assert_eq!(scene.takers(), "two");
-    scene.now += 1;
-    assert_eq!(scene.takers(), "one? two");
-    // With nobody else to take it, at once.
-    let mut scene = Scene::new(2);
-    scene.up(&["one"]);
-    scene.trip("one");
-    scene.pass(10_000, &["one"]);
-    assert_eq!(scene.takers(), "one?");
 }
 
 #[test]

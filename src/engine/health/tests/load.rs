@@ -1,0 +1,95 @@
+//! What is under way, and who goes on trial first.
+
+use super::*;
+use crate::engine::tally::Tallies;
+
+impl Scene {
+    fn crowd(&mut self, owner: u64, name: &str, requests: u32) {
+        let mut tallies = Tallies::of(owner);
+        for _ in 0..requests {
+            tallies.goes_out(self.id(name));
+        }
+        self.health.tell_in_flight(&tallies, self.time());
+    }
+
+    fn questions(&self) -> String {
+        let takers = self.health.takers(&self.policy, Asks::Question, self.time());
+        format!("{}{}", if takers.trial { "?" } else { "" }, self.name(takers.order[0]))
+    }
+}
+
+#[test]
+fn a_gateway_with_too_much_under_way_gets_nothing_more_and_then_opens() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.policy.breaker.in_flight_max = 8;
+    scene.crowd(1, "one", 4);
+    scene.crowd(2, "one", 3);
+    assert_eq!(scene.takers(), "one two");
+    let now = scene.time();
+    assert_eq!(scene.health.check_in_flight(&scene.policy, now), []);
+    scene.crowd(2, "one", 4);
+    assert_eq!(scene.takers(), "two", "before anybody ticked");
+    let changes = scene.health.check_in_flight(&scene.policy, now);
+    let [Change::Breaker(_, moved), Change::Disagree(_, true)] = changes[..] else {
+        panic!("{changes:?}")
+    };
+    assert_eq!(moved.rule, Rule::InFlight { requests: 8 });
+    assert_eq!(scene.health.check_in_flight(&scene.policy, now), [], "once");
+    // It is not tried while they are still there.
+    scene.pass(10_000, &["one", "two"]);
+    scene.now += 6000;
+    scene.beat(&["one", "two"], true);
+    scene.crowd(1, "one", 8);
+    assert_eq!(scene.takers(), "two");
+    scene.crowd(1, "one", 7);
+    assert_eq!(scene.takers(), "one? two");
+}
+
+#[test]
+fn questions_are_tried_before_payments() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.trip("one");
+    scene.pass(10_000, &["one", "two"]);
+    assert_eq!((scene.questions().as_str(), scene.takers().as_str()), ("?one", "two"));
+    let (one, now) = (scene.id("one"), scene.time());
+    scene.health.take_permit(one, &scene.policy, now);
+    assert_eq!(scene.takers(), "two", "a question is under way");
+    scene.report("one", Signal::Success, true);
+    assert_eq!(scene.takers(), "one? two", "and was answered");
+}
+
+#[test]
+fn questions_leave_the_last_permit_to_a_payment() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.trip("one");
+    scene.pass(10_000, &["one", "two"]);
+    let (one, now) = (scene.id("one"), scene.time());
+    scene.health.take_permit(one, &scene.policy, now);
+    let generation = scene.health.generation(one);
+    let source = Source::new("ana", "status", false);
+    let passed = Report { signal: Signal::Success, slow: false, generation, trial: true, source };
+    scene.health.record(one, passed, &scene.policy, now);
+    // However many of them come, none is in the way.
+    assert_eq!((scene.questions().as_str(), scene.takers().as_str()), ("two", "one? two"));
+    assert_eq!(scene.takers(), "one? two");
+}
+
+#[test]
+fn a_payment_goes_on_trial_when_no_question_comes() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.trip("one");
+    scene.pass(14_999, &["one", "two"]);
+    assert_eq!(scene.takers(), "two");
+    scene.now += 1;
+    assert_eq!(scene.takers(), "one? two");
+    // With nobody else to take it, at once.
+    let mut scene = Scene::new(2);
+    scene.up(&["one"]);
+    scene.trip("one");
+    scene.pass(10_000, &["one"]);
+    assert_eq!(scene.takers(), "one?");
+}

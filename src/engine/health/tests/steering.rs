@@ -1,0 +1,91 @@
+//! Operators: gateways forced and drained, and what is refused.
+
+use super::*;
+use crate::engine::overrides::{Override, Refusal};
+
+impl Scene {
+    fn wish(&self, name: &str, steer: Steer, seconds: u64) -> Override {
+        let until = Timestamp::from_millis(self.now + seconds * 1000);
+        let (actor, reason) = ("ops".to_owned(), "a drill".to_owned());
+        Override { gateway: self.id(name), steer, since: self.time(), until, actor, reason }
+    }
+
+    /// What an operator asks for, and the switch that the payments' worker draws from it. Who may
+    /// take a payment is so before as after.
+    fn steer(&mut self, name: &str, steer: Steer, seconds: u64) -> Result<Vec<String>, Refusal> {
+        let (wish, now) = (self.wish(name, steer, seconds), self.time());
+        self.health.steer_by(wish, &self.policy, now)?;
+        let at_once = self.takers();
+        let changes: Vec<Change> = self.health.steer(&self.policy, now).into_iter().collect();
+        assert_eq!(self.takers(), at_once);
+        Ok(self.switches(&changes))
+    }
+}
+
+#[test]
+fn a_forced_gateway_takes_everything_whatever_its_breaker_says() {
+    let mut scene = Scene::new(3);
+    scene.up(&NAMES);
+    scene.trip("three");
+    let moved = scene.steer("three", Steer::Force, 60).unwrap();
+    assert_eq!(moved, ["override one three"]);
+    assert_eq!((scene.takers().as_str(), scene.active()), ("three", "three"));
+    // Another one takes its place, and the end of it leaves everything to the breakers.
+    assert_eq!(scene.steer("two", Steer::Force, 60).unwrap(), ["override three two"]);
+    assert_eq!(scene.takers(), "two");
+    scene.pass(59_000, &NAMES);
+    scene.now += 1000;
+    let now = scene.time();
+    assert_eq!(scene.health.expire_overrides(now), [Change::Override(scene.id("two"), None)]);
+    assert_eq!(scene.active(), "two", "what is active stays until failback");
+}
+
+#[test]
+fn a_drained_gateway_gets_no_new_payment_and_no_trial() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    assert_eq!(scene.steer("one", Steer::Drain, 3600).unwrap(), ["override one two"]);
+    assert_eq!(scene.takers(), "two");
+    scene.trip("two");
+    assert_eq!(scene.takers(), "", "nobody is used against an operator's word");
+    scene.now += 20_000;
+    scene.up(&NAMES[..2]);
+    assert_eq!(scene.takers(), "two?", "the other one is tried, the drained one is not");
+    let (one, now) = (scene.id("one"), scene.time());
+    assert_eq!(scene.health.release(one), Some(Change::Override(one, None)));
+    assert_eq!(scene.takers(), "two? one", "before anybody switched");
+    let moved: Vec<Change> = scene.health.steer(&scene.policy, now).into_iter().collect();
+    assert_eq!(scene.switches(&moved), ["failover two one"]);
+    assert_eq!(scene.takers(), "two? one");
+}
+
+#[test]
+fn an_override_that_leaves_nobody_is_refused() {
+    let mut scene = Scene::new(2);
+    scene.up(&["one"]);
+    let refused = |scene: &mut Scene, name, steer, seconds| scene.steer(name, steer, seconds).err();
+    assert_eq!(
+        refused(&mut scene, "one", Steer::Drain, 60),
+        Some(Refusal::NobodyLeft),
+        "the other one has no heartbeat"
+    );
+    scene.up(&["two"]);
+    assert_eq!(refused(&mut scene, "one", Steer::Drain, 60), None);
+    assert_eq!(refused(&mut scene, "two", Steer::Drain, 60), Some(Refusal::NobodyLeft));
+    assert_eq!(refused(&mut scene, "two", Steer::Force, 60), None);
+    assert_eq!(refused(&mut scene, "two", Steer::Drain, 60), Some(Refusal::Forced));
+    assert_eq!(refused(&mut scene, "one", Steer::Drain, 0), Some(Refusal::Ttl));
+    assert_eq!(refused(&mut scene, "one", Steer::Drain, 86_401), Some(Refusal::Ttl));
+}
+
+#[test]
+fn overrides_are_kept_with_the_rest_and_survive_no_clock_that_steps_back() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.steer("two", Steer::Force, 86_400).unwrap();
+    scene.steer("one", Steer::Drain, 60).unwrap();
+    assert_eq!(Health::decode(&scene.health.encode()), scene.health);
+    scene.now -= 3_600_000;
+    let standing = scene.health.overrides(scene.time()).map(|one| one.steer);
+    assert_eq!(standing.collect::<Vec<_>>(), [Steer::Drain]);
+}
