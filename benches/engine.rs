@@ -27,6 +27,7 @@ use dana_failover::engine::gateway::{GatewayId, Gateways};
 use dana_failover::engine::health::Health;
 use dana_failover::engine::key::{ClaimKey, Fingerprint};
 use dana_failover::engine::layout::Layout;
+use dana_failover::engine::placement::{Placement, Seed};
 use dana_failover::engine::policy::Policy;
 use dana_failover::engine::record::Bucket;
 use dana_failover::engine::tally::Tallies;
@@ -135,7 +136,7 @@ fn now() -> Instant {
 
 fn policy() -> Rc<Policy> {
     let config = Config::parse(CONFIG).expect("the configuration is right");
-    let mut layout = Layout::new(config.buckets());
+    let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
     let (policy, _) = Policy::join(config, &mut layout).expect("the layout is new");
     Rc::new(policy)
 }

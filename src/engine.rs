@@ -30,6 +30,7 @@ pub mod layout;
 pub mod limits;
 pub mod operation;
 pub mod overrides;
+pub mod placement;
 pub mod policy;
 pub mod pulse;
 pub mod rate;

@@ -40,22 +40,10 @@ impl ClaimKey {
         self.part(0)
     }
 
-    /// The bucket, of `buckets`, that holds this key's record.
-    #[must_use]
-    pub fn bucket(&self, buckets: u32) -> u32 {
-        self.reference().bucket(buckets)
-    }
-
     /// As much of the key as it takes to find its record.
     #[must_use]
     pub fn reference(&self) -> PaymentRef {
         PaymentRef(self.part(0))
-    }
-
-    /// The place, of `slots`, where the answer to this payment is kept for replays.
-    #[must_use]
-    pub fn body_slot(&self, slots: u32) -> u32 {
-        u32::from_le_bytes(self.part(20)) % slots.max(1)
     }
 
     /// The `Idempotency-Key` sent to the gateway: the same on every attempt of this payment, a
@@ -108,12 +96,6 @@ impl PaymentRef {
         self.0.first_chunk().copied().unwrap_or_default()
     }
 
-    /// The bucket, of `buckets`, that holds the payment's record.
-    #[must_use]
-    pub fn bucket(&self, buckets: u32) -> u32 {
-        u32::from_le_bytes(self.0.last_chunk().copied().unwrap_or_default()) % buckets.max(1)
-    }
-
     pub(super) const fn bytes(self) -> [u8; Self::SIZE] {
         self.0
     }
@@ -157,12 +139,12 @@ impl KeyFront {
         self.bytes.iter().take(self.length).zip(key).all(|(mine, other)| mine == other)
     }
 
-    /// The bucket, of `buckets`, that holds the key's record. It takes more of the key to know it
-    /// than the record holds: 40 digits, as many as the access log has.
+    /// As much of the key as it takes to know which bucket holds its record. That is more than
+    /// the record has: 40 digits, as many as the access log shows.
     #[must_use]
-    pub fn bucket(&self, buckets: u32) -> Option<u32> {
+    pub fn reference(&self) -> Option<PaymentRef> {
         let reference = self.bytes.first_chunk().filter(|_| self.length >= PaymentRef::SIZE)?;
-        Some(PaymentRef(*reference).bucket(buckets))
+        Some(PaymentRef(*reference))
     }
 }
 
@@ -304,8 +286,6 @@ mod tests {
             "\"dd8338c744f7dae9a7820cc693034abc5c3d314d5f6a924e2786df04fbd004cb\""
         );
         assert_eq!(key.prefix()[..2], [0xdd, 0x83]);
-        assert_eq!(key.bucket(1 << 16), 0x3d5c);
-        assert_eq!((key.body_slot(1 << 16), key.body_slot(10)), (0x6a5f, 5));
     }
 
     #[test]
@@ -316,15 +296,13 @@ mod tests {
             let front = KeyFront::parse(&whole[..digits]).unwrap();
             assert!(front.fits(&key.prefix()), "{digits}");
             assert_eq!(KeyFront::parse(&whole[..digits].to_uppercase()), Some(front));
-            let bucket = front.bucket(1 << 16);
-            assert_eq!(bucket, (digits >= 40).then(|| key.bucket(1 << 16)), "{digits}");
+            assert_eq!(front.reference(), (digits >= 40).then(|| key.reference()), "{digits}");
             let mut other = key.prefix();
             other[7] ^= 1;
             assert!(!front.fits(&other), "{digits}");
         }
         let logged = KeyFront::parse(&key.reference().to_string()).unwrap();
-        assert_eq!(logged.bucket(7), Some(key.bucket(7)));
-        assert_eq!(logged.bucket(0), Some(0));
+        assert_eq!(logged.reference(), Some(key.reference()));
     }
 
     #[test]

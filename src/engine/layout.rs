@@ -12,12 +12,13 @@ use sha2::{Digest, Sha256};
 use super::bytes::Reader;
 use super::gateway::{GatewayId, Gateways};
 use super::limits;
+use super::placement::{Placement, Seed};
 
 /// What is fixed for the life of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// How many buckets it has.
-    buckets: u32,
+    /// Where each payment's records stand.
+    placement: Placement,
     /// Whose bit is whose.
     names: Vec<String>,
     /// Clusters that were used, each with the place of its gateway's name.
@@ -114,12 +115,12 @@ impl std::fmt::Display for LayoutError {
 impl Layout {
     /// First byte of the stored form. It covers the definition of the claim key and the records'
     /// form as well: whoever changes one of them must raise it.
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
-    /// An empty table for a store of `buckets` buckets.
+    /// An empty table for a store of these places.
     #[must_use]
-    pub const fn new(buckets: u32) -> Self {
-        Self { buckets, names: Vec::new(), clusters: Vec::new(), keys: Vec::new() }
+    pub const fn new(placement: Placement) -> Self {
+        Self { placement, names: Vec::new(), clusters: Vec::new(), keys: Vec::new() }
     }
 
     /// Joins a configuration to the stored layout: the ids of `gateways`, each a name and its
@@ -133,8 +134,9 @@ impl Layout {
         gateways: &[(&str, &str)],
         keys: &[KeyDefinition],
     ) -> Result<(Vec<GatewayId>, bool), LayoutError> {
-        if self.buckets != buckets {
-            return Err(LayoutError::Buckets { stored: self.buckets, configured: buckets });
+        let stored = self.placement.buckets();
+        if stored != buckets {
+            return Err(LayoutError::Buckets { stored, configured: buckets });
         }
         let before = self.clone();
         self.join_keys(keys)?;
@@ -189,10 +191,10 @@ impl Layout {
         Ok(id)
     }
 
-    /// How many buckets the store has.
+    /// Where each payment's records stand.
     #[must_use]
-    pub const fn buckets(&self) -> u32 {
-        self.buckets
+    pub const fn placement(&self) -> Placement {
+        self.placement
     }
 
     /// The gateway of a name, if it was ever used.
@@ -217,7 +219,8 @@ impl Layout {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![Self::VERSION];
-        bytes.extend(self.buckets.to_le_bytes());
+        bytes.extend(self.placement.buckets().to_le_bytes());
+        bytes.extend(self.placement.seed().bytes());
         // None of these has white space in it; a path begins with a slash, and a name never does.
         let clusters = self.clusters.iter().map(|(owner, cluster)| format!("{owner} {cluster}"));
         let keys = self.keys.iter().map(|(path, digest)| format!("{path} {digest}"));
@@ -239,7 +242,7 @@ impl Layout {
         let (Self::VERSION, buckets) = (bytes.byte()?, bytes.word()?) else {
             return None;
         };
-        let mut layout = Self::new(buckets);
+        let mut layout = Self::new(Placement::new(buckets, Seed::new(bytes.take()?)));
         for line in std::str::from_utf8(bytes.0).ok()?.split('\n').filter(|line| !line.is_empty()) {
             match line.split_once(' ') {
                 None => layout.names.push(line.to_owned()),
@@ -271,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_name_keeps_its_bit_through_reorder_removal_and_return() {
-        let mut layout = Layout::new(8);
+        let mut layout = Layout::new(Placement::new(8, Seed::default()));
         let (first, grew) = layout.join(8, &of(&["primary", "secondary"]), &[]).unwrap();
         assert!(grew);
         let mut stored = Layout::decode(&layout.encode()).unwrap();
@@ -285,7 +288,7 @@ mod tests {
 
     #[test]
     fn another_capacity_or_version_is_refused_with_the_reason() {
-        let mut layout = Layout::new(8);
+        let mut layout = Layout::new(Placement::new(8, Seed::default()));
         let error = layout.join(16, &of(&["primary"]), &[]).unwrap_err();
         assert!(error.to_string().contains("claims_max"), "{error}");
         assert_eq!(Layout::decode(&[9, 0, 0, 0, 0]), Err(LayoutError::Version));
@@ -296,8 +299,13 @@ mod tests {
     fn a_seventeenth_name_is_refused() {
         let names: Vec<String> = (0..17).map(|n| format!("g{n}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        assert_eq!(Layout::new(1).join(1, &of(&names), &[]), Err(LayoutError::Names));
-        assert!(Layout::new(1).join(1, &of(&names[..16]), &[]).is_ok());
+        assert_eq!(
+            Layout::new(Placement::new(1, Seed::default())).join(1, &of(&names), &[]),
+            Err(LayoutError::Names)
+        );
+        assert!(
+            Layout::new(Placement::new(1, Seed::default())).join(1, &of(&names[..16]), &[]).is_ok()
+        );
     }
 
     fn key(path: &str, digest: u64) -> KeyDefinition {
@@ -307,7 +315,7 @@ mod tests {
 
     #[test]
     fn payments_keep_the_names_that_they_had() {
-        let mut layout = Layout::new(8);
+        let mut layout = Layout::new(Placement::new(8, Seed::default()));
         let first = [key("/pay", 1), key("/v1/pay", 2), key("/refund", 3)];
         assert!(layout.join(8, &of(&["a"]), &first).unwrap().1, "whatever it begins with");
         let stored = Layout::decode(&layout.encode()).unwrap();
@@ -348,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_cluster_stays_with_its_gateway() {
-        let mut layout = Layout::new(8);
+        let mut layout = Layout::new(Placement::new(8, Seed::default()));
         layout.join(8, &[("a", "one"), ("b", "two")], &[]).unwrap();
         let stored = Layout::decode(&layout.encode()).unwrap();
         assert_eq!(stored, layout);

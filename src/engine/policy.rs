@@ -7,6 +7,7 @@ use super::gateway::{GatewayId, Gateways};
 use super::heartbeat::Probe;
 use super::layout::{KeyDefinition, Layout, LayoutError};
 use super::operation::{Compiled, Mode, Table};
+use super::placement::Placement;
 use super::time::Millis;
 use super::{breaker, claim, heartbeat, limits};
 
@@ -27,8 +28,8 @@ pub struct Policy {
     pub failback: Failback,
     /// The delays that money waits for.
     pub claims: claim::Rules,
-    /// Number of buckets of the store.
-    pub buckets: u32,
+    /// Where each payment's records stand in the store.
+    pub placement: Placement,
     /// The rest, as it was configured.
     pub config: Config,
 }
@@ -119,7 +120,7 @@ impl Policy {
         let keys: Vec<KeyDefinition> =
             operations.iter().map(|compiled| config.key_definition(&compiled.operation)).collect();
         let (ids, grew) = layout.join(config.buckets(), &names, &keys)?;
-        Ok((Self::new(config, operations, ids), grew))
+        Ok((Self::new(config, operations, ids, layout.placement()), grew))
     }
 
     /// Looks `config` up in `layout`, which stays as it is: for whoever only looks on.
@@ -127,7 +128,7 @@ impl Policy {
     /// # Errors
     /// When nobody has joined such a configuration to it yet.
     pub fn over(config: Config, layout: &Layout) -> Result<Self, Unjoined> {
-        let (stored, configured) = (layout.buckets(), config.buckets());
+        let (stored, configured) = (layout.placement().buckets(), config.buckets());
         if stored != configured {
             return Err(Unjoined::Buckets { stored, configured });
         }
@@ -137,10 +138,10 @@ impl Policy {
         let ids = config.gateways.iter().map(|gateway| find(&gateway.name));
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
         let operations = Table::new(config.operations.clone());
-        Ok(Self::new(config, operations, ids))
+        Ok(Self::new(config, operations, ids, layout.placement()))
     }
 
-    fn new(config: Config, operations: Table, ids: Vec<GatewayId>) -> Self {
+    fn new(config: Config, operations: Table, ids: Vec<GatewayId>, placement: Placement) -> Self {
         let gateways: Vec<Gateway> = config
             .gateways
             .iter()
@@ -168,7 +169,7 @@ impl Policy {
             heartbeat: config.heartbeat,
             failback: config.failback,
             claims: config.claims,
-            buckets: config.buckets(),
+            placement,
             config,
         }
     }
@@ -254,7 +255,7 @@ impl Policy {
     /// How long it takes to count all buckets, a few on each tick.
     #[must_use]
     pub fn census_length(&self) -> Millis {
-        let ticks = self.buckets.div_ceil(limits::CENSUS_BUCKETS_PER_TICK);
+        let ticks = self.placement.buckets().div_ceil(limits::CENSUS_BUCKETS_PER_TICK);
         Millis::new(self.tick_period().get().saturating_mul(ticks.into()))
     }
 }

@@ -92,9 +92,9 @@ impl Pulse {
         match cell {
             Cell::Health => self.health(&loaded, now, tallies),
             Cell::Claims(number) => {
-                let Policy { buckets, claims, .. } = &*self.policy;
+                let Policy { placement, claims, .. } = &*self.policy;
                 let how = Counts { rules: claims, observing: self.policy.observes(None) };
-                self.walk.bucket(number, loaded.bytes, *buckets, how, now)
+                self.walk.bucket(number, loaded.bytes, placement.buckets(), how, now)
             }
             Cell::Census => self.walk.before(&loaded.bytes),
             Cell::Layout | Cell::Body(_) => Vec::new(),

@@ -54,6 +54,13 @@ pub trait Host {
     /// # Errors
     /// When the host refuses.
     fn now(&self) -> Result<Timestamp, HostError>;
+    /// Bytes that an outsider cannot foresee in whole. The ABI has no entropy to give: these are
+    /// the finest readings of the clock in a row, which tell microseconds and how evenly the
+    /// machine runs. Good enough to hide where things stand, not to make keys of.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    fn noise(&self) -> Result<Vec<u8>, HostError>;
     /// All header fields of one side, in the ABI's serialised form.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Change, Health};
 use crate::engine::layout::Layout;
 use crate::engine::overrides::Steer;
+use crate::engine::placement::{Placement, Seed};
 use crate::engine::policy::Policy;
 use crate::engine::tally::Tallies;
 
@@ -268,7 +269,11 @@ pub(super) fn join<H: Host>(
     for _ in 0..crate::engine::limits::STORE_ATTEMPTS_MAX {
         let found = host.load(&key(Cell::Layout)).map_err(|error| error.to_string())?;
         let (mut layout, expected) = match found {
-            None => (Layout::new(config.buckets()), Expected::Absent),
+            None => {
+                let noise = host.noise().map_err(|error| error.to_string())?;
+                let placement = Placement::new(config.buckets(), Seed::gather([&*noise]));
+                (Layout::new(placement), Expected::Absent)
+            }
             Some((bytes, version)) => {
                 (Layout::decode(&bytes).map_err(|e| e.to_string())?, Expected::At(version))
             }

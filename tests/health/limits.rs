@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use dana_failover::engine::config::Config;
 use dana_failover::engine::layout::Layout;
+use dana_failover::engine::placement::{Placement, Seed};
 use dana_failover::engine::policy::Policy;
 
 pub(crate) const NAMES: [&str; 3] = ["one", "two", "three"];
@@ -52,7 +53,7 @@ pub(crate) fn all() -> Vec<Setting> {
             composites.join(","),
         );
         let config = Config::parse(config.as_bytes()).unwrap();
-        let mut layout = Layout::new(config.buckets());
+        let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
         Setting { policy: Rc::new(Policy::join(config, &mut layout).unwrap().0), gap: 600 }
     })
     .collect()

@@ -319,7 +319,11 @@ impl<'s> World<'s> {
                 }
                 Effect::Changed(change) => self.truth.told(&change),
                 Effect::Counted(counted) => {
-                    assert_eq!(counted.census.buckets, self.setting.policy.buckets, "all of them");
+                    assert_eq!(
+                        counted.census.buckets,
+                        self.setting.policy.placement.buckets(),
+                        "all of them"
+                    );
                 }
                 Effect::InFlight(..)
                 | Effect::Reply(_)

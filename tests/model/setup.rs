@@ -5,6 +5,7 @@ use std::rc::Rc;
 use dana_failover::engine::config::Config;
 use dana_failover::engine::key::{ClaimKey, KeyPrefix};
 use dana_failover::engine::layout::Layout;
+use dana_failover::engine::placement::{Placement, Seed};
 use dana_failover::engine::policy::Policy;
 
 use super::ledger::PAYMENTS;
@@ -55,7 +56,7 @@ fn policy(setting: &str, buckets: u32) -> Rc<Policy> {
     let claims_max = format!(r#""claims_max": {}"#, buckets * 16);
     let config = config.replace(r#""claims_max": 16"#, &claims_max);
     let config = Config::parse(config.as_bytes()).unwrap();
-    let mut layout = Layout::new(config.buckets());
+    let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
     Rc::new(Policy::join(config, &mut layout).unwrap().0)
 }
 
@@ -69,7 +70,7 @@ impl Setup {
         let policy = policy(setting, buckets);
         let observing = self::policy(r#""mode": "observe","#, buckets);
         let reference = Reference::new(policy.claims);
-        let place = |key: ClaimKey| (key.bucket(policy.buckets), key.prefix());
+        let place = |key: ClaimKey| (policy.placement.bucket(key.reference()), key.prefix());
         let keys = std::array::from_fn(|payment| place(key(payment)));
         Self { kind, policy, observing, reference, payments, keys }
     }

@@ -44,6 +44,7 @@ use dana_failover::engine::config::Config;
 use dana_failover::engine::health::Health;
 use dana_failover::engine::key::Fingerprint;
 use dana_failover::engine::layout::Layout;
+use dana_failover::engine::placement::{Placement, Seed};
 use dana_failover::engine::policy::Policy;
 use dana_failover::engine::record::{Bucket, Found};
 use dana_failover::engine::replay::Kept;
@@ -77,7 +78,7 @@ const PAY: What = What::Pay { payment: 0, other_amount: false };
 
 fn policy() -> Rc<Policy> {
     let config = Config::parse(CONFIG.as_bytes()).unwrap();
-    Rc::new(Policy::join(config, &mut Layout::new(1)).unwrap().0)
+    Rc::new(Policy::join(config, &mut Layout::new(Placement::new(1, Seed::default()))).unwrap().0)
 }
 
 /// Both gateways are well.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use dana_failover::engine::config::Config;
 use dana_failover::engine::layout::Layout;
+use dana_failover::engine::placement::{Placement, Seed};
 use dana_failover::engine::policy::Policy;
 use serde_json::Value;
 
@@ -35,7 +36,7 @@ fn parse(bytes: &[u8]) -> Result<Policy, String> {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         lines.join("; ")
     })?;
-    let mut layout = Layout::new(config.buckets());
+    let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
     Policy::join(config, &mut layout).map(|(policy, _)| policy).map_err(|error| error.to_string())
 }
 

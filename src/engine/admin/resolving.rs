@@ -37,7 +37,7 @@ impl Resolving {
                 None => return end(unknown_gateway(name, layout).reply()),
             },
         };
-        let bucket = word.key.bucket(policy.buckets);
+        let bucket = word.key.reference().map(|payment| policy.placement.bucket(payment));
         let cell = bucket.map_or(Cell::Census, Cell::Claims);
         let resolving = Self { word, resolution, bucket, attempts: 0, written: None };
         (Stage::Resolving(Box::new(resolving)), vec![Effect::Load(cell)])

@@ -8,6 +8,7 @@ use crate::engine::breaker::{self, Report};
 use crate::engine::evidence::Signal;
 use crate::engine::gateway::GatewayId;
 use crate::engine::overrides::{Override, Steer};
+use crate::engine::placement::{Placement, Seed};
 use crate::engine::sources::Source;
 use crate::engine::time::Millis;
 
@@ -70,7 +71,8 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let mut layout = Layout::new(config("payments", TWO).buckets());
+        let mut layout =
+            Layout::new(Placement::new(config("payments", TWO).buckets(), Seed::default()));
         let policy = Rc::new(Policy::join(config("payments", TWO), &mut layout).unwrap().0);
         let cells = vec![(Cell::Layout, layout.encode(), 1)];
         let admin = Rc::new(config("admin", TWO));
@@ -279,7 +281,7 @@ fn before_the_payments_are_configured_there_is_nothing_to_tell() {
     assert!(got.text.contains("has not configured this vm_id yet"), "{}", got.text);
     assert!(got.headers.contains(&("retry-after", "1".to_owned())));
 
-    let mut policy = Layout::new(7);
+    let mut policy = Layout::new(Placement::new(7, Seed::default()));
     policy.join(7, &[("primary", "c_1"), ("secondary", "c_2")], &[]).unwrap();
     scene.put(Cell::Layout, policy.encode());
     let got = scene.get("/status");

@@ -13,6 +13,7 @@ use crate::engine::gateway::GatewayId;
 use crate::engine::health::Health;
 use crate::engine::key::Fingerprint;
 use crate::engine::layout::Layout;
+use crate::engine::placement::{Placement, Seed};
 use crate::engine::policy::Policy;
 use crate::engine::pulse::Pulse;
 use crate::engine::record::link::{Link, Target};
@@ -282,7 +283,9 @@ impl World {
             buckets * limits::BUCKET_RECORDS_MEAN
         );
         let config = Config::parse(config.as_bytes()).unwrap();
-        let (policy, _) = Policy::join(config, &mut Layout::new(buckets)).unwrap();
+        let (policy, _) =
+            Policy::join(config, &mut Layout::new(Placement::new(buckets, Seed::default())))
+                .unwrap();
         let (policy, cells) = (Rc::new(policy), BTreeMap::new());
         Self { policy, cells, now: NOW, loads: Vec::new(), counted: Vec::new(), broken: None }
     }

@@ -171,7 +171,8 @@ impl Context<'_> {
             content_type: answer.content_type.map(str::to_owned),
             body: body.to_vec(),
         };
-        let cell = Cell::Body(payment.key.body_slot(store.bodies_max));
+        let cell =
+            Cell::Body(self.policy.placement.body(payment.key.reference(), store.bodies_max));
         let bytes = kept.encode(&payment.key, of.incarnation);
         Some(Effect::Store { cell, bytes, expected: Expected::Any })
     }

@@ -119,9 +119,9 @@ impl Context<'_> {
     /// The buckets that a decision looks at. The payment's own comes last: what was read longest
     /// ago is what a race is lost by.
     fn buckets_of(&self, intent: &Intent, known: &Buckets) -> Vec<u32> {
-        let number = |key: &ClaimKey| key.bucket(self.policy.buckets);
+        let number = |key: &ClaimKey| self.policy.placement.bucket(key.reference());
         let payment = intent.payment.as_ref();
-        let bound = self.bound_to(intent, known).map(|(to, _)| to.bucket(self.policy.buckets));
+        let bound = self.bound_to(intent, known).map(|(to, _)| self.policy.placement.bucket(to));
         let needed = [
             intent.concerns.as_ref().map(number),
             intent.token.as_ref().map(number),
@@ -140,7 +140,8 @@ impl Context<'_> {
     /// The payment that the client's header key was used for, and since when.
     fn bound_to(&self, intent: &Intent, known: &Buckets) -> Option<(PaymentRef, Timestamp)> {
         let key = intent.payment.as_ref()?.header_key?;
-        let link = known.get(key.bucket(self.policy.buckets))?.find_link(&key.prefix())?;
+        let link =
+            known.get(self.policy.placement.bucket(key.reference()))?.find_link(&key.prefix())?;
         match link.to {
             Target::Payment(payment) => Some((payment, link.used_at)),
             Target::Gateway(_) => None,
@@ -193,7 +194,7 @@ impl Context<'_> {
     }
 
     fn facts<'a>(&'a self, intent: &'a Intent, buckets: &Buckets, health: &'a Health) -> Facts<'a> {
-        let bucket = |key: &ClaimKey| buckets.get(key.bucket(self.policy.buckets));
+        let bucket = |key: &ClaimKey| buckets.get(self.policy.placement.bucket(key.reference()));
         let find = |key: Option<&ClaimKey>| {
             let found = key.and_then(|key| Some(bucket(key)?.find(&key.prefix())));
             found.unwrap_or(Found::Absent)
@@ -203,7 +204,7 @@ impl Context<'_> {
             None => Bound::Free,
             Some((to, _)) if Some(to) == own.map(ClaimKey::reference) => Bound::Here,
             Some((to, since)) => {
-                let bucket = buckets.get(to.bucket(self.policy.buckets));
+                let bucket = buckets.get(self.policy.placement.bucket(to));
                 let claim = bucket.map_or(Found::Absent, |bucket| bucket.find(&to.prefix()));
                 Bound::Elsewhere { since, claim }
             }
@@ -256,7 +257,9 @@ impl Context<'_> {
                     return (Stage::Ended, Vec::new());
                 };
                 let slots = self.policy.config.store.bodies_max;
-                let load = Effect::Load(Cell::Body(payment.key.body_slot(slots)));
+                let load = Effect::Load(Cell::Body(
+                    self.policy.placement.body(payment.key.reference(), slots),
+                ));
                 let permit = deciding.permit;
                 let replaying = Replaying { intent, incarnation, gateways, permit };
                 (Stage::Replaying(Box::new(replaying)), vec![load])

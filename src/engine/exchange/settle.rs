@@ -88,7 +88,9 @@ impl Context<'_> {
             | Update::Unbind { key, .. }
             | Update::Issued { key, .. }
             | Update::Concerned { key, .. }
-            | Update::Cancel { key, .. } => Cell::Claims(key.bucket(self.policy.buckets)),
+            | Update::Cancel { key, .. } => {
+                Cell::Claims(self.policy.placement.bucket(key.reference()))
+            }
             Update::Health(_) | Update::Bar { .. } | Update::ReturnPermit { .. } => Cell::Health,
         })
     }

@@ -17,6 +17,7 @@ use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Change, Health};
 use crate::engine::layout::Layout;
 use crate::engine::limits;
+use crate::engine::placement::{Placement, Seed};
 use crate::engine::policy::Policy;
 use crate::engine::record::Bucket;
 use crate::engine::sources::Source;
@@ -179,7 +180,7 @@ impl World {
     /// A world in which both gateways are well.
     fn with(config: &str) -> Self {
         let config = Config::parse(config.as_bytes()).unwrap();
-        let mut layout = Layout::new(config.buckets());
+        let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
         let policy = Policy::join(config, &mut layout).unwrap().0;
         let mut world = Self {
             policy: Rc::new(policy),

@@ -52,7 +52,8 @@ impl Context<'_> {
     /// could not be kept is not begun. One that was sent before goes on without.
     pub(super) fn bind(self, mut deciding: Box<Deciding>) -> Next {
         let own = self.own_bucket(&deciding);
-        let number = self.binding(&deciding).map(|(key, _)| key.bucket(self.policy.buckets));
+        let number =
+            self.binding(&deciding).map(|(key, _)| self.policy.placement.bucket(key.reference()));
         let Some(number) = number.filter(|number| Some(*number) != own) else {
             // Without one, or in the claim's own bucket and written with it.
             return self.claim(deciding);
@@ -73,7 +74,11 @@ impl Context<'_> {
     }
 
     fn own_bucket(&self, deciding: &Deciding) -> Option<u32> {
-        deciding.intent.payment.as_ref().map(|payment| payment.key.bucket(self.policy.buckets))
+        deciding
+            .intent
+            .payment
+            .as_ref()
+            .map(|payment| self.policy.placement.bucket(payment.key.reference()))
     }
 
     fn binding(&self, deciding: &Deciding) -> Option<(ClaimKey, Link)> {
@@ -97,11 +102,12 @@ impl Context<'_> {
         let (Some(claim), Some(payment)) = (claim, &deciding.intent.payment) else {
             return self.forward(deciding);
         };
-        let (key, number) = (payment.key, payment.key.bucket(self.policy.buckets));
+        let (key, number) = (payment.key, self.policy.placement.bucket(payment.key.reference()));
         let Some((mut bucket, expected)) = deciding.buckets.take(number) else {
             return self.give_up(deciding, STORE_FAILED);
         };
-        let binding = self.binding(&deciding).map(|(key, _)| key.bucket(self.policy.buckets));
+        let binding =
+            self.binding(&deciding).map(|(key, _)| self.policy.placement.bucket(key.reference()));
         let retention = self.policy.config.store.retention;
         // A record that is there finds room again: the claim comes first.
         let has_room = bucket.put(&key.prefix(), &claim, self.now, retention).is_ok()

@@ -6,6 +6,7 @@ use crate::engine::breaker::Rule;
 use crate::engine::config::Config;
 use crate::engine::evidence::Signal;
 use crate::engine::layout::Layout;
+use crate::engine::placement::{Placement, Seed};
 use crate::engine::sources::{Seen, Source};
 use crate::engine::tally::Batch;
 use crate::engine::time::Millis;
@@ -38,7 +39,7 @@ impl Scene {
             list.join(",")
         );
         let config = Config::parse(config.as_bytes()).unwrap();
-        let mut layout = Layout::new(config.buckets());
+        let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
         let policy = Policy::join(config, &mut layout).unwrap().0;
         Self { policy, health: Health::default(), now: START }
     }

@@ -126,7 +126,7 @@ impl FakeHost {
 pub(super) fn ways(name: &str) -> &'static [How] {
     match name {
         "store" => &[How::Refused, How::Done, How::Conflict],
-        "load" | "property" | "headers" | "body" | "now" => {
+        "load" | "property" | "headers" | "body" | "now" | "noise" => {
             &[How::Refused, How::Nothing, How::Garbage]
         }
         _ => &[How::Refused],
@@ -144,6 +144,10 @@ impl Host for FakeHost {
             // An hour ahead: a clock that stepped.
             Some(How::Garbage) => Ok(Timestamp::from_millis(now + 3_600_000)),
         }
+    }
+
+    fn noise(&self) -> Result<Vec<u8>, HostError> {
+        self.read("noise", |inside| inside.now.to_le_bytes().to_vec())
     }
 
     fn headers(&self, side: Side) -> Result<Vec<u8>, HostError> {

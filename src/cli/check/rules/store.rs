@@ -2,6 +2,7 @@
 
 use dana_failover::engine::config::Config;
 use dana_failover::engine::layout::Layout;
+use dana_failover::engine::placement::{Placement, Seed};
 use dana_failover::engine::policy::Policy;
 
 use super::super::finding::Severity::{Error, Warning};
@@ -52,7 +53,7 @@ fn vm_id_shared(setup: &Setup, found: &mut Found<'_>) {
         let known = stores.iter_mut().find(|(name, _)| name == id.word());
         match known {
             None => {
-                let mut layout = Layout::new(config.buckets());
+                let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
                 if join(config, &mut layout).is_ok() {
                     stores.push((id.word().to_owned(), layout));
                 }

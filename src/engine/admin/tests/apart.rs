@@ -42,7 +42,7 @@ fn a_resolution_forgets_no_other_payment() {
         bucket.put(other, &settled, scene.time(), day).unwrap();
     }
     bucket.put(&key.prefix(), &in_doubt, scene.time(), day).unwrap();
-    let cell = Cell::Claims(key.bucket(scene.policy.buckets));
+    let cell = Cell::Claims(scene.policy.placement.bucket(key.reference()));
     scene.put(cell, bucket.into_bytes());
 
     scene.pass(60_000);

@@ -22,7 +22,7 @@ impl Scene {
         let incarnation = Incarnation { claimed_at: now, nonce: 7 };
         let money = Money { minor: 1_000_050, currency: *b"IDR" };
         let claim = Claim::new(Fingerprint::of_body(&key, b"x"), state, incarnation, money);
-        let cell = Cell::Claims(key.bucket(self.policy.buckets));
+        let cell = Cell::Claims(self.policy.placement.bucket(key.reference()));
         let mut bucket = Bucket::decode(self.loaded(cell).bytes).unwrap();
         bucket.put(&key.prefix(), &claim, now, Millis::new(1000)).unwrap();
         self.put(cell, bucket.into_bytes());
@@ -36,11 +36,12 @@ impl Scene {
         let (key, now) = (key(reference), self.time());
         let mut census = Census::decode(&self.loaded(Cell::Census).bytes).unwrap_or_default();
         census.states.in_doubt += 1;
-        (census.began_at, census.ended_at, census.buckets) = (now, now, self.policy.buckets);
+        (census.began_at, census.ended_at, census.buckets) =
+            (now, now, self.policy.placement.buckets());
         census.at_risk = vec![(*b"IDR", census.states.in_doubt * 1_000_050)];
         census.oldest.push(InDoubt {
             key: key.prefix(),
-            bucket: key.bucket(self.policy.buckets),
+            bucket: self.policy.placement.bucket(key.reference()),
             candidates,
             money: Money { minor: 1_000_050, currency: *b"IDR" },
             claimed_at: now,
@@ -58,7 +59,7 @@ impl Scene {
 
     fn state(&self, reference: &str) -> Option<State> {
         let key = key(reference);
-        let cell = Cell::Claims(key.bucket(self.policy.buckets));
+        let cell = Cell::Claims(self.policy.placement.bucket(key.reference()));
         let bucket = Bucket::decode(self.loaded(cell).bytes).unwrap();
         match bucket.find(&key.prefix()) {
             Found::Claim(claim) => Some(claim.state),
@@ -162,7 +163,7 @@ fn how_long_a_count_takes_follows_from_the_store() {
     let claims = r#", "idempotency": {"store": {"local": {"claims_max": 16777216}}}"#;
     let mut scene = Scene::new();
     let payments = config_with("payments", TWO, claims);
-    let mut layout = Layout::new(payments.buckets());
+    let mut layout = Layout::new(Placement::new(payments.buckets(), Seed::default()));
     scene.policy = Rc::new(Policy::join(payments, &mut layout).unwrap().0);
     scene.put(Cell::Layout, layout.encode());
     scene.admin = Rc::new(config_with("admin", TWO, claims));
@@ -258,7 +259,7 @@ fn what_must_not_be_said_of_a_payment_is_refused_with_the_reason() {
         "{told}"
     );
     assert_eq!(scene.state("one"), Some(state));
-    scene.fails = Some(Cell::Claims(key("one").bucket(scene.policy.buckets)));
+    scene.fails = Some(Cell::Claims(scene.policy.placement.bucket(key("one").reference())));
     assert_eq!(scene.resolve(&digits("one", 40), NOWHERE).status, 503);
 }
 
@@ -267,12 +268,12 @@ fn a_resolution_that_lost_a_race_is_decided_anew() {
     let mut scene = Scene::new();
     scene.doubt("a");
     scene.pass(60_000);
-    let bucket = Cell::Claims(key("a").bucket(scene.policy.buckets));
+    let bucket = Cell::Claims(scene.policy.placement.bucket(key("a").reference()));
     scene.rival = Some((bucket, 3));
     assert_eq!(scene.resolve(&digits("a", 40), NOWHERE).status, 200);
     scene.doubt("b");
     scene.pass(60_000);
-    let bucket = Cell::Claims(key("b").bucket(scene.policy.buckets));
+    let bucket = Cell::Claims(scene.policy.placement.bucket(key("b").reference()));
     scene.rival = Some((bucket, 1000));
     let got = scene.resolve(&digits("b", 40), NOWHERE);
     assert_eq!((got.status, &got.json()["title"]), (503, &"Store Is Busy".into()));

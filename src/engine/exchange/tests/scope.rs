@@ -113,7 +113,7 @@ fn a_store_that_fails_anywhere_sends_nothing_twice_under_a_header_key() {
 
 /// Records of others that may not go, until the bucket of `key` is full.
 fn fill_bucket(world: &mut World, key: &ClaimKey) {
-    let cell = format!("{:?}", Cell::Claims(key.bucket(world.policy.buckets)));
+    let cell = format!("{:?}", Cell::Claims(world.policy.placement.bucket(key.reference())));
     let (bytes, version) = world.cells.remove(&cell).unwrap_or_default();
     let mut bucket = Bucket::decode(bytes).unwrap();
     let incarnation = Incarnation { claimed_at: world.time(), nonce: 0 };
