@@ -1,8 +1,10 @@
 //! Reads a few members out of a JSON document without building the rest.
 //!
 //! What decides about money must be read the same way by us and by the gateway. A member that
-//! stands twice is read differently by different parsers, so it is refused; escapes are undone, so
-//! `"\u00e9"` and `"é"` are one value; white space and member order do not matter.
+//! stands twice is read differently by different parsers, so it is refused, and so is one whose name
+//! lenient parsers take for a member that matters (`PartnerReferenceNo`, `partner_reference_no`).
+//! Escapes are undone, so `"\u00e9"` and `"é"` are one value; white space and member order do not
+//! matter.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -96,7 +98,8 @@ impl Extractor {
     /// The values found in `body`, by place; absent members are `None`.
     ///
     /// # Errors
-    /// When `body` is not one JSON document, or a member on the way to a value stands twice.
+    /// When `body` is not one JSON document, or a member on the way to a value stands twice or
+    /// beside one that may be taken for it.
     pub fn extract<'a>(
         &self,
         body: &'a [u8],
@@ -175,6 +178,11 @@ impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
         let mut seen = Vec::new();
         while let Some(name) = map.next_key_seed(MemberName)? {
             let Some(child) = branch.members.get(name.as_ref()) else {
+                if let Some(meant) = branch.members.keys().find(|meant| reads_like(meant, &name)) {
+                    return Err(M::Error::custom(format_args!(
+                        "a member may be taken for \"{meant}\", which is spelled otherwise"
+                    )));
+                }
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
@@ -219,6 +227,21 @@ impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
     fn visit_unit<E>(self) -> Result<(), E> {
         self.keep(Scalar::Null)
     }
+}
+
+/// Whether parsers that care less about names take one for the other: .NET's, Go's and, so
+/// configured, Jackson's ignore case, and mappers of naming conventions drop underscores. Go folds
+/// the two letters beyond ASCII that have a plain one as their other case.
+fn reads_like(one: &str, other: &str) -> bool {
+    fn folded(name: &str) -> impl Iterator<Item = char> + '_ {
+        let letters = name.chars().filter(|letter| !matches!(letter, '_' | '-' | ' '));
+        letters.map(|letter| match letter {
+            '\u{17f}' => 's',
+            '\u{212a}' => 'k',
+            letter => letter.to_ascii_lowercase(),
+        })
+    }
+    folded(one).eq(folded(other))
 }
 
 /// Borrows a member's name where it has no escapes.
@@ -291,6 +314,26 @@ mod tests {
             assert!(extract(&["/a/b"], body).unwrap_err().contains("stands twice"), "{body}");
         }
         check("/a", r#"{"z":1,"z":2,"a":"x"}"#, Some(r#"Text("x")"#));
+    }
+
+    #[test]
+    fn a_member_that_lenient_parsers_take_for_another_is_refused_where_it_matters() {
+        for twin in ["BankKey", "bank_key", "bankkey", "bank-Key", "ban\\u212akey", "bankKey_"] {
+            for body in [
+                format!(r#"{{"bankKey":"x","{twin}":"y"}}"#),
+                format!(r#"{{"{twin}":"y","bankKey":"x"}}"#),
+                format!(r#"{{"{twin}":"y"}}"#),
+                format!(r#"{{"bankKey":{{"{twin}":"y"}},"Bankkey":1}}"#),
+            ] {
+                let error = extract(&["/bankKey"], &body).unwrap_err();
+                assert!(error.contains("taken for \"bankKey\""), "{body}: {error}");
+            }
+        }
+        check("/bankKey", r#"{"bankKeys":1,"bankKe":2,"bankKey":"x"}"#, Some(r#"Text("x")"#));
+        check("/bankKey", r#"{"z":{"BankKey":1},"bankKey":"x"}"#, Some(r#"Text("x")"#));
+        // Both spellings are asked for: each is itself.
+        let both = extract(&["/a_b", "/ab"], r#"{"ab":1,"a_b":2}"#).unwrap();
+        assert_eq!(both, [2, 1].map(|number| Some(format!(r#"Number("{number}")"#))));
     }
 
     #[test]
