@@ -1,7 +1,7 @@
 //! Flags to commands, commands to exit codes: 0 fine, 1 finding, 2 usage or input error.
 
-mod check;
-mod replay;
+pub mod check;
+pub mod replay;
 mod sandbox;
 
 use std::error::Error;
@@ -27,7 +27,7 @@ enum Command {
 }
 
 /// Parses the command line and runs the command it names.
-pub(crate) fn run() -> ExitCode {
+pub fn run() -> ExitCode {
     let outcome: Result<ExitCode, Box<dyn Error>> = match Cli::parse().command {
         Command::Check(options) => match check::run(&options) {
             Ok(finding) => Ok(ExitCode::from(u8::from(finding))),

@@ -7,7 +7,10 @@
 //! 3. **Availability**: a payment that provably was not sent goes to a gateway that works.
 //!
 //! [`engine`] decides: pure and deterministic, events and time in, effects out. `filter` carries
-//! the decisions out inside Envoy and decides nothing. The command line tool stands beside both.
+//! the decisions out inside Envoy and decides nothing. The command line tool, `cli`, stands beside
+//! both.
 
+#[cfg(not(target_family = "wasm"))]
+pub mod cli;
 pub mod engine;
 pub mod filter;

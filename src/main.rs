@@ -1,9 +1,7 @@
 //! The command line tool: `dana-failover --help`.
 
-mod cli;
-
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::run()
+    dana_failover::cli::run()
 }

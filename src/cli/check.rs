@@ -97,7 +97,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
     let (written, is_bad) = match &options.explain {
         Some(name) => (explain(&mut out, name)?, false),
         None => {
-            let report = check(&options.files)?;
+            let report = examine(&read_all(&options.files)?)?;
             let written = match options.format {
                 Format::Text => report::text(&mut out, &report, is_coloured),
                 Format::Json => report::json(&mut out, &report),
@@ -121,11 +121,31 @@ fn explain(out: &mut impl Write, name: &str) -> Result<io::Result<()>, Error> {
     rule.map(|rule| report::explain(out, rule)).ok_or_else(|| Error::Rule(name.to_owned()))
 }
 
-fn check(files: &[PathBuf]) -> Result<Report, Error> {
+/// What `check` says of one file with this name and content, in every form it has.
+///
+/// # Errors
+/// When it is no Envoy configuration, or more of one than is looked at.
+pub fn told(name: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let document = parse(0, Path::new(name), bytes);
+    let report = document.and_then(|document| examine(&[(name.into(), document)]));
+    let report = report.map_err(|error| error.to_string())?;
+    let mut out = Vec::new();
+    let forms = report::text(&mut out, &report, true)
+        .and_then(|()| report::json(&mut out, &report))
+        .and_then(|()| report::sarif(&mut out, &report));
+    forms.map(|()| out).map_err(|error| error.to_string())
+}
+
+fn read_all(files: &[PathBuf]) -> Result<Vec<(PathBuf, Document)>, Error> {
     let mut documents = Vec::new();
     for (number, path) in files.iter().enumerate() {
-        documents.push(read(number, path)?);
+        documents.push((path.clone(), read(number, path)?));
     }
+    Ok(documents)
+}
+
+fn examine(files: &[(PathBuf, Document)]) -> Result<Report, Error> {
+    let documents: Vec<&Document> = files.iter().map(|(_, document)| document).collect();
     let (mut findings, mut stores) = (Vec::new(), Vec::new());
     for group in envoys(&documents) {
         let setup = Setup::of(&group);
@@ -137,7 +157,7 @@ fn check(files: &[PathBuf]) -> Result<Report, Error> {
     }
     findings.sort_by_key(|finding| (finding.rule.severity, finding.place));
     let findings = together(findings);
-    let files = files.iter().map(|path| path.display().to_string()).collect();
+    let files = files.iter().map(|(path, _)| path.display().to_string()).collect();
     Ok(Report { files, findings, stores })
 }
 
@@ -164,8 +184,12 @@ fn read(number: usize, path: &Path) -> Result<Document, Error> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
     file.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    parse(number, path, &bytes)
+}
+
+fn parse(number: usize, path: &Path, bytes: &[u8]) -> Result<Document, Error> {
     let is_json = path.extension().is_some_and(|ending| ending == "json");
-    let document = Document::read(number, &bytes, is_json)
+    let document = Document::read(number, bytes, is_json)
         .map_err(|mistake| Error::Content { path: path.to_owned(), mistake })?;
     if !setup::is_envoys(&View::root(&document.root)) {
         return Err(Error::Foreign { path: path.to_owned() });
@@ -174,9 +198,9 @@ fn read(number: usize, path: &Path) -> Result<Document, Error> {
 }
 
 /// Each bootstrap with all resource files; these alone if there is no bootstrap.
-fn envoys(documents: &[Document]) -> Vec<Vec<&Document>> {
+fn envoys<'d>(documents: &[&'d Document]) -> Vec<Vec<&'d Document>> {
     let is_bootstrap = |document: &&Document| setup::is_bootstrap(&View::root(&document.root));
-    let (bootstraps, parts): (Vec<_>, Vec<_>) = documents.iter().partition(is_bootstrap);
+    let (bootstraps, parts): (Vec<_>, Vec<_>) = documents.iter().copied().partition(is_bootstrap);
     if bootstraps.is_empty() {
         return vec![parts];
     }

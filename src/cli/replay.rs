@@ -11,12 +11,12 @@ mod story;
 mod timeline;
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Cursor, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use crate::engine::policy::Policy;
+use crate::engine::time::{Timestamp, Utc};
 use clap::{Args, ValueEnum};
-use dana_failover::engine::policy::Policy;
-use dana_failover::engine::time::{Timestamp, Utc};
 use terminal_size::terminal_size;
 
 use course::Course;
@@ -132,6 +132,21 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Write(error)),
         Ok(()) | Err(_) => Ok(course.failovers + course.failbacks > 0),
     }
+}
+
+/// What `replay` says of this content of an access log or file of outcomes, in every form it has.
+///
+/// # Errors
+/// What is wrong with the configuration or with a line.
+pub fn told(config: &[u8], outcomes: &[u8]) -> Result<Vec<u8>, String> {
+    let policy = settings::parse(config)?;
+    let mut source = Source::over(Box::new(Cursor::new(outcomes.to_vec())));
+    let replayed = replay(Path::new("-"), &mut source, &policy, Heartbeats::Recorded);
+    let (course, lines) = replayed.map_err(|error| error.to_string())?;
+    let mut out = Vec::new();
+    let forms = story::tell(&mut out, &course, &lines, COLUMNS)
+        .and_then(|()| story::tell_json(&mut out, &course, &lines, COLUMNS));
+    forms.map(|()| out).map_err(|error| error.to_string())
 }
 
 fn columns() -> usize {

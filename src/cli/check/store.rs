@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use dana_failover::engine::rate;
+use crate::engine::rate;
 
 use super::setup::Setup;
 

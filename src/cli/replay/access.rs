@@ -4,9 +4,9 @@
 //! response code where there was one, and otherwise the status. An answer with another payment's
 //! reference is the one thing that it does not show.
 
-use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin, Signal, SnapCode, judge};
-use dana_failover::engine::operation::Class;
-use dana_failover::engine::policy::Policy;
+use crate::engine::evidence::{Body, Evidence, Flags, Origin, Signal, SnapCode, judge};
+use crate::engine::operation::Class;
+use crate::engine::policy::Policy;
 
 use super::line::{Fields, Mistake, Outcome, Record, mistake, named};
 

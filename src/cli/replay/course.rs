@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 
-use dana_failover::engine::breaker::{Report, State};
-use dana_failover::engine::evidence::Signal;
-use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::health::{Asks, Cause, Change, Health};
-use dana_failover::engine::policy::Policy;
-use dana_failover::engine::pulse::Pulse;
-use dana_failover::engine::sources::Source;
-use dana_failover::engine::time::{Millis, Timestamp};
+use crate::engine::breaker::{Report, State};
+use crate::engine::evidence::Signal;
+use crate::engine::gateway::GatewayId;
+use crate::engine::health::{Asks, Cause, Change, Health};
+use crate::engine::policy::Policy;
+use crate::engine::pulse::Pulse;
+use crate::engine::sources::Source;
+use crate::engine::time::{Millis, Timestamp};
 
 use super::line::{LATENCY_MS_MAX, Outcome};
 use super::timeline::{ACTIVE, CLOSED, HALF_OPEN, OPEN, SILENT, Seen, Timeline};

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use dana_failover::engine::evidence::Signal;
-use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::policy::Policy;
-use dana_failover::engine::time::{Millis, Timestamp};
+use crate::engine::evidence::Signal;
+use crate::engine::gateway::GatewayId;
+use crate::engine::policy::Policy;
+use crate::engine::time::{Millis, Timestamp};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{access, clock};

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use dana_failover::engine::config::Config;
-use dana_failover::engine::layout::Layout;
-use dana_failover::engine::placement::{Placement, Seed};
-use dana_failover::engine::policy::Policy;
+use crate::engine::config::Config;
+use crate::engine::layout::Layout;
+use crate::engine::placement::{Placement, Seed};
+use crate::engine::policy::Policy;
 use serde_json::Value;
 
 /// A large bootstrap is some hundred kilobytes.
@@ -24,7 +24,8 @@ pub(super) fn read(path: &Path) -> Result<Policy, String> {
     parse(&bytes)
 }
 
-fn parse(bytes: &[u8]) -> Result<Policy, String> {
+/// The same for content at hand.
+pub(super) fn parse(bytes: &[u8]) -> Result<Policy, String> {
     // JSON is YAML too, but says better where it is wrong.
     let value: Value = if bytes.trim_ascii_start().starts_with(b"{") {
         serde_json::from_slice(bytes).map_err(|error| format!("expected JSON: {error}"))?

@@ -43,7 +43,12 @@ impl Source {
             (Box::new(BufReader::with_capacity(1 << 18, file)), size)
         };
         let shows = io::stderr().is_terminal();
-        Ok(Self { reader, line: Vec::new(), number: 0, size, read: 0, shows })
+        Ok(Self { size, shows, ..Self::over(reader) })
+    }
+
+    /// Content that is at hand.
+    pub(super) fn over(reader: Box<dyn BufRead>) -> Self {
+        Self { reader, line: Vec::new(), number: 0, size: None, read: 0, shows: false }
     }
 
     /// The next line that is not blank, without its end.

@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use dana_failover::engine::breaker::{State, Transition};
-use dana_failover::engine::channel::Breach;
-use dana_failover::engine::health::Change;
-use dana_failover::engine::overrides::Steer;
-use dana_failover::engine::time::{Length, Millis, Utc};
+use crate::engine::breaker::{State, Transition};
+use crate::engine::channel::Breach;
+use crate::engine::health::Change;
+use crate::engine::overrides::Steer;
+use crate::engine::time::{Length, Millis, Utc};
 use serde_json::{Map, Value, json};
 
 use super::Lines;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use dana_failover::engine::config::Config;
-use dana_failover::engine::limits::EVIDENCE_BYTES_MAX;
+use crate::engine::config::Config;
+use crate::engine::limits::EVIDENCE_BYTES_MAX;
 
 use super::super::finding::Severity::{Error, Warning};
 use super::super::finding::{Found, Rule};

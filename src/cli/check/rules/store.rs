@@ -1,9 +1,9 @@
 //! The store of claims, which belongs to a vm_id.
 
-use dana_failover::engine::config::Config;
-use dana_failover::engine::layout::Layout;
-use dana_failover::engine::placement::{Placement, Seed};
-use dana_failover::engine::policy::Policy;
+use crate::engine::config::Config;
+use crate::engine::layout::Layout;
+use crate::engine::placement::{Placement, Seed};
+use crate::engine::policy::Policy;
 
 use super::super::finding::Severity::{Error, Warning};
 use super::super::finding::{Found, Rule};
