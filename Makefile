@@ -39,6 +39,7 @@ screenshot: tools wasm ## the operators' page in a real browser, in every state 
 .PHONY: lint
 lint: target ## formatting, lints for both targets, documentation
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features trap -- -D warnings
@@ -58,6 +59,18 @@ detection: tools wasm ## how soon a failing gateway is left, and what payments m
 bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; a table and JSON
 	cargo bench --locked --bench engine
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy
+
+# Seconds that each target is fuzzed.
+FUZZ_SECONDS ?= 600
+FUZZ = cargo fuzz $(1) --sanitizer none
+
+.PHONY: fuzz
+fuzz: ## looks for bytes that outsiders could send to hurt, 10 minutes a target; keeps what it learns in fuzz/corpus
+	cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	for target in $$(cargo fuzz list); do \
+	    $(call FUZZ,run) $$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=10 -max_len=16384; \
+	    $(call FUZZ,cmin) $$target -- -set_cover_merge=1; \
+	done
 
 .PHONY: soak
 soak: tools wasm ## what takes long: five million model transitions, 100,000 stories of health, a million payments, mutants of the engine

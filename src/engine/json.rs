@@ -96,6 +96,7 @@ impl Extractor {
     }
 
     /// The values found in `body`, by place; absent members are `None`.
+    /// Members that nobody asks for are passed over: their strings may be in any encoding.
     ///
     /// # Errors
     /// When `body` is not one JSON document, or a member on the way to a value stands twice or

@@ -1,0 +1,32 @@
+//! What outsiders can send, each kind as a target: bytes in, and a panic where something that must
+//! hold does not. `make fuzz` looks for such bytes; the tests run every target over its corpus, so
+//! these files name nothing but the library and serde_json.
+//!
+//! A target asks for more than survival: that money goes to one gateway, that nothing is told or
+//! kept that should not be, that what is written reads back the same.
+
+pub mod answer;
+pub mod config;
+pub mod envoy_config;
+pub mod headers;
+pub mod log_lines;
+pub mod operator;
+pub mod request;
+pub mod stored;
+mod text;
+mod world;
+
+/// A target.
+pub type Target = fn(&[u8]);
+
+/// All of them, by name, which is also that of the corpus' folder.
+pub const TARGETS: [(&str, Target); 8] = [
+    ("answer", answer::run),
+    ("config", config::run),
+    ("envoy_config", envoy_config::run),
+    ("headers", headers::run),
+    ("log_lines", log_lines::run),
+    ("operator", operator::run),
+    ("request", request::run),
+    ("stored", stored::run),
+];
