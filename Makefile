@@ -60,6 +60,10 @@ bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; 
 	cargo bench --locked --bench engine
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy
 
+.PHONY: hostile
+hostile: tools wasm ## a million hostile requests at a real Envoy, and hostile answers: deaths, memory, what came to whom
+	HOSTILE_REQUESTS=1000000 cargo test --locked --test hostile -- --nocapture
+
 # Seconds that each target is fuzzed.
 FUZZ_SECONDS ?= 600
 FUZZ = cargo fuzz $(1) --sanitizer none

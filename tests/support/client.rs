@@ -86,7 +86,7 @@ fn agent() -> &'static ureq::Agent {
     AGENT.get_or_init(new_agent)
 }
 
-fn seen(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Seen {
+fn seen(answer: Result<http::Response<ureq::Body>, ureq::Error>) -> Seen {
     let broken = || Seen { status: 0, headers: Vec::new(), body: Vec::new() };
     let mut answer = match answer {
         Ok(answer) => answer,
@@ -118,7 +118,7 @@ pub(crate) fn ask(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Seen {
-    let mut request = ureq::http::Request::builder().method(method);
+    let mut request = http::Request::builder().method(method);
     request = request.uri(format!("http://{address}{path}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
