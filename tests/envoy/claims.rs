@@ -10,6 +10,7 @@ use crate::support::client::{
 };
 use crate::support::envoy::{Envoy, quick, rendered, with};
 use crate::support::sandbox::Sandbox;
+use crate::support::secrets::{ACCOUNT_NUMBER, CUSTOMER_NUMBER};
 use crate::support::{pause, until};
 
 fn start() -> (Sandbox, Envoy) {
@@ -229,7 +230,7 @@ fn what_follows_goes_to_the_gateway_that_holds_the_payment() {
 fn a_transfer_without_reference_needs_a_key_and_is_never_repeated() {
     let (sandbox, envoy) = start();
     let transfer = json!({
-        "beneficiaryAccountNumber": "123456",
+        "beneficiaryAccountNumber": ACCOUNT_NUMBER,
         "beneficiaryBankCode": "008",
         "amount": {"value": "5000.00", "currency": "IDR"},
     });
@@ -255,7 +256,7 @@ fn nothing_is_sent_while_no_gateway_can_be_reached_and_the_key_stays_free() {
     sandbox.fault("secondary", &json!({"fault": "refuse"}));
     let topup = json!({
         "partnerReferenceNo": "FREE",
-        "customerNumber": "62811742234",
+        "customerNumber": CUSTOMER_NUMBER,
         "amount": {"value": "1.00", "currency": "IDR"},
         "feeAmount": {"value": "1.00", "currency": "IDR"},
     });

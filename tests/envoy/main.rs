@@ -14,6 +14,7 @@
 //! - `never_sent`: ways not to reach a gateway, and what follows
 //! - `requests`: how a request may be shaped, and which ones are refused
 //! - `mistakes`: configurations that Envoy must refuse to start with
+//! - `secrets`: what is told of secrets: nothing
 //! - `survival`: what claims must outlive: deaths, updates, clients that leave, draining
 //! - `tls`: TLS on both sides, and whatever may be wrong with it
 //! - `trap`: what Envoy says when the VM dies
@@ -46,6 +47,7 @@ mod never_sent;
 mod requests;
 mod scope;
 mod sdk;
+mod secrets;
 mod survival;
 mod tls;
 mod trap;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::support::envoy::{Envoy, quick, rendered, with};
 use crate::support::merchant::{Keys, Merchant, Sdk, Told};
 use crate::support::sandbox::Sandbox;
+use crate::support::secrets::{ACCOUNT_NUMBER, CUSTOMER_NUMBER};
 use crate::support::until;
 
 /// A call that moves money: its name, the code of its success, and the inquiry that tells of it
@@ -96,7 +97,7 @@ fn request(call: &str, reference: &str, rupiah: u32) -> Value {
         }),
         "topup" => json!({
             "partnerReferenceNo": reference,
-            "customerNumber": "62811742234",
+            "customerNumber": CUSTOMER_NUMBER,
             "amount": amount,
             "feeAmount": {"value": "1.00", "currency": "IDR"},
             "additionalInfo": {"fundType": "AGENT_TOPUP_FOR_USER_SETTLE"},
@@ -104,8 +105,8 @@ fn request(call: &str, reference: &str, rupiah: u32) -> Value {
         "topup-status" => about("38"),
         "transfer-bank" => json!({
             "partnerReferenceNo": reference,
-            "customerNumber": "62811742234",
-            "beneficiaryAccountNumber": "2460888509",
+            "customerNumber": CUSTOMER_NUMBER,
+            "beneficiaryAccountNumber": ACCOUNT_NUMBER,
             "beneficiaryBankCode": "014",
             "amount": amount,
             "additionalInfo": {"fundType": "MERCHANT_WITHDRAW_FOR_CORPORATE"},

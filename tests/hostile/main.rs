@@ -160,8 +160,8 @@ fn tell(so_far: u64, wanted: u64, envoy: &Envoy) {
 fn conclude(envoy: &Envoy, primary: &Gateway, secondary: &Gateway, grown: u64) {
     let stat = |name: &str| envoy.stat(&format!("http.dana.{name}"));
     println!(
-        "\n{} hostile requests ({} over HTTP/2, {} of no HTTP at all), {} answered 2xx, {} 4xx, {} \
-         5xx; payments at the gateways: {} and {}; VM deaths: {}; memory after the first third: \
+        "\n{} hostile requests (beside them {} connections over HTTP/2 and {} that spoke no HTTP): {} \
+         answered 2xx, {} 4xx, {} 5xx; payments at the gateways: {} and {}; VM deaths: {}; memory after the first third: \
          +{grown} KiB, {} MiB in all",
         received(envoy),
         stat("downstream_cx_http2_total"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
+use super::secrets;
 use super::tls::{Authority, Identity};
 
 /// Longer than anything a test waits for.
@@ -105,6 +106,18 @@ fn seen(answer: Result<http::Response<ureq::Body>, ureq::Error>) -> Seen {
     }
 }
 
+/// A GET of somebody who does not wait long: what is asked may be stopped or dying.
+pub(crate) fn glance(address: &str, path: &str, headers: &[(&str, &str)]) -> Seen {
+    let patience = Some(Duration::from_secs(2));
+    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(patience);
+    let agent: ureq::Agent = config.build().into();
+    let mut request = agent.get(format!("http://{address}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    seen(request.call())
+}
+
 /// A GET.
 pub(crate) fn get(address: &str, path: &str) -> Seen {
     seen(agent().get(format!("http://{address}{path}")).call())
@@ -188,7 +201,8 @@ fn send_to(
 ) -> Seen {
     let mut request =
         agent.post(format!("{origin}{path}")).header("content-type", "application/json");
-    for (name, value) in headers {
+    let own = secrets::HEADERS.iter().filter(|(name, _)| !headers.iter().any(|(n, _)| n == name));
+    for (name, value) in headers.iter().chain(own) {
         request = request.header(*name, *value);
     }
     seen(request.send(body))
@@ -236,6 +250,7 @@ pub(crate) fn order(reference: &str) -> Value {
         "partnerReferenceNo": reference,
         "amount": {"value": "10000.00", "currency": "IDR"},
         "validUpTo": "2026-11-22T23:37:39+07:00",
+        "additionalInfo": {"note": secrets::BODY_NOTE},
     })
 }
 
@@ -269,7 +284,9 @@ pub(crate) fn bytes(path: &str, body: &Value) -> Vec<u8> {
     format!(
         "POST {path} HTTP/1.1\r\nhost: dana\r\nconnection: close\r\n\
          x-partner-id: 2025021312345678901234\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
+         x-signature: {}\r\nauthorization: {}\r\ncontent-length: {}\r\n\r\n{body}",
+        secrets::SIGNATURE,
+        secrets::AUTHORIZATION,
         body.len()
     )
     .into_bytes()

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::client::Line;
 use super::sandbox::Sandbox;
-use super::{client, module, read, root, tool, trapping_module, until};
+use super::{client, module, read, root, secrets, tool, trapping_module, until};
 
 /// The reference configuration, as JSON.
 pub(crate) fn reference() -> Value {
@@ -182,6 +182,8 @@ pub(crate) struct Envoy {
     child: Child,
     dir: TempDir,
     log_read: Mutex<LogRead>,
+    /// Whether its outputs are searched for secrets at its end.
+    is_searched: bool,
     /// Where merchants call.
     pub(crate) listener: String,
     /// Where operators call.
@@ -253,7 +255,8 @@ impl Envoy {
             .unwrap();
         let (listener, operators, admin) = Default::default();
         let log_read = Mutex::default();
-        let mut envoy = Self { child, dir, log_read, listener, operators, admin };
+        let is_searched = true;
+        let mut envoy = Self { child, dir, log_read, is_searched, listener, operators, admin };
         envoy.admin = until("Envoy tells its admin address", Duration::from_secs(30), || {
             let address = read(&envoy.dir.path().join("admin"));
             assert!(envoy.child.try_wait().unwrap().is_none(), "{}", envoy.log());
@@ -341,13 +344,47 @@ impl Envoy {
     }
 }
 
+impl Envoy {
+    /// Everything that it has written and shows: both logs, all statistics, what operators see.
+    pub(crate) fn outputs(&self) -> Vec<(String, String)> {
+        let bearer = format!("Bearer {TOKEN}");
+        let token = [("authorization", bearer.as_str())];
+        let shown = ["/stats", "/stats/prometheus"].map(|path| (&self.admin, path, &token[..0]));
+        let told = ["/status", "/", "/in-doubt"].map(|path| (&self.operators, path, &token[..]));
+        let pages = shown.into_iter().chain(told).map(|(address, path, headers)| {
+            let body = client::glance(address, path, headers).body;
+            (path.to_owned(), String::from_utf8_lossy(&body).into_owned())
+        });
+        let logs = ["envoy.log", "access.log"];
+        let logs = logs.map(|name| (name.to_owned(), read(&self.dir.path().join(name))));
+        pages.chain(logs).collect()
+    }
+
+    /// The secrets that stand in any of that, each with where it stands.
+    pub(crate) fn leaks(&self) -> Vec<String> {
+        let outputs = self.outputs();
+        let found = outputs.iter().flat_map(|(place, text)| {
+            secrets::found_in(text).into_iter().map(move |secret| format!("{secret} in {place}"))
+        });
+        found.collect()
+    }
+
+    /// Its secrets are not looked for at its end.
+    pub(crate) fn may_leak(mut self) {
+        self.is_searched = false;
+    }
+}
+
 impl Drop for Envoy {
     fn drop(&mut self) {
         if let Ok(Some(status)) = self.child.try_wait() {
             show(&format!("it had ended by itself: {status}"));
         }
+        let searched = self.is_searched && !std::thread::panicking();
+        let leaks = if searched { self.leaks() } else { Vec::new() };
         let _ = self.child.kill();
         let _ = self.child.wait();
+        assert!(leaks.is_empty(), "secrets are told: {leaks:?}");
         if std::thread::panicking() {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(15).collect();

@@ -11,6 +11,7 @@ pub(crate) mod envoy;
 pub(crate) mod merchant;
 pub(crate) mod operator;
 pub(crate) mod sandbox;
+pub(crate) mod secrets;
 pub(crate) mod tls;
 pub(crate) mod tls_gateway;
 
