@@ -15,9 +15,10 @@ use crate::support::{pause, until};
 fn a_gateway_that_swallows_requests_gets_no_more_than_the_ceiling() {
     let sandbox = Sandbox::start();
     let changes = json!({
-        "timeouts": {"response_ms": 6000, "inquiry_ms": 6000},
-        "idempotency": {"lease_ms": 7000},
-        "breaker": {"in_flight_max": 8, "half_open_ms_max": 7000},
+        // All 24 must be under way at once, also on a busy machine.
+        "timeouts": {"response_ms": 12000, "inquiry_ms": 12000},
+        "idempotency": {"lease_ms": 13000},
+        "breaker": {"in_flight_max": 8, "half_open_ms_max": 13000},
     });
     let envoy = Envoy::start(&rendered(&sandbox, &with(quick(), &changes)));
     sandbox.fault("primary", &json!({"fault": "hang"}));

@@ -1,6 +1,7 @@
 //! The filter on a real Envoy, against sandbox gateways over real sockets.
 //!
 //! - `admin`: the operators' listener: status, overrides, payments in doubt
+//! - `capabilities`: what the filter's VMs may do
 //! - `evidence`: every row of the evidence table that a socket can cause
 //! - `census`: what operators see of the store
 //! - `claims`: races, reuse of keys, replays, repeats, clients that leave
@@ -32,6 +33,7 @@
 mod support;
 
 mod admin;
+mod capabilities;
 mod census;
 mod claims;
 mod detection;

@@ -106,16 +106,25 @@ fn seen(answer: Result<http::Response<ureq::Body>, ureq::Error>) -> Seen {
     }
 }
 
-/// A GET of somebody who does not wait long: what is asked may be stopped or dying.
-pub(crate) fn glance(address: &str, path: &str, headers: &[(&str, &str)]) -> Seen {
+/// Of somebody who does not wait long: what is asked may be stopped, dying or mute.
+fn hurried_agent() -> ureq::Agent {
     let patience = Some(Duration::from_secs(2));
     let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(patience);
-    let agent: ureq::Agent = config.build().into();
-    let mut request = agent.get(format!("http://{address}{path}"));
+    config.build().into()
+}
+
+/// A GET of somebody who does not wait long.
+pub(crate) fn glance(address: &str, path: &str, headers: &[(&str, &str)]) -> Seen {
+    let mut request = hurried_agent().get(format!("http://{address}{path}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     seen(request.call())
+}
+
+/// A POST of somebody who does not wait long.
+pub(crate) fn hurry(address: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Seen {
+    send_with(&hurried_agent(), address, path, headers, body.to_string().as_bytes())
 }
 
 /// A GET.

@@ -239,7 +239,17 @@ impl Envoy {
         })
     }
 
+    /// Starts one that may not be able to: `None` when it ends by itself instead of serving.
+    pub(crate) fn try_start(config: &Value) -> Option<Self> {
+        Self::run_in(TempDir::new().unwrap(), config).ok()
+    }
+
     fn start_in(dir: TempDir, config: &Value) -> Self {
+        Self::run_in(dir, config).unwrap_or_else(|log| panic!("Envoy does not start: {log}"))
+    }
+
+    /// What it has logged is what explains that it does not start.
+    fn run_in(dir: TempDir, config: &Value) -> Result<Self, String> {
         let path = dir.path().join("envoy.json");
         std::fs::write(&path, config.to_string()).unwrap();
         let file = |name| Stdio::from(File::create(dir.path().join(name)).unwrap());
@@ -259,12 +269,18 @@ impl Envoy {
         let mut envoy = Self { child, dir, log_read, is_searched, listener, operators, admin };
         envoy.admin = until("Envoy tells its admin address", Duration::from_secs(30), || {
             let address = read(&envoy.dir.path().join("admin"));
-            assert!(envoy.child.try_wait().unwrap().is_none(), "{}", envoy.log());
-            Some(address).filter(|address| !address.is_empty())
+            let has_ended = envoy.child.try_wait().unwrap().is_some();
+            (has_ended || !address.is_empty()).then_some(address)
         });
-        until("Envoy is ready", Duration::from_secs(30), || {
-            (client::get(&envoy.admin, "/ready").status == 200).then_some(())
+        let serves = until("Envoy is ready", Duration::from_secs(30), || {
+            let has_ended = envoy.child.try_wait().unwrap().is_some();
+            (has_ended || client::get(&envoy.admin, "/ready").status == 200).then_some(!has_ended)
         });
+        if !serves {
+            let log = envoy.log();
+            envoy.may_leak();
+            return Err(log);
+        }
         let listeners = client::get(&envoy.admin, "/listeners?format=json").json();
         for status in listeners["listener_statuses"].as_array().unwrap() {
             let port = &status["local_address"]["socket_address"]["port_value"];
@@ -275,7 +291,7 @@ impl Envoy {
                 envoy.operators = address;
             }
         }
-        envoy
+        Ok(envoy)
     }
 
     /// A kept connection to each of its two workers. They are told apart by which of them counts
@@ -378,13 +394,18 @@ impl Envoy {
 impl Drop for Envoy {
     fn drop(&mut self) {
         if let Ok(Some(status)) = self.child.try_wait() {
-            show(&format!("it had ended by itself: {status}"));
+            if self.is_searched {
+                show(&format!("it had ended by itself: {status}"));
+            }
         }
         let searched = self.is_searched && !std::thread::panicking();
         let leaks = if searched { self.leaks() } else { Vec::new() };
+        let log = if searched { self.log() } else { String::new() };
         let _ = self.child.kill();
         let _ = self.child.wait();
         assert!(leaks.is_empty(), "secrets are told: {leaks:?}");
+        let restricted = log.lines().find(|line| line.contains("restricted proxy-wasm capability"));
+        assert_eq!(restricted, None, "the reference allows less than the filter uses");
         if std::thread::panicking() {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(15).collect();

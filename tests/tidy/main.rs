@@ -9,6 +9,7 @@
 )]
 
 mod capacity;
+mod module;
 
 use std::fs;
 use std::path::{Path, PathBuf};

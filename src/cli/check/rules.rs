@@ -1,7 +1,4 @@
 //! The rules, by subject. Each one is an entry of a table and the function that looks for it.
-//!
-//! To come, beside `tls`: that the operations of all gateways are the same or fewer with each, and
-//! that a gateway's own `tls: {min_version, sans}` agrees with its cluster.
 
 mod admin;
 mod alike;
@@ -18,13 +15,14 @@ mod settings;
 mod store;
 mod tls;
 mod tls_alike;
+mod watched;
 
-pub(crate) use capabilities::NEEDED;
+pub(crate) use capabilities::{Capability, NEEDED};
 
 use super::finding::{Finding, Found, Rule};
 use super::setup::Setup;
 
-const GROUPS: [&[Rule]; 15] = [
+const GROUPS: [&[Rule]; 16] = [
     file::RULES,
     filter::RULES,
     settings::RULES,
@@ -40,6 +38,7 @@ const GROUPS: [&[Rule]; 15] = [
     alike::RULES,
     tls::RULES,
     tls_alike::RULES,
+    watched::RULES,
 ];
 
 /// Every rule.

@@ -28,6 +28,7 @@ fn fault(text: &'static str) -> Fault {
         "second" => Base::Second,
         "operators" => Base::Operators,
         "open" => Base::Open,
+        "tls" => Base::Tls,
         other => panic!("no base: {other}"),
     };
     let mut edits: Vec<(String, String)> = Vec::new();

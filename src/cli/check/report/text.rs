@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::super::finding::{Finding, Rule, Severity};
 use super::super::rules;
-use super::super::rules::NEEDED;
+use super::super::rules::{Capability, NEEDED};
 use super::Report;
 
 /// How a terminal is told to write something.
@@ -84,9 +84,13 @@ pub(crate) fn explain(out: &mut impl Write, rule: &Rule) -> io::Result<()> {
     writeln!(out, "{} ({})\n\n{}.\n", rule.id, rule.severity.word(), rule.title)?;
     writeln!(out, "Why:  {}\nMend: {}", rule.why, rule.mend)?;
     if rule.id == "capability-missing" {
-        writeln!(out, "\nWhat the filter needs, and what is lost without it:")?;
-        for (name, without) in NEEDED {
-            writeln!(out, "  {name:<38} {without}")?;
+        writeln!(
+            out,
+            "\nWhat the filter needs, and what is lost without it (* operators' filter too):"
+        )?;
+        for Capability { name, without, operators } in NEEDED {
+            let mark = if operators { '*' } else { ' ' };
+            writeln!(out, "  {name:<38} {mark} {without}")?;
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::super::finding::Severity::{Error, Note};
 use super::super::finding::{Found, Rule};
-use super::super::setup::{Plugin, Setup};
+use super::super::setup::{Plugin, Role, Setup};
 use super::super::view::View;
 
 pub(super) const RULES: &[Rule] = &[
@@ -15,6 +15,14 @@ pub(super) const RULES: &[Rule] = &[
         check: capability_missing,
     },
     Rule {
+        id: "capability-surplus",
+        severity: Note,
+        title: "The filter is allowed what it does not need",
+        why: "A module that was tampered with could use it.",
+        mend: "Take it out of allowed_capabilities.",
+        check: capability_surplus,
+    },
+    Rule {
         id: "capabilities-unrestricted",
         severity: Note,
         title: "The filter's VM may do everything",
@@ -25,38 +33,61 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// What the module calls, and what it must be called for; and what is lost without it.
-pub(crate) const NEEDED: [(&str, &str); 29] = [
-    ("proxy_log", "its log, and the reason why a configuration is refused"),
-    ("proxy_get_current_time_nanoseconds", "every decision: there is no clock"),
-    ("proxy_get_header_map_pairs", "every decision: no request can be read"),
-    ("proxy_replace_header_map_value", "every payment: no cluster can be named"),
-    ("proxy_get_buffer_bytes", "every decision: no body can be read"),
-    ("proxy_get_property", "every proof: how a request ended cannot be told"),
-    ("proxy_set_property", "the decisions in the access log"),
-    ("proxy_get_shared_data", "every payment: there are no claims"),
-    ("proxy_set_shared_data", "every payment: there are no claims"),
-    ("proxy_send_local_response", "every answer of the filter's own"),
-    ("proxy_define_metric", "its metrics"),
-    ("proxy_increment_metric", "its metrics"),
-    ("proxy_record_metric", "its metrics"),
-    ("proxy_set_tick_period_milliseconds", "heartbeats: it does not start"),
-    ("proxy_http_call", "heartbeats: no later gateway is ever used"),
-    ("proxy_set_effective_context", "answers to heartbeats"),
-    ("proxy_on_vm_start", "the start"),
-    ("proxy_on_context_create", "the start"),
-    ("proxy_on_configure", "the start"),
-    ("proxy_on_tick", "heartbeats, and what workers tell each other"),
-    ("proxy_on_request_headers", "every claim: requests pass unseen"),
-    ("proxy_on_request_body", "every claim: requests pass undecided"),
-    ("proxy_on_request_trailers", "the claim of a request with trailers: it passes undecided"),
-    ("proxy_on_response_headers", "every proof: payments stay in doubt"),
-    ("proxy_on_response_body", "every proof: payments stay in doubt"),
-    ("proxy_on_response_trailers", "the proof of an answer with trailers: it stays in doubt"),
-    ("proxy_on_http_call_response", "answers to heartbeats"),
-    ("proxy_on_log", "what became of a payment whose client has left"),
-    ("proxy_on_delete", "memory: no request is ever forgotten"),
+/// Something that the module calls, or must be called for.
+pub(crate) struct Capability {
+    pub(crate) name: &'static str,
+    /// What is lost without it.
+    pub(crate) without: &'static str,
+    /// Whether the operators' filter needs it too.
+    pub(crate) operators: bool,
+}
+
+const fn payments(name: &'static str, without: &'static str) -> Capability {
+    Capability { name, without, operators: false }
+}
+
+const fn both(name: &'static str, without: &'static str) -> Capability {
+    Capability { name, without, operators: true }
+}
+
+/// All of them. The tests withhold each one from a real Envoy.
+pub(crate) const NEEDED: [Capability; 28] = [
+    both("proxy_log", "its log, and the reason why a configuration is refused"),
+    both("proxy_get_current_time_nanoseconds", "every decision: there is no clock"),
+    both("proxy_get_header_map_pairs", "every decision: no request can be read"),
+    payments("proxy_replace_header_map_value", "every payment: no cluster can be named"),
+    both("proxy_get_buffer_bytes", "every decision: no body can be read"),
+    payments("proxy_get_property", "every proof: how a request ended cannot be told"),
+    payments("proxy_set_property", "the decisions in the access log"),
+    both("proxy_get_shared_data", "every payment: there are no claims"),
+    both("proxy_set_shared_data", "every payment: there are no claims"),
+    both("proxy_send_local_response", "every answer of the filter's own"),
+    both("proxy_define_metric", "its metrics"),
+    both("proxy_increment_metric", "its metrics"),
+    both("proxy_record_metric", "its metrics"),
+    payments("proxy_set_tick_period_milliseconds", "heartbeats: it does not start"),
+    payments("proxy_http_call", "heartbeats: no later gateway is ever used"),
+    payments("proxy_set_effective_context", "answers to heartbeats"),
+    both("proxy_on_context_create", "the start"),
+    both("proxy_on_configure", "the start"),
+    payments("proxy_on_tick", "heartbeats, and what workers tell each other"),
+    both("proxy_on_request_headers", "every claim: requests pass unseen"),
+    both("proxy_on_request_body", "every claim: requests pass undecided"),
+    both("proxy_on_request_trailers", "the claim of a request with trailers: it passes undecided"),
+    payments("proxy_on_response_headers", "every proof: payments stay in doubt"),
+    payments("proxy_on_response_body", "every proof: payments stay in doubt"),
+    payments(
+        "proxy_on_response_trailers",
+        "the proof of an answer with trailers: it stays in doubt",
+    ),
+    payments("proxy_on_http_call_response", "answers to heartbeats"),
+    payments("proxy_on_log", "what became of a payment whose client has left"),
+    both("proxy_on_delete", "memory: no request is ever forgotten"),
 ];
+
+fn needed(role: Role) -> impl Iterator<Item = &'static Capability> {
+    NEEDED.iter().filter(move |one| role == Role::Payments || one.operators)
+}
 
 /// Either place: Envoy 1.40 has it with the VM, those before with the plugin.
 fn restrictions(plugin: &Plugin) -> Option<View> {
@@ -71,10 +102,21 @@ fn capability_missing(setup: &Setup, found: &mut Found<'_>) {
     for plugin in &setup.plugins {
         let Some(allowed) = restrictions(plugin) else { continue };
         let names = allowed.names();
-        for (name, without) in NEEDED {
+        for Capability { name, without, .. } in needed(plugin.role) {
             if !names.iter().any(|allowed| allowed == name) {
                 let lost = format!("nothing, which loses {without}");
                 found.add_as(&allowed, format!("{name}: {{}}"), lost);
+            }
+        }
+    }
+}
+
+fn capability_surplus(setup: &Setup, found: &mut Found<'_>) {
+    for plugin in &setup.plugins {
+        let Some(allowed) = restrictions(plugin) else { continue };
+        for name in allowed.names() {
+            if !needed(plugin.role).any(|one| one.name == name) {
+                found.add_as(&allowed.at(&name), "nothing that the filter does not use", name);
             }
         }
     }

@@ -1,0 +1,289 @@
+//! What the filter's VMs may do: the references' lists are enough, and nothing in them is too much.
+//! Each name is withheld once, and something that an operator would miss must be missing then.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::client::{CREATE, Line, Seen, bytes, glance, hurry, order, raw};
+use crate::support::envoy::{Envoy, TOKEN, quick, reference, rendered_from, with};
+use crate::support::{now, pause};
+
+/// What works.
+type Works = BTreeSet<&'static str>;
+
+const PARTNER: [(&str, &str); 1] = [("x-partner-id", "2025021312345678901234")];
+
+/// Longer than anything takes that works.
+const QUICK: Duration = Duration::from_secs(2);
+
+/// What is tried by a test of its own.
+const FORGETTING: &str = "proxy_on_delete";
+
+/// A gateway of one thread per connection: answers with trailers, without, or not at all, as the
+/// reference of the payment says.
+fn gateway() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || serve(socket));
+        }
+    });
+    address
+}
+
+fn serve(mut socket: TcpStream) {
+    let (mut seen, mut buffer) = (Vec::new(), [0; 8192]);
+    while let Ok(1..) = socket.read(&mut buffer).inspect(|n| seen.extend_from_slice(&buffer[..*n]))
+    {
+        let text = String::from_utf8_lossy(&seen).into_owned();
+        // No body, a body of a length, or chunks and what trails them.
+        let is_whole = text.ends_with('}')
+            || text.ends_with("\r\n\r\n")
+                && (text.starts_with("GET") || text.contains("\r\n0\r\n"));
+        if !is_whole {
+            continue;
+        }
+        seen.clear();
+        let name = text.split_once("partnerReferenceNo\":\"").map_or("", |(_, rest)| rest);
+        let name = name.split('"').next().unwrap_or_default();
+        let body = format!(r#"{{"responseCode":"2005400","partnerReferenceNo":"{name}"}}"#);
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+        let answer = match name {
+            "SILENCE" => continue,
+            "TRAILERS" => format!(
+                "{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\nx-end: 1\r\n\r\n",
+                body.len()
+            ),
+            _ => format!("{head}content-length: {}\r\n\r\n{body}", body.len()),
+        };
+        if socket.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// The plain reference, with the name withheld from the VM of one of the two listeners.
+fn config(gateway: &str, listener: usize, withheld: Option<&str>) -> Value {
+    let changes = json!({"idempotency": {"store": {"local": {"claims_max": 1024}}}});
+    let mut config = rendered_from(reference(), [gateway, gateway], &with(quick(), &changes));
+    for listener in [0, 1] {
+        let chain = &mut config["static_resources"]["listeners"][listener]["filter_chains"][0];
+        let manager = &mut chain["filters"][0]["typed_config"];
+        manager["http_protocol_options"] = json!({"enable_trailers": true});
+        // Whoever is told that the connection ends does not wait for it.
+        manager["delayed_close_timeout"] = json!("0s");
+    }
+    for cluster in [0, 1] {
+        let options = &mut config["static_resources"]["clusters"][cluster]["typed_extension_protocol_options"];
+        options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]["explicit_http_config"]
+            ["http_protocol_options"] = json!({"enable_trailers": true});
+    }
+    if let Some(name) = withheld {
+        let filter = format!(
+            "/static_resources/listeners/{listener}/filter_chains/0/filters/0/typed_config/http_filters/0"
+        );
+        let list =
+            "/typed_config/config/vm_config/capability_restriction_config/allowed_capabilities";
+        let list = config.pointer_mut(&format!("{filter}{list}")).unwrap();
+        assert!(list.as_object_mut().unwrap().remove(name).is_some(), "{name} is in the list");
+    }
+    config
+}
+
+fn names(listener: usize) -> Vec<String> {
+    let config = reference();
+    let chain = &config["static_resources"]["listeners"][listener]["filter_chains"][0];
+    let plugin = &chain["filters"][0]["typed_config"]["http_filters"][0]["typed_config"]["config"];
+    let list = &plugin["vm_config"]["capability_restriction_config"]["allowed_capabilities"];
+    list.as_object().unwrap().keys().cloned().collect()
+}
+
+/// Whether it comes true soon.
+fn soon(mut condition: impl FnMut() -> bool) -> bool {
+    let begin = now();
+    while begin.elapsed() < QUICK {
+        if condition() {
+            return true;
+        }
+        pause(Duration::from_millis(20));
+    }
+    false
+}
+
+fn is_paid(seen: &Seen) -> bool {
+    (seen.status, seen.code().as_str()) == (200, "2005400")
+}
+
+/// What works for merchants.
+fn payments(envoy: &Envoy) -> Works {
+    let mut works = Works::new();
+    let mut note = |what, is_so| {
+        if is_so {
+            works.insert(what);
+        }
+    };
+    note("heartbeats", soon(|| envoy.metric("dana_heartbeat_up", "") == 2));
+    note("its log", envoy.log().contains("heartbeat of primary: up"));
+    let pay = |reference: &str| hurry(&envoy.listener, CREATE, &PARTNER, &order(reference));
+    let is_replay = |seen: &Seen| seen.header("idempotent-replayed") == Some("true");
+    let first = pay("ONE");
+    note("payments", is_paid(&first) && first.header("x-dana-gateway") == Some("primary"));
+    note("replays", is_replay(&pay("ONE")));
+    note("answers with trailers", is_paid(&pay("TRAILERS")) && is_replay(&pay("TRAILERS")));
+    note("refusals", pay("").status == 400);
+    let trailed = raw(&envoy.listener, &with_trailers("TRAILED"), QUICK);
+    let again = raw(&envoy.listener, &with_trailers("TRAILED"), QUICK).to_lowercase();
+    note(
+        "requests with trailers",
+        trailed.starts_with("HTTP/1.1 200") && again.contains("idempotent-replayed"),
+    );
+    let wrong = hurry(&envoy.listener, "/nothing", &[("x-request-id", "NOTED")], &json!({}));
+    note("questions without a body", wrong.status == 403);
+    note("counters", envoy.metric("dana_requests_total", "") > 0);
+    let logged = |id: &str| envoy.access_log().into_iter().find(|line| line["request_id"] == id);
+    note(
+        "decisions in the access log",
+        soon(|| logged("NOTED").is_some_and(|line| line["dana"].is_string())),
+    );
+    // Somebody pays and leaves. Its end is known at once, long before its lease ends.
+    let _ = raw(&envoy.listener, &bytes(CREATE, &order("SILENCE")), Duration::from_millis(100));
+    let is_told = || pay("SILENCE").outcome() == "unknown";
+    note("ends of clients that leave", {
+        pause(Duration::from_millis(200));
+        is_told()
+    });
+
+    works
+}
+
+/// A create order in chunks, with trailers at its end.
+fn with_trailers(reference: &str) -> Vec<u8> {
+    let body = order(reference).to_string();
+    let head = format!(
+        "POST {CREATE} HTTP/1.1\r\nhost: dana\r\nconnection: close\r\nx-partner-id: p\r\n\
+         transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\nx-sum: 1\r\n\r\n",
+        body.len()
+    );
+    head.into_bytes()
+}
+
+/// What works for operators.
+fn operators(envoy: &Envoy) -> Works {
+    let bearer = format!("Bearer {TOKEN}");
+    let token = [("authorization", bearer.as_str())];
+    let mut works = Works::new();
+    let mut note = |what, is_so| {
+        if is_so {
+            works.insert(what);
+        }
+    };
+    let status = |headers: &[(&str, &str)]| glance(&envoy.operators, "/status", headers);
+    // Draining one takes another one that works.
+    let _ = soon(|| envoy.metric("dana_heartbeat_up", "") == 2);
+    note("the status", soon(|| status(&token).status == 200));
+    note("the lock", status(&[]).status == 401);
+    let steer = |to: &str| {
+        let mut wish = json!({"gateway": "primary", "steer": to, "reason": "x", "actor": "ops"});
+        if to == "drain" {
+            wish["ttl_s"] = json!(60);
+        }
+        hurry(&envoy.operators, "/override", &token, &wish).status == 200
+    };
+    note("overrides", steer("drain"));
+    note("their log", envoy.log().contains("dana: override {"));
+    note("their gauge", envoy.metric("dana_override", "primary") == 2);
+    note("their counter", envoy.metric("dana_overrides_total", "primary") == 1);
+    note("their end", steer("auto"));
+    let trailed = format!(
+        "POST /override HTTP/1.1\r\nhost: d\r\nconnection: close\r\nauthorization: {bearer}\r\n\
+         content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\nx: 1\r\n\r\n"
+    );
+    note(
+        "requests with trailers",
+        raw(&envoy.operators, trailed.as_bytes(), QUICK).starts_with("HTTP/1.1 400"),
+    );
+    works
+}
+
+/// What works with a name withheld; nothing if it does not even start.
+fn try_without(gateway: &str, listener: usize, name: Option<&str>) -> Works {
+    let config = config(gateway, listener, name);
+    let Some(envoy) = Envoy::try_start(&config) else {
+        return Works::new();
+    };
+    let works = if listener == 0 { payments(&envoy) } else { operators(&envoy) };
+    envoy.may_leak();
+    works
+}
+
+/// Withholds each name in turn, two at a time: an Envoy has two workers, and so has a small machine.
+fn each_is_needed(listener: usize) {
+    let gateway = gateway();
+    let all = try_without(&gateway, listener, None);
+    assert!(all.len() >= 6, "{all:?}");
+    let mut names = names(listener);
+    // Of that nothing is seen but memory.
+    names.retain(|name| name != FORGETTING);
+    let (names, missed) = (Mutex::new(names), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let Some(name) = names.lock().unwrap().pop() else {
+                        return;
+                    };
+                    let works = try_without(&gateway, listener, Some(&name));
+                    let lost: Vec<_> = all.difference(&works).collect();
+                    if lost.is_empty() {
+                        missed.lock().unwrap().push(name);
+                    }
+                }
+            });
+        }
+    });
+    let missed = missed.into_inner().unwrap();
+    assert!(missed.is_empty(), "nothing is lost without {missed:?}");
+}
+
+#[test]
+fn payments_need_each_capability_of_the_reference() {
+    each_is_needed(0);
+}
+
+#[test]
+fn operators_need_each_capability_of_the_reference() {
+    each_is_needed(1);
+}
+
+/// Without it no request is ever forgotten.
+#[test]
+fn requests_are_forgotten_by_the_capability_for_that() {
+    let gateway = gateway();
+    let [with, without] = [None, Some(FORGETTING)].map(|withheld| {
+        let envoy = Envoy::start(&config(&gateway, 0, withheld));
+        let line = Line::new();
+        let fire = |times: usize| {
+            for _ in 0..times {
+                assert_eq!(line.call(&envoy.listener, "/nothing", &json!({})).status, 403);
+            }
+        };
+        fire(2000);
+        let before = resident_kib(&envoy);
+        fire(6000);
+        resident_kib(&envoy).saturating_sub(before)
+    });
+    assert!(without > with + 1024, "{with} KiB with it, {without} KiB without");
+}
+
+/// Memory that the process holds, in KiB.
+fn resident_kib(envoy: &Envoy) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", envoy.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
