@@ -16,7 +16,7 @@
 use super::bytes::Reader;
 use super::evidence::Signal;
 use super::limits::RUN_ALONE_MAX;
-use super::sources::Sources;
+use super::sources::{Source, Sources};
 use super::tally::Batch;
 use super::time::{Millis, Timestamp};
 use super::window::{Tally, Window};
@@ -382,6 +382,12 @@ impl Breaker {
         }
         let pct = limits.partner_failures_pct;
         self.sources.counted_in_run(run.into(), now, limits.window, pct)
+    }
+
+    /// Whether payments of other partners than this one's go well.
+    #[must_use]
+    pub fn others_pay(&self, source: Source, now: Timestamp, limits: &Limits) -> bool {
+        self.sources.others_pay(source, now, limits.window)
     }
 
     fn check_rates(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {

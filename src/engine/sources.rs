@@ -12,7 +12,8 @@
 use super::bytes::Reader;
 use super::time::{Millis, Timestamp};
 
-const SLOTS: usize = 32;
+/// Slots of the hash by which sources are told apart.
+pub(super) const SLOTS: usize = 32;
 
 /// Where a call came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,11 @@ impl Source {
     #[must_use]
     pub fn new(partner: &str, operation: &str, pays: bool) -> Self {
         Self { partner: slot(partner), operation: slot(operation), pays }
+    }
+
+    /// The slot of its partner.
+    pub(super) const fn partner(self) -> usize {
+        self.partner as usize
     }
 
     /// Whether it moves money.
@@ -116,6 +122,13 @@ impl Sources {
     #[must_use]
     pub fn counted_in_rate(&self, trouble: u32, now: Timestamp, window: Millis, pct: u32) -> u32 {
         self.at(now, window).partners.counted(trouble, pct)
+    }
+
+    /// Whether payments of other partners than this one's go well.
+    #[must_use]
+    pub fn others_pay(&self, source: Source, now: Timestamp, window: Millis) -> bool {
+        let [newest, before] = &self.at(now, window).partners.0;
+        (newest.well | before.well) & !bit(source.partner) != 0
     }
 
     fn at(&self, now: Timestamp, window: Millis) -> Self {

@@ -5,7 +5,7 @@
 //! requests under way.
 
 use super::gateway::GatewayId;
-use super::sources::Seen;
+use super::sources::{SLOTS, Seen, Source};
 use super::window::Tally;
 
 /// What one worker has counted since its last tick, and what it has under way.
@@ -15,6 +15,8 @@ pub struct Tallies {
     owner: u64,
     counted: Vec<Batch>,
     in_flight: Vec<(GatewayId, u32)>,
+    /// The same by partner, over all gateways.
+    by_partner: [u32; SLOTS],
 }
 
 /// Successes of one gateway. They belong to the breaker's generation in which they were made, and
@@ -87,16 +89,22 @@ impl Tallies {
         }
     }
 
-    /// A request goes to `gateway`.
-    pub fn goes_out(&mut self, gateway: GatewayId) {
+    /// A request of `source` goes to `gateway`.
+    pub fn goes_out(&mut self, gateway: GatewayId, source: Source) {
+        if let Some(count) = self.by_partner.get_mut(source.partner()) {
+            *count = count.saturating_add(1);
+        }
         match self.in_flight.iter_mut().find(|(id, _)| *id == gateway) {
             Some((_, count)) => *count = count.saturating_add(1),
             None => self.in_flight.push((gateway, 1)),
         }
     }
 
-    /// A request that went to `gateway` has ended.
-    pub fn comes_back(&mut self, gateway: GatewayId) {
+    /// A request of `source` that went to `gateway` has ended.
+    pub fn comes_back(&mut self, gateway: GatewayId, source: Source) {
+        if let Some(count) = self.by_partner.get_mut(source.partner()) {
+            *count = count.saturating_sub(1);
+        }
         if let Some((_, count)) = self.in_flight.iter_mut().find(|(id, _)| *id == gateway) {
             *count = count.saturating_sub(1);
         }
@@ -107,5 +115,15 @@ impl Tallies {
     #[must_use]
     pub fn in_flight(&self) -> &[(GatewayId, u32)] {
         &self.in_flight
+    }
+
+    /// How many of `requests`, which are under way over all workers, are of this source's partner,
+    /// if it is on the others as it is on this one.
+    #[must_use]
+    pub fn share(&self, source: Source, requests: u32) -> u32 {
+        let own = self.by_partner.get(source.partner()).copied().unwrap_or_default();
+        let all: u64 = self.by_partner.iter().map(|count| u64::from(*count)).sum();
+        let share = u64::from(own) * u64::from(requests) / all.max(1);
+        u32::try_from(share).unwrap_or(u32::MAX)
     }
 }

@@ -17,6 +17,7 @@
 //! - `mistakes`: configurations that Envoy must refuse to start with
 //! - `secrets`: what is told of secrets: nothing
 //! - `survival`: what claims must outlive: deaths, updates, clients that leave, draining
+//! - `tenants`: merchants who share an Envoy, one of whom means ill
 //! - `tls`: TLS on both sides, and whatever may be wrong with it
 //! - `trap`: what Envoy says when the VM dies
 //! - `sdk`: DANA's own SDKs through it all
@@ -51,6 +52,7 @@ mod scope;
 mod sdk;
 mod secrets;
 mod survival;
+mod tenants;
 mod tls;
 mod trap;
 mod walk;

@@ -1,6 +1,8 @@
 //! What logs, statistics, status and the access log tell of secrets: nothing. Every other test ends
 //! with the same search; here they are put wherever somebody might, and the search is tried.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::client::{
@@ -12,9 +14,9 @@ use crate::support::sandbox::Sandbox;
 use crate::support::secrets::{
     ACCOUNT_NUMBER, AUTHORIZATION, BODY_NOTE, CUSTOMER_NUMBER, CUSTOMER_TOKEN, SIGNATURE,
 };
-use crate::support::{pause, until};
+use crate::support::until;
 
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_log_that_shows_a_secret_is_found_out() {
@@ -32,7 +34,7 @@ fn a_log_that_shows_a_secret_is_found_out() {
         format[name] = json!(shows);
     }
     let envoy = Envoy::start(&config);
-    assert_eq!(envoy.leaks(), [String::new(); 0], "nobody has paid yet");
+    assert_eq!(envoy.leaks(), Vec::<String>::new(), "nobody has paid yet");
     let path = format!("{CREATE}?note={BODY_NOTE}");
     let headers = [("x-partner-id", "p"), ("x-secret", CUSTOMER_NUMBER), ("x-request-id", "LEAK")];
     send(&envoy.listener, &path, &headers, order("LEAK").to_string().as_bytes());
@@ -44,7 +46,29 @@ fn a_log_that_shows_a_secret_is_found_out() {
     envoy.may_leak();
 }
 
-/// Secrets wherever a merchant may put them, and every kind of answer.
+/// A merchant who puts secrets wherever there is room for them.
+fn pay(envoy: &Envoy, path: &str, body: &Value) -> Seen {
+    let path = format!("{path}?token={BODY_NOTE}&signature={SIGNATURE}");
+    let headers = [
+        ("x-partner-id", "p"),
+        ("authorization-customer", CUSTOMER_TOKEN),
+        ("x-client-secret", BODY_NOTE),
+        ("cookie", BODY_NOTE),
+    ];
+    send(&envoy.listener, &path, &headers, body.to_string().as_bytes())
+}
+
+fn topup(value: &str) -> Value {
+    json!({
+        "partnerReferenceNo": "S-1",
+        "customerNumber": CUSTOMER_NUMBER,
+        "amount": {"value": value, "currency": "IDR"},
+        "feeAmount": {"value": "0.00", "currency": "IDR"},
+        "additionalInfo": {"accessToken": CUSTOMER_TOKEN, "note": BODY_NOTE},
+    })
+}
+
+/// Every kind of answer, and what operators do with those that are in doubt.
 #[test]
 fn whatever_becomes_of_a_request_its_secrets_are_not_told() {
     let sandbox = Sandbox::start();
@@ -54,39 +78,41 @@ fn whatever_becomes_of_a_request_its_secrets_are_not_told() {
         "idempotency": {"store": {"local": {"claims_max": 1024}}},
     });
     let envoy = Envoy::start(&rendered(&sandbox, &with(quick(), &small)));
-    let pay = |path: &str, body: &Value| -> Seen {
-        let path = format!("{path}?token={BODY_NOTE}&signature={SIGNATURE}");
-        let headers = [
-            ("x-partner-id", "p"),
-            ("authorization-customer", CUSTOMER_TOKEN),
-            ("x-client-secret", BODY_NOTE),
-            ("cookie", BODY_NOTE),
-        ];
-        send(&envoy.listener, &path, &headers, body.to_string().as_bytes())
-    };
-    let topup = |reference: &str| {
-        json!({
-            "partnerReferenceNo": reference, "customerNumber": CUSTOMER_NUMBER,
-            "amount": {"value": "1.00", "currency": "IDR"}, "feeAmount": {"value": "0.00", "currency": "IDR"},
-            "additionalInfo": {"accessToken": CUSTOMER_TOKEN, "note": BODY_NOTE},
-        })
-    };
-    // Paid, replayed, a mismatch, a status, a cancel, a NO.
-    assert_eq!(pay(TOPUP, &topup("S-1")).status, 200);
-    assert_eq!(pay(TOPUP, &topup("S-1")).header("idempotent-replayed"), Some("true"));
-    let mut other = topup("S-1");
-    other["amount"]["value"] = json!("2.00");
-    assert_eq!(pay(TOPUP, &other).status, 404);
-    assert_eq!(pay(CREATE, &order("S-2")).status, 200);
-    assert_eq!(pay(STATUS, &about("S-2")).status, 200);
-    assert_eq!(pay(CANCEL, &about("S-2")).status, 200);
+    answered(&sandbox, &envoy);
+    refused(&envoy);
+    in_doubt(&sandbox, &envoy);
+    // A client that leaves, and one that is served last.
+    let half = &bytes(CREATE, &order("S-LEFT"))[..200];
+    let _ = raw(&envoy.listener, half, Duration::from_millis(50));
+    assert_eq!(call(&envoy.listener, CREATE, &order("S-LAST")).status, 200);
+    until("the last request is logged", PATIENCE, || {
+        let log = envoy.access_log();
+        (log.iter().filter(|line| line["path"] == CREATE).count() >= 8).then_some(())
+    });
+    assert!(!envoy.log().is_empty(), "there is something to search");
+    assert_eq!(envoy.leaks(), Vec::<String>::new());
+}
+
+/// Paid, replayed, a mismatch, a status, a cancel, a NO.
+fn answered(sandbox: &Sandbox, envoy: &Envoy) {
+    assert_eq!(pay(envoy, TOPUP, &topup("1.00")).status, 200);
+    assert_eq!(pay(envoy, TOPUP, &topup("1.00")).header("idempotent-replayed"), Some("true"));
+    assert_eq!(pay(envoy, TOPUP, &topup("2.00")).status, 404);
+    assert_eq!(pay(envoy, CREATE, &order("S-2")).status, 200);
+    assert_eq!(pay(envoy, STATUS, &about("S-2")).status, 200);
+    assert_eq!(pay(envoy, CANCEL, &about("S-2")).status, 200);
     sandbox.fault("primary", &json!({"fault": "code", "code": "4034314", "count": 1}));
     let transfer = json!({
-        "partnerReferenceNo": "S-3", "beneficiaryAccountNumber": ACCOUNT_NUMBER, "beneficiaryBankCode": "014",
+        "partnerReferenceNo": "S-3",
+        "beneficiaryAccountNumber": ACCOUNT_NUMBER,
+        "beneficiaryBankCode": "014",
         "amount": {"value": "1.00", "currency": "IDR"},
     });
-    assert_eq!(pay(TRANSFER, &transfer).status, 403);
-    // Refused, in all the ways there are.
+    assert_eq!(pay(envoy, TRANSFER, &transfer).status, 403);
+}
+
+/// In all the ways there are.
+fn refused(envoy: &Envoy) {
     let long = json!({"merchantId": "m", "note": CUSTOMER_NUMBER.repeat(500)});
     for (path, body) in [
         (CREATE, json!({"note": BODY_NOTE})),
@@ -96,41 +122,32 @@ fn whatever_becomes_of_a_request_its_secrets_are_not_told() {
         ("/v1.0/nothing", json!({})),
         ("//v1.0/debit/payment-host-to-host", json!({})),
     ] {
-        assert!((400..500).contains(&pay(path, &body).status), "{path} {body}");
+        assert!((400..500).contains(&pay(envoy, path, &body).status), "{path} {body}");
     }
     let torn =
         format!("POST {CREATE} HTTP/1.1\r\nx-signature: {SIGNATURE}\r\n{AUTHORIZATION}\r\n\r\n");
     let _ = raw(&envoy.listener, torn.as_bytes(), PATIENCE);
-    // Unknown, moved on, trips and switches; and what operators do with it.
+}
+
+/// Unknown, moved on, a trip and a switch; and then operators list, resolve and drain.
+fn in_doubt(sandbox: &Sandbox, envoy: &Envoy) {
     sandbox.fault("primary", &json!({"fault": "reset"}));
     for n in 0..3 {
-        assert_eq!(pay(CREATE, &order(&format!("S-DOUBT-{n}"))).status, 504);
+        assert_eq!(pay(envoy, CREATE, &order(&format!("S-DOUBT-{n}"))).status, 504);
     }
     let moved = call(&envoy.listener, CREATE, &order("S-MOVED"));
     assert_eq!(moved.header("x-dana-gateway"), Some("secondary"));
     let listed = until("payments in doubt are listed", PATIENCE, || {
-        let told = operator::get(&envoy, "/in-doubt").json();
+        let told = operator::get(envoy, "/in-doubt").json();
         (told["payments"].as_array()?.len() == 3).then_some(told)
     });
-    pause(std::time::Duration::from_millis(500));
+    let ops = json!({"reason": "asked", "actor": "ops"});
     let key = &listed["payments"][0]["key"];
-    let word = json!({"key": key, "executed": false, "evidence": "CASE-1", "reason": "asked", "actor": "ops"});
-    let resolved = operator::post(&envoy, "/resolve", &word);
-    assert_eq!(resolved.status, 200, "{resolved:?}");
-    let wish = json!({"gateway": "primary", "steer": "drain", "ttl_s": 60, "reason": "broken", "actor": "ops"});
-    let drained = operator::post(&envoy, "/override", &wish);
-    assert_eq!(drained.status, 200, "{drained:?}");
-    // A client that leaves.
-    let _ = raw(
-        &envoy.listener,
-        &bytes(CREATE, &order("S-LEFT"))[..200],
-        std::time::Duration::from_millis(50),
-    );
-    assert_eq!(call(&envoy.listener, CREATE, &order("S-LAST")).status, 200);
-    until("the last request is logged", PATIENCE, || {
-        let log = envoy.access_log();
-        (log.iter().filter(|line| line["path"] == CREATE).count() >= 8).then_some(())
+    let word = with(json!({"key": key, "executed": false, "evidence": "CASE-1"}), &ops);
+    until("it may be resolved", PATIENCE, || {
+        (operator::post(envoy, "/resolve", &word).status == 200).then_some(())
     });
-    assert!(!envoy.log().is_empty(), "there is something to search");
-    assert_eq!(envoy.leaks(), [String::new(); 0]);
+    let wish = with(json!({"gateway": "primary", "steer": "drain", "ttl_s": 60}), &ops);
+    let drained = operator::post(envoy, "/override", &wish);
+    assert_eq!(drained.status, 200, "{drained:?}");
 }

@@ -393,10 +393,9 @@ impl Envoy {
 
 impl Drop for Envoy {
     fn drop(&mut self) {
-        if let Ok(Some(status)) = self.child.try_wait() {
-            if self.is_searched {
-                show(&format!("it had ended by itself: {status}"));
-            }
+        let has_ended = self.child.try_wait().ok().flatten();
+        if let Some(status) = has_ended.filter(|_| self.is_searched) {
+            show(&format!("it had ended by itself: {status}"));
         }
         let searched = self.is_searched && !std::thread::panicking();
         let leaks = if searched { self.leaks() } else { Vec::new() };

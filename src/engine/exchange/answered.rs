@@ -24,7 +24,7 @@ impl Context<'_> {
     /// The exchange with the gateway has ended, one way or another.
     pub(super) fn answered(self, sent: Sent, answer: &Answer<'_>) -> Next {
         if let Some(first) = sent.send.members.first() {
-            self.tallies.comes_back(*first);
+            self.tallies.comes_back(*first, sent.intent.source);
         }
         let barred = self.breaches(&sent.send, answer);
         if barred.is_empty() {

@@ -40,6 +40,8 @@ pub(super) struct Facts<'a> {
     pub(super) bound: Bound,
     /// The gateway that issued the customer's token, as far as it is known.
     pub(super) issuer: Option<GatewayId>,
+    /// Gateways that have enough of this partner's requests: new ones go elsewhere.
+    pub(super) crowded: Gateways,
     pub(super) health: &'a Health,
     pub(super) now: Timestamp,
 }

@@ -91,7 +91,7 @@ impl Context<'_> {
         send.members = target.members;
         send.generations = vec![generation];
         send.trial = false;
-        self.tallies.goes_out(gateway);
+        self.tallies.goes_out(gateway, intent.source);
         let sent = Sent { intent, send, at: self.now, called: true };
         (Stage::Sent(Box::new(sent)), vec![Effect::Call(call)])
     }

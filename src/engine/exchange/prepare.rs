@@ -10,11 +10,12 @@ use super::{Context, Next, Replaying, Stage};
 use crate::engine::answer::Saying;
 use crate::engine::event::{Cell, Effect, Event, Expected, Note, Request};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::{Change, Health};
+use crate::engine::health::{Change, Health, Member};
 use crate::engine::key::{ClaimKey, PaymentRef};
 use crate::engine::limits;
 use crate::engine::record::link::Target;
 use crate::engine::record::{Bucket, Found};
+use crate::engine::sources::Source;
 use crate::engine::time::{Millis, Timestamp};
 
 /// A request that is held until everything is known and written.
@@ -221,9 +222,26 @@ impl Context<'_> {
             concerned: find(intent.concerns.as_ref()),
             bound,
             issuer,
+            crowded: self.crowded_by(intent.source, health),
             health,
             now: self.now,
         }
+    }
+
+    /// The gateways of whose ceiling a partner has all that one may have while others pay there.
+    /// Without this, one partner whose requests hang takes a gateway from all.
+    fn crowded_by(&self, source: Source, health: &Health) -> Gateways {
+        let limits = &self.policy.breaker;
+        if limits.partner_failures_pct >= 100 {
+            return Gateways::NONE;
+        }
+        let most = u64::from(limits.in_flight_max) * u64::from(limits.partner_failures_pct) / 100;
+        let is_crowded = |gateway: &GatewayId| {
+            let own = self.tallies.share(source, health.in_flight(*gateway, self.now));
+            let others_pay = |one: &Member| one.breaker.others_pay(source, self.now, limits);
+            u64::from(own) >= most.max(1) && health.member(*gateway).is_some_and(others_pay)
+        };
+        self.policy.order().filter(is_crowded).collect()
     }
 
     fn decide(self, mut deciding: Box<Deciding>) -> Next {

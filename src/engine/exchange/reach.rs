@@ -63,7 +63,9 @@ impl Facts<'_> {
     fn takers(&self) -> Takers {
         let Takers { mut order, trial } = self.health.takers(self.policy, self.asks(), self.now);
         let first = order.first().copied();
-        order.retain(|gateway| self.is_permitted(*gateway));
+        let forced = self.health.forced(self.policy, self.now);
+        let is_crowded = |gateway| forced != Some(gateway) && self.crowded.contains(gateway);
+        order.retain(|gateway| self.is_permitted(*gateway) && !is_crowded(*gateway));
         Takers { trial: trial && first == order.first().copied(), order }
     }
 

@@ -133,7 +133,7 @@ impl Context<'_> {
     pub(super) fn let_go(&mut self, intent: Intent, send: Box<Send>, at: Timestamp) -> Next {
         let forward = self.headers(&intent, &send);
         if let Some(first) = send.members.first() {
-            self.tallies.goes_out(*first);
+            self.tallies.goes_out(*first, intent.source);
         }
         let sent = Sent { intent, send, at, called: false };
         (Stage::Sent(Box::new(sent)), vec![Effect::Forward(forward)])

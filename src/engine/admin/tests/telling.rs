@@ -233,7 +233,7 @@ fn what_keeps_a_gateway_from_a_trial_is_named() {
     contains(&scene.page(), &["open: the next payment may be a trial"]);
     let mut tallies = crate::engine::tally::Tallies::of(1);
     for _ in 0..scene.policy.breaker.in_flight_max {
-        tallies.goes_out(scene.id("primary"));
+        tallies.goes_out(scene.id("primary"), Source::default());
     }
     scene.health(|health, _, now| health.tell_in_flight(&tallies, now));
     told(&mut scene, "it could be tried, but as many requests are with it as may be");

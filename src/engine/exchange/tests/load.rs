@@ -71,6 +71,37 @@ fn above_the_ceiling_a_payment_goes_elsewhere_or_nowhere() {
 }
 
 #[test]
+fn one_partner_does_not_take_a_gateways_whole_ceiling_while_another_one_pays() {
+    let mut world = world(r#""in_flight_max": 8"#);
+    assert_eq!(executed(&mut world, "partner-2", 1), "relayed from primary");
+    tick(&mut world);
+    let mut begin = |partner, n| world.begin(&order(partner, n)).told();
+    for n in 10..14 {
+        assert_eq!(begin("partner-1", n), "to dana_primary_first");
+    }
+    // Four of eight are hers. What she begins now goes elsewhere, and what others begin does not.
+    assert_eq!(begin("partner-1", 14), "to dana_secondary");
+    for n in 20..23 {
+        assert_eq!(begin("partner-2", n), "to dana_primary_first");
+    }
+    assert!(matches!(world.breaker("primary"), breaker::State::Closed { .. }));
+    // What belongs to a payment goes where that is, as ever.
+    let mut status = post(STATUS, &OF_ORDER.replace("r-1", "r-10"));
+    status.headers.retain(|(name, _)| name != "x-partner-id");
+    let status = status.with("x-partner-id", "partner-1");
+    assert_eq!(world.begin(&status).told(), "to dana_primary");
+}
+
+#[test]
+fn a_partner_with_nobody_beside_it_has_the_whole_ceiling() {
+    let mut world = world(r#""in_flight_max": 4"#);
+    for n in 0..4 {
+        assert_eq!(world.begin(&order("partner-1", n)).told(), "to dana_primary_first");
+    }
+    assert_eq!(world.begin(&order("partner-1", 4)).told(), "to dana_secondary");
+}
+
+#[test]
 fn one_partner_in_trouble_does_not_take_the_gateway_from_the_others() {
     let mut world = world(r#""consecutive_failures": 3"#);
     assert_eq!(executed(&mut world, "partner-2", 1), "relayed from primary");

@@ -7,7 +7,7 @@ impl Scene {
     fn crowd(&mut self, owner: u64, name: &str, requests: u32) {
         let mut tallies = Tallies::of(owner);
         for _ in 0..requests {
-            tallies.goes_out(self.id(name));
+            tallies.goes_out(self.id(name), Source::default());
         }
         self.health.tell_in_flight(&tallies, self.time());
     }
