@@ -33,8 +33,14 @@ pub fn run(data: &[u8]) {
     let run = world.ask(&fields, ORDER.as_bytes(), &[]);
     if run.is_sent() {
         let steers = |name: &[u8]| {
-            let prefixes: [&[u8]; 4] =
-                [b"x-dana-", b"x-envoy-retry-", b"x-envoy-upstream-", b"x-envoy-hedge-"];
+            let prefixes: [&[u8]; 6] = [
+                b"x-dana-",
+                b"x-envoy-retry-",
+                b"x-envoy-retriable-",
+                b"x-envoy-max-retries",
+                b"x-envoy-upstream-",
+                b"x-envoy-hedge-",
+            ];
             prefixes.iter().any(|prefix| name.starts_with(prefix))
         };
         assert!(!fields.iter().any(|(name, _)| steers(name)), "a client steers the router");

@@ -79,6 +79,8 @@ pub struct GatewayConfig {
     pub name: String,
     /// Envoy's cluster that reaches it alone.
     pub cluster: String,
+    /// The `Host` of what the filter itself sends there, past the route.
+    pub host: Option<String>,
     /// What its heartbeats ask and expect.
     pub probe: Probe,
     /// The operations that may go there; all of them where there is no list.
@@ -339,7 +341,8 @@ fn read_gateway(node: &Node<'_>, floor: Floor, probe: &Probe) -> Option<GatewayC
     let cluster = fields.demand("cluster", CLUSTER).and_then(|node| node.text(CLUSTER, is_cluster));
     let probe = read_probe(&fields.object("heartbeat"), floor, probe);
     let (operations, channel) = (rights::read_operations(&fields), rights::read_channel(&fields));
-    Some(GatewayConfig { name: name?, cluster: cluster?, probe, operations, channel })
+    let host = fields.get("host").and_then(|node| node.text(HOST, is_host));
+    Some(GatewayConfig { name: name?, cluster: cluster?, host, probe, operations, channel })
 }
 
 fn read_composites(fields: &Fields<'_>) -> Vec<CompositeConfig> {
@@ -366,6 +369,14 @@ fn header(fields: &Fields<'_>, name: &'static str, default: &str) -> String {
 }
 
 const NAME: &str = "a name of 1 to 32 letters, digits, - or _";
+const HOST: &str = "a host name, with a port if it needs one";
+
+/// Letters, digits, dots and hyphens, and what addresses and ports are written with.
+fn is_host(text: &str) -> bool {
+    let is_part = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b);
+    (1..=255).contains(&text.len()) && text.bytes().all(is_part)
+}
+
 const CLUSTER: &str = "the name of an Envoy cluster";
 
 fn is_name(text: &str) -> bool {

@@ -156,6 +156,8 @@ pub struct Beat {
     pub gateway: GatewayId,
     /// Envoy's cluster.
     pub cluster: String,
+    /// The `Host` to name.
+    pub host: String,
     /// What is asked and expected.
     pub probe: Probe,
 }

@@ -137,6 +137,8 @@ pub struct Verdict {
     pub told: Option<Status>,
     /// Whether the gateway says, in its protocol's words, that it knows no such payment.
     pub not_found: bool,
+    /// Whether it names the payment that was asked for, and not only fails to contradict.
+    pub echoes: bool,
 }
 
 /// How the gateways speak.
@@ -167,7 +169,15 @@ pub fn judge(
 }
 
 const fn absence((outcome, signal): (Outcome, Signal)) -> Verdict {
-    Verdict { outcome, signal, code: None, reads_as_pending: false, told: None, not_found: false }
+    Verdict {
+        outcome,
+        signal,
+        code: None,
+        reads_as_pending: false,
+        told: None,
+        not_found: false,
+        echoes: false,
+    }
 }
 
 /// Why there was no answer. "Never sent" holds because the route retries on `connect-failure` and
@@ -242,8 +252,11 @@ fn judge_snap(operation: &Compiled, reference: Option<&str>, evidence: &Evidence
             reads_as_pending: false,
             told: None,
             not_found: false,
+            echoes: false,
         };
     };
+    let echoed = read.reference.as_ref().and_then(Scalar::as_text);
+    let echoes = reference.is_some() && echoed == reference;
     let ties = ties(operation, reference, read.reference.as_ref());
     let (outcome, signal) = judge_code(read.code, ties);
     let told = if ties { told(operation, &read) } else { None };
@@ -254,6 +267,7 @@ fn judge_snap(operation: &Compiled, reference: Option<&str>, evidence: &Evidence
         reads_as_pending: reads_as_pending(read.code),
         told,
         not_found: told == Some(Status::NotFound) || (read.code.http, read.code.case) == (404, 1),
+        echoes,
     }
 }
 
@@ -357,7 +371,7 @@ const fn judge_http(evidence: &Evidence<'_>) -> Verdict {
     };
     let reads_as_pending = matches!(evidence.status, 202 | 500..=599);
     let not_found = evidence.status == 404;
-    Verdict { outcome, signal, code: None, reads_as_pending, told: None, not_found }
+    Verdict { outcome, signal, code: None, reads_as_pending, told: None, not_found, echoes: false }
 }
 
 /// Whether this is the documented answer to a repeat of a top-up that had failed.

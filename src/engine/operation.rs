@@ -173,10 +173,16 @@ pub struct RequestSlots {
     pub reference: Option<usize>,
     /// Of amount and currency.
     pub amount: Option<(usize, usize)>,
+    /// Of the gateway's own number of a payment (SNAP: `originalReferenceNo`), where a status may
+    /// be asked for by it.
+    pub gateways_number: Option<usize>,
 }
 
 /// The namespace of cancels: one for each payment, and named as that is.
 pub const CANCEL: &str = "cancel";
+
+/// The member by which a payment may be asked for beside its reference.
+const GATEWAYS_NUMBER: &str = "/originalReferenceNo";
 
 /// Place of `responseCode` in what [`Compiled::answer`] finds.
 pub const ANSWER_CODE: usize = 0;
@@ -203,6 +209,7 @@ impl Compiled {
                 .amount
                 .as_ref()
                 .map(|(value, currency)| (request.add(value), request.add(currency))),
+            gateways_number: operation.status.map(|_| request.add(&dana::pointer(GATEWAYS_NUMBER))),
         };
         let fixed = ["/responseCode", "/latestTransactionStatus"];
         let mut answer = Extractor::new(&fixed.map(dana::pointer));

@@ -43,6 +43,9 @@ pub struct Gateway {
     pub name: String,
     /// Envoy's cluster that reaches it and no other gateway.
     pub cluster: String,
+    /// The `Host` of what the filter itself sends there, past the route; where none is set, that of
+    /// the merchant's request.
+    pub host: Option<String>,
     /// What its heartbeats ask and expect.
     pub probe: Probe,
     /// The operations that may go there; all of them where there is no list.
@@ -149,7 +152,7 @@ impl Policy {
             .map(|(g, id)| {
                 let (name, cluster, probe) = (g.name.clone(), g.cluster.clone(), g.probe.clone());
                 let (operations, channel) = (g.operations.clone(), g.channel.clone());
-                Gateway { id, name, cluster, probe, operations, channel }
+                Gateway { id, name, cluster, host: g.host.clone(), probe, operations, channel }
             })
             .collect();
         let id_of = |name: &String| gateways.iter().find(|g| &g.name == name).map(|g| g.id);

@@ -173,7 +173,8 @@ impl Pulse {
             }
             heartbeat.sent(now, limits);
             let (cluster, probe) = (gateway.cluster.clone(), gateway.probe.clone());
-            beats.push(Beat { gateway: gateway.id, cluster, probe });
+            let host = gateway.host.as_ref().unwrap_or(&cluster).clone();
+            beats.push(Beat { gateway: gateway.id, cluster, host, probe });
         }
         beats
     }

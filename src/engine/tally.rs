@@ -15,8 +15,8 @@ pub struct Tallies {
     owner: u64,
     counted: Vec<Batch>,
     in_flight: Vec<(GatewayId, u32)>,
-    /// The same by partner, over all gateways.
-    by_partner: [u32; SLOTS],
+    /// The same by partner, gateway for gateway.
+    by_partner: Vec<(GatewayId, [u32; SLOTS])>,
 }
 
 /// Successes of one gateway. They belong to the breaker's generation in which they were made, and
@@ -91,24 +91,30 @@ impl Tallies {
 
     /// A request of `source` goes to `gateway`.
     pub fn goes_out(&mut self, gateway: GatewayId, source: Source) {
-        if let Some(count) = self.by_partner.get_mut(source.partner()) {
-            *count = count.saturating_add(1);
-        }
         match self.in_flight.iter_mut().find(|(id, _)| *id == gateway) {
             Some((_, count)) => *count = count.saturating_add(1),
             None => self.in_flight.push((gateway, 1)),
         }
+        if !self.by_partner.iter().any(|(id, _)| *id == gateway) {
+            self.by_partner.push((gateway, [0; SLOTS]));
+        }
+        self.of_partner(gateway, source, |count| count.saturating_add(1));
     }
 
     /// A request of `source` that went to `gateway` has ended.
     pub fn comes_back(&mut self, gateway: GatewayId, source: Source) {
-        if let Some(count) = self.by_partner.get_mut(source.partner()) {
-            *count = count.saturating_sub(1);
-        }
         if let Some((_, count)) = self.in_flight.iter_mut().find(|(id, _)| *id == gateway) {
             *count = count.saturating_sub(1);
         }
         self.in_flight.retain(|(_, count)| *count > 0);
+        self.of_partner(gateway, source, |count| count.saturating_sub(1));
+    }
+
+    fn of_partner(&mut self, gateway: GatewayId, source: Source, change: fn(u32) -> u32) {
+        let slots = self.by_partner.iter_mut().find(|(id, _)| *id == gateway);
+        if let Some(count) = slots.and_then(|(_, slots)| slots.get_mut(source.partner())) {
+            *count = change(*count);
+        }
     }
 
     /// How many requests of this worker are with each gateway now; those with none are left out.
@@ -117,12 +123,15 @@ impl Tallies {
         &self.in_flight
     }
 
-    /// How many of `requests`, which are under way over all workers, are of this source's partner,
-    /// if it is on the others as it is on this one.
+    /// How many of the `requests` at `gateway`, which are of all workers, are of this source's
+    /// partner, if it is on the others as it is on this one.
     #[must_use]
-    pub fn share(&self, source: Source, requests: u32) -> u32 {
-        let own = self.by_partner.get(source.partner()).copied().unwrap_or_default();
-        let all: u64 = self.by_partner.iter().map(|count| u64::from(*count)).sum();
+    pub fn share(&self, gateway: GatewayId, source: Source, requests: u32) -> u32 {
+        let Some((_, slots)) = self.by_partner.iter().find(|(id, _)| *id == gateway) else {
+            return 0;
+        };
+        let own = slots.get(source.partner()).copied().unwrap_or_default();
+        let all: u64 = slots.iter().map(|count| u64::from(*count)).sum();
         let share = u64::from(own) * u64::from(requests) / all.max(1);
         u32::try_from(share).unwrap_or(u32::MAX)
     }

@@ -232,7 +232,10 @@ fn a_gateway_may_have_two_clusters() {
         &reference,
         &[
             (from, &format!("{both}{second}{from}") as &str),
-            ("{name: primary, cluster: dana_primary}", "{name: primary, cluster: dana_both}"),
+            (
+                "{name: primary, cluster: dana_primary, host: primary.dana.example}",
+                "{name: primary, cluster: dana_both}",
+            ),
             (
                 "clusters: [{name: dana_primary}, {name: dana_secondary}]",
                 "clusters: [{name: dana_primary}, {name: dana_other}, {name: dana_secondary}]",

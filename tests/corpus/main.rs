@@ -1,8 +1,8 @@
 //! Every fuzz target over its corpus: what was once found, or is worth trying, is tried for ever.
 //!
 //! `make fuzz` looks for more and adds it to the corpus. Here each file is also cut short and
-//! changed in some places, by a fixed seed, so that a target which cannot fail any more is noticed
-//! and a new mistake near an old one is found without a fuzzer.
+//! changed in some places, by a fixed seed, so that a new mistake near an old one is found without a
+//! fuzzer.
 
 #![allow(
     clippy::unwrap_used,

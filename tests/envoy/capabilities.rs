@@ -222,12 +222,49 @@ fn try_without(gateway: &str, listener: usize, name: Option<&str>) -> Works {
     works
 }
 
+/// What is lost without a name. One that is lost with it may be missing for another reason: a slow
+/// machine, an Envoy that did not start.
+fn lost_without(name: &str) -> &'static str {
+    match name.trim_start_matches("proxy_") {
+        "log" => "its log",
+        "set_property" => "decisions in the access log",
+        "increment_metric" => "counters",
+        "define_metric"
+        | "record_metric"
+        | "http_call"
+        | "set_effective_context"
+        | "on_tick"
+        | "on_http_call_response" => "heartbeats",
+        "on_response_trailers" => "answers with trailers",
+        "on_request_trailers" => "requests with trailers",
+        "on_log" => "ends of clients that leave",
+        "send_local_response" => "refusals",
+        _ => "payments",
+    }
+}
+
+/// The same for operators.
+fn operators_lose_without(name: &str) -> &'static str {
+    match name.trim_start_matches("proxy_") {
+        "log" => "their log",
+        "define_metric" | "record_metric" => "their gauge",
+        "increment_metric" => "their counter",
+        "on_request_trailers" => "requests with trailers",
+        "set_shared_data"
+        | "get_buffer_bytes"
+        | "on_request_body"
+        | "get_current_time_nanoseconds" => "overrides",
+        _ => "the status",
+    }
+}
+
 /// Withholds each name in turn, two at a time: an Envoy has two workers, and so has a small machine.
-fn each_is_needed(listener: usize) {
+fn each_is_needed(listener: usize, lost_without: fn(&str) -> &'static str) {
     let gateway = gateway();
     let all = try_without(&gateway, listener, None);
-    assert!(all.len() >= 6, "{all:?}");
     let mut names = names(listener);
+    let works_with_all = |name: &String| all.contains(lost_without(name));
+    assert!(names.iter().all(works_with_all), "with all of them: {all:?}");
     // Of that nothing is seen but memory.
     names.retain(|name| name != FORGETTING);
     let (names, missed) = (Mutex::new(names), Mutex::new(Vec::new()));
@@ -239,8 +276,7 @@ fn each_is_needed(listener: usize) {
                         return;
                     };
                     let works = try_without(&gateway, listener, Some(&name));
-                    let lost: Vec<_> = all.difference(&works).collect();
-                    if lost.is_empty() {
+                    if works.contains(lost_without(&name)) {
                         missed.lock().unwrap().push(name);
                     }
                 }
@@ -253,12 +289,12 @@ fn each_is_needed(listener: usize) {
 
 #[test]
 fn payments_need_each_capability_of_the_reference() {
-    each_is_needed(0);
+    each_is_needed(0, lost_without);
 }
 
 #[test]
 fn operators_need_each_capability_of_the_reference() {
-    each_is_needed(1);
+    each_is_needed(1, operators_lose_without);
 }
 
 /// Without it no request is ever forgotten.

@@ -119,6 +119,31 @@ fn the_gateway_gets_what_it_needs_and_the_merchants_bytes() {
     assert_eq!(sandbox.requests("primary", "OWN")[0]["headers"]["x-external-id"], "mine");
 }
 
+/// Whoever answers under another name, over whichever connection, is not asked.
+#[test]
+fn a_merchant_does_not_choose_which_host_a_gateway_sees() {
+    let sandbox = Sandbox::start();
+    let envoy = Envoy::start(&rendered(&sandbox, &quick()));
+    let pay = |path: &str, body: &serde_json::Value| {
+        let headers = [PARTNER, ("host", "evil.example")];
+        send(&envoy.listener, path, &headers, body.to_string().as_bytes())
+    };
+    let host = |gateway: &str, reference: &str| {
+        sandbox.requests(gateway, reference)[0]["headers"]["host"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(pay(CREATE, &order("HOST-1")).status, 200);
+    assert_eq!(host("primary", "HOST-1"), "primary.dana.example");
+    // From one gateway to the next by a call of the filter's own.
+    let unknown = crate::support::client::about("HOST-2");
+    assert_eq!(pay(crate::support::client::STATUS, &unknown).status, 404);
+    assert_eq!(host("primary", "HOST-2"), "primary.dana.example");
+    assert_eq!(host("secondary", "HOST-2"), "secondary.dana.example");
+    // And within one request, by Envoy.
+    sandbox.fault("primary", &json!({"fault": "refuse"}));
+    assert_eq!(pay(CREATE, &order("HOST-3")).header("x-dana-gateway"), Some("secondary"));
+    assert_eq!(host("secondary", "HOST-3"), "secondary.dana.example");
+}
+
 /// A create order in chunks, with or without trailers at its end.
 fn chunked(reference: &str, trailers: &str) -> Vec<u8> {
     let body = order(reference).to_string();

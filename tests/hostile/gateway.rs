@@ -174,30 +174,49 @@ fn sized(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-fn reference(text: &str) -> &str {
-    let rest = text.split_once("partnerReferenceNo\":\"").map_or("", |(_, rest)| rest);
-    rest.split('"').next().unwrap_or_default()
+/// What an operation's answers must carry: its service, and the member that names its payment.
+fn language(text: &str) -> (&'static str, &'static str) {
+    let path = text.split(' ').nth(1).unwrap_or_default();
+    match path.rsplit('/').next().unwrap_or_default().trim_end_matches(".htm") {
+        "cancel" => ("57", "originalPartnerReferenceNo"),
+        "refund" => ("58", "partnerRefundNo"),
+        "topup" => ("38", "partnerReferenceNo"),
+        "transfer-bank" => ("43", "partnerReferenceNo"),
+        "status" => ("55", "originalPartnerReferenceNo"),
+        _ => ("54", "partnerReferenceNo"),
+    }
+}
+
+/// An answer with this status and case, in the words of the operation that was called.
+fn spoken(text: &str, status: &str, case: &str, more: &str) -> String {
+    let (service, member) = language(text);
+    let name = text.split_once(&format!("\"{member}\":\"")).map_or("", |(_, rest)| rest);
+    let name = name.split('"').next().unwrap_or_default();
+    format!(r#"{{"responseCode":"{status}{service}{case}","{member}":"{name}"{more}}}"#)
 }
 
 fn honest(text: &str) -> Vec<u8> {
-    let body =
-        format!(r#"{{"responseCode":"2005400","partnerReferenceNo":"{}"}}"#, reference(text));
+    let body = spoken(text, "200", "00", r#","latestTransactionStatus":"00""#);
     sized("200", "content-type: application/json\r\n", body.as_bytes())
 }
 
 fn hostile(text: &str, random: &mut Random) -> Answer {
-    let ok = format!(r#"{{"responseCode":"2005400","partnerReferenceNo":"{}"}}"#, reference(text));
+    let ok = spoken(text, "200", "00", "");
     let json = "content-type: application/json\r\n";
-    let coded = |status: &str, code: &str| {
-        Answer::Whole(sized(status, json, format!(r#"{{"responseCode":"{code}"}}"#).as_bytes()))
+    let coded = |status: &str, case: &str, more: &str| {
+        Answer::Whole(sized(status, json, spoken(text, status, case, more).as_bytes()))
     };
-    match random.below(24) {
+    match random.below(28) {
         0..4 => Answer::Whole(honest(text)),
-        4 => coded("404", "4045401"),
-        5 => coded("404", "4045418"),
-        6 => coded("500", "5005401"),
-        7 => coded("202", "2025400"),
-        8 => coded("200", "4045401"),
+        4 => coded("404", "01", ""),
+        5 => coded("404", "18", ""),
+        6 => coded("500", "01", ""),
+        7 => coded("202", "00", ""),
+        8 => Answer::Whole(sized("200", json, br#"{"responseCode":"4045401"}"#)),
+        24 => coded("404", "01", ""),
+        25 => coded("403", "05", ""),
+        26 => coded("200", "00", r#","latestTransactionStatus":"05""#),
+        27 => coded("200", "00", r#","latestTransactionStatus":"\u0000""#),
         9 => Answer::Whole(sized("200", json, "[".repeat(60_000).as_bytes())),
         10 => Answer::Whole(sized("200", json, &random.bytes(300))),
         11 => Answer::Whole(sized("200", json, format!("{ok} {}", " ".repeat(70_000)).as_bytes())),

@@ -25,6 +25,7 @@ mod shapes;
 mod streams;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -131,6 +132,7 @@ fn strangers_do_not_hurt() {
     assert_eq!(deaths(&envoy), 0);
     primary.stay();
     both_hold_nothing(&primary, &secondary);
+    all_ways_were_gone(&envoy, wanted);
     // Each worker's VM still decides, and pays.
     for (number, line) in envoy.lines().iter().enumerate() {
         let paid = line.pay(&envoy.listener, &format!("{}{number}", gateway::HONEST));
@@ -139,11 +141,27 @@ fn strangers_do_not_hurt() {
     conclude(&envoy, &primary, &secondary, grown);
 }
 
+/// What was sent did get as far as it should: to the filter, over both versions of HTTP, and by the
+/// filter itself from one gateway to the next.
+fn all_ways_were_gone(envoy: &Envoy, wanted: u64) {
+    let decided = envoy.metric("dana_requests_total", "");
+    assert!(decided > wanted / 2, "{decided} requests came to the filter");
+    let multiplexed = envoy.stat("http.dana.downstream_cx_http2_total");
+    assert!(multiplexed > wanted / 2000, "{multiplexed} connections over HTTP/2");
+    for cluster in ["dana_primary", "dana_secondary"] {
+        let called = envoy.stat(&format!("cluster.{cluster}.internal.upstream_rq_completed"));
+        assert!(called > 0, "the filter itself has called {cluster}");
+    }
+}
+
 /// No payment came to both gateways, and none that should have been refused came at all.
 fn both_hold_nothing(primary: &Gateway, secondary: &Gateway) {
     let (one, other) = (primary.payments(), secondary.payments());
-    assert!(one.len() + other.len() > 100, "payments passed: {} and {}", one.len(), other.len());
-    let twice: Vec<_> = one.intersection(&other).take(5).collect();
+    let passed = |all: &BTreeSet<String>| all.len() > 20;
+    assert!(passed(&one) && passed(&other), "payments: {} and {}", one.len(), other.len());
+    // A cancel or refund of a payment that nobody knows is asked for everywhere, as a status is.
+    let pays = |name: &&String| !name.contains("/cancel") && !name.contains("/refund");
+    let twice: Vec<_> = one.intersection(&other).filter(pays).take(5).collect();
     assert!(twice.is_empty(), "at both gateways: {twice:?}");
     let refused = one.iter().chain(&other).find(|name| name.contains(gateway::REFUSED));
     assert_eq!(refused, None, "what had to be refused came to a gateway");

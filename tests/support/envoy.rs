@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::client::Line;
 use super::sandbox::Sandbox;
-use super::{client, module, read, root, secrets, tool, trapping_module, until};
+use super::{client, module, pause, read, root, secrets, tool, trapping_module, until};
 
 /// The reference configuration, as JSON.
 pub(crate) fn reference() -> Value {
@@ -368,8 +368,10 @@ impl Envoy {
         let shown = ["/stats", "/stats/prometheus"].map(|path| (&self.admin, path, &token[..0]));
         let told = ["/status", "/", "/in-doubt"].map(|path| (&self.operators, path, &token[..]));
         let pages = shown.into_iter().chain(told).map(|(address, path, headers)| {
-            let body = client::glance(address, path, headers).body;
-            (path.to_owned(), String::from_utf8_lossy(&body).into_owned())
+            let seen = client::glance(address, path, headers);
+            // What was not shown was not searched. A store may not have been counted yet.
+            assert!(matches!(seen.status, 200 | 503), "{path} is not shown: {seen:?}");
+            (path.to_owned(), String::from_utf8_lossy(&seen.body).into_owned())
         });
         let logs = ["envoy.log", "access.log"];
         let logs = logs.map(|name| (name.to_owned(), read(&self.dir.path().join(name))));
@@ -398,6 +400,8 @@ impl Drop for Envoy {
             show(&format!("it had ended by itself: {status}"));
         }
         let searched = self.is_searched && !std::thread::panicking();
+        // Longer than Envoy keeps lines before it writes them.
+        pause(if searched { Duration::from_millis(40) } else { Duration::ZERO });
         let leaks = if searched { self.leaks() } else { Vec::new() };
         let log = if searched { self.log() } else { String::new() };
         let _ = self.child.kill();

@@ -354,7 +354,7 @@ fn mistakes_in_the_gateways_are_named() {
     );
     check(
         gateway("clutser", json!("x")),
-        "gateways[1].clutser: expected one of name, cluster, heartbeat, operations, tls, found the unknown field \"clutser\" (\"x\")",
+        "gateways[1].clutser: expected one of name, cluster, heartbeat, operations, tls, host, found the unknown field \"clutser\" (\"x\")",
     );
     check(
         json!({"gateways": [{"name": "a", "cluster": "a"}]}),

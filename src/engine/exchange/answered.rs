@@ -84,13 +84,15 @@ impl Context<'_> {
             let key = token_key(&intent.partner, &token);
             updates.push_back(Update::Issued { key, gateway });
         }
+        let speaks_of_it = verdict.echoes || !intent.named_twice;
+        let told_of_it = verdict.told.filter(|_| speaks_of_it);
         if let Some(key) = intent.concerns {
-            let told = verdict.told.zip(gateways.single());
+            let told = told_of_it.zip(gateways.single());
             let evidence = told.map(|(status, gateway)| Evidence::Told { gateway, status });
             updates.push_back(Update::Concerned { key, evidence, asked_at: at });
         }
         if let (Some(key), Some(gateway), Some(Status::Closed(Closed::Cancelled))) =
-            (intent.cancel, asked, verdict.told)
+            (intent.cancel, asked, told_of_it)
         {
             updates.push_back(Update::Cancel { key, gateway, asked_at: at });
         }

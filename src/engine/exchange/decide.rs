@@ -222,6 +222,7 @@ impl Facts<'_> {
                 Some(gateway) => self
                     .to_one(gateway, "forward", claim(Gateways::only(gateway)))
                     .filter(|_| self.health.takes_new(gateway, self.policy, self.now))
+                    .filter(|_| !self.crowded.contains(gateway))
                     .unwrap_or_else(|| self.pinned_gateway_down(Gateways::only(gateway))),
                 None => self.to_any("forward", Some(&claim)),
             };
@@ -266,6 +267,10 @@ impl Facts<'_> {
         let holders = self.by_health(claim.holders().iter().filter(is_configured));
         let in_flight = matches!(claim.state, State::InFlight { .. });
         let first = if in_flight { holders.iter().min() } else { holders.first() };
+        // Questions fill a gateway's ceiling as payments do; nobody else has the answer.
+        if first.is_some_and(|gateway| self.crowded.contains(*gateway)) {
+            return self.say(Saying::NoAnswer { retry_after: Millis::new(1000) }, claim.holders());
+        }
         let Some(decision) = first.and_then(|gateway| self.pinned(*gateway, "follow")) else {
             return self.to_any("forward", None);
         };

@@ -81,11 +81,11 @@ impl Context<'_> {
             return (Stage::Ended, self.end(answered));
         };
         let Answered { intent, mut send, gateways: asked, .. } = answered;
-        let call = Call {
-            cluster: target.cluster.to_owned(),
-            timeout: self.timeout(&intent),
-            headers: own_headers(&intent),
-        };
+        let mut headers = own_headers(&intent);
+        let host = self.policy.gateway(gateway).and_then(|gateway| gateway.host.clone());
+        headers.extend(host.map(|host| (":authority".to_owned(), host)));
+        let cluster = target.cluster.to_owned();
+        let call = Call { cluster, timeout: self.timeout(&intent), headers };
         send.walk.left.retain(|(other, _)| *other != gateway && !asked.contains(*other));
         send.cluster.clone_from(&call.cluster);
         send.members = target.members;

@@ -18,6 +18,8 @@ pub(super) struct Head<'a> {
     pub(super) customer_token: Option<&'a str>,
     pub(super) request_id: &'a str,
     pub(super) accepts_encodings: bool,
+    /// The header field by which the body is compressed, or in another encoding than UTF-8.
+    pub(super) foreign_encoding: Option<&'static str>,
 }
 
 /// Fields by which a client could steer Envoy's router. Envoy strips them before the filter; if
@@ -52,6 +54,10 @@ impl<'a> Head<'a> {
                     });
                     head.customer_token = token.filter(|token| !token.is_empty());
                 }
+                b"content-encoding" if !value.eq_ignore_ascii_case(b"identity") => {
+                    head.foreign_encoding = Some("content-encoding");
+                }
+                b"content-type" if !is_utf8(value) => head.foreign_encoding = Some("content-type"),
                 b"accept-encoding" => head.accepts_encodings |= value != b"identity",
                 _ if name == route_header
                     || name.starts_with(b"x-dana-")
@@ -65,6 +71,22 @@ impl<'a> Head<'a> {
         }
         Ok(head)
     }
+}
+
+/// Whether a `content-type` leaves the encoding to JSON, which is UTF-8, or says just that.
+fn is_utf8(content_type: &[u8]) -> bool {
+    let mut parameters = content_type.split(|byte| *byte == b';').skip(1);
+    parameters.all(|parameter| {
+        let (name, value) = match parameter.iter().position(|byte| *byte == b'=') {
+            Some(at) => parameter.split_at(at),
+            None => (parameter, &[][..]),
+        };
+        let value = value.strip_prefix(b"=").unwrap_or(value).trim_ascii();
+        let value = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
+        let is_charset = name.trim_ascii().eq_ignore_ascii_case(b"charset");
+        let known: [&[u8]; 3] = [b"utf-8", b"utf8", b"us-ascii"];
+        !is_charset || known.iter().any(|known| value.eq_ignore_ascii_case(known))
+    })
 }
 
 /// The request target; empty when there is none that can be read.

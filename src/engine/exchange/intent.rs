@@ -47,6 +47,9 @@ pub(super) struct Intent {
     pub(super) nonce: u32,
     /// Whether the client accepts compressed answers, which could not be read as evidence.
     pub(super) accepts_encodings: bool,
+    /// A payment is asked for by its reference and by the gateway's own number. Which of the two a
+    /// gateway goes by is not documented, so its answer speaks of the payment only if it names it.
+    pub(super) named_twice: bool,
 }
 
 /// A payment about to be made.
@@ -108,7 +111,7 @@ impl Intent {
             Matched::Unmatched => return Err(refused(Refusal::Unmatched)),
             Matched::Ambiguous => return Err(refused(Refusal::AmbiguousPath)),
         };
-        check_method(&head, policy, operation).map_err(refused)?;
+        check_form(&head, policy, operation).map_err(refused)?;
         check_rights(&head, policy, operation).map_err(refused)?;
         let members = Members::read(request.body, operation, policy).map_err(refused)?;
         let partner = head.partner.unwrap_or_default();
@@ -154,6 +157,7 @@ impl Intent {
             external_id: (fills_external_id && head.external_id.is_none()).then(|| stamp.text()),
             nonce: stamp.number(),
             accepts_encodings: head.accepts_encodings,
+            named_twice: concerns.is_some() && members.has(operation.slots.gateways_number),
             operation: Some(Rc::clone(operation)),
             request_id,
         })
@@ -175,6 +179,7 @@ impl Intent {
             external_id: None,
             nonce: 0,
             accepts_encodings: false,
+            named_twice: false,
         }
     }
 
@@ -204,12 +209,17 @@ pub(super) struct Refused {
     pub(super) operation: Option<Rc<Compiled>>,
 }
 
-fn check_method(head: &Head<'_>, policy: &Policy, operation: &Compiled) -> Result<(), Refusal> {
-    let reads =
-        policy.config.protocol == Protocol::Http && operation.operation.class == Class::Inquiry;
-    match head.method {
-        "POST" => Ok(()),
-        "GET" if reads => Ok(()),
+/// Its method, and how its body is written down. Whoever decodes a body otherwise than we read it may
+/// find another payment in it.
+fn check_form(head: &Head<'_>, policy: &Policy, operation: &Compiled) -> Result<(), Refusal> {
+    let class = operation.operation.class;
+    let reads = policy.config.protocol == Protocol::Http && class == Class::Inquiry;
+    match (head.method, head.foreign_encoding) {
+        ("POST", Some(name)) if matches!(class, Class::Charge | Class::FollowUp) => {
+            Err(Refusal::BadField(format!("Header {name} must say plain UTF-8, or nothing.")))
+        }
+        ("POST", _) => Ok(()),
+        ("GET", _) if reads => Ok(()),
         _ => Err(Refusal::Method { allowed: "POST" }),
     }
 }
@@ -236,6 +246,11 @@ impl<'a> Members<'a> {
         if !needs {
             return Ok(Self(Vec::new()));
         }
+        // Strings that nobody asks for are passed over unread, and what bytes beyond ASCII hide from
+        // a reader of another encoding is for nobody to find out.
+        if moves_money && std::str::from_utf8(body).is_err() {
+            return Err(Refusal::BadField("The body is not UTF-8.".to_owned()));
+        }
         match operation.request.extract(body) {
             Ok(members) => Ok(Self(members)),
             Err(error) if moves_money => {
@@ -246,12 +261,23 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// A body that cannot be read, or of which nothing is asked, has nothing anywhere.
+    const fn are_unread(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn scalar(&self, place: usize) -> Option<&Scalar<'a>> {
         self.0.get(place).and_then(Option::as_ref)
     }
 
     fn text(&self, place: usize) -> Option<&str> {
         self.scalar(place).and_then(Scalar::as_text)
+    }
+
+    /// Whether anything stands there that names something.
+    fn has(&self, place: Option<usize>) -> bool {
+        let found = place.and_then(|place| self.scalar(place));
+        found.is_some_and(|scalar| !matches!(scalar, Scalar::Null) && scalar.as_text() != Some(""))
     }
 
     /// All of them, if all are there.
@@ -262,6 +288,10 @@ impl<'a> Members<'a> {
     /// A status that is asked for without the partner's reference. One that is there and no text
     /// may be read as a reference by others.
     fn named_later(&self, operation: &Compiled, partner: &str) -> Option<NamedLater> {
+        // Others may read more of it than we do.
+        if self.are_unread() {
+            return None;
+        }
         let concerns = operation.operation.concerns.as_ref()?;
         let reference = &operation.operation.reference.as_ref()?.pointer;
         let mut identity = Vec::with_capacity(concerns.identity.len());

@@ -228,8 +228,9 @@ impl Context<'_> {
         }
     }
 
-    /// The gateways of whose ceiling a partner has all that one may have while others pay there.
-    /// Without this, one partner whose requests hang takes a gateway from all.
+    /// The gateways of whose ceiling a partner has all that one may have while others pay, wherever
+    /// they do: the reserve is theirs too. Without this, one partner whose requests hang takes one
+    /// gateway after the other from all.
     fn crowded_by(&self, source: Source, health: &Health) -> Gateways {
         let limits = &self.policy.breaker;
         if limits.partner_failures_pct >= 100 {
@@ -237,11 +238,13 @@ impl Context<'_> {
         }
         let most = u64::from(limits.in_flight_max) * u64::from(limits.partner_failures_pct) / 100;
         let is_crowded = |gateway: &GatewayId| {
-            let own = self.tallies.share(source, health.in_flight(*gateway, self.now));
-            let others_pay = |one: &Member| one.breaker.others_pay(source, self.now, limits);
-            u64::from(own) >= most.max(1) && health.member(*gateway).is_some_and(others_pay)
+            let requests = health.in_flight(*gateway, self.now);
+            u64::from(self.tallies.share(*gateway, source, requests)) >= most.max(1)
         };
-        self.policy.order().filter(is_crowded).collect()
+        let crowded: Gateways = self.policy.order().filter(is_crowded).collect();
+        let pay = |one: &Member| one.breaker.others_pay(source, self.now, limits);
+        let mut members = self.policy.order().filter_map(|gateway| health.member(gateway));
+        if crowded == Gateways::NONE || !members.any(pay) { Gateways::NONE } else { crowded }
     }
 
     fn decide(self, mut deciding: Box<Deciding>) -> Next {

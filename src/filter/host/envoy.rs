@@ -276,7 +276,7 @@ impl Host for Envoy {
         let headers = vec![
             (":method", beat.probe.method.as_str()),
             (":path", beat.probe.path.as_str()),
-            (":authority", beat.cluster.as_str()),
+            (":authority", beat.host.as_str()),
             ("user-agent", "dana-failover-heartbeat"),
         ];
         let timeout = Duration::from_millis(beat.probe.timeout.get());

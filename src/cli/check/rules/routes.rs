@@ -2,7 +2,7 @@
 
 use super::super::finding::Severity::{Error, Note, Warning};
 use super::super::finding::{Found, Rule};
-use super::super::setup::{Plugin, Proxy, Setup};
+use super::super::setup::{Kind, Plugin, Proxy, Setup};
 use super::super::view::View;
 
 pub(super) const RULES: &[Rule] = &[
@@ -61,6 +61,15 @@ pub(super) const RULES: &[Rule] = &[
         why: "The gateway would get another Idempotency-Key, reference or partner than the claim is about.",
         mend: "Leave these headers to the filter and the merchant.",
         check: headers_rewritten,
+    },
+    Rule {
+        id: "host-from-client",
+        severity: Warning,
+        title: "Merchants choose which Host a gateway sees",
+        why: "Behind a proxy that serves many hosts another party than the gateway may answer, over the \
+              right connection.",
+        mend: "Set auto_host_rewrite: true, and give endpoints that are found by address a hostname.",
+        check: host_from_client,
     },
     Rule {
         id: "route-rewrites",
@@ -231,7 +240,28 @@ fn own_headers(plugin: &Plugin) -> Vec<String> {
     names
 }
 
+/// By its own choice or by that of whoever it sends: routes that follow the filter leave it to the
+/// endpoint.
+fn host_from_client(setup: &Setup, found: &mut Found<'_>) {
+    for (plugin, proxy) in setup.payment_proxies() {
+        for action in proxy.actions() {
+            let follows = action.at("cluster_header").word() == plugin.route_header();
+            let view = action.at("auto_host_rewrite");
+            if follows && !view.is_true() && !action.at("host_rewrite_literal").exists() {
+                found.add(&view, "true");
+            }
+        }
+    }
+    for (_, cluster) in setup.gateway_clusters().filter(|(_, one)| matches!(one.kind, Kind::Static))
+    {
+        for endpoint in cluster.endpoints.iter().filter(|one| !one.hostname.exists()) {
+            found.add(&endpoint.hostname, "the gateway's name");
+        }
+    }
+}
+
 fn route_rewrites(setup: &Setup, found: &mut Found<'_>) {
+    // A gateway's own name (`auto_host_rewrite`) is what should stand there.
     let rewrites = [
         "prefix_rewrite",
         "regex_rewrite",
@@ -241,7 +271,6 @@ fn route_rewrites(setup: &Setup, found: &mut Found<'_>) {
         "host_rewrite_header",
         "host_rewrite_path_regex",
         "host_rewrite",
-        "auto_host_rewrite",
     ];
     for (_, proxy) in setup.payment_proxies() {
         for action in proxy.actions() {

@@ -89,9 +89,10 @@ fn channel_mismatch(setup: &Setup, found: &mut Found<'_>) {
         }
         let demanded = watch.at("sans");
         let known: BTreeSet<String> =
-            demanded.items().iter().map(|name| name.word().to_owned()).collect();
+            demanded.items().iter().map(|name| name.word().to_ascii_lowercase()).collect();
         let exact = tls.names().into_iter().map(|matcher| matcher.at("exact"));
-        for name in exact.filter(|name| name.exists() && !known.contains(name.word())) {
+        let is_known = |name: &View| known.contains(&name.word().to_ascii_lowercase());
+        for name in exact.filter(|name| name.exists() && !is_known(name)) {
             found.add(&demanded, format!("{} too, which its cluster accepts", name.shows()));
         }
     }

@@ -42,6 +42,8 @@ pub(crate) struct Endpoint {
     pub(crate) address: View,
     /// Which gateway it says it belongs to.
     pub(crate) gateway: View,
+    /// What it is called, where it is found by address.
+    pub(crate) hostname: View,
 }
 
 /// How a connection is made.
@@ -146,7 +148,7 @@ fn endpoints(view: &View) -> Vec<Endpoint> {
         .map(|view| {
             let address = view.down(&["endpoint", "address"]);
             let gateway = view.down(&["metadata", "filter_metadata", "dana.failover", "gateway"]);
-            Endpoint { address, gateway }
+            Endpoint { address, gateway, hostname: view.down(&["endpoint", "hostname"]) }
         })
         .collect()
 }

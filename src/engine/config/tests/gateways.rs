@@ -98,3 +98,22 @@ fn a_reserve_has_no_more_rights_and_no_weaker_channel() {
     let errors = Config::parse(with(&scope).to_string().as_bytes()).unwrap_err();
     assert!(errors[0].to_string().starts_with("scope.partners[p-1][0]: expected the name of an"));
 }
+
+#[test]
+fn a_gateway_has_a_host_of_its_own_or_none() {
+    let config = |host: &str| {
+        json!({"gateways": [
+            {"name": "primary", "cluster": "a", "host": host}, {"name": "secondary", "cluster": "b"}]})
+    };
+    for host in ["api.dana.example", "API.dana.example:8443", "[2001:db8::1]:443"] {
+        let gateways = parse(&config(host)).gateways;
+        assert_eq!((gateways[0].host.as_deref(), &gateways[1].host), (Some(host), &None));
+    }
+    for host in ["", "a b", "a/b", "a\r\nx: y", "user@host", "\u{e9}"] {
+        let errors = Config::parse(config(host).to_string().as_bytes()).unwrap_err();
+        assert!(
+            errors[0].to_string().starts_with("gateways[0].host: expected a host name"),
+            "{host}"
+        );
+    }
+}

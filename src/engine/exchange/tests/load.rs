@@ -85,11 +85,13 @@ fn one_partner_does_not_take_a_gateways_whole_ceiling_while_another_one_pays() {
         assert_eq!(begin("partner-2", n), "to dana_primary_first");
     }
     assert!(matches!(world.breaker("primary"), breaker::State::Closed { .. }));
-    // What belongs to a payment goes where that is, as ever.
-    let mut status = post(STATUS, &OF_ORDER.replace("r-1", "r-10"));
-    status.headers.retain(|(name, _)| name != "x-partner-id");
-    let status = status.with("x-partner-id", "partner-1");
-    assert_eq!(world.begin(&status).told(), "to dana_primary");
+    // Questions fill a ceiling too, and a customer's token is no way around it.
+    let status = post(STATUS, &OF_ORDER.replace("r-1", "r-10"));
+    assert_eq!(world.begin(&status).told(), "504 no_answer unknown");
+    let other = status.clone().without("x-partner-id").with("x-partner-id", "partner-2");
+    assert_eq!(world.begin(&other).told(), "to dana_primary_first");
+    let token = order("partner-1", 30).with("authorization-customer", "Bearer x");
+    assert_eq!(world.begin(&token).told(), "503 pinned_gateway_down not_executed safe");
 }
 
 #[test]

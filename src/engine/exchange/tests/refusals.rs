@@ -129,3 +129,27 @@ fn an_unmatched_request_passes_without_promises_where_that_is_configured() {
     world.end(&mut run, upstream(500, ""));
     assert_eq!(run.told(), "relayed from primary");
 }
+
+/// Whoever decodes a body otherwise than we read it may find another payment in it.
+#[test]
+fn a_payment_in_another_encoding_is_refused_and_a_question_is_not() {
+    let cases = [
+        ("content-type", "application/json; charset=Shift_JIS", false),
+        ("content-type", "application/json;charset=\"iso-8859-1\"", false),
+        ("content-type", "application/json; Charset=UTF-16", false),
+        ("content-type", "application/json; charset=UTF-8", true),
+        ("content-type", "application/json; charset=\"utf-8\"; v=1", true),
+        ("content-type", "text/plain", true),
+        ("content-encoding", "gzip", false),
+        ("content-encoding", "identity", true),
+    ];
+    for (name, value, passes) in cases {
+        let mut world = World::new();
+        let asked = post(CREATE, ORDER).without("content-type").with(name, value);
+        let told = world.begin(&asked).told();
+        let expected = if passes { "to dana_primary_first" } else { "400 bad_field not_executed" };
+        assert!(told.starts_with(expected), "{name}: {value}: {told}");
+        let question = post(STATUS, OF_ORDER).without("content-type").with(name, value);
+        assert!(world.begin(&question).told().starts_with("to "), "{name}: {value}");
+    }
+}

@@ -252,6 +252,49 @@ fn nobodys_not_found_says_anything_of_a_payment_that_cannot_be_named() {
     }
 }
 
+/// A lenient gateway reads the reference in each of these, and we do not.
+#[test]
+fn what_cannot_be_read_is_no_status_without_a_reference() {
+    let path = "/rest/v1.0/emoney/topup-status";
+    let not_found = upstream(404, r#"{"responseCode":"4043901"}"#);
+    for body in [
+        r#"{"originalPartnerReferenceNo":"r-1","original_partner_reference_no":"r-1"}"#,
+        r#"{"originalPartnerReferenceNo":"r-1","originalPartnerReferenceNo":"r-1"}"#,
+        r#"{"OriginalPartnerReferenceNo":"r-1"}"#,
+        r#"{"originalPartnerReferenceNo":"r-1"} x"#,
+        "\u{feff}{\"originalPartnerReferenceNo\":\"r-1\"}",
+    ] {
+        let mut world = World::new();
+        let topup = r#"{"partnerReferenceNo":"r-1","amount":{"value":"1.00","currency":"IDR"}}"#;
+        world.ask(&post(TOP_UP, topup), Some(TIMEOUT.at("primary")));
+        let way = world.ask_around(&post(path, body), &[not_found, not_found]);
+        assert!(way.ends_with("504 unknown unknown"), "{way} for {body}");
+        assert_eq!(world.state(), "in_doubt");
+    }
+}
+
+/// Which of two names a gateway goes by is not documented: what it says of the other one is no proof.
+#[test]
+fn a_status_by_two_names_resolves_only_what_its_answer_names() {
+    let by_both = OF_ORDER.replace('}', r#","originalReferenceNo":"d-9"}"#);
+    let silent = r#"{"responseCode":"2005500","latestTransactionStatus":"06"}"#;
+    let mut world = World::new();
+    world.pay(TIMEOUT.at("primary"));
+    for ending in [upstream(200, silent), upstream(404, NOT_FOUND), upstream(404, NOT_FOUND)] {
+        world.pass(61_000);
+        let told = world.ask(&post(STATUS, &by_both), Some(ending));
+        assert_eq!((told.as_str(), world.state()), ("504 unknown unknown", "in_doubt"));
+    }
+    let named = told("06");
+    let told = world.ask(&post(STATUS, &by_both), Some(upstream(200, &named)));
+    assert_eq!((told.as_str(), world.state()), ("relayed from primary", "closed"));
+    // With its reference alone no such care is needed.
+    let mut world = World::new();
+    world.pay(TIMEOUT.at("primary"));
+    world.ask(&status(), Some(upstream(200, silent)));
+    assert_eq!(world.state(), "closed");
+}
+
 #[test]
 fn a_status_without_the_partners_reference_resolves_what_its_answer_names() {
     let by_number = post(STATUS, r#"{"merchantId":"m-1","originalReferenceNo":"d-1"}"#);
