@@ -310,16 +310,9 @@ fn requests_are_forgotten_by_the_capability_for_that() {
             }
         };
         fire(2000);
-        let before = resident_kib(&envoy);
+        let before = envoy.resident_kib();
         fire(6000);
-        resident_kib(&envoy).saturating_sub(before)
+        envoy.resident_kib().saturating_sub(before)
     });
     assert!(without > with + 1024, "{with} KiB with it, {without} KiB without");
-}
-
-/// Memory that the process holds, in KiB.
-fn resident_kib(envoy: &Envoy) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", envoy.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }

@@ -77,13 +77,6 @@ fn received(envoy: &Envoy) -> u64 {
     envoy.stat("http.dana.downstream_rq_total")
 }
 
-/// Memory that the process holds, in KiB.
-fn resident_kib(envoy: &Envoy) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", envoy.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 fn config(primary: &Gateway, secondary: &Gateway) -> Value {
     // Payments are few and kept for good, so that each is met again and again, in whatever state.
     let store = json!({"bodies_max": 256, "store": {"local": {"claims_max": 32768}}});
@@ -118,7 +111,7 @@ fn strangers_do_not_hurt() {
         let so_far = received(&envoy);
         assert_eq!(deaths(&envoy), 0, "after {so_far} requests");
         if so_far > wanted / 3 {
-            settled_kib.get_or_insert_with(|| resident_kib(&envoy));
+            settled_kib.get_or_insert_with(|| envoy.resident_kib());
         }
         tell(so_far, wanted, &envoy);
         (so_far >= wanted).then_some(())
@@ -127,7 +120,7 @@ fn strangers_do_not_hurt() {
     for sender in senders {
         runtime.block_on(sender).expect("nobody who sends has failed");
     }
-    let grown = resident_kib(&envoy).saturating_sub(settled_kib.unwrap());
+    let grown = envoy.resident_kib().saturating_sub(settled_kib.unwrap());
     assert!(grown <= GROWTH_KIB_MAX, "Envoy grew by {grown} KiB");
     assert_eq!(deaths(&envoy), 0);
     primary.stay();
@@ -170,7 +163,7 @@ fn both_hold_nothing(primary: &Gateway, secondary: &Gateway) {
 #[expect(clippy::print_stderr, reason = "a million take minutes")]
 fn tell(so_far: u64, wanted: u64, envoy: &Envoy) {
     if wanted > 100_000 {
-        eprint!("\r{so_far} of {wanted} requests, {} MiB ", resident_kib(envoy) / 1024);
+        eprint!("\r{so_far} of {wanted} requests, {} MiB ", envoy.resident_kib() / 1024);
     }
 }
 
@@ -190,7 +183,7 @@ fn conclude(envoy: &Envoy, primary: &Gateway, secondary: &Gateway, grown: u64) {
         primary.payments().len(),
         secondary.payments().len(),
         deaths(envoy),
-        resident_kib(envoy) / 1024,
+        envoy.resident_kib() / 1024,
     );
 }
 
