@@ -177,9 +177,19 @@ impl LogRead {
     }
 }
 
+/// A process that ends with this, whatever else goes wrong.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A running Envoy.
 pub(crate) struct Envoy {
-    child: Child,
+    child: Process,
     dir: TempDir,
     log_read: Mutex<LogRead>,
     /// Whether its outputs are searched for secrets at its end.
@@ -266,14 +276,15 @@ impl Envoy {
         let (listener, operators, admin) = Default::default();
         let log_read = Mutex::default();
         let is_searched = true;
+        let child = Process(child);
         let mut envoy = Self { child, dir, log_read, is_searched, listener, operators, admin };
         envoy.admin = until("Envoy tells its admin address", Duration::from_secs(30), || {
             let address = read(&envoy.dir.path().join("admin"));
-            let has_ended = envoy.child.try_wait().unwrap().is_some();
+            let has_ended = envoy.child.0.try_wait().unwrap().is_some();
             (has_ended || !address.is_empty()).then_some(address)
         });
         let serves = until("Envoy is ready", Duration::from_secs(30), || {
-            let has_ended = envoy.child.try_wait().unwrap().is_some();
+            let has_ended = envoy.child.0.try_wait().unwrap().is_some();
             (has_ended || client::get(&envoy.admin, "/ready").status == 200).then_some(!has_ended)
         });
         if !serves {
@@ -316,7 +327,7 @@ impl Envoy {
 
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     /// Memory that it holds, in KiB.
@@ -405,7 +416,7 @@ impl Envoy {
 
 impl Drop for Envoy {
     fn drop(&mut self) {
-        let has_ended = self.child.try_wait().ok().flatten();
+        let has_ended = self.child.0.try_wait().ok().flatten();
         if let Some(status) = has_ended.filter(|_| self.is_searched) {
             show(&format!("it had ended by itself: {status}"));
         }
@@ -414,8 +425,6 @@ impl Drop for Envoy {
         pause(if searched { Duration::from_millis(40) } else { Duration::ZERO });
         let leaks = if searched { self.leaks() } else { Vec::new() };
         let log = if searched { self.log() } else { String::new() };
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         assert!(leaks.is_empty(), "secrets are told: {leaks:?}");
         let restricted = log.lines().find(|line| line.contains("restricted proxy-wasm capability"));
         assert_eq!(restricted, None, "the reference allows less than the filter uses");
