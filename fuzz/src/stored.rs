@@ -51,6 +51,8 @@ fn layout(value: &[u8]) {
         return;
     };
     assert_eq!(Layout::decode(&layout.encode()), Ok(layout.clone()));
+    // Version, number of buckets, seed: another one, and every claim is looked for elsewhere.
+    assert!(layout.encode().get(..21) == value.get(..21), "its places are others");
     let config: &Config = &World::new().policy.config;
     // Whatever stands there, it fits or it is refused.
     let _ = Policy::over(config.clone(), &layout);

@@ -274,10 +274,11 @@ mod tests {
 
     #[test]
     fn a_name_keeps_its_bit_through_reorder_removal_and_return() {
-        let mut layout = Layout::new(Placement::new(8, Seed::default()));
+        let mut layout = Layout::new(Placement::new(8, Seed::new([7; Seed::SIZE])));
         let (first, grew) = layout.join(8, &of(&["primary", "secondary"]), &[]).unwrap();
         assert!(grew);
         let mut stored = Layout::decode(&layout.encode()).unwrap();
+        assert_eq!(stored, layout);
         assert_eq!(stored, layout);
         let (swapped, grew) = stored.join(8, &of(&["secondary", "third", "primary"]), &[]).unwrap();
         assert!(grew);

@@ -271,7 +271,7 @@ pub(super) fn join<H: Host>(
         let (mut layout, expected) = match found {
             None => {
                 let noise = host.noise().map_err(|error| error.to_string())?;
-                let placement = Placement::new(config.buckets(), Seed::gather([&*noise]));
+                let placement = Placement::new(config.buckets(), Seed::gather(&noise));
                 (Layout::new(placement), Expected::Absent)
             }
             Some((bytes, version)) => {

@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 
-use super::fake::FakeHost;
+use super::fake::{FakeHost, Fault, How, Lasts};
 use crate::engine::config::Config;
 use crate::engine::health::Health;
 use crate::engine::heartbeat::Punctuality;
+use crate::engine::placement::{Placement, Seed};
 use crate::engine::time::Timestamp;
 use crate::filter::root::Root;
-use crate::filter::worker::worker_number;
+use crate::filter::worker::{join, worker_number};
 
 const CONFIG: &[u8] = br#"{
     "gateways": [
@@ -143,4 +144,24 @@ fn workers_that_are_alike_in_everything_are_told_apart() {
     host.0.borrow_mut().now = START;
     let numbers: Vec<u64> = (0..3).map(|_| worker_number(&host).unwrap()).collect();
     assert_eq!(numbers, [1, 2, 3]);
+}
+
+/// Two that look for a payment in two buckets would both claim it, and it would be sent twice.
+#[test]
+fn all_workers_look_for_a_payment_in_the_same_place() {
+    let host = FakeHost::default();
+    let config = Config::parse(CONFIG).unwrap();
+    let joined = |moment: u64| {
+        host.0.borrow_mut().now = START + moment;
+        join(&host, &config).unwrap().placement
+    };
+    let first = joined(0);
+    assert_ne!(first, Placement::new(config.buckets(), Seed::default()), "it has a seed");
+    // Another worker, and the configuration once more: the noise is another one each time.
+    assert_eq!([joined(1), joined(2)], [first; 2]);
+    // One that found nothing there because all began at once, and then lost the race to begin it.
+    let next = host.0.borrow().calls.len() + 1;
+    host.0.borrow_mut().fault = Some(Fault { from: next, lasts: Lasts::Once, how: How::Nothing });
+    assert_eq!(joined(3), first);
+    assert!(host.0.borrow().calls.contains(&"noise"), "it had begun one of its own");
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::super::finding::Severity::{Error, Note};
 use super::super::finding::{Found, Rule};
-use super::super::setup::{Cluster, Gateway, Setup, Tls};
+use super::super::setup::{Cluster, Setup, Tls};
 use super::super::view::View;
 
 pub(super) const RULES: &[Rule] = &[
@@ -37,17 +37,12 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// Each gateway that has a cluster of its own, with that.
-fn pairs(setup: &Setup) -> Vec<(&Gateway, &Cluster)> {
-    setup.gateway_clusters().collect()
-}
-
 fn tls_of(cluster: &Cluster) -> Option<&Tls> {
     cluster.sockets.first().and_then(|socket| socket.tls.as_ref())
 }
 
 fn channel_unwatched(setup: &Setup, found: &mut Found<'_>) {
-    for (gateway, cluster) in pairs(setup) {
+    for (gateway, cluster) in setup.gateway_clusters() {
         let watch = gateway.view.at("tls");
         let is_of_plugin = gateway.view.at("cluster").exists();
         if is_of_plugin && tls_of(cluster).is_some() && !watch.exists() {
@@ -74,7 +69,7 @@ fn rank(min_version: &View) -> usize {
 }
 
 fn channel_mismatch(setup: &Setup, found: &mut Found<'_>) {
-    for (gateway, cluster) in pairs(setup) {
+    for (gateway, cluster) in setup.gateway_clusters() {
         let watch = gateway.view.at("tls");
         if !watch.exists() {
             continue;
