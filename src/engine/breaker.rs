@@ -4,30 +4,35 @@
 //!            a rule trips                       the wait is over, a permit is taken
 //!   Closed ----------------> Open(until) --------------------------------> HalfOpen
 //!      ^                       ^                                              |
-//!      |                       +------------- a trial fails ------------------+
-//!      +------------------------------------- all trials pass ----------------+
+//!      |                       +------------- too many trials fail -----------+
+//!      +------------------------------------- enough trials pass -------------+
 //! ```
 //!
 //! Closed means that traffic flows. Rules count at `>=`: five consecutive failures trip a limit of
 //! five, and a rate of exactly the limit trips. Every transition raises the generation, and a
 //! result that began under an older one moves nothing. A wait doubles with each trip and is
-//! forgotten step by step while the gateway stays well.
+//! forgotten step by step while the gateway stays well. What is known of partners outlives
+//! transitions: a partner whose payments fail everywhere looks the same after each of them.
 
-use super::bytes::Reader;
 use super::evidence::Signal;
+use super::heartbeat::Heartbeat;
 use super::limits::RUN_ALONE_MAX;
 use super::sources::{Source, Sources};
 use super::tally::Batch;
 use super::time::{Millis, Timestamp};
 use super::window::{Tally, Window};
 
+mod half_open;
 mod limits;
 mod report;
 mod rule;
+mod silence;
+mod stored;
 
 pub use limits::Limits;
-pub use report::Report;
+pub use report::{Heard, Report};
 pub use rule::Rule;
+use silence::Silence;
 
 /// Whether traffic flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,8 @@ pub enum State {
         out: u8,
         /// Trials passed.
         passed: u8,
+        /// Trials failed.
+        failed: u8,
         /// When the last permit was taken.
         since: Timestamp,
     },
@@ -93,7 +100,14 @@ pub struct Breaker {
     window: Window,
     /// When the run of failures began.
     run_began: Timestamp,
+    /// Payments in a row of which nothing was heard.
+    silence: Silence,
     sources: Sources,
+    /// Partners whose trouble opened it or failed a trial, since it was last closed: a bit for each
+    /// slot. Others go on trial before them.
+    suspects: u32,
+    /// The partner whose trial failed last, as its bit.
+    failed_last: u32,
     /// What only reads, judged apart: while payments fail, good answers to questions keep no
     /// breaker closed, and while payments go well, bad ones open none.
     questions: Questions,
@@ -116,7 +130,10 @@ impl Default for Breaker {
             cause: None,
             window: Window::default(),
             run_began: Timestamp::default(),
+            silence: Silence::default(),
             sources: Sources::default(),
+            suspects: 0,
+            failed_last: 0,
             questions: Questions::default(),
         }
     }
@@ -163,7 +180,11 @@ impl Breaker {
     /// Whether a success has a run of its own kind to end: then it must be written at once.
     #[must_use]
     pub const fn has_run(&self, pays: bool) -> bool {
-        if pays { matches!(self.state, State::Closed { run: 1.. }) } else { self.questions.run > 0 }
+        if pays {
+            matches!(self.state, State::Closed { run: 1.. }) || self.silence.has_begun()
+        } else {
+            self.questions.run > 0
+        }
     }
 
     /// Whether traffic flows, and payments went well within the window.
@@ -173,84 +194,20 @@ impl Breaker {
         self.is_closed() && seen.calls > seen.failures
     }
 
+    /// Whether so many payments fail that a further part of them would be half a step from opening
+    /// it: half of the rate that trips.
+    #[must_use]
+    pub fn is_shaky(&self, now: Timestamp, limits: &Limits) -> bool {
+        let seen = self.window.total(now, limits.window);
+        u64::from(seen.failures) * 200 >= u64::from(limits.failure_rate_pct) * u64::from(seen.calls)
+            && seen.failures > 0
+    }
+
     /// Whether traffic flows, and within the window has gone well and not failed.
     #[must_use]
     pub fn goes_well(&self, now: Timestamp, limits: &Limits) -> bool {
         let seen = self.seen(now, limits);
         self.is_closed() && seen.calls > 0 && seen.failures == 0
-    }
-
-    /// Whether a trial may be made now.
-    #[must_use]
-    pub fn may_try(&self, now: Timestamp, limits: &Limits) -> bool {
-        match self.state {
-            State::Closed { .. } => false,
-            State::Open { until } => now >= until || until.since(now) > limits.longest_wait(),
-            State::HalfOpen { out, passed, since } => {
-                out.saturating_add(passed) < limits.half_open_permits
-                    || now >= since.plus(limits.half_open_max)
-                    || since.since(now) > limits.half_open_max
-            }
-        }
-    }
-
-    /// Whether a trial should be a question rather than a payment: for half of the first wait after
-    /// a trial became possible. If one came, until it was passed, or for as long again.
-    #[must_use]
-    pub fn prefers_question(&self, now: Timestamp, limits: &Limits) -> bool {
-        let grace = Millis::new(limits.open.get() / 2);
-        match self.state {
-            State::Closed { .. } => false,
-            State::Open { until } => {
-                now < until.plus(grace) && until.since(now) <= limits.longest_wait()
-            }
-            State::HalfOpen { passed, .. } => {
-                let waited = now >= self.since.plus(grace) || self.since.since(now) > grace;
-                self.asks_first && passed == 0 && !waited
-            }
-        }
-    }
-
-    /// Whether only a payment can still pass: a question on trial would but hold its permit.
-    #[must_use]
-    pub const fn wants_payment(&self, limits: &Limits) -> bool {
-        match self.state {
-            State::HalfOpen { passed, .. } => passed.saturating_add(1) >= limits.half_open_permits,
-            State::Closed { .. } | State::Open { .. } => false,
-        }
-    }
-
-    /// Takes a permit for a trial; the move to half-open is told if this was the first one.
-    /// The caller has asked [`Breaker::may_try`].
-    pub fn take_permit(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {
-        let prefers_question = self.prefers_question(now, limits);
-        match &mut self.state {
-            State::Closed { .. } => None,
-            State::Open { .. } => {
-                // Nobody else was let on trial.
-                self.asks_first = prefers_question;
-                let to = State::HalfOpen { out: 1, passed: 0, since: now };
-                Some(self.enter(to, Rule::WaitOver, now))
-            }
-            State::HalfOpen { out, passed, since } => {
-                if out.saturating_add(*passed) >= limits.half_open_permits {
-                    // Nobody brought the permits back in time: their trials were lost.
-                    *out = 0;
-                }
-                *out = out.saturating_add(1);
-                *since = now;
-                None
-            }
-        }
-    }
-
-    /// Gives back a permit whose trial was never made.
-    pub const fn return_permit(&mut self, generation: u32) {
-        if let State::HalfOpen { out, .. } = &mut self.state
-            && self.generation == generation
-        {
-            *out = out.saturating_sub(1);
-        }
     }
 
     /// Takes in the result of a call.
@@ -268,32 +225,7 @@ impl Breaker {
             State::Closed { run } => self.record_closed(report, run, now, limits),
             // Traffic that had to go there all the same (a pinned status): the wait decides.
             State::Open { .. } => None,
-            State::HalfOpen { out, passed, since } => {
-                let returned = u8::from(report.trial);
-                let out = out.saturating_sub(returned);
-                match report.signal {
-                    Signal::Failure => Some(self.trip(Rule::TrialFailed, now, limits)),
-                    Signal::Success if report.trial && report.slow => {
-                        Some(self.trip(Rule::TrialFailed, now, limits))
-                    }
-                    Signal::Success | Signal::Alive if report.trial => {
-                        // The last one is a payment's: answers to questions alone prove too little.
-                        let counts = report.source.pays() || !self.wants_payment(limits);
-                        self.asks_first &= counts;
-                        let passed = passed.saturating_add(u8::from(counts));
-                        if passed >= limits.half_open_permits {
-                            let to = State::Closed { run: 0 };
-                            return Some(self.enter(to, Rule::TrialsPassed { passed }, now));
-                        }
-                        self.state = State::HalfOpen { out, passed, since };
-                        None
-                    }
-                    Signal::Success | Signal::Alive | Signal::Throttled | Signal::Neutral => {
-                        self.state = State::HalfOpen { out, passed, since };
-                        None
-                    }
-                }
-            }
+            State::HalfOpen { .. } => self.record_half_open(report, now, limits),
         }
     }
 
@@ -326,7 +258,7 @@ impl Breaker {
         let run = &mut self.questions.run;
         *run = match report.signal {
             Signal::Failure => run.saturating_add(1),
-            Signal::Throttled | Signal::Neutral => *run,
+            Signal::Throttled | Signal::Abandoned | Signal::Neutral => *run,
             Signal::Success | Signal::Alive => 0,
         };
         let run = *run;
@@ -343,10 +275,11 @@ impl Breaker {
         now: Timestamp,
         limits: &Limits,
     ) -> Option<Transition> {
+        self.silence.hear(report.heard, now, limits);
         let run = match report.signal {
             Signal::Neutral => return None,
             Signal::Failure => run.saturating_add(1),
-            Signal::Throttled => run,
+            Signal::Throttled | Signal::Abandoned => run,
             Signal::Success | Signal::Alive => 0,
         };
         if run == 1 {
@@ -357,15 +290,14 @@ impl Breaker {
         if !tally.is_empty() {
             self.window.add(tally, now, limits.window);
         }
-        if tally.failures > 0 || tally.slow > 0 {
-            self.sources.trouble(report.source, now, limits.window);
-        } else {
-            self.sources.well(report.source.seen(), now, limits.window);
-        }
+        self.note_source(report, now, limits);
         if report.signal == Signal::Failure
             && self.counted_run(run, now, limits) >= limits.consecutive_failures.into()
         {
             return Some(self.trip(Rule::ConsecutiveFailures { run }, now, limits));
+        }
+        if let Some(requests) = self.too_long_unheard(now, limits) {
+            return Some(self.trip(Rule::Unheard { requests }, now, limits));
         }
         if tally.is_empty() {
             return None;
@@ -373,15 +305,66 @@ impl Breaker {
         self.check_rates(now, limits)
     }
 
-    /// How much of a run counts. After a while all of it does: if others went well still, one of
-    /// them would have ended it.
-    fn counted_run(&self, run: u16, now: Timestamp, limits: &Limits) -> u32 {
-        let lasts = now.since(self.run_began);
-        if lasts >= RUN_ALONE_MAX || now < self.run_began {
-            return run.into();
+    /// Whose trouble it was, or whose payment went well.
+    fn note_source(&mut self, report: Report, now: Timestamp, limits: &Limits) {
+        let Report { signal, slow, source, .. } = report;
+        match signal {
+            Signal::Failure | Signal::Throttled => self.sources.trouble(source, now, limits.window),
+            Signal::Success if slow => self.sources.trouble(source, now, limits.window),
+            Signal::Success | Signal::Alive => {
+                self.sources.well(source.seen(), now, limits.window);
+            }
+            Signal::Abandoned if report.heard.lasted(limits.unheard) => {
+                self.sources.trouble(source, now, limits.window);
+            }
+            Signal::Abandoned | Signal::Neutral => {}
         }
+    }
+
+    /// How much of a run counts. What one partner has of it is capped as long as others are known
+    /// to pay, what one operation has only at first: if payments of another one went well still,
+    /// they would have ended it.
+    fn counted_run(&self, run: u16, now: Timestamp, limits: &Limits) -> u32 {
+        let (window, pct) = (limits.window, limits.partner_failures_pct);
+        let counted = self.sources.counted(run.into(), now, window, pct);
+        if self.run_lasts(now) {
+            return counted;
+        }
+        counted.min(self.sources.counted_by_operation(run.into(), now, window, pct))
+    }
+
+    fn run_lasts(&self, now: Timestamp) -> bool {
+        now.since(self.run_began) >= RUN_ALONE_MAX || now < self.run_began
+    }
+
+    /// What the heartbeats add to what payments say: while they are bad, nobody's payments are
+    /// known to go well, and a gateway of which nothing is heard at all is left whenever the
+    /// clients give up.
+    pub fn check_beside(
+        &mut self,
+        heartbeat: &Heartbeat,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Option<Transition> {
+        let State::Closed { run } = self.state else {
+            return None;
+        };
+        if run >= limits.consecutive_failures
+            && self.run_lasts(now)
+            && heartbeat.is_bad_since(self.run_began)
+        {
+            return Some(self.trip(Rule::ConsecutiveFailures { run }, now, limits));
+        }
+        let requests = self.silence.beside(heartbeat, now, limits)?;
+        Some(self.trip(Rule::Unheard { requests }, now, limits))
+    }
+
+    /// So many payments in a row of which nothing was heard, if they are too many.
+    fn too_long_unheard(&self, now: Timestamp, limits: &Limits) -> Option<u16> {
+        let requests = self.silence.patient();
         let pct = limits.partner_failures_pct;
-        self.sources.counted_in_run(run.into(), now, limits.window, pct)
+        let counted = self.sources.counted(requests.into(), now, limits.window, pct);
+        (counted >= limits.consecutive_failures.into()).then_some(requests)
     }
 
     /// Whether payments of other partners than this one's go well.
@@ -391,13 +374,18 @@ impl Breaker {
     }
 
     fn check_rates(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {
+        let is_settled = |window: &Window| window.age(now, limits.window) >= limits.rate_age_min;
         let seen = self.window.total(now, limits.window);
         let pct = limits.partner_failures_pct;
-        let cap = |trouble| self.sources.counted_in_rate(trouble, now, limits.window, pct);
-        let mut rule = limits.exceeded(seen, cap(seen.failures), cap(seen.slow));
+        let cap = |trouble| self.sources.counted(trouble, now, limits.window, pct);
+        let mut rule = limits
+            .exceeded(seen, cap(seen.failures), cap(seen.slow))
+            .filter(|_| is_settled(&self.window));
         if rule.is_none() && !self.is_proven(now, limits) {
             let asked = self.questions.window.total(now, limits.window);
-            rule = limits.exceeded(asked, asked.failures, asked.slow);
+            rule = limits
+                .exceeded(asked, asked.failures, asked.slow)
+                .filter(|_| is_settled(&self.questions.window));
         }
         rule.map(|rule| self.trip(rule, now, limits))
     }
@@ -407,9 +395,23 @@ impl Breaker {
             // One trip is forgotten for each longest wait that went well.
             let forgotten = now.since(self.since).get() / limits.open_max.get().max(1);
             self.trips = self.trips.saturating_sub(u8::try_from(forgotten).unwrap_or(u8::MAX));
+            self.suspects = self.sources.troubled(now, limits.window);
+            self.failed_last = 0;
         }
         self.trips = self.trips.saturating_add(1);
-        let wait = limits.wait(self.trips, jitter(self.generation, now));
+        self.open(rule, Millis::ZERO, now, limits)
+    }
+
+    /// Opens for as long as its trips demand, or for `at_least` where that is longer.
+    fn open(
+        &mut self,
+        rule: Rule,
+        at_least: Millis,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Transition {
+        let wait = limits.wait(self.trips.max(1), jitter(self.generation, now));
+        let wait = wait.max(at_least.min(limits.open_max));
         self.enter(State::Open { until: now.plus(wait) }, rule, now)
     }
 
@@ -419,52 +421,12 @@ impl Breaker {
         self.since = now;
         self.cause = Some(rule);
         self.window = Window::default();
-        self.sources = Sources::default();
+        self.silence = Silence::default();
         self.questions = Questions::default();
+        if self.is_closed() {
+            (self.suspects, self.failed_last) = (0, 0);
+        }
         Transition { to, rule, generation: self.generation }
-    }
-
-    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
-        let (tag, a, b, at) = match self.state {
-            State::Closed { run } => (0, run, 0, Timestamp::default()),
-            State::Open { until } => (1, 0, 0, until),
-            State::HalfOpen { out, passed, since } => (2, u16::from(out), passed, since),
-        };
-        bytes.push(tag);
-        bytes.extend(a.to_le_bytes());
-        bytes.push(b);
-        bytes.extend(at.as_millis().to_le_bytes());
-        bytes.extend(self.generation.to_le_bytes());
-        bytes.extend([self.trips, u8::from(self.asks_first)]);
-        bytes.extend(self.since.as_millis().to_le_bytes());
-        Rule::encode(self.cause, bytes);
-        self.window.encode(bytes);
-        bytes.extend(self.run_began.as_millis().to_le_bytes());
-        self.sources.encode(bytes);
-        self.questions.window.encode(bytes);
-        bytes.extend(self.questions.run.to_le_bytes());
-    }
-
-    pub(super) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
-        let (tag, a, b, at) = (bytes.byte()?, bytes.short()?, bytes.byte()?, bytes.time()?);
-        let state = match tag {
-            0 => State::Closed { run: a },
-            1 => State::Open { until: at },
-            2 => State::HalfOpen { out: u8::try_from(a).ok()?, passed: b, since: at },
-            _ => return None,
-        };
-        Some(Self {
-            state,
-            generation: bytes.word()?,
-            trips: bytes.byte()?,
-            asks_first: bytes.byte()? != 0,
-            since: bytes.time()?,
-            cause: Rule::decode(bytes)?,
-            window: Window::decode(bytes)?,
-            run_began: bytes.time()?,
-            sources: Sources::decode(bytes)?,
-            questions: Questions { window: Window::decode(bytes)?, run: bytes.short()? },
-        })
     }
 }
 

@@ -218,6 +218,8 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
     claims.shared_ledger = ledger == Ledger::Shared;
     let heartbeat = fields.object("heartbeat");
     let probe = read_probe(&heartbeat, floor, &Probe::default());
+    let heartbeat = read_heartbeat(&heartbeat, floor, errors);
+    let tick = heartbeat.tick_period();
     let config = Config {
         gateways: read_gateways(&fields, floor, &probe, errors),
         composites: read_composites(&fields),
@@ -233,8 +235,8 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         timeouts,
         store,
         claims,
-        breaker: read_breaker(&fields.object("breaker"), floor),
-        heartbeat: read_heartbeat(&heartbeat, floor, errors),
+        breaker: read_breaker(&fields.object("breaker"), floor, tick, timeouts.response),
+        heartbeat,
         failback: read_failback(&fields.object("failback"), floor),
         request_body_bytes_max: usize::try_from(request_body_bytes_max).unwrap_or(usize::MAX),
         role: admin::read(&fields.object("admin").secret(), errors),

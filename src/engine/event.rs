@@ -68,6 +68,8 @@ pub struct Answer<'a> {
     pub peer: Option<Peer<'a>>,
     /// Its `content-type`.
     pub content_type: Option<&'a str>,
+    /// Its `retry-after`, where that is a number of seconds.
+    pub retry_after: Option<Millis>,
     /// Whether the client is still there to be answered.
     pub client_waits: bool,
 }

@@ -86,6 +86,8 @@ pub enum Signal {
     /// It answered as a healthy gateway does, with a NO or with "in progress": ends a run of
     /// failures and passes a trial, and counts to no rate.
     Alive,
+    /// The client left before an answer came. How long it had waited decides what that is worth.
+    Abandoned,
     /// Nothing.
     Neutral,
 }
@@ -187,7 +189,7 @@ const fn judge_absence(flags: Flags, attached: bool) -> (Outcome, Signal) {
         return match flags.0 & Flags::DOWNSTREAM_CONNECTION_TERMINATION {
             0 => (Outcome::Doubtful, Signal::Failure),
             // The client left; nobody waited for the gateway's answer.
-            _ => (Outcome::Doubtful, Signal::Neutral),
+            _ => (Outcome::Doubtful, Signal::Abandoned),
         };
     }
     if flags.is(Flags::UPSTREAM_CONNECTION_FAILURE) || flags.is(Flags::NO_HEALTHY_UPSTREAM) {
@@ -220,7 +222,9 @@ fn read_snap<'a>(operation: &Compiled, evidence: &Evidence<'a>) -> Option<Read<'
     let mut take = |place: usize| found.get_mut(place).and_then(Option::take);
     let code = SnapCode::parse(take(ANSWER_CODE)?.as_text()?)?;
     let service = std::str::from_utf8(&code.service).ok()?;
-    let fits = operation.operation.service_codes.iter().any(|known| known == service);
+    let known = operation.operation.service_codes.iter().any(|known| known == service);
+    // Credentials are refused before the service is known.
+    let fits = known || (service == "00" && code.http == 401);
     (fits && code.http == evidence.status).then(|| Read {
         code,
         status: take(ANSWER_STATUS),

@@ -3,8 +3,8 @@
 //! The first gateway is usable while its breaker is closed; any other one also needs a fresh good
 //! heartbeat. One gateway is active. It is left at once when it is no longer usable, and an
 //! earlier one in the order takes over again only after it has been well for `stable_ms` and
-//! `dwell_ms` have passed since the last switch. There is no panic mode: if none is usable, none
-//! is used.
+//! `dwell_ms` have passed since the last switch, and then step by step (`ramp`). There is no panic
+//! mode: if none is usable, none is used.
 
 use super::breaker::{Breaker, Report, State, Transition};
 use super::bytes::Reader;
@@ -14,12 +14,15 @@ use super::heartbeat::Heartbeat;
 use super::in_flight::InFlight;
 use super::overrides::{Overrides, Steer};
 use super::policy::Policy;
+use super::sources::Asked;
 use super::tally::{Batch, Tallies};
 use super::time::Timestamp;
 
 mod choice;
+mod ramp;
 
-pub use choice::{Asks, Takers};
+pub use choice::{Asks, NewRequest, Takers};
+use ramp::Ramp;
 
 /// The shared value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,8 +31,12 @@ pub struct Health {
     lease: Lease,
     active: Option<GatewayId>,
     active_since: Timestamp,
+    /// The active gateway gets its payments back step by step.
+    ramp: Option<Ramp>,
     overrides: Overrides,
     in_flight: InFlight,
+    /// Who asked for payments lately, while a breaker is not closed.
+    asked: Asked,
     /// Of every gateway that was ever seen; no order.
     members: Vec<(GatewayId, Member)>,
 }
@@ -73,6 +80,9 @@ pub enum Change {
         /// Why.
         cause: Cause,
     },
+    /// So many percent of the new payments go to a gateway first that takes over again; all of
+    /// them at 100.
+    Ramp(GatewayId, u32),
     /// An operator forces or drains a gateway, or no longer does.
     Override(GatewayId, Option<Steer>),
     /// A gateway is barred because of its connection, or admitted again by an operator.
@@ -132,7 +142,13 @@ impl Health {
         policy: &Policy,
         now: Timestamp,
     ) -> Option<Change> {
-        let transition = self.member_mut(gateway).breaker.take_permit(now, &policy.breaker);
+        let forced = self.forced(policy, now) == Some(gateway);
+        let breaker = &mut self.member_mut(gateway).breaker;
+        let transition = if forced {
+            breaker.take_forced_permit(now, &policy.breaker)
+        } else {
+            breaker.take_permit(now, &policy.breaker)
+        };
         transition.map(|transition| Change::Breaker(gateway, transition))
     }
 
@@ -145,7 +161,10 @@ impl Health {
         policy: &Policy,
         now: Timestamp,
     ) -> Vec<Change> {
-        let transition = self.member_mut(gateway).breaker.record(report, now, &policy.breaker);
+        let Member { breaker, heartbeat, .. } = self.member_mut(gateway);
+        let limits = &policy.breaker;
+        let transition = breaker.record(report, now, limits);
+        let transition = transition.or_else(|| breaker.check_beside(heartbeat, now, limits));
         self.moved(gateway, transition, policy, now)
     }
 
@@ -193,6 +212,17 @@ impl Health {
     /// Takes in what a worker has under way.
     pub fn tell_in_flight(&mut self, tallies: &Tallies, now: Timestamp) {
         self.in_flight.tell(tallies.owner(), tallies.in_flight(), now);
+    }
+
+    /// Takes in who asked a worker for payments lately. It matters, and is written, only while a
+    /// breaker is not closed: then a trial may be somebody else's.
+    pub fn tell_asked(&mut self, tallies: &Tallies, policy: &Policy, now: Timestamp) {
+        let window = policy.breaker.window;
+        let all_closed = self.members.iter().all(|(_, member)| member.breaker.is_closed());
+        let partners = tallies.asked(now, window);
+        if !all_closed && partners & !self.asked.at(now, window) != 0 {
+            self.asked.note(partners, now, window);
+        }
     }
 
     /// How many requests are with `gateway`, as far as is known.
@@ -279,7 +309,7 @@ impl Health {
         self.lease.owner == owner
     }
 
-    const VERSION: u8 = 6;
+    const VERSION: u8 = 7;
 
     /// The stored form.
     #[must_use]
@@ -290,8 +320,10 @@ impl Health {
         bytes.extend(self.lease.until.as_millis().to_le_bytes());
         bytes.push(self.active.map_or(u8::MAX, GatewayId::byte));
         bytes.extend(self.active_since.as_millis().to_le_bytes());
+        Ramp::encode(self.ramp, &mut bytes);
         self.overrides.encode(&mut bytes);
         self.in_flight.encode(&mut bytes);
+        self.asked.encode(&mut bytes);
         for (id, member) in &self.members {
             bytes.push(id.byte());
             member.breaker.encode(&mut bytes);
@@ -324,8 +356,10 @@ impl Health {
         let lease = Lease { owner: bytes.long()?, born: bytes.time()?, until: bytes.time()? };
         let active = GatewayId::new(usize::from(bytes.byte()?));
         let active_since = bytes.time()?;
+        let ramp = Ramp::decode(&mut bytes)?;
         let overrides = Overrides::decode(&mut bytes)?;
         let in_flight = InFlight::decode(&mut bytes)?;
+        let asked = Asked::decode(&mut bytes)?;
         let mut members = Vec::new();
         while let Some(id) = bytes.byte() {
             let member = Member {
@@ -338,7 +372,7 @@ impl Health {
             };
             members.push((GatewayId::new(usize::from(id))?, member));
         }
-        Some(Self { lease, active, active_since, overrides, in_flight, members })
+        Some(Self { lease, active, active_since, ramp, overrides, in_flight, asked, members })
     }
 }
 

@@ -32,6 +32,14 @@ pub struct Probe {
     pub expect: Expect,
 }
 
+impl Limits {
+    /// How often a worker ticks: often enough for each heartbeat to leave in time.
+    #[must_use]
+    pub fn tick_period(&self) -> Millis {
+        Millis::new((self.interval.get() / 4).clamp(20, 500))
+    }
+}
+
 impl Default for Probe {
     fn default() -> Self {
         let (method, path) = ("GET".to_owned(), "/".to_owned());
@@ -147,6 +155,18 @@ impl Heartbeat {
         self.up
     }
 
+    /// Whether heartbeats were bad after `since` and none was good: the last good one is older, and
+    /// at least one has failed.
+    #[must_use]
+    pub fn is_bad_since(&self, since: Timestamp) -> bool {
+        self.good_at < since && (self.bad_in_row() > 0 || !self.up)
+    }
+
+    /// Bad ones in a row that have not made it go down yet.
+    const fn bad_in_row(&self) -> u8 {
+        if self.up { self.run } else { 0 }
+    }
+
     /// Whether it is time for the next one. A due time further away than the interval was set
     /// before the clock stepped back.
     #[must_use]
@@ -235,6 +255,20 @@ mod tests {
             });
         }
         assert_eq!(told, ".....U........D");
+    }
+
+    #[test]
+    fn it_is_bad_since_a_time_when_it_failed_and_was_not_good_after_that() {
+        let mut heartbeat = Heartbeat::default();
+        assert!(heartbeat.is_bad_since(at(0)), "there never was a good one");
+        heartbeat.record(true, at(0), &limits());
+        heartbeat.record(true, at(2), &limits());
+        assert!(!heartbeat.is_bad_since(at(3)), "none has failed");
+        heartbeat.record(false, at(4), &limits());
+        assert!(heartbeat.is_bad_since(at(3)));
+        assert!(!heartbeat.is_bad_since(at(2)), "one was good then");
+        heartbeat.record(true, at(6), &limits());
+        assert!(!heartbeat.is_bad_since(at(3)));
     }
 
     #[test]

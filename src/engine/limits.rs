@@ -84,6 +84,14 @@ pub const WORKERS_MAX: usize = 64;
 /// After so long without news a worker has nothing in flight: it ticks at least twice a second.
 pub const IN_FLIGHT_STALE: Millis = Millis::new(5000);
 
-/// For so long one source alone cannot trip by a run of failures while another one paid without
-/// trouble just before. Whoever else pays within that time ends the run.
+/// Twice as long as payments may stay without any answer while heartbeats are bad: so that a
+/// gateway which answers nothing is left within this time, or within `response_ms` if that is
+/// shorter, whenever clients give up.
+pub const SILENCE_MAX: Millis = Millis::new(10_000);
+
+/// Steps in which a gateway that takes over again gets its payments back, of equal length.
+pub const RAMP_STEPS: u8 = 10;
+
+/// For so long one operation alone cannot trip by a run of failures while another one went well
+/// just before. Whatever else goes well within that time ends the run.
 pub const RUN_ALONE_MAX: Millis = Millis::new(2000);

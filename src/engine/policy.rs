@@ -83,6 +83,8 @@ pub struct Failback {
     pub stable: Millis,
     /// How long the present one must have been active.
     pub dwell: Millis,
+    /// How long it takes until all new payments go to the earlier one again; zero: all at once.
+    pub ramp: Millis,
 }
 
 /// Why a configuration cannot be looked up in the layout that is there.
@@ -252,7 +254,7 @@ impl Policy {
     /// How often a worker ticks.
     #[must_use]
     pub fn tick_period(&self) -> Millis {
-        Millis::new((self.heartbeat.interval.get() / 4).clamp(20, 500))
+        self.heartbeat.tick_period()
     }
 
     /// How long it takes to count all buckets, a few on each tick.

@@ -122,6 +122,7 @@ impl Pulse {
         let mut effects = Vec::new();
         if self.pending.tick {
             health.tell_in_flight(tallies, now);
+            health.tell_asked(tallies, &self.policy, now);
             effects = self.show_in_flight(&health, now);
             changes.extend(health.check_in_flight(&self.policy, now));
             let born = *self.born.get_or_insert(now);
@@ -130,6 +131,7 @@ impl Pulse {
         }
         if leads {
             changes.extend(health.expire_overrides(now));
+            changes.extend(health.climb(&self.policy, now));
             self.pending.beats = self.due(&mut health, now);
         }
         if leads || !changes.is_empty() {

@@ -5,9 +5,9 @@
 //! less. Only a payment that goes well speaks for a gateway, and only for as long as none of the
 //! same source has failed since. Counts are kept for the window under way and the one before.
 //!
-//! A run of failures is capped by partner and by operation, and not for long: whoever else goes
-//! well would have ended it. Rates are capped by partner alone: most platforms make nearly all
-//! their payments by one operation, and where half of those fail it is time to go.
+//! What a partner counts for is capped in runs of failures and in rates. An operation is capped in
+//! runs alone, and not for long: most platforms make nearly all their payments by one operation,
+//! and where half of those fail it is time to go.
 
 use super::bytes::Reader;
 use super::time::{Millis, Timestamp};
@@ -68,6 +68,11 @@ impl Source {
         self.partner as usize
     }
 
+    /// The bit of its partner's slot.
+    pub(super) const fn bit(self) -> u32 {
+        bit(self.partner)
+    }
+
     /// Whether it moves money.
     #[must_use]
     pub const fn pays(self) -> bool {
@@ -106,29 +111,48 @@ impl Sources {
     /// These were seen to go well.
     pub fn well(&mut self, seen: Seen, now: Timestamp, window: Millis) {
         self.slide(now, window);
-        self.partners.well(seen.partners);
-        self.operations.well(seen.operations);
+        self.partners.note_well(seen.partners);
+        self.operations.note_well(seen.operations);
     }
 
-    /// How much of a run of failures counts: of one source at most `pct` percent of what counts, as
-    /// long as payments of another one go well.
+    /// How much of so many failures or slow answers counts: of one partner at most `pct` percent of
+    /// what counts, as long as payments of another one go well.
     #[must_use]
-    pub fn counted_in_run(&self, run: u32, now: Timestamp, window: Millis, pct: u32) -> u32 {
-        let at_now = self.at(now, window);
-        at_now.partners.counted(run, pct).min(at_now.operations.counted(run, pct))
-    }
-
-    /// How much of a window's failures or slow answers counts: the same, by partner.
-    #[must_use]
-    pub fn counted_in_rate(&self, trouble: u32, now: Timestamp, window: Millis, pct: u32) -> u32 {
+    pub fn counted(&self, trouble: u32, now: Timestamp, window: Millis, pct: u32) -> u32 {
         self.at(now, window).partners.counted(trouble, pct)
+    }
+
+    /// The same, by operation.
+    #[must_use]
+    pub fn counted_by_operation(
+        &self,
+        trouble: u32,
+        now: Timestamp,
+        window: Millis,
+        pct: u32,
+    ) -> u32 {
+        self.at(now, window).operations.counted(trouble, pct)
+    }
+
+    /// Whether the trouble seems to be this partner's own: its last payment had trouble, and
+    /// payments of another one go well.
+    #[must_use]
+    pub fn is_suspected(&self, source: Source, now: Timestamp, window: Millis) -> bool {
+        let partners = self.at(now, window).partners;
+        let (own, well) = (bit(source.partner), partners.well());
+        partners.troubled() & own != 0 && well & !own != 0
+    }
+
+    /// The partners whose last payment had trouble, a bit for each slot.
+    #[must_use]
+    pub(super) fn troubled(&self, now: Timestamp, window: Millis) -> u32 {
+        self.at(now, window).partners.troubled()
     }
 
     /// Whether payments of other partners than this one's go well.
     #[must_use]
     pub fn others_pay(&self, source: Source, now: Timestamp, window: Millis) -> bool {
-        let [newest, before] = &self.at(now, window).partners.0;
-        (newest.well | before.well) & !bit(source.partner) != 0
+        self.at(now, window).partners.well() & !bit(source.partner) != 0
     }
 
     fn at(&self, now: Timestamp, window: Millis) -> Self {
@@ -137,15 +161,11 @@ impl Sources {
         at_now
     }
 
-    /// Windows begin at multiples of their length. A clock that steps back begins anew.
     fn slide(&mut self, now: Timestamp, window: Millis) {
-        let length = window.get().max(1);
-        let begins = Timestamp::from_millis(now.as_millis() / length * length);
-        let gone = match begins.since(self.began).get() / length {
-            0 if begins >= self.began => return,
-            1 => 1,
-            _ => 2,
-        };
+        let (begins, gone) = windows_gone(self.began, now, window);
+        if gone == 0 {
+            return;
+        }
         for spread in [&mut self.partners, &mut self.operations] {
             spread.0.rotate_right(gone % 2);
             for half in spread.0.iter_mut().take(gone) {
@@ -190,9 +210,21 @@ impl Spread {
         }
     }
 
-    const fn well(&mut self, slots: u32) {
+    const fn note_well(&mut self, slots: u32) {
         let [newest, _] = &mut self.0;
         newest.well |= slots;
+    }
+
+    const fn well(&self) -> u32 {
+        let [newest, before] = &self.0;
+        newest.well | before.well
+    }
+
+    /// Who had trouble and has not gone well since.
+    fn troubled(&self) -> u32 {
+        let troubled = self.0.iter().flat_map(|half| (0u8..).zip(&half.trouble));
+        let slots = troubled.filter(|(_, count)| **count > 0);
+        slots.fold(0, |slots, (slot, _)| slots | bit(slot)) & !self.well()
     }
 
     fn counted(&self, trouble: u32, pct: u32) -> u32 {
@@ -203,7 +235,7 @@ impl Spread {
             (0u8..).zip(counts).fold((0, (0, 0)), |(all, worst), (slot, count)| {
                 (all + count, if count > worst.1 { (slot, count) } else { worst })
             });
-        let others_go_well = (newest.well | before.well) & !bit(worst) != 0;
+        let others_go_well = self.well() & !bit(worst) != 0;
         if !others_go_well || all == 0 || pct >= 100 {
             return trouble;
         }
@@ -211,6 +243,64 @@ impl Spread {
         let allowed = most.min(others * u64::from(pct) / u64::from(100 - pct));
         u32::try_from(u64::from(trouble) * (others + allowed) / all).unwrap_or(trouble)
     }
+}
+
+/// Which partners asked for payments in the window under way and the one before, a bit for each
+/// slot: whether somebody else can make a trial.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// When the window under way began.
+    began: Timestamp,
+    /// The newest first.
+    halves: [u32; 2],
+}
+
+impl Asked {
+    /// These have asked.
+    pub fn note(&mut self, partners: u32, now: Timestamp, window: Millis) {
+        let (begins, gone) = windows_gone(self.began, now, window);
+        let [newest, before] = self.halves;
+        self.halves = match gone {
+            0 => [newest | partners, before],
+            1 => [partners, newest],
+            _ => [partners, 0],
+        };
+        self.began = begins;
+    }
+
+    /// Who has.
+    #[must_use]
+    pub fn at(&self, now: Timestamp, window: Millis) -> u32 {
+        let [newest, before] = self.halves;
+        match windows_gone(self.began, now, window).1 {
+            0 => newest | before,
+            1 => newest,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.began.as_millis().to_le_bytes());
+        bytes.extend(self.halves.into_iter().flat_map(u32::to_le_bytes));
+    }
+
+    pub(super) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { began: bytes.time()?, halves: [bytes.word()?, bytes.word()?] })
+    }
+}
+
+/// When the window under way at `now` begins, and how many windows have gone since the one that
+/// began at `began`. Windows begin at multiples of their length. A clock that steps back begins
+/// anew.
+fn windows_gone(began: Timestamp, now: Timestamp, window: Millis) -> (Timestamp, usize) {
+    let length = window.get().max(1);
+    let begins = Timestamp::from_millis(now.as_millis() / length * length);
+    let gone = match begins.since(began).get() / length {
+        0 if begins >= began => 0,
+        1 => 1,
+        _ => 2,
+    };
+    (begins, gone)
 }
 
 const fn bit(slot: u8) -> u32 {
@@ -277,11 +367,7 @@ mod tests {
             ("ana ana ana ana budi citra", "dewi", 4),
         ] {
             let sources = partners(trouble, well);
-            assert_eq!(
-                sources.counted_in_rate(6, at(0), WINDOW, 50),
-                counted,
-                "{trouble} | {well}"
-            );
+            assert_eq!(sources.counted(6, at(0), WINDOW, 50), counted, "{trouble} | {well}");
         }
     }
 
@@ -289,7 +375,7 @@ mod tests {
     fn the_share_is_what_was_configured() {
         let sources = partners("ana ana ana ana ana ana ana ana budi budi", "citra");
         for (pct, counted) in [(1, 2), (20, 2), (50, 4), (60, 5), (80, 10), (100, 10)] {
-            assert_eq!(sources.counted_in_rate(10, at(0), WINDOW, pct), counted, "{pct}%");
+            assert_eq!(sources.counted(10, at(0), WINDOW, pct), counted, "{pct}%");
         }
     }
 
@@ -299,26 +385,26 @@ mod tests {
         for partner in ["ana", "budi", "citra"] {
             sources.trouble(source(partner, "top-up"), at(0), WINDOW);
         }
-        assert_eq!(sources.counted_in_run(3, at(0), WINDOW, 50), 3);
+        assert_eq!(sources.counted_by_operation(3, at(0), WINDOW, 50), 3);
         let question = Source::new("ana", "status", false);
         sources.well(question.seen(), at(0), WINDOW);
         assert_eq!(
-            sources.counted_in_run(3, at(0), WINDOW, 50),
+            sources.counted_by_operation(3, at(0), WINDOW, 50),
             3,
             "questions do not speak for it"
         );
         sources.well(source("ana", "create").seen(), at(0), WINDOW);
-        assert_eq!(sources.counted_in_run(3, at(0), WINDOW, 50), 0);
+        assert_eq!(sources.counted_by_operation(3, at(0), WINDOW, 50), 0);
     }
 
     #[test]
     fn who_fails_no_longer_speaks_for_the_gateway() {
         let mut sources = partners("ana ana ana", "budi");
-        assert_eq!(sources.counted_in_rate(3, at(0), WINDOW, 50), 0);
+        assert_eq!(sources.counted(3, at(0), WINDOW, 50), 0);
         sources.trouble(source("budi", "create"), at(0), WINDOW);
-        assert_eq!(sources.counted_in_rate(4, at(0), WINDOW, 50), 4);
+        assert_eq!(sources.counted(4, at(0), WINDOW, 50), 4);
         sources.well(source("budi", "create").seen(), at(0), WINDOW);
-        assert_eq!(sources.counted_in_rate(4, at(0), WINDOW, 50), 2);
+        assert_eq!(sources.counted(4, at(0), WINDOW, 50), 2);
     }
 
     #[test]
@@ -329,15 +415,39 @@ mod tests {
             let mut sources = sources.clone();
             sources.trouble(source("ana", "create"), at(later), WINDOW);
             sources.trouble(source("ana", "create"), at(later), WINDOW);
-            assert_eq!(sources.counted_in_run(2, at(later), WINDOW, 50), counted, "{later} ms");
+            assert_eq!(sources.counted(2, at(later), WINDOW, 50), counted, "{later} ms");
         }
         sources.trouble(source("ana", "create"), at(500), WINDOW);
-        assert_eq!(sources.counted_in_run(1, at(500), WINDOW, 50), 0);
-        assert_eq!(
-            sources.counted_in_run(1, Timestamp::from_millis(5), WINDOW, 50),
-            1,
-            "stepped back"
-        );
+        assert_eq!(sources.counted(1, at(500), WINDOW, 50), 0);
+        assert_eq!(sources.counted(1, Timestamp::from_millis(5), WINDOW, 50), 1, "stepped back");
+    }
+
+    #[test]
+    fn a_partner_is_suspected_while_its_last_payment_failed_and_others_go_well() {
+        let suspected = |sources: &Sources, partner| {
+            sources.is_suspected(source(partner, "create"), at(0), WINDOW)
+        };
+        let sources = partners("ana ana", "budi");
+        assert!(suspected(&sources, "ana") && !suspected(&sources, "budi"));
+        assert!(!suspected(&sources, "citra"), "never seen");
+        assert!(!suspected(&partners("ana ana", ""), "ana"), "nobody else pays");
+        assert!(!suspected(&partners("ana ana", "ana budi"), "ana"), "it has paid since");
+        assert!(!sources.is_suspected(source("ana", "create"), at(2000), WINDOW), "long ago");
+    }
+
+    #[test]
+    fn who_asked_is_known_for_a_window_and_a_part_of_the_next() {
+        let [ana, budi] = ["ana", "budi"].map(|partner| source(partner, "create").bit());
+        let mut asked = Asked::default();
+        asked.note(ana, at(0), WINDOW);
+        asked.note(budi, at(1500), WINDOW);
+        for (later, known) in [(1999, ana | budi), (2000, budi), (2999, budi), (3000, 0)] {
+            assert_eq!(asked.at(at(later), WINDOW), known, "{later} ms");
+        }
+        assert_eq!(asked.at(Timestamp::from_millis(5), WINDOW), 0, "stepped back");
+        let mut bytes = Vec::new();
+        asked.encode(&mut bytes);
+        assert_eq!(Asked::decode(&mut Reader(&bytes)), Some(asked));
     }
 
     #[test]

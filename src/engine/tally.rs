@@ -5,7 +5,8 @@
 //! requests under way.
 
 use super::gateway::GatewayId;
-use super::sources::{SLOTS, Seen, Source};
+use super::sources::{Asked, SLOTS, Seen, Source};
+use super::time::{Millis, Timestamp};
 use super::window::Tally;
 
 /// What one worker has counted since its last tick, and what it has under way.
@@ -17,6 +18,7 @@ pub struct Tallies {
     in_flight: Vec<(GatewayId, u32)>,
     /// The same by partner, gateway for gateway.
     by_partner: Vec<(GatewayId, [u32; SLOTS])>,
+    asked: Asked,
 }
 
 /// Successes of one gateway. They belong to the breaker's generation in which they were made, and
@@ -46,6 +48,19 @@ impl Tallies {
     #[must_use]
     pub const fn owner(&self) -> u64 {
         self.owner
+    }
+
+    /// Somebody asks for a payment.
+    pub fn asks(&mut self, source: Source, now: Timestamp, window: Millis) {
+        if source.pays() {
+            self.asked.note(source.bit(), now, window);
+        }
+    }
+
+    /// The partners who asked for payments lately, a bit for each slot.
+    #[must_use]
+    pub fn asked(&self, now: Timestamp, window: Millis) -> u32 {
+        self.asked.at(now, window)
     }
 
     /// Counts calls.

@@ -12,6 +12,8 @@ const CELLS: usize = 10;
 /// Calls of a trailing window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Window {
+    /// When the first call came since it was last empty.
+    began: Timestamp,
     /// When the newest cell begins.
     newest: Timestamp,
     /// Newest first.
@@ -61,9 +63,26 @@ impl Window {
     /// Counts `tally` at `now`, in a window `length` long.
     pub fn add(&mut self, tally: Tally, now: Timestamp, length: Millis) {
         self.slide(now, length);
+        if self.is_empty() && !tally.is_empty() {
+            self.began = now;
+        }
         if let Some(newest) = self.cells.first_mut() {
             *newest = newest.plus(tally);
         }
+    }
+
+    /// How long ago the first call came since it was last empty; zero while it is empty. A young
+    /// window may hold the failures of a few moments and not the successes beside them, which
+    /// workers bring on their ticks.
+    #[must_use]
+    pub fn age(&self, now: Timestamp, length: Millis) -> Millis {
+        let mut window = self.clone();
+        window.slide(now, length);
+        if window.is_empty() { Millis::ZERO } else { now.since(window.began) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.cells.iter().all(|cell| cell.is_empty())
     }
 
     /// What was counted in the `length` before `now`.
@@ -96,6 +115,7 @@ impl Window {
     }
 
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.began.as_millis().to_le_bytes());
         bytes.extend(self.newest.as_millis().to_le_bytes());
         for cell in self.cells {
             cell.encode(bytes);
@@ -103,12 +123,12 @@ impl Window {
     }
 
     pub(super) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
-        let newest = bytes.time()?;
+        let (began, newest) = (bytes.time()?, bytes.time()?);
         let mut cells = [Tally::default(); CELLS];
         for cell in &mut cells {
             *cell = Tally::decode(bytes)?;
         }
-        Some(Self { newest, cells })
+        Some(Self { began, newest, cells })
     }
 }
 
@@ -154,6 +174,22 @@ mod tests {
         assert_eq!(window.total(at(500), LENGTH).calls, 2);
         assert_eq!(window.total(at(1499), LENGTH).calls, 2);
         assert_eq!(window.total(at(1500), LENGTH).calls, 0);
+    }
+
+    #[test]
+    fn its_age_counts_from_the_first_call_since_it_was_empty() {
+        let mut window = Window::default();
+        assert_eq!(window.age(at(0), LENGTH), Millis::ZERO);
+        window.add(Tally::default(), at(0), LENGTH);
+        window.add(one(), at(40), LENGTH);
+        window.add(one(), at(700), LENGTH);
+        // The first call has left, and calls came all the time.
+        for (later, age) in [(40, 0), (940, 900), (1500, 1460)] {
+            assert_eq!(window.age(at(later), LENGTH), Millis::new(age), "{later} ms");
+        }
+        assert_eq!(window.age(at(1700), LENGTH), Millis::ZERO, "empty");
+        window.add(one(), at(2000), LENGTH);
+        assert_eq!(window.age(at(2010), LENGTH), Millis::new(10));
     }
 
     #[test]

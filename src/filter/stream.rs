@@ -67,6 +67,7 @@ struct Head {
     /// The connection that it came over, where that is watched.
     peer: Option<Connection>,
     content_type: Option<String>,
+    retry_after: Option<Millis>,
     /// Compressed, though the request asked for it plain.
     encoded: bool,
 }
@@ -220,6 +221,7 @@ impl<H: Host> Stream<H> {
             endpoint: endpoint.as_deref(),
             peer: None,
             content_type: None,
+            retry_after: None,
             client_waits: false,
         };
         let now = self.now();
@@ -267,6 +269,7 @@ impl<H: Host> Stream<H> {
             endpoint: None,
             peer: None,
             content_type: None,
+            retry_after: None,
             encoded: false,
         };
         for (name, value) in pairs::decode(&bytes).unwrap_or_default() {
@@ -275,6 +278,7 @@ impl<H: Host> Stream<H> {
                 b":status" => head.status = text().and_then(|t| t.parse().ok()).unwrap_or(0),
                 b"x-envoy-upstream-service-time" => head.origin = Origin::Upstream,
                 b"content-type" => head.content_type = text().map(str::to_owned),
+                b"retry-after" => head.retry_after = text().and_then(seconds),
                 b"content-encoding" => head.encoded = value != b"identity",
                 _ => {}
             }
@@ -324,6 +328,7 @@ impl<H: Host> Stream<H> {
             endpoint: head.endpoint.as_deref(),
             peer: head.peer.as_ref().map(Connection::peer),
             content_type: head.content_type.as_deref(),
+            retry_after: head.retry_after,
             client_waits: true,
         };
         let now = self.now();
@@ -401,11 +406,18 @@ impl<H: Host> Stream<H> {
     }
 }
 
+/// A `retry-after` in seconds; a date is taken as none.
+fn seconds(value: &str) -> Option<Millis> {
+    let seconds: u64 = value.trim().parse().ok()?;
+    Some(Millis::new(seconds.saturating_mul(1000)))
+}
+
 const NEVER_LEFT: Event<'static> = Event::Answered(Answer {
     evidence: Evidence { origin: Origin::NeverLeft, status: 0, body: Body::Unreadable },
     endpoint: None,
     peer: None,
     content_type: None,
+    retry_after: None,
     client_waits: true,
 });
 

@@ -125,6 +125,11 @@ impl<H: Host> Worker<H> {
                 let labels = [("from", from.as_str()), ("to", to.as_str()), ("kind", kind)];
                 self.count("dana_switches_total", &labels);
             }
+            Change::Ramp(gateway, percent) => {
+                let gateway = name(*gateway);
+                log::info!("dana: {percent} % of the new payments go to {gateway} first");
+                self.gauge("dana_ramp_pct", &gateway, (*percent).into());
+            }
             Change::Barred(gateway, breach) => {
                 let gateway = name(*gateway);
                 if let Some(breach) = breach {

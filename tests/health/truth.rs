@@ -200,6 +200,7 @@ impl<'s> Truth<'s> {
             Change::Breaker(..) => self.reached.told += 1,
             Change::Heartbeat(..) => self.reached.heartbeat_turns += 1,
             Change::Switch { .. }
+            | Change::Ramp(..)
             | Change::Disagree(..)
             | Change::Override(..)
             | Change::Barred(..) => {}

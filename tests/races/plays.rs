@@ -279,6 +279,7 @@ impl Plays {
                     endpoint,
                     peer: None,
                     content_type: None,
+                    retry_after: None,
                     client_waits: true,
                 })
             }

@@ -6,10 +6,9 @@ use std::collections::VecDeque;
 use crate::engine::breaker::{Report, State};
 use crate::engine::evidence::Signal;
 use crate::engine::gateway::GatewayId;
-use crate::engine::health::{Asks, Cause, Change, Health};
+use crate::engine::health::{Asks, Cause, Change, Health, NewRequest};
 use crate::engine::policy::Policy;
 use crate::engine::pulse::Pulse;
-use crate::engine::sources::Source;
 use crate::engine::time::{Millis, Timestamp};
 
 use super::line::{LATENCY_MS_MAX, Outcome};
@@ -181,7 +180,7 @@ impl<'p> Course<'p> {
         if closed_or_later(&self.health) {
             return false;
         }
-        let takers = self.health.takers(self.policy, Asks::Payment, began);
+        let takers = self.health.takers(self.policy, &NewRequest::of_nobody(Asks::Payment), began);
         if !takers.trial || takers.order.first() != Some(&gateway) {
             return false;
         }
@@ -210,8 +209,7 @@ impl<'p> Course<'p> {
         // What began before the breaker last moved began under an older generation.
         let is_current = trial || began >= member.breaker.since();
         let generation = if is_current { current } else { current.wrapping_sub(1) };
-        let source = Source::default();
-        let report = Report { signal, slow, generation, trial, source };
+        let report = Report { signal, slow, generation, trial, ..Report::default() };
         let changes = self.health.record(gateway, report, self.policy, self.now);
         self.note(changes);
     }
@@ -249,6 +247,7 @@ impl<'p> Course<'p> {
                 Change::Breaker(..)
                 | Change::Heartbeat(..)
                 | Change::Disagree(..)
+                | Change::Ramp(..)
                 | Change::Override(..)
                 | Change::Barred(..) => {}
             }

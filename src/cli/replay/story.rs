@@ -114,6 +114,9 @@ fn sentence(course: &Course<'_>, change: &Change) -> String {
         Change::Switch { from, to, cause } => {
             format!("{}: {} -> {}", cause.name(), course.name(*from), course.name(*to))
         }
+        Change::Ramp(gateway, percent) => {
+            format!("{percent} % of the new payments go to {} first", course.name(*gateway))
+        }
         Change::Override(gateway, steer) => {
             let steer = steer.map_or("auto", Steer::name);
             format!("{}: override {steer}", course.name(*gateway))
@@ -226,6 +229,9 @@ fn decision(course: &Course<'_>, decision: &Decision) -> Value {
             "to": course.name(*to),
             "cause": cause.name(),
         }),
+        Change::Ramp(gateway, percent) => {
+            json!({"kind": "ramp", "gateway": course.name(*gateway), "percent": percent})
+        }
         Change::Override(gateway, steer) => {
             let steer = steer.map_or("auto", Steer::name);
             json!({"kind": "override", "gateway": course.name(*gateway), "to": steer})

@@ -247,10 +247,10 @@ fn place(status: &Status<'_>, gateway: &Gateway) -> (Mark, String) {
     let usable = status.is_usable(gateway.id);
     let steer = status.override_of(gateway.id).map(|one| one.steer);
     let (mark, place) = match takers.order.iter().position(|id| *id == gateway.id) {
-        Some(0) if takers.trial => (Mark::Care, "takes trials"),
         Some(0) if steer == Some(Steer::Force) && !usable => {
             (Mark::Bad, "takes new payments, forced although not usable")
         }
+        Some(0) if takers.trial => (Mark::Care, "takes trials"),
         Some(0) if steer == Some(Steer::Force) => (Mark::Care, "takes new payments, forced"),
         Some(0) => (Mark::Good, "takes new payments"),
         Some(1) if takers.trial => (Mark::Good, "takes new payments"),

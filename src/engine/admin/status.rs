@@ -9,7 +9,7 @@ use super::object::Object;
 use crate::engine::breaker::{Breaker, State};
 use crate::engine::channel::Breach;
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::{Asks, Health, Member, Takers};
+use crate::engine::health::{Asks, Health, Member, NewRequest, Takers};
 use crate::engine::heartbeat::Heartbeat;
 use crate::engine::overrides::{Override, Steer};
 use crate::engine::policy::{Gateway, Policy};
@@ -43,12 +43,13 @@ impl Status<'_> {
 
     /// Who may take a new payment.
     pub(super) fn takers(&self) -> Takers {
-        self.health.takers(self.policy, Asks::Payment, self.now)
+        self.health.takers(self.policy, &NewRequest::of_nobody(Asks::Payment), self.now)
     }
 
     /// Whether a gateway is on trial with questions, and not with payments yet.
     pub(super) fn is_asked(&self, gateway: GatewayId) -> bool {
-        let takers = self.health.takers(self.policy, Asks::Question, self.now);
+        let takers =
+            self.health.takers(self.policy, &NewRequest::of_nobody(Asks::Question), self.now);
         takers.trial && takers.order.first() == Some(&gateway)
     }
 
@@ -134,7 +135,8 @@ impl Status<'_> {
         }
         let drained = self.override_of(gateway).is_some_and(|one| one.steer == Steer::Drain);
         let heard = member.heartbeat.is_target(self.now, &self.policy.heartbeat);
-        let questions = self.health.takers(self.policy, Asks::Question, self.now);
+        let questions =
+            self.health.takers(self.policy, &NewRequest::of_nobody(Asks::Question), self.now);
         let lack = match self.health.forced(self.policy, self.now) {
             _ if drained => "it is drained",
             Some(forced) if forced == gateway => return None,

@@ -134,7 +134,7 @@ impl Scene {
             let source = Source::default();
             health.record(
                 id,
-                Report { signal, slow: false, generation, trial, source },
+                Report { signal, slow: false, generation, trial, source, ..Report::default() },
                 policy,
                 now,
             );

@@ -13,6 +13,8 @@ pub struct Limits {
     pub window: Millis,
     /// Calls within the window below which no rate counts.
     pub min_calls: u32,
+    /// A window younger than this trips no rate: not every worker has brought its successes yet.
+    pub rate_age_min: Millis,
     /// Percentage of failures that trips.
     pub failure_rate_pct: u32,
     /// An answer that took at least this long is slow.
@@ -21,6 +23,12 @@ pub struct Limits {
     pub slow_rate_pct: u32,
     /// Requests under way, over all workers, that trip.
     pub in_flight_max: u32,
+    /// A payment that its client gave up waiting for counts as unanswered if it was with the
+    /// gateway for at least this long.
+    pub unheard: Millis,
+    /// As long may payments stay without any answer while heartbeats are bad too, whenever their
+    /// clients give up.
+    pub silence_max: Millis,
     /// Of the failures that count at most this percentage comes from one partner, and as much from
     /// one operation, as long as payments of another one go well.
     pub partner_failures_pct: u32,
@@ -30,9 +38,11 @@ pub struct Limits {
     pub open_max: Millis,
     /// Percentage of a wait that may be added to it, so that not all Envoys try at once.
     pub open_jitter_pct: u32,
-    /// Trials that must pass, and how many may be under way.
+    /// Trials that must pass, and how many may be under way. Of as many the failure rate may fail
+    /// before the breaker opens again.
     pub half_open_permits: u8,
-    /// After this long without news a permit that was taken comes back.
+    /// After this long without news a permit that was taken comes back, and so does one whose
+    /// trial proved nothing.
     pub half_open_max: Millis,
 }
 
@@ -48,6 +58,11 @@ impl Limits {
             return Some(Rule::FailureRate { seen });
         }
         reaches(slow, self.slow_rate_pct).then_some(Rule::SlowRate { seen })
+    }
+
+    /// Whether so many failed trials are too many: the failure rate's share of all permits.
+    pub(super) fn ends_trials(&self, failed: u8) -> bool {
+        u32::from(failed) * 100 >= self.failure_rate_pct * u32::from(self.half_open_permits)
     }
 
     /// Doubles with each trip up to the longest; `jitter` (0 to 100) is the part of the random

@@ -2,6 +2,7 @@
 
 use crate::engine::evidence::Signal;
 use crate::engine::sources::Source;
+use crate::engine::time::Millis;
 use crate::engine::window::Tally;
 
 /// The result of a call, as it is reported to a breaker.
@@ -17,6 +18,37 @@ pub struct Report {
     pub trial: bool,
     /// Where it came from.
     pub source: Source,
+    /// What was heard of the gateway.
+    pub heard: Heard,
+    /// How long the gateway asks to be left alone, where it does.
+    pub retry_after: Option<Millis>,
+}
+
+/// What was heard of a gateway about one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Heard {
+    /// An answer.
+    #[default]
+    Answer,
+    /// Nothing, though the request was with it for so long: the client left, the time was up, or
+    /// the connection broke.
+    Silence(Millis),
+    /// Nothing, because the request never got there.
+    Unsent,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            signal: Signal::Neutral,
+            slow: false,
+            generation: 0,
+            trial: false,
+            source: Source::default(),
+            heard: Heard::default(),
+            retry_after: None,
+        }
+    }
 }
 
 impl Report {
@@ -30,7 +62,7 @@ impl Report {
     #[must_use]
     pub fn tally(&self) -> Tally {
         match self.signal {
-            Signal::Alive | Signal::Neutral => Tally::default(),
+            Signal::Alive | Signal::Abandoned | Signal::Neutral => Tally::default(),
             Signal::Success => Tally { calls: 1, failures: 0, slow: u32::from(self.slow) },
             Signal::Failure | Signal::Throttled => Tally { calls: 1, failures: 1, slow: 0 },
         }

@@ -27,10 +27,19 @@ pub enum Rule {
         /// How many, over all workers.
         requests: u32,
     },
+    /// So many payments in a row of which nothing was heard.
+    Unheard {
+        /// How many.
+        requests: u16,
+    },
     /// A trial failed.
     TrialFailed,
+    /// A trial was answered with "too many requests".
+    TrialThrottled,
     /// The wait is over.
     WaitOver,
+    /// An operator forces payments on the gateway.
+    Forced,
     /// All trials passed.
     TrialsPassed {
         /// How many.
@@ -47,8 +56,11 @@ impl Rule {
             Self::FailureRate { .. } => "failure_rate",
             Self::SlowRate { .. } => "slow_rate",
             Self::InFlight { .. } => "in_flight",
+            Self::Unheard { .. } => "unheard",
             Self::TrialFailed => "trial_failed",
+            Self::TrialThrottled => "trial_throttled",
             Self::WaitOver => "wait_over",
+            Self::Forced => "forced",
             Self::TrialsPassed { .. } => "trials_passed",
         }
     }
@@ -64,7 +76,8 @@ impl Rule {
             Self::ConsecutiveFailures { run } => vec![("failures", u64::from(*run))],
             Self::FailureRate { seen } | Self::SlowRate { seen } => tally(seen),
             Self::InFlight { requests } => vec![("requests", u64::from(*requests))],
-            Self::TrialFailed | Self::WaitOver => Vec::new(),
+            Self::Unheard { requests } => vec![("requests", u64::from(*requests))],
+            Self::TrialFailed | Self::TrialThrottled | Self::WaitOver | Self::Forced => Vec::new(),
             Self::TrialsPassed { passed } => vec![("passed", u64::from(*passed))],
         }
     }
@@ -85,8 +98,16 @@ impl Rule {
             Self::InFlight { requests } => {
                 format!("{requests} requests under way (limit {})", limits.in_flight_max)
             }
+            Self::Unheard { requests } => {
+                format!(
+                    "nothing was heard of {requests} payments in a row (limit {})",
+                    limits.consecutive_failures
+                )
+            }
             Self::TrialFailed => "a trial failed".to_owned(),
+            Self::TrialThrottled => "the gateway asked for fewer requests on trial".to_owned(),
             Self::WaitOver => "the wait is over".to_owned(),
+            Self::Forced => "an operator forces payments on it".to_owned(),
             Self::TrialsPassed { passed } => format!("{passed} trials passed"),
         }
     }
@@ -101,6 +122,9 @@ impl Rule {
             Some(Self::WaitOver) => (5, Tally::default()),
             Some(Self::TrialsPassed { passed }) => (6, number(passed.into())),
             Some(Self::InFlight { requests }) => (7, number(requests)),
+            Some(Self::Unheard { requests }) => (8, number(requests.into())),
+            Some(Self::TrialThrottled) => (9, Tally::default()),
+            Some(Self::Forced) => (10, Tally::default()),
         };
         bytes.push(tag);
         seen.encode(bytes);
@@ -119,6 +143,9 @@ impl Rule {
             5 => Self::WaitOver,
             6 => Self::TrialsPassed { passed: u8::try_from(seen.calls).ok()? },
             7 => Self::InFlight { requests: seen.calls },
+            8 => Self::Unheard { requests: u16::try_from(seen.calls).ok()? },
+            9 => Self::TrialThrottled,
+            10 => Self::Forced,
             _ => return None,
         }))
     }

@@ -1,12 +1,15 @@
 //! The breaker: against a naive account of the same rules (`account`), each rule by itself
-//! (`rules`), and whose trouble counts for what (`sources`).
+//! (`rules`), whose trouble counts for what (`sources`), and what trials and payments prove of which
+//! nothing was heard (`silence`).
 
 use super::*;
+use crate::engine::bytes::Reader;
 use crate::engine::sources::{Seen, Source};
 use crate::engine::tally::Batch;
 
 mod account;
 mod rules;
+mod silence;
 mod sources;
 
 /// Small numbers, so that short stories reach every rule. Without jitter, so that times are exact.
@@ -14,10 +17,13 @@ const LIMITS: Limits = Limits {
     consecutive_failures: 3,
     window: Millis::new(3000),
     min_calls: 4,
+    rate_age_min: Millis::ZERO,
     failure_rate_pct: 50,
     slow: Millis::new(1),
     slow_rate_pct: 75,
     in_flight_max: 8,
+    unheard: Millis::new(100),
+    silence_max: Millis::new(500),
     partner_failures_pct: 50,
     open: Millis::new(1000),
     open_max: Millis::new(4000),

@@ -4,14 +4,25 @@ use super::reader::{Errors, Fields};
 use super::{Floor, HOUR_MS};
 use crate::engine::heartbeat::Probe;
 use crate::engine::policy::Failback;
-use crate::engine::{breaker, heartbeat};
+use crate::engine::time::Millis;
+use crate::engine::{breaker, heartbeat, limits};
 
-pub(super) fn read_breaker(fields: &Fields<'_>, floor: Floor) -> breaker::Limits {
+/// `tick` is how often workers bring what they counted, `response` how long a gateway may take.
+pub(super) fn read_breaker(
+    fields: &Fields<'_>,
+    floor: Floor,
+    tick: Millis,
+    response: Millis,
+) -> breaker::Limits {
     let percent = |name, default| clamp_u32(fields.number(name, 1..=100, default));
+    let window = floor.millis(fields, "window_ms", 1000, HOUR_MS, 30_000);
     breaker::Limits {
         consecutive_failures: u16::try_from(fields.number("consecutive_failures", 1..=1000, 5))
             .unwrap_or(u16::MAX),
-        window: floor.millis(fields, "window_ms", 1000, HOUR_MS, 30_000),
+        window,
+        rate_age_min: Millis::new((2 * tick.get()).min(window.get() / 2)),
+        unheard: floor.millis(fields, "unheard_ms", 500, 120_000, 2000),
+        silence_max: Millis::new(response.min(limits::SILENCE_MAX).get() / 2),
         min_calls: clamp_u32(fields.number("min_calls", 1..=1_000_000, 10)),
         failure_rate_pct: percent("failure_rate_pct", 50),
         slow: floor.millis(fields, "slow_ms", 100, 120_000, 8000),
@@ -83,5 +94,6 @@ pub(super) fn read_failback(fields: &Fields<'_>, floor: Floor) -> Failback {
         manual: fields.choice("policy", &[("auto", false), ("manual", true)], false),
         stable: floor.millis(fields, "stable_ms", 5000, 24 * HOUR_MS, 60_000),
         dwell: floor.millis(fields, "dwell_ms", 5000, 24 * HOUR_MS, 30_000),
+        ramp: Millis::new(fields.number("ramp_ms", 0..=24 * HOUR_MS, 30_000)),
     }
 }

@@ -90,12 +90,26 @@ fn what_a_code_proves_is_listed_and_everything_else_is_in_doubt() {
     }
 }
 
+/// Whoever checks the credentials does so before it knows which service is meant.
+#[test]
+fn refused_credentials_are_a_no_and_no_failure_of_the_gateway() {
+    for (name, _) in MONEY {
+        let operation = operation(name);
+        let verdict = judged(&operation, 401, &snap_body(&operation, 401, "00", 0));
+        assert_eq!((verdict.outcome, verdict.signal), (Outcome::No, Signal::Alive), "{name}");
+        let verdict = judged(&operation, 403, &snap_body(&operation, 401, "00", 0));
+        assert_eq!(verdict.outcome, Outcome::Doubtful, "{name}: the status says otherwise");
+    }
+}
+
 #[test]
 fn a_code_of_another_service_or_another_status_proves_nothing() {
     for (name, service) in MONEY {
         let operation = operation(name);
         for http in [200, 202, 400, 401, 403, 404, 405, 409, 429, 500, 503] {
-            for other in (0..100).map(|n| format!("{n:02}")).filter(|other| other != service) {
+            let is_of_credentials = |other: &str| http == 401 && other == "00";
+            let others = (0..100).map(|n| format!("{n:02}"));
+            for other in others.filter(|other| other != service && !is_of_credentials(other)) {
                 let verdict = judged(&operation, http, &snap_body(&operation, http, &other, 0));
                 assert_eq!(verdict.outcome, Outcome::Doubtful, "{name} {http} with {other}");
                 assert_eq!((verdict.code, verdict.reads_as_pending), (None, false));
@@ -248,7 +262,7 @@ fn expected_absence(bits: u64, attached: bool) -> &'static str {
         (UO | UF_UO | NC | DC, false) => "NeverSent Neutral",
         (_, false) => "Doubtful Failure",
         // The client left; nobody waited for the gateway.
-        (bits, true) if bits & DC != 0 => "Doubtful Neutral",
+        (bits, true) if bits & DC != 0 => "Doubtful Abandoned",
         (_, true) => "Doubtful Failure",
     }
 }

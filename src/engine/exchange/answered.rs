@@ -8,7 +8,7 @@ use super::send::Send;
 use super::settle::{Settling, Update};
 use super::{Context, Next, Sent};
 use crate::engine::answer::Saying;
-use crate::engine::breaker::Report;
+use crate::engine::breaker::{Heard, Report};
 use crate::engine::channel::Breach;
 use crate::engine::claim::{Closed, Event as Evidence, Outcome, Status};
 use crate::engine::event::{Answer, Cell, Effect, Expected};
@@ -18,7 +18,7 @@ use crate::engine::evidence::{
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::operation::ANSWER_REFERENCE;
 use crate::engine::replay::Kept;
-use crate::engine::sources::Source;
+use crate::engine::time::Millis;
 
 impl Context<'_> {
     /// The exchange with the gateway has ended, one way or another.
@@ -96,9 +96,20 @@ impl Context<'_> {
         {
             updates.push_back(Update::Cancel { key, gateway, asked_at: at });
         }
-        let slow = self.now.since(at) >= self.policy.breaker.slow;
-        let reports = reports(&send, gateways, &verdict, slow, intent.source);
-        if !reports.is_empty() {
+        let waited = self.now.since(at);
+        let report = Report {
+            signal: verdict.signal,
+            slow: waited >= self.policy.breaker.slow,
+            generation: 0,
+            trial: false,
+            source: intent.source,
+            heard: heard(answer.evidence.origin, waited),
+            retry_after: answer.retry_after,
+        };
+        let reports = reports(&send, gateways, verdict.outcome, report);
+        if answer.evidence.origin == Origin::NeverLeft {
+            updates.extend(unmade_trial(&send));
+        } else if !reports.is_empty() {
             updates.push_back(Update::Health(reports));
         }
         // The answer is kept before the claim says that there is one: whoever finds the claim
@@ -134,10 +145,7 @@ impl Context<'_> {
             let unknown = Saying::Unknown { retry_after: self.policy.claims.repeat_after };
             self.say(intent, &unknown, send.candidates())
         };
-        let permit = gateway.filter(|_| send.trial).zip(send.generations.first().copied());
-        if let Some((gateway, generation)) = permit {
-            updates.push_back(Update::ReturnPermit { gateway, generation });
-        }
+        updates.extend(unmade_trial(send));
         self.next_update(Box::new(Settling::ending(updates, effects)))
     }
 
@@ -180,32 +188,48 @@ impl Context<'_> {
     }
 }
 
-/// What an answer says of each gateway that Envoy tried.
+/// The permit of a trial that proves nothing because it was not made.
+fn unmade_trial(send: &Send) -> Option<Update> {
+    let gateway = send.members.first().copied().filter(|_| send.trial)?;
+    let generation = send.generations.first().copied()?;
+    Some(Update::ReturnPermit { gateway, generation })
+}
+
+/// What was heard of the gateway that was meant.
+const fn heard(origin: Origin, waited: Millis) -> Heard {
+    match origin {
+        Origin::Upstream => Heard::Answer,
+        Origin::Envoy { attached: true, .. } => Heard::Silence(waited),
+        Origin::Envoy { attached: false, .. } | Origin::NeverLeft => Heard::Unsent,
+    }
+}
+
+/// What an answer says of each gateway that Envoy tried; `answering` is what it says of the one that
+/// it speaks of.
 fn reports(
     send: &Send,
     spoken_of: Gateways,
-    verdict: &Verdict,
-    slow: bool,
-    source: Source,
+    outcome: Outcome,
+    answering: Report,
 ) -> Vec<(GatewayId, Report)> {
-    let answering = spoken_of.single();
-    let position = send.members.iter().position(|member| Some(*member) == answering);
-    let all = verdict.outcome == Outcome::NeverSent && verdict.signal == Signal::Failure;
+    let position = spoken_of.single();
+    let position = send.members.iter().position(|member| Some(*member) == position);
+    let all = outcome == Outcome::NeverSent && answering.signal == Signal::Failure;
+    let unconnected =
+        Report { signal: Signal::Failure, slow: false, heard: Heard::Unsent, ..answering };
     let mut reports = Vec::new();
     for (at, (gateway, generation)) in send.members.iter().zip(&send.generations).enumerate() {
-        let signal = match position {
+        let report = match position {
             // Envoy moves on from a gateway only when it could not be connected to.
-            _ if all => Signal::Failure,
-            Some(position) if at < position => Signal::Failure,
-            Some(position) if at == position => verdict.signal,
-            Some(_) | None => Signal::Neutral,
+            _ if all => unconnected,
+            Some(position) if at < position => unconnected,
+            Some(position) if at == position => answering,
+            Some(_) | None => Report { signal: Signal::Neutral, heard: Heard::Unsent, ..answering },
         };
         let trial = send.trial && at == 0;
-        let matters = signal != Signal::Neutral;
-        if trial || matters {
-            let slow = slow && Some(*gateway) == answering && signal == Signal::Success;
-            let report = Report { signal, slow, generation: *generation, trial, source };
-            reports.push((*gateway, report));
+        let slow = report.slow && report.signal == Signal::Success;
+        if trial || report.signal != Signal::Neutral {
+            reports.push((*gateway, Report { slow, generation: *generation, trial, ..report }));
         }
     }
     reports

@@ -257,6 +257,9 @@ impl Context<'_> {
         }
         // What is known of this worker's own requests is as old as its last tick.
         health.tell_in_flight(self.tallies, self.now);
+        let window = self.policy.breaker.window;
+        self.tallies.asks(deciding.intent.source, self.now, window);
+        health.tell_asked(self.tallies, self.policy, self.now);
         let facts = self.facts(&deciding.intent, &deciding.buckets, &health);
         let mut decision = facts.decide();
         if self.policy.observes(deciding.intent.operation.as_deref()) {

@@ -1,12 +1,12 @@
 //! Which cluster reaches whom: what was decided becomes a request on its way.
 
 use super::decide::{Bound, Decision, Facts};
-use super::intent::Payment;
+use super::intent::{Intent, Payment};
 use super::send::{GoOn, Send, Walk};
 use crate::engine::claim::{Claim, State};
 use crate::engine::config::Ledger;
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::{Asks, Takers};
+use crate::engine::health::{Asks, NewRequest, Takers};
 use crate::engine::limits;
 use crate::engine::operation::Class;
 use crate::engine::policy::Target;
@@ -61,7 +61,9 @@ impl Facts<'_> {
 
     /// Who may take it and has the right to.
     fn takers(&self) -> Takers {
-        let Takers { mut order, trial } = self.health.takers(self.policy, self.asks(), self.now);
+        let Intent { source, nonce, .. } = self.intent;
+        let new = NewRequest { asks: self.asks(), source: Some(*source), draw: nonce % 100 };
+        let Takers { mut order, trial } = self.health.takers(self.policy, &new, self.now);
         let first = order.first().copied();
         let forced = self.health.forced(self.policy, self.now);
         let is_crowded = |gateway| forced != Some(gateway) && self.crowded.contains(gateway);
@@ -98,7 +100,7 @@ impl Facts<'_> {
         let target = self.policy.plain(gateway).filter(|_| self.is_permitted(gateway))?;
         let closed = self.is_closed(gateway);
         let forced = self.health.forced(self.policy, self.now) == Some(gateway);
-        let trial = !closed && !forced && self.may_try(gateway);
+        let trial = !closed && self.may_try(gateway);
         (closed || forced || trial).then(|| self.send(target, trial, Some(claim), decision))
     }
 
@@ -158,6 +160,9 @@ impl Facts<'_> {
 
     fn may_try(&self, gateway: GatewayId) -> bool {
         let limits = &self.policy.breaker;
+        if self.health.forced(self.policy, self.now) == Some(gateway) {
+            return self.health.may_try_forced(gateway, self.asks(), self.policy, self.now);
+        }
         self.health.member(gateway).is_some_and(|member| {
             let breaker = &member.breaker;
             let waits = self.asks() == Asks::Question && breaker.wants_payment(limits);

@@ -48,6 +48,8 @@ pub(super) struct Settling {
     attempts: u8,
     /// What operators are told once it is written.
     changes: Vec<Change>,
+    /// Taken from the worker's tallies and not yet written.
+    counted: Vec<Batch>,
     ending: Ending,
 }
 
@@ -61,12 +63,15 @@ enum Ending {
 
 impl Settling {
     pub(super) const fn ending(updates: VecDeque<Update>, effects: Vec<Effect>) -> Self {
-        Self { updates, attempts: 0, changes: Vec::new(), ending: Ending::Effects(effects) }
+        Self::new(updates, Ending::Effects(effects))
     }
 
     pub(super) fn answering(updates: VecDeque<Update>, answered: Answered) -> Self {
-        let ending = Ending::Answer(Box::new(answered));
-        Self { updates, attempts: 0, changes: Vec::new(), ending }
+        Self::new(updates, Ending::Answer(Box::new(answered)))
+    }
+
+    const fn new(updates: VecDeque<Update>, ending: Ending) -> Self {
+        Self { updates, attempts: 0, changes: Vec::new(), counted: Vec::new(), ending }
     }
 }
 
@@ -108,6 +113,7 @@ impl Context<'_> {
                 if let Some(Update::Own { .. }) = settling.updates.pop_front() {
                     settling.free_header_key();
                 }
+                settling.counted.clear();
                 let changes = std::mem::take(&mut settling.changes).into_iter();
                 let (stage, more) = self.next_update(settling);
                 (stage, changes.map(Effect::Changed).chain(more).collect())
@@ -119,6 +125,7 @@ impl Context<'_> {
             Event::Conflict(_) | Event::StoreFailed(_) => {
                 settling.note_lost();
                 settling.changes.clear();
+                self.tallies.put_back(&std::mem::take(&mut settling.counted));
                 settling.updates.pop_front();
                 self.next_update(settling)
             }
@@ -173,7 +180,7 @@ impl Context<'_> {
                 is_known.then(work).flatten()
             }
             Some(Update::Health(reports)) => {
-                let (changes, written) = self.report(&bytes, reports);
+                let (changes, written) = self.report(&bytes, reports, &mut settling.counted);
                 settling.changes = changes;
                 written
             }
@@ -294,22 +301,16 @@ impl Context<'_> {
         (After { state: Some(state), lost: put.is_err() }, put.is_ok().then(|| bucket.into_bytes()))
     }
 
-    /// Tells health what was seen. Successes that end nothing are only counted.
+    /// Tells health what was seen. Successes that end nothing are only counted, and come along with
+    /// the next thing that is written: a failure alone would say that nothing goes well.
     fn report(
         &mut self,
         bytes: &[u8],
         reports: &[(GatewayId, Report)],
+        counted: &mut Vec<Batch>,
     ) -> (Vec<Change>, Option<Vec<u8>>) {
         let mut health = Health::decode(bytes);
-        let quiet = |(gateway, report): &(GatewayId, Report)| {
-            report.is_quiet()
-                && report.generation == health.generation(*gateway)
-                && health.member(*gateway).is_some_and(|member| {
-                    let has_run = member.breaker.has_run(report.source.pays());
-                    member.breaker.is_closed() && !has_run
-                })
-        };
-        if reports.iter().all(quiet) {
+        if reports.iter().all(|(gateway, report)| is_quiet(&health, *gateway, report)) {
             for (gateway, report) in reports {
                 self.tallies.add(Batch {
                     gateway: *gateway,
@@ -321,7 +322,11 @@ impl Context<'_> {
             }
             return (Vec::new(), None);
         }
+        counted.extend(self.tallies.take());
         let mut changes = Vec::new();
+        for batch in counted.iter() {
+            changes.extend(health.merge(batch, self.policy, self.now));
+        }
         for (gateway, report) in reports {
             changes.extend(health.record(*gateway, *report, self.policy, self.now));
         }
@@ -406,6 +411,15 @@ impl Settling {
             | None => {}
         }
     }
+}
+
+/// Whether a result changes nothing that others must know at once.
+fn is_quiet(health: &Health, gateway: GatewayId, report: &Report) -> bool {
+    report.is_quiet()
+        && report.generation == health.generation(gateway)
+        && health.member(gateway).is_some_and(|member| {
+            member.breaker.is_closed() && !member.breaker.has_run(report.source.pays())
+        })
 }
 
 /// What evidence makes of a payment that was unknown: success is a pin worth having.

@@ -241,6 +241,7 @@ impl World {
                     generation,
                     trial: false,
                     source: Source::default(),
+                    ..breaker::Report::default()
                 };
                 health.record(gateway, report, policy, now);
             }
@@ -417,6 +418,7 @@ impl World {
             endpoint: ending.endpoint,
             peer: None,
             content_type: Some("application/json"),
+            retry_after: None,
             client_waits: ending.client_waits,
         };
         self.feed(run, Event::Answered(answer));

@@ -1,10 +1,11 @@
 //! The choice: who may take a new payment, who takes it first, and when that changes.
 
-use super::{Cause, Change, Health};
+use super::{Cause, Change, Health, Ramp};
 use crate::engine::gateway::GatewayId;
 use crate::engine::overrides::{Override, Refusal, Steer};
 use crate::engine::policy::Policy;
-use crate::engine::time::Timestamp;
+use crate::engine::sources::Source;
+use crate::engine::time::{Millis, Timestamp};
 
 /// What is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,26 @@ pub enum Asks {
     Question,
     /// Something that moves money or changes state.
     Payment,
+}
+
+/// Something new that is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRequest {
+    /// What.
+    pub asks: Asks,
+    /// Whose; nobody's in particular where there is none.
+    pub source: Option<Source>,
+    /// Evenly spread over requests, from 0 to 99: which of them go to a gateway that takes over
+    /// again.
+    pub draw: u32,
+}
+
+impl NewRequest {
+    /// Nobody's in particular, and as early as possible to a gateway that takes over again.
+    #[must_use]
+    pub const fn of_nobody(asks: Asks) -> Self {
+        Self { asks, source: None, draw: 0 }
+    }
 }
 
 /// Who may take a new payment now.
@@ -45,26 +66,31 @@ impl Health {
 
     /// Who may take something new at `now`. Empty when nobody may.
     #[must_use]
-    pub fn takers(&self, policy: &Policy, what: Asks, now: Timestamp) -> Takers {
+    pub fn takers(&self, policy: &Policy, new: &NewRequest, now: Timestamp) -> Takers {
         if let Some(forced) = self.forced(policy, now) {
-            return Takers { order: vec![forced], trial: false };
+            let trial = self.may_try_forced(forced, new.asks, policy, now);
+            return Takers { order: vec![forced], trial };
         }
         let active = self.active(policy, now);
-        let trial =
-            policy.order().find(|gateway| self.may_try(*gateway, what, active, policy, now));
-        let others = policy
-            .order()
-            .filter(|gateway| Some(*gateway) != active && self.is_usable(*gateway, policy, now));
-        let order: Vec<GatewayId> = trial.into_iter().chain(active).chain(others).collect();
+        let trial = policy.order().find(|gateway| self.may_try(*gateway, new, active, policy, now));
+        let stand_in = self.stand_in(new.draw, policy, now);
+        let usable = policy.order().filter(|gateway| self.is_usable(*gateway, policy, now));
+        let mut order = Vec::with_capacity(policy.gateways.len());
+        for gateway in trial.into_iter().chain(stand_in).chain(active).chain(usable) {
+            if !order.contains(&gateway) {
+                order.push(gateway);
+            }
+        }
         Takers { order, trial: trial.is_some() }
     }
 
-    /// A heartbeat argues for a trial, and questions go first and not last. With nobody else to take it, a
-    /// gateway is tried without either.
+    /// A heartbeat argues for a trial, and questions go first and not last. A trial is not made by
+    /// whoever failed it before while others ask. With nobody else to take it, a gateway is tried
+    /// without a heartbeat too.
     fn may_try(
         &self,
         gateway: GatewayId,
-        what: Asks,
+        new: &NewRequest,
         active: Option<GatewayId>,
         policy: &Policy,
         now: Timestamp,
@@ -72,17 +98,35 @@ impl Health {
         let Some(member) = self.member(gateway) else {
             return false;
         };
-        let breaker = &member.breaker;
-        let waits = match what {
-            Asks::Payment => breaker.prefers_question(now, &policy.breaker),
-            Asks::Question => breaker.wants_payment(&policy.breaker),
+        let (breaker, limits) = (&member.breaker, &policy.breaker);
+        let waits = match new.asks {
+            Asks::Payment => breaker.prefers_question(now, limits),
+            Asks::Question => breaker.wants_payment(limits),
         };
         let argued = member.heartbeat.is_target(now, &policy.heartbeat) && !waits;
-        breaker.may_try(now, &policy.breaker)
+        let asked = self.asked.at(now, limits.window);
+        breaker.may_try(now, limits)
             && (active.is_none() || argued)
+            && !new.source.is_some_and(|source| breaker.yields(source, asked, now, limits))
             && !self.is_barred(gateway)
             && !self.overrides.is_drained(gateway, now)
             && !self.is_crowded(gateway, policy, now)
+    }
+
+    /// What is sent to a forced gateway all the same may as well show how it does.
+    #[must_use]
+    pub fn may_try_forced(
+        &self,
+        gateway: GatewayId,
+        asks: Asks,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> bool {
+        let limits = &policy.breaker;
+        self.member(gateway).is_some_and(|member| {
+            let waits = asks == Asks::Question && member.breaker.wants_payment(limits);
+            member.breaker.may_try_forced(now, limits) && !waits
+        })
     }
 
     fn is_crowded(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
@@ -122,6 +166,8 @@ impl Health {
         };
         self.active = Some(to);
         self.active_since = now;
+        let ramps = cause == Cause::Failback && policy.failback.ramp > Millis::ZERO;
+        self.ramp = ramps.then_some(Ramp::begin(from, now));
         Some(Change::Switch { from, to, cause })
     }
 

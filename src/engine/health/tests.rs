@@ -59,7 +59,14 @@ impl Scene {
     fn report(&mut self, name: &str, signal: Signal, trial: bool) -> Vec<Change> {
         let (gateway, now) = (self.id(name), self.time());
         let generation = self.health.generation(gateway);
-        let report = Report { signal, slow: false, generation, trial, source: Source::default() };
+        let report = Report {
+            signal,
+            slow: false,
+            generation,
+            trial,
+            source: Source::default(),
+            ..Report::default()
+        };
         let mut changes = self.health.record(gateway, report, &self.policy, now);
         changes.extend(self.health.steer(&self.policy, now));
         changes
@@ -101,7 +108,8 @@ impl Scene {
 
     /// Who may take a payment, in order; `?` marks one on trial.
     fn takers(&self) -> String {
-        let takers = self.health.takers(&self.policy, Asks::Payment, self.time());
+        let takers =
+            self.health.takers(&self.policy, &NewRequest::of_nobody(Asks::Payment), self.time());
         let names = takers.order.iter().enumerate().map(|(at, gateway)| {
             format!("{}{}", self.name(*gateway), if takers.trial && at == 0 { "?" } else { "" })
         });
@@ -120,6 +128,7 @@ impl Scene {
             Change::Breaker(..)
             | Change::Heartbeat(..)
             | Change::Disagree(..)
+            | Change::Ramp(..)
             | Change::Override(..)
             | Change::Barred(..) => None,
         };
@@ -327,6 +336,8 @@ fn merged_successes_dilute_and_end_nothing() {
     let of_older = Batch { generation: 7, ..slow };
     assert_eq!(scene.health.merge(&of_older, &scene.policy, now), []);
     assert!(!scene.report("one", Signal::Failure, false).is_empty(), "two in a row");
+    assert_eq!(scene.health.merge(&slow, &scene.policy, now), [], "the window is too young");
+    let now = now.plus(scene.policy.breaker.rate_age_min);
     let changes = scene.health.merge(&slow, &scene.policy, now);
     assert!(matches!(
         changes[..],
@@ -402,7 +413,7 @@ proptest! {
             }
             let bytes = scene.health.encode();
             prop_assert_eq!(&Health::decode(&bytes), &scene.health);
-            let takers = scene.health.takers(&scene.policy, Asks::Payment, now);
+            let takers = scene.health.takers(&scene.policy, &NewRequest::of_nobody(Asks::Payment), now);
             // Nobody twice, and the first one on trial only if it is not well.
             for (at, gateway) in takers.order.iter().enumerate() {
                 prop_assert!(!takers.order[..at].contains(gateway));
@@ -420,7 +431,7 @@ proptest! {
         }
         let health = Health::decode(&noise);
         let scene = Scene::new(2);
-        let _ = health.takers(&scene.policy, Asks::Payment, scene.time());
+        let _ = health.takers(&scene.policy, &NewRequest::of_nobody(Asks::Payment), scene.time());
     }
 }
 
@@ -432,6 +443,7 @@ fn heartbeats_and_traffic_that_contradict_each_other_are_told() {
             Change::Breaker(..)
             | Change::Heartbeat(..)
             | Change::Switch { .. }
+            | Change::Ramp(..)
             | Change::Override(..)
             | Change::Barred(..) => None,
         };

@@ -5,6 +5,9 @@
 use super::*;
 use proptest::prelude::*;
 
+/// Of three trials one may fail.
+const LIMITS: Limits = Limits { half_open_permits: 3, ..super::LIMITS };
+
 /// One thing that happens in a story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
@@ -36,6 +39,10 @@ enum Entry {
     Bad,
     /// Counts to the rate, not to the run.
     Throttled,
+    /// Its client left after it had waited long enough.
+    Unheard,
+    /// A trial, or a call beside it, failed.
+    Failed,
     PermitTaken,
     PermitBack,
     Passed,
@@ -69,12 +76,16 @@ impl Account {
     }
 
     fn enter(&mut self, phase: Phase, now: u64) {
+        self.enter_after(phase, true, now);
+    }
+
+    fn enter_after(&mut self, phase: Phase, longer: bool, now: u64) {
         if phase == Phase::Open {
             if self.phase == Phase::Closed {
                 let well = (now - self.since) / LIMITS.open_max.get();
                 self.trips = self.trips.saturating_sub(u32::try_from(well).unwrap_or(u32::MAX));
             }
-            self.trips += 1;
+            self.trips += u32::from(longer);
             self.wait = (0..self.trips.min(10)).skip(1).fold(LIMITS.open.get(), |wait, _| wait * 2);
             self.wait = self.wait.min(LIMITS.open_max.get());
         }
@@ -93,11 +104,18 @@ impl Account {
             .count()
     }
 
+    /// Calls of which nothing was heard, since the last answer of any kind.
+    fn unheard(&self) -> usize {
+        let calls = self.log.iter().rev().map(|(_, entry)| *entry);
+        calls.take_while(|entry| *entry == Entry::Unheard).count()
+    }
+
     /// Calls in the window that are of one of these kinds, in percent of all, if they are enough.
     fn percent(&self, kinds: &[Entry], now: u64) -> Option<u64> {
         // The window slides by tenths.
         let tenth = LIMITS.window.get() / 10;
-        let calls = self.log.iter().filter(|(_, entry)| *entry != Entry::Alive);
+        let counts = |entry: &Entry| !matches!(entry, Entry::Alive | Entry::Unheard);
+        let calls = self.log.iter().filter(|(_, entry)| counts(entry));
         let seen = calls.filter(|(at, _)| now / tenth - at / tenth < 10);
         let all = seen.clone().count() as u64;
         let some = seen.filter(|(_, entry)| kinds.contains(entry)).count() as u64;
@@ -112,7 +130,7 @@ impl Account {
     fn check(&mut self, now: u64) {
         let bad = self.percent(&[Entry::Bad, Entry::Throttled], now);
         let slow = self.percent(&[Entry::Slow], now);
-        if self.run() >= usize::from(LIMITS.consecutive_failures)
+        if self.run().max(self.unheard()) >= usize::from(LIMITS.consecutive_failures)
             || bad.is_some_and(|bad| bad >= u64::from(LIMITS.failure_rate_pct))
             || slow.is_some_and(|slow| slow >= u64::from(LIMITS.slow_rate_pct))
         {
@@ -135,6 +153,8 @@ impl Account {
             | Entry::Bad
             | Entry::Throttled
             | Entry::Passed
+            | Entry::Failed
+            | Entry::Unheard
             | Entry::Alive => out,
         })
     }
@@ -169,15 +189,25 @@ impl Account {
                 Signal::Failure => self.call(Entry::Bad, now),
                 Signal::Throttled => self.call(Entry::Throttled, now),
                 Signal::Alive => self.log.push((now, Entry::Alive)),
+                Signal::Abandoned => self.call(Entry::Unheard, now),
                 Signal::Neutral => {}
             }
         }
         if self.phase == Phase::HalfOpen {
-            if signal == Signal::Failure || (trial && slow) {
-                return self.enter(Phase::Open, now);
+            if trial && signal == Signal::Throttled {
+                return self.enter_after(Phase::Open, false, now);
             }
-            if trial {
+            let proves = trial && signal != Signal::Neutral;
+            if proves {
                 self.log.push((now, Entry::PermitBack));
+            }
+            if signal == Signal::Failure || (trial && (slow || signal == Signal::Abandoned)) {
+                self.log.push((now, Entry::Failed));
+                // Half of three.
+                if self.count(Entry::Failed) >= 2 {
+                    self.enter(Phase::Open, now);
+                }
+                return;
             }
             if trial && matches!(signal, Signal::Success | Signal::Alive) {
                 self.log.push((now, Entry::Passed));
@@ -209,7 +239,12 @@ impl Pair {
         let now = Timestamp::from_millis(self.now);
         let current = generation == self.breaker.generation();
         let before = self.breaker.clone();
-        let report = Report { signal, slow, generation, trial, source: Source::default() };
+        let heard = match signal {
+            Signal::Abandoned => Heard::Silence(LIMITS.unheard),
+            Signal::Neutral => Heard::Unsent,
+            Signal::Success | Signal::Alive | Signal::Failure | Signal::Throttled => Heard::Answer,
+        };
+        let report = Report { signal, slow, generation, trial, heard, ..Report::default() };
         let transition = self.breaker.record(report, now, &LIMITS);
         assert!(current || self.breaker == before, "an older generation moves nothing");
         if let Some(transition) = transition {
@@ -281,7 +316,8 @@ impl Pair {
                 assert_eq!(until.as_millis(), account.since + account.wait, "the wait");
                 Phase::Open
             }
-            State::HalfOpen { out, passed, .. } => {
+            State::HalfOpen { out, passed, failed, .. } => {
+                assert_eq!(usize::from(failed), account.count(Entry::Failed));
                 assert_eq!(usize::from(out), account.out(), "permits that are out");
                 assert_eq!(usize::from(passed), account.count(Entry::Passed));
                 assert!(out + passed <= LIMITS.half_open_permits, "never more than there are");
@@ -327,6 +363,7 @@ fn every_story_of_seven_acts_goes_as_told() {
             Act::Call(Signal::Success),
             Act::Call(Signal::Failure),
             Act::Call(Signal::Throttled),
+            Act::Call(Signal::Abandoned),
             Act::Pass(1000),
             Act::Take,
             Act::Trial(Signal::Alive),
@@ -345,6 +382,7 @@ fn every_story_of_trials_goes_as_told() {
         Act::Take,
         Act::Trial(Signal::Success),
         Act::Trial(Signal::Failure),
+        Act::Trial(Signal::Throttled),
         Act::Return,
         Act::Pass(2500),
         Act::Call(Signal::Failure),
@@ -358,6 +396,7 @@ fn any_signal() -> impl Strategy<Value = Signal> {
         3 => Just(Signal::Failure),
         1 => Just(Signal::Throttled),
         1 => Just(Signal::Alive),
+        1 => Just(Signal::Abandoned),
         1 => Just(Signal::Neutral),
     ]
 }
@@ -398,7 +437,7 @@ proptest! {
             let at = Timestamp::from_millis(now);
             let generation = breaker.generation();
             if let Act::Call(signal) = act {
-                let report = Report { signal, slow: false, generation, trial: false, source: Source::default() };
+                let report = Report { signal, slow: false, generation, trial: false, source: Source::default(), ..Report::default() };
                 breaker.record(report, at, &LIMITS);
             } else if breaker.may_try(at, &LIMITS) {
                 breaker.take_permit(at, &LIMITS);

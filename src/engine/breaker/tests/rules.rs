@@ -23,6 +23,7 @@ fn trips_at(story: &str, limits: &Limits) -> Option<(usize, &'static str)> {
             generation: breaker.generation(),
             trial: false,
             source: Source::default(),
+            ..Report::default()
         };
         if let Some(transition) = breaker.record(report, now, limits) {
             let rule = match transition.rule {
@@ -30,7 +31,10 @@ fn trips_at(story: &str, limits: &Limits) -> Option<(usize, &'static str)> {
                 Rule::FailureRate { .. } => "failures",
                 Rule::SlowRate { .. } => "slow",
                 Rule::InFlight { .. }
+                | Rule::Unheard { .. }
                 | Rule::TrialFailed
+                | Rule::TrialThrottled
+                | Rule::Forced
                 | Rule::WaitOver
                 | Rule::TrialsPassed { .. } => "other",
             };
@@ -71,8 +75,14 @@ fn a_transition_names_the_rule_and_the_numbers() {
     let now = Timestamp::from_millis(START);
     let mut told = Vec::new();
     for signal in [Signal::Failure, Signal::Success, Signal::Success, Signal::Throttled] {
-        let report =
-            Report { signal, slow: false, generation: 0, trial: false, source: Source::default() };
+        let report = Report {
+            signal,
+            slow: false,
+            generation: 0,
+            trial: false,
+            source: Source::default(),
+            ..Report::default()
+        };
         told.extend(breaker.record(report, now, &LIMITS));
     }
     let seen = Tally { calls: 4, failures: 2, slow: 0 };
@@ -88,6 +98,7 @@ fn a_transition_names_the_rule_and_the_numbers() {
         generation: 2,
         trial: true,
         source: Source::default(),
+        ..Report::default()
     };
     assert_eq!(breaker.record(pass, until, &LIMITS), None);
     assert_eq!(breaker.take_permit(until, &LIMITS), None);
@@ -100,8 +111,14 @@ fn a_transition_names_the_rule_and_the_numbers() {
 fn an_idle_window_arms_the_minimum_anew() {
     let mut breaker = Breaker::default();
     let mut record = |at: u64, signal: Signal| {
-        let report =
-            Report { signal, slow: false, generation: 0, trial: false, source: Source::default() };
+        let report = Report {
+            signal,
+            slow: false,
+            generation: 0,
+            trial: false,
+            source: Source::default(),
+            ..Report::default()
+        };
         breaker.record(report, Timestamp::from_millis(START + at), &LIMITS)
     };
     for at in 0..3 {
@@ -129,6 +146,7 @@ fn waits(healthy: &[u64]) -> Vec<u64> {
                 generation,
                 trial: false,
                 source: Source::default(),
+                ..Report::default()
             };
             breaker.record(report, Timestamp::from_millis(now), &LIMITS);
         }
@@ -146,6 +164,7 @@ fn waits(healthy: &[u64]) -> Vec<u64> {
                 generation,
                 trial: true,
                 source: Source::default(),
+                ..Report::default()
             };
             breaker.record(report, at, &LIMITS);
         }
@@ -175,6 +194,7 @@ fn permits_that_nobody_brings_back_come_back_in_time() {
             generation: 0,
             trial: false,
             source: Source::default(),
+            ..Report::default()
         };
         breaker.record(report, at(0), &LIMITS);
     }
@@ -187,7 +207,7 @@ fn permits_that_nobody_brings_back_come_back_in_time() {
     assert!(!breaker.may_try(at(3699), &LIMITS), "since the last one was taken");
     assert!(breaker.may_try(at(3700), &LIMITS));
     breaker.take_permit(at(3700), &LIMITS);
-    assert_eq!(breaker.state(), State::HalfOpen { out: 1, passed: 0, since: at(3700) });
+    assert_eq!(breaker.state(), State::HalfOpen { out: 1, passed: 0, failed: 0, since: at(3700) });
     // One that was returned may be taken at once; one of an earlier generation is nobody's.
     breaker.take_permit(at(3701), &LIMITS);
     breaker.return_permit(breaker.generation() - 1);

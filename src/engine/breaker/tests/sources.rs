@@ -16,7 +16,7 @@ fn told(calls: &[(&str, char)]) -> (Breaker, Option<Rule>) {
         };
         let generation = breaker.generation();
         let source = Source::new(partner, "create", true);
-        let report = Report { signal, slow, generation, trial: false, source };
+        let report = Report { signal, slow, generation, trial: false, source, ..Report::default() };
         if let Some(moved) = breaker.record(report, now, &LIMITS) {
             return (breaker, Some(moved.rule));
         }
@@ -46,19 +46,128 @@ fn ended(breaker: &mut Breaker, pays: bool, signal: Signal, millis: u64) -> Opti
     let source = Source::new("ana", if pays { "create" } else { "status" }, pays);
     let (generation, now) = (breaker.generation(), Timestamp::from_millis(START + millis));
     let trial = matches!(breaker.state(), State::HalfOpen { .. });
-    let report = Report { signal, slow: false, generation, trial, source };
+    let report = Report { signal, slow: false, generation, trial, source, ..Report::default() };
     breaker.record(report, now, &LIMITS).map(|moved| moved.rule)
 }
 
 #[test]
-fn a_run_of_one_source_alone_counts_when_it_has_lasted() {
+fn a_run_of_one_partner_counts_when_nobody_else_has_paid_for_a_window() {
     let mut breaker = told(&[("budi", '+')]).0;
-    for millis in [0, 500, 1000, 1500, 1999] {
+    // Windows begin at multiples of their length, and the one before still counts.
+    for millis in [0, 1999, 2000, 3000, 4000, 5000, 5999] {
         assert_eq!(ended(&mut breaker, true, Signal::Failure, millis), None, "{millis} ms");
     }
-    // Whoever else paid meanwhile would have ended it.
-    let rule = ended(&mut breaker, true, Signal::Failure, 2000);
-    assert_eq!(rule, Some(Rule::ConsecutiveFailures { run: 6 }));
+    let rule = ended(&mut breaker, true, Signal::Failure, 6000);
+    assert_eq!(rule, Some(Rule::ConsecutiveFailures { run: 8 }));
+}
+
+#[test]
+fn a_run_of_one_operation_counts_when_it_has_lasted() {
+    let mut breaker = Breaker::default();
+    let limits = Limits { min_calls: 100, ..LIMITS };
+    let pay = |breaker: &mut Breaker, partner, operation, signal, millis| {
+        let source = Source::new(partner, operation, true);
+        let report = Report { signal, source, ..Report::default() };
+        breaker.record(report, at(millis), &limits).map(|moved| moved.rule)
+    };
+    pay(&mut breaker, "ana", "create", Signal::Success, 0);
+    let partners = ["ana", "budi", "citra", "dewi"];
+    for (partner, millis) in partners.into_iter().zip([0, 600, 1200, 1999]) {
+        let rule = pay(&mut breaker, partner, "top-up", Signal::Failure, millis);
+        assert_eq!(rule, None, "{millis} ms");
+    }
+    // Whatever else went well meanwhile would have ended it.
+    let rule = pay(&mut breaker, "ana", "top-up", Signal::Failure, 2000);
+    assert_eq!(rule, Some(Rule::ConsecutiveFailures { run: 5 }));
+}
+
+/// Opens it by failures of `ana`, lets the wait pass and takes a permit.
+fn on_trial(breaker: &mut Breaker) -> u64 {
+    for _ in 0..3 {
+        let source = Source::new("ana", "create", true);
+        let generation = breaker.generation();
+        let report = Report { signal: Signal::Failure, generation, source, ..Report::default() };
+        breaker.record(report, at(0), &LIMITS);
+    }
+    let State::Open { until } = breaker.state() else { panic!("{:?}", breaker.state()) };
+    breaker.take_permit(until, &LIMITS);
+    until.as_millis() - START
+}
+
+/// A trial of `partner` that ends so at `millis`; how long the breaker then waits, if it opens.
+fn tried(breaker: &mut Breaker, partner: &str, signal: Signal, millis: u64) -> Option<u64> {
+    let source = Source::new(partner, "create", true);
+    let generation = breaker.generation();
+    let report = Report { signal, generation, trial: true, source, ..Report::default() };
+    breaker.record(report, at(millis), &LIMITS)?;
+    match breaker.state() {
+        State::Open { until } => Some(until.as_millis() - START - millis),
+        State::Closed { .. } | State::HalfOpen { .. } => None,
+    }
+}
+
+#[test]
+fn who_failed_a_trial_lets_others_go_first() {
+    let [ana, budi, citra] = ["ana", "budi", "citra"].map(|who| Source::new(who, "create", true));
+    let everybody = ana.bit() | budi.bit() | citra.bit();
+    let mut breaker = Breaker::default();
+    assert!(!breaker.yields(ana, everybody, at(0), &LIMITS), "closed");
+    let millis = on_trial(&mut breaker);
+    // Its failures opened the breaker.
+    assert!(breaker.yields(ana, everybody, at(millis), &LIMITS));
+    assert!(!breaker.yields(ana, ana.bit(), at(millis), &LIMITS), "nobody else asks");
+    assert!(!breaker.yields(budi, everybody, at(millis), &LIMITS));
+    assert_eq!(tried(&mut breaker, "budi", Signal::Failure, millis), Some(2000));
+    let millis = millis + 2000;
+    for (who, asked, waits) in [
+        (ana, everybody, true),
+        (budi, everybody, true),
+        (citra, everybody, false),
+        // Both are under suspicion; the one that failed last waits.
+        (ana, ana.bit() | budi.bit(), false),
+        (budi, ana.bit() | budi.bit(), true),
+    ] {
+        assert_eq!(breaker.yields(who, asked, at(millis), &LIMITS), waits, "{who:?} {asked:#x}");
+    }
+    // Not for ever: others may not come.
+    assert!(!breaker.yields(budi, everybody, at(millis + 1000), &LIMITS));
+    assert!(!breaker.yields(budi, everybody, Timestamp::from_millis(0), &LIMITS), "stepped back");
+    // Once it is closed everything is forgiven.
+    breaker.take_permit(at(millis), &LIMITS);
+    for who in ["citra", "citra"] {
+        assert_eq!(tried(&mut breaker, who, Signal::Success, millis), None);
+    }
+    assert!(breaker.is_closed() && breaker.suspects == 0 && breaker.failed_last == 0);
+}
+
+#[test]
+fn a_trial_that_fails_by_a_partners_own_fault_makes_no_wait_longer() {
+    let mut breaker = Breaker::default();
+    let millis = on_trial(&mut breaker);
+    // Budi's trial passes, so that ana's failure is her own.
+    assert_eq!(tried(&mut breaker, "budi", Signal::Success, millis), None);
+    breaker.take_permit(at(millis), &LIMITS);
+    assert_eq!(tried(&mut breaker, "ana", Signal::Failure, millis), Some(1000));
+    // Nobody's payments are known to go well any longer.
+    let millis = millis + 6000;
+    breaker.take_permit(at(millis), &LIMITS);
+    assert_eq!(tried(&mut breaker, "ana", Signal::Failure, millis), Some(2000));
+}
+
+#[test]
+fn what_is_known_of_partners_outlives_transitions() {
+    let mut breaker = Breaker::default();
+    let millis = on_trial(&mut breaker);
+    tried(&mut breaker, "budi", Signal::Success, millis);
+    breaker.take_permit(at(millis), &LIMITS);
+    tried(&mut breaker, "citra", Signal::Success, millis);
+    assert!(breaker.is_closed());
+    for later in 0..20 {
+        let source = Source::new("ana", "create", true);
+        let generation = breaker.generation();
+        let report = Report { signal: Signal::Failure, generation, source, ..Report::default() };
+        assert_eq!(breaker.record(report, at(millis + later * 50), &LIMITS), None, "{later}");
+    }
 }
 
 #[test]
@@ -146,7 +255,14 @@ fn a_trial_is_a_question_for_half_a_wait() {
     assert!(!breaker.prefers_question(at(1500), &LIMITS));
     let generation = breaker.generation();
     let source = Source::default();
-    let passed = Report { signal: Signal::Success, slow: false, generation, trial: true, source };
+    let passed = Report {
+        signal: Signal::Success,
+        slow: false,
+        generation,
+        trial: true,
+        source,
+        ..Report::default()
+    };
     breaker.record(passed, at(1100), &LIMITS);
     assert!(!breaker.prefers_question(at(1100), &LIMITS));
 }

@@ -248,20 +248,34 @@ fn a_permit_comes_back_when_its_trial_is_not_made() {
         endpoint: None,
         peer: None,
         content_type: None,
+        retry_after: None,
         client_waits: false,
     };
     world.feed(&mut run, Event::Answered(answer));
     world.go_on(&mut run);
     assert_eq!((out(&world), run.told().as_str()), (0, "nothing"));
-    // The trial is made and never sent, or its client leaves.
-    for ending in [no_answer(0x80, false), no_answer(0x4000, false).client_gone()] {
+    // The trial is made and never sent, or its client leaves at once: that proves nothing, and
+    // another trial has to wait, so that a gateway is not tried as often as clients leave.
+    for ending in [
+        no_answer(0x80, false),
+        no_answer(0x4000, false).client_gone(),
+        no_answer(0x4000, true).client_gone(),
+    ] {
         let mut world = World::new();
         world.trip("primary");
         world.pass(20_000);
         let mut run = world.begin(&PAY());
         assert_eq!(run.told(), "to dana_primary_first");
         world.end(&mut run, ending);
-        assert_eq!(out(&world), 0);
+        assert_eq!(out(&world), 1);
+        let limits = world.policy.breaker;
+        let breaker = world.read_health().0.member(world.id("primary")).unwrap().breaker.clone();
+        let later = world.time().plus(limits.half_open_max);
+        let all_taken = (1..limits.half_open_permits).fold(breaker, |mut breaker, _| {
+            breaker.take_permit(world.time(), &limits);
+            breaker
+        });
+        assert!(!all_taken.may_try(world.time(), &limits) && all_taken.may_try(later, &limits));
     }
 }
 
@@ -297,6 +311,7 @@ fn late_and_foreign_events_change_nothing() {
         endpoint: None,
         peer: None,
         content_type: None,
+        retry_after: None,
         client_waits: true,
     };
     world.feed(&mut run, Event::Answered(answer));

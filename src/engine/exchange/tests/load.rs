@@ -2,7 +2,7 @@
 //! them are put on trial.
 
 use super::*;
-use crate::engine::health::Asks;
+use crate::engine::health::{Asks, NewRequest};
 
 fn world(breaker: &str) -> World {
     World::with(&CONFIG.replacen(
@@ -139,8 +139,10 @@ fn a_question_is_put_on_trial_before_a_payment_is() {
         }
     });
     world.pass(10_000);
-    let takers =
-        |world: &World, what| world.read_health().0.takers(&world.policy, what, world.time());
+    let takers = |world: &World, what| {
+        let new = NewRequest::of_nobody(what);
+        world.read_health().0.takers(&world.policy, &new, world.time())
+    };
     assert!(!takers(&world, Asks::Payment).trial);
     assert!(takers(&world, Asks::Question).trial);
     let asked = post("/rest/v1.0/balance-inquiry.htm", r#"{"accountNo":"1"}"#);

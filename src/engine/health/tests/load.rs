@@ -13,7 +13,8 @@ impl Scene {
     }
 
     fn questions(&self) -> String {
-        let takers = self.health.takers(&self.policy, Asks::Question, self.time());
+        let takers =
+            self.health.takers(&self.policy, &NewRequest::of_nobody(Asks::Question), self.time());
         format!("{}{}", if takers.trial { "?" } else { "" }, self.name(takers.order[0]))
     }
 }
@@ -70,7 +71,14 @@ fn questions_leave_the_last_permit_to_a_payment() {
     scene.health.take_permit(one, &scene.policy, now);
     let generation = scene.health.generation(one);
     let source = Source::new("ana", "status", false);
-    let passed = Report { signal: Signal::Success, slow: false, generation, trial: true, source };
+    let passed = Report {
+        signal: Signal::Success,
+        slow: false,
+        generation,
+        trial: true,
+        source,
+        ..Report::default()
+    };
     scene.health.record(one, passed, &scene.policy, now);
     // However many of them come, none is in the way.
     assert_eq!((scene.questions().as_str(), scene.takers().as_str()), ("two", "one? two"));
