@@ -76,6 +76,10 @@ fuzz: ## looks for bytes that outsiders could send to hurt, 10 minutes a target;
 	    $(call FUZZ,cmin) $$target -- -set_cover_merge=1; \
 	done
 
+.PHONY: simulation
+simulation: ## ten thousand stories of each kind about the health of gateways
+	SIM_SEEDS=10000 cargo test --locked --release --test health -- --nocapture
+
 .PHONY: soak
 soak: tools wasm ## what takes long: five million model transitions, 100,000 stories of health, a million payments, mutants of the engine
 	MODEL_CASES=20000 cargo test --locked --release --test model -- --nocapture

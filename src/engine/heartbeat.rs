@@ -155,16 +155,16 @@ impl Heartbeat {
         self.up
     }
 
-    /// Whether heartbeats were bad after `since` and none was good: the last good one is older, and
-    /// at least one has failed.
+    /// Whether heartbeats were bad after `since` and none was good.
     #[must_use]
     pub fn is_bad_since(&self, since: Timestamp) -> bool {
-        self.good_at < since && (self.bad_in_row() > 0 || !self.up)
+        self.good_at < since && self.fails()
     }
 
-    /// Bad ones in a row that have not made it go down yet.
-    const fn bad_in_row(&self) -> u8 {
-        if self.up { self.run } else { 0 }
+    /// Whether the last one was bad, or too few were good yet.
+    #[must_use]
+    pub const fn fails(&self) -> bool {
+        !self.up || self.run > 0
     }
 
     /// Whether it is time for the next one. A due time further away than the interval was set

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use dana_failover::engine::config::Config;
 use dana_failover::engine::layout::Layout;
+use dana_failover::engine::limits;
 use dana_failover::engine::placement::{Placement, Seed};
 use dana_failover::engine::policy::Policy;
 
@@ -15,6 +16,24 @@ pub(crate) struct Setting {
     pub(crate) policy: Rc<Policy>,
     /// Longest time from one payment to the next.
     pub(crate) gap: u64,
+}
+
+/// Two gateways and the default limits.
+pub(crate) fn defaults() -> Vec<Setting> {
+    let config = format!(
+        r#"{{"gateways": [{{"name": "{0}", "cluster": "c_{0}"}}, {{"name": "{1}", "cluster": "c_{1}"}}],
+            "composites": [{{"members": ["{0}", "{1}"], "cluster": "c_{0}_{1}"}},
+                {{"members": ["{1}", "{0}"], "cluster": "c_{1}_{0}"}}],
+            "idempotency": {{"store": {{"local": {{"claims_max": 16}}}}}}}}"#,
+        NAMES[0], NAMES[1],
+    );
+    vec![setting(&config, 250)]
+}
+
+fn setting(config: &str, gap: u64) -> Setting {
+    let config = Config::parse(config.as_bytes()).unwrap();
+    let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
+    Setting { policy: Rc::new(Policy::join(config, &mut layout).unwrap().0), gap }
 }
 
 /// One thread's configurations.
@@ -43,18 +62,16 @@ pub(crate) fn all() -> Vec<Setting> {
                 "timeouts": {{"response_ms": 1500, "inquiry_ms": 1500}},
                 "idempotency": {{"lease_ms": 4000, "store": {{"local": {{"claims_max": 16}}}}}},
                 "breaker": {{"consecutive_failures": {failures}, "window_ms": 4000, "min_calls": 6,
-                    "slow_ms": 800, "open_ms": {open}, "open_ms_max": 6000,
+                    "slow_ms": 800, "unheard_ms": 300, "open_ms": {open}, "open_ms_max": 6000,
                     "open_jitter_pct": {jitter}, "half_open_permits": {permits},
                     "half_open_ms_max": 3000}},
                 "heartbeat": {{"interval_ms": 1600, "timeout_ms": 400, "stale_ms": 5000}},
-                "failback": {{"stable_ms": {stable}, "dwell_ms": {dwell}}},
+                "failback": {{"stable_ms": {stable}, "dwell_ms": {dwell}, "ramp_ms": 2000}},
                 "testing": {{"unsafe_timings": true}}}}"#,
             list.join(","),
             composites.join(","),
         );
-        let config = Config::parse(config.as_bytes()).unwrap();
-        let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
-        Setting { policy: Rc::new(Policy::join(config, &mut layout).unwrap().0), gap: 600 }
+        setting(&config, 600)
     })
     .collect()
 }
@@ -77,7 +94,9 @@ impl Setting {
         let trials = (u64::from(breaker.half_open_permits) + 1) * (self.gap + 200);
         let each = wait + lost_permits + trials;
         let failback = policy.failback.stable.get().max(policy.failback.dwell.get());
+        // Each step ends with a tick, and may be made again once for failures before all was well.
+        let ramp = 2 * policy.failback.ramp.get() + u64::from(limits::RAMP_STEPS) * 500;
         let ticks = 2 * 500;
-        last_failure + beats + each * policy.gateways.len() as u64 + failback + ticks
+        last_failure + beats + each * policy.gateways.len() as u64 + failback + ramp + ticks
     }
 }

@@ -27,10 +27,61 @@ impl Lot {
     }
 }
 
+/// What a story is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plot {
+    /// Everything that can happen, until all is well again.
+    Anything,
+    /// Gateways that work for everybody but one partner, whose payments always fail.
+    OneBadPartner,
+    /// The first gateway answers nothing any more, and clients give up when they like.
+    Hang,
+}
+
+/// Partners, the last of whom may be the bad one. Breakers tell all of them apart.
+pub(crate) const PARTNERS: [&str; 4] = ["ana", "budi", "citra", "dewi"];
+
+/// When clients give up waiting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// Now and then, at any time.
+    Mixed,
+    /// Each after so many milliseconds at the latest.
+    All(u64),
+    /// Each after a time of its own, of at most so many milliseconds.
+    Any(u64),
+    /// One partner's clients after so many milliseconds, all others never.
+    OnePartner(u64),
+}
+
+impl Patience {
+    pub(crate) const fn draw(lot: &mut Lot) -> Self {
+        match lot.from(0, 4) {
+            0 => Self::Mixed,
+            1 => Self::All(lot.from(50, 3000)),
+            2 => Self::All(lot.from(50, 12_000)),
+            3 => Self::Any(lot.from(100, 12_000)),
+            _ => Self::OnePartner(lot.from(50, 5000)),
+        }
+    }
+
+    /// After how long a payment's client leaves; `None` if it waits for the end.
+    pub(crate) fn draw_one(self, partner: &str, lot: &mut Lot) -> Option<u64> {
+        match self {
+            Self::Mixed => None,
+            Self::All(millis) => Some(millis),
+            Self::Any(most) => Some(lot.from(20, most)),
+            Self::OnePartner(millis) => (partner == PARTNERS[0]).then_some(millis),
+        }
+    }
+}
+
 /// How a gateway treats payments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Conduct {
     Works,
+    /// Fails one of seven, and never two in a row.
+    Mostly,
     Declines,
     Fails,
     /// Works, but slowly.
@@ -79,13 +130,20 @@ impl Wish {
 pub(crate) struct Ways(Vec<(u64, Conduct, Beats)>);
 
 impl Ways {
+    /// The same from beginning to end, but for the first milliseconds, when it works.
+    pub(crate) fn constant(from: u64, conduct: Conduct) -> Self {
+        let ever = (u64::MAX, conduct, Beats::Honest);
+        Self(vec![(from, Conduct::Works, Beats::Honest), ever])
+    }
+
     /// Changes of mind until `heals`; from then on it works and says so.
     pub(crate) fn draw(lot: &mut Lot, heals: u64) -> Self {
         let mut ways = Vec::new();
         let mut until = 0;
         while until < heals {
             until = heals.min(until + lot.from(500, 5000));
-            let conduct = match lot.from(0, 11) {
+            let conduct = match lot.from(0, 12) {
+                12 => Conduct::Mostly,
                 0..=3 => Conduct::Works,
                 4 | 5 => Conduct::Fails,
                 6 => Conduct::Slow,

@@ -74,6 +74,12 @@ pub(crate) struct Reached {
     switched_by_override: u64,
     /// To a forced gateway that would not have been chosen.
     forced: u64,
+    /// To another gateway while the first one got its payments back step by step.
+    ramped: u64,
+    /// Trials that failed and opened a breaker anew.
+    pub(super) reopened: u64,
+    /// Breakers of gateways that answered nothing, opened in time.
+    pub(super) left: u64,
     /// Past a drained gateway that would have been the first.
     past_drained: u64,
     /// Moves that were told to operators, and moves that happened.
@@ -104,6 +110,9 @@ impl Reached {
             refused: self.refused + other.refused,
             switched_by_override: self.switched_by_override + other.switched_by_override,
             forced: self.forced + other.forced,
+            ramped: self.ramped + other.ramped,
+            reopened: self.reopened + other.reopened,
+            left: self.left + other.left,
             past_drained: self.past_drained + other.past_drained,
             told: self.told + other.told,
             moved: self.moved + other.moved,
@@ -128,6 +137,7 @@ impl Reached {
         }
         for (what, count) in [
             ("failbacks", self.failbacks),
+            ("payments shared while a gateway came back", self.ramped),
             ("lost calls", self.lost),
             ("restarts", self.restarts),
             ("overrides refused", self.refused),
@@ -151,14 +161,29 @@ struct Call {
     sent: Vec<(GatewayId, u32)>,
 }
 
+impl Call {
+    /// It went there, under the generations that it has read or brought about by its trial.
+    fn note_sent(&mut self, members: &[GatewayId]) {
+        let generation = |gateway: &GatewayId| match self.permit {
+            Some((id, generation, _)) if id == *gateway => generation,
+            _ => self.read.generation(*gateway),
+        };
+        self.sent = members.iter().map(|id| (*id, generation(id))).collect();
+    }
+}
+
 pub(crate) struct Truth<'s> {
-    policy: &'s Policy,
+    pub(super) policy: &'s Policy,
     calls: Vec<Call>,
     /// Of each gateway, newest last.
     beats: Vec<Vec<(Timestamp, bool)>>,
     last_switch: Option<Timestamp>,
     /// When a payment last went to the first gateway first, and no trial.
     first_used: Timestamp,
+    /// Of each gateway: trials that opened its breaker anew since it was last closed.
+    pub(super) failed_trials: Vec<u32>,
+    /// When payments were sent to the first gateway first since it began to hang.
+    pub(super) sent_to_first: Vec<Timestamp>,
     pub(crate) reached: Reached,
 }
 
@@ -170,11 +195,13 @@ impl<'s> Truth<'s> {
             beats: vec![Vec::new(); policy.gateways.len()],
             last_switch: None,
             first_used: Timestamp::default(),
+            failed_trials: vec![0; policy.gateways.len()],
+            sent_to_first: Vec::new(),
             reached: Reached::default(),
         }
     }
 
-    fn first(&self) -> GatewayId {
+    pub(super) fn first(&self) -> GatewayId {
         self.policy.gateways[0].id
     }
 
@@ -262,6 +289,7 @@ impl<'s> Truth<'s> {
             before.health.overrides(now).eq(after.health.overrides(now)),
             "only an operator or time ends an override"
         );
+        self.count_failed_trials(before, after, now);
         for (gateway, began) in call.iter().flat_map(|call| &self.calls[*call].sent) {
             self.reached.stale += u64::from(before.health.generation(*gateway) != *began);
         }
@@ -272,8 +300,11 @@ impl<'s> Truth<'s> {
                 continue;
             }
             match call {
-                Some(call) => self.payment_wrote(call, gateway, &was, &is, now),
-                None => self.pulse_wrote(&was, &is),
+                Some(call) if self.speaks_of(call, gateway, &was) => {
+                    self.payment_wrote(call, gateway, &was, &is, now);
+                }
+                // What its worker had counted for itself comes along with the payment's result.
+                Some(_) | None => self.pulse_wrote(&was, &is),
             }
             self.check_permits(gateway, &is, now);
             if was.breaker.generation() != is.breaker.generation() {
@@ -283,6 +314,13 @@ impl<'s> Truth<'s> {
             }
         }
         self.check_switch(call, before, after, now);
+    }
+
+    /// Whether a payment takes a permit there, or brings a result of the present generation.
+    fn speaks_of(&self, call: usize, gateway: GatewayId, was: &Member) -> bool {
+        let sent = &self.calls[call].sent;
+        let current = (gateway, was.breaker.generation());
+        sent.is_empty() || sent.contains(&current)
     }
 
     fn pulse_wrote(&mut self, was: &Member, is: &Member) {
@@ -440,16 +478,19 @@ impl<'s> Truth<'s> {
     pub(crate) fn sent(&mut self, call: usize, members: &[GatewayId], now: Timestamp) {
         self.reached.sent += 1;
         let first = self.first();
+        if members.first() == Some(&first) {
+            self.sent_to_first.push(now);
+        }
         let Call { read, permit, .. } = &self.calls[call];
         let trial = permit.as_ref().map(|(gateway, ..)| *gateway);
         if let Some(forced) = read.forced(self.policy, now) {
-            assert_eq!((members, trial), (&[forced][..], None), "all goes to the forced one");
+            assert_eq!(members, &[forced][..], "all goes to the forced one");
+            assert!(trial.is_none_or(|trial| trial == forced), "and so do trials");
             let member = read.member(forced).cloned().unwrap_or_default();
             let is_heard = member.heartbeat.is_target(now, &self.policy.heartbeat);
             let well = member.breaker.is_closed() && (forced == first || is_heard);
             self.reached.forced += u64::from(!well);
-            let generations = members.iter().map(|id| (*id, read.generation(*id))).collect();
-            self.calls[call].sent = generations;
+            self.calls[call].note_sent(members);
             return;
         }
         for gateway in members {
@@ -480,17 +521,15 @@ impl<'s> Truth<'s> {
                 let bad = self.beats[0].last().is_some_and(|(_, good)| !good);
                 self.reached.in_spite_of_heartbeat += u64::from(bad);
             } else if active == Some(first) {
-                panic!("{first_member:?} is left though its breaker is closed");
+                let share = read.share(self.policy, now);
+                assert!(share < 100, "{first_member:?} is left though its breaker is closed");
+                self.reached.ramped += 1;
             } else if is_drained(read, first, now) {
                 let closed = first_member.breaker.is_closed();
                 self.reached.past_drained += u64::from(closed);
             }
         }
-        let generation = |gateway: &GatewayId| match permit {
-            Some((id, generation, _)) if id == gateway => *generation,
-            _ => read.generation(*gateway),
-        };
-        self.calls[call].sent = members.iter().map(|id| (*id, generation(id))).collect();
+        self.calls[call].note_sent(members);
     }
 
     /// Whether every breaker is closed and payments go to the first gateway again.
@@ -504,5 +543,6 @@ impl<'s> Truth<'s> {
             && active.is_none_or(|active| active == self.first())
             && self.first_used > healed.max(since)
             && shared.health.active(self.policy, now) == Some(self.first())
+            && shared.health.share(self.policy, now) == 100
     }
 }

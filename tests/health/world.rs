@@ -14,13 +14,17 @@ use dana_failover::engine::tally::Tallies;
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::limits::Setting;
-use super::story::{Conduct, Lot, Ways, Wish};
+use super::story::{Conduct, Lot, PARTNERS, Patience, Plot, Ways, Wish};
 use super::truth::{Reached, Shared, Truth};
 
 const START: u64 = 1_790_000_000_000;
 /// From then on all gateways work, nobody lies and nothing is lost.
 const HEALS: u64 = 9_000;
 const WORKERS: usize = 2;
+/// From then on the first gateway answers nothing, where a story is about that.
+const HANGS: u64 = 3_000;
+/// Within as much it is left, from the moment when enough payments were on their way.
+pub(crate) const LEFT_WITHIN: u64 = 10_000;
 
 /// Who asked for a value.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +66,7 @@ struct Call {
     worker: usize,
     birth: u64,
     reference: String,
+    partner: &'static str,
     /// Its claims' bucket: each payment is a new one.
     bucket: (Vec<u8>, u32),
 }
@@ -75,6 +80,12 @@ pub(crate) struct World<'s> {
     workers: Vec<Worker>,
     calls: Vec<Call>,
     ways: Vec<Ways>,
+    plot: Plot,
+    /// Of a hundred payments so many are the bad partner's.
+    bad: u64,
+    patience: Patience,
+    /// Payments that came to each gateway from those who are not bad.
+    served: Vec<u64>,
     shared: Shared,
     /// When the operators' last wish is over, after all has healed.
     left_alone: Option<u64>,
@@ -82,11 +93,23 @@ pub(crate) struct World<'s> {
 }
 
 impl<'s> World<'s> {
-    pub(crate) fn new(seed: u64, settings: &'s [Setting]) -> Self {
+    pub(crate) fn new(seed: u64, plot: Plot, settings: &'s [Setting]) -> Self {
         let mut lot = Lot::new(seed);
         let setting = &settings[usize::try_from(seed % settings.len() as u64).unwrap()];
         let gateways = setting.policy.gateways.len();
-        let ways = (0..gateways).map(|_| Ways::draw(&mut lot, HEALS)).collect();
+        let ways = (0..gateways).map(|place| match plot {
+            Plot::Anything => Ways::draw(&mut lot, HEALS),
+            Plot::OneBadPartner if lot.one_in(2) => Ways::constant(0, Conduct::Mostly),
+            Plot::OneBadPartner => Ways::constant(0, Conduct::Works),
+            Plot::Hang if place == 0 => Ways::constant(HANGS, Conduct::Hangs),
+            Plot::Hang => Ways::constant(0, Conduct::Works),
+        });
+        let ways = ways.collect();
+        let (bad, patience) = match plot {
+            Plot::Anything => (0, Patience::Mixed),
+            Plot::OneBadPartner => (lot.from(20, 60), Patience::Mixed),
+            Plot::Hang => (0, Patience::draw(&mut lot)),
+        };
         let mut world = Self {
             setting,
             lot,
@@ -96,6 +119,10 @@ impl<'s> World<'s> {
             workers: Vec::new(),
             calls: Vec::new(),
             ways,
+            plot,
+            bad,
+            patience,
+            served: vec![0; gateways],
             shared: Shared::default(),
             left_alone: None,
             truth: Truth::new(&setting.policy),
@@ -106,6 +133,10 @@ impl<'s> World<'s> {
             let later = world.lot.from(0, 300);
             world.after(later, Happening::Tick(at));
         }
+        world.after(50, Happening::Arrive);
+        if plot != Plot::Anything {
+            return world;
+        }
         for _ in 0..world.lot.from(0, 2) {
             let (at, worker) = (world.lot.from(1000, HEALS), world.lot.from(0, 1));
             world.after(at, Happening::Restart(usize::try_from(worker).unwrap()));
@@ -114,7 +145,6 @@ impl<'s> World<'s> {
             let at = world.lot.from(500, HEALS);
             world.after(at, Happening::Wish);
         }
-        world.after(50, Happening::Arrive);
         world
     }
 
@@ -132,8 +162,38 @@ impl<'s> World<'s> {
         self.queue.insert((self.now + millis, self.sequence), happening);
     }
 
+    /// Plays a story to its end.
+    pub(crate) fn play(self) -> Reached {
+        match self.plot {
+            Plot::Anything => self.play_until_well(),
+            Plot::OneBadPartner => self.play_for(30_000),
+            Plot::Hang => self.play_for(HANGS + 2 * LEFT_WITHIN),
+        }
+    }
+
+    /// Plays for so long, while the checkers look on.
+    fn play_for(mut self, millis: u64) -> Reached {
+        while let Some(((at, _), happening)) = self.queue.pop_first() {
+            if at > millis {
+                return self.truth.reached;
+            }
+            self.now = at;
+            self.happen(happening);
+            match self.plot {
+                Plot::OneBadPartner => self.truth.check_trials(&self.setting.policy),
+                Plot::Hang => self.truth.check_left(
+                    &self.shared,
+                    Timestamp::from_millis(START + HANGS),
+                    self.time(),
+                ),
+                Plot::Anything => {}
+            }
+        }
+        panic!("the world stood still");
+    }
+
     /// Plays until everything is well again, or should long have been.
-    pub(crate) fn play(mut self) -> Reached {
+    fn play_until_well(mut self) -> Reached {
         let bound = self.setting.well_within();
         while let Some(((at, _), happening)) = self.queue.pop_first() {
             self.now = at;
@@ -246,11 +306,16 @@ impl<'s> World<'s> {
         let body = format!(
             r#"{{"merchantId":"m","partnerReferenceNo":"{reference}","amount":{{"value":"1.00","currency":"IDR"}}}}"#
         );
+        let is_bad = self.lot.from(0, 99) < self.bad;
+        let others = PARTNERS.len() as u64 - 2;
+        let other = usize::try_from(self.lot.from(0, others)).unwrap();
+        let partner = if is_bad { PARTNERS[PARTNERS.len() - 1] } else { PARTNERS[other] };
         self.calls.push(Call {
             exchange: Exchange::new(Rc::clone(&self.setting.policy)),
             worker,
             birth: self.workers[worker].birth,
             reference,
+            partner,
             bucket: (Vec::new(), 0),
         });
         self.truth.arrived();
@@ -258,7 +323,7 @@ impl<'s> World<'s> {
             (b":path", b"/payment-gateway/v1.0/debit/payment-host-to-host.htm"),
             (b":method", b"POST"),
             (b"content-type", b"application/json"),
-            (b"x-partner-id", b"p"),
+            (b"x-partner-id", partner.as_bytes()),
             (b"x-request-id", b"i"),
         ];
         let context = u32::try_from(at).unwrap();
@@ -392,7 +457,7 @@ impl<'s> World<'s> {
             vec![plain.unwrap().id]
         });
         self.truth.sent(at, &members, self.time());
-        if self.now < HEALS && self.lot.one_in(60) {
+        if self.plot == Plot::Anything && self.now < HEALS && self.lot.one_in(60) {
             // Nobody will ever hear of it again.
             self.truth.reached.lost += 1;
             return;
@@ -402,14 +467,21 @@ impl<'s> World<'s> {
         let none = |flags, attached| Origin::Envoy { flags: Flags::new(flags), attached };
         let mut wire =
             Wire { origin: Origin::Upstream, code: None, endpoint: None, client_waits: true };
+        let partner = self.calls[at].partner;
+        let is_bad = self.bad > 0 && partner == PARTNERS[PARTNERS.len() - 1];
         let Some(place) = places.iter().find(|place| !refuses(place)).copied() else {
             wire.origin = none(0x20, false);
             return self.after(5, Happening::Answered(at, wire));
         };
         wire.endpoint = Some(place);
         let mut later = self.lot.from(10, 200);
+        if !is_bad {
+            self.served[place] += 1;
+        }
         match self.ways[place].conduct(self.now) {
-            Conduct::Works => wire.code = Some((200, 0)),
+            Conduct::Works | Conduct::Mostly if is_bad => wire.code = Some((500, 1)),
+            Conduct::Mostly if self.served[place].is_multiple_of(7) => wire.code = Some((500, 1)),
+            Conduct::Works | Conduct::Mostly => wire.code = Some((200, 0)),
             Conduct::Declines => wire.code = Some((403, 2)),
             Conduct::Throttles => wire.code = Some((429, 0)),
             Conduct::Slow => {
@@ -418,13 +490,19 @@ impl<'s> World<'s> {
             }
             Conduct::Hangs => {
                 wire.origin = none(0x4, true);
-                later = 1500;
+                later = self.setting.policy.config.timeouts.response.get();
             }
             Conduct::Fails | Conduct::Flaps(_) | Conduct::Refuses => wire.code = Some((500, 1)),
         }
-        if self.lot.one_in(30) {
+        let patience = match (self.patience, self.plot) {
+            (Patience::Mixed, Plot::Hang) if self.lot.one_in(2) => None,
+            (Patience::Mixed, Plot::Anything | Plot::OneBadPartner) if !self.lot.one_in(30) => None,
+            (Patience::Mixed, _) => Some(self.lot.from(0, later)),
+            (patience, _) => patience.draw_one(partner, &mut self.lot),
+        };
+        if let Some(patience) = patience.filter(|patience| *patience < later) {
             wire = Wire { origin: none(0x4000, true), code: None, client_waits: false, ..wire };
-            later = self.lot.from(0, later);
+            later = patience;
         }
         self.after(later, Happening::Answered(at, wire));
     }
@@ -451,7 +529,7 @@ impl<'s> World<'s> {
             endpoint: wire.endpoint.map(|place| policy.gateways[place].name.as_str()),
             peer: None,
             content_type: None,
-            retry_after: None,
+            retry_after: (wire.code == Some((429, 0))).then_some(Millis::new(1500)),
             client_waits: wire.client_waits,
         };
         self.tell(Actor::Call(at), Event::Answered(answer));

@@ -100,17 +100,19 @@ impl Breaker {
     }
 
     /// Whether a trial should be somebody else's who has asked for a payment lately: this partner's
-    /// trouble opened the breaker, or its trial failed last. With nobody else to make it, or after
-    /// one first wait, it may be this one's all the same.
+    /// trouble opened the breaker, or its trial failed last. With nobody else to make it, or when
+    /// none of them came for a window, it may be this one's all the same.
     #[must_use]
     pub fn yields(&self, source: Source, asked: u32, now: Timestamp, limits: &Limits) -> bool {
         let own = source.bit();
         let is_over = match self.state {
             State::Closed { .. } => true,
             State::Open { until } => {
-                now >= until.plus(limits.open) || until.since(now) > limits.longest_wait()
+                now >= until.plus(limits.window) || until.since(now) > limits.longest_wait()
             }
-            State::HalfOpen { since, .. } => is_lost(since, now, limits),
+            State::HalfOpen { since, .. } => {
+                now >= since.plus(limits.window) || is_lost(since, now, limits)
+            }
         };
         let others = if self.failed_last & own != 0 {
             asked & !own

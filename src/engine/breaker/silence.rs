@@ -45,16 +45,18 @@ impl Silence {
         self.patient
     }
 
-    /// How many there are, if they are too many beside heartbeats that are bad too.
+    /// How many there are, if they are too many, and neither they nor heartbeats brought an answer
+    /// for too long.
     pub(super) fn beside(
         &self,
         heartbeat: &Heartbeat,
         now: Timestamp,
         limits: &Limits,
     ) -> Option<u16> {
-        let too_long = now.since(self.since) >= limits.silence_max;
+        let since = heartbeat.good_at().map_or(self.since, |good| good.max(self.since));
+        let too_long = now.since(since) >= limits.silence_max && heartbeat.fails();
         let too_many = self.requests >= limits.consecutive_failures;
-        (too_many && too_long && heartbeat.is_bad_since(self.since)).then_some(self.requests)
+        (too_many && too_long).then_some(self.requests)
     }
 
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {

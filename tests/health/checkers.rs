@@ -1,0 +1,64 @@
+//! Two more promises, each judged in stories of its own kind.
+
+use dana_failover::engine::breaker::{Rule, State};
+use dana_failover::engine::policy::Policy;
+use dana_failover::engine::time::Timestamp;
+
+use super::truth::{Reached, Shared, Truth};
+use super::world::LEFT_WITHIN;
+
+impl Reached {
+    pub(crate) fn assert_bad_partners_were_tried(&self, seeds: u64) {
+        assert!(self.reopened > seeds / 100, "hardly a trial failed: {self:?}");
+    }
+
+    pub(crate) fn assert_left(&self, seeds: u64) {
+        assert_eq!(self.left, seeds, "each story ends with the gateway left: {self:?}");
+    }
+}
+
+impl Truth<'_> {
+    pub(super) fn count_failed_trials(&mut self, before: &Shared, after: &Shared, now: Timestamp) {
+        let forced = after.health.forced(self.policy, now);
+        for (place, gateway) in self.policy.order().enumerate() {
+            let of = |shared: &Shared| shared.health.member(gateway).cloned().unwrap_or_default();
+            let (was, is) = (of(before).breaker, of(after).breaker);
+            let failed = matches!(is.cause(), Some(Rule::TrialFailed))
+                && was.generation() != is.generation()
+                && matches!(is.state(), State::Open { .. });
+            if is.is_closed() || forced == Some(gateway) {
+                self.failed_trials[place] = 0;
+            } else if failed {
+                self.failed_trials[place] += 1;
+                self.reached.reopened += 1;
+            }
+        }
+    }
+
+    /// A gateway that succeeds for at least 85 % of the payments of at least two partners is never
+    /// closed to all for longer than one trial, whoever else fails there. Where a single failed
+    /// trial ends all of them, one of the good partners' may be that one too.
+    pub(crate) fn check_trials(&self, policy: &Policy) {
+        let most = if policy.breaker.half_open_permits >= 3 { 1 } else { 2 };
+        for (gateway, failed) in policy.gateways.iter().zip(&self.failed_trials) {
+            assert!(*failed <= most, "{}: {failed} failed trials in a row", gateway.name);
+        }
+    }
+
+    /// A gateway that answers nothing is left within 10 s, or `response_ms`, from the moment when
+    /// as many payments were on their way as it takes, whatever their clients do.
+    pub(crate) fn check_left(&mut self, shared: &Shared, hangs: Timestamp, now: Timestamp) {
+        let first = self.first();
+        let is_left = shared.health.member(first).is_some_and(|one| !one.breaker.is_closed());
+        if is_left {
+            self.reached.left = 1;
+            return;
+        }
+        let enough = usize::from(self.policy.breaker.consecutive_failures);
+        let mut sent = self.sent_to_first.iter().filter(|at| **at >= hangs);
+        if let Some(last) = sent.nth(enough - 1) {
+            let waited = now.since(*last).get();
+            assert!(waited <= LEFT_WITHIN + 100, "still used after {waited} ms of silence");
+        }
+    }
+}
