@@ -53,7 +53,7 @@ wasm: target ## the filter, and the modules that tests and benchmarks compare it
 
 .PHONY: detection
 detection: tools wasm ## how soon a failing gateway is left, and what payments meet until then; a table
-	@cargo test --quiet --locked --test envoy detection -- --nocapture
+	@BROWN_OUT_SECONDS=60 cargo test --quiet --locked --test envoy detection -- --nocapture --test-threads 1
 
 .PHONY: bench
 bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; a table and JSON

@@ -46,7 +46,7 @@ fn patient_no_longer() -> Value {
         "testing": {"unsafe_timings": true},
         "heartbeat": {"interval_ms": 200, "timeout_ms": 500},
         "breaker": {"open_ms": 1500, "open_ms_max": 1500, "open_jitter_pct": 0},
-        "failback": {"stable_ms": 1000, "dwell_ms": 1000},
+        "failback": {"stable_ms": 1000, "dwell_ms": 1000, "ramp_ms": 0},
     })
 }
 

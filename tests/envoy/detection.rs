@@ -5,6 +5,7 @@
 //! payments come one by one. Under load those that are under way when it opens come on top, at most
 //! one for each connection.
 
+mod crowds;
 mod load;
 mod outage;
 
@@ -14,8 +15,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::envoy::{Envoy, rendered, with};
-use crate::support::now;
 use crate::support::sandbox::Sandbox;
+use crate::support::{now, pause};
+use crowds::{Impatience, both_are_mostly_well, impatient, one_bad_partner, throttled};
 use load::{Pace, Payment};
 use outage::{Outage, Row, Strike, is_opened_by, measure, rule, setting, tell};
 
@@ -114,6 +116,75 @@ fn a_failing_primary_is_left_in_time() {
     assert_within(&row, Duration::from_millis(WINDOW_MS + TICK_MS));
 }
 
+/// Who gives up early, asks for less or fails alone.
+#[test]
+fn trouble_that_is_not_all_the_gateways_is_told_apart() {
+    println!("\n{}", Row::HEAD);
+    for (case, limit) in [
+        (
+            Impatience {
+                what: "hangs, clients leave after 700 ms",
+                patience: Duration::from_millis(700),
+                heartbeats_hang: false,
+            },
+            Duration::from_secs(3),
+        ),
+        (
+            Impatience {
+                what: "hangs, clients leave after 200 ms",
+                patience: Duration::from_millis(200),
+                heartbeats_hang: true,
+            },
+            Duration::from_secs(5),
+        ),
+    ] {
+        let row = impatient(case);
+        println!("{}", row.text());
+        assert!(is_unheard(&row), "{row:?}");
+        assert_eq!(row.charged_twice, 0, "{row:?}");
+        assert_within(&row, limit);
+    }
+    let (row, after, lasted) = throttled(BRISK);
+    println!("{}\n  {after} more in the {} s after that", row.text(), lasted.as_secs());
+    assert_eq!(row.charged_twice, 0, "{row:?}");
+    // A round of trials for each wait, of at most as many payments as there are permits.
+    let rounds = usize::try_from(lasted.as_secs()).unwrap() + 1;
+    assert!(after <= 3 * rounds, "{after} payments in {rounds} rounds of trials");
+
+    let beside = one_bad_partner();
+    println!(
+        "one partner's {} payments fail at both gateways: {} of {} of others refused, {} breakers opened",
+        beside.bad, beside.refused, beside.others, beside.opened
+    );
+    assert_eq!((beside.refused, beside.opened, beside.charged_twice), (0, 0, 0));
+    assert!(beside.others >= 20 && beside.bad >= 300, "{} and {}", beside.others, beside.bad);
+}
+
+fn is_unheard(row: &Row) -> bool {
+    row.rule.contains("Unheard")
+}
+
+/// How long both gateways are mostly well: `BROWN_OUT_SECONDS`, or a few seconds.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how a test is asked for more than it does by itself"
+)]
+fn brown_out_lasts() -> Duration {
+    let asked = std::env::var("BROWN_OUT_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(asked.unwrap_or(10))
+}
+
+#[test]
+fn two_gateways_that_are_mostly_well_refuse_hardly_anything() {
+    let lasts = brown_out_lasts();
+    let (payments, refused, twice) = both_are_mostly_well(lasts);
+    println!("both gateways 90 % well for {} s: {refused} of {payments} refused", lasts.as_secs());
+    assert_eq!(twice, 0);
+    assert!(refused * 100 < payments, "{refused} of {payments} refused");
+    let enough = usize::try_from(lasts.as_secs()).unwrap() * 100;
+    assert!(payments >= enough, "only {payments} payments in {lasts:?}");
+}
+
 const WINDOW_MS: u64 = 2000;
 /// A quarter of the heartbeats' interval.
 const TICK_MS: u64 = 100;
@@ -158,6 +229,10 @@ fn one_by_one(what: &str, when: &RangeInclusive<usize>, envoy: &Envoy, sandbox: 
             assert_eq!((status, by), (200, Some("secondary")), "{number}: {:?}", payment.seen);
         }
         payments.push(payment);
+        if number == 1 {
+            // No rate trips before its window is two ticks old.
+            pause(Duration::from_millis(2 * TICK_MS + 50));
+        }
     }
     let (at, opened) = opened.unwrap_or_else(|| panic!("{what}: not left at {when:?}"));
     assert!(when.contains(&at), "{what}: left at the {at}th payment, not at {when:?}");

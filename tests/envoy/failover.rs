@@ -177,3 +177,40 @@ fn a_heartbeat_is_good_only_if_it_is_what_was_expected() {
         }
     }
 }
+
+/// Two hundred payments one after the other, and how many of them the primary got first.
+fn by_primary(envoy: &Envoy, name: &str) -> usize {
+    let by_primary = |number: &usize| {
+        let answer = call(&envoy.listener, CREATE, &order(&format!("{name}-{number}")));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.header("x-dana-gateway") == Some("primary")
+    };
+    (0..200).filter(by_primary).count()
+}
+
+#[test]
+fn a_gateway_that_takes_over_again_gets_its_payments_back_step_by_step() {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let sandbox = Sandbox::start();
+    let setting = with(lively(), &json!({"failback": {"ramp_ms": 8000}}));
+    let envoy = Envoy::start(&rendered(&sandbox, &setting));
+    sandbox.fault("primary", &json!({"fault": "code", "code": "5005400"}));
+    for n in 0..5 {
+        call(&envoy.listener, CREATE, &order(&format!("FAIL-{n}")));
+    }
+    sandbox.heal("primary");
+    let mut number = 0;
+    until("the primary takes over again", PATIENCE, || {
+        number += 1;
+        call(&envoy.listener, CREATE, &order(&format!("BACK-{number}")));
+        (envoy.metric("dana_switches_total", "kind=\"failback\"") == 1).then_some(())
+    });
+    // The first steps: a tenth or two of them.
+    let early = by_primary(&envoy, "EARLY");
+    assert!((1..120).contains(&early), "{early} of 200");
+    until("it has all of them again", PATIENCE, || {
+        (envoy.metric("dana_ramp_pct", "primary") == 100).then_some(())
+    });
+    assert_eq!(by_primary(&envoy, "LATE"), 200);
+    assert_eq!(sandbox.ledger()["executed_at_both"], 0);
+}

@@ -30,7 +30,7 @@ fn setting(permits: u64, open: Duration) -> Value {
         "breaker": breaker,
         "timeouts": {"response_ms": 10000},
         "idempotency": {"lease_ms": 15000},
-        "failback": {"stable_ms": 300, "dwell_ms": 300},
+        "failback": {"stable_ms": 300, "dwell_ms": 300, "ramp_ms": 0},
     });
     with(quick(), &changes)
 }
@@ -98,30 +98,39 @@ fn of_many_payments_at_once_a_half_open_gateway_gets_as_many_as_there_are_permit
     assert_eq!(sandbox.ledger()["executed_at_both"], 0);
 }
 
-/// Clients that leave once the gateway has their payment, in each phase.
-const LEAVING: usize = 250;
-const PHASES: usize = 4;
+/// Clients that leave once the gateway has their payment: three times as many as permits.
+const LEAVING: usize = 24;
 
+/// A trial whose client left proves nothing. Its permit comes back with time alone, so that clients
+/// who leave cannot have a gateway tried as often as they like, and it does come back.
 #[test]
-fn a_thousand_clients_leave_in_the_middle_of_their_trials_and_no_permit_is_lost() {
+fn clients_leave_in_the_middle_of_their_trials_which_stay_few_and_no_permit_is_lost() {
     const PERMITS: u64 = 8;
-    let open = Duration::from_millis(300);
+    const HALF_OPEN: Duration = Duration::from_millis(2500);
     let sandbox = Sandbox::start();
-    let envoy = Envoy::start(&rendered(&sandbox, &setting(PERMITS, open)));
-    for phase in 0..PHASES {
-        open_again(&envoy, &sandbox, &format!("FAIL-{phase}"));
-        let (opened, closed) = (moved(&envoy, "open"), moved(&envoy, "closed"));
-        sandbox.fault("primary", &json!({"fault": "hang"}));
-        leave_in_trials(&envoy, &sandbox, phase);
-        // Nobody heard how the trials went.
-        assert_eq!((moved(&envoy, "open"), moved(&envoy, "closed")), (opened, closed));
-        assert_eq!(envoy.metric("dana_breaker_state", "primary"), 1, "half-open");
-    }
+    let changes = json!({
+        "breaker": {"half_open_ms_max": u64::try_from(HALF_OPEN.as_millis()).unwrap()},
+        "timeouts": {"response_ms": 2000, "inquiry_ms": 2000},
+    });
+    let setting = with(setting(PERMITS, Duration::from_millis(300)), &changes);
+    let envoy = Envoy::start(&rendered(&sandbox, &setting));
+    open_again(&envoy, &sandbox, "FAIL");
+    let (opened, closed) = (moved(&envoy, "open"), moved(&envoy, "closed"));
+    sandbox.fault("primary", &json!({"fault": "hang"}));
+    sandbox.forget_stats();
+    let begin = now();
+    leave_in_trials(&envoy, &sandbox);
+    let phases = begin.elapsed().as_millis() / HALF_OPEN.as_millis() + 1;
+    let trials = sandbox.stats()["primary"]["requests"].as_u64().unwrap();
+    assert!(u128::from(trials) <= phases * u128::from(PERMITS), "{trials} in {phases} phases");
+    // Nobody heard how the trials went.
+    assert_eq!((moved(&envoy, "open"), moved(&envoy, "closed")), (opened, closed));
+    assert_eq!(envoy.metric("dana_breaker_state", "primary"), 1, "half-open");
     until("no trial is left", PATIENCE, || {
         (sandbox.stats()["primary"]["requests_open"] == 0).then_some(())
     });
     sandbox.heal("primary");
-    let (healed, mut number) = (now(), 0);
+    let mut number = 0;
     until("traffic returns", PATIENCE, || {
         number += 1;
         let answer = call(&envoy.listener, CREATE, &order(&format!("BACK-{number}")));
@@ -129,8 +138,6 @@ fn a_thousand_clients_leave_in_the_middle_of_their_trials_and_no_permit_is_lost(
         let returned = envoy.metric("dana_switches_total", "kind=\"failback\"") == 1;
         returned.then_some(())
     });
-    // Long before a lost permit would have come back by itself.
-    assert!(healed.elapsed() < Duration::from_secs(10), "{:?}", healed.elapsed());
     let home = call(&envoy.listener, CREATE, &order("HOME"));
     assert_eq!(home.header("x-dana-gateway"), Some("primary"));
     assert_eq!(sandbox.ledger()["executed_at_both"], 0);
@@ -138,7 +145,7 @@ fn a_thousand_clients_leave_in_the_middle_of_their_trials_and_no_permit_is_lost(
 
 /// Clients pay and leave until enough of them have left while the primary had their payment. Every
 /// fifth leaves without looking, wherever its payment is by then.
-fn leave_in_trials(envoy: &Envoy, sandbox: &Sandbox, phase: usize) {
+fn leave_in_trials(envoy: &Envoy, sandbox: &Sandbox) {
     const CLIENTS: usize = 12;
     let left = AtomicUsize::new(0);
     let is_over = AtomicBool::new(false);
@@ -153,7 +160,7 @@ fn leave_in_trials(envoy: &Envoy, sandbox: &Sandbox, phase: usize) {
                     if !go_on() {
                         break;
                     }
-                    let reference = format!("LEAVE-{phase}-{client}-{number}");
+                    let reference = format!("LEAVE-{client}-{number}");
                     let mut socket = TcpStream::connect(&envoy.listener).unwrap();
                     socket.write_all(&order_bytes(&reference)).unwrap();
                     let has_it = || arrived.lock().unwrap().contains(&reference);

@@ -131,6 +131,7 @@ pub(crate) fn quick() -> Value {
         "idempotency": {"lease_ms": 3000, "repeat_after_ms": 300, "settle_delay_ms": 400},
         "heartbeat": {"interval_ms": 100, "timeout_ms": 500, "stale_ms": 2000},
         "breaker": {"consecutive_failures": 1000, "failure_rate_pct": 100, "min_calls": 1000000},
+        "failback": {"ramp_ms": 0},
     })
 }
 

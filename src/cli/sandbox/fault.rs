@@ -10,9 +10,10 @@ use super::operations::Operation;
 
 /// A fault that waits longer than this is a `hang`.
 const DELAY_MS_MAX: u64 = 3_600_000;
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "fault",
     "count",
+    "every",
     "operation",
     "reference",
     "executes",
@@ -130,7 +131,8 @@ impl Told {
 pub(super) struct Scope {
     /// Only this operation.
     pub(super) operation: Option<Operation>,
-    /// Only the payment with this reference, and what follows up on it.
+    /// Only the payment with this reference, and what follows up on it; with `*` at its end, all
+    /// whose references begin so.
     pub(super) reference: Option<String>,
 }
 
@@ -138,7 +140,10 @@ impl Scope {
     /// Whether a request of this operation about this payment is hurt.
     pub(super) fn holds(&self, operation: Option<Operation>, reference: &str) -> bool {
         (self.operation.is_none() || self.operation == operation)
-            && self.reference.as_deref().is_none_or(|own| own == reference)
+            && self.reference.as_deref().is_none_or(|own| match own.strip_suffix('*') {
+                Some(front) => reference.starts_with(front),
+                None => own == reference,
+            })
     }
 
     /// Whether every request that `inner` hurts is one of this scope's.
@@ -164,6 +169,10 @@ pub(super) struct Fault {
     pub(super) scope: Scope,
     /// How many requests are still to be hurt; all when absent.
     pub(super) left: Option<u64>,
+    /// Of so many requests one is hurt, the last of them.
+    pub(super) every: u64,
+    /// How many have come since one was hurt.
+    pub(super) spared: u64,
 }
 
 impl Fault {
@@ -175,6 +184,7 @@ impl Fault {
             "operation": self.scope.operation.map(Operation::name),
             "reference": self.scope.reference,
             "count": self.left,
+            "every": self.every,
             "delay_ms": u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX),
         });
         if let Some(fields) = fields.as_object_mut() {
@@ -236,15 +246,18 @@ impl Order {
         let left = number(fields, "count", u64::MAX)?;
         let delay = number(fields, "delay_ms", DELAY_MS_MAX)?;
         let heartbeats = boolean(fields, "heartbeats")?.unwrap_or(false);
-        if left == Some(0) {
-            return Err("count: expected at least 1".to_owned());
+        let every = number(fields, "every", 1_000_000)?.unwrap_or(1);
+        for (field, number) in [("count", left), ("every", Some(every))] {
+            if number == Some(0) {
+                return Err(format!("{field}: expected at least 1"));
+            }
         }
         if kind == Kind::Slow && delay.is_none() {
             return Err("delay_ms: a slow gateway needs it".to_owned());
         }
-        let limited = left.is_some() || delay.is_some() || scope != Scope::default();
+        let limited = left.is_some() || every > 1 || delay.is_some() || scope != Scope::default();
         if kind == Kind::Refuse && limited {
-            let unseen = "count, operation, reference or delay_ms";
+            let unseen = "count, every, operation, reference or delay_ms";
             return Err(format!("refuse: a closed socket cannot see {unseen}"));
         }
         if heartbeats && scope.reference.is_some() {
@@ -263,6 +276,8 @@ impl Order {
             kind,
             scope,
             left,
+            every,
+            spared: 0,
         }))
     }
 }
@@ -387,6 +402,8 @@ mod tests {
             (r#"{"fault":"x"}"#, "fault x: expected one of"),
             (r#"{"fault":"hang","counts":1}"#, "unknown field counts"),
             (r#"{"fault":"hang","count":0}"#, "count: expected at least 1"),
+            (r#"{"fault":"hang","every":0}"#, "every: expected at least 1"),
+            (r#"{"fault":"refuse","every":2}"#, "refuse: a closed socket"),
             (r#"{"fault":"hang","count":"1"}"#, "count: expected a whole number"),
             (r#"{"fault":"slow"}"#, "delay_ms"),
             (r#"{"fault":"code"}"#, "code: expected seven characters"),

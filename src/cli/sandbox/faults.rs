@@ -53,6 +53,11 @@ impl Faults {
 
     fn use_up(&mut self, index: usize) -> Option<Fault> {
         let fault = self.0.get_mut(index)?;
+        fault.spared += 1;
+        if fault.spared < fault.every {
+            return None;
+        }
+        fault.spared = 0;
         fault.left = fault.left.map(|left| left.saturating_sub(1));
         let taken = fault.clone();
         if taken.left == Some(0) {
@@ -117,6 +122,23 @@ mod tests {
         faults.heal(&Scope { operation: None, reference: Some("a".to_owned()) });
         assert_eq!(faults.take(topup, "a").unwrap().kind, Kind::Reset);
         assert_eq!(faults.take(topup, "b").unwrap().kind, Kind::Garbage);
+    }
+
+    #[test]
+    fn one_of_so_many_is_hurt() {
+        let mut faults = Faults::default();
+        faults.hurt(hurt(r#"{"fault":"hang","every":3,"count":2}"#)).unwrap();
+        let hurt: Vec<bool> = (0..9).map(|_| faults.take(None, "").is_some()).collect();
+        let expected = [false, false, true, false, false, true, false, false, false];
+        assert_eq!(hurt, expected);
+    }
+
+    #[test]
+    fn references_that_begin_alike_are_hurt_together() {
+        let mut faults = Faults::default();
+        faults.hurt(hurt(r#"{"fault":"hang","reference":"BAD-*"}"#)).unwrap();
+        let hurt = ["BAD-1", "BAD-", "BA", "GOOD-1"].map(|one| faults.take(None, one).is_some());
+        assert_eq!(hurt, [true, true, false, false]);
     }
 
     #[test]

@@ -19,8 +19,10 @@ They do what a healthy gateway does until the control API tells them to go wrong
 
 A fault is {"fault":KIND} and, where wanted, any of
   "count":N          only the next N requests; otherwise until healed
+  "every":N          of N requests only the last one
   "operation":NAME   only this operation, e.g. create-order
-  "reference":REF    only the payment with this reference, and cancels, refunds and inquiries of it
+  "reference":REF    only the payment with this reference, and cancels, refunds and inquiries of it;
+                     with * at its end all whose references begin so
   "executes":BOOL    whether the payment is made although the answer is bad
   "delay_ms":N       wait before answering
   "heartbeats":BOOL  hurt GET requests too, which are left alone otherwise

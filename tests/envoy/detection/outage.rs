@@ -11,7 +11,7 @@ use crate::support::envoy::{Envoy, rendered, set_address, with};
 use crate::support::sandbox::Sandbox;
 use crate::support::{now, pause, until};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// Payments that are answered before an outage: two seconds of the slowest load.
 const BEFORE: u64 = 100;
 /// Payments that are answered after the primary was left.
@@ -116,12 +116,12 @@ pub(super) fn measure(outage: &Outage) -> Row {
     tell(outage.what, load.stop(), opened, &envoy, &sandbox)
 }
 
-fn wait(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) fn wait(what: &str, mut holds: impl FnMut() -> bool) {
     until(what, PATIENCE, || holds().then_some(()));
 }
 
 /// The moment when the primary's breaker is open, to a millisecond or two.
-fn opened(envoy: &Envoy) -> Instant {
+pub(super) fn opened(envoy: &Envoy) -> Instant {
     let begin = now();
     while rule(envoy).is_none() {
         assert!(begin.elapsed() < PATIENCE, "the primary is never left");
