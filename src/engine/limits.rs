@@ -89,6 +89,10 @@ pub const IN_FLIGHT_STALE: Millis = Millis::new(5000);
 /// shorter, whenever clients give up.
 pub const SILENCE_MAX: Millis = Millis::new(10_000);
 
+/// So many percent of the trials end all of them by their failure, if not fewer do: a gateway that
+/// fails half of them is not well, whatever rate of failures opens its breaker.
+pub const FAILED_TRIALS_PCT_MAX: u32 = 50;
+
 /// Steps in which a gateway that takes over again gets its payments back, of equal length.
 pub const RAMP_STEPS: u8 = 10;
 

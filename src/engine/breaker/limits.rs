@@ -1,6 +1,7 @@
 //! When a breaker trips and how it comes back.
 
 use super::Rule;
+use crate::engine::limits;
 use crate::engine::time::Millis;
 use crate::engine::window::Tally;
 
@@ -60,9 +61,11 @@ impl Limits {
         reaches(slow, self.slow_rate_pct).then_some(Rule::SlowRate { seen })
     }
 
-    /// Whether so many failed trials are too many: the failure rate's share of all permits.
+    /// Whether so many failed trials are too many: the failure rate's share of all permits, and never
+    /// more than half of them.
     pub(super) fn ends_trials(&self, failed: u8) -> bool {
-        u32::from(failed) * 100 >= self.failure_rate_pct * u32::from(self.half_open_permits)
+        let pct = self.failure_rate_pct.min(limits::FAILED_TRIALS_PCT_MAX);
+        u32::from(failed) * 100 >= pct * u32::from(self.half_open_permits)
     }
 
     /// Doubles with each trip up to the longest; `jitter` (0 to 100) is the part of the random

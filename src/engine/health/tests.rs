@@ -14,6 +14,7 @@ use crate::engine::window::Tally;
 use proptest::prelude::*;
 
 mod load;
+mod ramp;
 mod steering;
 
 const START: u64 = 1_790_000_000_000;
