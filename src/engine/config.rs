@@ -13,6 +13,7 @@ use super::json::Pointer;
 use super::layout::{self, KeyDefinition};
 use super::operation::{Class, Identity, Mode, Operation};
 use super::policy::Failback;
+use super::replay::Kept;
 use super::time::Millis;
 use super::{breaker, claim, heartbeat, limits};
 
@@ -188,6 +189,12 @@ impl Config {
         let own = self.partners.get(partner).or_else(|| self.partners.get(rights::ANY_PARTNER));
         let named = |names: &Vec<String>| names.iter().any(|name| name == operation);
         self.partners.is_empty() || own.is_some_and(named)
+    }
+
+    /// The number of sets of kept answers.
+    #[must_use]
+    pub const fn kept_sets(&self) -> u32 {
+        Kept::sets(self.store.bodies_max)
     }
 
     /// The number of buckets of the store.

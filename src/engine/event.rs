@@ -18,7 +18,7 @@ pub enum Cell {
     Health,
     /// A bucket of claims.
     Claims(u32),
-    /// A place for an answer.
+    /// A set of kept answers.
     Body(u32),
     /// The last census of all claims.
     Census,

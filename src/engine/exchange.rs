@@ -164,7 +164,7 @@ impl Context<'_> {
         let kept = intent
             .payment
             .as_ref()
-            .and_then(|payment| Kept::decode(&loaded?.bytes, &payment.key, *incarnation));
+            .and_then(|payment| Kept::find(&loaded?.bytes, &payment.key, *incarnation));
         let Some(kept) = kept else {
             return self.say(intent, &Saying::AlreadyExecuted, *gateways);
         };

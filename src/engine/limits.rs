@@ -24,6 +24,10 @@ pub const BUCKET_RECORDS_MEAN: u32 = 16;
 /// Records a bucket may hold: far above the mean, so that chance alone does not fill one.
 pub const BUCKET_RECORDS_MAX: usize = 64;
 
+/// Answers that stand together in one shared value, of which the oldest leaves first. More of them
+/// would lose fewer answers by chance, and each keeping and each replay copies them all.
+pub const KEPT_SET_ANSWERS: u32 = 16;
+
 /// Buckets that the worker which counts them reads on one tick: about a millisecond's work, so
 /// that its payments do not wait. A store of the default size takes two minutes.
 pub const CENSUS_BUCKETS_PER_TICK: u32 = 256;

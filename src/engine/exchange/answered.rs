@@ -11,7 +11,7 @@ use crate::engine::answer::Saying;
 use crate::engine::breaker::Report;
 use crate::engine::channel::Breach;
 use crate::engine::claim::{Closed, Event as Evidence, Outcome, Status};
-use crate::engine::event::{Answer, Cell, Effect, Expected};
+use crate::engine::event::{Answer, Effect};
 use crate::engine::evidence::{
     Body, Evidence as Facts, Flags, Origin, Signal, Verdict, is_failed_before, judge, text_of,
 };
@@ -103,8 +103,9 @@ impl Context<'_> {
         }
         // The answer is kept before the claim says that there is one: whoever finds the claim
         // settled finds the answer too.
-        let mut effects: Vec<Effect> =
-            self.keep(&intent, &send, &verdict, answer).into_iter().collect();
+        if let Some(keep) = self.keep(&intent, &send, &verdict, answer) {
+            updates.push_front(keep);
+        }
         let answered = Answered {
             from_upstream: answer.evidence.origin == Origin::Upstream,
             client_waits: answer.client_waits,
@@ -118,9 +119,7 @@ impl Context<'_> {
             own: After::default(),
             concerned: After::default(),
         };
-        let (stage, more) = self.next_update(Box::new(Settling::answering(updates, answered)));
-        effects.extend(more);
-        (stage, effects)
+        self.next_update(Box::new(Settling::answering(updates, answered)))
     }
 
     /// What was passed on without promises comes back the same way, unless it came from nobody
@@ -159,7 +158,7 @@ impl Context<'_> {
         send: &Send,
         verdict: &Verdict,
         answer: &Answer<'_>,
-    ) -> Option<Effect> {
+    ) -> Option<Update> {
         let store = &self.policy.config.store;
         let Body::Complete(body) = answer.evidence.body else {
             return None;
@@ -173,10 +172,7 @@ impl Context<'_> {
             content_type: answer.content_type.map(str::to_owned),
             body: body.to_vec(),
         };
-        let cell =
-            Cell::Body(self.policy.placement.body(payment.key.reference(), store.bodies_max));
-        let bytes = kept.encode(&payment.key, of.incarnation);
-        Some(Effect::Store { cell, bytes, expected: Expected::Any })
+        Some(Update::Keep { key: payment.key, of: of.incarnation, kept })
     }
 }
 

@@ -277,16 +277,19 @@ impl Context<'_> {
                 let Some(payment) = &intent.payment else {
                     return (Stage::Ended, Vec::new());
                 };
-                let slots = self.policy.config.store.bodies_max;
-                let load = Effect::Load(Cell::Body(
-                    self.policy.placement.body(payment.key.reference(), slots),
-                ));
+                let load = Effect::Load(self.kept_in(&payment.key));
                 let permit = deciding.permit;
                 let replaying = Replaying { intent, incarnation, gateways, permit };
                 (Stage::Replaying(Box::new(replaying)), vec![load])
             }
             Decision::Send(send) => self.prepare(deciding, send, health, health_version),
         }
+    }
+
+    /// The set that the answer to a payment is kept in.
+    pub(super) fn kept_in(&self, key: &ClaimKey) -> Cell {
+        let sets = self.policy.config.kept_sets();
+        Cell::Body(self.policy.placement.body(key.reference(), sets))
     }
 
     /// Another worker was quicker: everything is read again.

@@ -16,12 +16,15 @@ use crate::engine::key::{ClaimKey, Fingerprint};
 use crate::engine::limits;
 use crate::engine::record::link::{Link, Target};
 use crate::engine::record::{Bucket, Found};
+use crate::engine::replay::Kept;
 use crate::engine::tally::Batch;
 use crate::engine::time::Timestamp;
 
 /// One thing to be written down.
 #[derive(Debug)]
 pub(super) enum Update {
+    /// The answer to an executed payment, for its replays.
+    Keep { key: ClaimKey, of: Incarnation, kept: Kept },
     /// What the answer proves of the payment that was made; or, if nothing has happened there, the
     /// gateway that it goes on to.
     Own { key: ClaimKey, evidence: Evidence, onward: Option<GatewayId> },
@@ -84,6 +87,7 @@ impl Context<'_> {
 
     fn cell_of(&self, update: Option<&Update>) -> Option<Cell> {
         Some(match update? {
+            Update::Keep { key, .. } => self.kept_in(key),
             Update::Own { key, .. }
             | Update::Unbind { key, .. }
             | Update::Issued { key, .. }
@@ -97,10 +101,6 @@ impl Context<'_> {
 
     pub(super) fn go_on_settling(self, mut settling: Box<Settling>, event: Event<'_>) -> Next {
         match event {
-            // Nothing waits for the kept answer: without it a repeat is told that it was executed.
-            Event::Stored(Cell::Body(_))
-            | Event::Conflict(Cell::Body(_))
-            | Event::StoreFailed(Cell::Body(_)) => (Stage::Settling(settling), Vec::new()),
             Event::Loaded(cell, loaded) if self.cell_of(settling.updates.front()) == Some(cell) => {
                 self.update(settling, loaded)
             }
@@ -134,6 +134,7 @@ impl Context<'_> {
         let Loaded { bytes, version: expected } = loaded;
         let written = match settling.updates.front() {
             None => None,
+            Some(Update::Keep { key, of, kept }) => Some(kept.put(&bytes, key, *of)),
             Some(Update::Own { key, evidence, onward }) => {
                 let (key, evidence, onward) = (*key, *evidence, *onward);
                 self.update_own(&mut settling, bytes, &key, evidence, onward)
@@ -395,8 +396,10 @@ impl Settling {
                 self.note_onward(None);
             }
             Some(Update::Concerned { .. }) => self.note_concerned(lost),
+            // Without the answer a repeat is told that the payment was executed.
             Some(
-                Update::Unbind { .. }
+                Update::Keep { .. }
+                | Update::Unbind { .. }
                 | Update::Issued { .. }
                 | Update::Cancel { .. }
                 | Update::Health(_)

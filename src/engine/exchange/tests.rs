@@ -25,6 +25,7 @@ use crate::engine::tally::Tallies;
 use crate::engine::time::Timestamp;
 
 mod faults;
+mod kept;
 mod load;
 mod modes;
 mod money;
