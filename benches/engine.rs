@@ -295,7 +295,7 @@ fn key(number: u64) -> ClaimKey {
 }
 
 fn claim() -> Claim {
-    let state = State::Settled { gateways: Gateways::only(GatewayId::new(0).expect("0 is one")) };
+    let state = State::settled(Gateways::only(GatewayId::new(0).expect("0 is one")));
     let incarnation = Incarnation { claimed_at: NOW, nonce: 1 };
     Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default())
 }

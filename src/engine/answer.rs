@@ -81,7 +81,10 @@ pub enum Saying {
     /// The key belongs to another payment.
     Mismatch,
     /// It was executed; the gateway's answer is no longer kept.
-    AlreadyExecuted,
+    AlreadyExecuted {
+        /// When to ask again, where a repeat that may bring the answer is under way.
+        retry_after: Option<Millis>,
+    },
     /// It ended without money, or with the money given back.
     Closed(Closed),
     /// It was not executed.
@@ -196,7 +199,8 @@ impl Saying {
             | Self::NoAnswer { retry_after }
             | Self::StoreFailed { retry_after }
             | Self::NotExecuted { retry_after, .. } => Some(*retry_after),
-            Self::Refused(_) | Self::Mismatch | Self::AlreadyExecuted | Self::Closed(_) => None,
+            Self::AlreadyExecuted { retry_after } => *retry_after,
+            Self::Refused(_) | Self::Mismatch | Self::Closed(_) => None,
         }
     }
 
@@ -243,7 +247,7 @@ impl Saying {
                 outcome: "not_executed",
                 safe_new_key: false,
             },
-            Self::AlreadyExecuted => {
+            Self::AlreadyExecuted { .. } => {
                 timeout("already_executed", "Payment Already Executed", "executed")
             }
             Self::Closed(Closed::Failed) => {
@@ -291,7 +295,7 @@ impl Saying {
                 "This reference belongs to a payment with another amount or beneficiary. Nothing \
                  was sent for this request."
             }
-            Self::AlreadyExecuted => {
+            Self::AlreadyExecuted { .. } => {
                 "This payment was executed. The gateway's answer is no longer kept: ask for its \
                  status."
             }
@@ -399,7 +403,10 @@ mod tests {
         all.extend([true, false].map(|unknown| Saying::InProgress { unknown, retry_after }));
         all.extend([Saying::Unknown { retry_after }, Saying::NoAnswer { retry_after }]);
         all.push(Saying::StoreFailed { retry_after });
-        all.extend([Saying::Mismatch, Saying::AlreadyExecuted]);
+        all.extend(
+            [None, Some(retry_after)].map(|retry_after| Saying::AlreadyExecuted { retry_after }),
+        );
+        all.push(Saying::Mismatch);
         all
     }
 

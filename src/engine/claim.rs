@@ -39,6 +39,8 @@ pub enum State {
     Settled {
         /// Who executed it.
         gateways: Gateways,
+        /// While a repeat asks for the answer that is no longer kept: the end of its lease.
+        repeat_until: Option<Timestamp>,
     },
     /// A definite NO on the only attempt.
     Rejected {
@@ -193,8 +195,8 @@ pub enum Step {
     To(State),
     /// The claim is gone and the key is free.
     Released,
-    /// It stays, and the evidence contradicts it.
-    Contradicted,
+    /// The evidence contradicts it. It stays as it was, but for a repeat that has ended by that.
+    Contradicted(State),
     /// It moved although it had been resolved otherwise.
     Overturned(State),
 }
@@ -210,7 +212,7 @@ pub enum Admission {
         /// When to ask again.
         retry_after: Millis,
     },
-    /// It was executed: the stored answer, if it is still kept.
+    /// It was executed: the stored answer, or [`Claim::fetch`] if that is no longer kept.
     Replay {
         /// By whom.
         gateways: Gateways,
@@ -236,11 +238,30 @@ pub enum Admission {
     Closed(Closed),
 }
 
+/// What the same payment may do whose answer is no longer kept, though it was executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetch {
+    /// Once more to the gateway that executed it, which recognises it and answers as before.
+    Repeat {
+        /// That gateway.
+        gateway: GatewayId,
+    },
+    /// Nothing: such a repeat is under way.
+    Wait {
+        /// When to ask again.
+        retry_after: Millis,
+    },
+    /// Nothing: it is too old, or more than one gateway may have executed it.
+    Never,
+}
+
 /// The delays that money waits for.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// How long an attempt is believed without news.
     pub lease: Millis,
+    /// How long a gateway may take to answer: when whoever waits for that may ask again.
+    pub response: Millis,
     /// From the end of an attempt to its repeat.
     pub repeat_after: Millis,
     /// From the claim to its last repeat.
@@ -287,10 +308,10 @@ impl Claim {
                     *repeat_until = None;
                 }
             }
-            State::InFlight { .. }
-            | State::Settled { .. }
-            | State::Rejected { .. }
-            | State::Closed { .. } => {}
+            State::Settled { repeat_until, .. } => {
+                *repeat_until = repeat_until.filter(|until| now < *until);
+            }
+            State::InFlight { .. } | State::Rejected { .. } | State::Closed { .. } => {}
         }
         self
     }
@@ -315,7 +336,7 @@ impl Claim {
         self = self.at(now);
         let all = self.holders().with(gateway);
         self.state = match self.state {
-            State::Settled { .. } => State::Settled { gateways: all },
+            State::Settled { .. } => State::settled(all),
             State::Closed { how, .. } => State::Closed { how, gateways: all },
             State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. } => {
                 State::InDoubt {
@@ -389,18 +410,20 @@ impl Claim {
         // Of a record learnt from a status answer nothing is known of the request.
         let same = claim.fingerprint == fingerprint || claim.fingerprint == Fingerprint::UNKNOWN;
         match claim.state {
-            State::InFlight { until, .. } => {
-                Admission::InProgress { unknown: false, retry_after: until.since(now) }
+            State::InFlight { .. } => {
+                let retry_after = claim.answer_due(now, rules);
+                Admission::InProgress { unknown: false, retry_after }
             }
             State::Settled { .. } | State::Closed { .. } if !same => Admission::Mismatch,
-            State::Settled { gateways } => Admission::Replay { gateways },
+            State::Settled { gateways, .. } => Admission::Replay { gateways },
             State::Closed { how, .. } => Admission::Closed(how),
             State::Rejected { gateway } => Admission::Retry { gateway },
             State::InDoubt { .. } if !same => {
                 Admission::InProgress { unknown: true, retry_after: rules.repeat_after }
             }
-            State::InDoubt { repeat_until: Some(until), .. } => {
-                Admission::InProgress { unknown: true, retry_after: until.since(now) }
+            State::InDoubt { repeat_until: Some(_), .. } => {
+                let retry_after = claim.answer_due(now, rules);
+                Admission::InProgress { unknown: true, retry_after }
             }
             State::InDoubt { candidates, ended_at, .. } => {
                 let wait = ended_at.plus(rules.repeat_after).since(now);
@@ -418,8 +441,47 @@ impl Claim {
         }
     }
 
+    /// What the same payment may do at `now` that was executed and whose answer is not kept. It is
+    /// sent at most as late as a repeat of one in doubt, and to nobody but who executed it.
+    #[must_use]
+    pub fn fetch(&self, now: Timestamp, rules: &Rules) -> Fetch {
+        let claim = self.at(now);
+        let State::Settled { gateways, repeat_until } = claim.state else {
+            return Fetch::Never;
+        };
+        let is_young = now.since(claim.incarnation.claimed_at) <= rules.repeat_max_age;
+        match (repeat_until, gateways.single()) {
+            (Some(_), _) => Fetch::Wait { retry_after: claim.answer_due(now, rules) },
+            (None, Some(gateway)) if is_young => Fetch::Repeat { gateway },
+            (None, Some(_) | None) => Fetch::Never,
+        }
+    }
+
+    /// In how long the attempt under way has its answer, or nobody waits for that any longer: at
+    /// least a second, and never longer than an answer takes. Its lease is longer, for the case that
+    /// nobody is left to say so.
+    #[must_use]
+    pub fn answer_due(&self, now: Timestamp, rules: &Rules) -> Millis {
+        let left = self.changed_at.plus(rules.response).since(now);
+        left.min(rules.response).max(Millis::new(1000))
+    }
+
+    /// The claim after an attempt was answered, and `fingerprint` is what that asked for. What is
+    /// known from a status alone learns it when the gateway has recognised the payment by it.
+    #[must_use]
+    pub fn learn(mut self, event: Event, fingerprint: Fingerprint) -> Self {
+        if let Event::Answer { of, outcome: Outcome::Executed, .. } = event
+            && self.fingerprint == Fingerprint::UNKNOWN
+            && self.is_current(of)
+        {
+            self.fingerprint = fingerprint;
+        }
+        self
+    }
+
     /// This claim with a further attempt under way at `gateway`: after a NO it is in flight anew
-    /// and takes `fingerprint` over; in doubt it stays in doubt and notes the repeat.
+    /// and takes `fingerprint` over; in doubt it stays in doubt and notes the repeat, and so it
+    /// does where it was executed.
     #[must_use]
     pub fn further_attempt(
         mut self,
@@ -443,7 +505,8 @@ impl Claim {
                 self.state = State::InFlight { candidates, until, after_no: true };
                 self.fingerprint = fingerprint;
             }
-            State::InFlight { .. } | State::Settled { .. } | State::Closed { .. } => {}
+            State::Settled { repeat_until, .. } => *repeat_until = Some(until),
+            State::InFlight { .. } | State::Closed { .. } => {}
         }
         self.changed_at = now;
         self

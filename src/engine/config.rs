@@ -221,7 +221,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
     let timeouts = read_timeouts(&fields.object("timeouts"), floor);
     let ledgers = [("separate", Ledger::Separate), ("shared", Ledger::Shared)];
     let ledger = fields.choice("ledger", &ledgers, Ledger::Separate);
-    let (store, mut claims) = read_idempotency(&fields.object("idempotency"), floor);
+    let (store, mut claims) = read_idempotency(&fields.object("idempotency"), floor, timeouts);
     claims.shared_ledger = ledger == Ledger::Shared;
     let heartbeat = fields.object("heartbeat");
     let probe = read_probe(&heartbeat, floor, &Probe::default());
@@ -281,7 +281,11 @@ fn read_timeouts(fields: &Fields<'_>, floor: Floor) -> Timeouts {
     }
 }
 
-fn read_idempotency(fields: &Fields<'_>, floor: Floor) -> (Store, claim::Rules) {
+fn read_idempotency(
+    fields: &Fields<'_>,
+    floor: Floor,
+    timeouts: Timeouts,
+) -> (Store, claim::Rules) {
     let stores = fields.object("store");
     let local = stores.object("local");
     let claims_max = local.number("claims_max", 16..=16_777_216, 1_048_576);
@@ -296,6 +300,7 @@ fn read_idempotency(fields: &Fields<'_>, floor: Floor) -> (Store, claim::Rules) 
         fields.number("body_bytes_max", 0..=limits::EVIDENCE_BYTES_MAX as u64, 4096);
     let rules = claim::Rules {
         lease: floor.millis(fields, "lease_ms", 10_000, HOUR_MS, 30_000),
+        response: timeouts.response,
         repeat_after: floor.millis(fields, "repeat_after_ms", 1000, HOUR_MS, 5000),
         repeat_max_age: Millis::new(repeat_max_age * 1000),
         settle_delay: floor.millis(fields, "settle_delay_ms", 30_000, HOUR_MS, 60_000),

@@ -12,9 +12,9 @@ use std::rc::Rc;
 
 use super::answer::{About, Reply, Saying};
 use super::claim::{Incarnation, State};
-use super::event::{Cell, Effect, Event, Loaded, Note};
-use super::gateway::{GatewayId, Gateways};
-use super::operation::{Class, Compiled};
+use super::event::{Cell, Effect, Event, Note};
+use super::gateway::Gateways;
+use super::operation::{Class, Compiled, Repeat};
 use super::policy::Policy;
 use super::replay::Kept;
 use super::tally::Tallies;
@@ -63,10 +63,9 @@ enum Stage {
 
 #[derive(Debug)]
 struct Replaying {
-    intent: Intent,
+    deciding: Box<Deciding>,
     incarnation: Incarnation,
     gateways: Gateways,
-    permit: Option<(GatewayId, u32)>,
 }
 
 /// A request that is with a gateway.
@@ -124,7 +123,7 @@ impl Exchange {
         let (stage, effects) = match (std::mem::replace(&mut self.stage, Stage::Ended), event) {
             (Stage::Held, Event::Request(request)) => context.begin(&request),
             (Stage::Deciding(deciding), event) => context.go_on_deciding(deciding, event),
-            (Stage::Replaying(replaying), event) => context.replay(&replaying, &event),
+            (Stage::Replaying(replaying), event) => context.replay(*replaying, &event),
             (Stage::Sent(sent), Event::Answered(answer)) => context.answered(*sent, &answer),
             (Stage::Settling(settling), event) => context.go_on_settling(settling, event),
             // A late or foreign event changes nothing.
@@ -145,9 +144,14 @@ struct Context<'a> {
 type Next = (Stage, Vec<Effect>);
 
 impl Context<'_> {
-    fn replay(self, replaying: &Replaying, event: &Event<'_>) -> Next {
+    /// The kept answer was read, or what is left of it: then the gateway may be asked for it.
+    fn replay(self, replaying: Replaying, event: &Event<'_>) -> Next {
+        let Replaying { deciding, incarnation, gateways } = replaying;
+        let intent = &deciding.intent;
+        let payment = intent.payment.as_ref();
         let kept = match event {
-            Event::Loaded(Cell::Body(_), loaded) => Some(loaded),
+            Event::Loaded(Cell::Body(_), loaded) => payment
+                .map(|payment| (payment, Kept::find(&loaded.bytes, &payment.key, incarnation))),
             Event::Loaded(..)
             | Event::Stored(_)
             | Event::Conflict(_)
@@ -155,20 +159,20 @@ impl Context<'_> {
             | Event::Request(_)
             | Event::Answered(_) => None,
         };
-        let effects = self.replayed(replaying, kept);
-        self.finish(replaying.permit, effects)
+        let effects = match kept {
+            Some((_, Some(kept))) => self.replayed(intent, kept, gateways),
+            Some((payment, None)) if payment.repeat == Repeat::ByReference => {
+                return self.decide_without_answer(deciding);
+            }
+            Some((_, None)) | None => {
+                self.say(intent, &Saying::AlreadyExecuted { retry_after: None }, gateways)
+            }
+        };
+        self.finish(deciding.permit, effects)
     }
 
-    fn replayed(&self, replaying: &Replaying, loaded: Option<&Loaded>) -> Vec<Effect> {
-        let Replaying { intent, incarnation, gateways, .. } = replaying;
-        let kept = intent
-            .payment
-            .as_ref()
-            .and_then(|payment| Kept::find(&loaded?.bytes, &payment.key, *incarnation));
-        let Some(kept) = kept else {
-            return self.say(intent, &Saying::AlreadyExecuted, *gateways);
-        };
-        let gateway = self.policy.names(*gateways);
+    fn replayed(&self, intent: &Intent, kept: Kept, gateways: Gateways) -> Vec<Effect> {
+        let gateway = self.policy.names(gateways);
         let mut headers =
             vec![("idempotent-replayed", "true".to_owned()), ("x-dana-gateway", gateway.clone())];
         headers.extend(kept.content_type.map(|value| ("content-type", value)));

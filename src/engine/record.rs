@@ -263,7 +263,9 @@ fn flatten(state: State) -> Flat {
             until,
             ..Flat::default()
         },
-        State::Settled { gateways } => Flat { tag: SETTLED, gateways, ..Flat::default() },
+        State::Settled { gateways, repeat_until } => {
+            Flat { tag: SETTLED, gateways, repeat_until, ..Flat::default() }
+        }
         State::Rejected { gateway } => {
             Flat { tag: REJECTED, gateways: Gateways::only(gateway), ..Flat::default() }
         }
@@ -290,7 +292,7 @@ fn unflatten(flat: &Flat) -> Option<State> {
     Some(match flat.tag {
         IN_FLIGHT => in_flight(false),
         IN_FLIGHT_AFTER_NO => in_flight(true),
-        SETTLED => State::Settled { gateways },
+        SETTLED => State::Settled { gateways, repeat_until: flat.repeat_until },
         REJECTED => State::Rejected { gateway: gateways.single()? },
         IN_DOUBT => State::InDoubt {
             candidates: gateways,

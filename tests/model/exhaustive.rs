@@ -1,8 +1,8 @@
 //! The engine's transitions against the table, for every state, event and boundary in time.
 
 use dana_failover::engine::claim::{
-    Admission, AttemptId, Claim, Closed, Event, Incarnation, Outcome, Resolution, Rules, State,
-    Status, Step,
+    Admission, AttemptId, Claim, Closed, Event, Fetch, Incarnation, Outcome, Resolution, Rules,
+    State, Status, Step,
 };
 use dana_failover::engine::gateway::{GatewayId, Gateways};
 use dana_failover::engine::key::{ClaimKey, Fingerprint};
@@ -13,6 +13,7 @@ use super::reference::{Reference, record};
 /// Each its own order of magnitude, so that no two boundaries fall together.
 const RULES: Rules = Rules {
     lease: Millis::new(30_000),
+    response: Millis::new(10_000),
     repeat_after: Millis::new(5000),
     repeat_max_age: Millis::new(3_600_000),
     settle_delay: Millis::new(60_000),
@@ -44,7 +45,10 @@ fn states() -> Vec<State> {
     let mut states = Vec::new();
     for candidates in sets() {
         states.push(State::InFlight { candidates, until, after_no: false });
-        states.push(State::Settled { gateways: candidates });
+        states.push(State::settled(candidates));
+        if candidates.single().is_some() {
+            states.push(State::Settled { gateways: candidates, repeat_until: Some(until) });
+        }
         for how in [Closed::Failed, Closed::Cancelled, Closed::Refunded] {
             states.push(State::Closed { how, gateways: candidates });
         }
@@ -82,7 +86,10 @@ fn is_possible(state: State) -> bool {
             !candidates.is_empty()
                 && !(repeats && (candidates.single().is_none() || not_found.is_some()))
         }
-        State::Settled { gateways } | State::Closed { gateways, .. } => !gateways.is_empty(),
+        State::Settled { gateways, repeat_until } => {
+            !gateways.is_empty() && (repeat_until.is_none() || gateways.single().is_some())
+        }
+        State::Closed { gateways, .. } => !gateways.is_empty(),
         State::Rejected { .. } => true,
     }
 }
@@ -99,7 +106,8 @@ fn times(state: State) -> Vec<Timestamp> {
             ends.extend(repeat_until);
             edges.extend(not_found.map(|(_, at)| after(at, RULES.settle_delay.get())));
         }
-        State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => {}
+        State::Settled { repeat_until, .. } => ends.extend(repeat_until),
+        State::Rejected { .. } | State::Closed { .. } => {}
     }
     for end in ends {
         edges.extend([end, end.plus(RULES.repeat_after), end.plus(RULES.settle_delay)]);
@@ -163,7 +171,8 @@ fn every_state_meets_every_event_as_the_table_says() {
                 let step = claim.apply(*event, now, &RULES);
                 let expected = reference.step(Some(&claim), *event, now);
                 assert_eq!(step, expected, "{event:?} at {now:?} of {claim:?}");
-                if let Step::To(state) | Step::Overturned(state) = step {
+                if let Step::To(state) | Step::Overturned(state) | Step::Contradicted(state) = step
+                {
                     assert!(is_possible(state), "{event:?} makes {claim:?} {state:?}");
                 }
                 steps += 1;
@@ -191,8 +200,20 @@ fn check_admission(reference: &Reference, claim: &Claim, now: Timestamp) {
     for (claim, asks, same) in [(known, mine, true), (known, other, false), (*claim, other, true)] {
         let admission = claim.admit(asks, now, &RULES);
         assert_eq!(admission, reference.admit(&claim, same, now), "{claim:?} at {now:?}");
-        let (Admission::Retry { gateway } | Admission::Repeat { gateway }) = admission else {
-            continue;
+        let gateway = match admission {
+            Admission::Retry { gateway } | Admission::Repeat { gateway } => gateway,
+            Admission::Replay { .. } => {
+                let fetch = claim.fetch(now, &RULES);
+                assert_eq!(fetch, reference.fetch(&claim, now), "{claim:?} at {now:?}");
+                let Fetch::Repeat { gateway } = fetch else {
+                    continue;
+                };
+                gateway
+            }
+            Admission::InProgress { .. }
+            | Admission::Unknown { .. }
+            | Admission::Mismatch
+            | Admission::Closed(_) => continue,
         };
         let sent = claim.further_attempt(asks, gateway, now, &RULES);
         let state = reference.sent(&claim, now);

@@ -87,7 +87,7 @@ impl Reference {
         let before = self.at(before, now);
         let candidates = before.holders().with(first);
         let state = match before.state {
-            State::Settled { .. } => State::Settled { gateways: candidates },
+            State::Settled { .. } => State::settled(candidates),
             State::Closed { how, .. } => State::Closed { how, gateways: candidates },
             State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. } => {
                 let repeat_until = Some(now.plus(self.rules().lease));

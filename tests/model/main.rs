@@ -100,7 +100,8 @@ fn no_story_contradicts_the_ledgers() {
         assert!(told.reached.transitions >= 1_000_000, "{told:?}");
     }
     let Reached { executed, in_doubt, moved_on, replayed, repeated, walked, .. } = told.reached;
-    told.often(&[executed, in_doubt, moved_on, replayed, repeated, walked, told.reached.resolved]);
+    let Reached { fetched, resolved, .. } = told.reached;
+    told.often(&[executed, in_doubt, moved_on, replayed, repeated, walked, resolved, fetched]);
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl World<'_> {
                     Refused::NotFound => claim.is_none() && step == Step::Stays,
                     Refused::LeaseRuns { until } => until > now && step == Step::Stays,
                     Refused::AlreadySo(_) => step == Step::Stays,
-                    Refused::Contradicts(_) => step == Step::Contradicted,
+                    Refused::Contradicts(_) => matches!(step, Step::Contradicted(_)),
                     Refused::Ambiguous | Refused::Unreadable => false,
                 };
                 assert!(fits, "payment {payment}, {event:?}: {why:?} of {before:?}, not {step:?}");

@@ -8,12 +8,12 @@
 use std::cell::RefCell;
 
 use dana_failover::engine::claim::{
-    Admission, Claim, Closed, Event, Incarnation, Money, Outcome, Resolution, Rules, State, Status,
-    Step,
+    Admission, Claim, Closed, Event, Fetch, Incarnation, Money, Outcome, Resolution, Rules, State,
+    Status, Step,
 };
 use dana_failover::engine::gateway::{GatewayId, Gateways};
 use dana_failover::engine::key::Fingerprint;
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::table::{Becomes, Condition, Ended, Table, Who};
 
@@ -66,6 +66,7 @@ impl Reference {
         match self.take("time", &facts) {
             Becomes::Stays => *claim,
             Becomes::InDoubt(who, ended) => Claim { state: facts.in_doubt(who, ended), ..*claim },
+            Becomes::AsBefore => Claim { state: facts.as_before(), ..*claim },
             other => panic!("time makes it {other:?}"),
         }
     }
@@ -84,12 +85,14 @@ impl Reference {
         let closed = |who, how| State::Closed { how, gateways: facts.who(who) };
         Step::To(match self.take(column(event), &facts) {
             Becomes::Stays => return Step::Stays,
-            Becomes::Contradicted => return Step::Contradicted,
+            Becomes::Contradicted => return Step::Contradicted(facts.state()),
+            Becomes::ContradictedAsBefore => return Step::Contradicted(facts.as_before()),
+            Becomes::AsBefore => facts.as_before(),
             Becomes::Released => return Step::Released,
             Becomes::Overturned(who) => {
-                return Step::Overturned(State::Settled { gateways: facts.who(who) });
+                return Step::Overturned(State::settled(facts.who(who)));
             }
-            Becomes::Settled(who) => State::Settled { gateways: facts.who(who) },
+            Becomes::Settled(who) => State::settled(facts.who(who)),
             Becomes::Rejected(who) => State::Rejected { gateway: single(who) },
             Becomes::Failed(who) => closed(who, Closed::Failed),
             Becomes::Cancelled(who) => closed(who, Closed::Cancelled),
@@ -113,12 +116,12 @@ impl Reference {
         let facts = Facts { claim: Some(&claim), event: None, same, now, rules: &self.rules };
         let them = facts.who(Who::Them);
         let rest = parts(claim.state).ended_at.plus(self.rules.repeat_after).since(now);
-        let until = |end: Option<Timestamp>| end.unwrap().since(now);
+        let due = self.due(&claim, now);
         let parts = parts(claim.state);
         let in_progress = |unknown, retry_after| Admission::InProgress { unknown, retry_after };
         match self.take("again", &facts) {
-            Becomes::InProgressUntilLease => in_progress(false, until(parts.lease)),
-            Becomes::InProgressUntilRepeat => in_progress(true, until(parts.repeat)),
+            Becomes::InProgress => in_progress(false, due),
+            Becomes::InProgressRepeat => in_progress(true, due),
             Becomes::InProgressUnknown => in_progress(true, self.rules.repeat_after),
             Becomes::Replay => Admission::Replay { gateways: them },
             Becomes::Mismatch => Admission::Mismatch,
@@ -132,6 +135,24 @@ impl Reference {
         }
     }
 
+    /// When an attempt under way is answered, or nobody waits for that any longer.
+    fn due(&self, claim: &Claim, now: Timestamp) -> Millis {
+        let waited = now.since(claim.changed_at).get();
+        Millis::new(self.rules.response.get().saturating_sub(waited).max(1000))
+    }
+
+    /// The same of a payment that was executed, where its answer is not kept.
+    pub(crate) fn fetch(&self, claim: &Claim, now: Timestamp) -> Fetch {
+        let claim = self.at(claim, now);
+        let facts = Facts { claim: Some(&claim), event: None, same: true, now, rules: &self.rules };
+        match self.take("again unkept", &facts) {
+            Becomes::ExecutedRepeat => Fetch::Wait { retry_after: self.due(&claim, now) },
+            Becomes::Executed => Fetch::Never,
+            Becomes::Repeat => Fetch::Repeat { gateway: facts.who(Who::Them).single().unwrap() },
+            other => panic!("again makes it {other:?}"),
+        }
+    }
+
     /// The state of a record whose payment is sent once more, as [`Self::admit`] allowed.
     pub(crate) fn sent(&self, claim: &Claim, now: Timestamp) -> State {
         let claim = self.at(claim, now);
@@ -139,6 +160,9 @@ impl Reference {
         let (candidates, until) = (facts.who(Who::Them), now.plus(self.rules.lease));
         match self.take("sent", &facts) {
             Becomes::InFlightAfterNo => State::InFlight { candidates, until, after_no: true },
+            Becomes::RepeatRuns if matches!(claim.state, State::Settled { .. }) => {
+                State::Settled { gateways: candidates, repeat_until: Some(until) }
+            }
             Becomes::RepeatRuns => {
                 let ended_at = parts(claim.state).ended_at;
                 let repeat_until = Some(until);
@@ -196,7 +220,9 @@ fn parts(state: State) -> Parts {
         State::InFlight { candidates, until, after_no } => {
             Parts { them: candidates, lease: Some(until), after_no, ..nothing }
         }
-        State::Settled { gateways } => Parts { them: gateways, ..nothing },
+        State::Settled { gateways, repeat_until } => {
+            Parts { them: gateways, repeat: repeat_until, ..nothing }
+        }
         State::Rejected { gateway } => Parts { them: Gateways::only(gateway), ..nothing },
         State::InDoubt { candidates, ended_at, repeat_until, not_found } => {
             let (repeat, noted) = (repeat_until, not_found);
@@ -254,6 +280,11 @@ impl Facts<'_> {
         }
     }
 
+    /// Executed, and nothing is under way any longer.
+    fn as_before(&self) -> State {
+        State::settled(self.parts().them)
+    }
+
     fn in_doubt(&self, who: Who, ended: Ended) -> State {
         let ended_at = match ended {
             Ended::Now => self.now,
@@ -286,6 +317,7 @@ impl Facts<'_> {
             Condition::TellerIsOne => self.teller().is_some_and(|g| parts.them.contains(g)),
             Condition::Alone => parts.them.iter().count() == 1,
             Condition::AskedBeforeTheEnd => now < parts.ended_at,
+            Condition::AskedBeforeTheChange => now < claim.changed_at,
             Condition::FirstAttempt => claim.attempt == 1,
             Condition::SettledDown => waited(parts.ended_at, rules.settle_delay),
             Condition::Noted => parts.noted.is_some(),

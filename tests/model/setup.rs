@@ -104,6 +104,8 @@ pub(crate) struct Reached {
     pub(crate) moved_on: u64,
     pub(crate) replayed: u64,
     pub(crate) repeated: u64,
+    /// Answers that were not kept asked for again.
+    pub(crate) fetched: u64,
     pub(crate) crashed: u64,
     pub(crate) walked: u64,
     pub(crate) steps: u64,
@@ -130,6 +132,7 @@ impl Reached {
             moved_on: self.moved_on + more.moved_on,
             replayed: self.replayed + more.replayed,
             repeated: self.repeated + more.repeated,
+            fetched: self.fetched + more.fetched,
             crashed: self.crashed + more.crashed,
             walked: self.walked + more.walked,
             steps: self.steps + more.steps,

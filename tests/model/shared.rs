@@ -69,6 +69,15 @@ impl Reference {
                     assert!(rested && not_found.is_none(), "too soon: {before:?} to {after:?}");
                 }
             }
+            // Who has executed it says so again.
+            (
+                State::Settled { gateways, repeat_until: None },
+                State::Settled { gateways: same_ones, repeat_until: Some(until) },
+            ) => {
+                assert!(same && gateways == same_ones && gateways.single().is_some(), "{after:?}");
+                assert_eq!(until, now.plus(rules.lease));
+                assert!(now.since(before.incarnation.claimed_at) <= rules.repeat_max_age);
+            }
             _ => wrong(),
         }
         let expected = Claim {

@@ -5,7 +5,7 @@ const TEXT: &str = include_str!("table.md");
 
 const STATES: [&str; 8] =
     ["absent", "in flight", "settled", "rejected", "in doubt", "failed", "cancelled", "refunded"];
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 17] = [
     "time",
     "200xx00",
     "NO",
@@ -21,6 +21,7 @@ const EVENTS: [&str; 16] = [
     "executed at g",
     "not executed",
     "again",
+    "again unkept",
     "sent",
 ];
 
@@ -36,6 +37,7 @@ pub(crate) enum Condition {
     TellerIsOne,
     Alone,
     AskedBeforeTheEnd,
+    AskedBeforeTheChange,
     FirstAttempt,
     SettledDown,
     Noted,
@@ -69,6 +71,10 @@ pub(crate) enum Ended {
 pub(crate) enum Becomes {
     Stays,
     Contradicted,
+    /// And a repeat has ended.
+    ContradictedAsBefore,
+    /// A repeat has ended, and nothing else.
+    AsBefore,
     Released,
     Settled(Who),
     Overturned(Who),
@@ -81,8 +87,10 @@ pub(crate) enum Becomes {
     InFlight,
     InFlightAfterNo,
     RepeatRuns,
-    InProgressUntilLease,
-    InProgressUntilRepeat,
+    InProgress,
+    InProgressRepeat,
+    Executed,
+    ExecutedRepeat,
     InProgressUnknown,
     Replay,
     Mismatch,
@@ -183,6 +191,7 @@ fn condition(text: &str) -> (Condition, bool) {
         "g is one of them" => Condition::TellerIsOne,
         "alone" => Condition::Alone,
         "asked before the end" => Condition::AskedBeforeTheEnd,
+        "asked before the change" => Condition::AskedBeforeTheChange,
         "first attempt" => Condition::FirstAttempt,
         "settled down" => Condition::SettledDown,
         "noted" => Condition::Noted,
@@ -234,13 +243,17 @@ fn result(text: &str) -> Becomes {
     match text {
         "stays" => Becomes::Stays,
         "contradicted" => Becomes::Contradicted,
+        "contradicted, as before the repeat" => Becomes::ContradictedAsBefore,
+        "as before the repeat" => Becomes::AsBefore,
         "released" => Becomes::Released,
         "noted" => Becomes::Noted,
         "in flight" => Becomes::InFlight,
         "in flight after a NO" => Becomes::InFlightAfterNo,
         "repeat runs" => Becomes::RepeatRuns,
-        "in progress until the lease ends" => Becomes::InProgressUntilLease,
-        "in progress, unknown, until the repeat ends" => Becomes::InProgressUntilRepeat,
+        "in progress until an answer is due" => Becomes::InProgress,
+        "in progress, unknown, until an answer is due" => Becomes::InProgressRepeat,
+        "executed" => Becomes::Executed,
+        "executed, until an answer is due" => Becomes::ExecutedRepeat,
         "in progress, unknown, for as long as a repeat waits" => Becomes::InProgressUnknown,
         "replay" => Becomes::Replay,
         "mismatch" => Becomes::Mismatch,

@@ -46,7 +46,7 @@ impl World<'_> {
             assert!(!may, "payment {payment} is {what}, and a copy of it may be executed");
         };
         match claim.state {
-            State::Settled { gateways } => {
+            State::Settled { gateways, .. } => {
                 let executed = self.ledger.executed_at(payment);
                 let held = gateways.iter().any(|gateway| {
                     executed.contains(&self.place(gateway))
@@ -111,13 +111,20 @@ impl World<'_> {
             }
             State::InDoubt { repeat_until, .. } => repeat_until.is_some(),
             // Proven between the claim and this moment, and there: it is a repeat like any other.
-            State::Settled { gateways } => {
+            State::Settled { gateways, .. } => {
                 self.setup.is_shared()
                     || members.iter().all(|m| gateways.iter().any(|g| self.place(g) == *m))
             }
             State::Rejected { .. } | State::Closed { .. } => false,
         };
         assert!(under_way, "payment {payment} was let go under {:?}", claim.state);
+        if matches!(claim.state, State::Settled { repeat_until: Some(_), .. }) {
+            // Whoever is asked for the answer knows the payment, whoever else may have it.
+            let knows = |member: &usize| !self.ledger.would_execute(*member, payment);
+            assert!(members.iter().all(knows), "payment {payment} to {members:?} for its answer");
+            self.reached.fetched += 1;
+            return;
+        }
         if self.setup.is_shared() {
             return self.check_shared_forward(at, payment, members);
         }

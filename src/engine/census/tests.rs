@@ -23,6 +23,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 const RETENTION: Millis = Millis::new(86_400_000);
 const RULES: Rules = Rules {
     lease: Millis::new(30_000),
+    response: Millis::new(10_000),
     repeat_after: Millis::new(5000),
     repeat_max_age: Millis::new(3_600_000),
     settle_delay: Millis::new(60_000),
@@ -83,7 +84,7 @@ fn claims_count_where_they_stand_now() {
     let states = [
         in_flight(at(1)),
         in_flight(NOW),
-        State::Settled { gateways: one() },
+        State::settled(one()),
         State::Rejected { gateway: gateway(0) },
         doubt(one(), None),
         doubt(one(), Some(at(1))),
@@ -122,7 +123,7 @@ fn what_cannot_be_read_counts_and_links_only_take_room() {
 
 #[test]
 fn an_observed_claim_is_in_doubt_once_claims_are_enforced() {
-    let settled = claim(State::Settled { gateways: one() }, 60_000);
+    let settled = claim(State::settled(one()), 60_000);
     let buckets = [bucket(&[Claim { observed: true, ..settled }, settled])];
     let observing = count(&buckets, OBSERVING);
     assert_eq!(observing.states, States { settled: 2, ..States::default() });
@@ -503,10 +504,7 @@ fn a_currency_of_which_nothing_is_at_risk_any_more_is_told_once() {
     let counted = world.census(&mut pulse);
     assert_eq!(counted.census.at_risk, [(*b"IDR", 10_000), (*b"USD", 500)]);
     assert_eq!(counted.gone, Vec::<[u8; 3]>::new());
-    world.put(
-        Cell::Claims(0),
-        bucket(&[Claim { state: State::Settled { gateways: one() }, ..paid }]),
-    );
+    world.put(Cell::Claims(0), bucket(&[Claim { state: State::settled(one()), ..paid }]));
     // Also when another worker counts by then.
     let mut next = world.pulse(2);
     world.now = world.now.plus(world.policy.heartbeat_lease());

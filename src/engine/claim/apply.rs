@@ -33,12 +33,12 @@ impl Claim {
             (State::InDoubt { candidates, .. }, Resolution::ExecutedAt(by))
                 if !candidates.contains(by) =>
             {
-                Step::Contradicted
+                Step::Contradicted(claim.state)
             }
             // Of a NO the record names who said it last, and not who had been asked before: a
             // retry must not follow what was executed, wherever that was.
             (State::InDoubt { .. } | State::Rejected { .. }, Resolution::ExecutedAt(by)) => {
-                Step::To(State::Settled { gateways: Gateways::only(by) })
+                Step::To(State::settled(Gateways::only(by)))
             }
             // What was looked for too early may still be on its way, as with a gateway's "not found".
             (State::InDoubt { ended_at, .. }, Resolution::NotExecuted)
@@ -51,20 +51,22 @@ impl Claim {
             }
             // It says so already, and still admits a retry at that gateway.
             (State::Rejected { .. }, Resolution::NotExecuted) => Step::Stays,
-            (State::Settled { gateways }, Resolution::ExecutedAt(by)) if gateways.contains(by) => {
+            (State::Settled { gateways, .. }, Resolution::ExecutedAt(by))
+                if gateways.contains(by) =>
+            {
                 Step::Stays
             }
             (State::Settled { .. }, Resolution::ExecutedAt(_) | Resolution::NotExecuted) => {
-                Step::Contradicted
+                Step::Contradicted(claim.state)
             }
             (State::Closed { .. }, Resolution::NotExecuted) => Step::Stays,
             (State::Closed { how: Closed::Failed, .. }, Resolution::ExecutedAt(by)) => {
-                Step::Overturned(State::Settled { gateways: Gateways::only(by) })
+                Step::Overturned(State::settled(Gateways::only(by)))
             }
             (
                 State::Closed { how: Closed::Cancelled | Closed::Refunded, .. },
                 Resolution::ExecutedAt(_),
-            ) => Step::Contradicted,
+            ) => Step::Contradicted(claim.state),
         }
     }
 
@@ -80,16 +82,26 @@ impl Claim {
         let claim = self.at(now);
         let current = claim.is_current(of);
         match (claim.state, outcome) {
+            // The repeat has ended. Its NO says nothing of the first copy, but that it had failed
+            // does.
+            (State::Settled { gateways, repeat_until: Some(_) }, outcome) if current => {
+                match outcome {
+                    Outcome::FailedBefore => Step::Contradicted(State::settled(gateways)),
+                    Outcome::Executed | Outcome::No | Outcome::Doubtful | Outcome::NeverSent => {
+                        Step::To(State::settled(gateways))
+                    }
+                }
+            }
             (State::Settled { .. }, _) => Step::Stays,
             (State::Closed { how: Closed::Failed, .. }, Outcome::Executed) => {
-                Step::Overturned(State::Settled { gateways })
+                Step::Overturned(State::settled(gateways))
             }
-            (State::Closed { .. }, Outcome::Executed) => Step::Contradicted,
+            (State::Closed { .. }, Outcome::Executed) => Step::Contradicted(claim.state),
             (State::Closed { .. }, _) => Step::Stays,
             (
                 State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. },
                 Outcome::Executed,
-            ) => Step::To(State::Settled { gateways }),
+            ) => Step::To(State::settled(gateways)),
             (State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. }, _)
                 if !current =>
             {
@@ -132,14 +144,31 @@ impl Claim {
 
     fn told(&self, by: GatewayId, status: Status, now: Timestamp, rules: &Rules) -> Step {
         let claim = self.at(now);
-        let executed = State::Settled { gateways: Gateways::only(by) };
+        let executed = State::settled(Gateways::only(by));
         let closed = |how| State::Closed { how, gateways: Gateways::only(by) };
+        // The answer may be older than what the record says.
+        let asked_before = now < claim.changed_at;
         match (claim.state, status) {
-            (State::Settled { gateways }, status) => told_settled(gateways, by, status),
+            (State::Settled { gateways, .. }, Status::Closed(how))
+                if how != Closed::Failed && gateways.contains(by) =>
+            {
+                Step::To(closed(how))
+            }
+            (State::Settled { gateways, .. }, status) => {
+                let contradicts = match status {
+                    Status::Executed | Status::Pending => false,
+                    Status::Closed(Closed::Cancelled | Closed::Refunded) => true,
+                    Status::Closed(Closed::Failed) => !asked_before,
+                    // Only who has executed it must know it.
+                    Status::NotFound => !asked_before && gateways.contains(by),
+                };
+                if contradicts { Step::Contradicted(claim.state) } else { Step::Stays }
+            }
             (State::Closed { how: Closed::Failed, .. }, Status::Executed) => {
                 Step::Overturned(executed)
             }
-            (State::Closed { .. }, Status::Executed) => Step::Contradicted,
+            (State::Closed { .. }, Status::Executed) if asked_before => Step::Stays,
+            (State::Closed { .. }, Status::Executed) => Step::Contradicted(claim.state),
             (State::Closed { .. }, Status::Pending | Status::Closed(_) | Status::NotFound) => {
                 Step::Stays
             }
@@ -210,17 +239,6 @@ impl Claim {
             }
             Some(_) => Step::Stays,
         }
-    }
-}
-
-/// A payment that was executed can still be undone, by who executed it; it cannot have failed.
-const fn told_settled(gateways: Gateways, by: GatewayId, status: Status) -> Step {
-    match status {
-        Status::Executed | Status::Pending => Step::Stays,
-        Status::Closed(how @ (Closed::Cancelled | Closed::Refunded)) if gateways.contains(by) => {
-            Step::To(State::Closed { how, gateways: Gateways::only(by) })
-        }
-        Status::Closed(_) | Status::NotFound => Step::Contradicted,
     }
 }
 

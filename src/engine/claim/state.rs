@@ -16,12 +16,18 @@ impl State {
         }
     }
 
+    /// Executed by `gateways`, with nothing under way.
+    #[must_use]
+    pub const fn settled(gateways: Gateways) -> Self {
+        Self::Settled { gateways, repeat_until: None }
+    }
+
     /// The gateways that hold the payment, or may.
     #[must_use]
     pub const fn holders(self) -> Gateways {
         match self {
             Self::InFlight { candidates, .. } | Self::InDoubt { candidates, .. } => candidates,
-            Self::Settled { gateways } | Self::Closed { gateways, .. } => gateways,
+            Self::Settled { gateways, .. } | Self::Closed { gateways, .. } => gateways,
             Self::Rejected { gateway } => Gateways::only(gateway),
         }
     }

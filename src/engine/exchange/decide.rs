@@ -2,7 +2,7 @@
 //! how the gateways do.
 
 use crate::engine::answer::{NotExecuted, Saying};
-use crate::engine::claim::{Admission, Claim, Incarnation, State};
+use crate::engine::claim::{Admission, Claim, Fetch, Incarnation, State};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
 use crate::engine::operation::{Class, Repeat};
@@ -42,6 +42,8 @@ pub(super) struct Facts<'a> {
     pub(super) issuer: Option<GatewayId>,
     /// Gateways that have enough of this partner's requests: new ones go elsewhere.
     pub(super) crowded: Gateways,
+    /// The payment was executed, and its answer was looked for in vain.
+    pub(super) is_unkept: bool,
     pub(super) health: &'a Health,
     pub(super) now: Timestamp,
 }
@@ -107,6 +109,7 @@ impl Facts<'_> {
             Admission::InProgress { unknown, retry_after } => {
                 self.say(Saying::InProgress { unknown, retry_after }, holders)
             }
+            Admission::Replay { .. } if self.is_unkept => self.fetch(&claim, payment),
             Admission::Replay { gateways } => {
                 Decision::Replay { incarnation: claim.incarnation, gateways }
             }
@@ -120,6 +123,25 @@ impl Facts<'_> {
                 .again(&claim, gateway, payment, "repeat")
                 .unwrap_or_else(|| self.unknown(holders, rules.repeat_after)),
             Admission::Repeat { .. } => self.unknown(holders, rules.repeat_after),
+        }
+    }
+
+    /// A payment that was executed and whose answer is not kept: whoever executed it says it again,
+    /// if it may be asked now.
+    fn fetch(&self, claim: &Claim, payment: &Payment) -> Decision {
+        let rules = &self.policy.claims;
+        let executed =
+            |retry_after| self.say(Saying::AlreadyExecuted { retry_after }, claim.holders());
+        match claim.fetch(self.now, rules) {
+            Fetch::Wait { retry_after } => executed(Some(retry_after)),
+            Fetch::Repeat { gateway }
+                if payment.repeat == Repeat::ByReference
+                    && !self.health.is_drained(gateway, self.now) =>
+            {
+                let again = claim.further_attempt(payment.fingerprint, gateway, self.now, rules);
+                self.to_one(gateway, "repeat", again).unwrap_or_else(|| executed(None))
+            }
+            Fetch::Repeat { .. } | Fetch::Never => executed(None),
         }
     }
 
@@ -142,7 +164,8 @@ impl Facts<'_> {
                 return if left.get() == 0 {
                     None
                 } else {
-                    in_progress(false, left, Gateways::NONE)
+                    let due = since.plus(rules.response).since(self.now);
+                    in_progress(false, due.max(Millis::new(1000)), Gateways::NONE)
                 };
             }
         };
@@ -150,8 +173,8 @@ impl Facts<'_> {
             State::Settled { .. } | State::Closed { .. } => {
                 Some(self.say(Saying::Mismatch, Gateways::NONE))
             }
-            State::InFlight { until, .. } => {
-                in_progress(false, until.since(self.now), claim.holders())
+            State::InFlight { .. } => {
+                in_progress(false, claim.answer_due(self.now, rules), claim.holders())
             }
             State::InDoubt { .. } => in_progress(true, rules.repeat_after, claim.holders()),
             State::Rejected { .. } => None,
@@ -189,8 +212,8 @@ impl Facts<'_> {
         let holders = concerned.holders();
         let holder = holders.single().or_else(|| holders.iter().find(|_| self.is_shared()));
         match (concerned.state, holder) {
-            (State::InFlight { until, .. }, _) => {
-                let retry_after = until.since(self.now);
+            (State::InFlight { .. }, _) => {
+                let retry_after = concerned.answer_due(self.now, &self.policy.claims);
                 self.say(Saying::InProgress { unknown: false, retry_after }, holders)
             }
             (_, Some(gateway)) => {

@@ -177,8 +177,11 @@ impl Answered {
             // What could not be written is still true of this answer, but of a repeat's only its
             // success says anything about the payment.
             let is_first = self.is_first();
+            let was_executed =
+                self.send.claim.is_some_and(|claim| matches!(claim.state, State::Settled { .. }));
             return match outcome {
                 Outcome::Executed => None,
+                _ if was_executed => Some(Saying::AlreadyExecuted { retry_after: None }),
                 _ if self.speaks_of_unknown_payment() => Some(unknown),
                 Outcome::No | Outcome::FailedBefore if is_first => None,
                 Outcome::NeverSent if is_first => Some(never_sent()),
@@ -198,7 +201,7 @@ impl Answered {
             (Some(State::Rejected { .. }), Outcome::Doubtful) => Some(unknown),
             (Some(State::Closed { .. }), Outcome::FailedBefore) => None,
             // Another attempt or a status has proven success meanwhile.
-            (Some(State::Settled { .. }), _) => Some(Saying::AlreadyExecuted),
+            (Some(State::Settled { .. }), _) => Some(Saying::AlreadyExecuted { retry_after: None }),
             (Some(State::Closed { how, .. }), _) => Some(Saying::Closed(how)),
             (Some(State::InDoubt { .. } | State::InFlight { .. }) | None, _) => {
                 if self.from_upstream && self.verdict.reads_as_pending {

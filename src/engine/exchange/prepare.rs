@@ -37,6 +37,8 @@ pub(super) struct Deciding {
     pub(super) permit: Option<(GatewayId, u32)>,
     /// What it will be once the health is written.
     pub(super) permit_next: Option<(GatewayId, u32)>,
+    /// The payment was executed, and its answer was looked for in vain.
+    is_unkept: bool,
     attempts: u8,
 }
 
@@ -81,6 +83,7 @@ impl Context<'_> {
                 change: None,
                 permit: None,
                 permit_next: None,
+                is_unkept: false,
                 attempts: 0,
             })),
             Err(refused) => self.refuse(refused),
@@ -223,6 +226,7 @@ impl Context<'_> {
             bound,
             issuer,
             crowded: self.crowded_by(intent.source, health),
+            is_unkept: false,
             health,
             now: self.now,
         }
@@ -257,7 +261,9 @@ impl Context<'_> {
         }
         // What is known of this worker's own requests is as old as its last tick.
         health.tell_in_flight(self.tallies, self.now);
+        let is_unkept = deciding.is_unkept;
         let facts = self.facts(&deciding.intent, &deciding.buckets, &health);
+        let facts = Facts { is_unkept, ..facts };
         let mut decision = facts.decide();
         if self.policy.observes(deciding.intent.operation.as_deref()) {
             let would = match &decision {
@@ -273,13 +279,11 @@ impl Context<'_> {
                 self.finish(deciding.permit, effects)
             }
             Decision::Replay { incarnation, gateways } => {
-                let intent = deciding.intent;
-                let Some(payment) = &intent.payment else {
+                let Some(payment) = &deciding.intent.payment else {
                     return (Stage::Ended, Vec::new());
                 };
                 let load = Effect::Load(self.kept_in(&payment.key));
-                let permit = deciding.permit;
-                let replaying = Replaying { intent, incarnation, gateways, permit };
+                let replaying = Replaying { deciding, incarnation, gateways };
                 (Stage::Replaying(Box::new(replaying)), vec![load])
             }
             Decision::Send(send) => self.prepare(deciding, send, health, health_version),
@@ -293,7 +297,18 @@ impl Context<'_> {
     }
 
     /// Another worker was quicker: everything is read again.
-    fn decide_anew(self, mut deciding: Box<Deciding>) -> Next {
+    fn decide_anew(self, deciding: Box<Deciding>) -> Next {
+        self.read_again(deciding, false)
+    }
+
+    /// The answer to an executed payment is not kept. What happened since its claim was read is
+    /// read with everything else.
+    pub(super) fn decide_without_answer(self, deciding: Box<Deciding>) -> Next {
+        self.read_again(deciding, true)
+    }
+
+    fn read_again(self, mut deciding: Box<Deciding>, is_unkept: bool) -> Next {
+        deciding.is_unkept = is_unkept;
         deciding.attempts += 1;
         if deciding.attempts >= limits::STORE_ATTEMPTS_MAX {
             return self.give_up(deciding, STORE_FAILED);

@@ -260,11 +260,20 @@ impl Context<'_> {
         };
         let key = key.prefix();
         let (claim, step) = match bucket.find(&key) {
-            Found::Claim(claim) => {
+            Found::Claim(before) => {
                 let rules = &self.policy.claims;
-                let claim = if observed { claim } else { claim.enforced(rules) };
-                let apply = |(event, at)| claim.apply(event, at, rules);
-                (claim, evidence.map_or(Step::Stays, apply))
+                let before = if observed { before } else { before.enforced(rules) };
+                let Some((event, at)) = evidence else {
+                    let state = Some(before.at(self.now).state);
+                    return (After { state, lost: false }, None);
+                };
+                let (claim, step) =
+                    (before.learn(event, fingerprint), before.apply(event, at, rules));
+                let step = match step {
+                    Step::Stays if claim != before => Step::To(before.at(self.now).state),
+                    step => step,
+                };
+                (claim, step)
             }
             Found::Unreadable => {
                 return (After { state: None, lost: true }, None);
@@ -280,15 +289,18 @@ impl Context<'_> {
             },
         };
         let state = match step {
-            Step::Stays | Step::Contradicted => {
+            Step::Stays => {
                 let state = Some(claim.at(self.now).state);
                 return (After { state, lost: false }, None);
+            }
+            Step::Contradicted(state) if state == claim.at(self.now).state => {
+                return (After { state: Some(state), lost: false }, None);
             }
             Step::Released => {
                 bucket.remove(&key);
                 return (After::default(), Some(bucket.into_bytes()));
             }
-            Step::To(state) | Step::Overturned(state) => state,
+            Step::To(state) | Step::Overturned(state) | Step::Contradicted(state) => state,
         };
         let retention = self.policy.config.store.retention;
         let put = bucket.put(&key, &moved(claim, state, self.now), self.now, retention);
@@ -415,10 +427,10 @@ impl Settling {
 fn learnt(evidence: Evidence) -> Option<(State, Option<Incarnation>)> {
     match evidence {
         Evidence::Answer { of, outcome: Outcome::Executed, gateways } => {
-            Some((State::Settled { gateways }, Some(of.incarnation)))
+            Some((State::settled(gateways), Some(of.incarnation)))
         }
         Evidence::Told { gateway, status: Status::Executed } => {
-            Some((State::Settled { gateways: Gateways::only(gateway) }, None))
+            Some((State::settled(Gateways::only(gateway)), None))
         }
         Evidence::Answer { .. } | Evidence::Told { .. } | Evidence::Operator(_) => None,
     }

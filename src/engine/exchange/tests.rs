@@ -343,8 +343,10 @@ impl World {
     fn check_claimed(&self) {
         let under_way = |claim: Claim| match claim.at(self.time()).state {
             State::InFlight { .. } => true,
-            State::InDoubt { repeat_until, .. } => repeat_until.is_some(),
-            State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => false,
+            State::InDoubt { repeat_until, .. } | State::Settled { repeat_until, .. } => {
+                repeat_until.is_some()
+            }
+            State::Rejected { .. } | State::Closed { .. } => false,
         };
         assert!(self.claims().into_iter().any(under_way), "{:?}", self.claims());
     }

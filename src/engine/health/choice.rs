@@ -43,6 +43,12 @@ impl Health {
         stands.then_some(self.active_since)
     }
 
+    /// Whether operators have drained it: it gets nothing that can wait.
+    #[must_use]
+    pub fn is_drained(&self, gateway: GatewayId, now: Timestamp) -> bool {
+        self.overrides.is_drained(gateway, now)
+    }
+
     /// Who may take something new at `now`. Empty when nobody may.
     #[must_use]
     pub fn takers(&self, policy: &Policy, what: Asks, now: Timestamp) -> Takers {

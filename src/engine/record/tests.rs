@@ -23,7 +23,7 @@ fn claim(state: State, changed_at: Timestamp) -> Claim {
     Claim::new(Fingerprint([3; 16]), state, incarnation, money)
 }
 
-const SETTLED: State = State::Settled { gateways: Gateways::from_bits(1) };
+const SETTLED: State = State::settled(Gateways::from_bits(1));
 const IN_DOUBT: State = State::InDoubt {
     candidates: Gateways::from_bits(3),
     ended_at: NOW,
@@ -66,7 +66,8 @@ fn any_state() -> impl Strategy<Value = State> {
         (set(), any_time(), any::<bool>()).prop_map(|(candidates, until, after_no)| {
             State::InFlight { candidates, until, after_no }
         }),
-        set().prop_map(|gateways| State::Settled { gateways }),
+        (set(), proptest::option::of(any_time()))
+            .prop_map(|(gateways, repeat_until)| State::Settled { gateways, repeat_until }),
         gateway().prop_map(|gateway| State::Rejected { gateway }),
         (set(), any_time(), proptest::option::of(any_time()), not_found).prop_map(
             |(candidates, ended_at, repeat_until, not_found)| State::InDoubt {

@@ -326,8 +326,10 @@ impl Process {
         let claims = self.claims();
         let under_way = |claim: &Claim| match claim.state {
             State::InFlight { .. } => true,
-            State::InDoubt { repeat_until, .. } => repeat_until.is_some(),
-            State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => false,
+            State::InDoubt { repeat_until, .. } | State::Settled { repeat_until, .. } => {
+                repeat_until.is_some()
+            }
+            State::Rejected { .. } | State::Closed { .. } => false,
         };
         assert!(!claims.iter().any(under_way), "{what}: {claims:?}");
         self.health(|health, _| {
@@ -345,10 +347,11 @@ impl Process {
         let meant: Gateways = members.iter().map(|member| order[*member]).collect();
         let names_them = |claim: Claim| match claim.state {
             State::InFlight { candidates, .. } => candidates == meant,
-            State::InDoubt { candidates, repeat_until, .. } => {
-                candidates == meant && repeat_until.is_some()
+            State::InDoubt { candidates: gateways, repeat_until, .. }
+            | State::Settled { gateways, repeat_until } => {
+                gateways == meant && repeat_until.is_some()
             }
-            State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => false,
+            State::Rejected { .. } | State::Closed { .. } => false,
         };
         let claims = self.claims();
         assert!(claims.iter().copied().any(names_them), "to {members:?} under {claims:?}");

@@ -28,6 +28,10 @@ impl World<'_> {
             let run = &self.runs[at];
             assert_eq!(run.what.payment(), payment, "{:?} writes of another payment", run.what);
             let cause = match (run.is_answered, run.said, run.what) {
+                (true, Some((said, when)), What::Pay { other_amount, .. }) => {
+                    self.is_same(payment, other_amount, &before, &after);
+                    Cause::Evidence(said, when)
+                }
                 (true, Some((said, when)), _) => Cause::Evidence(said, when),
                 (false, _, What::Pay { other_amount, .. }) => {
                     Cause::Sends { same: self.is_same(payment, other_amount, &before, &after) }

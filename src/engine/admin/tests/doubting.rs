@@ -207,7 +207,7 @@ fn a_doubt_is_ended_by_what_somebody_found_out() {
             assert_eq!((&line["key"], &line["after"]), (&digits("a", 32).into(), &after));
             let primary = Gateways::only(scene.id("primary"));
             let expected = match verdict {
-                AT_PRIMARY => State::Settled { gateways: primary },
+                AT_PRIMARY => State::settled(primary),
                 _ => State::Closed { how: Closed::Failed, gateways: scene.both() },
             };
             assert_eq!(scene.state("a"), Some(expected));
@@ -241,7 +241,7 @@ fn what_must_not_be_said_of_a_payment_is_refused_with_the_reason() {
     let told = refused(&mut scene, &digits("flies", 40), NOWHERE, 409, "under_way");
     assert!(told.contains("until 2026-09-21T14:13:25.000Z"), "{told}");
 
-    scene.claim("settled", State::Settled { gateways: Gateways::only(scene.id("primary")) });
+    scene.claim("settled", State::settled(Gateways::only(scene.id("primary"))));
     let told = refused(&mut scene, &digits("settled", 40), NOWHERE, 409, "contradiction");
     assert!(told.contains("it is settled"), "{told}");
 
