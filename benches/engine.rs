@@ -137,7 +137,8 @@ fn now() -> Instant {
 fn policy() -> Rc<Policy> {
     let config = Config::parse(CONFIG).expect("the configuration is right");
     let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
-    let (policy, _) = Policy::join(config, &mut layout).expect("the layout is new");
+    let (policy, _) =
+        Policy::join(config, &mut layout, Timestamp::default()).expect("the layout is new");
     Rc::new(policy)
 }
 
@@ -190,6 +191,7 @@ fn drive(exchange: &mut Exchange, event: Event<'_>, store: &mut Store, tallies: 
                 | Effect::Changed(_)
                 | Effect::Counted(_)
                 | Effect::InFlight(..)
+                | Effect::Anomaly(_)
                 | Effect::Note(_)) => {
                     black_box(other);
                     continue;

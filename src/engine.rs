@@ -10,6 +10,7 @@
 //! - [`Admin`](admin::Admin): one request of an operator.
 
 pub mod admin;
+pub mod anomaly;
 pub mod answer;
 pub mod breaker;
 mod bytes;

@@ -11,6 +11,7 @@
 
 use std::rc::Rc;
 
+use super::anomaly::Anomaly;
 use super::answer::Reply;
 use super::census::Census;
 use super::config::{Config, Role};
@@ -54,6 +55,8 @@ pub enum Effect {
     },
     /// Tell other operators of what changed.
     Changed(Change),
+    /// Tell other operators that evidence contradicts what was known.
+    Anomaly(Anomaly),
     /// One line for the log: who asked for what, and why, as a JSON object.
     Told(String),
     /// Answer.

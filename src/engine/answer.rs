@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::claim::Closed;
 use super::evidence::Protocol;
-use super::time::Millis;
+use super::time::{Length, Millis, Timestamp, Utc};
 
 /// Why a request was refused before anything else happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +96,19 @@ pub enum Saying {
     },
 }
 
+/// How much is known of what was sent before. A payment without a record was never sent only as far
+/// as that goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// All that may still be repeated.
+    #[default]
+    Whole,
+    /// Only what was sent since the store began.
+    Since(Timestamp),
+    /// Only what was sent within this time.
+    For(Millis),
+}
+
 /// What an answer is about.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct About<'a> {
@@ -109,6 +122,8 @@ pub struct About<'a> {
     pub gateway_code: Option<&'a str>,
     /// It is about an earlier payment: that the request was not sent says nothing about that one.
     pub follows_up: bool,
+    /// What is known of the time before.
+    pub memory: Memory,
     /// Envoy's id of the request.
     pub request_id: &'a str,
 }
@@ -147,6 +162,14 @@ impl Saying {
         if about.follows_up && matches!(self, Self::NotExecuted { .. }) {
             form = Form { title: "Request Not Sent", safe_new_key: false, ..form };
         }
+        // A NO that a record proves is as good as ever.
+        let is_unproven = matches!(self, Self::NotExecuted { .. }) && form.safe_new_key;
+        let ignorance = if is_unproven { about.memory.ignorance() } else { None };
+        if ignorance.is_some() {
+            form.safe_new_key = false;
+        }
+        let detail = [Some(self.detail()), ignorance].into_iter().flatten();
+        let detail = detail.collect::<Vec<_>>().join(" ");
         let mut members = Map::new();
         let status = match protocol {
             Protocol::DanaSnap => {
@@ -161,7 +184,7 @@ impl Saying {
         members.insert("type".into(), format!("urn:dana-failover:{}", form.reason).into());
         members.insert("title".into(), form.title.into());
         members.insert("status".into(), status.into());
-        members.insert("detail".into(), self.detail().into());
+        members.insert("detail".into(), detail.into());
         members.insert("outcome".into(), form.outcome.into());
         members.insert("safe_new_key".into(), form.safe_new_key.into());
         members.insert("request_id".into(), about.request_id.into());
@@ -308,6 +331,26 @@ impl Saying {
     }
 }
 
+impl Memory {
+    /// Why another reference is not safe, though this one has no record.
+    fn ignorance(self) -> Option<String> {
+        let known = match self {
+            Self::Whole => return None,
+            Self::Since(born) => {
+                let began = Utc(born);
+                format!("This Envoy started at {began} and does not know what was sent before")
+            }
+            Self::For(retention) => {
+                format!(
+                    "This Envoy does not know what was sent more than {} ago",
+                    Length(retention)
+                )
+            }
+        };
+        Some(format!("{known}: ask for the payment's status before you use another reference."))
+    }
+}
+
 impl NotExecuted {
     const fn reason(self) -> &'static str {
         match self {
@@ -437,6 +480,7 @@ mod tests {
             gateway: Some("primary"),
             gateway_code: Some("4045418"),
             follows_up: false,
+            memory: Memory::Whole,
             request_id: "r-1",
         };
         let saying = Saying::Unknown { retry_after: Millis::new(1500) };

@@ -1,5 +1,6 @@
 //! The whole vocabulary across the wall: what the engine is told, and what it wants done.
 
+use super::anomaly::Anomaly;
 use super::answer::Reply;
 use super::census::Counted;
 use super::channel::Peer;
@@ -119,6 +120,8 @@ pub enum Effect {
     Beat(Beat),
     /// Tell operators.
     Changed(Change),
+    /// Tell operators that evidence contradicts what was known.
+    Anomaly(Anomaly),
     /// Tell operators how many requests are with a gateway, over all workers.
     InFlight(GatewayId, u32),
     /// Tell operators what the store holds.

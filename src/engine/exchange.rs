@@ -10,7 +10,7 @@
 
 use std::rc::Rc;
 
-use super::answer::{About, Reply, Saying};
+use super::answer::{About, Memory, Reply, Saying};
 use super::claim::{Incarnation, State};
 use super::event::{Cell, Effect, Event, Note};
 use super::gateway::Gateways;
@@ -209,12 +209,21 @@ impl Context<'_> {
             gateway: Some(gateway.as_str()).filter(|name| !name.is_empty()),
             gateway_code: None,
             follows_up: line.is_some_and(|line| line.class == Class::FollowUp),
+            memory: self.memory_of(line.map(|line| line.class)),
             request_id,
         };
         let reply = saying.reply(self.policy.config.protocol, &about);
         let operation = line.map_or_else(String::new, |line| line.name.to_string());
         let note = Note { operation, decision: reply.reason, gateway, ..Note::default() };
         (reply, note)
+    }
+
+    /// What is known of what was sent before; what is no payment leaves no trace.
+    fn memory_of(&self, class: Option<Class>) -> Memory {
+        match class {
+            Some(Class::Charge | Class::FollowUp) => self.policy.memory(self.now),
+            Some(Class::Inquiry | Class::State) | None => Memory::Whole,
+        }
     }
 
     fn note(&self, intent: &Intent) -> Note {

@@ -122,6 +122,12 @@ impl<H: Host + Clone> Visit<H> {
                     }
                     continue;
                 }
+                Effect::Anomaly(anomaly) => {
+                    if let Some(policy) = self.admin.policy() {
+                        desk.teller(policy).anomaly(&anomaly);
+                    }
+                    continue;
+                }
                 Effect::Reply(reply) => {
                     self.reply(&reply);
                     continue;

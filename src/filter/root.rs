@@ -122,6 +122,7 @@ impl<H: Host> Root<H> {
                     Err(_) => effects.extend(self.pulse.beaten(beat.gateway, false)),
                 },
                 Effect::Changed(change) => self.worker.changed(&change),
+                Effect::Anomaly(anomaly) => self.worker.anomaly(&anomaly),
                 Effect::InFlight(gateway, requests) => {
                     self.worker.show_in_flight(gateway, requests);
                 }

@@ -368,6 +368,10 @@ impl<H: Host> Stream<H> {
                     self.worker.changed(&change);
                     None
                 }
+                Effect::Anomaly(anomaly) => {
+                    self.worker.anomaly(&anomaly);
+                    None
+                }
                 Effect::Note(note) => {
                     self.worker.note(&note);
                     None

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::host::{Host, Metric, StoreError};
+use crate::engine::anomaly::Anomaly;
 use crate::engine::breaker::State;
 use crate::engine::event::{Cell, Event, Expected, Loaded, Note};
 use crate::engine::gateway::{GatewayId, Gateways};
@@ -151,6 +152,13 @@ impl<H: Host> Worker<H> {
         }
     }
 
+    /// Tells operators of evidence that contradicts what was known.
+    pub(super) fn anomaly(&self, anomaly: &Anomaly) {
+        let by = self.policy.names(anomaly.by);
+        log::error!("dana: {}", anomaly.line(if by.is_empty() { "nobody" } else { &by }));
+        self.count("dana_anomalies_total", &[("kind", anomaly.kind.name())]);
+    }
+
     fn count(&self, name: &str, labels: &[(&str, &str)]) {
         if let Some(metric) = self.metric(Metric::Counter, name, labels) {
             let _ = self.host.increment(metric);
@@ -278,7 +286,8 @@ pub(super) fn join<H: Host>(
                 (Layout::decode(&bytes).map_err(|e| e.to_string())?, Expected::At(version))
             }
         };
-        let joined = Policy::join(config.clone(), &mut layout);
+        let now = host.now().map_err(|error| error.to_string())?;
+        let joined = Policy::join(config.clone(), &mut layout, now);
         let (policy, grew) = joined.map_err(|error| error.to_string())?;
         if !grew && expected != Expected::Absent {
             return Ok(policy);

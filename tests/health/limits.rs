@@ -54,7 +54,10 @@ pub(crate) fn all() -> Vec<Setting> {
         );
         let config = Config::parse(config.as_bytes()).unwrap();
         let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
-        Setting { policy: Rc::new(Policy::join(config, &mut layout).unwrap().0), gap: 600 }
+        Setting {
+            policy: Rc::new(Policy::join(config, &mut layout, Timestamp::default()).unwrap().0),
+            gap: 600,
+        }
     })
     .collect()
 }

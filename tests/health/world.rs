@@ -326,6 +326,7 @@ impl<'s> World<'s> {
                     );
                 }
                 Effect::InFlight(..)
+                | Effect::Anomaly(_)
                 | Effect::Reply(_)
                 | Effect::Relay { .. }
                 | Effect::Note(_) => {}

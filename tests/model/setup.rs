@@ -57,7 +57,7 @@ fn policy(setting: &str, buckets: u32) -> Rc<Policy> {
     let config = config.replace(r#""claims_max": 16"#, &claims_max);
     let config = Config::parse(config.as_bytes()).unwrap();
     let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
-    Rc::new(Policy::join(config, &mut layout).unwrap().0)
+    Rc::new(Policy::join(config, &mut layout, Timestamp::default()).unwrap().0)
 }
 
 impl Setup {

@@ -312,7 +312,11 @@ impl<'a> World<'a> {
             Effect::Relay { gateway } => self.check_let_through(at, gateway.is_some()),
             Effect::Note(note) => self.reached.repeated += u64::from(note.decision == "repeat"),
             Effect::Call(call) => self.call(at, &call),
-            Effect::Changed(_) | Effect::Beat(_) | Effect::Counted(_) | Effect::InFlight(..) => {}
+            Effect::Changed(_)
+            | Effect::Beat(_)
+            | Effect::Counted(_)
+            | Effect::InFlight(..)
+            | Effect::Anomaly(_) => {}
         }
         if changes {
             self.check();

@@ -78,7 +78,15 @@ const PAY: What = What::Pay { payment: 0, other_amount: false };
 
 fn policy() -> Rc<Policy> {
     let config = Config::parse(CONFIG.as_bytes()).unwrap();
-    Rc::new(Policy::join(config, &mut Layout::new(Placement::new(1, Seed::default()))).unwrap().0)
+    Rc::new(
+        Policy::join(
+            config,
+            &mut Layout::new(Placement::new(1, Seed::default())),
+            Timestamp::default(),
+        )
+        .unwrap()
+        .0,
+    )
 }
 
 /// Both gateways are well.

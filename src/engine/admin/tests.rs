@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::engine::anomaly::Anomaly;
 use crate::engine::breaker::{self, Report};
 use crate::engine::evidence::Signal;
 use crate::engine::gateway::GatewayId;
@@ -49,6 +50,7 @@ struct Got {
     text: String,
     told: Vec<String>,
     changes: Vec<Change>,
+    anomalies: Vec<Anomaly>,
 }
 
 impl Got {
@@ -73,7 +75,9 @@ impl Scene {
     fn new() -> Self {
         let mut layout =
             Layout::new(Placement::new(config("payments", TWO).buckets(), Seed::default()));
-        let policy = Rc::new(Policy::join(config("payments", TWO), &mut layout).unwrap().0);
+        let policy = Rc::new(
+            Policy::join(config("payments", TWO), &mut layout, Timestamp::default()).unwrap().0,
+        );
         let cells = vec![(Cell::Layout, layout.encode(), 1)];
         let admin = Rc::new(config("admin", TWO));
         let mut scene = Self { now: START, policy, cells, rival: None, fails: None, admin };
@@ -181,6 +185,7 @@ impl Scene {
         let mut admin = Admin::new(Rc::clone(&self.admin));
         let mut effects = admin.handle(Event::Request(request), self.time());
         let (mut told, mut changes, mut steps) = (Vec::new(), Vec::new(), 0);
+        let mut anomalies = Vec::new();
         loop {
             assert!(!effects.is_empty(), "it ends with an answer");
             let event = match effects.remove(0) {
@@ -192,11 +197,15 @@ impl Scene {
                     changes.push(change);
                     continue;
                 }
+                Effect::Anomaly(anomaly) => {
+                    anomalies.push(anomaly);
+                    continue;
+                }
                 Effect::Reply(reply) => {
                     assert!(effects.is_empty() && admin.is_ended());
                     let text = String::from_utf8(reply.body).unwrap();
                     let Reply { status, headers, .. } = reply;
-                    return Got { status, headers, text, told, changes };
+                    return Got { status, headers, text, told, changes, anomalies };
                 }
                 Effect::Load(cell) | Effect::Store { cell, .. } if self.fails == Some(cell) => {
                     Event::StoreFailed(cell)

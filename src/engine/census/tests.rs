@@ -284,9 +284,12 @@ impl World {
             buckets * limits::BUCKET_RECORDS_MEAN
         );
         let config = Config::parse(config.as_bytes()).unwrap();
-        let (policy, _) =
-            Policy::join(config, &mut Layout::new(Placement::new(buckets, Seed::default())))
-                .unwrap();
+        let (policy, _) = Policy::join(
+            config,
+            &mut Layout::new(Placement::new(buckets, Seed::default())),
+            Timestamp::default(),
+        )
+        .unwrap();
         let (policy, cells) = (Rc::new(policy), BTreeMap::new());
         Self { policy, cells, now: NOW, loads: Vec::new(), counted: Vec::new(), broken: None }
     }
@@ -326,7 +329,10 @@ impl World {
                     todo.extend(pulse.stored(cell));
                 }
                 Effect::Counted(counted) => self.counted.push(*counted),
-                Effect::Beat(_) | Effect::Changed(_) | Effect::InFlight(..) => {}
+                Effect::Beat(_)
+                | Effect::Changed(_)
+                | Effect::InFlight(..)
+                | Effect::Anomaly(_) => {}
                 other @ (Effect::Forward(_)
                 | Effect::Call(_)
                 | Effect::Reply(_)

@@ -144,6 +144,7 @@ impl Context<'_> {
             gateway: Some(gateway).filter(|name| !name.is_empty()),
             gateway_code: Some(code).filter(|code| !code.is_empty()),
             follows_up: line.is_some_and(|line| line.class == Class::FollowUp),
+            memory: self.memory_of(line.map(|line| line.class)),
             request_id: &answered.intent.request_id,
         };
         (about, self.policy.config.protocol)

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::end::{After, Answered};
 use super::{Context, Next, Stage};
+use crate::engine::anomaly::Anomaly;
 use crate::engine::breaker::Report;
 use crate::engine::channel::Breach;
 use crate::engine::claim::{
@@ -51,6 +52,7 @@ pub(super) struct Settling {
     attempts: u8,
     /// What operators are told once it is written.
     changes: Vec<Change>,
+    anomaly: Option<Anomaly>,
     ending: Ending,
 }
 
@@ -64,12 +66,18 @@ enum Ending {
 
 impl Settling {
     pub(super) const fn ending(updates: VecDeque<Update>, effects: Vec<Effect>) -> Self {
-        Self { updates, attempts: 0, changes: Vec::new(), ending: Ending::Effects(effects) }
+        Self {
+            updates,
+            attempts: 0,
+            changes: Vec::new(),
+            anomaly: None,
+            ending: Ending::Effects(effects),
+        }
     }
 
     pub(super) fn answering(updates: VecDeque<Update>, answered: Answered) -> Self {
         let ending = Ending::Answer(Box::new(answered));
-        Self { updates, attempts: 0, changes: Vec::new(), ending }
+        Self { updates, attempts: 0, changes: Vec::new(), anomaly: None, ending }
     }
 }
 
@@ -108,19 +116,19 @@ impl Context<'_> {
                 if let Some(Update::Own { .. }) = settling.updates.pop_front() {
                     settling.free_header_key();
                 }
-                let changes = std::mem::take(&mut settling.changes).into_iter();
-                let (stage, more) = self.next_update(settling);
-                (stage, changes.map(Effect::Changed).chain(more).collect())
+                self.tell_and_go_on(settling)
             }
             Event::Conflict(cell) if settling.attempts < limits::STORE_ATTEMPTS_MAX => {
                 settling.attempts += 1;
+                settling.anomaly = None;
                 (Stage::Settling(settling), vec![Effect::Load(cell)])
             }
             Event::Conflict(_) | Event::StoreFailed(_) => {
                 settling.note_lost();
                 settling.changes.clear();
                 settling.updates.pop_front();
-                self.next_update(settling)
+                // What could not be written is true all the same.
+                self.tell_and_go_on(settling)
             }
             // A value that was asked for before all this began.
             Event::Loaded(..) | Event::Request(_) | Event::Answered(_) => {
@@ -159,9 +167,10 @@ impl Context<'_> {
                 let (key, evidence) = (*key, evidence.zip(Some(*asked_at)));
                 let observed = settling.is_observed();
                 let unknown = Fingerprint::UNKNOWN;
-                let (after, written) = self.work_in(bytes, &key, evidence, unknown, observed);
-                settling.note_concerned(after);
-                written
+                let worked = self.work_in(bytes, &key, evidence, unknown, observed);
+                settling.note_concerned(worked.after);
+                settling.anomaly = worked.anomaly;
+                worked.written
             }
             Some(Update::Cancel { key, gateway, asked_at }) => {
                 let evidence = Evidence::Told { gateway: *gateway, status: Status::Executed };
@@ -170,8 +179,10 @@ impl Context<'_> {
                 // One that nobody here asked for is no claim of ours.
                 let is_known = Bucket::decode(bytes.clone())
                     .is_some_and(|bucket| bucket.find(&key.prefix()) != Found::Absent);
-                let work = || self.work_in(bytes, key, evidence, Fingerprint::UNKNOWN, observed).1;
-                is_known.then(work).flatten()
+                let work = || self.work_in(bytes, key, evidence, Fingerprint::UNKNOWN, observed);
+                let worked = is_known.then(work).unwrap_or_default();
+                settling.anomaly = worked.anomaly;
+                worked.written
             }
             Some(Update::Health(reports)) => {
                 let (changes, written) = self.report(&bytes, reports);
@@ -195,9 +206,17 @@ impl Context<'_> {
             }
             _ => {
                 settling.updates.pop_front();
-                self.next_update(settling)
+                self.tell_and_go_on(settling)
             }
         }
+    }
+
+    fn tell_and_go_on(self, mut settling: Box<Settling>) -> Next {
+        let changes = std::mem::take(&mut settling.changes).into_iter().map(Effect::Changed);
+        let told = changes.chain(settling.anomaly.take().map(Effect::Anomaly));
+        let told: Vec<Effect> = told.collect();
+        let (stage, more) = self.next_update(settling);
+        (stage, told.into_iter().chain(more).collect())
     }
 
     fn update_own(
@@ -217,9 +236,10 @@ impl Context<'_> {
         let print = settling.print_of(key);
         let evidence = Some((evidence, self.now));
         let observed = settling.is_observed();
-        let (after, written) = self.work_in(bytes, key, evidence, print, observed);
-        settling.note_own(after);
-        written
+        let worked = self.work_in(bytes, key, evidence, print, observed);
+        settling.note_own(worked.after);
+        settling.anomaly = worked.anomaly;
+        worked.written
     }
 
     /// The claim with its further attempt at the gateway that is asked next, written before that
@@ -245,8 +265,7 @@ impl Context<'_> {
         Some((claim, bucket.into_bytes()))
     }
 
-    /// Applies evidence, if there is any, and its time to the claim of `key` in a bucket: where
-    /// the claim stands afterwards, and the bucket if it changed.
+    /// Applies evidence, if there is any, and its time to the claim of `key` in a bucket.
     fn work_in(
         &self,
         bytes: Vec<u8>,
@@ -254,32 +273,32 @@ impl Context<'_> {
         evidence: Option<(Evidence, Timestamp)>,
         fingerprint: Fingerprint,
         observed: bool,
-    ) -> (After, Option<Vec<u8>>) {
+    ) -> Worked {
         let Some(mut bucket) = Bucket::decode(bytes) else {
-            return (After { state: None, lost: true }, None);
+            return Worked::LOST;
         };
-        let key = key.prefix();
-        let (claim, step) = match bucket.find(&key) {
-            Found::Claim(before) => {
+        let prefix = key.prefix();
+        let mut anomaly = None;
+        let (claim, step) = match (bucket.find(&prefix), evidence) {
+            (Found::Claim(before), evidence) => {
                 let rules = &self.policy.claims;
                 let before = if observed { before } else { before.enforced(rules) };
+                let was = before.at(self.now).state;
                 let Some((event, at)) = evidence else {
-                    let state = Some(before.at(self.now).state);
-                    return (After { state, lost: false }, None);
+                    return Worked::at(was);
                 };
-                let (claim, step) =
-                    (before.learn(event, fingerprint), before.apply(event, at, rules));
-                let step = match step {
-                    Step::Stays if claim != before => Step::To(before.at(self.now).state),
-                    step => step,
-                };
-                (claim, step)
+                let step = before.apply(event, at, rules);
+                anomaly = Anomaly::of(key.reference(), was, event, step);
+                match (before.learn(event, fingerprint), step) {
+                    (claim, Step::Stays) if claim != before => (claim, Step::To(was)),
+                    (claim, Step::Stays) => (claim, Step::Stays),
+                    (claim, Step::Contradicted(state)) if state == was => (claim, Step::Stays),
+                    (claim, step) => (claim, step),
+                }
             }
-            Found::Unreadable => {
-                return (After { state: None, lost: true }, None);
-            }
-            Found::Absent => match evidence.and_then(|(event, _)| learnt(event)) {
-                None => return (After::default(), None),
+            (Found::Unreadable, _) => return Worked::LOST,
+            (Found::Absent, evidence) => match evidence.and_then(|(event, _)| learnt(event)) {
+                None => return Worked::default(),
                 Some((state, incarnation)) => {
                     let incarnation =
                         incarnation.unwrap_or(Incarnation { claimed_at: self.now, nonce: 0 });
@@ -290,21 +309,18 @@ impl Context<'_> {
         };
         let state = match step {
             Step::Stays => {
-                let state = Some(claim.at(self.now).state);
-                return (After { state, lost: false }, None);
-            }
-            Step::Contradicted(state) if state == claim.at(self.now).state => {
-                return (After { state: Some(state), lost: false }, None);
+                return Worked { anomaly, ..Worked::at(claim.at(self.now).state) };
             }
             Step::Released => {
-                bucket.remove(&key);
-                return (After::default(), Some(bucket.into_bytes()));
+                bucket.remove(&prefix);
+                return Worked { written: Some(bucket.into_bytes()), ..Worked::default() };
             }
             Step::To(state) | Step::Overturned(state) | Step::Contradicted(state) => state,
         };
         let retention = self.policy.config.store.retention;
-        let put = bucket.put(&key, &moved(claim, state, self.now), self.now, retention);
-        (After { state: Some(state), lost: put.is_err() }, put.is_ok().then(|| bucket.into_bytes()))
+        let put = bucket.put(&prefix, &moved(claim, state, self.now), self.now, retention);
+        let after = After { state: Some(state), lost: put.is_err() };
+        Worked { after, written: put.is_ok().then(|| bucket.into_bytes()), anomaly }
     }
 
     /// Tells health what was seen. Successes that end nothing are only counted.
@@ -342,6 +358,27 @@ impl Context<'_> {
             changes.extend(health.steer(self.policy, self.now));
         }
         (changes, Some(health.encode()))
+    }
+}
+
+/// What evidence made of a claim.
+#[derive(Default)]
+struct Worked {
+    /// Where it stands afterwards.
+    after: After,
+    /// Its bucket, if that changed.
+    written: Option<Vec<u8>>,
+    /// What operators are told of it.
+    anomaly: Option<Anomaly>,
+}
+
+impl Worked {
+    /// Its bucket cannot be read, or it itself.
+    const LOST: Self =
+        Self { after: After { state: None, lost: true }, written: None, anomaly: None };
+
+    fn at(state: State) -> Self {
+        Self { after: After { state: Some(state), lost: false }, ..Self::default() }
     }
 }
 

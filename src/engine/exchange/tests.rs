@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::Exchange;
+use crate::engine::anomaly::Anomaly;
 use crate::engine::answer::Reply;
 use crate::engine::breaker;
 use crate::engine::claim::{Claim, Closed, State};
@@ -24,6 +25,8 @@ use crate::engine::sources::Source;
 use crate::engine::tally::Tallies;
 use crate::engine::time::Timestamp;
 
+mod anomalies;
+mod births;
 mod faults;
 mod kept;
 mod load;
@@ -104,6 +107,7 @@ struct Run {
     calls: Vec<Call>,
     /// What operators were told.
     changes: Vec<Change>,
+    anomalies: Vec<Anomaly>,
 }
 
 /// A request to be made.
@@ -182,7 +186,7 @@ impl World {
     fn with(config: &str) -> Self {
         let config = Config::parse(config.as_bytes()).unwrap();
         let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
-        let policy = Policy::join(config, &mut layout).unwrap().0;
+        let policy = Policy::join(config, &mut layout, Timestamp::default()).unwrap().0;
         let mut world = Self {
             policy: Rc::new(policy),
             now: 1_790_000_000_000,
@@ -293,6 +297,7 @@ impl World {
             note: None,
             calls: Vec::new(),
             changes: Vec::new(),
+            anomalies: Vec::new(),
         };
         self.feed(&mut run, Event::Request(request));
         run
@@ -332,6 +337,7 @@ impl World {
             Effect::Note(note) => run.note = Some(note),
             Effect::Call(call) => run.calls.push(call),
             Effect::Changed(change) => run.changes.push(change),
+            Effect::Anomaly(anomaly) => run.anomalies.push(anomaly),
             Effect::Beat(_) | Effect::Counted(_) | Effect::InFlight(..) => {
                 unreachable!("no request does a worker's work")
             }

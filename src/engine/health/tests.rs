@@ -40,7 +40,7 @@ impl Scene {
         );
         let config = Config::parse(config.as_bytes()).unwrap();
         let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
-        let policy = Policy::join(config, &mut layout).unwrap().0;
+        let policy = Policy::join(config, &mut layout, Timestamp::default()).unwrap().0;
         Self { policy, health: Health::default(), now: START }
     }
 

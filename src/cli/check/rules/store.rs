@@ -4,6 +4,7 @@ use crate::engine::config::Config;
 use crate::engine::layout::Layout;
 use crate::engine::placement::{Placement, Seed};
 use crate::engine::policy::Policy;
+use crate::engine::time::Timestamp;
 
 use super::super::finding::Severity::{Error, Warning};
 use super::super::finding::{Found, Rule};
@@ -69,7 +70,9 @@ fn vm_id_shared(setup: &Setup, found: &mut Found<'_>) {
 }
 
 fn join(config: &Config, layout: &mut Layout) -> Result<(), String> {
-    Policy::join(config.clone(), layout).map(|_| ()).map_err(|error| error.to_string())
+    Policy::join(config.clone(), layout, Timestamp::default())
+        .map(|_| ())
+        .map_err(|error| error.to_string())
 }
 
 fn claims_apart(setup: &Setup, found: &mut Found<'_>) {

@@ -164,7 +164,7 @@ fn how_long_a_count_takes_follows_from_the_store() {
     let mut scene = Scene::new();
     let payments = config_with("payments", TWO, claims);
     let mut layout = Layout::new(Placement::new(payments.buckets(), Seed::default()));
-    scene.policy = Rc::new(Policy::join(payments, &mut layout).unwrap().0);
+    scene.policy = Rc::new(Policy::join(payments, &mut layout, Timestamp::default()).unwrap().0);
     scene.put(Cell::Layout, layout.encode());
     scene.admin = Rc::new(config_with("admin", TWO, claims));
     let got = scene.get("/in-doubt").json();
