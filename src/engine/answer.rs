@@ -49,13 +49,44 @@ pub enum NotExecuted {
     NeverSent,
     /// The claim store is full of claims that must be kept.
     StoreFull,
+    /// A rate limit of this Envoy.
+    RateLimited,
+}
+
+/// What is known of the payment that a refused request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: the request names none that can be read, or whoever sent it may not know.
+    Unasked,
+    /// It was not executed, as far as is known here; or the request can make none.
+    NotExecuted,
+    /// It was sent, and its outcome is not known.
+    Unknown,
+    /// It was executed.
+    Executed,
+}
+
+/// Of what the outcome is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// Of this request, which was sent.
+    Sent,
+    /// Of an earlier request for the payment. This one was not sent.
+    Earlier,
+    /// Of a payment that was asked for.
+    Asked,
 }
 
 /// What an answer of ours says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Saying {
     /// The request was refused.
-    Refused(Refusal),
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// What is known of the payment that it names.
+        standing: Standing,
+    },
     /// Another request carries this payment.
     InProgress {
         /// Whether what was sent may have been executed.
@@ -63,8 +94,10 @@ pub enum Saying {
         /// When to ask again.
         retry_after: Millis,
     },
-    /// It was sent, and nobody knows what became of it.
+    /// Nobody knows what became of it.
     Unknown {
+        /// Of what.
+        what: Unknown,
         /// When to ask again.
         retry_after: Millis,
     },
@@ -85,6 +118,8 @@ pub enum Saying {
         /// When to ask again, where a repeat that may bring the answer is under way.
         retry_after: Option<Millis>,
     },
+    /// It was executed, and what a gateway says of it now does not fit that.
+    Contradicted,
     /// It ended without money, or with the money given back.
     Closed(Closed),
     /// It was not executed.
@@ -202,7 +237,7 @@ impl Saying {
         if let Some(retry_after) = self.retry_after() {
             headers.push(("retry-after", retry_after.as_retry_after().to_string()));
         }
-        if let Self::Refused(Refusal::Method { allowed }) = self {
+        if let Self::Refused { refusal: Refusal::Method { allowed }, .. } = self {
             headers.push(("allow", (*allowed).to_owned()));
         }
         let body = Value::Object(members).to_string().into_bytes();
@@ -218,12 +253,12 @@ impl Saying {
     const fn retry_after(&self) -> Option<Millis> {
         match self {
             Self::InProgress { retry_after, .. }
-            | Self::Unknown { retry_after }
+            | Self::Unknown { retry_after, .. }
             | Self::NoAnswer { retry_after }
             | Self::StoreFailed { retry_after }
             | Self::NotExecuted { retry_after, .. } => Some(*retry_after),
             Self::AlreadyExecuted { retry_after } => *retry_after,
-            Self::Refused(_) | Self::Mismatch | Self::Closed(_) => None,
+            Self::Refused { .. } | Self::Mismatch | Self::Contradicted | Self::Closed(_) => None,
         }
     }
 
@@ -246,7 +281,17 @@ impl Saying {
             safe_new_key: false,
         };
         match self {
-            Self::Refused(refusal) => refusal.form(),
+            Self::Refused { refusal, standing } => match standing {
+                Standing::NotExecuted => refusal.form(),
+                Standing::Unasked => Form { outcome: "unknown", ..refusal.form() },
+                // The refusal's own code reads as failed, and money may have moved.
+                Standing::Unknown => {
+                    timeout("refused_in_doubt", "Payment Outcome Unknown", "unknown")
+                }
+                Standing::Executed => {
+                    timeout("refused_executed", "Payment Already Executed", "executed")
+                }
+            },
             Self::InProgress { unknown, .. } => Form {
                 snap: (429, 0),
                 http: 409,
@@ -273,6 +318,7 @@ impl Saying {
             Self::AlreadyExecuted { .. } => {
                 timeout("already_executed", "Payment Already Executed", "executed")
             }
+            Self::Contradicted => timeout("contradicted", "Payment Already Executed", "executed"),
             Self::Closed(Closed::Failed) => {
                 not_executed((404, 0), 409, "closed_failed", "Payment Failed")
             }
@@ -287,6 +333,9 @@ impl Saying {
                 outcome: "executed",
                 safe_new_key: true,
             },
+            Self::NotExecuted { why: NotExecuted::RateLimited, .. } => {
+                not_executed((429, 0), 429, NotExecuted::RateLimited.reason(), "Too Many Requests")
+            }
             Self::NotExecuted { why, .. } => {
                 not_executed((503, 0), 503, why.reason(), "Payment Not Executed")
             }
@@ -295,7 +344,24 @@ impl Saying {
 
     fn detail(&self) -> String {
         let text = match self {
-            Self::Refused(refusal) => return refusal.detail(),
+            Self::Refused { refusal, standing } => {
+                let what = refusal.detail();
+                let then = match standing {
+                    Standing::NotExecuted => return what,
+                    Standing::Unasked => {
+                        "This says nothing about an earlier request for the same payment."
+                    }
+                    Standing::Unknown => {
+                        "The payment was sent before, and its outcome is not known: do not pay \
+                         again under another reference; ask for its status or mend the request."
+                    }
+                    Standing::Executed => {
+                        "The payment was executed before: mend the request to get its answer, or \
+                         ask for its status."
+                    }
+                };
+                return format!("{what} {then}");
+            }
             Self::InProgress { unknown: false, .. } => {
                 "Another request carries this payment. Nothing was sent for this one."
             }
@@ -303,9 +369,18 @@ impl Saying {
                 "The outcome of this payment is unknown and being looked into. Nothing was sent \
                  for this request."
             }
-            Self::Unknown { .. } => {
+            Self::Unknown { what: Unknown::Sent, .. } => {
                 "The payment was sent and its outcome is not known. It may have been executed: do \
                  not pay again under another reference; ask for its status or repeat it unchanged."
+            }
+            Self::Unknown { what: Unknown::Earlier, .. } => {
+                "Nothing was sent for this request. What became of an earlier one for this payment \
+                 is not known, and it may have been executed: do not pay again under another \
+                 reference; ask for its status or repeat it unchanged."
+            }
+            Self::Unknown { what: Unknown::Asked, .. } => {
+                "What the gateways say does not show how this payment ended. It may have been \
+                 executed: do not pay again under another reference; ask again."
             }
             Self::NoAnswer { .. } => {
                 "No gateway answered this question. That says nothing about any payment."
@@ -321,6 +396,10 @@ impl Saying {
             Self::AlreadyExecuted { .. } => {
                 "This payment was executed. The gateway's answer is no longer kept: ask for its \
                  status."
+            }
+            Self::Contradicted => {
+                "This payment was executed, as its gateway has proven. What the gateway says now does \
+                 not fit that and is not relayed; its code is in gateway_code."
             }
             Self::Closed(Closed::Failed) => "This payment failed. No money moved.",
             Self::Closed(Closed::Cancelled) => "This payment was cancelled.",
@@ -358,6 +437,7 @@ impl NotExecuted {
             Self::PinnedGatewayDown => "pinned_gateway_down",
             Self::NeverSent => "never_sent",
             Self::StoreFull => "claim_store_full",
+            Self::RateLimited => "rate_limited",
         }
     }
 
@@ -373,6 +453,7 @@ impl NotExecuted {
                 "The claim store is full, so this payment could not be protected from being \
                  executed twice. Nothing was sent."
             }
+            Self::RateLimited => "A rate limit turned this request away. Nothing was sent.",
         }
     }
 }
@@ -439,12 +520,20 @@ mod tests {
             NotExecuted::PinnedGatewayDown,
             NotExecuted::NeverSent,
             NotExecuted::StoreFull,
+            NotExecuted::RateLimited,
         ];
-        let mut all: Vec<Saying> = refusals.into_iter().map(Saying::Refused).collect();
+        let standings =
+            [Standing::Unasked, Standing::NotExecuted, Standing::Unknown, Standing::Executed];
+        let refused = |refusal: Refusal| {
+            standings.map(|standing| Saying::Refused { refusal: refusal.clone(), standing })
+        };
+        let mut all: Vec<Saying> = refusals.into_iter().flat_map(refused).collect();
         all.extend(whys.map(|why| Saying::NotExecuted { why, retry_after }));
         all.extend([Closed::Failed, Closed::Cancelled, Closed::Refunded].map(Saying::Closed));
         all.extend([true, false].map(|unknown| Saying::InProgress { unknown, retry_after }));
-        all.extend([Saying::Unknown { retry_after }, Saying::NoAnswer { retry_after }]);
+        let unknown = [Unknown::Sent, Unknown::Earlier, Unknown::Asked];
+        all.extend(unknown.map(|what| Saying::Unknown { what, retry_after }));
+        all.extend([Saying::NoAnswer { retry_after }, Saying::Contradicted]);
         all.push(Saying::StoreFailed { retry_after });
         all.extend(
             [None, Some(retry_after)].map(|retry_after| Saying::AlreadyExecuted { retry_after }),
@@ -461,8 +550,14 @@ mod tests {
             assert_eq!(body["status"], reply.status, "{saying:?}");
             assert!(body["responseCode"].as_str().unwrap().starts_with(&reply.status.to_string()));
             assert!((400..600).contains(&reply.status), "never 2xx or 3xx: {saying:?}");
-            let of_another = matches!(saying, Saying::Mismatch | Saying::Refused(_));
-            if body["safe_new_key"] == false && !of_another {
+            let unseen = [Standing::Unasked, Standing::NotExecuted];
+            let of_another = match saying {
+                Saying::Refused { standing, .. } => unseen.contains(&standing),
+                _ => saying == Saying::Mismatch,
+            };
+            if of_another {
+                assert_eq!(body["safe_new_key"], false, "{saying:?}");
+            } else if body["safe_new_key"] == false {
                 // What DANA's tables call pending: 429xx00 and 5xx other than 500xx00.
                 assert!(matches!(reply.status, 429 | 501..), "{saying:?} reads as failed");
             } else {
@@ -483,7 +578,7 @@ mod tests {
             memory: Memory::Whole,
             request_id: "r-1",
         };
-        let saying = Saying::Unknown { retry_after: Millis::new(1500) };
+        let saying = Saying::Unknown { what: Unknown::Sent, retry_after: Millis::new(1500) };
         let reply = saying.reply(Protocol::DanaSnap, &about);
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(body["responseCode"], "5045400");

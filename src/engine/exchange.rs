@@ -27,12 +27,14 @@ mod head;
 mod intent;
 mod prepare;
 mod reach;
+mod refuse;
 mod send;
 mod settle;
 mod write;
 
 use intent::Intent;
 use prepare::Deciding;
+use refuse::Refusing;
 use send::Send;
 use settle::Settling;
 
@@ -49,6 +51,8 @@ enum Stage {
     /// Nothing is known yet.
     #[default]
     Held,
+    /// Refused, and waiting for what is known of its payment.
+    Refusing(Box<Refusing>),
     /// Waiting for what the decision needs, or for the claim to be written.
     Deciding(Box<Deciding>),
     /// Waiting for the kept answer.
@@ -103,6 +107,7 @@ impl Exchange {
         match &self.stage {
             Stage::Sent(sent) => sent.intent.operation.is_some(),
             Stage::Held
+            | Stage::Refusing(_)
             | Stage::Deciding(_)
             | Stage::Replaying(_)
             | Stage::Settling(_)
@@ -122,6 +127,7 @@ impl Exchange {
         let context = Context { policy: &policy, now, tallies };
         let (stage, effects) = match (std::mem::replace(&mut self.stage, Stage::Ended), event) {
             (Stage::Held, Event::Request(request)) => context.begin(&request),
+            (Stage::Refusing(refusing), event) => context.go_on_refusing(*refusing, &event),
             (Stage::Deciding(deciding), event) => context.go_on_deciding(deciding, event),
             (Stage::Replaying(replaying), event) => context.replay(*replaying, &event),
             (Stage::Sent(sent), Event::Answered(answer)) => context.answered(*sent, &answer),

@@ -170,8 +170,10 @@ impl<H: Host> Stream<H> {
         let retry_after = Millis::new(1000);
         let saying = Saying::StoreFailed { retry_after };
         let protocol = self.worker.policy.config.protocol;
+        let id = self.worker.host.property(&["request", "id"]).ok().flatten().unwrap_or_default();
+        let about = About { request_id: &String::from_utf8_lossy(&id), ..About::default() };
         // If even this fails, the request stays held until the client gives up.
-        let _ = self.worker.host.reply(&saying.reply(protocol, &About::default()));
+        let _ = self.worker.host.reply(&saying.reply(protocol, &about));
         self.request = Phase::Replied;
     }
 
@@ -285,11 +287,14 @@ impl<H: Host> Stream<H> {
     /// Why Envoy answered in the gateway's place. What cannot be read counts against "never sent".
     fn origin_without_answer(&self) -> Origin {
         let host = &self.worker.host;
+        // Asked twice, and before the flags: a host that fails for a moment, or from some moment on,
+        // must not make a payment one that was never sent.
+        let is_unattached = || host.property(&["upstream", "local_address"]) == Ok(None);
+        let attached = !(is_unattached() && is_unattached());
         let flags = match host.property(&["response", "flags"]) {
             Ok(Some(bytes)) => bytes.try_into().map_or(u64::MAX, u64::from_le_bytes),
             Ok(None) | Err(_) => u64::MAX,
         };
-        let attached = !matches!(host.property(&["upstream", "local_address"]), Ok(None));
         Origin::Envoy { flags: Flags::new(flags), attached }
     }
 

@@ -7,13 +7,14 @@ use super::intent::{Intent, token_key};
 use super::send::Send;
 use super::settle::{Settling, Update};
 use super::{Context, Next, Sent};
-use crate::engine::answer::Saying;
+use crate::engine::answer::{Saying, Unknown};
 use crate::engine::breaker::Report;
 use crate::engine::channel::Breach;
 use crate::engine::claim::{Closed, Event as Evidence, Outcome, Status};
 use crate::engine::event::{Answer, Effect};
 use crate::engine::evidence::{
-    Body, Evidence as Facts, Flags, Origin, Signal, Verdict, is_failed_before, judge, text_of,
+    Absence, Body, Evidence as Facts, Flags, Origin, Signal, Verdict, is_failed_before, judge,
+    text_of,
 };
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::operation::ANSWER_REFERENCE;
@@ -130,7 +131,8 @@ impl Context<'_> {
             let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
             vec![Effect::Relay { gateway: name.filter(|_| !send.is_observed()) }]
         } else {
-            let unknown = Saying::Unknown { retry_after: self.policy.claims.repeat_after };
+            let retry_after = self.policy.claims.repeat_after;
+            let unknown = Saying::Unknown { what: Unknown::Sent, retry_after };
             self.say(intent, &unknown, send.candidates())
         };
         let permit = gateway.filter(|_| send.trial).zip(send.generations.first().copied());
@@ -186,7 +188,10 @@ fn reports(
 ) -> Vec<(GatewayId, Report)> {
     let answering = spoken_of.single();
     let position = send.members.iter().position(|member| Some(*member) == answering);
-    let all = verdict.outcome == Outcome::NeverSent && verdict.signal == Signal::Failure;
+    // The first one was tried in any case.
+    let waits = verdict.absence == Absence::StillConnecting;
+    let position = if waits { position.or(Some(0)) } else { position };
+    let all = verdict.outcome == Outcome::NeverSent && verdict.signal == Signal::Failure && !waits;
     let mut reports = Vec::new();
     for (at, (gateway, generation)) in send.members.iter().zip(&send.generations).enumerate() {
         let signal = match position {

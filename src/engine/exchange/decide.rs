@@ -1,7 +1,7 @@
 //! Where a request goes, if anywhere: a pure function of what it wants, what the store says and
 //! how the gateways do.
 
-use crate::engine::answer::{NotExecuted, Saying};
+use crate::engine::answer::{NotExecuted, Saying, Unknown};
 use crate::engine::claim::{Admission, Claim, Fetch, Incarnation, State};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
@@ -275,11 +275,9 @@ impl Facts<'_> {
         match self.concerned {
             Found::Claim(claim) => self.ask_holders(&self.counted(claim)),
             Found::Absent if asks_for_payment => {
-                let walk = self.walk(self.by_health(self.policy.order()), GoOn::NotFound);
-                // Nobody's "not found" says anything of a payment that cannot be named here.
-                let named = self.intent.concerns.is_some() || self.intent.named_later.is_some();
-                self.to_any("forward", None)
-                    .with(Walk { asks_all: named && self.may_ask_all(), ..walk })
+                let when = if self.intent.is_named() { GoOn::NotFound } else { GoOn::Unnamed };
+                let walk = self.walk(self.by_health(self.policy.order()), when);
+                self.to_any("forward", None).with(Walk { asks_all: self.may_ask_all(), ..walk })
             }
             Found::Absent | Found::Unreadable => self.to_issuer_or_any(),
         }
@@ -308,7 +306,7 @@ impl Facts<'_> {
     }
 
     const fn unknown(&self, gateways: Gateways, retry_after: Millis) -> Decision {
-        self.say(Saying::Unknown { retry_after }, gateways)
+        self.say(Saying::Unknown { what: Unknown::Earlier, retry_after }, gateways)
     }
 
     pub(super) const fn pinned_gateway_down(&self, gateways: Gateways) -> Decision {

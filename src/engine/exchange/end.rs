@@ -4,10 +4,10 @@ use super::intent::Intent;
 use super::send::Send;
 use super::write::own_headers;
 use super::{Context, Next, Sent, Stage, name};
-use crate::engine::answer::{About, NotExecuted, Reply, Saying};
+use crate::engine::answer::{About, NotExecuted, Reply, Saying, Unknown};
 use crate::engine::claim::{Outcome, State, Status};
 use crate::engine::event::{Answer, Call, Effect, Note};
-use crate::engine::evidence::{Body, Protocol, Verdict};
+use crate::engine::evidence::{Absence, Body, Protocol, Verdict};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::operation::Class;
 use crate::engine::time::Millis;
@@ -80,12 +80,13 @@ impl Context<'_> {
         let Some(target) = self.policy.plain(gateway) else {
             return (Stage::Ended, self.end(answered));
         };
-        let Answered { intent, mut send, gateways: asked, .. } = answered;
+        let Answered { intent, mut send, gateways: asked, verdict, .. } = answered;
         let mut headers = own_headers(&intent);
         let host = self.policy.gateway(gateway).and_then(|gateway| gateway.host.clone());
         headers.extend(host.map(|host| (":authority".to_owned(), host)));
         let cluster = target.cluster.to_owned();
         let call = Call { cluster, timeout: self.timeout(&intent), headers };
+        send.walk.said_closed &= matches!(verdict.told, Some(Status::Closed(_)));
         send.walk.left.retain(|(other, _)| *other != gateway && !asked.contains(*other));
         send.cluster.clone_from(&call.cluster);
         send.members = target.members;
@@ -152,7 +153,17 @@ impl Context<'_> {
 
     /// What to say in the place of the gateway's answer; `None` to let that through.
     fn saying(&self, answered: &Answered) -> Option<Saying> {
-        let unknown = Saying::Unknown { retry_after: self.policy.claims.repeat_after };
+        let left = answered.verdict.outcome != Outcome::NeverSent;
+        let unknown = Saying::Unknown {
+            what: match answered.intent.class() {
+                Some(Class::Inquiry) => Unknown::Asked,
+                Some(Class::Charge | Class::FollowUp | Class::State) | None if left => {
+                    Unknown::Sent
+                }
+                Some(Class::Charge | Class::FollowUp | Class::State) | None => Unknown::Earlier,
+            },
+            retry_after: self.policy.claims.repeat_after,
+        };
         if answered.send.is_observed() {
             return None;
         }
@@ -161,7 +172,7 @@ impl Context<'_> {
             Some(Class::Inquiry) => answered.saying_of_inquiry(unknown),
             Some(Class::State) if answered.from_upstream => None,
             Some(Class::State) => match answered.verdict.outcome {
-                Outcome::NeverSent => Some(never_sent()),
+                Outcome::NeverSent => Some(answered.never_sent()),
                 Outcome::Executed | Outcome::No | Outcome::FailedBefore | Outcome::Doubtful => {
                     Some(unknown)
                 }
@@ -185,7 +196,7 @@ impl Answered {
                 _ if was_executed => Some(Saying::AlreadyExecuted { retry_after: None }),
                 _ if self.speaks_of_unknown_payment() => Some(unknown),
                 Outcome::No | Outcome::FailedBefore if is_first => None,
-                Outcome::NeverSent if is_first => Some(never_sent()),
+                Outcome::NeverSent if is_first => Some(self.never_sent()),
                 Outcome::No | Outcome::FailedBefore | Outcome::NeverSent => Some(unknown),
                 Outcome::Doubtful if self.verdict.reads_as_pending => None,
                 Outcome::Doubtful => Some(unknown),
@@ -193,9 +204,9 @@ impl Answered {
         }
         match (self.own.state, outcome) {
             (_, Outcome::Executed) => None,
-            (Some(State::Rejected { .. }), Outcome::NeverSent) => Some(never_sent()),
+            (Some(State::Rejected { .. }), Outcome::NeverSent) => Some(self.never_sent()),
             // Gone with the record is what became of the attempts before this one.
-            (None, Outcome::NeverSent) if self.is_first() => Some(never_sent()),
+            (None, Outcome::NeverSent) if self.is_first() => Some(self.never_sent()),
             (Some(State::Rejected { .. }), Outcome::No | Outcome::FailedBefore) => {
                 self.speaks_of_unknown_payment().then_some(unknown)
             }
@@ -212,6 +223,14 @@ impl Answered {
                 }
             }
         }
+    }
+
+    const fn never_sent(&self) -> Saying {
+        let why = match self.verdict.absence {
+            Absence::RateLimited => NotExecuted::RateLimited,
+            Absence::StillConnecting | Absence::Other => NotExecuted::NeverSent,
+        };
+        Saying::NotExecuted { why, retry_after: Millis::new(1000) }
     }
 
     fn is_first(&self) -> bool {
@@ -251,12 +270,13 @@ impl Answered {
         match (self.concerned.state, self.verdict.told) {
             _ if self.concerned.lost => Some(unknown),
             (Some(State::Rejected { .. } | State::Closed { .. }), _) => None,
-            (Some(State::Settled { .. } | State::InDoubt { .. } | State::InFlight { .. }), _) => {
-                Some(unknown)
-            }
+            (Some(State::Settled { .. }), _) => Some(Saying::Contradicted),
+            (Some(State::InDoubt { .. } | State::InFlight { .. }), _) => Some(unknown),
             // Nothing is known of it here: a gateway that says how it ended has it.
-            (None, Some(Status::Closed(_))) => None,
-            (None, Some(Status::NotFound)) if self.asked_all => None,
+            (None, Some(Status::Closed(_))) if self.intent.concerns.is_some() => None,
+            // What cannot be looked up may be known here all the same, and be somebody else's.
+            (None, Some(Status::Closed(_))) if self.asked_all && self.send.walk.said_closed => None,
+            (None, Some(Status::NotFound)) if self.asked_all && self.intent.is_named() => None,
             // Other gateways were not asked.
             (None, Some(_) | None) => Some(unknown),
         }
@@ -266,9 +286,4 @@ impl Answered {
         let operation = self.intent.operation.as_ref();
         operation.is_some_and(|compiled| compiled.operation.status.is_some())
     }
-}
-
-const fn never_sent() -> Saying {
-    let why = NotExecuted::NeverSent;
-    Saying::NotExecuted { why, retry_after: Millis::new(1000) }
 }

@@ -10,10 +10,10 @@ use crate::engine::claim::Money;
 use crate::engine::config::Ledger;
 use crate::engine::event::Request;
 use crate::engine::evidence::Protocol;
-use crate::engine::json::{Pointer, Scalar};
+use crate::engine::json::{Extractor, Pointer, Scalar};
 use crate::engine::key::{ClaimKey, Fingerprint, parse_idempotency_key, quote};
 use crate::engine::limits;
-use crate::engine::operation::{CANCEL, Class, Compiled, Identity, Matched, Repeat};
+use crate::engine::operation::{CANCEL, Class, Compiled, Identity, Matched, Operation, Repeat};
 use crate::engine::policy::Policy;
 use crate::engine::sources::Source;
 use crate::engine::time::Timestamp;
@@ -92,32 +92,49 @@ impl Intent {
     ) -> Result<Self, Refused> {
         // Whatever it is refused for, its operation says whether that is enforced.
         let found = policy.operations.find(path(request));
-        let operation = if let Matched::Operation(found) = &found { Some(*found) } else { None };
-        let refused = |refusal| Refused { refusal, operation: operation.map(Rc::clone) };
-        let head = Head::pick(request, policy).map_err(refused)?;
+        let (head, fault) = Head::pick(request, policy);
+        fault.and_then(|()| Self::read(&head, request, &found, policy, now)).map_err(|refusal| {
+            let operation =
+                if let Matched::Operation(found) = &found { Some(*found) } else { None };
+            Refused {
+                refusal,
+                operation: operation.map(Rc::clone),
+                request_id: head.request_id.to_owned(),
+                named: operation.and_then(|operation| named(&head, request, operation, policy)),
+            }
+        })
+    }
+
+    fn read(
+        head: &Head<'_>,
+        request: &Request<'_>,
+        found: &Matched<'_>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
         if !may_speak(request.peer, head.partner, policy) {
-            return Err(refused(Refusal::Peer));
+            return Err(Refusal::Peer);
         }
         if request.body.len() > policy.config.request_body_bytes_max {
             let bytes_max = policy.config.request_body_bytes_max;
-            return Err(refused(Refusal::BodyTooLarge { bytes_max }));
+            return Err(Refusal::BodyTooLarge { bytes_max });
         }
         let request_id = head.request_id.to_owned();
         let operation = match found {
-            Matched::Operation(operation) => operation,
+            Matched::Operation(operation) => *operation,
             Matched::Unmatched if policy.config.pass_unmatched => {
                 return Ok(Self::passed(request_id));
             }
-            Matched::Unmatched => return Err(refused(Refusal::Unmatched)),
-            Matched::Ambiguous => return Err(refused(Refusal::AmbiguousPath)),
+            Matched::Unmatched => return Err(Refusal::Unmatched),
+            Matched::Ambiguous => return Err(Refusal::AmbiguousPath),
         };
-        check_form(&head, policy, operation).map_err(refused)?;
-        check_rights(&head, policy, operation).map_err(refused)?;
-        let members = Members::read(request.body, operation, policy).map_err(refused)?;
+        check_form(head, policy, operation)?;
+        check_rights(head, policy, operation)?;
+        let members = Members::read(request.body, operation, policy)?;
         let partner = head.partner.unwrap_or_default();
         let payment = match operation.operation.class {
             Class::Charge | Class::FollowUp => {
-                Some(members.payment(&head, policy, operation, request.body).map_err(refused)?)
+                Some(members.payment(head, policy, operation, request.body)?)
             }
             Class::Inquiry | Class::State => None,
         };
@@ -183,6 +200,11 @@ impl Intent {
         }
     }
 
+    /// Whether it says which payment it is about, itself or by what its answer will name.
+    pub(super) const fn is_named(&self) -> bool {
+        self.concerns.is_some() || self.named_later.is_some()
+    }
+
     /// What happens to it.
     pub(super) fn class(&self) -> Option<Class> {
         self.operation.as_ref().map(|operation| operation.operation.class)
@@ -207,6 +229,41 @@ pub(super) fn token_key(partner: &str, token: &str) -> ClaimKey {
 pub(super) struct Refused {
     pub(super) refusal: Refusal,
     pub(super) operation: Option<Rc<Compiled>>,
+    /// Envoy's id of the request.
+    pub(super) request_id: String,
+    /// The payment that it names all the same, where the client may speak for its partner.
+    pub(super) named: Option<ClaimKey>,
+}
+
+/// The payment that a request names which was refused. Nothing is made of it: it is only looked up.
+fn named(
+    head: &Head<'_>,
+    request: &Request<'_>,
+    operation: &Compiled,
+    policy: &Policy,
+) -> Option<ClaimKey> {
+    let Operation { class, namespace, identity, .. } = &operation.operation;
+    let partner = head.partner.filter(|partner| !partner.is_empty())?;
+    let too_long = request.body.len() > policy.config.request_body_bytes_max;
+    let pays = matches!(class, Class::Charge | Class::FollowUp);
+    if !pays || too_long || !may_speak(request.peer, Some(partner), policy) {
+        return None;
+    }
+    let by_key = || {
+        let header_key = parse_idempotency_key(head.idempotency_key?).ok()?;
+        Some(ClaimKey::derive(partner, &format!("{namespace} by key"), [header_key.as_str()]))
+    };
+    let Identity::Body(pointers) = identity else {
+        return by_key();
+    };
+    // Whatever stands twice, or in another form, beside the identity.
+    let members = Extractor::new(pointers).extract(request.body).ok()?;
+    if members.iter().all(|member| matches!(member, None | Some(Scalar::Null))) {
+        return by_key();
+    }
+    let texts = members.iter().map(|member| member.as_ref().and_then(Scalar::as_text));
+    let texts: Vec<&str> = texts.collect::<Option<_>>()?;
+    Some(ClaimKey::derive(partner, namespace, texts))
 }
 
 /// Its method, and how its body is written down. Whoever decodes a body otherwise than we read it may
@@ -351,7 +408,13 @@ impl<'a> Members<'a> {
             Some(Ok(own)) if is_own => quote(&own),
             Some(_) | None => key.as_idempotency_key(),
         };
-        let fields = operation.slots.fingerprint.iter().map(|place| self.scalar(*place));
+        let amount = operation.slots.amount.map(|(value, _)| value);
+        let plain = amount.and_then(|place| plain_amount(self.text(place)?));
+        let plain = plain.map(|text| Scalar::Text(Cow::Owned(text)));
+        let fields = operation.slots.fingerprint.iter().map(|place| match &plain {
+            Some(plain) if Some(*place) == amount => Some(plain),
+            Some(_) | None => self.scalar(*place),
+        });
         let mut named = operation.operation.fingerprint.iter().zip(fields.clone());
         if let Some((pointer, _)) = named.find(|(_, field)| *field == Some(&Scalar::Composite)) {
             return Err(Refusal::BadField(format!("{pointer} must not be an object or a list.")));
@@ -412,13 +475,23 @@ impl<'a> Members<'a> {
     }
 }
 
-/// `10000.00` as SNAP writes amounts. Whatever it is not, the gateway refuses; here it only tells
-/// operators how much is at stake.
-fn hundredths(amount: &str) -> Option<u64> {
-    let (whole, cents) = amount.split_once('.')?;
-    if cents.len() != 2 || !amount.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+/// An amount as SNAP writes it, `10000.00`: what is equal in value is one spelling, with at least two
+/// decimals and no zeros that say nothing. `None` for what is no plain number.
+fn plain_amount(amount: &str) -> Option<String> {
+    let (whole, cents) = amount.split_once('.').unwrap_or((amount, "0"));
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(whole) || !is_number(cents) {
         return None;
     }
+    let whole = Some(whole.trim_start_matches('0')).filter(|whole| !whole.is_empty());
+    Some(format!("{}.{:0<2}", whole.unwrap_or("0"), cents.trim_end_matches('0')))
+}
+
+/// The amount in hundredths. Whatever it is not, the gateway refuses; here it only tells operators how
+/// much is at stake.
+fn hundredths(amount: &str) -> Option<u64> {
+    let plain = plain_amount(amount)?;
+    let (whole, cents) = plain.split_once('.').filter(|(_, cents)| cents.len() == 2)?;
     whole.parse::<u64>().ok()?.checked_mul(100)?.checked_add(cents.parse().ok()?)
 }
 

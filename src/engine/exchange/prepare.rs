@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use super::decide::{Bound, Decision, Facts};
-use super::intent::{Intent, Refused};
+use super::intent::Intent;
 use super::send::Send;
 use super::settle::{Settling, Update};
 use super::{Context, Next, Replaying, Stage};
 use crate::engine::answer::Saying;
-use crate::engine::event::{Cell, Effect, Event, Expected, Note, Request};
+use crate::engine::event::{Cell, Effect, Event, Expected, Request};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Change, Health, Member};
 use crate::engine::key::{ClaimKey, PaymentRef};
@@ -88,21 +88,6 @@ impl Context<'_> {
             })),
             Err(refused) => self.refuse(refused),
         }
-    }
-
-    fn refuse(mut self, Refused { refusal, operation }: Refused) -> Next {
-        let saying = Saying::Refused(refusal);
-        let (reply, note) = self.reply(&saying, operation.as_deref(), "", Gateways::NONE);
-        if self.policy.observes(operation.as_deref()) {
-            let intent = Intent::passed(String::new());
-            if let Some(send) = self.unclaimed(&intent, reply.reason) {
-                let note = Note { decision: send.decision, would: send.would, ..note };
-                let (stage, mut effects) = self.let_go(intent, Box::new(send), self.now);
-                effects.insert(0, Effect::Note(note));
-                return (stage, effects);
-            }
-        }
-        (Stage::Ended, vec![Effect::Note(note), Effect::Reply(reply)])
     }
 
     /// Asks for everything that the decision looks at.
@@ -333,7 +318,7 @@ impl Context<'_> {
     }
 
     /// What is only observed goes on also when nothing can be written about it.
-    fn unclaimed(&self, intent: &Intent, would: &'static str) -> Option<Send> {
+    pub(super) fn unclaimed(&self, intent: &Intent, would: &'static str) -> Option<Send> {
         let health = Health::default();
         let send = self.facts(intent, &Buckets::default(), &health).observe(would)?;
         Some(Send { claim: None, ..send })

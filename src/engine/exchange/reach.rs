@@ -24,10 +24,10 @@ impl Facts<'_> {
     /// several that may have a payment each must be asked all the same: none speaks for a copy that
     /// still travels to another one.
     pub(super) fn walk(&self, left: impl IntoIterator<Item = GatewayId>, when: GoOn) -> Walk {
-        let one_for_all = self.is_shared() && when == GoOn::NotFound;
+        let one_for_all = self.is_shared() && when != GoOn::Inconclusive;
         let left = left.into_iter().filter(|gateway| !one_for_all && self.is_permitted(*gateway));
         let left = left.map(|gateway| (gateway, self.health.generation(gateway))).collect();
-        Walk { left, when, asks_all: false }
+        Walk { left, when, asks_all: false, said_closed: when == GoOn::Unnamed }
     }
 
     /// What carries a customer's token goes to whoever issued it, or must have, and to nobody else.

@@ -37,6 +37,8 @@ pub(super) struct Walk {
     pub(super) when: GoOn,
     /// Whether those that were asked and those that are left are all there are.
     pub(super) asks_all: bool,
+    /// Whether all that were asked before the last one said that the payment had ended.
+    pub(super) said_closed: bool,
 }
 
 /// When a walk goes on to the next gateway.
@@ -45,6 +47,9 @@ pub(super) enum GoOn {
     /// Only when this one says, in SNAP's words, that it knows no such payment.
     #[default]
     NotFound,
+    /// When it says so, or that the payment has ended: which one that is cannot be looked up, so it
+    /// may have been executed at another one.
+    Unnamed,
     /// Whenever this one proves nothing: each of them may have the payment.
     Inconclusive,
 }
@@ -79,6 +84,9 @@ impl Walk {
             // Only a definite NO shows that nothing was done there.
             (Class::FollowUp, _) => verdict.outcome == Outcome::No && verdict.not_found,
             (Class::Inquiry, GoOn::NotFound) => verdict.not_found,
+            (Class::Inquiry, GoOn::Unnamed) => {
+                verdict.not_found || matches!(verdict.told, Some(Status::Closed(_)))
+            }
             (Class::Inquiry, GoOn::Inconclusive) => !matches!(
                 verdict.told,
                 Some(

@@ -27,6 +27,7 @@ use crate::engine::time::Timestamp;
 
 mod anomalies;
 mod births;
+mod exact;
 mod faults;
 mod kept;
 mod load;

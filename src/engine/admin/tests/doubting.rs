@@ -279,3 +279,21 @@ fn a_resolution_that_lost_a_race_is_decided_anew() {
     assert_eq!((got.status, &got.json()["title"]), (503, &"Store Is Busy".into()));
     assert!(got.told.is_empty() && matches!(scene.state("b"), Some(State::InDoubt { .. })));
 }
+
+#[test]
+fn what_is_overturned_is_an_anomaly_for_everybody_and_nothing_else_is() {
+    let mut scene = Scene::new();
+    scene.doubt("a");
+    scene.pass(60_000);
+    assert_eq!(scene.resolve(&digits("a", 40), NOWHERE).anomalies, []);
+    let got = scene.resolve(&digits("a", 40), AT_PRIMARY);
+    assert_eq!((got.status, &got.json()["overturned"]), (200, &true.into()));
+    let [anomaly] = got.anomalies.as_slice() else { panic!("{:?}", got.anomalies) };
+    let line = anomaly.line("primary");
+    let expected = format!(
+        "payment {} overturned: its record said failed, primary says executed (an operator).",
+        digits("a", 32)
+    );
+    assert!(line.starts_with(&expected), "{line}");
+    assert_eq!(scene.resolve(&digits("a", 40), AT_PRIMARY).anomalies, [], "once");
+}

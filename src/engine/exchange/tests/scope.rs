@@ -242,7 +242,7 @@ fn only_whom_the_certificate_names_may_speak_for_a_partner() {
         peer: names.iter().map(|name| (*name).to_owned()).collect(),
         ..post(CREATE, ORDER)
     };
-    let refused = "403 peer not_executed";
+    let refused = "403 peer unknown";
     assert_eq!(world.ask(&asked(&[]), None), refused);
     assert_eq!(world.ask(&asked(&["spiffe://shop/b"]), None), refused);
     assert_eq!(world.ask(&asked(&["b.shop"]), None), refused);
