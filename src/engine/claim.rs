@@ -39,7 +39,8 @@ pub enum State {
     Settled {
         /// Who executed it.
         gateways: Gateways,
-        /// While a repeat asks for the answer that is no longer kept: the end of its lease.
+        /// While a repeat asks for the answer that is no longer kept: the end of its lease. Where only
+        /// an operator says that it was executed none is sent, and this is [`Timestamp::NEVER`].
         repeat_until: Option<Timestamp>,
     },
     /// A definite NO on the only attempt.
@@ -451,6 +452,7 @@ impl Claim {
         };
         let is_young = now.since(claim.incarnation.claimed_at) <= rules.repeat_max_age;
         match (repeat_until, gateways.single()) {
+            (Some(Timestamp::NEVER), _) => Fetch::Never,
             (Some(_), _) => Fetch::Wait { retry_after: claim.answer_due(now, rules) },
             (None, Some(gateway)) if is_young => Fetch::Repeat { gateway },
             (None, Some(_) | None) => Fetch::Never,

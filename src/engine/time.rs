@@ -14,6 +14,9 @@ pub struct Timestamp(u64);
 pub struct Millis(u64);
 
 impl Timestamp {
+    /// Later than anything that happens.
+    pub const NEVER: Self = Self(u64::MAX);
+
     /// The time `millis` milliseconds after the Unix epoch.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {

@@ -16,6 +16,7 @@
 //! - `requests`: how a request may be shaped, and which ones are refused
 //! - `mistakes`: configurations that Envoy must refuse to start with
 //! - `secrets`: what is told of secrets: nothing
+//! - `replays`: what a payment that was executed is told again
 //! - `survival`: what claims must outlive: deaths, updates, clients that leave, draining
 //! - `tenants`: merchants who share an Envoy, one of whom means ill
 //! - `tls`: TLS on both sides, and whatever may be wrong with it
@@ -47,6 +48,7 @@ mod heartbeat;
 mod load;
 mod mistakes;
 mod never_sent;
+mod replays;
 mod requests;
 mod scope;
 mod sdk;

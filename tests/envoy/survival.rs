@@ -380,7 +380,7 @@ fn a_client_that_leaves_while_it_is_held_has_claimed_nothing() {
 }
 
 /// A listener that takes no more connections: whoever comes next waits for ever.
-fn full_listener() -> (TcpListener, Vec<TcpStream>) {
+pub(crate) fn full_listener() -> (TcpListener, Vec<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let mut waiting = Vec::new();

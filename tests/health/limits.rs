@@ -7,6 +7,7 @@ use dana_failover::engine::config::Config;
 use dana_failover::engine::layout::Layout;
 use dana_failover::engine::placement::{Placement, Seed};
 use dana_failover::engine::policy::Policy;
+use dana_failover::engine::time::Timestamp;
 
 pub(crate) const NAMES: [&str; 3] = ["one", "two", "three"];
 

@@ -45,7 +45,7 @@ fn states() -> Vec<State> {
     let mut states = Vec::new();
     for candidates in sets() {
         states.push(State::InFlight { candidates, until, after_no: false });
-        states.push(State::settled(candidates));
+        states.extend([State::settled(candidates), State::said_settled(candidates)]);
         if candidates.single().is_some() {
             states.push(State::Settled { gateways: candidates, repeat_until: Some(until) });
         }
@@ -87,7 +87,8 @@ fn is_possible(state: State) -> bool {
                 && !(repeats && (candidates.single().is_none() || not_found.is_some()))
         }
         State::Settled { gateways, repeat_until } => {
-            !gateways.is_empty() && (repeat_until.is_none() || gateways.single().is_some())
+            let repeats = repeat_until.is_some_and(|until| until != Timestamp::NEVER);
+            !gateways.is_empty() && (!repeats || gateways.single().is_some())
         }
         State::Closed { gateways, .. } => !gateways.is_empty(),
         State::Rejected { .. } => true,
@@ -106,7 +107,9 @@ fn times(state: State) -> Vec<Timestamp> {
             ends.extend(repeat_until);
             edges.extend(not_found.map(|(_, at)| after(at, RULES.settle_delay.get())));
         }
-        State::Settled { repeat_until, .. } => ends.extend(repeat_until),
+        State::Settled { repeat_until, .. } => {
+            ends.extend(repeat_until.filter(|until| *until != Timestamp::NEVER));
+        }
         State::Rejected { .. } | State::Closed { .. } => {}
     }
     for end in ends {

@@ -89,10 +89,8 @@ impl Reference {
             Becomes::ContradictedAsBefore => return Step::Contradicted(facts.as_before()),
             Becomes::AsBefore => facts.as_before(),
             Becomes::Released => return Step::Released,
-            Becomes::Overturned(who) => {
-                return Step::Overturned(State::settled(facts.who(who)));
-            }
-            Becomes::Settled(who) => State::settled(facts.who(who)),
+            Becomes::Overturned(who) => return Step::Overturned(facts.settled(who)),
+            Becomes::Settled(who) => facts.settled(who),
             Becomes::Rejected(who) => State::Rejected { gateway: single(who) },
             Becomes::Failed(who) => closed(who, Closed::Failed),
             Becomes::Cancelled(who) => closed(who, Closed::Cancelled),
@@ -212,6 +210,8 @@ struct Parts {
     repeat: Option<Timestamp>,
     noted: Option<(GatewayId, Timestamp)>,
     how: Option<Closed>,
+    /// Only an operator says so.
+    said: bool,
 }
 
 fn parts(state: State) -> Parts {
@@ -221,7 +221,9 @@ fn parts(state: State) -> Parts {
             Parts { them: candidates, lease: Some(until), after_no, ..nothing }
         }
         State::Settled { gateways, repeat_until } => {
-            Parts { them: gateways, repeat: repeat_until, ..nothing }
+            let said = repeat_until == Some(Timestamp::NEVER);
+            let repeat = repeat_until.filter(|_| !said);
+            Parts { them: gateways, repeat, said, ..nothing }
         }
         State::Rejected { gateway } => Parts { them: Gateways::only(gateway), ..nothing },
         State::InDoubt { candidates, ended_at, repeat_until, not_found } => {
@@ -280,6 +282,14 @@ impl Facts<'_> {
         }
     }
 
+    /// Executed; as an operator says, or as a gateway has proven.
+    fn settled(&self, who: Who) -> State {
+        match self.event {
+            Some(Event::Operator(_)) => State::said_settled(self.who(who)),
+            Some(Event::Answer { .. } | Event::Told { .. }) | None => State::settled(self.who(who)),
+        }
+    }
+
     /// Executed, and nothing is under way any longer.
     fn as_before(&self) -> State {
         State::settled(self.parts().them)
@@ -317,6 +327,7 @@ impl Facts<'_> {
             Condition::TellerIsOne => self.teller().is_some_and(|g| parts.them.contains(g)),
             Condition::Alone => parts.them.iter().count() == 1,
             Condition::AskedBeforeTheEnd => now < parts.ended_at,
+            Condition::SaidByAnOperator => parts.said,
             Condition::AskedBeforeTheChange => now < claim.changed_at,
             Condition::FirstAttempt => claim.attempt == 1,
             Condition::SettledDown => waited(parts.ended_at, rules.settle_delay),

@@ -7,6 +7,7 @@ use dana_failover::engine::key::{ClaimKey, KeyPrefix};
 use dana_failover::engine::layout::Layout;
 use dana_failover::engine::placement::{Placement, Seed};
 use dana_failover::engine::policy::Policy;
+use dana_failover::engine::time::Timestamp;
 
 use super::ledger::PAYMENTS;
 use super::reference::Reference;

@@ -4,6 +4,7 @@
 use dana_failover::engine::answer::Reply;
 use dana_failover::engine::claim::{AttemptId, Claim, Closed, State};
 use dana_failover::engine::record::Found;
+use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 
 use super::handover::Copies;
@@ -118,7 +119,8 @@ impl World<'_> {
             State::Rejected { .. } | State::Closed { .. } => false,
         };
         assert!(under_way, "payment {payment} was let go under {:?}", claim.state);
-        if matches!(claim.state, State::Settled { repeat_until: Some(_), .. }) {
+        if matches!(claim.state, State::Settled { repeat_until: Some(until), .. } if until != Timestamp::NEVER)
+        {
             // Whoever is asked for the answer knows the payment, whoever else may have it.
             let knows = |member: &usize| !self.ledger.would_execute(*member, payment);
             assert!(members.iter().all(knows), "payment {payment} to {members:?} for its answer");

@@ -38,7 +38,7 @@ impl Claim {
             // Of a NO the record names who said it last, and not who had been asked before: a
             // retry must not follow what was executed, wherever that was.
             (State::InDoubt { .. } | State::Rejected { .. }, Resolution::ExecutedAt(by)) => {
-                Step::To(State::settled(Gateways::only(by)))
+                Step::To(State::said_settled(Gateways::only(by)))
             }
             // What was looked for too early may still be on its way, as with a gateway's "not found".
             (State::InDoubt { ended_at, .. }, Resolution::NotExecuted)
@@ -61,7 +61,7 @@ impl Claim {
             }
             (State::Closed { .. }, Resolution::NotExecuted) => Step::Stays,
             (State::Closed { how: Closed::Failed, .. }, Resolution::ExecutedAt(by)) => {
-                Step::Overturned(State::settled(Gateways::only(by)))
+                Step::Overturned(State::said_settled(Gateways::only(by)))
             }
             (
                 State::Closed { how: Closed::Cancelled | Closed::Refunded, .. },
@@ -84,6 +84,7 @@ impl Claim {
         match (claim.state, outcome) {
             // The repeat has ended. Its NO says nothing of the first copy, but that it had failed
             // does.
+            (State::Settled { repeat_until: Some(Timestamp::NEVER), .. }, _) => Step::Stays,
             (State::Settled { gateways, repeat_until: Some(_) }, outcome) if current => {
                 match outcome {
                     Outcome::FailedBefore => Step::Contradicted(State::settled(gateways)),

@@ -13,6 +13,9 @@ fn an_answer_is_fetched_where_the_payment_was_executed_and_not_too_late() {
     assert_eq!(fetch("settled a", 3_600_000), repeat);
     assert_eq!(fetch("settled a", 3_600_001), Fetch::Never);
     assert_eq!(fetch("settled ab", 0), Fetch::Never, "nobody knows which of them");
+    let said = claim(State::said_settled(set("a")));
+    assert_eq!(said.fetch(at(0), &RULES), Fetch::Never, "no gateway has proven it");
+    assert_eq!(said.at(at(1_000_000_000)), said);
     let wait = Fetch::Wait { retry_after: Millis::new(1000) };
     assert_eq!(fetch("settled a!", 0), wait, "one at a time");
     for name in ["in flight a", "rejected a", "in doubt a", "in doubt a!", "failed a"] {
