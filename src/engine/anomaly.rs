@@ -72,10 +72,7 @@ impl Anomaly {
     #[must_use]
     pub fn line(&self, by: &str) -> String {
         let Self { kind, key, was, said, .. } = self;
-        let was = match was {
-            State::Closed { how, .. } => how.name(),
-            state => state.name(),
-        };
+        let was = if let State::Closed { how, .. } = was { how.name() } else { was.name() };
         let what_to_do = match kind {
             Kind::Overturned => {
                 "It is settled now. Its merchant may have been told that it failed, and may have \

@@ -271,27 +271,8 @@ impl Saying {
             outcome: "not_executed",
             safe_new_key: true,
         };
-        // What DANA's tables call pending: the merchant waits and asks.
-        let timeout = |reason, title, outcome| Form {
-            snap: (504, 0),
-            http: 504,
-            reason,
-            title,
-            outcome,
-            safe_new_key: false,
-        };
         match self {
-            Self::Refused { refusal, standing } => match standing {
-                Standing::NotExecuted => refusal.form(),
-                Standing::Unasked => Form { outcome: "unknown", ..refusal.form() },
-                // The refusal's own code reads as failed, and money may have moved.
-                Standing::Unknown => {
-                    timeout("refused_in_doubt", "Payment Outcome Unknown", "unknown")
-                }
-                Standing::Executed => {
-                    timeout("refused_executed", "Payment Already Executed", "executed")
-                }
-            },
+            Self::Refused { refusal, standing } => standing.form(refusal),
             Self::InProgress { unknown, .. } => Form {
                 snap: (429, 0),
                 http: 409,
@@ -407,6 +388,23 @@ impl Saying {
             Self::NotExecuted { why, .. } => why.detail(),
         };
         text.to_owned()
+    }
+}
+
+/// What DANA's tables call pending: the merchant waits and asks.
+const fn timeout(reason: &'static str, title: &'static str, outcome: &'static str) -> Form {
+    Form { snap: (504, 0), http: 504, reason, title, outcome, safe_new_key: false }
+}
+
+impl Standing {
+    const fn form(self, refusal: &Refusal) -> Form {
+        match self {
+            Self::NotExecuted => refusal.form(),
+            Self::Unasked => Form { outcome: "unknown", ..refusal.form() },
+            // The refusal's own code reads as failed, and money may have moved.
+            Self::Unknown => timeout("refused_in_doubt", "Payment Outcome Unknown", "unknown"),
+            Self::Executed => timeout("refused_executed", "Payment Already Executed", "executed"),
+        }
     }
 }
 
@@ -551,10 +549,8 @@ mod tests {
             assert!(body["responseCode"].as_str().unwrap().starts_with(&reply.status.to_string()));
             assert!((400..600).contains(&reply.status), "never 2xx or 3xx: {saying:?}");
             let unseen = [Standing::Unasked, Standing::NotExecuted];
-            let of_another = match saying {
-                Saying::Refused { standing, .. } => unseen.contains(&standing),
-                _ => saying == Saying::Mismatch,
-            };
+            let is_unseen = |saying: &Saying| matches!(saying, Saying::Refused { standing, .. } if unseen.contains(standing));
+            let of_another = saying == Saying::Mismatch || is_unseen(&saying);
             if of_another {
                 assert_eq!(body["safe_new_key"], false, "{saying:?}");
             } else if body["safe_new_key"] == false {

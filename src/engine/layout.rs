@@ -138,7 +138,7 @@ impl Layout {
     pub fn begin(&mut self, now: Timestamp) -> (Timestamp, bool) {
         let is_new = self.born.is_none();
         // Zero stands for what is not known.
-        (*self.born.get_or_insert(now.max(Timestamp::from_millis(1))), is_new)
+        (*self.born.get_or_insert_with(|| now.max(Timestamp::from_millis(1))), is_new)
     }
 
     /// Joins a configuration to the stored layout: the ids of `gateways`, each a name and its

@@ -20,13 +20,16 @@ fn told(world: &mut World, ending: Ending<'_>) -> (String, String) {
     (run.told(), run.body()["detail"].as_str().unwrap().to_owned())
 }
 
+/// What happens before.
+type Prepare = fn(&mut World);
+
 const NO: &str = r#"{"responseCode":"4035414"}"#;
 
 #[test]
 fn what_is_not_known_of_an_earlier_life_makes_no_other_reference_safe() {
     let young = "This Envoy started at 2026-09-21T14:13:20.000Z and does not know what was sent before: \
                  ask for the payment's status before you use another reference.";
-    let scenes: [(&str, fn(&mut World)); 4] = [
+    let scenes: [(&str, Prepare); 4] = [
         ("503 never_sent not_executed", |_| {}),
         ("503 no_gateway not_executed", |world| {
             world.trip("primary");
