@@ -229,7 +229,6 @@ mod tests {
         let lost = [1000, 4096, 8192, 12_288, 16_384].map(|answers| lost(answers, 16_384));
         assert!(lost[..2] == [0, 0] && lost[2] <= 10, "{lost:?} of 10,000");
         assert!((100..400).contains(&lost[3]) && (900..1100).contains(&lost[4]), "{lost:?}");
-        println!("{lost:?}");
     }
 
     #[test]

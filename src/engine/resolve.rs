@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_doubt_ends_as_the_operator_says_and_all_else_is_kept() {
         let failed = State::Closed { how: Closed::Failed, gateways: both() };
-        let settled = State::settled(Gateways::only(gateway(1)));
+        let settled = State::said_settled(Gateways::only(gateway(1)));
         for (resolution, after) in [(executed_at(1), settled), (NOT_EXECUTED, failed)] {
             let mut other = KEY;
             other[3] = 0;
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn what_is_proven_otherwise_is_refused_and_what_had_failed_is_overturned() {
-        let settled = State::settled(Gateways::only(gateway(0)));
+        let settled = State::said_settled(Gateways::only(gateway(0)));
         for resolution in [NOT_EXECUTED, executed_at(1)] {
             refused(claim(settled), resolution, Refused::Contradicts(settled));
         }

@@ -343,6 +343,10 @@ impl<'s> World<'s> {
         if let (Actor::Pulse(_), Cell::Claims(_) | Cell::Census) = (actor, cell) {
             return Loaded { bytes: Vec::new(), version: Expected::Absent };
         }
+        // Each payment comes once: nobody asks for the answers that are kept beside its own.
+        if let (Actor::Call(_), Cell::Body(_)) = (actor, cell) {
+            return Loaded { bytes: Vec::new(), version: Expected::Absent };
+        }
         let (bytes, version) = match (actor, cell) {
             (_, Cell::Health) => (&self.shared.bytes, self.shared.version),
             (Actor::Call(at), Cell::Claims(_)) => {

@@ -99,8 +99,8 @@ fn show_state(state: State) -> String {
             format!("in flight after NO {}", letters(candidates))
         }
         State::Settled { gateways, repeat_until } => {
-            let repeat = if repeat_until.is_some() { "!" } else { "" };
-            format!("settled {}{repeat}", letters(gateways))
+            let repeats = repeat_until.is_some_and(|until| until != Timestamp::NEVER);
+            format!("settled {}{}", letters(gateways), if repeats { "!" } else { "" })
         }
         State::Rejected { gateway } => format!("rejected {}", letters(Gateways::only(gateway))),
         State::InDoubt { candidates, ended_at, repeat_until, not_found } => {

@@ -207,7 +207,7 @@ fn a_doubt_is_ended_by_what_somebody_found_out() {
             assert_eq!((&line["key"], &line["after"]), (&digits("a", 32).into(), &after));
             let primary = Gateways::only(scene.id("primary"));
             let expected = match verdict {
-                AT_PRIMARY => State::settled(primary),
+                AT_PRIMARY => State::said_settled(primary),
                 _ => State::Closed { how: Closed::Failed, gateways: scene.both() },
             };
             assert_eq!(scene.state("a"), Some(expected));
