@@ -20,6 +20,7 @@ use super::replay::Kept;
 use super::tally::Tallies;
 use super::time::{Millis, Timestamp};
 
+mod amount;
 mod answered;
 mod decide;
 mod end;

@@ -4,16 +4,18 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use super::amount::{hundredths, plain_amount};
 use super::head::{Head, Stamp, path};
+use super::refuse::{Refused, named};
 use crate::engine::answer::Refusal;
 use crate::engine::claim::Money;
 use crate::engine::config::Ledger;
 use crate::engine::event::Request;
 use crate::engine::evidence::Protocol;
-use crate::engine::json::{Extractor, Pointer, Scalar};
+use crate::engine::json::{Pointer, Scalar};
 use crate::engine::key::{ClaimKey, Fingerprint, parse_idempotency_key, quote};
 use crate::engine::limits;
-use crate::engine::operation::{CANCEL, Class, Compiled, Identity, Matched, Operation, Repeat};
+use crate::engine::operation::{CANCEL, Class, Compiled, Identity, Matched, Repeat};
 use crate::engine::policy::Policy;
 use crate::engine::sources::Source;
 use crate::engine::time::Timestamp;
@@ -212,7 +214,7 @@ impl Intent {
 }
 
 /// Whether the client may speak for the partner: the network decides where no peers are named.
-fn may_speak(peer: &[String], partner: Option<&str>, policy: &Policy) -> bool {
+pub(super) fn may_speak(peer: &[String], partner: Option<&str>, policy: &Policy) -> bool {
     let peers = &policy.config.peers;
     let may = |partners: &Vec<String>| {
         partner.is_none_or(|partner| partners.iter().any(|other| other == partner))
@@ -223,47 +225,6 @@ fn may_speak(peer: &[String], partner: Option<&str>, policy: &Policy) -> bool {
 /// The key under which a customer's token leads to the gateway that issued it.
 pub(super) fn token_key(partner: &str, token: &str) -> ClaimKey {
     ClaimKey::derive(partner, "customer token", [token])
-}
-
-/// A request that was refused, with its operation as far as it was known.
-pub(super) struct Refused {
-    pub(super) refusal: Refusal,
-    pub(super) operation: Option<Rc<Compiled>>,
-    /// Envoy's id of the request.
-    pub(super) request_id: String,
-    /// The payment that it names all the same, where the client may speak for its partner.
-    pub(super) named: Option<ClaimKey>,
-}
-
-/// The payment that a request names which was refused. Nothing is made of it: it is only looked up.
-fn named(
-    head: &Head<'_>,
-    request: &Request<'_>,
-    operation: &Compiled,
-    policy: &Policy,
-) -> Option<ClaimKey> {
-    let Operation { class, namespace, identity, .. } = &operation.operation;
-    let partner = head.partner.filter(|partner| !partner.is_empty())?;
-    let too_long = request.body.len() > policy.config.request_body_bytes_max;
-    let pays = matches!(class, Class::Charge | Class::FollowUp);
-    if !pays || too_long || !may_speak(request.peer, Some(partner), policy) {
-        return None;
-    }
-    let by_key = || {
-        let header_key = parse_idempotency_key(head.idempotency_key?).ok()?;
-        Some(ClaimKey::derive(partner, &format!("{namespace} by key"), [header_key.as_str()]))
-    };
-    let Identity::Body(pointers) = identity else {
-        return by_key();
-    };
-    // Whatever stands twice, or in another form, beside the identity.
-    let members = Extractor::new(pointers).extract(request.body).ok()?;
-    if members.iter().all(|member| matches!(member, None | Some(Scalar::Null))) {
-        return by_key();
-    }
-    let texts = members.iter().map(|member| member.as_ref().and_then(Scalar::as_text));
-    let texts: Vec<&str> = texts.collect::<Option<_>>()?;
-    Some(ClaimKey::derive(partner, namespace, texts))
 }
 
 /// Its method, and how its body is written down. Whoever decodes a body otherwise than we read it may
@@ -473,26 +434,6 @@ impl<'a> Members<'a> {
         let letters = self.text(currency).and_then(|text| text.as_bytes().try_into().ok());
         Money { minor, currency: letters.unwrap_or_default() }
     }
-}
-
-/// An amount as SNAP writes it, `10000.00`: what is equal in value is one spelling, with at least two
-/// decimals and no zeros that say nothing. `None` for what is no plain number.
-fn plain_amount(amount: &str) -> Option<String> {
-    let (whole, cents) = amount.split_once('.').unwrap_or((amount, "0"));
-    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    if !is_number(whole) || !is_number(cents) {
-        return None;
-    }
-    let whole = Some(whole.trim_start_matches('0')).filter(|whole| !whole.is_empty());
-    Some(format!("{}.{:0<2}", whole.unwrap_or("0"), cents.trim_end_matches('0')))
-}
-
-/// The amount in hundredths. Whatever it is not, the gateway refuses; here it only tells operators how
-/// much is at stake.
-fn hundredths(amount: &str) -> Option<u64> {
-    let plain = plain_amount(amount)?;
-    let (whole, cents) = plain.split_once('.').filter(|(_, cents)| cents.len() == 2)?;
-    whole.parse::<u64>().ok()?.checked_mul(100)?.checked_add(cents.parse().ok()?)
 }
 
 fn no_identity(identity: &Identity) -> Refusal {

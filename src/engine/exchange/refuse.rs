@@ -1,17 +1,61 @@
 //! A request that is refused, of a payment that may have been made before. Its refusal must not read
 //! as if that payment had failed, so its record is looked up where the request still names it.
 
-use super::intent::{Intent, Refused};
+use super::head::Head;
+use super::intent::{Intent, may_speak};
 use super::{Context, Next, Stage};
 use crate::engine::answer::{Refusal, Saying, Standing};
 use crate::engine::claim::{Closed, State};
-use crate::engine::event::{Cell, Effect, Event, Note};
+use crate::engine::event::{Cell, Effect, Event, Note, Request};
 use crate::engine::gateway::Gateways;
-use crate::engine::key::ClaimKey;
-use crate::engine::operation::{Class, Compiled};
+use crate::engine::json::{Extractor, Scalar};
+use crate::engine::key::{ClaimKey, parse_idempotency_key};
+use crate::engine::operation::{Class, Compiled, Identity, Operation};
+use crate::engine::policy::Policy;
 use crate::engine::record::{Bucket, Found};
 
 use std::rc::Rc;
+
+/// A request that was refused, with its operation as far as it was known.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) operation: Option<Rc<Compiled>>,
+    /// Envoy's id of the request.
+    pub(super) request_id: String,
+    /// The payment that it names all the same, where the client may speak for its partner.
+    pub(super) named: Option<ClaimKey>,
+}
+
+/// The payment that a request names which was refused. Nothing is made of it: it is only looked up.
+pub(super) fn named(
+    head: &Head<'_>,
+    request: &Request<'_>,
+    operation: &Compiled,
+    policy: &Policy,
+) -> Option<ClaimKey> {
+    let Operation { class, namespace, identity, .. } = &operation.operation;
+    let partner = head.partner.filter(|partner| !partner.is_empty())?;
+    let too_long = request.body.len() > policy.config.request_body_bytes_max;
+    let pays = matches!(class, Class::Charge | Class::FollowUp);
+    if !pays || too_long || !may_speak(request.peer, Some(partner), policy) {
+        return None;
+    }
+    let by_key = || {
+        let header_key = parse_idempotency_key(head.idempotency_key?).ok()?;
+        Some(ClaimKey::derive(partner, &format!("{namespace} by key"), [header_key.as_str()]))
+    };
+    let Identity::Body(pointers) = identity else {
+        return by_key();
+    };
+    // Whatever stands twice, or in another form, beside the identity.
+    let members = Extractor::new(pointers).extract(request.body).ok()?;
+    if members.iter().all(|member| matches!(member, None | Some(Scalar::Null))) {
+        return by_key();
+    }
+    let texts = members.iter().map(|member| member.as_ref().and_then(Scalar::as_text));
+    let texts: Vec<&str> = texts.collect::<Option<_>>()?;
+    Some(ClaimKey::derive(partner, namespace, texts))
+}
 
 /// A refusal that waits for what is known of its payment.
 #[derive(Debug)]
