@@ -4,6 +4,7 @@ use super::intent::Intent;
 use super::send::Send;
 use super::write::own_headers;
 use super::{Context, Next, Sent, Stage, name};
+use crate::engine::anomaly::Anomaly;
 use crate::engine::answer::{About, NotExecuted, Reply, Saying, Unknown};
 use crate::engine::claim::{Outcome, State, Status};
 use crate::engine::event::{Answer, Call, Effect, Note};
@@ -40,6 +41,27 @@ pub(super) struct After {
     pub(super) state: Option<State>,
     /// What was learnt could not be written.
     pub(super) lost: bool,
+}
+
+/// What evidence made of a claim.
+#[derive(Default)]
+pub(super) struct Worked {
+    /// Where it stands afterwards.
+    pub(super) after: After,
+    /// Its bucket, if that changed.
+    pub(super) written: Option<Vec<u8>>,
+    /// What operators are told of it.
+    pub(super) anomaly: Option<Anomaly>,
+}
+
+impl Worked {
+    /// Its bucket cannot be read, or it itself.
+    pub(super) const LOST: Self =
+        Self { after: After { state: None, lost: true }, written: None, anomaly: None };
+
+    pub(super) fn at(state: State) -> Self {
+        Self { after: After { state: Some(state), lost: false }, ..Self::default() }
+    }
 }
 
 /// A gateway's answer to a call of the filter's own.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::end::{After, Answered};
+use super::end::{After, Answered, Worked};
 use super::{Context, Next, Stage};
 use crate::engine::anomaly::Anomaly;
 use crate::engine::breaker::Report;
@@ -358,27 +358,6 @@ impl Context<'_> {
             changes.extend(health.steer(self.policy, self.now));
         }
         (changes, Some(health.encode()))
-    }
-}
-
-/// What evidence made of a claim.
-#[derive(Default)]
-struct Worked {
-    /// Where it stands afterwards.
-    after: After,
-    /// Its bucket, if that changed.
-    written: Option<Vec<u8>>,
-    /// What operators are told of it.
-    anomaly: Option<Anomaly>,
-}
-
-impl Worked {
-    /// Its bucket cannot be read, or it itself.
-    const LOST: Self =
-        Self { after: After { state: None, lost: true }, written: None, anomaly: None };
-
-    fn at(state: State) -> Self {
-        Self { after: After { state: Some(state), lost: false }, ..Self::default() }
     }
 }
 
