@@ -222,6 +222,7 @@ fn exchange(policy: &Rc<Policy>, reference: &str, store: &mut Store, tallies: &m
         endpoint: Some("primary"),
         peer: None,
         content_type: Some("application/json"),
+        content_encoding: None,
         client_waits: true,
     };
     drive(&mut exchange, Event::Answered(answer), store, tallies);

@@ -27,6 +27,7 @@ pub mod in_flight;
 pub mod json;
 pub mod key;
 pub mod layout;
+pub mod leaps;
 pub mod limits;
 pub mod operation;
 pub mod overrides;

@@ -97,8 +97,16 @@ fn claims(value: &[u8]) {
             Entry::Unreadable => true,
             Entry::Link(_) => false,
         };
+        // One that lies ahead counts as changed now, and as nothing else.
+        let mended = match entry {
+            Entry::Claim(claim) => {
+                claim.mended(world.time(), &world.policy.claims).map(Entry::Claim)
+            }
+            Entry::Unreadable | Entry::Link(_) => None,
+        };
+        let is_it = |kept| kept == entry || Some(kept) == mended;
         if unresolved && !own.starts_with(&hex) {
-            assert!(after.entries().any(|(other, kept)| (other, kept) == (key, entry)), "lost");
+            assert!(after.entries().any(|(other, kept)| other == key && is_it(kept)), "lost");
         }
     }
 }

@@ -169,6 +169,7 @@ impl World {
             endpoint: Some(endpoint),
             peer: Some(Peer { version: Some("TLSv1.3"), names: [None, None] }),
             content_type: Some("application/json"),
+            content_encoding: None,
             client_waits: true,
         };
         self.feed(run, Event::Answered(answer));

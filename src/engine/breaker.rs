@@ -22,6 +22,7 @@ use super::time::{Millis, Timestamp};
 use super::window::{Tally, Window};
 
 mod limits;
+mod mend;
 mod report;
 mod rule;
 

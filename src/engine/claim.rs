@@ -19,6 +19,7 @@ use super::key::Fingerprint;
 use super::time::{Millis, Timestamp};
 
 mod apply;
+mod clock;
 mod state;
 
 use apply::in_doubt;
@@ -113,6 +114,8 @@ pub struct Claim {
     pub observed: bool,
     /// How many `Idempotency-Key` headers are bound to it.
     pub header_keys: u8,
+    /// While it is in flight: the candidate that Envoy tries first.
+    pub first: GatewayId,
 }
 
 /// The attempt that an answer belongs to.
@@ -131,6 +134,9 @@ pub enum Outcome {
     Executed,
     /// A definite NO.
     No,
+    /// The same, in the words "I know no such payment", to a cancel or refund whose payment is
+    /// proven at another gateway. The time of such an answer is when the attempt was sent.
+    NotKnown,
     /// The gateway's documented answer to a repeat of a payment that had failed (top-up 5003800).
     FailedBefore,
     /// Anything that proves neither.
@@ -271,6 +277,7 @@ impl Claim {
             money,
             observed: false,
             header_keys: 0,
+            first: GatewayId::FIRST,
         }
     }
 
@@ -281,10 +288,11 @@ impl Claim {
             State::InFlight { candidates, until, .. } if now >= *until => {
                 self.state = in_doubt(*candidates, *until);
             }
-            State::InDoubt { ended_at, repeat_until, .. } => {
+            State::InDoubt { ended_at, repeat_until, not_found, .. } => {
                 if let Some(until) = repeat_until.filter(|until| now >= *until) {
                     *ended_at = until;
                     *repeat_until = None;
+                    *not_found = None;
                 }
             }
             State::InFlight { .. }
@@ -373,6 +381,12 @@ impl Claim {
         of.incarnation == self.incarnation && of.attempt == self.attempt
     }
 
+    /// Whether an attempt is believed to be under way.
+    #[must_use]
+    pub const fn is_in_flight(&self) -> bool {
+        matches!(self.state, State::InFlight { .. })
+    }
+
     /// Whether the payment's outcome is known, so that its record may expire.
     #[must_use]
     pub const fn is_resolved(&self) -> bool {
@@ -388,9 +402,10 @@ impl Claim {
         let claim = self.at(now);
         // Of a record learnt from a status answer nothing is known of the request.
         let same = claim.fingerprint == fingerprint || claim.fingerprint == Fingerprint::UNKNOWN;
+        let left = |until: Timestamp| until.since(now).min(rules.longest_wait());
         match claim.state {
             State::InFlight { until, .. } => {
-                Admission::InProgress { unknown: false, retry_after: until.since(now) }
+                Admission::InProgress { unknown: false, retry_after: left(until) }
             }
             State::Settled { .. } | State::Closed { .. } if !same => Admission::Mismatch,
             State::Settled { gateways } => Admission::Replay { gateways },
@@ -400,10 +415,10 @@ impl Claim {
                 Admission::InProgress { unknown: true, retry_after: rules.repeat_after }
             }
             State::InDoubt { repeat_until: Some(until), .. } => {
-                Admission::InProgress { unknown: true, retry_after: until.since(now) }
+                Admission::InProgress { unknown: true, retry_after: left(until) }
             }
             State::InDoubt { candidates, ended_at, .. } => {
-                let wait = ended_at.plus(rules.repeat_after).since(now);
+                let wait = left(ended_at.plus(rules.repeat_after));
                 let age = now.since(claim.incarnation.claimed_at);
                 let shared = candidates.iter().find(|_| rules.shared_ledger);
                 match candidates.single().or(shared) {
@@ -432,11 +447,11 @@ impl Claim {
         self = self.at(now);
         self.attempt = self.attempt.saturating_add(1);
         match &mut self.state {
-            State::InDoubt { candidates, repeat_until, not_found, .. } => {
+            State::InDoubt { candidates, repeat_until, .. } => {
+                // What was said before this attempt says nothing about it. It stays noted, because
+                // this attempt may be told the same.
                 *candidates = candidates.with(gateway);
                 *repeat_until = Some(until);
-                // What was said before this attempt says nothing about it.
-                *not_found = None;
             }
             State::Rejected { .. } => {
                 let candidates = Gateways::only(gateway);

@@ -123,6 +123,8 @@ pub struct Store {
     pub claims_max: u32,
     /// How long a resolved claim is kept.
     pub retention: Millis,
+    /// How long a customer's token leads to the gateway that issued it, from its last use.
+    pub token_retention: Millis,
     /// Answers that can be kept for replays.
     pub bodies_max: u32,
     /// Bytes of an answer that is kept.
@@ -266,6 +268,9 @@ impl Floor {
 
 const HOUR_MS: u64 = 3_600_000;
 
+/// Thirty days without a payment.
+const TOKEN_RETENTION_S: u64 = 2_592_000;
+
 /// DANA documents an expected timeout of 8 s: a shorter one would give up on payments that live.
 fn read_timeouts(fields: &Fields<'_>, floor: Floor) -> Timeouts {
     Timeouts {
@@ -283,6 +288,12 @@ fn read_idempotency(fields: &Fields<'_>, floor: Floor) -> (Store, claim::Rules) 
         if floor.unsafe_timings { 1 } else { 3600 }..=2_592_000,
         86_400,
     );
+    // Ten years at most: that is how long a customer's token may be good for.
+    let token_retention = fields.number(
+        "token_retention_s",
+        retention..=315_360_000,
+        TOKEN_RETENTION_S.max(retention),
+    );
     let repeat_max_age = fields.number("repeat_max_age_s", 0..=86_400, 3600);
     let bodies_max = fields.number("bodies_max", 1..=1_048_576, 16_384);
     let body_bytes_max =
@@ -297,6 +308,7 @@ fn read_idempotency(fields: &Fields<'_>, floor: Floor) -> (Store, claim::Rules) 
     let store = Store {
         claims_max: u32::try_from(claims_max).unwrap_or(u32::MAX),
         retention: Millis::new(retention * 1000),
+        token_retention: Millis::new(token_retention * 1000),
         bodies_max: u32::try_from(bodies_max).unwrap_or(u32::MAX),
         body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(0),
     };

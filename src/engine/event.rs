@@ -68,6 +68,9 @@ pub struct Answer<'a> {
     pub peer: Option<Peer<'a>>,
     /// Its `content-type`.
     pub content_type: Option<&'a str>,
+    /// Its `content-encoding`. Gateways label plain bodies too, so no more than what the bytes
+    /// themselves say is taken from it.
+    pub content_encoding: Option<&'a str>,
     /// Whether the client is still there to be answered.
     pub client_waits: bool,
 }

@@ -57,9 +57,9 @@ pub enum Origin {
 /// The body of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
-    /// All of it.
+    /// All of it, as it came: compressed bytes are no JSON.
     Complete(&'a [u8]),
-    /// Cut off, longer than what is read, or compressed though we asked for it plain.
+    /// Cut off, or longer than what is read.
     Unreadable,
 }
 

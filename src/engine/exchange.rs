@@ -119,6 +119,7 @@ impl Exchange {
         now: Timestamp,
         tallies: &mut Tallies,
     ) -> Vec<Effect> {
+        tallies.look(now);
         let policy = Rc::clone(&self.policy);
         let context = Context { policy: &policy, now, tallies };
         let (stage, effects) = match (std::mem::replace(&mut self.stage, Stage::Ended), event) {

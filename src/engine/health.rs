@@ -12,6 +12,7 @@ use super::channel::Breach;
 use super::gateway::GatewayId;
 use super::heartbeat::Heartbeat;
 use super::in_flight::InFlight;
+use super::leaps::Leaps;
 use super::overrides::{Overrides, Steer};
 use super::policy::Policy;
 use super::tally::{Batch, Tallies};
@@ -30,6 +31,8 @@ pub struct Health {
     active_since: Timestamp,
     overrides: Overrides,
     in_flight: InFlight,
+    /// Where the clock leapt.
+    leaps: Leaps,
     /// Of every gateway that was ever seen; no order.
     members: Vec<(GatewayId, Member)>,
 }
@@ -216,6 +219,28 @@ impl Health {
         changes
     }
 
+    /// Where the clock leapt, as far as any worker has seen.
+    #[must_use]
+    pub const fn leaps(&self) -> &Leaps {
+        &self.leaps
+    }
+
+    /// The worker of `tallies` ticks: what it has seen of the clock is told to all, and what they
+    /// saw to it.
+    pub fn tell_course(&mut self, tallies: &mut Tallies, policy: &Policy, now: Timestamp) {
+        tallies.tick(now, &mut self.leaps, policy.longest_retention());
+    }
+
+    /// What was written before the clock was put back counts as written now: nobody waits for the
+    /// clock to come to where it was. For the worker that leads, on its tick.
+    pub fn mend(&mut self, policy: &Policy, now: Timestamp) {
+        self.active_since = self.active_since.min(now);
+        self.overrides.mend(now);
+        for (_, member) in &mut self.members {
+            member.breaker.mend(now, &policy.breaker);
+        }
+    }
+
     fn moved(
         &self,
         gateway: GatewayId,
@@ -279,7 +304,7 @@ impl Health {
         self.lease.owner == owner
     }
 
-    const VERSION: u8 = 6;
+    const VERSION: u8 = 7;
 
     /// The stored form.
     #[must_use]
@@ -292,6 +317,7 @@ impl Health {
         bytes.extend(self.active_since.as_millis().to_le_bytes());
         self.overrides.encode(&mut bytes);
         self.in_flight.encode(&mut bytes);
+        self.leaps.encode(&mut bytes);
         for (id, member) in &self.members {
             bytes.push(id.byte());
             member.breaker.encode(&mut bytes);
@@ -326,6 +352,7 @@ impl Health {
         let active_since = bytes.time()?;
         let overrides = Overrides::decode(&mut bytes)?;
         let in_flight = InFlight::decode(&mut bytes)?;
+        let leaps = Leaps::decode(&mut bytes)?;
         let mut members = Vec::new();
         while let Some(id) = bytes.byte() {
             let member = Member {
@@ -338,7 +365,7 @@ impl Health {
             };
             members.push((GatewayId::new(usize::from(id))?, member));
         }
-        Some(Self { lease, active, active_since, overrides, in_flight, members })
+        Some(Self { lease, active, active_since, overrides, in_flight, leaps, members })
     }
 }
 

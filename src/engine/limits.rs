@@ -87,3 +87,15 @@ pub const IN_FLIGHT_STALE: Millis = Millis::new(5000);
 /// For so long one source alone cannot trip by a run of failures while another one paid without
 /// trouble just before. Whoever else pays within that time ends the run.
 pub const RUN_ALONE_MAX: Millis = Millis::new(2000);
+
+/// A clock that is further on than this since a worker's last tick has leapt, or the machine stood
+/// still: workers tick at least twice a second.
+pub const CLOCK_LEAP_MIN: Millis = Millis::new(5000);
+
+/// Leaps of the clock that are told apart. Of more, the oldest become one, which keeps for longer
+/// what waits.
+pub const LEAPS_MAX: usize = 8;
+
+/// What is known of a customer's token is written anew when it is used and this part of its
+/// retention has passed since it was written: a token in daily use is not written with each payment.
+pub const TOKEN_RENEWED_AFTER_SHARE: u64 = 8;

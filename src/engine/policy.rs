@@ -249,6 +249,13 @@ impl Policy {
         Millis::new(self.heartbeat.interval.get().saturating_mul(2).max(1000))
     }
 
+    /// The longest that any record is kept once it is resolved.
+    #[must_use]
+    pub fn longest_retention(&self) -> Millis {
+        let store = &self.config.store;
+        store.retention.max(store.token_retention)
+    }
+
     /// How often a worker ticks.
     #[must_use]
     pub fn tick_period(&self) -> Millis {

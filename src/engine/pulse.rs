@@ -94,7 +94,7 @@ impl Pulse {
             Cell::Claims(number) => {
                 let Policy { placement, claims, .. } = &*self.policy;
                 let how = Counts { rules: claims, observing: self.policy.observes(None) };
-                self.walk.bucket(number, loaded.bytes, placement.buckets(), how, now)
+                self.walk.bucket(number, loaded, placement.buckets(), how, now)
             }
             Cell::Census => self.walk.before(&loaded.bytes),
             Cell::Layout | Cell::Body(_) => Vec::new(),
@@ -121,6 +121,7 @@ impl Pulse {
         let mut leads = false;
         let mut effects = Vec::new();
         if self.pending.tick {
+            health.tell_course(tallies, &self.policy, now);
             health.tell_in_flight(tallies, now);
             effects = self.show_in_flight(&health, now);
             changes.extend(health.check_in_flight(&self.policy, now));
@@ -129,6 +130,7 @@ impl Pulse {
             self.pending.counts_at = leads.then_some(now);
         }
         if leads {
+            health.mend(&self.policy, now);
             changes.extend(health.expire_overrides(now));
             self.pending.beats = self.due(&mut health, now);
         }

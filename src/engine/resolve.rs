@@ -5,6 +5,7 @@
 //! reason, and changes nothing.
 
 use super::claim::{Claim, Event, Resolution, Rules, State, Step};
+use super::gateway::GatewayId;
 use super::key::{KeyFront, KeyPrefix};
 use super::record::{Bucket, Found};
 use super::time::Timestamp;
@@ -61,6 +62,8 @@ pub fn resolve(
     rules: &Rules,
 ) -> Result<Resolved, Refused> {
     let mut bucket = Bucket::decode(bytes).ok_or(Refused::Unreadable)?;
+    // Written with what is resolved, or else by whoever counts the store.
+    let _ = bucket.mend(now, rules);
     let (key, claim) = find(&bucket, front)?;
     let claim = claim.enforced(rules).at(now);
     let before = claim.state;
@@ -71,7 +74,7 @@ pub fn resolve(
         // Nobody's word frees a key.
         Step::Contradicted | Step::Released => return Err(Refused::Contradicts(before)),
     };
-    let claim = Claim { state: after, changed_at: now, ..claim };
+    let claim = Claim { state: after, changed_at: now, first: GatewayId::FIRST, ..claim };
     if !bucket.replace(&key, &claim) {
         return Err(Refused::NotFound);
     }

@@ -5,7 +5,9 @@
 //! requests under way.
 
 use super::gateway::GatewayId;
+use super::leaps::{Course, Leaps};
 use super::sources::{SLOTS, Seen, Source};
+use super::time::{Millis, Timestamp};
 use super::window::Tally;
 
 /// What one worker has counted since its last tick, and what it has under way.
@@ -17,6 +19,8 @@ pub struct Tallies {
     in_flight: Vec<(GatewayId, u32)>,
     /// The same by partner, gateway for gateway.
     by_partner: Vec<(GatewayId, [u32; SLOTS])>,
+    /// How the clock has run.
+    course: Course,
 }
 
 /// Successes of one gateway. They belong to the breaker's generation in which they were made, and
@@ -46,6 +50,27 @@ impl Tallies {
     #[must_use]
     pub const fn owner(&self) -> u64 {
         self.owner
+    }
+
+    /// The worker ticks: what it has seen of the clock and what all know become one.
+    pub fn tick(&mut self, now: Timestamp, shared: &mut Leaps, longest: Millis) {
+        self.course.tick(now, shared, longest);
+    }
+
+    /// A request sees the clock.
+    pub fn look(&mut self, now: Timestamp) {
+        self.course.look(now);
+    }
+
+    /// Takes in what other workers have seen of the clock.
+    pub fn learn(&mut self, shared: &Leaps) {
+        self.course.learn(shared);
+    }
+
+    /// Where the clock leapt, as far as this worker knows.
+    #[must_use]
+    pub fn leaps(&self, now: Timestamp) -> Leaps {
+        self.course.now_known(now)
     }
 
     /// Counts calls.

@@ -32,6 +32,13 @@ impl Timestamp {
         Millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// The same, or `now` where it lies further ahead than `slack`: then it was written before the
+    /// clock was put back, and how long ago that was nobody knows.
+    #[must_use]
+    pub fn or_now(self, now: Self, slack: Millis) -> Self {
+        if self.since(now) > slack { now } else { self }
+    }
+
     /// This time and `wait` more.
     #[must_use]
     pub const fn plus(self, wait: Millis) -> Self {

@@ -38,6 +38,14 @@ pub enum Side {
     Call,
 }
 
+/// Whether a header field of an answer to a call of ours says that the gateway gave it. No route and
+/// no filter touches such an answer, and what Envoy says in the gateway's place has no such field.
+/// Envoy's `header_prefix` may have made anything of `x-envoy`.
+#[must_use]
+pub fn is_service_time(name: &[u8]) -> bool {
+    name.ends_with(b"-upstream-service-time")
+}
+
 /// A request that is kept, so that it can be sent to another gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {

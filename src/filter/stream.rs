@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::host::{Host, Kept, Side};
+use super::host::{Host, Kept, Side, is_service_time};
 use super::pairs;
 use super::worker::Worker;
 use crate::engine::answer::{About, Saying};
@@ -43,7 +43,7 @@ pub(super) struct Stream<H> {
     /// The call that is under way, which Envoy knows by this token.
     calling: Option<u32>,
     head: Option<Head>,
-    /// When it was decided: what the clock says later is never earlier, and never nothing.
+    /// When it was decided: what the clock says later, where it says nothing.
     decided_at: Timestamp,
 }
 
@@ -67,8 +67,7 @@ struct Head {
     /// The connection that it came over, where that is watched.
     peer: Option<Connection>,
     content_type: Option<String>,
-    /// Compressed, though the request asked for it plain.
-    encoded: bool,
+    content_encoding: Option<String>,
 }
 
 /// What Envoy tells of a connection to a gateway.
@@ -220,6 +219,7 @@ impl<H: Host> Stream<H> {
             endpoint: endpoint.as_deref(),
             peer: None,
             content_type: None,
+            content_encoding: None,
             client_waits: false,
         };
         let now = self.now();
@@ -242,13 +242,24 @@ impl<H: Host> Stream<H> {
 
     fn read_head(&self) -> Head {
         let mut head = self.read_fields(Side::Response);
-        if head.origin != Origin::Upstream {
+        if self.is_from_upstream() {
+            head.origin = Origin::Upstream;
+            if self.worker.policy.watches_channels() {
+                head.peer = Some(self.connection());
+            }
+        } else {
             head.origin = self.origin_without_answer();
-        } else if self.worker.policy.watches_channels() {
-            head.peer = Some(self.connection());
         }
         head.endpoint = self.endpoint();
         head
+    }
+
+    /// Whether Envoy's router relays an answer of the gateway. It says so itself, beside the
+    /// answer: header fields can be removed, renamed and added, by filters, routes and Envoy's own
+    /// local replies.
+    fn is_from_upstream(&self) -> bool {
+        let details = self.worker.host.property(&["response", "code_details"]);
+        matches!(details, Ok(Some(details)) if details == b"via_upstream")
     }
 
     /// What cannot be read is not there: then the connection is not what it must be.
@@ -267,15 +278,15 @@ impl<H: Host> Stream<H> {
             endpoint: None,
             peer: None,
             content_type: None,
-            encoded: false,
+            content_encoding: None,
         };
         for (name, value) in pairs::decode(&bytes).unwrap_or_default() {
             let text = || std::str::from_utf8(value).ok();
             match name {
                 b":status" => head.status = text().and_then(|t| t.parse().ok()).unwrap_or(0),
-                b"x-envoy-upstream-service-time" => head.origin = Origin::Upstream,
+                _ if side == Side::Call && is_service_time(name) => head.origin = Origin::Upstream,
                 b"content-type" => head.content_type = text().map(str::to_owned),
-                b"content-encoding" => head.encoded = value != b"identity",
+                b"content-encoding" => head.content_encoding = text().map(str::to_owned),
                 _ => {}
             }
         }
@@ -303,16 +314,16 @@ impl<H: Host> Stream<H> {
     }
 
     fn response_complete(&mut self, complete: bool) -> Flow {
-        let Some(head) = self.head.take() else {
-            return Flow::Continue;
-        };
-        self.complete(&head, Side::Response, complete);
+        // With its head gone it was judged already: more of it waits for what is decided then.
+        if let Some(head) = self.head.take() {
+            self.complete(&head, Side::Response, complete);
+        }
         self.response.flow()
     }
 
     fn complete(&mut self, head: &Head, side: Side, complete: bool) {
         let host = &self.worker.host;
-        let reads = self.exchange.reads_answer() && complete && !head.encoded;
+        let reads = self.exchange.reads_answer() && complete;
         // One byte more shows that it is longer than what is read.
         let bytes_max = limits::EVIDENCE_BYTES_MAX + 1;
         let bytes = if reads { host.body(side, bytes_max).ok() } else { None };
@@ -324,6 +335,7 @@ impl<H: Host> Stream<H> {
             endpoint: head.endpoint.as_deref(),
             peer: head.peer.as_ref().map(Connection::peer),
             content_type: head.content_type.as_deref(),
+            content_encoding: head.content_encoding.as_deref(),
             client_waits: true,
         };
         let now = self.now();
@@ -331,7 +343,7 @@ impl<H: Host> Stream<H> {
     }
 
     fn now(&self) -> Timestamp {
-        self.worker.host.now().unwrap_or(self.decided_at).max(self.decided_at)
+        self.worker.host.now().unwrap_or(self.decided_at)
     }
 
     /// Feeds the engine and does what it says, until it has no more to say.
@@ -406,6 +418,7 @@ const NEVER_LEFT: Event<'static> = Event::Answered(Answer {
     endpoint: None,
     peer: None,
     content_type: None,
+    content_encoding: None,
     client_waits: true,
 });
 

@@ -451,6 +451,7 @@ impl<'s> World<'s> {
             endpoint: wire.endpoint.map(|place| policy.gateways[place].name.as_str()),
             peer: None,
             content_type: None,
+            content_encoding: None,
             client_waits: wire.client_waits,
         };
         self.tell(Actor::Call(at), Event::Answered(answer));

@@ -36,8 +36,8 @@ fn sets() -> impl Iterator<Item = Gateways> + Clone {
         .map(|bits| gateways().filter(|gateway| bits & (1 << gateway.index()) != 0).collect())
 }
 
-/// Every state that a record can have. An attempt after a NO and a repeat go to one gateway, and a
-/// repeat makes worthless what was noted before; [`is_possible`] holds the engine to that.
+/// Every state that a record can have. An attempt after a NO and a repeat go to one gateway;
+/// [`is_possible`] holds the engine to that. A repeat may go to one of several that share a ledger.
 fn states() -> Vec<State> {
     let (early, late) = (after(BIRTH.claimed_at, 10_000), after(BIRTH.claimed_at, 3_597_000));
     let until = after(BIRTH.claimed_at, 30_000);
@@ -60,8 +60,13 @@ fn states() -> Vec<State> {
                 let first = after(ended_at, 60_000);
                 states.extend([first, after(first, 7000)].map(|at| doubt(None, Some((by, at)))));
             }
+            let repeat = |after_end| Some(after(ended_at, after_end));
             if candidates.single().is_some() {
-                states.push(doubt(Some(after(ended_at, 40_000)), None));
+                states.extend([40_000, 90_000].map(|until| doubt(repeat(until), None)));
+            }
+            for by in gateways() {
+                let noted = Some((by, after(ended_at, 60_000)));
+                states.extend([61_000, 130_000].map(|sent| doubt(repeat(sent + 30_000), noted)));
             }
         }
         if let Some(gateway) = candidates.single() {
@@ -77,11 +82,7 @@ fn is_possible(state: State) -> bool {
         State::InFlight { candidates, after_no, .. } => {
             !candidates.is_empty() && (!after_no || candidates.single().is_some())
         }
-        State::InDoubt { candidates, repeat_until, not_found, .. } => {
-            let repeats = repeat_until.is_some();
-            !candidates.is_empty()
-                && !(repeats && (candidates.single().is_none() || not_found.is_some()))
-        }
+        State::InDoubt { candidates, .. } => !candidates.is_empty(),
         State::Settled { gateways } | State::Closed { gateways, .. } => !gateways.is_empty(),
         State::Rejected { .. } => true,
     }
@@ -111,8 +112,14 @@ fn times(state: State) -> Vec<Timestamp> {
     times.into_iter().map(Timestamp::from_millis).collect()
 }
 
-const OUTCOMES: [Outcome; 5] =
-    [Outcome::Executed, Outcome::No, Outcome::FailedBefore, Outcome::Doubtful, Outcome::NeverSent];
+const OUTCOMES: [Outcome; 6] = [
+    Outcome::Executed,
+    Outcome::No,
+    Outcome::NotKnown,
+    Outcome::FailedBefore,
+    Outcome::Doubtful,
+    Outcome::NeverSent,
+];
 const STATUSES: [Status; 6] = [
     Status::Executed,
     Status::Pending,

@@ -95,7 +95,8 @@ impl Reference {
             }
         };
         let attempt = before.attempt + 1;
-        let expected = Claim { state, attempt, observed: true, changed_at: now, ..before };
+        let first = after.first;
+        let expected = Claim { state, attempt, observed: true, changed_at: now, first, ..before };
         assert_eq!(*after, expected);
     }
 }

@@ -126,6 +126,13 @@ fn what_was_observed_is_handed_over() {
     told.often(&[executed, replayed, repeated, observed, handed_over]);
 }
 
+#[test]
+fn no_clock_that_leaps_pays_twice_forgets_or_wedges() {
+    let told = play(Kind::Clock, 300);
+    let Reached { executed, in_doubt, replayed, leaps, .. } = told.reached;
+    told.often(&[executed, in_doubt, replayed, leaps]);
+}
+
 /// What the stories reached.
 #[derive(Clone, Copy, Debug, Default)]
 struct Told {

@@ -40,6 +40,14 @@ impl World<'_> {
         let front = KeyFront::parse(&digits).unwrap();
         let Loaded { bytes, version } = self.load_cell(Cell::Claims(number));
         let policy = &setup.policy;
+        if setup.leaps() {
+            // The ledgers judge it.
+            if let Ok(resolved) = resolve(bytes, &front, resolution, now, &policy.claims) {
+                assert!(self.store_cell(Cell::Claims(number), resolved.bytes, version));
+                self.reached.resolved += 1;
+            }
+            return;
+        }
         match resolve(bytes, &front, resolution, now, &policy.claims) {
             Ok(resolved) => {
                 assert_eq!(resolved.key, key);

@@ -91,7 +91,11 @@ impl Reference {
             (Step::Released, Found::Absent) => {}
             (Step::To(state) | Step::Overturned(state), Found::Claim(after)) => match before {
                 Some(before) => {
-                    assert_eq!(*after, Claim { state, changed_at: now, ..*before }, "{cause:?}");
+                    assert_eq!(
+                        *after,
+                        Claim { state, changed_at: now, first: after.first, ..*before },
+                        "{cause:?}"
+                    );
                 }
                 None => assert_eq!(after.state, state, "{cause:?}"),
             },
@@ -118,6 +122,7 @@ impl Reference {
             fingerprint: after.fingerprint,
             changed_at: now,
             header_keys: after.header_keys,
+            first: after.first,
             ..*before
         };
         assert_eq!(*after, expected);

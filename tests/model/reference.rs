@@ -95,13 +95,18 @@ impl Reference {
             Becomes::Cancelled(who) => closed(who, Closed::Cancelled),
             Becomes::Refunded(who) => closed(who, Closed::Refunded),
             Becomes::InDoubt(who, ended) => facts.in_doubt(who, ended),
-            Becomes::Noted => {
-                let State::InDoubt { candidates, ended_at, repeat_until, .. } = facts.state()
-                else {
+            Becomes::Noted(who) => {
+                let State::InDoubt { candidates, ended_at, .. } = facts.state() else {
                     panic!("only in doubt is anything noted")
                 };
-                let not_found = Some((facts.teller().unwrap(), now));
+                let (repeat_until, not_found) = (None, Some((single(who), now)));
                 State::InDoubt { candidates, ended_at, repeat_until, not_found }
+            }
+            Becomes::InDoubtAsBefore => {
+                let State::InDoubt { candidates, ended_at, not_found, .. } = facts.state() else {
+                    panic!("it was not in doubt before")
+                };
+                State::InDoubt { candidates, ended_at, repeat_until: None, not_found }
             }
             other => panic!("{event:?} makes it {other:?}"),
         })
@@ -112,8 +117,11 @@ impl Reference {
         let claim = self.at(claim, now);
         let facts = Facts { claim: Some(&claim), event: None, same, now, rules: &self.rules };
         let them = facts.who(Who::Them);
-        let rest = parts(claim.state).ended_at.plus(self.rules.repeat_after).since(now);
-        let until = |end: Option<Timestamp>| end.unwrap().since(now);
+        // Nobody is told to wait for longer than the longest wait there is.
+        let Rules { lease, repeat_after, settle_delay, .. } = self.rules;
+        let longest = lease.max(repeat_after).max(settle_delay);
+        let rest = parts(claim.state).ended_at.plus(repeat_after).since(now).min(longest);
+        let until = |end: Option<Timestamp>| end.unwrap().since(now).min(longest);
         let parts = parts(claim.state);
         let in_progress = |unknown, retry_after| Admission::InProgress { unknown, retry_after };
         match self.take("again", &facts) {
@@ -140,9 +148,9 @@ impl Reference {
         match self.take("sent", &facts) {
             Becomes::InFlightAfterNo => State::InFlight { candidates, until, after_no: true },
             Becomes::RepeatRuns => {
-                let ended_at = parts(claim.state).ended_at;
+                let Parts { ended_at, noted, .. } = parts(claim.state);
                 let repeat_until = Some(until);
-                State::InDoubt { candidates, ended_at, repeat_until, not_found: None }
+                State::InDoubt { candidates, ended_at, repeat_until, not_found: noted }
             }
             other => panic!("sent makes it {other:?}"),
         }
@@ -161,6 +169,7 @@ pub(crate) const fn column(event: Event) -> &'static str {
         Event::Answer { outcome, .. } => match outcome {
             Outcome::Executed => "200xx00",
             Outcome::No => "NO",
+            Outcome::NotKnown => "not known",
             Outcome::FailedBefore => "5003800",
             Outcome::Doubtful => "doubtful",
             Outcome::NeverSent => "never sent",
@@ -246,6 +255,10 @@ impl Facts<'_> {
                 let teller = self.teller();
                 self.parts().them.iter().filter(|gateway| Some(*gateway) != teller).collect()
             }
+            (Who::ThemWithoutSpoken, _) => {
+                let spoken = self.who(Who::Spoken);
+                self.parts().them.iter().filter(|gateway| !spoken.contains(*gateway)).collect()
+            }
             (Who::Teller, event) => {
                 Gateways::only(self.teller().unwrap_or_else(|| panic!("nobody tells {event:?}")))
             }
@@ -279,6 +292,9 @@ impl Facts<'_> {
         match condition {
             Condition::LastAttempt => self.event.is_some_and(is_last),
             Condition::OneSpoken => self.who(Who::Spoken).iter().count() == 1,
+            Condition::SpokenIsOne => {
+                self.who(Who::Spoken).single().is_some_and(|one| parts.them.contains(one))
+            }
             Condition::AfterNo => parts.after_no,
             Condition::LeaseOver => over(parts.lease),
             Condition::RepeatOver => over(parts.repeat),
@@ -290,6 +306,9 @@ impl Facts<'_> {
             Condition::SettledDown => waited(parts.ended_at, rules.settle_delay),
             Condition::Noted => parts.noted.is_some(),
             Condition::NotedByTeller => parts.noted.map(|(by, _)| by) == self.teller(),
+            Condition::NotedBySpoken => {
+                parts.noted.is_some_and(|(by, _)| self.who(Who::Spoken) == Gateways::only(by))
+            }
             Condition::LongNoted => {
                 parts.noted.is_some_and(|(_, at)| waited(at, rules.settle_delay))
             }

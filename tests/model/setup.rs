@@ -23,6 +23,9 @@ pub(crate) enum Kind {
     SharedLedger { lag: u64 },
     /// What is enforced is only observed for a while.
     HandOver,
+    /// The clock is put a day ahead or back, and right again. The bucket is as full as it was laid
+    /// out for, so that whatever seems old makes room.
+    Clock,
 }
 
 /// One bucket, so that all payments race for one value; a breaker that trips and recovers often.
@@ -63,7 +66,7 @@ fn policy(setting: &str, buckets: u32) -> Rc<Policy> {
 impl Setup {
     pub(crate) fn new(kind: Kind) -> Self {
         let (setting, buckets, payments) = match kind {
-            Kind::Plain | Kind::HandOver => ("", 1, 3),
+            Kind::Plain | Kind::HandOver | Kind::Clock => ("", 1, 3),
             Kind::HeaderKeys => ("", 4, PAYMENTS),
             Kind::SharedLedger { .. } => (r#""ledger": "shared","#, 1, 3),
         };
@@ -75,6 +78,11 @@ impl Setup {
         Self { kind, policy, observing, reference, payments, keys }
     }
 
+    /// Whether the clock leaps.
+    pub(crate) fn leaps(&self) -> bool {
+        self.kind == Kind::Clock
+    }
+
     /// Whether the gateways share their ledger.
     pub(crate) const fn is_shared(&self) -> bool {
         matches!(self.kind, Kind::SharedLedger { .. })
@@ -83,7 +91,7 @@ impl Setup {
     pub(crate) const fn lag(&self) -> Option<u64> {
         match self.kind {
             Kind::SharedLedger { lag } => Some(lag),
-            Kind::Plain | Kind::HeaderKeys | Kind::HandOver => None,
+            Kind::Plain | Kind::HeaderKeys | Kind::HandOver | Kind::Clock => None,
         }
     }
 
@@ -119,6 +127,8 @@ pub(crate) struct Reached {
     pub(crate) observed: u64,
     /// Payments sent while observed and again while enforced.
     pub(crate) handed_over: u64,
+    /// How often the clock leapt.
+    pub(crate) leaps: u64,
 }
 
 impl Reached {
@@ -139,6 +149,7 @@ impl Reached {
             taken_over: self.taken_over + more.taken_over,
             observed: self.observed + more.observed,
             handed_over: self.handed_over + more.handed_over,
+            leaps: self.leaps + more.leaps,
         }
     }
 }

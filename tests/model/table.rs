@@ -5,10 +5,11 @@ const TEXT: &str = include_str!("table.md");
 
 const STATES: [&str; 8] =
     ["absent", "in flight", "settled", "rejected", "in doubt", "failed", "cancelled", "refunded"];
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 17] = [
     "time",
     "200xx00",
     "NO",
+    "not known",
     "5003800",
     "doubtful",
     "never sent",
@@ -29,6 +30,7 @@ const EVENTS: [&str; 16] = [
 pub(crate) enum Condition {
     LastAttempt,
     OneSpoken,
+    SpokenIsOne,
     AfterNo,
     LeaseOver,
     RepeatOver,
@@ -40,6 +42,7 @@ pub(crate) enum Condition {
     SettledDown,
     Noted,
     NotedByTeller,
+    NotedBySpoken,
     LongNoted,
     Same,
     Rested,
@@ -51,6 +54,7 @@ pub(crate) enum Condition {
 pub(crate) enum Who {
     Them,
     ThemWithoutTeller,
+    ThemWithoutSpoken,
     Teller,
     Spoken,
 }
@@ -77,7 +81,9 @@ pub(crate) enum Becomes {
     Cancelled(Who),
     Refunded(Who),
     InDoubt(Who, Ended),
-    Noted,
+    /// Whatever ran is over, and nothing else changes.
+    InDoubtAsBefore,
+    Noted(Who),
     InFlight,
     InFlightAfterNo,
     RepeatRuns,
@@ -176,6 +182,7 @@ fn condition(text: &str) -> (Condition, bool) {
     let condition = match word {
         "last attempt" => Condition::LastAttempt,
         "one spoken" => Condition::OneSpoken,
+        "spoken is one of them" => Condition::SpokenIsOne,
         "after a NO" => Condition::AfterNo,
         "lease over" => Condition::LeaseOver,
         "repeat over" => Condition::RepeatOver,
@@ -187,6 +194,7 @@ fn condition(text: &str) -> (Condition, bool) {
         "settled down" => Condition::SettledDown,
         "noted" => Condition::Noted,
         "noted by g" => Condition::NotedByTeller,
+        "noted by spoken" => Condition::NotedBySpoken,
         "long noted" => Condition::LongNoted,
         "the same" => Condition::Same,
         "rested" => Condition::Rested,
@@ -200,6 +208,7 @@ fn who(text: &str) -> Who {
     match text {
         "them" => Who::Them,
         "them without g" => Who::ThemWithoutTeller,
+        "them without spoken" => Who::ThemWithoutSpoken,
         "g" => Who::Teller,
         "spoken" => Who::Spoken,
         other => panic!("table.md: {other:?} names nobody"),
@@ -216,6 +225,7 @@ fn result(text: &str) -> Becomes {
             "failed" => Becomes::Failed(by),
             "cancelled" => Becomes::Cancelled(by),
             "refunded" => Becomes::Refunded(by),
+            "noted" => Becomes::Noted(by),
             other => panic!("table.md: {other:?} is no state"),
         };
     }
@@ -235,7 +245,7 @@ fn result(text: &str) -> Becomes {
         "stays" => Becomes::Stays,
         "contradicted" => Becomes::Contradicted,
         "released" => Becomes::Released,
-        "noted" => Becomes::Noted,
+        "in doubt as before" => Becomes::InDoubtAsBefore,
         "in flight" => Becomes::InFlight,
         "in flight after a NO" => Becomes::InFlightAfterNo,
         "repeat runs" => Becomes::RepeatRuns,

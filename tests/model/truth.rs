@@ -110,12 +110,13 @@ impl World<'_> {
                 true
             }
             State::InDoubt { repeat_until, .. } => repeat_until.is_some(),
-            // Proven between the claim and this moment, and there: it is a repeat like any other.
-            State::Settled { gateways } => {
+            // Proven, or cancelled, between the claim and this moment, and there: it is a repeat like
+            // any other.
+            State::Settled { gateways } | State::Closed { gateways, .. } => {
                 self.setup.is_shared()
                     || members.iter().all(|m| gateways.iter().any(|g| self.place(g) == *m))
             }
-            State::Rejected { .. } | State::Closed { .. } => false,
+            State::Rejected { .. } => false,
         };
         assert!(under_way, "payment {payment} was let go under {:?}", claim.state);
         if self.setup.is_shared() {

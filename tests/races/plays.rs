@@ -279,6 +279,7 @@ impl Plays {
                     endpoint,
                     peer: None,
                     content_type: None,
+                    content_encoding: None,
                     client_waits: true,
                 })
             }

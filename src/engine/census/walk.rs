@@ -5,8 +5,9 @@
 //! and begins the pass anew. A pass that misses a bucket is no census.
 
 use super::{Counted, Counts, Draft};
-use crate::engine::event::{Cell, Effect, Expected};
+use crate::engine::event::{Cell, Effect, Expected, Loaded};
 use crate::engine::limits;
+use crate::engine::record::Bucket;
 use crate::engine::time::Timestamp;
 
 /// Where the walk stands.
@@ -61,11 +62,12 @@ impl Walk {
         *self = Self::default();
     }
 
-    /// A bucket of `buckets` has come.
+    /// A bucket of `buckets` has come. What it says of a time that the clock was put back from is
+    /// mended; another worker that is quicker leaves it to the next pass.
     pub(in crate::engine) fn bucket(
         &mut self,
         number: u32,
-        bytes: Vec<u8>,
+        loaded: Loaded,
         buckets: u32,
         how: Counts<'_>,
         now: Timestamp,
@@ -73,16 +75,24 @@ impl Walk {
         let Some(pass) = self.awaited(Cell::Claims(number)) else {
             return Vec::new();
         };
+        let Loaded { mut bytes, version: expected } = loaded;
+        let mut effects = Vec::new();
+        if let Some(mut bucket) = Bucket::decode(bytes.clone())
+            && bucket.mend(now, how.rules)
+        {
+            bytes = bucket.into_bytes();
+            let cell = Cell::Claims(number);
+            effects.push(Effect::Store { cell, bytes: bytes.clone(), expected });
+        }
         pass.draft.count(number, bytes, how, now);
         pass.next = number.saturating_add(1);
         pass.left = pass.left.saturating_sub(1);
         if pass.next >= buckets {
-            return vec![pass.ask(Cell::Census)];
+            effects.push(pass.ask(Cell::Census));
+        } else if pass.left > 0 {
+            effects.push(pass.ask(Cell::Claims(pass.next)));
         }
-        if pass.left == 0 {
-            return Vec::new();
-        }
-        vec![pass.ask(Cell::Claims(pass.next))]
+        effects
     }
 
     /// The census before has come, which tells what is there no longer.

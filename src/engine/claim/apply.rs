@@ -10,7 +10,9 @@ impl Claim {
     #[must_use]
     pub fn apply(&self, event: Event, now: Timestamp, rules: &Rules) -> Step {
         match event {
-            Event::Answer { of, outcome, gateways } => self.answered(of, outcome, gateways, now),
+            Event::Answer { of, outcome, gateways } => {
+                self.answered(of, outcome, gateways, now, rules)
+            }
             Event::Told { gateway, status } => self.told(gateway, status, now, rules),
             Event::Operator(resolution) => self.resolved(resolution, now, rules),
         }
@@ -76,6 +78,7 @@ impl Claim {
         outcome: Outcome,
         gateways: Gateways,
         now: Timestamp,
+        rules: &Rules,
     ) -> Step {
         let claim = self.at(now);
         let current = claim.is_current(of);
@@ -95,7 +98,7 @@ impl Claim {
             {
                 Step::Stays
             }
-            (State::InFlight { .. }, Outcome::No | Outcome::FailedBefore) => {
+            (State::InFlight { .. }, Outcome::No | Outcome::NotKnown | Outcome::FailedBefore) => {
                 match gateways.single() {
                     Some(gateway) => Step::To(State::Rejected { gateway }),
                     None => Step::To(in_doubt(gateways, now)),
@@ -108,9 +111,10 @@ impl Claim {
                     Some(_) | None => Step::Released,
                 }
             }
-            (State::Rejected { .. }, Outcome::No | Outcome::FailedBefore | Outcome::NeverSent) => {
-                Step::Stays
-            }
+            (
+                State::Rejected { .. },
+                Outcome::No | Outcome::NotKnown | Outcome::FailedBefore | Outcome::NeverSent,
+            ) => Step::Stays,
             (State::Rejected { gateway }, Outcome::Doubtful) => {
                 Step::To(in_doubt(Gateways::only(gateway), now))
             }
@@ -123,9 +127,28 @@ impl Claim {
                 State::InDoubt { candidates, repeat_until: Some(_), .. },
                 Outcome::No | Outcome::Doubtful | Outcome::NeverSent,
             ) => Step::To(in_doubt(candidates, now)),
+            // Of a cancel whose payment is elsewhere it does: what this gateway does not know it
+            // can have cancelled only if that arrives later still, so it is proven like any "not
+            // found". Its own copy is answered; what may travel is what ended before it.
+            (
+                State::InDoubt { candidates, ended_at, not_found, repeat_until: Some(_) },
+                Outcome::NotKnown,
+            ) => {
+                let rests = State::InDoubt { candidates, ended_at, not_found, repeat_until: None };
+                let rests = Self { state: rests, ..claim };
+                let by = gateways.single().filter(|by| candidates.contains(*by));
+                match by.map(|by| rests.not_found(by, now, rules)) {
+                    Some(Step::To(state)) => Step::To(state),
+                    _ => Step::To(rests.state),
+                }
+            }
             (
                 State::InDoubt { repeat_until: None, .. },
-                Outcome::No | Outcome::FailedBefore | Outcome::Doubtful | Outcome::NeverSent,
+                Outcome::No
+                | Outcome::NotKnown
+                | Outcome::FailedBefore
+                | Outcome::Doubtful
+                | Outcome::NeverSent,
             ) => Step::Stays,
         }
     }
@@ -164,10 +187,10 @@ impl Claim {
                     Some(_) => Step::Stays,
                 }
             }
-            // A repeat is under way, or the question is older than the attempt.
-            (State::InDoubt { repeat_until, ended_at, .. }, Status::Closed(_))
-                if repeat_until.is_some() || now < ended_at =>
-            {
+            // The question is older than the attempt, or a repeat may yet succeed where an earlier
+            // attempt failed. What was undone is undone: a repeat has the same name, and finds it so.
+            (State::InDoubt { ended_at, .. }, Status::Closed(_)) if now < ended_at => Step::Stays,
+            (State::InDoubt { repeat_until: Some(_), .. }, Status::Closed(Closed::Failed)) => {
                 Step::Stays
             }
             // It may be an earlier attempt that failed, while the last one still travels.

@@ -13,9 +13,11 @@ use crate::engine::channel::Breach;
 use crate::engine::claim::{Closed, Event as Evidence, Outcome, Status};
 use crate::engine::event::{Answer, Cell, Effect, Expected};
 use crate::engine::evidence::{
-    Body, Evidence as Facts, Flags, Origin, Signal, Verdict, is_failed_before, judge, text_of,
+    Body, Evidence as Facts, Flags, Origin, Protocol, Signal, Verdict, is_failed_before, judge,
+    text_of,
 };
 use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::key::ClaimKey;
 use crate::engine::operation::ANSWER_REFERENCE;
 use crate::engine::replay::Kept;
 use crate::engine::sources::Source;
@@ -64,6 +66,9 @@ impl Context<'_> {
         if is_failed_before(&operation, verdict.code) {
             verdict.outcome = Outcome::FailedBefore;
         }
+        if send.astray && verdict.outcome == Outcome::No && verdict.not_found {
+            verdict.outcome = Outcome::NotKnown;
+        }
         let gateways = self.spoken_of(&send, answer);
         if let Some(later) = &intent.named_later {
             let named = text_of(&operation, &answer.evidence, ANSWER_REFERENCE);
@@ -76,13 +81,11 @@ impl Context<'_> {
         if let (Some(payment), Some(of)) = (&intent.payment, send.attempt()) {
             let evidence = Evidence::Answer { of, outcome: verdict.outcome, gateways };
             let onward = onward.map(|(gateway, _)| gateway);
-            updates.push_back(Update::Own { key: payment.key, evidence, onward });
+            updates.push_back(Update::Own { key: payment.key, evidence, onward, asked_at: at });
         }
-        if let (Some(place), Some(gateway)) = (operation.token, asked)
-            && let Some(token) = text_of(&operation, &answer.evidence, place)
-        {
-            let key = token_key(&intent.partner, &token);
-            updates.push_back(Update::Issued { key, gateway });
+        if let Some(gateway) = asked {
+            let tokens = tokens(&intent, &send, &verdict, answer);
+            updates.extend(tokens.map(|key| Update::Issued { key, gateway }));
         }
         let speaks_of_it = verdict.echoes || !intent.named_twice;
         let told_of_it = verdict.told.filter(|_| speaks_of_it);
@@ -167,6 +170,13 @@ impl Context<'_> {
         if verdict.outcome != Outcome::Executed || body.len() > store.body_bytes_max {
             return None;
         }
+        // Where the body was read as JSON it is plain, and replayed without its label. Elsewhere
+        // nobody has read it, and without the label nobody could.
+        let labelled =
+            answer.content_encoding.is_some_and(|label| !label.eq_ignore_ascii_case("identity"));
+        if labelled && self.policy.config.protocol == Protocol::Http {
+            return None;
+        }
         let (payment, of) = (intent.payment.as_ref()?, send.attempt()?);
         let kept = Kept {
             status: answer.evidence.status,
@@ -178,6 +188,22 @@ impl Context<'_> {
         let bytes = kept.encode(&payment.key, of.incarnation);
         Some(Effect::Store { cell, bytes, expected: Expected::Any })
     }
+}
+
+/// The customers' tokens that lead to whoever gave this answer: one that it issues, and one that was
+/// used there and would be forgotten.
+fn tokens(
+    intent: &Intent,
+    send: &Send,
+    verdict: &Verdict,
+    answer: &Answer<'_>,
+) -> impl Iterator<Item = ClaimKey> {
+    let issued = intent.operation.as_ref().and_then(|operation| {
+        let token = text_of(operation, &answer.evidence, operation.token?)?;
+        Some(token_key(&intent.partner, &token))
+    });
+    let is_used = send.renews_token && verdict.outcome == Outcome::Executed;
+    issued.into_iter().chain(intent.token.filter(|_| is_used))
 }
 
 /// What an answer says of each gateway that Envoy tried.

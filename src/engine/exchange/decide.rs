@@ -5,6 +5,7 @@ use crate::engine::answer::{NotExecuted, Saying};
 use crate::engine::claim::{Admission, Claim, Incarnation, State};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
+use crate::engine::leaps::Leaps;
 use crate::engine::operation::{Class, Repeat};
 use crate::engine::policy::Policy;
 use crate::engine::record::Found;
@@ -40,9 +41,13 @@ pub(super) struct Facts<'a> {
     pub(super) bound: Bound,
     /// The gateway that issued the customer's token, as far as it is known.
     pub(super) issuer: Option<GatewayId>,
+    /// When that was last written.
+    pub(super) issued_at: Option<Timestamp>,
     /// Gateways that have enough of this partner's requests: new ones go elsewhere.
     pub(super) crowded: Gateways,
     pub(super) health: &'a Health,
+    /// Where the clock leapt.
+    pub(super) leaps: &'a Leaps,
     pub(super) now: Timestamp,
 }
 
@@ -74,7 +79,8 @@ impl Facts<'_> {
     }
 
     /// A record as it counts for this request.
-    fn counted(&self, claim: Claim) -> Claim {
+    pub(super) fn counted(&self, claim: Claim) -> Claim {
+        let claim = claim.seen(self.now, self.leaps);
         let claim = if self.policy.observes(self.intent.operation.as_deref()) {
             claim
         } else {
@@ -101,6 +107,9 @@ impl Facts<'_> {
         }
         if self.begins_anew(&claim) {
             return self.decide_new(payment);
+        }
+        if let Some(decision) = self.again_astray(&claim, payment) {
+            return decision;
         }
         let holders = claim.holders();
         match claim.admit(payment.fingerprint, self.now, rules) {
@@ -266,7 +275,9 @@ impl Facts<'_> {
         let is_configured = |gateway: &GatewayId| self.policy.gateway(*gateway).is_some();
         let holders = self.by_health(claim.holders().iter().filter(is_configured));
         let in_flight = matches!(claim.state, State::InFlight { .. });
-        let first = if in_flight { holders.iter().min() } else { holders.first() };
+        // Envoy tries one after the other: the first one is the likeliest to have it.
+        let named = holders.contains(&claim.first).then_some(&claim.first);
+        let first = named.filter(|_| in_flight).or_else(|| holders.first());
         // Questions fill a gateway's ceiling as payments do; nobody else has the answer.
         if first.is_some_and(|gateway| self.crowded.contains(*gateway)) {
             return self.say(Saying::NoAnswer { retry_after: Millis::new(1000) }, claim.holders());

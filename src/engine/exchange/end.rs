@@ -47,6 +47,7 @@ pub(super) struct After {
 pub(super) struct CallAnswer {
     status: u16,
     content_type: Option<String>,
+    content_encoding: Option<String>,
     body: Vec<u8>,
 }
 
@@ -57,12 +58,14 @@ impl CallAnswer {
             Body::Unreadable => Vec::new(),
         };
         let content_type = answer.content_type.map(str::to_owned);
-        Self { status: answer.evidence.status, content_type, body }
+        let content_encoding = answer.content_encoding.map(str::to_owned);
+        Self { status: answer.evidence.status, content_type, content_encoding, body }
     }
 
     fn reply(self, gateway: String) -> Reply {
         let mut headers = vec![("x-dana-gateway", gateway)];
         headers.extend(self.content_type.map(|value| ("content-type", value)));
+        headers.extend(self.content_encoding.map(|value| ("content-encoding", value)));
         Reply { status: self.status, headers, body: self.body, reason: "relayed" }
     }
 }
@@ -161,9 +164,11 @@ impl Context<'_> {
             Some(Class::State) if answered.from_upstream => None,
             Some(Class::State) => match answered.verdict.outcome {
                 Outcome::NeverSent => Some(never_sent()),
-                Outcome::Executed | Outcome::No | Outcome::FailedBefore | Outcome::Doubtful => {
-                    Some(unknown)
-                }
+                Outcome::Executed
+                | Outcome::No
+                | Outcome::NotKnown
+                | Outcome::FailedBefore
+                | Outcome::Doubtful => Some(unknown),
             },
             None => None,
         }
@@ -182,7 +187,9 @@ impl Answered {
                 _ if self.speaks_of_unknown_payment() => Some(unknown),
                 Outcome::No | Outcome::FailedBefore if is_first => None,
                 Outcome::NeverSent if is_first => Some(never_sent()),
-                Outcome::No | Outcome::FailedBefore | Outcome::NeverSent => Some(unknown),
+                Outcome::No | Outcome::NotKnown | Outcome::FailedBefore | Outcome::NeverSent => {
+                    Some(unknown)
+                }
                 Outcome::Doubtful if self.verdict.reads_as_pending => None,
                 Outcome::Doubtful => Some(unknown),
             };
@@ -195,7 +202,8 @@ impl Answered {
             (Some(State::Rejected { .. }), Outcome::No | Outcome::FailedBefore) => {
                 self.speaks_of_unknown_payment().then_some(unknown)
             }
-            (Some(State::Rejected { .. }), Outcome::Doubtful) => Some(unknown),
+            // Its payment is elsewhere, and there it begins anew when it comes again.
+            (Some(State::Rejected { .. }), Outcome::NotKnown | Outcome::Doubtful) => Some(unknown),
             (Some(State::Closed { .. }), Outcome::FailedBefore) => None,
             // Another attempt or a status has proven success meanwhile.
             (Some(State::Settled { .. }), _) => Some(Saying::AlreadyExecuted),

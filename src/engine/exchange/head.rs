@@ -18,7 +18,8 @@ pub(super) struct Head<'a> {
     pub(super) customer_token: Option<&'a str>,
     pub(super) request_id: &'a str,
     pub(super) accepts_encodings: bool,
-    /// The header field by which the body is compressed, or in another encoding than UTF-8.
+    /// What is to be done about the header field by which the body is compressed, or in another
+    /// encoding than UTF-8.
     pub(super) foreign_encoding: Option<&'static str>,
 }
 
@@ -31,6 +32,24 @@ const STEERING: [&[u8]; 5] = [
     b"x-envoy-hedge-",
     b"x-envoy-upstream-",
 ];
+
+/// The same, whatever Envoy's `header_prefix` has made of `x-envoy`.
+const STEERING_ENDS: [&[u8]; 9] = [
+    b"-retry-on",
+    b"-retry-grpc-on",
+    b"-retriable-status-codes",
+    b"-retriable-header-names",
+    b"-max-retries",
+    b"-hedge-on-per-try-timeout",
+    b"-upstream-alt-stat-name",
+    b"-upstream-rq-timeout-ms",
+    b"-upstream-rq-per-try-timeout-ms",
+];
+
+fn steers(name: &[u8]) -> bool {
+    STEERING.iter().any(|prefix| name.starts_with(prefix))
+        || STEERING_ENDS.iter().any(|end| name.ends_with(end))
+}
 
 impl<'a> Head<'a> {
     pub(super) fn pick(request: &Request<'a>, policy: &Policy) -> Result<Self, Refusal> {
@@ -55,14 +74,13 @@ impl<'a> Head<'a> {
                     head.customer_token = token.filter(|token| !token.is_empty());
                 }
                 b"content-encoding" if !value.eq_ignore_ascii_case(b"identity") => {
-                    head.foreign_encoding = Some("content-encoding");
+                    head.foreign_encoding = Some("Leave content-encoding out");
                 }
-                b"content-type" if !is_utf8(value) => head.foreign_encoding = Some("content-type"),
+                b"content-type" if !is_utf8(value) => {
+                    head.foreign_encoding = Some("Let content-type name no charset but utf-8");
+                }
                 b"accept-encoding" => head.accepts_encodings |= value != b"identity",
-                _ if name == route_header
-                    || name.starts_with(b"x-dana-")
-                    || STEERING.iter().any(|prefix| name.starts_with(prefix)) =>
-                {
+                _ if name == route_header || name.starts_with(b"x-dana-") || steers(name) => {
                     let name = String::from_utf8_lossy(name);
                     return Err(Refusal::BadField(format!("Header {name} may not be sent.")));
                 }

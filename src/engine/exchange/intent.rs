@@ -216,7 +216,7 @@ fn check_form(head: &Head<'_>, policy: &Policy, operation: &Compiled) -> Result<
     let reads = policy.config.protocol == Protocol::Http && class == Class::Inquiry;
     match (head.method, head.foreign_encoding) {
         ("POST", Some(name)) if matches!(class, Class::Charge | Class::FollowUp) => {
-            Err(Refusal::BadField(format!("Header {name} must say plain UTF-8, or nothing.")))
+            Err(Refusal::BadField(format!("{name}; the body must be plain UTF-8 JSON.")))
         }
         ("POST", _) => Ok(()),
         ("GET", _) if reads => Ok(()),

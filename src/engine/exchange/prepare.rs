@@ -12,6 +12,7 @@ use crate::engine::event::{Cell, Effect, Event, Expected, Note, Request};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Change, Health, Member};
 use crate::engine::key::{ClaimKey, PaymentRef};
+use crate::engine::leaps::Leaps;
 use crate::engine::limits;
 use crate::engine::record::link::Target;
 use crate::engine::record::{Bucket, Found};
@@ -43,6 +44,8 @@ pub(super) struct Deciding {
 /// What is being written, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writing {
+    /// A bucket with times that the clock was put back from; then all is read and decided anew.
+    Mended,
     Permit,
     Binding,
     Claim,
@@ -50,16 +53,20 @@ pub(super) enum Writing {
 
 /// The buckets that were read, by number. A handful.
 #[derive(Debug, Default)]
-pub(super) struct Buckets(Vec<(u32, Bucket, Expected)>);
+pub(super) struct Buckets {
+    read: Vec<(u32, Bucket, Expected)>,
+    /// One of them was mended and must be written.
+    mended: Option<u32>,
+}
 
 impl Buckets {
     fn get(&self, number: u32) -> Option<&Bucket> {
-        self.0.iter().find(|(other, ..)| *other == number).map(|(_, bucket, _)| bucket)
+        self.read.iter().find(|(other, ..)| *other == number).map(|(_, bucket, _)| bucket)
     }
 
     pub(super) fn take(&mut self, number: u32) -> Option<(Bucket, Expected)> {
-        let at = self.0.iter().position(|(other, ..)| *other == number)?;
-        let (_, bucket, expected) = self.0.swap_remove(at);
+        let at = self.read.iter().position(|(other, ..)| *other == number)?;
+        let (_, bucket, expected) = self.read.swap_remove(at);
         Some((bucket, expected))
     }
 }
@@ -155,10 +162,13 @@ impl Context<'_> {
                 deciding.health = Some((Health::decode(&loaded.bytes), loaded.version));
             }
             Event::Loaded(Cell::Claims(number), loaded) => {
-                let Some(bucket) = Bucket::decode(loaded.bytes) else {
+                let Some(mut bucket) = Bucket::decode(loaded.bytes) else {
                     return self.give_up(deciding, STORE_FAILED);
                 };
-                deciding.buckets.0.push((number, bucket, loaded.version));
+                if bucket.mend(self.now, &self.policy.claims) {
+                    deciding.buckets.mended = Some(number);
+                }
+                deciding.buckets.read.push((number, bucket, loaded.version));
                 let more = self.load_more(&mut deciding);
                 if !more.is_empty() {
                     return (Stage::Deciding(deciding), more);
@@ -168,6 +178,7 @@ impl Context<'_> {
                 let told: Vec<Effect> =
                     deciding.change.take().map(Effect::Changed).into_iter().collect();
                 return match deciding.writing {
+                    Writing::Mended => self.decide_anew(deciding),
                     Writing::Permit => {
                         deciding.permit = deciding.permit_next;
                         let (stage, more) = self.bind(deciding);
@@ -194,7 +205,13 @@ impl Context<'_> {
         self.decide(deciding)
     }
 
-    fn facts<'a>(&'a self, intent: &'a Intent, buckets: &Buckets, health: &'a Health) -> Facts<'a> {
+    fn facts<'a>(
+        &'a self,
+        intent: &'a Intent,
+        buckets: &Buckets,
+        health: &'a Health,
+        leaps: &'a Leaps,
+    ) -> Facts<'a> {
         let bucket = |key: &ClaimKey| buckets.get(self.policy.placement.bucket(key.reference()));
         let find = |key: Option<&ClaimKey>| {
             let found = key.and_then(|key| Some(bucket(key)?.find(&key.prefix())));
@@ -212,7 +229,7 @@ impl Context<'_> {
         };
         let issuer = intent.token.as_ref().and_then(|key| bucket(key)?.find_link(&key.prefix()));
         let issuer = issuer.and_then(|link| match link.to {
-            Target::Gateway(gateway) => Some(gateway),
+            Target::Gateway(gateway) => Some((gateway, link.used_at)),
             Target::Payment(_) => None,
         });
         Facts {
@@ -221,9 +238,11 @@ impl Context<'_> {
             own: find(own),
             concerned: find(intent.concerns.as_ref()),
             bound,
-            issuer,
+            issuer: issuer.map(|(gateway, _)| gateway),
+            issued_at: issuer.map(|(_, at)| at),
             crowded: self.crowded_by(intent.source, health),
             health,
+            leaps,
             now: self.now,
         }
     }
@@ -251,13 +270,23 @@ impl Context<'_> {
         let Some((mut health, health_version)) = deciding.health.take() else {
             return self.give_up(deciding, STORE_FAILED);
         };
+        if let Some(number) = deciding.buckets.mended.take()
+            && let Some((bucket, expected)) = deciding.buckets.take(number)
+        {
+            deciding.writing = Writing::Mended;
+            let (cell, bytes) = (Cell::Claims(number), bucket.into_bytes());
+            return (Stage::Deciding(deciding), vec![Effect::Store { cell, bytes, expected }]);
+        }
+        // A worker that has just begun knows nothing of the clock.
+        self.tallies.learn(health.leaps());
+        let leaps = self.tallies.leaps(self.now);
         if let Some((gateway, generation)) = deciding.permit {
             // Taken before a race for the claim was lost: it is decided anew, as if it were free.
             health.member_mut(gateway).breaker.return_permit(generation);
         }
         // What is known of this worker's own requests is as old as its last tick.
         health.tell_in_flight(self.tallies, self.now);
-        let facts = self.facts(&deciding.intent, &deciding.buckets, &health);
+        let facts = self.facts(&deciding.intent, &deciding.buckets, &health, &leaps);
         let mut decision = facts.decide();
         if self.policy.observes(deciding.intent.operation.as_deref()) {
             let would = match &decision {
@@ -317,7 +346,8 @@ impl Context<'_> {
     /// What is only observed goes on also when nothing can be written about it.
     fn unclaimed(&self, intent: &Intent, would: &'static str) -> Option<Send> {
         let health = Health::default();
-        let send = self.facts(intent, &Buckets::default(), &health).observe(would)?;
+        let leaps = Leaps::default();
+        let send = self.facts(intent, &Buckets::default(), &health, &leaps).observe(would)?;
         Some(Send { claim: None, ..send })
     }
 

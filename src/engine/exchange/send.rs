@@ -20,6 +20,10 @@ pub(super) struct Send {
     pub(super) claim: Option<Claim>,
     /// The client's `Idempotency-Key` is to be bound to the payment first.
     pub(super) binds: bool,
+    /// A cancel or refund whose payment is proven at another gateway than this one.
+    pub(super) astray: bool,
+    /// The customer's token leads here, and not for much longer unless that is written anew.
+    pub(super) renews_token: bool,
     /// Who is asked if these do not have the payment.
     pub(super) walk: Walk,
     /// Word for logs.

@@ -24,10 +24,10 @@ use crate::engine::time::Timestamp;
 pub(super) enum Update {
     /// What the answer proves of the payment that was made; or, if nothing has happened there, the
     /// gateway that it goes on to.
-    Own { key: ClaimKey, evidence: Evidence, onward: Option<GatewayId> },
+    Own { key: ClaimKey, evidence: Evidence, onward: Option<GatewayId>, asked_at: Timestamp },
     /// The payment was never sent: its header key is free again.
     Unbind { key: ClaimKey, link: Link },
-    /// A customer's token was issued by this gateway.
+    /// A customer's token was issued by this gateway, or used there.
     Issued { key: ClaimKey, gateway: GatewayId },
     /// What it proves, if anything, of the payment that it is about.
     Concerned { key: ClaimKey, evidence: Option<Evidence>, asked_at: Timestamp },
@@ -134,8 +134,9 @@ impl Context<'_> {
         let Loaded { bytes, version: expected } = loaded;
         let written = match settling.updates.front() {
             None => None,
-            Some(Update::Own { key, evidence, onward }) => {
-                let (key, evidence, onward) = (*key, *evidence, *onward);
+            Some(Update::Own { key, evidence, onward, asked_at }) => {
+                let (key, onward) = (*key, *onward);
+                let evidence = (*evidence, self.time_of(*evidence, *asked_at));
                 self.update_own(&mut settling, bytes, &key, evidence, onward)
             }
             Some(Update::Unbind { key, link }) => {
@@ -149,7 +150,8 @@ impl Context<'_> {
             Some(Update::Issued { key, gateway }) => {
                 Bucket::decode(bytes).and_then(|mut bucket| {
                     let link = Link { to: Target::Gateway(*gateway), used_at: self.now, nonce: 0 };
-                    let retention = self.policy.config.store.retention;
+                    let leaps = self.tallies.leaps(self.now);
+                    let retention = self.retention(&leaps);
                     bucket.put_link(&key.prefix(), &link, self.now, retention).ok()?;
                     Some(bucket.into_bytes())
                 })
@@ -204,17 +206,17 @@ impl Context<'_> {
         settling: &mut Settling,
         bytes: Vec<u8>,
         key: &ClaimKey,
-        evidence: Evidence,
+        evidence: (Evidence, Timestamp),
         onward: Option<GatewayId>,
     ) -> Option<Vec<u8>> {
-        if let Some((claim, bytes)) = self.move_on(&bytes, key, evidence, onward) {
+        if let Some((claim, bytes)) = self.move_on(&bytes, key, evidence.0, onward) {
             settling.note_own(After { state: Some(claim.state), lost: false });
             settling.note_onward(Some(claim));
             return Some(bytes);
         }
         settling.note_onward(None);
         let print = settling.print_of(key);
-        let evidence = Some((evidence, self.now));
+        let evidence = Some(evidence);
         let observed = settling.is_observed();
         let (after, written) = self.work_in(bytes, key, evidence, print, observed);
         settling.note_own(after);
@@ -235,12 +237,14 @@ impl Context<'_> {
             return None;
         };
         let mut bucket = Bucket::decode(bytes.to_vec())?;
+        let _ = bucket.mend(self.now, &self.policy.claims);
         let Found::Claim(claim) = bucket.find(&key.prefix()) else {
             return None;
         };
+        let leaps = self.tallies.leaps(self.now);
+        let claim = claim.seen(self.now, &leaps);
         let claim = claim.onward(of, gateway, self.now, &self.policy.claims)?;
-        let retention = self.policy.config.store.retention;
-        bucket.put(&key.prefix(), &claim, self.now, retention).ok()?;
+        bucket.put(&key.prefix(), &claim, self.now, self.retention(&leaps)).ok()?;
         Some((claim, bucket.into_bytes()))
     }
 
@@ -258,9 +262,12 @@ impl Context<'_> {
             return (After { state: None, lost: true }, None);
         };
         let key = key.prefix();
+        let (rules, leaps) = (&self.policy.claims, self.tallies.leaps(self.now));
+        let mended = bucket.mend(self.now, rules);
+        let evidence = evidence.map(|(event, at)| (event, self.known(at)));
         let (claim, step) = match bucket.find(&key) {
             Found::Claim(claim) => {
-                let rules = &self.policy.claims;
+                let claim = claim.seen(self.now, &leaps);
                 let claim = if observed { claim } else { claim.enforced(rules) };
                 let apply = |(event, at)| claim.apply(event, at, rules);
                 (claim, evidence.map_or(Step::Stays, apply))
@@ -281,7 +288,7 @@ impl Context<'_> {
         let state = match step {
             Step::Stays | Step::Contradicted => {
                 let state = Some(claim.at(self.now).state);
-                return (After { state, lost: false }, None);
+                return (After { state, lost: false }, mended.then(|| bucket.into_bytes()));
             }
             Step::Released => {
                 bucket.remove(&key);
@@ -289,9 +296,23 @@ impl Context<'_> {
             }
             Step::To(state) | Step::Overturned(state) => state,
         };
-        let retention = self.policy.config.store.retention;
-        let put = bucket.put(&key, &moved(claim, state, self.now), self.now, retention);
+        let moved = moved(claim, state, self.now);
+        let put = bucket.put(&key, &moved, self.now, self.retention(&leaps));
         (After { state: Some(state), lost: put.is_err() }, put.is_ok().then(|| bucket.into_bytes()))
+    }
+
+    /// An answer ends its attempt when it comes. "Not known" is as old as the question.
+    const fn time_of(&self, evidence: Evidence, asked_at: Timestamp) -> Timestamp {
+        match evidence {
+            Evidence::Answer { outcome: Outcome::NotKnown, .. } => asked_at,
+            Evidence::Answer { .. } | Evidence::Told { .. } | Evidence::Operator(_) => self.now,
+        }
+    }
+
+    /// When something was asked, by the clock of now. If that lies ahead, the clock was put back
+    /// since, and the question may be older than anything.
+    fn known(&self, asked_at: Timestamp) -> Timestamp {
+        if asked_at > self.now { Timestamp::default() } else { asked_at }
     }
 
     /// Tells health what was seen. Successes that end nothing are only counted.
@@ -424,6 +445,7 @@ fn learnt(evidence: Evidence) -> Option<(State, Option<Incarnation>)> {
 /// The claim after its state changed at `now`.
 const fn moved(mut claim: Claim, state: State, now: Timestamp) -> Claim {
     claim.state = state;
+    claim.first = GatewayId::FIRST;
     claim.changed_at = now;
     claim
 }

@@ -24,7 +24,9 @@ use crate::engine::sources::Source;
 use crate::engine::tally::Tallies;
 use crate::engine::time::Timestamp;
 
+mod clock;
 mod faults;
+mod held;
 mod load;
 mod modes;
 mod money;
@@ -210,6 +212,24 @@ impl World {
 
     fn pass(&mut self, millis: u64) {
         self.now += millis;
+    }
+
+    /// The worker ticks: what it sees of the clock is told to all.
+    fn tick(&mut self) {
+        let (mut health, version) = self.read_health();
+        let now = self.time();
+        health.tell_course(&mut self.tallies, &self.policy, now);
+        health.mend(&self.policy, self.time());
+        self.cells.insert(format!("{:?}", Cell::Health), (health.encode(), version + 1));
+    }
+
+    /// Time passes, and the worker ticks as it does.
+    fn pass_ticking(&mut self, millis: u64) {
+        let until = self.now + millis;
+        while self.now < until {
+            self.now = until.min(self.now + 4000);
+            self.tick();
+        }
     }
 
     /// Changes what all workers know of the gateways.
@@ -417,6 +437,7 @@ impl World {
             endpoint: ending.endpoint,
             peer: None,
             content_type: Some("application/json"),
+            content_encoding: None,
             client_waits: ending.client_waits,
         };
         self.feed(run, Event::Answered(answer));

@@ -131,14 +131,16 @@ impl Health {
         policy: &Policy,
         now: Timestamp,
     ) -> Option<GatewayId> {
-        if policy.failback.manual || now.since(self.active_since) < policy.failback.dwell {
+        // What the clock skipped is no time in which anything could go well.
+        let passed = |since| self.leaps.passed(since, now);
+        if policy.failback.manual || passed(self.active_since) < policy.failback.dwell {
             return None;
         }
         policy.order().take_while(|gateway| *gateway != from).find(|gateway| {
             self.is_usable(*gateway, policy, now)
                 && self.member(*gateway).is_some_and(|member| {
                     member.heartbeat.is_target(now, &policy.heartbeat)
-                        && now.since(member.breaker.since()) >= policy.failback.stable
+                        && passed(member.breaker.since()) >= policy.failback.stable
                 })
         })
     }
@@ -195,6 +197,12 @@ impl Health {
     pub fn takes_new(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
         !self.overrides.is_drained(gateway, now)
             && self.forced(policy, now).is_none_or(|forced| forced == gateway)
+    }
+
+    /// Whether operators have drained `gateway`.
+    #[must_use]
+    pub fn is_drained(&self, gateway: GatewayId, now: Timestamp) -> bool {
+        self.overrides.is_drained(gateway, now)
     }
 
     /// The gateway that an operator has put all new payments on.

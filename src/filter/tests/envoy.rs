@@ -213,6 +213,21 @@ impl Process {
         saw
     }
 
+    /// A status whose first answer is longer than what is read: what Envoy is told of each piece
+    /// of it, and what is seen in the end.
+    pub(super) fn ask_with_a_long_answer(&mut self) -> (Vec<Flow>, Saw) {
+        let way = Way::new(Wish::Ask, Deed::Execute);
+        self.contexts += 1;
+        let mut stream = Stream::new(Rc::clone(&self.worker), self.contexts);
+        self.host.prepare(way.wish);
+        assert_eq!(self.host.bring_request(&mut stream, way), Flow::Continue);
+        self.host.reach(NAMES[0]);
+        let flows = self.host.bring_long_answer(&mut stream);
+        let saw = self.go_on(&mut stream, way);
+        stream.log();
+        (flows, saw)
+    }
+
     /// The router at work: the request is with a gateway, and its answer comes back.
     fn send(&mut self, stream: &mut Stream<FakeHost>, way: Way) -> Saw {
         let cluster = self.host.field("x-dana-cluster").unwrap_or_default();

@@ -55,6 +55,8 @@ pub(super) struct Inside {
     pub(super) request_body: Vec<u8>,
     pub(super) response: Fields,
     pub(super) response_body: Vec<u8>,
+    /// Header fields that every gateway adds.
+    pub(super) labels: Fields,
     /// Names of metrics, and what gauges were set to.
     pub(super) metrics: Vec<(String, u64)>,
     /// The answer to a call of ours.

@@ -99,8 +99,14 @@ impl World<'_> {
         self.runs[at].answer = end.wire;
         let evidence = Evidence { origin: end.origin, status, body };
         let client_waits = end.client_waits;
-        let answer =
-            EndOfExchange { evidence, endpoint, peer: None, content_type: None, client_waits };
+        let answer = EndOfExchange {
+            evidence,
+            endpoint,
+            peer: None,
+            content_type: None,
+            content_encoding: None,
+            client_waits,
+        };
         self.feed(at, Event::Answered(answer));
     }
 

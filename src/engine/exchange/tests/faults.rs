@@ -248,6 +248,7 @@ fn a_permit_comes_back_when_its_trial_is_not_made() {
         endpoint: None,
         peer: None,
         content_type: None,
+        content_encoding: None,
         client_waits: false,
     };
     world.feed(&mut run, Event::Answered(answer));
@@ -297,6 +298,7 @@ fn late_and_foreign_events_change_nothing() {
         endpoint: None,
         peer: None,
         content_type: None,
+        content_encoding: None,
         client_waits: true,
     };
     world.feed(&mut run, Event::Answered(answer));

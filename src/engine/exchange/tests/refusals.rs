@@ -153,3 +153,39 @@ fn a_payment_in_another_encoding_is_refused_and_a_question_is_not() {
         assert!(world.begin(&question).told().starts_with("to "), "{name}: {value}");
     }
 }
+
+#[test]
+fn a_label_on_a_request_is_answered_with_what_to_write() {
+    let labels = [
+        ("content-encoding", "UTF-8", "Leave content-encoding out"),
+        ("content-encoding", "gzip", "Leave content-encoding out"),
+        ("content-type", "text/json; charset=utf-16", "Let content-type name no charset but utf-8"),
+    ];
+    for (name, value, what) in labels {
+        let asked = post(CREATE, ORDER).without("content-type").with(name, value);
+        let run = World::new().begin(&asked);
+        assert_eq!(run.told(), "400 bad_field not_executed", "{value}");
+        let detail = run.body()["detail"].as_str().unwrap().to_owned();
+        let expected = format!("{what}; the body must be plain UTF-8 JSON.");
+        assert!(detail.contains(&expected), "{detail}");
+    }
+    let plain = post(CREATE, ORDER).with("content-encoding", "Identity");
+    assert_eq!(World::new().ask(&plain, None), "to dana_primary_first");
+}
+
+#[test]
+fn a_client_steers_no_router_whatever_its_fields_are_called() {
+    for name in [
+        "x-envoy-retry-on",
+        "x-shop-retry-on",
+        "x-shop-retry-grpc-on",
+        "x-shop-max-retries",
+        "x-shop-retriable-status-codes",
+        "x-shop-hedge-on-per-try-timeout",
+        "x-shop-upstream-rq-timeout-ms",
+        "x-shop-upstream-rq-per-try-timeout-ms",
+    ] {
+        let run = World::new().begin(&post(CREATE, ORDER).with(name, "5"));
+        assert_eq!(run.told(), "400 bad_field not_executed", "{name}");
+    }
+}

@@ -75,6 +75,7 @@ impl World {
             endpoint: Some(endpoint),
             peer,
             content_type: None,
+            content_encoding: None,
             client_waits: true,
         };
         self.feed(run, Event::Answered(answer));

@@ -163,6 +163,7 @@ fn a_released_binding_takes_no_later_one_with_it() {
         endpoint: None,
         peer: None,
         content_type: None,
+        content_encoding: None,
         client_waits: true,
     };
     world.feed(&mut first, Event::Answered(answer));
