@@ -28,6 +28,9 @@ use health::{read_breaker, read_failback, read_heartbeat, read_probe};
 pub use reader::ConfigError;
 use reader::{Errors, Fields, Node};
 
+/// The header that names the partner, where the configuration names no other.
+pub(super) const PARTNER_HEADER: &str = "x-partner-id";
+
 /// A configuration without mistakes.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -207,7 +210,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
     let testing = fields.object("testing");
     let floor = Floor { unsafe_timings: testing.flag("unsafe_timings", false) };
     let scope = fields.object("scope");
-    let partner_header = header(&scope, "partner_header", "x-partner-id");
+    let partner_header = header(&scope, "partner_header", PARTNER_HEADER);
     let (peers, partners) = (rights::read_peers(&scope), rights::read_partners(&scope));
     let limits = fields.object("limits");
     let request_body_bytes_max = limits.number("request_body_bytes_max", 1024..=1_048_576, 65_536);

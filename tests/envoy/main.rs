@@ -13,6 +13,7 @@
 //! - `heartbeat`: what heartbeats can and cannot do against traffic
 //! - `load`: too much under way, one partner in trouble
 //! - `never_sent`: ways not to reach a gateway, and what follows
+//! - `paths`: every path that the SDKs call
 //! - `requests`: how a request may be shaped, and which ones are refused
 //! - `mistakes`: configurations that Envoy must refuse to start with
 //! - `secrets`: what is told of secrets: nothing
@@ -47,6 +48,7 @@ mod heartbeat;
 mod load;
 mod mistakes;
 mod never_sent;
+mod paths;
 mod requests;
 mod scope;
 mod sdk;

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::engine::answer::Refusal;
+use crate::engine::config::PARTNER_HEADER;
 use crate::engine::event::Request;
 use crate::engine::limits;
 use crate::engine::policy::Policy;
@@ -87,6 +88,20 @@ fn is_utf8(content_type: &[u8]) -> bool {
         let known: [&[u8]; 3] = [b"utf-8", b"utf8", b"us-ascii"];
         !is_charset || known.iter().any(|known| value.eq_ignore_ascii_case(known))
     })
+}
+
+/// The partner that a call of SNAP's token service names: by its client key, which at DANA is the
+/// partner's id. Where partners have another header, that one alone names them.
+pub(super) fn client_key<'a>(
+    request: &Request<'a>,
+    policy: &Policy,
+) -> Result<Option<&'a str>, Refusal> {
+    let mut partner = None;
+    let fields = request.headers.iter().filter(|(name, _)| *name == b"x-client-key");
+    for (name, value) in fields.filter(|_| policy.config.partner_header == PARTNER_HEADER) {
+        once(&mut partner, name, value, limits::PARTNER_CHARS_MAX)?;
+    }
+    Ok(partner)
 }
 
 /// The request target; empty when there is none that can be read.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::head::{Head, Stamp, path};
+use super::head::{Head, Stamp, client_key, path};
 use crate::engine::answer::Refusal;
 use crate::engine::claim::Money;
 use crate::engine::config::Ledger;
@@ -94,7 +94,10 @@ impl Intent {
         let found = policy.operations.find(path(request));
         let operation = if let Matched::Operation(found) = &found { Some(*found) } else { None };
         let refused = |refusal| Refused { refusal, operation: operation.map(Rc::clone) };
-        let head = Head::pick(request, policy).map_err(refused)?;
+        let mut head = Head::pick(request, policy).map_err(refused)?;
+        if head.partner.is_none() && operation.is_some_and(|one| one.operation.by_client_key) {
+            head.partner = client_key(request, policy).map_err(refused)?;
+        }
         if !may_speak(request.peer, head.partner, policy) {
             return Err(refused(Refusal::Peer));
         }
