@@ -94,10 +94,7 @@ impl Intent {
         let found = policy.operations.find(path(request));
         let operation = if let Matched::Operation(found) = &found { Some(*found) } else { None };
         let refused = |refusal| Refused { refusal, operation: operation.map(Rc::clone) };
-        let mut head = Head::pick(request, policy).map_err(refused)?;
-        if head.partner.is_none() && operation.is_some_and(|one| one.operation.by_client_key) {
-            head.partner = client_key(request, policy).map_err(refused)?;
-        }
+        let head = pick(request, policy, operation).map_err(refused)?;
         if !may_speak(request.peer, head.partner, policy) {
             return Err(refused(Refusal::Peer));
         }
@@ -190,6 +187,19 @@ impl Intent {
     pub(super) fn class(&self) -> Option<Class> {
         self.operation.as_ref().map(|operation| operation.operation.class)
     }
+}
+
+/// The header fields that matter, with the partner that a call of the token service names.
+fn pick<'a>(
+    request: &Request<'a>,
+    policy: &Policy,
+    operation: Option<&Rc<Compiled>>,
+) -> Result<Head<'a>, Refusal> {
+    let mut head = Head::pick(request, policy)?;
+    if head.partner.is_none() && operation.is_some_and(|one| one.operation.by_client_key) {
+        head.partner = client_key(request, policy)?;
+    }
+    Ok(head)
 }
 
 /// Whether the client may speak for the partner: the network decides where no peers are named.
