@@ -92,6 +92,9 @@ fn tell_sums(out: &mut impl Write, course: &Course<'_>, lines: &Lines) -> io::Re
         lines.heartbeats,
         lines.nothing
     )?;
+    if lines.skipped.all() > 0 {
+        writeln!(out, "passed over {}", lines.skipped)?;
+    }
     if lines.late > 0 {
         let most = Length(Millis::new(lines.late_ms_max));
         writeln!(out, "{} lines were late, by at most {most}: taken as they came", lines.late)?;
@@ -177,6 +180,13 @@ pub(super) fn tell_json(
             "passed_over": lines.nothing,
             "late": lines.late,
             "late_ms_max": lines.late_ms_max,
+            "skipped": {
+                "envoys_log": lines.skipped.envoys,
+                "operators": lines.skipped.operators,
+                "other_text": lines.skipped.text,
+                "first_other_text_line": lines.skipped.first_text,
+                "unfinished": lines.skipped.unfinished,
+            },
         },
         "from": Utc(course.from).to_string(),
         "to": Utc(course.now).to_string(),
