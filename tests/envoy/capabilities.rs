@@ -88,8 +88,7 @@ fn config(gateway: &str, listener: usize, withheld: Option<&str>) -> Value {
         let filter = format!(
             "/static_resources/listeners/{listener}/filter_chains/0/filters/0/typed_config/http_filters/0"
         );
-        let list =
-            "/typed_config/config/vm_config/capability_restriction_config/allowed_capabilities";
+        let list = "/typed_config/config/capability_restriction_config/allowed_capabilities";
         let list = config.pointer_mut(&format!("{filter}{list}")).unwrap();
         assert!(list.as_object_mut().unwrap().remove(name).is_some(), "{name} is in the list");
     }
@@ -100,7 +99,7 @@ fn names(listener: usize) -> Vec<String> {
     let config = reference();
     let chain = &config["static_resources"]["listeners"][listener]["filter_chains"][0];
     let plugin = &chain["filters"][0]["typed_config"]["http_filters"][0]["typed_config"]["config"];
-    let list = &plugin["vm_config"]["capability_restriction_config"]["allowed_capabilities"];
+    let list = &plugin["capability_restriction_config"]["allowed_capabilities"];
     list.as_object().unwrap().keys().cloned().collect()
 }
 

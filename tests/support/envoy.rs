@@ -16,6 +16,11 @@ use super::client::Line;
 use super::sandbox::Sandbox;
 use super::{client, module, pause, read, root, secrets, tool, trapping_module, until};
 
+/// The Envoy that is tested: the one of `make tools`, or any other that the environment names.
+fn program() -> PathBuf {
+    std::env::var_os("ENVOY_BINARY").map_or_else(|| tool("envoy"), PathBuf::from)
+}
+
 /// The reference configuration, as JSON.
 pub(crate) fn reference() -> Value {
     file("envoy.yaml")
@@ -263,7 +268,7 @@ impl Envoy {
         let path = dir.path().join("envoy.json");
         std::fs::write(&path, config.to_string()).unwrap();
         let file = |name| Stdio::from(File::create(dir.path().join(name)).unwrap());
-        let child = Command::new(tool("envoy"))
+        let child = Command::new(program())
             .arg("-c")
             .arg(&path)
             .args(["--concurrency", "2", "--disable-hot-restart", "-l", "warning"])
@@ -448,7 +453,7 @@ pub(crate) fn validate(config: &Value) -> (bool, String) {
     let dir = TempDir::new().unwrap();
     let path: PathBuf = dir.path().join("envoy.json");
     std::fs::write(&path, config.to_string()).unwrap();
-    let output = Command::new(tool("envoy"))
+    let output = Command::new(program())
         .arg("-c")
         .arg(&path)
         .args(["--mode", "validate", "-l", "error"])
