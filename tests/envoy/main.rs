@@ -8,6 +8,7 @@
 //! - `detection`: how soon a failing gateway is left, as a table
 //! - `dns`: gateways that are found by name
 //! - `doubt`: every way for an outcome to be unknown, against everything that may come next
+//! - `dump`: what `check` reads of a running Envoy
 //! - `failover`: in-request, by the breaker, and back
 //! - `half_open`: trials of a gateway that may be well again, and clients that leave in them
 //! - `heartbeat`: what heartbeats can and cannot do against traffic
@@ -41,6 +42,7 @@ mod claims;
 mod detection;
 mod dns;
 mod doubt;
+mod dump;
 mod evidence;
 mod failover;
 mod half_open;
