@@ -14,6 +14,7 @@ use super::layout::{self, KeyDefinition};
 use super::operation::{Class, Identity, Mode, Operation};
 use super::policy::Failback;
 use super::time::Millis;
+use super::zone::Zone;
 use super::{breaker, claim, heartbeat, limits};
 
 mod admin;
@@ -70,6 +71,8 @@ pub struct Config {
     pub request_body_bytes_max: usize,
     /// Whose listener this is.
     pub role: Role,
+    /// In which time zone operators are told times.
+    pub time_zone: Zone,
 }
 
 /// A gateway as it is configured.
@@ -218,6 +221,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
     claims.shared_ledger = ledger == Ledger::Shared;
     let heartbeat = fields.object("heartbeat");
     let probe = read_probe(&heartbeat, floor, &Probe::default());
+    let admin = fields.object("admin").secret();
     let config = Config {
         gateways: read_gateways(&fields, floor, &probe, errors),
         composites: read_composites(&fields),
@@ -237,7 +241,8 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         heartbeat: read_heartbeat(&heartbeat, floor, errors),
         failback: read_failback(&fields.object("failback"), floor),
         request_body_bytes_max: usize::try_from(request_body_bytes_max).unwrap_or(usize::MAX),
-        role: admin::read(&fields.object("admin").secret(), errors),
+        role: admin::read(&admin, errors),
+        time_zone: admin::read_zone(&admin),
     };
     check_relations(&config, errors);
     rights::check(&config, errors);

@@ -11,6 +11,7 @@
 use std::rc::Rc;
 
 use super::answer::{About, Reply, Saying};
+use super::chronicle::Why;
 use super::claim::{Incarnation, State};
 use super::event::{Cell, Effect, Event, Loaded, Note};
 use super::gateway::{GatewayId, Gateways};
@@ -120,7 +121,7 @@ impl Exchange {
         tallies: &mut Tallies,
     ) -> Vec<Effect> {
         let policy = Rc::clone(&self.policy);
-        let context = Context { policy: &policy, now, tallies };
+        let context = Context { policy: &policy, now, tallies: &mut *tallies };
         let (stage, effects) = match (std::mem::replace(&mut self.stage, Stage::Ended), event) {
             (Stage::Held, Event::Request(request)) => context.begin(&request),
             (Stage::Deciding(deciding), event) => context.go_on_deciding(deciding, event),
@@ -131,6 +132,11 @@ impl Exchange {
             (stage @ (Stage::Held | Stage::Sent(_) | Stage::Ended), _) => (stage, Vec::new()),
         };
         self.stage = stage;
+        for effect in &effects {
+            if let Effect::Reply(reply) = effect {
+                Why::named(reply.reason).into_iter().for_each(|why| tallies.refuse(why));
+            }
+        }
         effects
     }
 }

@@ -9,6 +9,7 @@
 use super::breaker::{Breaker, Report, State, Transition};
 use super::bytes::Reader;
 use super::channel::Breach;
+use super::chronicle::{Chronicle, Why};
 use super::gateway::GatewayId;
 use super::heartbeat::Heartbeat;
 use super::in_flight::InFlight;
@@ -30,6 +31,7 @@ pub struct Health {
     active_since: Timestamp,
     overrides: Overrides,
     in_flight: InFlight,
+    chronicle: Chronicle,
     /// Of every gateway that was ever seen; no order.
     members: Vec<(GatewayId, Member)>,
 }
@@ -77,6 +79,8 @@ pub enum Change {
     Override(GatewayId, Option<Steer>),
     /// A gateway is barred because of its connection, or admitted again by an operator.
     Barred(GatewayId, Option<Breach>),
+    /// Requests that would move money begin to be refused for this reason.
+    Refusing(Why),
 }
 
 /// Why new payments go to another gateway first.
@@ -91,6 +95,9 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Failover, Self::Failback, Self::Override];
+
     /// What it is called in logs, metrics and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -201,6 +208,19 @@ impl Health {
         self.in_flight.at(gateway, now)
     }
 
+    /// Takes in what a worker has refused.
+    pub fn tell_refused(&mut self, refused: &[(Why, u32)], now: Timestamp) -> Vec<Change> {
+        let told =
+            refused.iter().filter(|(why, requests)| self.chronicle.refused(*why, *requests, now));
+        told.map(|(why, _)| Change::Refusing(*why)).collect()
+    }
+
+    /// What happened lately.
+    #[must_use]
+    pub const fn chronicle(&self) -> &Chronicle {
+        &self.chronicle
+    }
+
     /// Opens the breakers of gateways that have more under way than they may.
     pub fn check_in_flight(&mut self, policy: &Policy, now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
@@ -279,7 +299,7 @@ impl Health {
         self.lease.owner == owner
     }
 
-    const VERSION: u8 = 6;
+    const VERSION: u8 = 7;
 
     /// The stored form.
     #[must_use]
@@ -292,6 +312,7 @@ impl Health {
         bytes.extend(self.active_since.as_millis().to_le_bytes());
         self.overrides.encode(&mut bytes);
         self.in_flight.encode(&mut bytes);
+        self.chronicle.encode(&mut bytes);
         for (id, member) in &self.members {
             bytes.push(id.byte());
             member.breaker.encode(&mut bytes);
@@ -326,6 +347,7 @@ impl Health {
         let active_since = bytes.time()?;
         let overrides = Overrides::decode(&mut bytes)?;
         let in_flight = InFlight::decode(&mut bytes)?;
+        let chronicle = Chronicle::decode(&mut bytes)?;
         let mut members = Vec::new();
         while let Some(id) = bytes.byte() {
             let member = Member {
@@ -338,7 +360,7 @@ impl Health {
             };
             members.push((GatewayId::new(usize::from(id))?, member));
         }
-        Some(Self { lease, active, active_since, overrides, in_flight, members })
+        Some(Self { lease, active, active_since, overrides, in_flight, chronicle, members })
     }
 }
 

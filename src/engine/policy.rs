@@ -255,7 +255,7 @@ impl Policy {
         Millis::new((self.heartbeat.interval.get() / 4).clamp(20, 500))
     }
 
-    /// How long it takes to count all buckets, a few on each tick.
+    /// How long it takes to count all buckets, a few on each tick, where the store is full.
     #[must_use]
     pub fn census_length(&self) -> Millis {
         let ticks = self.placement.buckets().div_ceil(limits::CENSUS_BUCKETS_PER_TICK);

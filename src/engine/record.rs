@@ -200,6 +200,13 @@ impl Bucket {
         })
     }
 
+    /// How many records it keeps that must not make room for a new claim: those that are unresolved
+    /// or still within their retention. With [`limits::BUCKET_RECORDS_MAX`] of them it has none.
+    #[must_use]
+    pub fn kept(&self, now: Timestamp, retention: Millis) -> usize {
+        self.records().filter(|record| !is_expired(record, now, retention)).count()
+    }
+
     /// All claims that can be read.
     pub fn claims(&self) -> impl Iterator<Item = Claim> {
         self.records().filter_map(decode)

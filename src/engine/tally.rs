@@ -4,6 +4,7 @@
 //! write for each would make one value the busiest of the process. The same goes for the number of
 //! requests under way.
 
+use super::chronicle::Why;
 use super::gateway::GatewayId;
 use super::sources::{SLOTS, Seen, Source};
 use super::window::Tally;
@@ -17,6 +18,8 @@ pub struct Tallies {
     in_flight: Vec<(GatewayId, u32)>,
     /// The same by partner, gateway for gateway.
     by_partner: Vec<(GatewayId, [u32; SLOTS])>,
+    /// Requests that would have moved money and were refused, one entry for each reason.
+    refused: Vec<(Why, u32)>,
 }
 
 /// Successes of one gateway. They belong to the breaker's generation in which they were made, and
@@ -85,6 +88,26 @@ impl Tallies {
                 |one: &Batch| one.gateway == old.gateway && one.generation != old.generation;
             if !self.counted.iter().any(is_newer) {
                 self.add(*old);
+            }
+        }
+    }
+
+    /// A request that would have moved money is refused.
+    pub fn refuse(&mut self, why: Why) {
+        self.put_back_refused(&[(why, 1)]);
+    }
+
+    /// Takes out what was refused.
+    pub fn take_refused(&mut self) -> Vec<(Why, u32)> {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// Puts back what could not be brought.
+    pub fn put_back_refused(&mut self, refused: &[(Why, u32)]) {
+        for (why, requests) in refused {
+            match self.refused.iter_mut().find(|(other, _)| other == why) {
+                Some((_, sum)) => *sum = sum.saturating_add(*requests),
+                None => self.refused.push((*why, *requests)),
             }
         }
     }

@@ -6,6 +6,7 @@
 
 use crate::engine::answer::Reply;
 use crate::engine::event::{Beat, Call, Expected};
+use crate::engine::metrics::Kind;
 use crate::engine::time::Timestamp;
 
 /// A host call that did not do what it should, with the ABI's status.
@@ -115,7 +116,7 @@ pub trait Host {
     ///
     /// # Errors
     /// When the host refuses.
-    fn define_metric(&self, kind: Metric, name: &str) -> Result<u32, HostError>;
+    fn define_metric(&self, kind: Kind, name: &str) -> Result<u32, HostError>;
     /// Adds one to a counter.
     ///
     /// # Errors
@@ -126,15 +127,6 @@ pub trait Host {
     /// # Errors
     /// When the host refuses.
     fn record(&self, metric: u32, value: u64) -> Result<(), HostError>;
-}
-
-/// Kinds of metrics, numbered as in the ABI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Metric {
-    /// Only grows.
-    Counter = 0,
-    /// Is set.
-    Gauge = 1,
 }
 
 #[cfg(target_family = "wasm")]

@@ -8,6 +8,7 @@ mod admin;
 mod census;
 mod envoy;
 mod fake;
+mod metrics;
 mod root;
 mod wire;
 

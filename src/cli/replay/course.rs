@@ -250,7 +250,8 @@ impl<'p> Course<'p> {
                 | Change::Heartbeat(..)
                 | Change::Disagree(..)
                 | Change::Override(..)
-                | Change::Barred(..) => {}
+                | Change::Barred(..)
+                | Change::Refusing(_) => {}
             }
             self.decided += 1;
             if self.decisions.len() < DECISIONS_MAX {

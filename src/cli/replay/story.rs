@@ -122,6 +122,7 @@ fn sentence(course: &Course<'_>, change: &Change) -> String {
             let why = breach.map_or("admitted", Breach::name);
             format!("{}: {why}", course.name(*gateway))
         }
+        Change::Refusing(why) => format!("payments are refused: {}", why.sentence()),
     }
 }
 
@@ -234,6 +235,7 @@ fn decision(course: &Course<'_>, decision: &Decision) -> Value {
             let why = breach.map(Breach::name);
             json!({"kind": "barred", "gateway": course.name(*gateway), "why": why})
         }
+        Change::Refusing(why) => json!({"kind": "refusing", "why": why.name()}),
     };
     if let Some(members) = told.as_object_mut() {
         members.insert("at".to_owned(), Utc(*at).to_string().into());

@@ -14,6 +14,7 @@ use crate::engine::time::Millis;
 
 mod apart;
 mod doubting;
+mod lately;
 mod steering;
 mod telling;
 
@@ -67,6 +68,7 @@ struct Scene {
     /// The store fails at this.
     fails: Option<Cell>,
     admin: Rc<Config>,
+    instance: Rc<Instance>,
 }
 
 impl Scene {
@@ -76,7 +78,15 @@ impl Scene {
         let policy = Rc::new(Policy::join(config("payments", TWO), &mut layout).unwrap().0);
         let cells = vec![(Cell::Layout, layout.encode(), 1)];
         let admin = Rc::new(config("admin", TWO));
-        let mut scene = Self { now: START, policy, cells, rival: None, fails: None, admin };
+        let mut scene = Self {
+            now: START,
+            policy,
+            cells,
+            rival: None,
+            fails: None,
+            admin,
+            instance: Rc::default(),
+        };
         for name in ["primary", "secondary"] {
             scene.beat(name, true);
             scene.beat(name, true);
@@ -178,7 +188,7 @@ impl Scene {
         let headers: Vec<(&[u8], &[u8])> =
             fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let request = Request { headers: &headers, body: body.as_bytes(), peer: &[], context: 1 };
-        let mut admin = Admin::new(Rc::clone(&self.admin));
+        let mut admin = Admin::new(Rc::clone(&self.admin)).at(Rc::clone(&self.instance));
         let mut effects = admin.handle(Event::Request(request), self.time());
         let (mut told, mut changes, mut steps) = (Vec::new(), Vec::new(), 0);
         loop {

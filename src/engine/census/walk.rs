@@ -1,4 +1,4 @@
-//! The walk over all buckets, a few on each tick.
+//! The walk over all buckets, a few on each tick: many where there is nothing in them.
 //!
 //! One load is asked for at a time: the next one when a bucket has come, until a tick has had
 //! enough. So a load that fails says nothing and brings nothing; the next tick finds it missing
@@ -26,7 +26,7 @@ struct Pass {
     next: u32,
     /// What was asked for and has not come.
     awaits: Option<Cell>,
-    /// How many buckets may still be asked for on this tick.
+    /// What may still be spent on this tick; a bucket costs [`cost`].
     left: u32,
 }
 
@@ -46,7 +46,7 @@ impl Walk {
             awaits: None,
             left: 0,
         });
-        pass.left = limits::CENSUS_BUCKETS_PER_TICK;
+        pass.left = WORK_PER_TICK;
         vec![pass.ask(Cell::Claims(pass.next))]
     }
 
@@ -73,9 +73,9 @@ impl Walk {
         let Some(pass) = self.awaited(Cell::Claims(number)) else {
             return Vec::new();
         };
-        pass.draft.count(number, bytes, how, now);
+        let records = pass.draft.count(number, bytes, how, now);
         pass.next = number.saturating_add(1);
-        pass.left = pass.left.saturating_sub(1);
+        pass.left = pass.left.saturating_sub(cost(records));
         if pass.next >= buckets {
             return vec![pass.ask(Cell::Census)];
         }
@@ -106,6 +106,15 @@ impl Walk {
         pass.awaits = None;
         Some(pass)
     }
+}
+
+const WORK_PER_TICK: u32 = limits::CENSUS_BUCKETS_PER_TICK * limits::CENSUS_EMPTY_PER_BUCKET;
+
+/// What it takes to read a bucket of so many records, in empty ones. One that holds more than it
+/// was laid out for costs no more than that, so that a full store is counted in time.
+fn cost(records: u32) -> u32 {
+    let part = records.saturating_mul(limits::CENSUS_EMPTY_PER_BUCKET);
+    (part / limits::BUCKET_RECORDS_MEAN).clamp(1, limits::CENSUS_EMPTY_PER_BUCKET)
 }
 
 impl Pass {

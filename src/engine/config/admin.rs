@@ -1,6 +1,7 @@
 //! Whose listener the plugin stands in: the merchants', or the operators'.
 
 use super::reader::{Errors, Fields, Node};
+use crate::engine::zone::Zone;
 
 /// Whose listener the plugin stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,13 @@ pub enum Role {
         /// SHA-256 of the token that every request must bring.
         token_sha256: [u8; 32],
     },
+}
+
+/// In which time zone the page tells times.
+pub(super) fn read_zone(fields: &Fields<'_>) -> Zone {
+    let name =
+        fields.text("time_zone", Zone::DEFAULT, Zone::EXPECTED, |text| Zone::parse(text).is_some());
+    Zone::parse(&name).unwrap_or_default()
 }
 
 pub(super) fn read(fields: &Fields<'_>, errors: &Errors) -> Role {

@@ -1,6 +1,7 @@
 //! The choice: who may take a new payment, who takes it first, and when that changes.
 
 use super::{Cause, Change, Health};
+use crate::engine::chronicle::Switched;
 use crate::engine::gateway::GatewayId;
 use crate::engine::overrides::{Override, Refusal, Steer};
 use crate::engine::policy::Policy;
@@ -122,6 +123,7 @@ impl Health {
         };
         self.active = Some(to);
         self.active_since = now;
+        self.chronicle.switched(Switched { at: now, from, to, cause });
         Some(Change::Switch { from, to, cause })
     }
 

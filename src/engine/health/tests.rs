@@ -121,7 +121,8 @@ impl Scene {
             | Change::Heartbeat(..)
             | Change::Disagree(..)
             | Change::Override(..)
-            | Change::Barred(..) => None,
+            | Change::Barred(..)
+            | Change::Refusing(_) => None,
         };
         changes.iter().filter_map(switch).collect()
     }
@@ -433,7 +434,8 @@ fn heartbeats_and_traffic_that_contradict_each_other_are_told() {
             | Change::Heartbeat(..)
             | Change::Switch { .. }
             | Change::Override(..)
-            | Change::Barred(..) => None,
+            | Change::Barred(..)
+            | Change::Refusing(_) => None,
         };
         changes.iter().filter_map(told).collect()
     };
