@@ -85,6 +85,10 @@ soak: tools wasm ## what takes long: five million model transitions, 100,000 sto
 	cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants
 	cargo mutants --jobs 2 $(MUTANTS:%=--file src/engine/%.rs) -- --lib -- engine::
 
+.PHONY: cli
+cli: ## the command line tool, into ~/.cargo/bin
+	cargo install --locked --path .
+
 .PHONY: tools
 tools: $(VENV)/.installed $(NODE)/.installed ## Envoy and DANA's SDKs, below .tools
 

@@ -77,8 +77,9 @@ impl Room {
 }
 
 /// What helps when a store is full, as sentences for people.
-pub const MAKES_ROOM: &str = "To make room at once, lower idempotency.store.local.retention_s. To \
-    keep it, begin a new store: a larger claims_max under a new vm_id, once no payment is in doubt.";
+pub const MAKES_ROOM: &str = "To make room at once, lower idempotency.retention_s: older \
+    payments are then no longer recognised. For good, take a larger claims_max under a new vm_id, once \
+    no payment is in doubt.";
 
 /// Numbers of claims by where they stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

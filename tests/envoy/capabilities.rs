@@ -84,6 +84,7 @@ fn config(gateway: &str, listener: usize, withheld: Option<&str>) -> Value {
         options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]["explicit_http_config"]
             ["http_protocol_options"] = json!({"enable_trailers": true});
     }
+    config["node"] = json!({"id": "node-1", "cluster": "test"});
     if let Some(name) = withheld {
         let filter = format!(
             "/static_resources/listeners/{listener}/filter_chains/0/filters/0/typed_config/http_filters/0"
@@ -188,6 +189,8 @@ fn operators(envoy: &Envoy) -> Works {
     let _ = soon(|| envoy.metric("dana_heartbeat_up", "") == 2);
     note("the status", soon(|| status(&token).status == 200));
     note("the lock", status(&[]).status == 401);
+    let told: Value = serde_json::from_slice(&status(&token).body).unwrap_or_default();
+    note("the node's name", told["instance"]["node"] == "node-1");
     let steer = |to: &str| {
         let mut wish = json!({"gateway": "primary", "steer": to, "reason": "x", "actor": "ops"});
         if to == "drain" {
@@ -249,6 +252,7 @@ fn operators_lose_without(name: &str) -> &'static str {
         "log" => "their log",
         "define_metric" | "record_metric" => "their gauge",
         "increment_metric" => "their counter",
+        "get_property" => "the node's name",
         "on_request_trailers" => "requests with trailers",
         "set_shared_data"
         | "get_buffer_bytes"

@@ -9,8 +9,10 @@
 //! - `dns`: gateways that are found by name
 //! - `doubt`: every way for an outcome to be unknown, against everything that may come next
 //! - `failover`: in-request, by the breaker, and back
+//! - `first_day`: what an SRE meets first: counters, counts, a full store, restarts
 //! - `half_open`: trials of a gateway that may be well again, and clients that leave in them
 //! - `heartbeat`: what heartbeats can and cannot do against traffic
+//! - `lds`: listeners in a file, and what is changed by it while payments go on
 //! - `load`: too much under way, one partner in trouble
 //! - `never_sent`: ways not to reach a gateway, and what follows
 //! - `requests`: how a request may be shaped, and which ones are refused
@@ -42,8 +44,10 @@ mod dns;
 mod doubt;
 mod evidence;
 mod failover;
+mod first_day;
 mod half_open;
 mod heartbeat;
+mod lds;
 mod load;
 mod mistakes;
 mod never_sent;

@@ -236,6 +236,23 @@ impl Envoy {
         envoy
     }
 
+    /// Starts one whose bootstrap says itself that its listeners stand in a file, at which path,
+    /// and waits until both gateways' heartbeats are up.
+    pub(crate) fn start_by_files(config: &Value) -> Self {
+        let dir = TempDir::new().unwrap();
+        put_listener(dir.path(), config);
+        let mut config = config.clone();
+        config["static_resources"]["listeners"] = json!([]);
+        let source = &mut config["dynamic_resources"]["lds_config"]["path_config_source"];
+        assert_eq!(source["path"], "/etc/envoy/lds/listeners.yaml");
+        assert_eq!(source["watched_directory"]["path"], "/etc/envoy/lds");
+        source["path"] = json!(dir.path().join(LISTENER));
+        source["watched_directory"]["path"] = json!(dir.path());
+        let envoy = Self::start_in(dir, &config);
+        envoy.await_heartbeats();
+        envoy
+    }
+
     /// Gives it the listener of another configuration; whether it was accepted.
     pub(crate) fn update(&self, config: &Value) -> bool {
         let count = |what| self.stat(&format!("listener_manager.lds.update_{what}"));

@@ -67,7 +67,7 @@ fn the_page_is_not_green_while_the_store_is_full() {
             "25 of 100 buckets have no room: about one of 4 new payments is refused.",
             "1203 requests were refused: the claim store has no room.",
             "Since 2026-09-21 21:13:20 WIB, the last one 4.0 s ago.",
-            "lower idempotency.store.local.retention_s",
+            "lower idempotency.retention_s",
             "a larger claims_max under a new vm_id",
         ],
     );
