@@ -56,12 +56,13 @@ fn counters_are_there_with_zero_before_the_first_request() {
 #[test]
 fn a_store_of_the_default_size_is_counted_within_seconds_of_the_start() {
     let sandbox = Sandbox::start();
-    let began = now();
     let changes = json!({"testing": {"unsafe_timings": true}});
     let envoy = Envoy::start_without_heartbeat(&rendered(&sandbox, &changes));
+    let began = now();
     until("it is counted", PATIENCE, || (get(&envoy, "/in-doubt").status == 200).then_some(()));
-    println!("counted {:.1} s after the start", began.elapsed().as_secs_f64());
-    assert!(began.elapsed() < Duration::from_secs(14), "{:?}", began.elapsed());
+    // Two a second, 16 of them; and something for a machine that is busy.
+    println!("counted {:.1} s after it serves", began.elapsed().as_secs_f64());
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     let store = status(&envoy)["store"].clone();
     assert_eq!((&store["buckets"], &store["room"]), (&json!(65_536), &json!("enough")));
 }

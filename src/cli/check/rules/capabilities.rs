@@ -57,7 +57,10 @@ pub(crate) const NEEDED: [Capability; 28] = [
     both("proxy_get_header_map_pairs", "every decision: no request can be read"),
     payments("proxy_replace_header_map_value", "every payment: no cluster can be named"),
     both("proxy_get_buffer_bytes", "every decision: no body can be read"),
-    payments("proxy_get_property", "every proof: how a request ended cannot be told"),
+    both(
+        "proxy_get_property",
+        "every proof: how a request ended cannot be told; for operators, which Envoy it is",
+    ),
     payments("proxy_set_property", "the decisions in the access log"),
     both("proxy_get_shared_data", "every payment: there are no claims"),
     both("proxy_set_shared_data", "every payment: there are no claims"),
