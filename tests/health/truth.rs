@@ -202,7 +202,8 @@ impl<'s> Truth<'s> {
             Change::Switch { .. }
             | Change::Disagree(..)
             | Change::Override(..)
-            | Change::Barred(..) => {}
+            | Change::Barred(..)
+            | Change::Refusing(_) => {}
         }
     }
 
@@ -361,6 +362,8 @@ impl<'s> Truth<'s> {
             return;
         };
         assert_eq!(since, now);
+        let last = after.health.chronicle().switches().last();
+        assert!(last.is_some_and(|one| (one.from, one.to, one.at) == (was, is, now)), "{last:?}");
         if let Some(forced) = after.health.forced(self.policy, now) {
             assert_eq!(is, forced, "all new payments go to the forced one");
             return self.switched_by_override(now);

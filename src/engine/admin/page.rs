@@ -23,8 +23,8 @@ use html::{Html, Mark, WARNING};
 /// The page.
 pub(super) fn render(status: &Status<'_>) -> String {
     let headline = headline(status);
-    let mut html = Html::begin(&headline.title);
-    head(&mut html, status);
+    let mut html = Html::begin(&headline.title, true);
+    head(&mut html, status, ", renewed every 5 s");
     html.raw("<main><div class=row>");
     choice(&mut html, status, &headline);
     money(&mut html, status);
@@ -42,13 +42,13 @@ pub(super) fn render(status: &Status<'_>) -> String {
     html.end()
 }
 
-fn head(html: &mut Html, status: &Status<'_>) {
+fn head(html: &mut Html, status: &Status<'_>, renewed: &str) {
     html.raw("<header><h1>DANA payments");
     if let Some(instance) = status.instance.told() {
         html.raw(" <span class=dim>at ").text(&instance).raw("</span>");
     }
     html.raw("</h1><small>").text(&Clock(status.now, status.zone()).to_string());
-    html.raw(", renewed every 5 s</small></header>");
+    html.raw(renewed).raw("</small></header>");
 }
 
 fn foot(html: &mut Html, machines: &str) {
@@ -261,10 +261,16 @@ fn breaker(status: &Status<'_>, gateway: GatewayId, breaker: &Breaker) -> String
 fn traffic(status: &Status<'_>, breaker: &Breaker) -> String {
     let limits = &status.policy.breaker;
     let seen = breaker.seen(status.now, limits);
-    let window = Length(limits.window);
+    let moved_for = status.now.since(breaker.since());
+    let span = match breaker.cause() {
+        // Whoever moves counts anew.
+        Some(_) if moved_for < limits.window => "since it last moved".to_owned(),
+        Some(_) | None => format!("in {}", Length(limits.window)),
+    };
     let told = match seen.calls {
-        0 => format!("no calls in {window}"),
-        calls => format!("{calls} calls in {window}: {} failed, {} slow", seen.failures, seen.slow),
+        0 => format!("no calls {span}"),
+        1 => format!("1 call {span}: {} failed, {} slow", seen.failures, seen.slow),
+        calls => format!("{calls} calls {span}: {} failed, {} slow", seen.failures, seen.slow),
     };
     let State::Closed { run: run @ 1.. } = breaker.state() else {
         return told;

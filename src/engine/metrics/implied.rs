@@ -123,84 +123,92 @@ const AFTER: &[&str] = &["settled", "rejected", "in_doubt", "closed", "settle_lo
 const UNPROVEN: &[&str] = &["in_doubt", "settle_lost"];
 const NOTHING: &[&str] = &[""];
 
+/// Of whatever is no known payment yet.
+const REFUSED: [Course; 4] = [
+    ("method", NOTHING, To::Nobody),
+    ("bad_field", NOTHING, To::Nobody),
+    ("body_too_large", NOTHING, To::Nobody),
+    ("claim_store_failed", NOTHING, To::Nobody),
+];
+
+/// Of what moves money.
+const PAYMENT: [Course; 17] = [
+    ("no_identity", NOTHING, To::Nobody),
+    ("forward", AFTER, To::Any),
+    ("retry", AFTER, To::One),
+    ("replay", &["settled"], To::One),
+    ("unknown", NOTHING, To::Any),
+    ("unknown", UNPROVEN, To::Any),
+    ("unanswered", UNPROVEN, To::Any),
+    ("never_sent", NOTHING, To::Any),
+    ("in_progress", NOTHING, To::Any),
+    ("mismatch", NOTHING, To::Nobody),
+    ("already_executed", NOTHING, To::One),
+    ("closed_failed", NOTHING, To::One),
+    ("closed_cancelled", NOTHING, To::One),
+    ("closed_refunded", NOTHING, To::One),
+    ("no_gateway", NOTHING, To::Nobody),
+    ("pinned_gateway_down", NOTHING, To::One),
+    ("claim_store_full", NOTHING, To::Nobody),
+];
+
+/// Of what only reads.
+const INQUIRY: [Course; 4] = [
+    ("no_answer", NOTHING, To::Nobody),
+    ("no_answer", NOTHING, To::Any),
+    ("unanswered", NOTHING, To::Any),
+    ("forward", NOTHING, To::Any),
+];
+
+const CONCERNED: &[&str] =
+    &["in_flight", "settled", "rejected", "in_doubt", "closed", "settle_lost"];
+
+/// Of what asks for a payment.
+const STATUS: [Course; 4] = [
+    ("forward", CONCERNED, To::One),
+    ("follow", CONCERNED, To::One),
+    ("unknown", CONCERNED, To::One),
+    ("unknown", NOTHING, To::One),
+];
+
+/// Of what changes something that is not money.
+const STATE: [Course; 6] = [
+    ("forward", NOTHING, To::Any),
+    ("unknown", NOTHING, To::Any),
+    ("unanswered", NOTHING, To::Any),
+    ("never_sent", NOTHING, To::Any),
+    ("no_gateway", NOTHING, To::Nobody),
+    ("pinned_gateway_down", NOTHING, To::One),
+];
+
 /// What can become of a request of this operation.
 fn courses(compiled: &Compiled, policy: &Policy) -> Vec<Course> {
     let operation = &compiled.operation;
     let config = &policy.config;
+    let pays = matches!(operation.class, Class::Charge | Class::FollowUp);
     if policy.observes(Some(compiled)) {
-        let claims = if matches!(operation.class, Class::Charge | Class::FollowUp) {
-            AFTER
-        } else {
-            NOTHING
-        };
-        return vec![("observe", claims, To::One)];
+        return vec![("observe", if pays { AFTER } else { NOTHING }, To::One)];
     }
-    let mut courses: Vec<Course> = vec![
-        ("method", NOTHING, To::Nobody),
-        ("bad_field", NOTHING, To::Nobody),
-        ("body_too_large", NOTHING, To::Nobody),
-        ("claim_store_failed", NOTHING, To::Nobody),
-    ];
+    let mut courses = REFUSED.to_vec();
     if !config.peers.is_empty() {
         courses.push(("peer", NOTHING, To::Nobody));
     }
     if !config.partners.is_empty() || config.gateways.iter().any(|one| one.operations.is_some()) {
         courses.push(("operation", NOTHING, To::Nobody));
     }
-    match operation.class {
-        Class::Charge | Class::FollowUp => {
-            courses.extend::<[Course; 17]>([
-                ("no_identity", NOTHING, To::Nobody),
-                ("forward", AFTER, To::Any),
-                ("retry", AFTER, To::One),
-                ("replay", &["settled"], To::One),
-                ("unknown", NOTHING, To::Any),
-                ("unknown", UNPROVEN, To::Any),
-                ("unanswered", UNPROVEN, To::Any),
-                ("never_sent", NOTHING, To::Any),
-                ("in_progress", NOTHING, To::Any),
-                ("mismatch", NOTHING, To::Nobody),
-                ("already_executed", NOTHING, To::One),
-                ("closed_failed", NOTHING, To::One),
-                ("closed_cancelled", NOTHING, To::One),
-                ("closed_refunded", NOTHING, To::One),
-                ("no_gateway", NOTHING, To::Nobody),
-                ("pinned_gateway_down", NOTHING, To::One),
-                ("claim_store_full", NOTHING, To::Nobody),
-            ]);
-            if operation.repeat == Repeat::ByReference {
-                courses.push(("repeat", AFTER, To::One));
-            }
-            if operation.class == Class::FollowUp {
-                courses.push(("follow", AFTER, To::One));
-            }
-        }
-        Class::Inquiry => {
-            courses.extend::<[Course; 4]>([
-                ("no_answer", NOTHING, To::Nobody),
-                ("no_answer", NOTHING, To::Any),
-                ("unanswered", NOTHING, To::Any),
-                ("forward", NOTHING, To::Any),
-            ]);
-            if operation.status.is_some() {
-                const CONCERNED: &[&str] =
-                    &["in_flight", "settled", "rejected", "in_doubt", "closed", "settle_lost"];
-                courses.extend::<[Course; 4]>([
-                    ("forward", CONCERNED, To::One),
-                    ("follow", CONCERNED, To::One),
-                    ("unknown", CONCERNED, To::One),
-                    ("unknown", NOTHING, To::One),
-                ]);
-            }
-        }
-        Class::State => courses.extend::<[Course; 6]>([
-            ("forward", NOTHING, To::Any),
-            ("unknown", NOTHING, To::Any),
-            ("unanswered", NOTHING, To::Any),
-            ("never_sent", NOTHING, To::Any),
-            ("no_gateway", NOTHING, To::Nobody),
-            ("pinned_gateway_down", NOTHING, To::One),
-        ]),
+    courses.extend(match operation.class {
+        Class::Charge | Class::FollowUp => PAYMENT.as_slice(),
+        Class::Inquiry => &INQUIRY,
+        Class::State => &STATE,
+    });
+    if pays && operation.repeat == Repeat::ByReference {
+        courses.push(("repeat", AFTER, To::One));
+    }
+    if operation.class == Class::FollowUp {
+        courses.push(("follow", AFTER, To::One));
+    }
+    if operation.class == Class::Inquiry && operation.status.is_some() {
+        courses.extend(STATUS);
     }
     courses
 }
@@ -268,7 +276,7 @@ mod tests {
         assert_eq!(all.len(), limits::METRICS_IMPLIED_MAX);
         let switches = all.iter().filter(|one| *one.family == SWITCHES).count();
         assert_eq!(switches, 16 * 15 * 3, "those of gateways are all there");
-        assert!(limits::METRICS_IMPLIED_MAX < limits::METRICS_MAX);
+        const { assert!(limits::METRICS_IMPLIED_MAX < limits::METRICS_MAX) };
     }
 
     #[test]

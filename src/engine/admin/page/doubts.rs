@@ -30,8 +30,8 @@ pub(in crate::engine::admin) fn render(
     limit: usize,
 ) -> String {
     let all = doubt.census.states.in_doubt;
-    let mut html = Html::begin(&format!("{all} in doubt"));
-    head(&mut html, status);
+    let mut html = Html::begin(&format!("{all} in doubt"), false);
+    head(&mut html, status, "");
     html.raw("<main><p><a href=/>\u{2190} All of it</a></p>");
     let (mark, sign) = if all > 0 { (Mark::Bad, WARNING) } else { (Mark::Good, Mark::Good.sign()) };
     html.open(mark).raw("<p class=dim>Payments in doubt</p><p class=big>").raw(sign);
@@ -91,7 +91,8 @@ fn payment(html: &mut Html, status: &Status<'_>, one: &InDoubt) {
         let verdict = format!(r#""executed_at": "{gateway}""#);
         html.text(&command(status, &key, &verdict));
     }
-    html.text(&command(status, &key, r#""executed": false"#)).raw("</pre></section>");
+    html.text(&command(status, &key, r#""executed": false"#));
+    html.raw("</pre></section>");
 }
 
 fn under_way(status: &Status<'_>, one: &InDoubt) -> Option<Timestamp> {

@@ -9,15 +9,22 @@ const STYLE: &str = include_str!("../page.css");
 pub(super) struct Html(String);
 
 impl Html {
-    /// The beginning of a page of this title.
-    pub(super) fn begin(title: &str) -> Self {
+    /// The beginning of a page of this title. One that is read rather than watched is not renewed
+    /// under the reader's hands.
+    pub(super) fn begin(title: &str, is_renewed: bool) -> Self {
         let mut html = Self(String::with_capacity(16_384));
         html.raw(
             "<!doctype html><html lang=en><meta charset=utf-8>\
-             <meta name=viewport content=\"width=device-width, initial-scale=1\">\
-             <meta http-equiv=refresh content=5><title>",
+             <meta name=viewport content=\"width=device-width, initial-scale=1\">",
         );
-        html.text(title).raw(" \u{b7} DANA payments</title><style>").raw(STYLE).raw("</style>");
+        if is_renewed {
+            html.raw("<meta http-equiv=refresh content=5>");
+        }
+        html.raw("<title>")
+            .text(title)
+            .raw(" \u{b7} DANA payments</title><style>")
+            .raw(STYLE)
+            .raw("</style>");
         html
     }
 

@@ -26,7 +26,9 @@ pub(super) fn card(html: &mut Html, status: &Status<'_>) {
     let is_full = refuses || room == Some(Room::None);
     let big = if is_full { "full".to_owned() } else { format!("{}% full", census.fill_pct()) };
     html.text(&big).raw("</p><p>");
-    if census.full > 0 {
+    if census.full > 0 && census.full == census.buckets {
+        html.text("No bucket has room: every new payment is refused. ");
+    } else if census.full > 0 {
         let (full, buckets) = (census.full, census.buckets);
         let one_in = buckets / full.max(1);
         html.text(&format!(

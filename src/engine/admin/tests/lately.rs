@@ -148,6 +148,14 @@ fn the_page_agrees_with_itself() {
         &["no calls in 30.0 s; with those before, 1 failure in a row (limit 2)", "traffic flows"],
     );
     assert!(!page.contains("0 failed"), "{page}");
+
+    // Nor "no calls in 30 s" beside failures of a second ago.
+    scene.trip("primary");
+    scene.pass(1000);
+    let page = scene.page();
+    let card = page.split("<h2>primary").nth(1).unwrap().split("</section>").next().unwrap();
+    contains(card, &["2 failures in a row (limit 2); 1.0 s ago", "no calls since it last moved"]);
+    assert!(!card.contains("no calls in"), "{card}");
 }
 
 #[test]
@@ -220,7 +228,7 @@ fn doubts_are_listed_for_people_with_ready_commands() {
         contains(&got.text, &[&command(verdict)]);
     }
     assert_eq!(got.text.matches("<pre>").count(), 7);
-    assert!(!got.text.contains("<script"), "{}", got.text);
+    assert!(!got.text.contains("<script") && !got.text.contains("refresh"), "{}", got.text);
     let two = scene.send("GET", "/in-doubt?limit=2", &more, "");
     assert_eq!(two.text.matches("<pre>").count(), 2);
     // Machines get what they got before.
