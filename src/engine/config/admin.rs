@@ -97,6 +97,23 @@ mod tests {
     }
 
     #[test]
+    fn times_are_told_in_a_known_zone_of_either_listener() {
+        for role in ["payments", "admin"] {
+            let mut admin = json!({"role": role, "time_zone": "+05:30"});
+            if role == "admin" {
+                admin["token_sha256"] = json!("ab".repeat(32));
+            }
+            assert!(parse(&admin).is_ok(), "{admin}");
+        }
+        for bad in [json!("WIB"), json!("Asia/Jakarta "), json!(7), json!("+25:00")] {
+            mistake(
+                &json!({"time_zone": bad}),
+                "admin.time_zone: expected \"Asia/Jakarta\", \"Asia/Makassar\"",
+            );
+        }
+    }
+
+    #[test]
     fn a_hash_that_is_none_is_refused_and_not_repeated() {
         let good = "ab".repeat(32);
         mistake(&json!({"role": "operator"}), "admin.role: expected \"payments\" or \"admin\"");
