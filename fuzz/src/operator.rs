@@ -72,7 +72,7 @@ fn ask(world: &mut World, headers: &[(&[u8], &[u8])], body: &[u8], knows: bool) 
                 assert!(!line.contains('\n'), "one line: {line:?}");
                 continue;
             }
-            Effect::Changed(_) => continue,
+            Effect::Changed(_) | Effect::Anomaly(_) => continue,
             Effect::Reply(reply) => return reply,
         };
         todo.extend(admin.handle(event, now));

@@ -86,7 +86,8 @@ impl World {
 
     fn with(config: Config) -> Self {
         let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
-        let policy = Policy::join(config, &mut layout).expect("an empty store fits").0;
+        let policy =
+            Policy::join(config, &mut layout, Timestamp::default()).expect("an empty store fits").0;
         let mut world = Self {
             policy: Rc::new(policy),
             now: 1_790_000_000_000,
@@ -170,6 +171,7 @@ impl World {
             peer: Some(Peer { version: Some("TLSv1.3"), names: [None, None] }),
             content_type: Some("application/json"),
             retry_after: None,
+            content_encoding: None,
             client_waits: true,
         };
         self.feed(run, Event::Answered(answer));
@@ -222,6 +224,7 @@ impl World {
                 Effect::Beat(_)
                 | Effect::Changed(_)
                 | Effect::InFlight(..)
+                | Effect::Anomaly(_)
                 | Effect::Counted(_) => continue,
             };
             todo.extend(run.exchange.handle(event, now, &mut self.tallies));

@@ -1,5 +1,6 @@
 //! `dana-failover check`: what is wrong or dangerous in an Envoy configuration?
 
+mod accepted;
 mod document;
 mod finding;
 mod help;
@@ -32,9 +33,14 @@ use view::View;
 #[derive(Debug, Args)]
 #[command(after_long_help = help::TEXT, arg_required_else_help = true)]
 pub(crate) struct Options {
-    /// Envoy bootstraps and resource files, in YAML or JSON.
+    /// Envoy bootstraps, resource files, `config_dump`s or Kubernetes ConfigMaps, in YAML or JSON;
+    /// `-` for standard input.
     #[arg(value_name = "ENVOY_CONFIG", required_unless_present = "explain")]
     files: Vec<PathBuf>,
+
+    /// Findings that are accepted, each with its reason, in YAML: they no longer count.
+    #[arg(long, value_name = "FILE", conflicts_with = "explain")]
+    accept: Option<PathBuf>,
 
     /// Text for people, one JSON document for machines, or SARIF for code scanning.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -59,6 +65,8 @@ pub(crate) enum Error {
     Read { path: PathBuf, error: io::Error },
     Content { path: PathBuf, mistake: Mistake },
     Foreign { path: PathBuf },
+    Without { files: String },
+    Twice,
     Many { most: usize, what: &'static str },
     Write(io::Error),
 }
@@ -76,9 +84,18 @@ impl fmt::Display for Error {
             }
             Self::Foreign { path } => write!(
                 f,
-                "{}: expected an Envoy bootstrap, listener, cluster, route configuration or secret",
+                "{}: expected an Envoy bootstrap, listener, cluster, route configuration or secret, a \
+                 config_dump, or a ConfigMap with one of these",
                 path.display()
             ),
+            Self::Without { files } => write!(
+                f,
+                "{files}: not an Envoy configuration with this filter: expected a listener with \
+                 dana_failover.wasm, or clusters whose endpoints name a gateway (metadata \
+                 dana.failover), found neither. Where listeners come from a server, give what \
+                 Envoy's admin interface answers to /config_dump"
+            ),
+            Self::Twice => write!(f, "expected - (standard input) once, found it twice"),
             Self::Many { most, what } => {
                 write!(f, "expected at most {most} {what} in one Envoy, found more")
             }
@@ -97,7 +114,11 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
     let (written, is_bad) = match &options.explain {
         Some(name) => (explain(&mut out, name)?, false),
         None => {
-            let report = examine(&read_all(&options.files)?)?;
+            let report = examine(&options.files, &read_all(&options.files)?)?;
+            let report = match &options.accept {
+                Some(path) => accept(report, path)?,
+                None => report,
+            };
             let written = match options.format {
                 Format::Text => report::text(&mut out, &report, is_coloured),
                 Format::Json => report::json(&mut out, &report),
@@ -126,8 +147,8 @@ fn explain(out: &mut impl Write, name: &str) -> Result<io::Result<()>, Error> {
 /// # Errors
 /// When it is no Envoy configuration, or more of one than is looked at.
 pub fn told(name: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let document = parse(0, Path::new(name), bytes);
-    let report = document.and_then(|document| examine(&[(name.into(), document)]));
+    let documents = parse(0, Path::new(name), bytes);
+    let report = documents.and_then(|documents| examine(&[name.into()], &documents));
     let report = report.map_err(|error| error.to_string())?;
     let mut out = Vec::new();
     let forms = report::text(&mut out, &report, true)
@@ -136,28 +157,46 @@ pub fn told(name: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
     forms.map(|()| out).map_err(|error| error.to_string())
 }
 
-fn read_all(files: &[PathBuf]) -> Result<Vec<(PathBuf, Document)>, Error> {
+fn read_all(files: &[PathBuf]) -> Result<Vec<Document>, Error> {
+    let is_stdin = |path: &&PathBuf| is_stdin(path);
+    if files.iter().filter(is_stdin).count() > 1 {
+        return Err(Error::Twice);
+    }
     let mut documents = Vec::new();
     for (number, path) in files.iter().enumerate() {
-        documents.push((path.clone(), read(number, path)?));
+        documents.extend(parse(number, path, &read(path)?)?);
     }
     Ok(documents)
 }
 
-fn examine(files: &[(PathBuf, Document)]) -> Result<Report, Error> {
-    let documents: Vec<&Document> = files.iter().map(|(_, document)| document).collect();
-    let (mut findings, mut stores) = (Vec::new(), Vec::new());
+/// The report without what somebody accepts.
+fn accept(mut report: Report, path: &Path) -> Result<Report, Error> {
+    report.files.push(path.display().to_string());
+    let content = |mistake| Error::Content { path: path.to_owned(), mistake };
+    let accepted = accepted::read(report.files.len() - 1, &read(path)?).map_err(content)?;
+    accepted::apply(accepted, &mut report.findings);
+    report.findings.sort_by_key(|finding| finding.rule.severity);
+    Ok(report)
+}
+
+fn examine(files: &[PathBuf], documents: &[Document]) -> Result<Report, Error> {
+    let documents: Vec<&Document> = documents.iter().collect();
+    let (mut findings, mut stores, mut is_ours) = (Vec::new(), Vec::new(), false);
     for group in envoys(&documents) {
         let setup = Setup::of(&group);
         if let Some((most, what)) = setup.too_many() {
             return Err(Error::Many { most, what });
         }
+        is_ours |= setup.is_ours();
         findings.extend(rules::apply(&setup));
         stores.extend(Store::all(&setup));
     }
+    let files: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    if !is_ours {
+        return Err(Error::Without { files: files.join(", ") });
+    }
     findings.sort_by_key(|finding| (finding.rule.severity, finding.place));
     let findings = together(findings);
-    let files = files.iter().map(|(path, _)| path.display().to_string()).collect();
     Ok(Report { files, findings, stores })
 }
 
@@ -179,27 +218,38 @@ fn together(findings: Vec<Finding>) -> Vec<Finding> {
     groups.into_iter().flatten().collect()
 }
 
-fn read(number: usize, path: &Path) -> Result<Document, Error> {
-    let failed = |error| Error::Read { path: path.to_owned(), error };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    parse(number, path, &bytes)
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
-fn parse(number: usize, path: &Path, bytes: &[u8]) -> Result<Document, Error> {
-    let is_json = path.extension().is_some_and(|ending| ending == "json");
-    let document = Document::read(number, bytes, is_json)
-        .map_err(|mistake| Error::Content { path: path.to_owned(), mistake })?;
-    if !setup::is_envoys(&View::root(&document.root)) {
-        return Err(Error::Foreign { path: path.to_owned() });
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let failed = |error| Error::Read { path: path.to_owned(), error };
+    let most = BYTES_MAX as u64 + 1;
+    let mut bytes = Vec::new();
+    if is_stdin(path) {
+        io::stdin().lock().take(most).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        let file = File::open(path).map_err(failed)?;
+        file.take(most).read_to_end(&mut bytes).map_err(failed)?;
     }
-    Ok(document)
+    Ok(bytes)
+}
+
+/// The documents of a file: one, or those of its ConfigMaps.
+fn parse(number: usize, path: &Path, bytes: &[u8]) -> Result<Vec<Document>, Error> {
+    let is_json = path.extension().is_some_and(|ending| ending == "json");
+    let is_wanted = |document: &Document| setup::is_envoys(&View::of(document));
+    let documents = Document::read_all(number, bytes, is_json, is_wanted)
+        .map_err(|mistake| Error::Content { path: path.to_owned(), mistake })?;
+    if documents.iter().any(is_wanted) {
+        return Ok(documents);
+    }
+    Err(Error::Foreign { path: path.to_owned() })
 }
 
 /// Each bootstrap with all resource files; these alone if there is no bootstrap.
 fn envoys<'d>(documents: &[&'d Document]) -> Vec<Vec<&'d Document>> {
-    let is_bootstrap = |document: &&Document| setup::is_bootstrap(&View::root(&document.root));
+    let is_bootstrap = |document: &&Document| setup::is_bootstrap(&View::of(document));
     let (bootstraps, parts): (Vec<_>, Vec<_>) = documents.iter().copied().partition(is_bootstrap);
     if bootstraps.is_empty() {
         return vec![parts];

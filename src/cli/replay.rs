@@ -9,6 +9,7 @@ mod settings;
 mod source;
 mod story;
 mod timeline;
+mod wrapping;
 
 use std::fmt;
 use std::io::{self, Cursor, IsTerminal, Write};
@@ -22,6 +23,7 @@ use terminal_size::terminal_size;
 use course::Course;
 use line::{Mistake, Record, mistake};
 use source::{Fault, LINE_BYTES_MAX, Source};
+use wrapping::{Line, Wrapping};
 
 /// A line may be so much older than one before it: workers write side by side, and a log has its
 /// lines in the order in which calls ended.
@@ -53,7 +55,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(20..=1000))]
     width: Option<u16>,
 
-    /// JSON Lines: recorded outcomes, or the access log; `-` for standard input.
+    /// JSON Lines: recorded outcomes, or the access log, also as Docker and Kubernetes print it;
+    /// `-` for standard input.
     outcomes: PathBuf,
 }
 
@@ -78,6 +81,7 @@ pub(crate) enum Error {
     Read { path: PathBuf, error: io::Error },
     Line { path: PathBuf, line: u64, mistake: Mistake },
     Empty { path: PathBuf },
+    Foreign { path: PathBuf, skipped: Skipped },
     Write(io::Error),
 }
 
@@ -92,6 +96,12 @@ impl fmt::Display for Error {
             Self::Empty { path } => {
                 write!(f, "{}: expected outcomes, found an empty file", path.display())
             }
+            Self::Foreign { path, skipped } => write!(
+                f,
+                "{}: expected outcomes, or the access log of the payments' listener as \
+                 envoy/envoy.yaml writes it, found {skipped}",
+                path.display()
+            ),
             Self::Write(error) => write!(f, "standard output: {error}"),
         }
     }
@@ -109,6 +119,47 @@ struct Lines {
     /// Older than a line before them.
     late: u64,
     late_ms_max: u64,
+    skipped: Skipped,
+}
+
+/// Lines that were passed over because they tell no outcome.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Skipped {
+    /// Of Envoy's own log.
+    envoys: u64,
+    /// Of the operators' listener.
+    operators: u64,
+    /// Of anything else that is no JSON, and the number of the first of them.
+    text: u64,
+    first_text: Option<u64>,
+    /// Lines in parts whose end is not in the file.
+    unfinished: u64,
+}
+
+impl Skipped {
+    const fn all(&self) -> u64 {
+        self.envoys + self.operators + self.text + self.unfinished
+    }
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first =
+            self.first_text.map_or_else(String::new, |line| format!(" (first: line {line})"));
+        let kinds = [
+            (self.envoys, "of Envoy's own log", String::new()),
+            (self.operators, "of the operators' listener", String::new()),
+            (self.text, "of other text", first),
+            (self.unfinished, "without their end", String::new()),
+        ];
+        let told: Vec<String> = kinds
+            .into_iter()
+            .filter(|(count, ..)| *count > 0)
+            .map(|(count, what, where_)| format!("{count} {what}{where_}"))
+            .collect();
+        let plural = if self.all() == 1 { "" } else { "s" };
+        write!(f, "{} line{plural}: {}", self.all(), told.join(", "))
+    }
 }
 
 /// Replays; tells whether the filter would have switched.
@@ -162,26 +213,26 @@ fn replay<'p>(
 ) -> Result<(Course<'p>, Lines), Error> {
     let mut lines = Lines::default();
     let mut course: Option<Course<'p>> = None;
-    loop {
-        let line = match source.next() {
-            None => break,
-            Some(Ok(line)) => line::parse(line, policy),
-            Some(Err(Fault::Io(error))) => {
+    let mut wrapping = Wrapping::default();
+    while let Some((number, line)) = source.next() {
+        let line = match line {
+            Ok(line) => wrapping.take(line),
+            Err(Fault::Io(error)) => {
                 return Err(Error::Read { path: path.to_owned(), error });
             }
-            Some(Err(Fault::Long)) => {
-                Err(mistake(format!("a line of at most {LINE_BYTES_MAX} bytes"), "a longer one"))
-            }
+            Err(Fault::Long) => Line::Long,
         };
-        let number = source.number;
         let wrong = |mistake| Error::Line { path: path.to_owned(), line: number, mistake };
-        let record = line.map_err(wrong)?;
+        let Some(record) = lines.sort(&line, number, policy).map_err(wrong)? else { continue };
         let (Record::Outcome(line::Outcome { at, .. })
         | Record::Heartbeat { at, .. }
-        | Record::Nothing { at }) = record;
+        | Record::Nothing { at }) = record
+        else {
+            lines.skipped.operators += 1;
+            continue;
+        };
         let course =
             course.get_or_insert_with(|| Course::new(policy, at, heartbeats == Heartbeats::Good));
-        lines.all += 1;
         check_order(at, course, &mut lines).map_err(wrong)?;
         course.advance(at);
         match record {
@@ -193,12 +244,43 @@ fn replay<'p>(
                 lines.heartbeats += 1;
                 course.beaten(gateway, good, number);
             }
-            Record::Nothing { .. } => lines.nothing += 1,
+            Record::Nothing { .. } | Record::Operators => lines.nothing += 1,
         }
     }
-    let mut course = course.ok_or_else(|| Error::Empty { path: path.to_owned() })?;
+    lines.skipped.unfinished = wrapping.unfinished();
+    let none = || match lines.skipped {
+        skipped if skipped.all() > 0 => Error::Foreign { path: path.to_owned(), skipped },
+        _ => Error::Empty { path: path.to_owned() },
+    };
+    let mut course = course.ok_or_else(none)?;
     course.settle();
     Ok((course, lines))
+}
+
+impl Lines {
+    /// Counts a line, and reads it if it may tell something.
+    fn sort(
+        &mut self,
+        line: &Line<'_>,
+        number: u64,
+        policy: &Policy,
+    ) -> Result<Option<Record>, Mistake> {
+        self.all += u64::from(!matches!(line, Line::Part | Line::Blank));
+        match line {
+            Line::Json(json) => return line::parse(json, policy).map(Some),
+            Line::Long => {
+                let expected = format!("a line of at most {LINE_BYTES_MAX} bytes");
+                return Err(mistake(expected, "a longer one"));
+            }
+            Line::Envoys => self.skipped.envoys += 1,
+            Line::Text => {
+                self.skipped.text += 1;
+                self.skipped.first_text.get_or_insert(number);
+            }
+            Line::Part | Line::Blank => {}
+        }
+        Ok(None)
+    }
 }
 
 /// A line that is a little late happens when it is read; one that is very late, or far ahead, is

@@ -11,6 +11,7 @@
 
 use std::rc::Rc;
 
+use super::anomaly::Anomaly;
 use super::answer::Reply;
 use super::census::Census;
 use super::config::{Config, Role};
@@ -24,12 +25,15 @@ use super::time::Timestamp;
 mod answer;
 mod auth;
 mod doubt;
+mod instance;
 mod object;
 mod page;
 mod request;
 mod resolving;
 mod status;
 mod steering;
+
+pub use instance::Instance;
 
 use answer::Problem;
 use doubt::Doubt;
@@ -54,6 +58,8 @@ pub enum Effect {
     },
     /// Tell other operators of what changed.
     Changed(Change),
+    /// Tell other operators that evidence contradicts what was known.
+    Anomaly(Anomaly),
     /// One line for the log: who asked for what, and why, as a JSON object.
     Told(String),
     /// Answer.
@@ -64,6 +70,9 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Admin {
     config: Rc<Config>,
+    instance: Rc<Instance>,
+    /// Where this listener was called.
+    origin: String,
     /// The configuration as the payments' workers have joined it to the store, and the store's
     /// layout, once they are known.
     joined: Option<(Rc<Policy>, Layout)>,
@@ -82,8 +91,8 @@ enum Stage {
     Looking { page: bool },
     /// Waiting for the census, to show it with the health.
     Counting { page: bool, health: Box<Health> },
-    /// Waiting for the census, to list so many payments in doubt.
-    Listing { limit: usize },
+    /// Waiting for the health, and then for the census, to list so many payments in doubt.
+    Listing { limit: usize, page: bool, health: Option<Box<Health>> },
     /// Reading or writing the health.
     Steering(Box<Steering>),
     /// Reading or writing a bucket of claims.
@@ -97,8 +106,21 @@ type Next = (Stage, Vec<Effect>);
 impl Admin {
     /// A request that has just begun.
     #[must_use]
-    pub const fn new(config: Rc<Config>) -> Self {
-        Self { config, joined: None, stage: Stage::Held }
+    pub fn new(config: Rc<Config>) -> Self {
+        Self {
+            config,
+            instance: Rc::default(),
+            origin: String::new(),
+            joined: None,
+            stage: Stage::Held,
+        }
+    }
+
+    /// The same, at an Envoy of this name.
+    #[must_use]
+    pub fn at(mut self, instance: Rc<Instance>) -> Self {
+        self.instance = instance;
+        self
     }
 
     /// The configuration as the payments' workers have joined it to the store, once that is known.
@@ -128,8 +150,12 @@ impl Admin {
             (Stage::Counting { page, health }, Event::Loaded(Cell::Census, loaded)) => {
                 self.show(page, &health, &loaded, now)
             }
-            (Stage::Listing { limit }, Event::Loaded(Cell::Census, loaded)) => {
-                self.list(limit, &loaded, now)
+            (Stage::Listing { limit, page, .. }, Event::Loaded(Cell::Health, loaded)) => {
+                let health = Some(Box::new(Health::decode(&loaded.bytes)));
+                (Stage::Listing { limit, page, health }, vec![Effect::Load(Cell::Census)])
+            }
+            (Stage::Listing { limit, health, .. }, Event::Loaded(Cell::Census, loaded)) => {
+                self.list(limit, health.as_deref(), &loaded, now)
             }
             (Stage::Steering(steering), event) => self.go_on_steering(steering, &event, now),
             (Stage::Resolving(resolving), event) => self.go_on_resolving(resolving, event, now),
@@ -141,7 +167,8 @@ impl Admin {
         effects
     }
 
-    fn begin(&self, request: &Request<'_>) -> Next {
+    fn begin(&mut self, request: &Request<'_>) -> Next {
+        self.origin = instance::origin(request);
         let Role::Admin { token_sha256 } = &self.config.role else {
             return end(Problem::Unauthorized.reply());
         };
@@ -170,7 +197,10 @@ impl Admin {
         match ask {
             Ask::Status => load(Stage::Looking { page: false }, Cell::Health),
             Ask::Page => load(Stage::Looking { page: true }, Cell::Health),
-            Ask::InDoubt { limit } => load(Stage::Listing { limit }, Cell::Census),
+            Ask::InDoubt { limit, page } => {
+                let first = if page { Cell::Health } else { Cell::Census };
+                load(Stage::Listing { limit, page, health: None }, first)
+            }
             Ask::Override(wish) => {
                 load(Stage::Steering(Box::new(Steering::new(wish))), Cell::Health)
             }
@@ -179,12 +209,12 @@ impl Admin {
     }
 
     fn show(&self, page: bool, health: &Health, loaded: &Loaded, now: Timestamp) -> Next {
-        let Some((policy, _)) = &self.joined else {
+        let Some(joined) = &self.joined else {
             return end(Problem::NotConfigured(None).reply());
         };
         let census = Census::decode(&loaded.bytes);
         let doubt = census.as_ref().map(|census| Doubt { census, now });
-        let status = Status { policy, health, doubt, now };
+        let status = self.status(joined, health, doubt, now);
         end(if page {
             answer::page(page::render(&status))
         } else {
@@ -192,17 +222,33 @@ impl Admin {
         })
     }
 
-    fn list(&self, limit: usize, loaded: &Loaded, now: Timestamp) -> Next {
-        match (&self.joined, Census::decode(&loaded.bytes)) {
-            (Some((_, layout)), Some(census)) => {
-                let doubt = Doubt { census: &census, now };
-                end(answer::json(&doubt.list(layout, limit), "in_doubt"))
+    fn status<'a>(
+        &'a self,
+        (policy, layout): &'a (Rc<Policy>, Layout),
+        health: &'a Health,
+        doubt: Option<Doubt<'a>>,
+        now: Timestamp,
+    ) -> Status<'a> {
+        let (instance, origin) = (&*self.instance, self.origin.as_str());
+        Status { policy, health, doubt, layout, instance, origin, now }
+    }
+
+    /// With the health for people, and without for machines.
+    fn list(&self, limit: usize, health: Option<&Health>, loaded: &Loaded, now: Timestamp) -> Next {
+        let Some(joined) = &self.joined else {
+            return end(Problem::NotConfigured(None).reply());
+        };
+        let Some(census) = Census::decode(&loaded.bytes) else {
+            return end(Problem::NotCounted { length: joined.0.census_length() }.reply());
+        };
+        let doubt = Doubt { census: &census, now };
+        end(match health {
+            Some(health) => {
+                let status = self.status(joined, health, Some(doubt), now);
+                answer::page(page::doubts::render(&status, &doubt, limit))
             }
-            (None, _) => end(Problem::NotConfigured(None).reply()),
-            (Some((policy, _)), None) => {
-                end(Problem::NotCounted { length: policy.census_length() }.reply())
-            }
-        }
+            None => answer::json(&doubt.list(&joined.1, limit), "in_doubt"),
+        })
     }
 }
 

@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 
 use super::claim::Closed;
 use super::evidence::Protocol;
-use super::time::Millis;
+use super::time::{Length, Millis, Timestamp, Utc};
+
+mod refusal;
 
 /// Why a request was refused before anything else happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,13 +51,44 @@ pub enum NotExecuted {
     NeverSent,
     /// The claim store is full of claims that must be kept.
     StoreFull,
+    /// A rate limit of this Envoy.
+    RateLimited,
+}
+
+/// What is known of the payment that a refused request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: the request names none that can be read, or whoever sent it may not know.
+    Unasked,
+    /// It was not executed, as far as is known here; or the request can make none.
+    NotExecuted,
+    /// It was sent, and its outcome is not known.
+    Unknown,
+    /// It was executed.
+    Executed,
+}
+
+/// Of what the outcome is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// Of this request, which was sent.
+    Sent,
+    /// Of an earlier request for the payment. This one was not sent.
+    Earlier,
+    /// Of a payment that was asked for.
+    Asked,
 }
 
 /// What an answer of ours says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Saying {
     /// The request was refused.
-    Refused(Refusal),
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// What is known of the payment that it names.
+        standing: Standing,
+    },
     /// Another request carries this payment.
     InProgress {
         /// Whether what was sent may have been executed.
@@ -63,8 +96,10 @@ pub enum Saying {
         /// When to ask again.
         retry_after: Millis,
     },
-    /// It was sent, and nobody knows what became of it.
+    /// Nobody knows what became of it.
     Unknown {
+        /// Of what.
+        what: Unknown,
         /// When to ask again.
         retry_after: Millis,
     },
@@ -81,7 +116,12 @@ pub enum Saying {
     /// The key belongs to another payment.
     Mismatch,
     /// It was executed; the gateway's answer is no longer kept.
-    AlreadyExecuted,
+    AlreadyExecuted {
+        /// When to ask again, where a repeat that may bring the answer is under way.
+        retry_after: Option<Millis>,
+    },
+    /// It was executed, and what a gateway says of it now does not fit that.
+    Contradicted,
     /// It ended without money, or with the money given back.
     Closed(Closed),
     /// It was not executed.
@@ -91,6 +131,19 @@ pub enum Saying {
         /// When to try again.
         retry_after: Millis,
     },
+}
+
+/// How much is known of what was sent before. A payment without a record was never sent only as far
+/// as that goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// All that may still be repeated.
+    #[default]
+    Whole,
+    /// Only what was sent since the store began.
+    Since(Timestamp),
+    /// Only what was sent within this time.
+    For(Millis),
 }
 
 /// What an answer is about.
@@ -106,6 +159,8 @@ pub struct About<'a> {
     pub gateway_code: Option<&'a str>,
     /// It is about an earlier payment: that the request was not sent says nothing about that one.
     pub follows_up: bool,
+    /// What is known of the time before.
+    pub memory: Memory,
     /// Envoy's id of the request.
     pub request_id: &'a str,
 }
@@ -144,6 +199,14 @@ impl Saying {
         if about.follows_up && matches!(self, Self::NotExecuted { .. }) {
             form = Form { title: "Request Not Sent", safe_new_key: false, ..form };
         }
+        // A NO that a record proves is as good as ever.
+        let is_unproven = matches!(self, Self::NotExecuted { .. }) && form.safe_new_key;
+        let ignorance = if is_unproven { about.memory.ignorance() } else { None };
+        if ignorance.is_some() {
+            form.safe_new_key = false;
+        }
+        let detail = [Some(self.detail()), ignorance].into_iter().flatten();
+        let detail = detail.collect::<Vec<_>>().join(" ");
         let mut members = Map::new();
         let status = match protocol {
             Protocol::DanaSnap => {
@@ -158,7 +221,7 @@ impl Saying {
         members.insert("type".into(), format!("urn:dana-failover:{}", form.reason).into());
         members.insert("title".into(), form.title.into());
         members.insert("status".into(), status.into());
-        members.insert("detail".into(), self.detail().into());
+        members.insert("detail".into(), detail.into());
         members.insert("outcome".into(), form.outcome.into());
         members.insert("safe_new_key".into(), form.safe_new_key.into());
         members.insert("request_id".into(), about.request_id.into());
@@ -176,7 +239,7 @@ impl Saying {
         if let Some(retry_after) = self.retry_after() {
             headers.push(("retry-after", retry_after.as_retry_after().to_string()));
         }
-        if let Self::Refused(Refusal::Method { allowed }) = self {
+        if let Self::Refused { refusal: Refusal::Method { allowed }, .. } = self {
             headers.push(("allow", (*allowed).to_owned()));
         }
         let body = Value::Object(members).to_string().into_bytes();
@@ -192,11 +255,12 @@ impl Saying {
     const fn retry_after(&self) -> Option<Millis> {
         match self {
             Self::InProgress { retry_after, .. }
-            | Self::Unknown { retry_after }
+            | Self::Unknown { retry_after, .. }
             | Self::NoAnswer { retry_after }
             | Self::StoreFailed { retry_after }
             | Self::NotExecuted { retry_after, .. } => Some(*retry_after),
-            Self::Refused(_) | Self::Mismatch | Self::AlreadyExecuted | Self::Closed(_) => None,
+            Self::AlreadyExecuted { retry_after } => *retry_after,
+            Self::Refused { .. } | Self::Mismatch | Self::Contradicted | Self::Closed(_) => None,
         }
     }
 
@@ -209,17 +273,8 @@ impl Saying {
             outcome: "not_executed",
             safe_new_key: true,
         };
-        // What DANA's tables call pending: the merchant waits and asks.
-        let timeout = |reason, title, outcome| Form {
-            snap: (504, 0),
-            http: 504,
-            reason,
-            title,
-            outcome,
-            safe_new_key: false,
-        };
         match self {
-            Self::Refused(refusal) => refusal.form(),
+            Self::Refused { refusal, standing } => standing.form(refusal),
             Self::InProgress { unknown, .. } => Form {
                 snap: (429, 0),
                 http: 409,
@@ -243,9 +298,10 @@ impl Saying {
                 outcome: "not_executed",
                 safe_new_key: false,
             },
-            Self::AlreadyExecuted => {
+            Self::AlreadyExecuted { .. } => {
                 timeout("already_executed", "Payment Already Executed", "executed")
             }
+            Self::Contradicted => timeout("contradicted", "Payment Already Executed", "executed"),
             Self::Closed(Closed::Failed) => {
                 not_executed((404, 0), 409, "closed_failed", "Payment Failed")
             }
@@ -260,6 +316,9 @@ impl Saying {
                 outcome: "executed",
                 safe_new_key: true,
             },
+            Self::NotExecuted { why: NotExecuted::RateLimited, .. } => {
+                not_executed((429, 0), 429, NotExecuted::RateLimited.reason(), "Too Many Requests")
+            }
             Self::NotExecuted { why, .. } => {
                 not_executed((503, 0), 503, why.reason(), "Payment Not Executed")
             }
@@ -268,7 +327,24 @@ impl Saying {
 
     fn detail(&self) -> String {
         let text = match self {
-            Self::Refused(refusal) => return refusal.detail(),
+            Self::Refused { refusal, standing } => {
+                let what = refusal.detail();
+                let then = match standing {
+                    Standing::NotExecuted => return what,
+                    Standing::Unasked => {
+                        "This says nothing about an earlier request for the same payment."
+                    }
+                    Standing::Unknown => {
+                        "The payment was sent before, and its outcome is not known: do not pay \
+                         again under another reference; ask for its status or mend the request."
+                    }
+                    Standing::Executed => {
+                        "The payment was executed before: mend the request to get its answer, or \
+                         ask for its status."
+                    }
+                };
+                return format!("{what} {then}");
+            }
             Self::InProgress { unknown: false, .. } => {
                 "Another request carries this payment. Nothing was sent for this one."
             }
@@ -276,9 +352,18 @@ impl Saying {
                 "The outcome of this payment is unknown and being looked into. Nothing was sent \
                  for this request."
             }
-            Self::Unknown { .. } => {
+            Self::Unknown { what: Unknown::Sent, .. } => {
                 "The payment was sent and its outcome is not known. It may have been executed: do \
                  not pay again under another reference; ask for its status or repeat it unchanged."
+            }
+            Self::Unknown { what: Unknown::Earlier, .. } => {
+                "Nothing was sent for this request. What became of an earlier one for this payment \
+                 is not known, and it may have been executed: do not pay again under another \
+                 reference; ask for its status or repeat it unchanged."
+            }
+            Self::Unknown { what: Unknown::Asked, .. } => {
+                "What the gateways say does not show how this payment ended. It may have been \
+                 executed: do not pay again under another reference; ask again."
             }
             Self::NoAnswer { .. } => {
                 "No gateway answered this question. That says nothing about any payment."
@@ -291,9 +376,13 @@ impl Saying {
                 "This reference belongs to a payment with another amount or beneficiary. Nothing \
                  was sent for this request."
             }
-            Self::AlreadyExecuted => {
+            Self::AlreadyExecuted { .. } => {
                 "This payment was executed. The gateway's answer is no longer kept: ask for its \
                  status."
+            }
+            Self::Contradicted => {
+                "This payment was executed, as its gateway has proven. What the gateway says now does \
+                 not fit that and is not relayed; its code is in gateway_code."
             }
             Self::Closed(Closed::Failed) => "This payment failed. No money moved.",
             Self::Closed(Closed::Cancelled) => "This payment was cancelled.",
@@ -304,6 +393,31 @@ impl Saying {
     }
 }
 
+/// What DANA's tables call pending: the merchant waits and asks.
+const fn timeout(reason: &'static str, title: &'static str, outcome: &'static str) -> Form {
+    Form { snap: (504, 0), http: 504, reason, title, outcome, safe_new_key: false }
+}
+
+impl Memory {
+    /// Why another reference is not safe, though this one has no record.
+    fn ignorance(self) -> Option<String> {
+        let known = match self {
+            Self::Whole => return None,
+            Self::Since(born) => {
+                let began = Utc(born);
+                format!("This Envoy started at {began} and does not know what was sent before")
+            }
+            Self::For(retention) => {
+                format!(
+                    "This Envoy does not know what was sent more than {} ago",
+                    Length(retention)
+                )
+            }
+        };
+        Some(format!("{known}: ask for the payment's status before you use another reference."))
+    }
+}
+
 impl NotExecuted {
     const fn reason(self) -> &'static str {
         match self {
@@ -311,6 +425,7 @@ impl NotExecuted {
             Self::PinnedGatewayDown => "pinned_gateway_down",
             Self::NeverSent => "never_sent",
             Self::StoreFull => "claim_store_full",
+            Self::RateLimited => "rate_limited",
         }
     }
 
@@ -326,121 +441,10 @@ impl NotExecuted {
                 "The claim store is full, so this payment could not be protected from being \
                  executed twice. Nothing was sent."
             }
+            Self::RateLimited => "A rate limit turned this request away. Nothing was sent.",
         }
-    }
-}
-
-impl Refusal {
-    const fn form(&self) -> Form {
-        let (snap, http, reason, title) = match self {
-            Self::Unmatched => ((403, 1), 403, "unmatched", "Feature Not Allowed"),
-            Self::Peer => ((403, 1), 403, "peer", "Feature Not Allowed"),
-            Self::Operation => ((403, 1), 403, "operation", "Feature Not Allowed"),
-            Self::AmbiguousPath => ((400, 1), 400, "ambiguous_path", "Invalid Field Format"),
-            Self::Method { .. } => ((405, 0), 405, "method", "Requested Function Is Not Supported"),
-            Self::NoIdentity(_) => ((400, 2), 400, "no_identity", "Invalid Mandatory Field"),
-            Self::BadField(_) => ((400, 1), 400, "bad_field", "Invalid Field Format"),
-            Self::BodyTooLarge { .. } => ((413, 0), 413, "body_too_large", "Request Too Large"),
-        };
-        // What is wrong is the request, and its reference may have been paid before: it is to be
-        // mended and sent under the same one.
-        Form { snap, http, reason, title, outcome: "not_executed", safe_new_key: false }
-    }
-
-    fn detail(&self) -> String {
-        let what = match self {
-            Self::Unmatched => "The path names no operation that is served here.".to_owned(),
-            Self::AmbiguousPath => {
-                "The path has escapes, doubled slashes, dot segments, parameters or other letters \
-                 than DANA's: it could be read as another operation."
-                    .to_owned()
-            }
-            Self::Peer => {
-                "The client's certificate names nobody who may speak for this partner.".to_owned()
-            }
-            Self::Operation => {
-                "This partner may not call this operation, or no gateway may get it.".to_owned()
-            }
-            Self::Method { allowed } => format!("This operation takes {allowed} only."),
-            Self::NoIdentity(what) | Self::BadField(what) => what.clone(),
-            Self::BodyTooLarge { bytes_max } => {
-                format!("The body is longer than {bytes_max} bytes.")
-            }
-        };
-        format!("{what} Nothing was sent.")
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn all() -> Vec<Saying> {
-        let retry_after = Millis::new(1500);
-        let refusals = [
-            Refusal::Unmatched,
-            Refusal::AmbiguousPath,
-            Refusal::Peer,
-            Refusal::Operation,
-            Refusal::Method { allowed: "POST" },
-            Refusal::NoIdentity("x is missing.".to_owned()),
-            Refusal::BadField("x is not a string.".to_owned()),
-            Refusal::BodyTooLarge { bytes_max: 10 },
-        ];
-        let whys = [
-            NotExecuted::NoGateway,
-            NotExecuted::PinnedGatewayDown,
-            NotExecuted::NeverSent,
-            NotExecuted::StoreFull,
-        ];
-        let mut all: Vec<Saying> = refusals.into_iter().map(Saying::Refused).collect();
-        all.extend(whys.map(|why| Saying::NotExecuted { why, retry_after }));
-        all.extend([Closed::Failed, Closed::Cancelled, Closed::Refunded].map(Saying::Closed));
-        all.extend([true, false].map(|unknown| Saying::InProgress { unknown, retry_after }));
-        all.extend([Saying::Unknown { retry_after }, Saying::NoAnswer { retry_after }]);
-        all.push(Saying::StoreFailed { retry_after });
-        all.extend([Saying::Mismatch, Saying::AlreadyExecuted]);
-        all
-    }
-
-    #[test]
-    fn none_reads_as_failed_while_a_charge_may_exist() {
-        for saying in all() {
-            let reply = saying.reply(Protocol::DanaSnap, &About::default());
-            let body: Value = serde_json::from_slice(&reply.body).unwrap();
-            assert_eq!(body["status"], reply.status, "{saying:?}");
-            assert!(body["responseCode"].as_str().unwrap().starts_with(&reply.status.to_string()));
-            assert!((400..600).contains(&reply.status), "never 2xx or 3xx: {saying:?}");
-            let of_another = matches!(saying, Saying::Mismatch | Saying::Refused(_));
-            if body["safe_new_key"] == false && !of_another {
-                // What DANA's tables call pending: 429xx00 and 5xx other than 500xx00.
-                assert!(matches!(reply.status, 429 | 501..), "{saying:?} reads as failed");
-            } else {
-                assert_ne!(body["outcome"], "unknown", "{saying:?}");
-                assert_ne!(body["outcome"], "in_progress", "{saying:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn it_names_what_helps() {
-        let about = About {
-            service_code: Some("54"),
-            inquiry_path: Some("/debit/status"),
-            gateway: Some("primary"),
-            gateway_code: Some("4045418"),
-            follows_up: false,
-            request_id: "r-1",
-        };
-        let saying = Saying::Unknown { retry_after: Millis::new(1500) };
-        let reply = saying.reply(Protocol::DanaSnap, &about);
-        let body: Value = serde_json::from_slice(&reply.body).unwrap();
-        assert_eq!(body["responseCode"], "5045400");
-        assert_eq!(body["gateway"], "primary");
-        assert_eq!(body["gateway_code"], "4045418");
-        assert_eq!(body["inquiry_path"], "/debit/status");
-        assert_eq!(body["request_id"], "r-1");
-        assert!(reply.headers.contains(&("retry-after", "2".to_owned())));
-        assert_eq!(Saying::Mismatch.reply(Protocol::Http, &about).status, 422);
-    }
-}
+mod tests;

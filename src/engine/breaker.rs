@@ -24,6 +24,7 @@ use super::window::{Tally, Window};
 
 mod half_open;
 mod limits;
+mod mend;
 mod report;
 mod rule;
 mod silence;

@@ -16,6 +16,7 @@ use super::claim::{Claim, Money, Rules, State};
 use super::gateway::Gateways;
 use super::key::{KeyFront, KeyPrefix};
 use super::limits;
+use super::rate;
 use super::record::{Bucket, Entry};
 use super::time::{Millis, Timestamp};
 
@@ -32,9 +33,13 @@ pub struct Census {
     pub buckets: u32,
     /// Records of every kind: claims, and keys that lead to them.
     pub records: u64,
-    /// Records in the fullest bucket; a new claim finds no place in one that has
-    /// [`limits::BUCKET_RECORDS_MAX`] and nothing to forget.
+    /// Records in the fullest bucket, of whatever age.
     pub records_max: u32,
+    /// Records that must not make room for a new claim: unresolved, or within their retention.
+    pub kept: u64,
+    /// Buckets that have [`limits::BUCKET_RECORDS_MAX`] of these: a new claim that belongs there is
+    /// refused.
+    pub full: u32,
     /// Claims by where they stand.
     pub states: States,
     /// Money in doubt, in the smallest unit of each currency, by currency; at most
@@ -47,6 +52,34 @@ pub struct Census {
     /// [`limits::IN_DOUBT_LISTED_MAX`].
     pub oldest: Vec<InDoubt>,
 }
+
+/// How much room a store has for new claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Nobody is refused.
+    Enough,
+    /// Nobody is refused yet.
+    Little,
+    /// Some or all new claims are refused.
+    None,
+}
+
+impl Room {
+    /// What it is called in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enough => "enough",
+            Self::Little => "little",
+            Self::None => "none",
+        }
+    }
+}
+
+/// What helps when a store is full, as sentences for people.
+pub const MAKES_ROOM: &str = "To make room at once, lower idempotency.retention_s: older \
+    payments are then no longer recognised. For good, take a larger claims_max under a new vm_id, once \
+    no payment is in doubt.";
 
 /// Numbers of claims by where they stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,11 +156,21 @@ impl Census {
         self.oldest.first().map_or_else(Millis::default, |oldest| oldest.age(self.ended_at))
     }
 
-    /// Records in percent of what the store is laid out for; it may hold more.
+    /// How full the store is, in percent: 100 when a new claim is refused in at least one bucket,
+    /// and below that what must be kept, in percent of the most that a store sustains ([`rate`]).
     #[must_use]
     pub fn fill_pct(&self) -> u64 {
-        let capacity = u64::from(self.buckets) * u64::from(limits::BUCKET_RECORDS_MEAN);
-        self.records.saturating_mul(100) / capacity.max(1)
+        if self.full > 0 { 100 } else { rate::fill_pct(self.kept, self.buckets) }
+    }
+
+    /// How much room it has.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        match self.fill_pct() {
+            100.. => Room::None,
+            limits::STORE_NEARLY_FULL_PCT.. => Room::Little,
+            _ => Room::Enough,
+        }
     }
 
     /// Records of the fullest bucket in percent of what one may hold.
@@ -141,7 +184,7 @@ impl Census {
         self.oldest.iter().filter(|doubt| front.fits(&doubt.key))
     }
 
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     /// The stored form.
     #[must_use]
@@ -153,6 +196,8 @@ impl Census {
         bytes.extend(self.buckets.to_le_bytes());
         bytes.extend(self.records.to_le_bytes());
         bytes.extend(self.records_max.to_le_bytes());
+        bytes.extend(self.kept.to_le_bytes());
+        bytes.extend(self.full.to_le_bytes());
         let States { in_flight, in_doubt, settled, rejected, closed, unreadable } = self.states;
         for count in [in_flight, in_doubt, settled, rejected, closed, unreadable, self.unsummed] {
             bytes.extend(count.to_le_bytes());
@@ -175,6 +220,7 @@ impl Census {
         }
         let (began_at, ended_at) = (bytes.time()?, bytes.time()?);
         let (buckets, records, records_max) = (bytes.word()?, bytes.long()?, bytes.word()?);
+        let (kept, full) = (bytes.long()?, bytes.word()?);
         let states = States {
             in_flight: bytes.long()?,
             in_doubt: bytes.long()?,
@@ -206,6 +252,8 @@ impl Census {
             buckets,
             records,
             records_max,
+            kept,
+            full,
             states,
             at_risk,
             unsummed,
@@ -263,6 +311,8 @@ impl InDoubt {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counts<'a> {
     pub(super) rules: &'a Rules,
+    /// How long a resolved claim is kept.
+    pub(super) retention: Millis,
     /// Nothing is enforced.
     pub(super) observing: bool,
 }
@@ -281,14 +331,23 @@ impl Draft {
         Self { census, ..Self::default() }
     }
 
-    /// Counts the records of one bucket, as they are at `now`.
-    pub(super) fn count(&mut self, number: u32, bytes: Vec<u8>, how: Counts<'_>, now: Timestamp) {
+    /// Counts the records of one bucket, as they are at `now`, and tells how many they are.
+    pub(super) fn count(
+        &mut self,
+        number: u32,
+        bytes: Vec<u8>,
+        how: Counts<'_>,
+        now: Timestamp,
+    ) -> u32 {
         self.census.ended_at = now;
         self.census.buckets = self.census.buckets.saturating_add(1);
         let Some(bucket) = Bucket::decode(bytes) else {
             self.census.states.unreadable += 1;
-            return;
+            return 0;
         };
+        let kept = bucket.kept(now, how.retention);
+        self.census.kept += kept as u64;
+        self.census.full += u32::from(kept >= limits::BUCKET_RECORDS_MAX);
         let mut records = 0;
         for (key, entry) in bucket.entries() {
             records += 1;
@@ -300,6 +359,7 @@ impl Draft {
         }
         self.census.records += u64::from(records);
         self.census.records_max = self.census.records_max.max(records);
+        records
     }
 
     fn count_claim(

@@ -56,6 +56,9 @@ pub enum Breach {
 }
 
 impl Breach {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Plaintext, Self::Version, Self::Name];
+
     /// What it is called in logs, metrics and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -19,9 +19,12 @@ use super::key::Fingerprint;
 use super::time::{Millis, Timestamp};
 
 mod apply;
+mod clock;
+mod fetch;
 mod state;
 
 use apply::in_doubt;
+pub use fetch::Fetch;
 
 /// Where a claim stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,9 @@ pub enum State {
     Settled {
         /// Who executed it.
         gateways: Gateways,
+        /// While a repeat asks for the answer that is no longer kept: the end of its lease. Where only
+        /// an operator says that it was executed none is sent, and this is [`Timestamp::NEVER`].
+        repeat_until: Option<Timestamp>,
     },
     /// A definite NO on the only attempt.
     Rejected {
@@ -113,6 +119,8 @@ pub struct Claim {
     pub observed: bool,
     /// How many `Idempotency-Key` headers are bound to it.
     pub header_keys: u8,
+    /// While it is in flight: the candidate that Envoy tries first.
+    pub first: GatewayId,
 }
 
 /// The attempt that an answer belongs to.
@@ -131,6 +139,9 @@ pub enum Outcome {
     Executed,
     /// A definite NO.
     No,
+    /// The same, in the words "I know no such payment", to a cancel or refund whose payment is
+    /// proven at another gateway. The time of such an answer is when the attempt was sent.
+    NotKnown,
     /// The gateway's documented answer to a repeat of a payment that had failed (top-up 5003800).
     FailedBefore,
     /// Anything that proves neither.
@@ -193,8 +204,8 @@ pub enum Step {
     To(State),
     /// The claim is gone and the key is free.
     Released,
-    /// It stays, and the evidence contradicts it.
-    Contradicted,
+    /// The evidence contradicts it. It stays as it was, but for a repeat that has ended by that.
+    Contradicted(State),
     /// It moved although it had been resolved otherwise.
     Overturned(State),
 }
@@ -210,7 +221,7 @@ pub enum Admission {
         /// When to ask again.
         retry_after: Millis,
     },
-    /// It was executed: the stored answer, if it is still kept.
+    /// It was executed: the stored answer, or [`Claim::fetch`] if that is no longer kept.
     Replay {
         /// By whom.
         gateways: Gateways,
@@ -241,6 +252,8 @@ pub enum Admission {
 pub struct Rules {
     /// How long an attempt is believed without news.
     pub lease: Millis,
+    /// How long a gateway may take to answer: when whoever waits for that may ask again.
+    pub response: Millis,
     /// From the end of an attempt to its repeat.
     pub repeat_after: Millis,
     /// From the claim to its last repeat.
@@ -271,6 +284,7 @@ impl Claim {
             money,
             observed: false,
             header_keys: 0,
+            first: GatewayId::FIRST,
         }
     }
 
@@ -281,16 +295,17 @@ impl Claim {
             State::InFlight { candidates, until, .. } if now >= *until => {
                 self.state = in_doubt(*candidates, *until);
             }
-            State::InDoubt { ended_at, repeat_until, .. } => {
+            State::InDoubt { ended_at, repeat_until, not_found, .. } => {
                 if let Some(until) = repeat_until.filter(|until| now >= *until) {
                     *ended_at = until;
                     *repeat_until = None;
+                    *not_found = None;
                 }
             }
-            State::InFlight { .. }
-            | State::Settled { .. }
-            | State::Rejected { .. }
-            | State::Closed { .. } => {}
+            State::Settled { repeat_until, .. } => {
+                *repeat_until = repeat_until.filter(|until| now < *until);
+            }
+            State::InFlight { .. } | State::Rejected { .. } | State::Closed { .. } => {}
         }
         self
     }
@@ -315,7 +330,7 @@ impl Claim {
         self = self.at(now);
         let all = self.holders().with(gateway);
         self.state = match self.state {
-            State::Settled { .. } => State::Settled { gateways: all },
+            State::Settled { .. } => State::settled(all),
             State::Closed { how, .. } => State::Closed { how, gateways: all },
             State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. } => {
                 State::InDoubt {
@@ -373,6 +388,12 @@ impl Claim {
         of.incarnation == self.incarnation && of.attempt == self.attempt
     }
 
+    /// Whether an attempt is believed to be under way.
+    #[must_use]
+    pub const fn is_in_flight(&self) -> bool {
+        matches!(self.state, State::InFlight { .. })
+    }
+
     /// Whether the payment's outcome is known, so that its record may expire.
     #[must_use]
     pub const fn is_resolved(&self) -> bool {
@@ -388,22 +409,25 @@ impl Claim {
         let claim = self.at(now);
         // Of a record learnt from a status answer nothing is known of the request.
         let same = claim.fingerprint == fingerprint || claim.fingerprint == Fingerprint::UNKNOWN;
+        let left = |until: Timestamp| until.since(now).min(rules.longest_wait());
         match claim.state {
-            State::InFlight { until, .. } => {
-                Admission::InProgress { unknown: false, retry_after: until.since(now) }
+            State::InFlight { .. } => {
+                let retry_after = claim.answer_due(now, rules);
+                Admission::InProgress { unknown: false, retry_after }
             }
             State::Settled { .. } | State::Closed { .. } if !same => Admission::Mismatch,
-            State::Settled { gateways } => Admission::Replay { gateways },
+            State::Settled { gateways, .. } => Admission::Replay { gateways },
             State::Closed { how, .. } => Admission::Closed(how),
             State::Rejected { gateway } => Admission::Retry { gateway },
             State::InDoubt { .. } if !same => {
                 Admission::InProgress { unknown: true, retry_after: rules.repeat_after }
             }
-            State::InDoubt { repeat_until: Some(until), .. } => {
-                Admission::InProgress { unknown: true, retry_after: until.since(now) }
+            State::InDoubt { repeat_until: Some(_), .. } => {
+                let retry_after = claim.answer_due(now, rules);
+                Admission::InProgress { unknown: true, retry_after }
             }
             State::InDoubt { candidates, ended_at, .. } => {
-                let wait = ended_at.plus(rules.repeat_after).since(now);
+                let wait = left(ended_at.plus(rules.repeat_after));
                 let age = now.since(claim.incarnation.claimed_at);
                 let shared = candidates.iter().find(|_| rules.shared_ledger);
                 match candidates.single().or(shared) {
@@ -419,7 +443,8 @@ impl Claim {
     }
 
     /// This claim with a further attempt under way at `gateway`: after a NO it is in flight anew
-    /// and takes `fingerprint` over; in doubt it stays in doubt and notes the repeat.
+    /// and takes `fingerprint` over; in doubt it stays in doubt and notes the repeat, and so it
+    /// does where it was executed.
     #[must_use]
     pub fn further_attempt(
         mut self,
@@ -432,18 +457,19 @@ impl Claim {
         self = self.at(now);
         self.attempt = self.attempt.saturating_add(1);
         match &mut self.state {
-            State::InDoubt { candidates, repeat_until, not_found, .. } => {
+            State::InDoubt { candidates, repeat_until, .. } => {
+                // What was said before this attempt says nothing about it. It stays noted, because
+                // this attempt may be told the same.
                 *candidates = candidates.with(gateway);
                 *repeat_until = Some(until);
-                // What was said before this attempt says nothing about it.
-                *not_found = None;
             }
             State::Rejected { .. } => {
                 let candidates = Gateways::only(gateway);
                 self.state = State::InFlight { candidates, until, after_no: true };
                 self.fingerprint = fingerprint;
             }
-            State::InFlight { .. } | State::Settled { .. } | State::Closed { .. } => {}
+            State::Settled { repeat_until, .. } => *repeat_until = Some(until),
+            State::InFlight { .. } | State::Closed { .. } => {}
         }
         self.changed_at = now;
         self

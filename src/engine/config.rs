@@ -13,7 +13,9 @@ use super::json::Pointer;
 use super::layout::{self, KeyDefinition};
 use super::operation::{Class, Identity, Mode, Operation};
 use super::policy::Failback;
+use super::replay::Kept;
 use super::time::Millis;
+use super::zone::Zone;
 use super::{breaker, claim, heartbeat, limits};
 
 mod admin;
@@ -27,6 +29,9 @@ pub use admin::Role;
 use health::{read_breaker, read_failback, read_heartbeat, read_probe};
 pub use reader::ConfigError;
 use reader::{Errors, Fields, Node};
+
+/// The header that names the partner, where the configuration names no other.
+pub(super) const PARTNER_HEADER: &str = "x-partner-id";
 
 /// A configuration without mistakes.
 #[derive(Clone, Debug)]
@@ -70,6 +75,8 @@ pub struct Config {
     pub request_body_bytes_max: usize,
     /// Whose listener this is.
     pub role: Role,
+    /// In which time zone operators are told times.
+    pub time_zone: Zone,
 }
 
 /// A gateway as it is configured.
@@ -123,6 +130,8 @@ pub struct Store {
     pub claims_max: u32,
     /// How long a resolved claim is kept.
     pub retention: Millis,
+    /// How long a customer's token leads to the gateway that issued it, from its last use.
+    pub token_retention: Millis,
     /// Answers that can be kept for replays.
     pub bodies_max: u32,
     /// Bytes of an answer that is kept.
@@ -190,6 +199,12 @@ impl Config {
         self.partners.is_empty() || own.is_some_and(named)
     }
 
+    /// The number of sets of kept answers.
+    #[must_use]
+    pub const fn kept_sets(&self) -> u32 {
+        Kept::sets(self.store.bodies_max)
+    }
+
     /// The number of buckets of the store.
     #[must_use]
     pub const fn buckets(&self) -> u32 {
@@ -207,19 +222,20 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
     let testing = fields.object("testing");
     let floor = Floor { unsafe_timings: testing.flag("unsafe_timings", false) };
     let scope = fields.object("scope");
-    let partner_header = header(&scope, "partner_header", "x-partner-id");
+    let partner_header = header(&scope, "partner_header", PARTNER_HEADER);
     let (peers, partners) = (rights::read_peers(&scope), rights::read_partners(&scope));
     let limits = fields.object("limits");
     let request_body_bytes_max = limits.number("request_body_bytes_max", 1024..=1_048_576, 65_536);
     let timeouts = read_timeouts(&fields.object("timeouts"), floor);
     let ledgers = [("separate", Ledger::Separate), ("shared", Ledger::Shared)];
     let ledger = fields.choice("ledger", &ledgers, Ledger::Separate);
-    let (store, mut claims) = read_idempotency(&fields.object("idempotency"), floor);
+    let (store, mut claims) = read_idempotency(&fields.object("idempotency"), floor, timeouts);
     claims.shared_ledger = ledger == Ledger::Shared;
     let heartbeat = fields.object("heartbeat");
     let probe = read_probe(&heartbeat, floor, &Probe::default());
     let heartbeat = read_heartbeat(&heartbeat, floor, errors);
     let tick = heartbeat.tick_period();
+    let admin = fields.object("admin").secret();
     let config = Config {
         gateways: read_gateways(&fields, floor, &probe, errors),
         composites: read_composites(&fields),
@@ -239,7 +255,8 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         heartbeat,
         failback: read_failback(&fields.object("failback"), floor),
         request_body_bytes_max: usize::try_from(request_body_bytes_max).unwrap_or(usize::MAX),
-        role: admin::read(&fields.object("admin").secret(), errors),
+        role: admin::read(&admin, errors),
+        time_zone: admin::read_zone(&admin),
     };
     check_relations(&config, errors);
     rights::check(&config, errors);
@@ -268,6 +285,9 @@ impl Floor {
 
 const HOUR_MS: u64 = 3_600_000;
 
+/// Thirty days without a payment.
+const TOKEN_RETENTION_S: u64 = 2_592_000;
+
 /// DANA documents an expected timeout of 8 s: a shorter one would give up on payments that live.
 fn read_timeouts(fields: &Fields<'_>, floor: Floor) -> Timeouts {
     Timeouts {
@@ -276,7 +296,11 @@ fn read_timeouts(fields: &Fields<'_>, floor: Floor) -> Timeouts {
     }
 }
 
-fn read_idempotency(fields: &Fields<'_>, floor: Floor) -> (Store, claim::Rules) {
+fn read_idempotency(
+    fields: &Fields<'_>,
+    floor: Floor,
+    timeouts: Timeouts,
+) -> (Store, claim::Rules) {
     let stores = fields.object("store");
     let local = stores.object("local");
     let claims_max = local.number("claims_max", 16..=16_777_216, 1_048_576);
@@ -285,12 +309,19 @@ fn read_idempotency(fields: &Fields<'_>, floor: Floor) -> (Store, claim::Rules) 
         if floor.unsafe_timings { 1 } else { 3600 }..=2_592_000,
         86_400,
     );
+    // Ten years at most: that is how long a customer's token may be good for.
+    let token_retention = fields.number(
+        "token_retention_s",
+        retention..=315_360_000,
+        TOKEN_RETENTION_S.max(retention),
+    );
     let repeat_max_age = fields.number("repeat_max_age_s", 0..=86_400, 3600);
     let bodies_max = fields.number("bodies_max", 1..=1_048_576, 16_384);
     let body_bytes_max =
         fields.number("body_bytes_max", 0..=limits::EVIDENCE_BYTES_MAX as u64, 4096);
     let rules = claim::Rules {
         lease: floor.millis(fields, "lease_ms", 10_000, HOUR_MS, 30_000),
+        response: timeouts.response,
         repeat_after: floor.millis(fields, "repeat_after_ms", 1000, HOUR_MS, 5000),
         repeat_max_age: Millis::new(repeat_max_age * 1000),
         settle_delay: floor.millis(fields, "settle_delay_ms", 30_000, HOUR_MS, 60_000),
@@ -299,6 +330,7 @@ fn read_idempotency(fields: &Fields<'_>, floor: Floor) -> (Store, claim::Rules) 
     let store = Store {
         claims_max: u32::try_from(claims_max).unwrap_or(u32::MAX),
         retention: Millis::new(retention * 1000),
+        token_retention: Millis::new(token_retention * 1000),
         bodies_max: u32::try_from(bodies_max).unwrap_or(u32::MAX),
         body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(0),
     };

@@ -1,5 +1,6 @@
 //! The whole vocabulary across the wall: what the engine is told, and what it wants done.
 
+use super::anomaly::Anomaly;
 use super::answer::Reply;
 use super::census::Counted;
 use super::channel::Peer;
@@ -18,7 +19,7 @@ pub enum Cell {
     Health,
     /// A bucket of claims.
     Claims(u32),
-    /// A place for an answer.
+    /// A set of kept answers.
     Body(u32),
     /// The last census of all claims.
     Census,
@@ -70,6 +71,9 @@ pub struct Answer<'a> {
     pub content_type: Option<&'a str>,
     /// Its `retry-after`, where that is a number of seconds.
     pub retry_after: Option<Millis>,
+    /// Its `content-encoding`. Gateways label plain bodies too, so no more than what the bytes
+    /// themselves say is taken from it.
+    pub content_encoding: Option<&'a str>,
     /// Whether the client is still there to be answered.
     pub client_waits: bool,
 }
@@ -121,6 +125,8 @@ pub enum Effect {
     Beat(Beat),
     /// Tell operators.
     Changed(Change),
+    /// Tell operators that evidence contradicts what was known.
+    Anomaly(Anomaly),
     /// Tell operators how many requests are with a gateway, over all workers.
     InFlight(GatewayId, u32),
     /// Tell operators what the store holds.

@@ -17,8 +17,10 @@ pub struct Flags(u64);
 
 impl Flags {
     const NO_HEALTHY_UPSTREAM: u64 = 0x2;
+    const UPSTREAM_REQUEST_TIMEOUT: u64 = 0x4;
     const UPSTREAM_CONNECTION_FAILURE: u64 = 0x20;
     const UPSTREAM_OVERFLOW: u64 = 0x80;
+    const RATE_LIMITED: u64 = 0x800;
     const DOWNSTREAM_CONNECTION_TERMINATION: u64 = 0x4000;
     const UPSTREAM_RETRY_LIMIT_EXCEEDED: u64 = 0x8000;
     const NO_CLUSTER_FOUND: u64 = 0x0100_0000;
@@ -29,6 +31,12 @@ impl Flags {
     #[must_use]
     pub const fn new(bits: u64) -> Self {
         Self(bits)
+    }
+
+    /// The route's time was up, perhaps after a connection had failed and another one was tried.
+    const fn timed_out(self) -> bool {
+        self.is(Self::UPSTREAM_REQUEST_TIMEOUT)
+            || self.is(Self::UPSTREAM_REQUEST_TIMEOUT | Self::UPSTREAM_CONNECTION_FAILURE)
     }
 
     /// Exactly `flag` and nothing else, but for the note that retries were used up.
@@ -57,9 +65,9 @@ pub enum Origin {
 /// The body of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
-    /// All of it.
+    /// All of it, as it came: compressed bytes are no JSON.
     Complete(&'a [u8]),
-    /// Cut off, longer than what is read, or compressed though we asked for it plain.
+    /// Cut off, or longer than what is read.
     Unreadable,
 }
 
@@ -124,6 +132,18 @@ impl std::fmt::Display for SnapCode {
     }
 }
 
+/// Why there was no answer, as far as that matters to whoever waits for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Absence {
+    /// There was one, or anything else kept it away.
+    #[default]
+    Other,
+    /// Time was up while Envoy was still connecting: who comes after that one was not tried.
+    StillConnecting,
+    /// A rate limit of this Envoy turned the request away.
+    RateLimited,
+}
+
 /// What an answer proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -141,6 +161,8 @@ pub struct Verdict {
     pub not_found: bool,
     /// Whether it names the payment that was asked for, and not only fails to contradict.
     pub echoes: bool,
+    /// Why there was no answer.
+    pub absence: Absence,
 }
 
 /// How the gateways speak.
@@ -161,7 +183,14 @@ pub fn judge(
     evidence: &Evidence<'_>,
 ) -> Verdict {
     match evidence.origin {
-        Origin::Envoy { flags, attached } => absence(judge_absence(flags, attached)),
+        Origin::Envoy { flags, attached } => {
+            let why = match attached {
+                false if flags.is(Flags::RATE_LIMITED) => Absence::RateLimited,
+                false if flags.timed_out() => Absence::StillConnecting,
+                true | false => Absence::Other,
+            };
+            Verdict { absence: why, ..absence(judge_absence(flags, attached)) }
+        }
         Origin::NeverLeft => absence((Outcome::NeverSent, Signal::Neutral)),
         Origin::Upstream => match protocol {
             Protocol::DanaSnap => judge_snap(operation, reference, evidence),
@@ -179,6 +208,7 @@ const fn absence((outcome, signal): (Outcome, Signal)) -> Verdict {
         told: None,
         not_found: false,
         echoes: false,
+        absence: Absence::Other,
     }
 }
 
@@ -192,7 +222,11 @@ const fn judge_absence(flags: Flags, attached: bool) -> (Outcome, Signal) {
             _ => (Outcome::Doubtful, Signal::Abandoned),
         };
     }
-    if flags.is(Flags::UPSTREAM_CONNECTION_FAILURE) || flags.is(Flags::NO_HEALTHY_UPSTREAM) {
+    // The last one: time was up before there was a connection.
+    if flags.is(Flags::UPSTREAM_CONNECTION_FAILURE)
+        || flags.is(Flags::NO_HEALTHY_UPSTREAM)
+        || flags.timed_out()
+    {
         return (Outcome::NeverSent, Signal::Failure);
     }
     // The second one: no connection either, and the cluster's `max_retries` kept Envoy from moving
@@ -200,6 +234,8 @@ const fn judge_absence(flags: Flags, attached: bool) -> (Outcome, Signal) {
     if flags.is(Flags::UPSTREAM_OVERFLOW)
         || flags.is(Flags::UPSTREAM_OVERFLOW | Flags::UPSTREAM_CONNECTION_FAILURE)
         || flags.is(Flags::NO_CLUSTER_FOUND)
+        // A filter between us and the router.
+        || flags.is(Flags::RATE_LIMITED)
         || flags.is(Flags::DOWNSTREAM_CONNECTION_TERMINATION)
     {
         return (Outcome::NeverSent, Signal::Neutral);
@@ -257,6 +293,7 @@ fn judge_snap(operation: &Compiled, reference: Option<&str>, evidence: &Evidence
             told: None,
             not_found: false,
             echoes: false,
+            absence: Absence::Other,
         };
     };
     let echoed = read.reference.as_ref().and_then(Scalar::as_text);
@@ -272,6 +309,7 @@ fn judge_snap(operation: &Compiled, reference: Option<&str>, evidence: &Evidence
         told,
         not_found: told == Some(Status::NotFound) || (read.code.http, read.code.case) == (404, 1),
         echoes,
+        absence: Absence::Other,
     }
 }
 
@@ -375,7 +413,16 @@ const fn judge_http(evidence: &Evidence<'_>) -> Verdict {
     };
     let reads_as_pending = matches!(evidence.status, 202 | 500..=599);
     let not_found = evidence.status == 404;
-    Verdict { outcome, signal, code: None, reads_as_pending, told: None, not_found, echoes: false }
+    Verdict {
+        outcome,
+        signal,
+        code: None,
+        reads_as_pending,
+        told: None,
+        not_found,
+        echoes: false,
+        absence: Absence::Other,
+    }
 }
 
 /// Whether this is the documented answer to a repeat of a top-up that had failed.

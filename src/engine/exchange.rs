@@ -10,16 +10,18 @@
 
 use std::rc::Rc;
 
-use super::answer::{About, Reply, Saying};
+use super::answer::{About, Memory, Reply, Saying};
+use super::chronicle::Why;
 use super::claim::{Incarnation, State};
-use super::event::{Cell, Effect, Event, Loaded, Note};
-use super::gateway::{GatewayId, Gateways};
-use super::operation::{Class, Compiled};
+use super::event::{Cell, Effect, Event, Note};
+use super::gateway::Gateways;
+use super::operation::{Class, Compiled, Repeat};
 use super::policy::Policy;
 use super::replay::Kept;
 use super::tally::Tallies;
 use super::time::{Millis, Timestamp};
 
+mod amount;
 mod answered;
 mod decide;
 mod end;
@@ -27,12 +29,14 @@ mod head;
 mod intent;
 mod prepare;
 mod reach;
+mod refuse;
 mod send;
 mod settle;
 mod write;
 
 use intent::Intent;
 use prepare::Deciding;
+use refuse::Refusing;
 use send::Send;
 use settle::Settling;
 
@@ -49,6 +53,8 @@ enum Stage {
     /// Nothing is known yet.
     #[default]
     Held,
+    /// Refused, and waiting for what is known of its payment.
+    Refusing(Box<Refusing>),
     /// Waiting for what the decision needs, or for the claim to be written.
     Deciding(Box<Deciding>),
     /// Waiting for the kept answer.
@@ -63,10 +69,9 @@ enum Stage {
 
 #[derive(Debug)]
 struct Replaying {
-    intent: Intent,
+    deciding: Box<Deciding>,
     incarnation: Incarnation,
     gateways: Gateways,
-    permit: Option<(GatewayId, u32)>,
 }
 
 /// A request that is with a gateway.
@@ -104,6 +109,7 @@ impl Exchange {
         match &self.stage {
             Stage::Sent(sent) => sent.intent.operation.is_some(),
             Stage::Held
+            | Stage::Refusing(_)
             | Stage::Deciding(_)
             | Stage::Replaying(_)
             | Stage::Settling(_)
@@ -119,18 +125,25 @@ impl Exchange {
         now: Timestamp,
         tallies: &mut Tallies,
     ) -> Vec<Effect> {
+        tallies.look(now);
         let policy = Rc::clone(&self.policy);
-        let context = Context { policy: &policy, now, tallies };
+        let context = Context { policy: &policy, now, tallies: &mut *tallies };
         let (stage, effects) = match (std::mem::replace(&mut self.stage, Stage::Ended), event) {
             (Stage::Held, Event::Request(request)) => context.begin(&request),
+            (Stage::Refusing(refusing), event) => context.go_on_refusing(*refusing, &event),
             (Stage::Deciding(deciding), event) => context.go_on_deciding(deciding, event),
-            (Stage::Replaying(replaying), event) => context.replay(&replaying, &event),
+            (Stage::Replaying(replaying), event) => context.replay(*replaying, &event),
             (Stage::Sent(sent), Event::Answered(answer)) => context.answered(*sent, &answer),
             (Stage::Settling(settling), event) => context.go_on_settling(settling, event),
             // A late or foreign event changes nothing.
             (stage @ (Stage::Held | Stage::Sent(_) | Stage::Ended), _) => (stage, Vec::new()),
         };
         self.stage = stage;
+        for effect in &effects {
+            if let Effect::Reply(reply) = effect {
+                Why::named(reply.reason).into_iter().for_each(|why| tallies.refuse(why));
+            }
+        }
         effects
     }
 }
@@ -145,9 +158,14 @@ struct Context<'a> {
 type Next = (Stage, Vec<Effect>);
 
 impl Context<'_> {
-    fn replay(self, replaying: &Replaying, event: &Event<'_>) -> Next {
+    /// The kept answer was read, or what is left of it: then the gateway may be asked for it.
+    fn replay(self, replaying: Replaying, event: &Event<'_>) -> Next {
+        let Replaying { deciding, incarnation, gateways } = replaying;
+        let intent = &deciding.intent;
+        let payment = intent.payment.as_ref();
         let kept = match event {
-            Event::Loaded(Cell::Body(_), loaded) => Some(loaded),
+            Event::Loaded(Cell::Body(_), loaded) => payment
+                .map(|payment| (payment, Kept::find(&loaded.bytes, &payment.key, incarnation))),
             Event::Loaded(..)
             | Event::Stored(_)
             | Event::Conflict(_)
@@ -155,20 +173,20 @@ impl Context<'_> {
             | Event::Request(_)
             | Event::Answered(_) => None,
         };
-        let effects = self.replayed(replaying, kept);
-        self.finish(replaying.permit, effects)
+        let effects = match kept {
+            Some((_, Some(kept))) => self.replayed(intent, kept, gateways),
+            Some((payment, None)) if payment.repeat == Repeat::ByReference => {
+                return self.decide_without_answer(deciding);
+            }
+            Some((_, None)) | None => {
+                self.say(intent, &Saying::AlreadyExecuted { retry_after: None }, gateways)
+            }
+        };
+        self.finish(deciding.permit, effects)
     }
 
-    fn replayed(&self, replaying: &Replaying, loaded: Option<&Loaded>) -> Vec<Effect> {
-        let Replaying { intent, incarnation, gateways, .. } = replaying;
-        let kept = intent
-            .payment
-            .as_ref()
-            .and_then(|payment| Kept::decode(&loaded?.bytes, &payment.key, *incarnation));
-        let Some(kept) = kept else {
-            return self.say(intent, &Saying::AlreadyExecuted, *gateways);
-        };
-        let gateway = self.policy.names(*gateways);
+    fn replayed(&self, intent: &Intent, kept: Kept, gateways: Gateways) -> Vec<Effect> {
+        let gateway = self.policy.names(gateways);
         let mut headers =
             vec![("idempotent-replayed", "true".to_owned()), ("x-dana-gateway", gateway.clone())];
         headers.extend(kept.content_type.map(|value| ("content-type", value)));
@@ -205,12 +223,21 @@ impl Context<'_> {
             gateway: Some(gateway.as_str()).filter(|name| !name.is_empty()),
             gateway_code: None,
             follows_up: line.is_some_and(|line| line.class == Class::FollowUp),
+            memory: self.memory_of(line.map(|line| line.class)),
             request_id,
         };
         let reply = saying.reply(self.policy.config.protocol, &about);
         let operation = line.map_or_else(String::new, |line| line.name.to_string());
         let note = Note { operation, decision: reply.reason, gateway, ..Note::default() };
         (reply, note)
+    }
+
+    /// What is known of what was sent before; what is no payment leaves no trace.
+    fn memory_of(&self, class: Option<Class>) -> Memory {
+        match class {
+            Some(Class::Charge | Class::FollowUp) => self.policy.memory(self.now),
+            Some(Class::Inquiry | Class::State) | None => Memory::Whole,
+        }
     }
 
     fn note(&self, intent: &Intent) -> Note {

@@ -8,6 +8,9 @@ use super::limits;
 pub struct GatewayId(u8);
 
 impl GatewayId {
+    /// The first place in the table.
+    pub const FIRST: Self = Self(0);
+
     /// The gateway of place `index`, below [`limits::GATEWAY_NAMES_MAX`].
     #[must_use]
     pub fn new(index: usize) -> Option<Self> {

@@ -9,9 +9,11 @@
 use super::breaker::{Breaker, Report, State, Transition};
 use super::bytes::Reader;
 use super::channel::Breach;
+use super::chronicle::{Chronicle, Why};
 use super::gateway::GatewayId;
 use super::heartbeat::Heartbeat;
 use super::in_flight::InFlight;
+use super::leaps::Leaps;
 use super::overrides::{Overrides, Steer};
 use super::policy::Policy;
 use super::sources::Asked;
@@ -37,6 +39,9 @@ pub struct Health {
     in_flight: InFlight,
     /// Who asked for payments lately, while a breaker is not closed.
     asked: Asked,
+    /// Where the clock leapt.
+    leaps: Leaps,
+    chronicle: Chronicle,
     /// Of every gateway that was ever seen; no order.
     members: Vec<(GatewayId, Member)>,
 }
@@ -87,6 +92,8 @@ pub enum Change {
     Override(GatewayId, Option<Steer>),
     /// A gateway is barred because of its connection, or admitted again by an operator.
     Barred(GatewayId, Option<Breach>),
+    /// Requests that would move money begin to be refused for this reason.
+    Refusing(Why),
 }
 
 /// Why new payments go to another gateway first.
@@ -101,6 +108,9 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Failover, Self::Failback, Self::Override];
+
     /// What it is called in logs, metrics and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -231,6 +241,19 @@ impl Health {
         self.in_flight.at(gateway, now)
     }
 
+    /// Takes in what a worker has refused.
+    pub fn tell_refused(&mut self, refused: &[(Why, u32)], now: Timestamp) -> Vec<Change> {
+        let told =
+            refused.iter().filter(|(why, requests)| self.chronicle.refused(*why, *requests, now));
+        told.map(|(why, _)| Change::Refusing(*why)).collect()
+    }
+
+    /// What happened lately.
+    #[must_use]
+    pub const fn chronicle(&self) -> &Chronicle {
+        &self.chronicle
+    }
+
     /// Opens the breakers of gateways that have more under way than they may.
     pub fn check_in_flight(&mut self, policy: &Policy, now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
@@ -244,6 +267,28 @@ impl Health {
             changes.extend(self.moved(gateway, transition, policy, now));
         }
         changes
+    }
+
+    /// Where the clock leapt, as far as any worker has seen.
+    #[must_use]
+    pub const fn leaps(&self) -> &Leaps {
+        &self.leaps
+    }
+
+    /// The worker of `tallies` ticks: what it has seen of the clock is told to all, and what they
+    /// saw to it.
+    pub fn tell_course(&mut self, tallies: &mut Tallies, policy: &Policy, now: Timestamp) {
+        tallies.tick(now, &mut self.leaps, policy.longest_retention());
+    }
+
+    /// What was written before the clock was put back counts as written now: nobody waits for the
+    /// clock to come to where it was. For the worker that leads, on its tick.
+    pub fn mend(&mut self, policy: &Policy, now: Timestamp) {
+        self.active_since = self.active_since.min(now);
+        self.overrides.mend(now);
+        for (_, member) in &mut self.members {
+            member.breaker.mend(now, &policy.breaker);
+        }
     }
 
     fn moved(
@@ -324,6 +369,8 @@ impl Health {
         self.overrides.encode(&mut bytes);
         self.in_flight.encode(&mut bytes);
         self.asked.encode(&mut bytes);
+        self.leaps.encode(&mut bytes);
+        self.chronicle.encode(&mut bytes);
         for (id, member) in &self.members {
             bytes.push(id.byte());
             member.breaker.encode(&mut bytes);
@@ -360,6 +407,8 @@ impl Health {
         let overrides = Overrides::decode(&mut bytes)?;
         let in_flight = InFlight::decode(&mut bytes)?;
         let asked = Asked::decode(&mut bytes)?;
+        let leaps = Leaps::decode(&mut bytes)?;
+        let chronicle = Chronicle::decode(&mut bytes)?;
         let mut members = Vec::new();
         while let Some(id) = bytes.byte() {
             let member = Member {
@@ -372,7 +421,18 @@ impl Health {
             };
             members.push((GatewayId::new(usize::from(id))?, member));
         }
-        Some(Self { lease, active, active_since, ramp, overrides, in_flight, asked, members })
+        Some(Self {
+            lease,
+            active,
+            active_since,
+            ramp,
+            overrides,
+            in_flight,
+            asked,
+            leaps,
+            chronicle,
+            members,
+        })
     }
 }
 

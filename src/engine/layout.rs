@@ -13,12 +13,15 @@ use super::bytes::Reader;
 use super::gateway::{GatewayId, Gateways};
 use super::limits;
 use super::placement::{Placement, Seed};
+use super::time::Timestamp;
 
 /// What is fixed for the life of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Where each payment's records stand.
     placement: Placement,
+    /// When the store began, by the wall clock: what was sent before is not in it.
+    born: Option<Timestamp>,
     /// Whose bit is whose.
     names: Vec<String>,
     /// Clusters that were used, each with the place of its gateway's name.
@@ -115,12 +118,27 @@ impl std::fmt::Display for LayoutError {
 impl Layout {
     /// First byte of the stored form. It covers the definition of the claim key and the records'
     /// form as well: whoever changes one of them must raise it.
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
+    /// The same but for the time when the store began, which is then not known.
+    const VERSION_UNBORN: u8 = 4;
 
     /// An empty table for a store of these places.
     #[must_use]
     pub const fn new(placement: Placement) -> Self {
-        Self { placement, names: Vec::new(), clusters: Vec::new(), keys: Vec::new() }
+        Self { placement, born: None, names: Vec::new(), clusters: Vec::new(), keys: Vec::new() }
+    }
+
+    /// When the store began, if that is known.
+    #[must_use]
+    pub const fn born(&self) -> Option<Timestamp> {
+        self.born
+    }
+
+    /// When the store began: now, where that was not known. Tells whether it must be written back.
+    pub fn begin(&mut self, now: Timestamp) -> (Timestamp, bool) {
+        let is_new = self.born.is_none();
+        // Zero stands for what is not known.
+        (*self.born.get_or_insert_with(|| now.max(Timestamp::from_millis(1))), is_new)
     }
 
     /// Joins a configuration to the stored layout: the ids of `gateways`, each a name and its
@@ -221,6 +239,7 @@ impl Layout {
         let mut bytes = vec![Self::VERSION];
         bytes.extend(self.placement.buckets().to_le_bytes());
         bytes.extend(self.placement.seed().bytes());
+        bytes.extend(self.born.unwrap_or_default().as_millis().to_le_bytes());
         // None of these has white space in it; a path begins with a slash, and a name never does.
         let clusters = self.clusters.iter().map(|(owner, cluster)| format!("{owner} {cluster}"));
         let keys = self.keys.iter().map(|(path, digest)| format!("{path} {digest}"));
@@ -239,10 +258,15 @@ impl Layout {
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let mut bytes = Reader(bytes);
-        let (Self::VERSION, buckets) = (bytes.byte()?, bytes.word()?) else {
+        let (version @ (Self::VERSION | Self::VERSION_UNBORN), buckets) =
+            (bytes.byte()?, bytes.word()?)
+        else {
             return None;
         };
         let mut layout = Self::new(Placement::new(buckets, Seed::new(bytes.take()?)));
+        if version == Self::VERSION {
+            layout.born = Some(bytes.time()?).filter(|born| born.as_millis() > 0);
+        }
         for line in std::str::from_utf8(bytes.0).ok()?.split('\n').filter(|line| !line.is_empty()) {
             match line.split_once(' ') {
                 None => layout.names.push(line.to_owned()),
@@ -285,6 +309,21 @@ mod tests {
         assert_eq!((swapped[0], swapped[2]), (first[1], first[0]));
         assert!(!first.contains(&swapped[1]));
         assert!(!stored.join(8, &of(&["primary"]), &[]).unwrap().1);
+    }
+
+    #[test]
+    fn a_store_of_an_earlier_version_begins_when_it_is_first_read() {
+        let mut layout = Layout::new(Placement::new(8, Seed::new([7; Seed::SIZE])));
+        layout.join(8, &of(&["primary"]), &[key("/pay", 1)]).unwrap();
+        let mut old = layout.encode();
+        old[0] = 4;
+        old.drain(21..29);
+        let (now, later) = (Timestamp::from_millis(1000), Timestamp::from_millis(2000));
+        let mut read = Layout::decode(&old).unwrap();
+        assert_eq!(read, layout);
+        assert_eq!((read.born(), read.begin(now)), (None, (now, true)));
+        let mut stored = Layout::decode(&read.encode()).unwrap();
+        assert_eq!((stored.begin(later), &stored), ((now, false), &read));
     }
 
     #[test]

@@ -116,6 +116,9 @@ pub struct Operation {
     pub affinity: bool,
     /// The member of a successful answer that holds a customer's token, for what issues one.
     pub issues: Option<Pointer>,
+    /// Whether `X-CLIENT-KEY` names the partner where `X-PARTNER-ID` is absent, as in calls of
+    /// SNAP's token service.
+    pub by_client_key: bool,
     /// Where this differs from the configuration's.
     pub mode: Option<Mode>,
 }
@@ -140,6 +143,7 @@ impl Operation {
             repeat: Repeat::Never,
             affinity: false,
             issues: None,
+            by_client_key: false,
             mode: None,
         }
     }

@@ -7,7 +7,7 @@
 use super::bytes::Reader;
 use super::gateway::GatewayId;
 use super::limits;
-use super::time::Timestamp;
+use super::time::{Millis, Timestamp};
 
 /// What is to become of a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +47,15 @@ pub struct Override {
 }
 
 impl Override {
-    /// Whether it is over. One that lasts longer than any does was made before the clock stepped
-    /// back.
+    /// Whether it is over. One that began ahead of `now` began before the clock was put back, and
+    /// counts as begun now; none lasts longer than any does.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
-        now >= self.until || self.until.since(now) > limits::OVERRIDE_TTL_MAX
+        now >= self.until || self.length() > limits::OVERRIDE_TTL_MAX
+    }
+
+    fn length(&self) -> Millis {
+        self.until.since(self.since)
     }
 }
 
@@ -112,6 +116,15 @@ impl Overrides {
         let over = self.0.iter().filter(|one| one.is_over(now)).map(|one| one.gateway).collect();
         self.0.retain(|one| !one.is_over(now));
         over
+    }
+
+    /// Those that began ahead of `now` begin now.
+    pub(super) fn mend(&mut self, now: Timestamp) {
+        for one in &mut self.0 {
+            if one.since > now {
+                (one.since, one.until) = (now, now.plus(one.length()));
+            }
+        }
     }
 
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {

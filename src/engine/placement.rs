@@ -77,10 +77,10 @@ impl Placement {
         self.number(b'c', payment) % self.buckets.max(1)
     }
 
-    /// The place, of `places`, where the answer to `payment` is kept for replays.
+    /// The set, of `sets`, in which the answer to `payment` is kept for replays.
     #[must_use]
-    pub fn body(&self, payment: PaymentRef, places: u32) -> u32 {
-        self.number(b'b', payment) % places.max(1)
+    pub fn body(&self, payment: PaymentRef, sets: u32) -> u32 {
+        self.number(b'b', payment) % sets.max(1)
     }
 
     /// All of it fits into one block of the hash. What is hashed has one length, so that nobody

@@ -1,6 +1,7 @@
 //! A configuration joined to the store it works on: gateways have their stored ids, composites
 //! name members by them.
 
+use super::answer::Memory;
 use super::channel::Demand;
 use super::config::Config;
 use super::gateway::{GatewayId, Gateways};
@@ -8,7 +9,7 @@ use super::heartbeat::Probe;
 use super::layout::{KeyDefinition, Layout, LayoutError};
 use super::operation::{Compiled, Mode, Table};
 use super::placement::Placement;
-use super::time::Millis;
+use super::time::{Millis, Timestamp};
 use super::{breaker, claim, heartbeat, limits};
 
 /// Everything that decisions are made by.
@@ -30,6 +31,8 @@ pub struct Policy {
     pub claims: claim::Rules,
     /// Where each payment's records stand in the store.
     pub placement: Placement,
+    /// When the store began, by the wall clock.
+    pub born: Timestamp,
     /// The rest, as it was configured.
     pub config: Config,
 }
@@ -114,18 +117,23 @@ pub struct Target<'p> {
 }
 
 impl Policy {
-    /// Joins `config` to `layout`; tells whether the layout grew and must be written back.
+    /// Joins `config` to `layout` at `now`; tells whether the layout grew and must be written back.
     ///
     /// # Errors
     /// When the configuration cannot work on the store that is there.
-    pub fn join(config: Config, layout: &mut Layout) -> Result<(Self, bool), LayoutError> {
+    pub fn join(
+        config: Config,
+        layout: &mut Layout,
+        now: Timestamp,
+    ) -> Result<(Self, bool), LayoutError> {
         let names: Vec<(&str, &str)> =
             config.gateways.iter().map(|g| (g.name.as_str(), g.cluster.as_str())).collect();
         let operations = Table::new(config.operations.clone());
         let keys: Vec<KeyDefinition> =
             operations.iter().map(|compiled| config.key_definition(&compiled.operation)).collect();
         let (ids, grew) = layout.join(config.buckets(), &names, &keys)?;
-        Ok((Self::new(config, operations, ids, layout.placement()), grew))
+        let (born, began) = layout.begin(now);
+        Ok((Self::new(config, operations, ids, layout.placement(), born), grew || began))
     }
 
     /// Looks `config` up in `layout`, which stays as it is: for whoever only looks on.
@@ -143,10 +151,17 @@ impl Policy {
         let ids = config.gateways.iter().map(|gateway| find(&gateway.name));
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
         let operations = Table::new(config.operations.clone());
-        Ok(Self::new(config, operations, ids, layout.placement()))
+        let born = layout.born().unwrap_or_default();
+        Ok(Self::new(config, operations, ids, layout.placement(), born))
     }
 
-    fn new(config: Config, operations: Table, ids: Vec<GatewayId>, placement: Placement) -> Self {
+    fn new(
+        config: Config,
+        operations: Table,
+        ids: Vec<GatewayId>,
+        placement: Placement,
+        born: Timestamp,
+    ) -> Self {
         let gateways: Vec<Gateway> = config
             .gateways
             .iter()
@@ -175,8 +190,23 @@ impl Policy {
             failback: config.failback,
             claims: config.claims,
             placement,
+            born,
             config,
         }
+    }
+
+    /// How much is known at `now` of the payments that may still be repeated. What was sent before
+    /// the store began is not known; nor is what was resolved longer ago than it is kept.
+    #[must_use]
+    pub fn memory(&self, now: Timestamp) -> Memory {
+        let needed = self.claims.repeat_max_age;
+        if now.since(self.born) < needed {
+            return Memory::Since(self.born);
+        }
+        if self.config.store.retention < needed {
+            return Memory::For(self.config.store.retention);
+        }
+        Memory::Whole
     }
 
     /// Whether requests of an operation are only observed. What cannot be said to be of any
@@ -251,13 +281,20 @@ impl Policy {
         Millis::new(self.heartbeat.interval.get().saturating_mul(2).max(1000))
     }
 
+    /// The longest that any record is kept once it is resolved.
+    #[must_use]
+    pub fn longest_retention(&self) -> Millis {
+        let store = &self.config.store;
+        store.retention.max(store.token_retention)
+    }
+
     /// How often a worker ticks.
     #[must_use]
     pub fn tick_period(&self) -> Millis {
         self.heartbeat.tick_period()
     }
 
-    /// How long it takes to count all buckets, a few on each tick.
+    /// How long it takes to count all buckets, a few on each tick, where the store is full.
     #[must_use]
     pub fn census_length(&self) -> Millis {
         let ticks = self.placement.buckets().div_ceil(limits::CENSUS_BUCKETS_PER_TICK);

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::census::Counts;
 use super::census::walk::Walk;
+use super::chronicle::Why;
 use super::event::{Beat, Cell, Effect, Loaded};
 use super::gateway::GatewayId;
 use super::health::{Change, Health};
@@ -40,6 +41,8 @@ struct Pending {
     beaten: Vec<(GatewayId, bool)>,
     /// Taken from the worker's tallies and not yet written.
     counted: Vec<Batch>,
+    /// The same of what the worker refused.
+    refused: Vec<(Why, u32)>,
     /// To be sent once the lease is written.
     beats: Vec<Beat>,
     changes: Vec<Change>,
@@ -93,8 +96,13 @@ impl Pulse {
             Cell::Health => self.health(&loaded, now, tallies),
             Cell::Claims(number) => {
                 let Policy { placement, claims, .. } = &*self.policy;
-                let how = Counts { rules: claims, observing: self.policy.observes(None) };
-                self.walk.bucket(number, loaded.bytes, placement.buckets(), how, now)
+                let observing = self.policy.observes(None);
+                let how = Counts {
+                    rules: claims,
+                    retention: self.policy.config.store.retention,
+                    observing,
+                };
+                self.walk.bucket(number, loaded, placement.buckets(), how, now)
             }
             Cell::Census => self.walk.before(&loaded.bytes),
             Cell::Layout | Cell::Body(_) => Vec::new(),
@@ -112,6 +120,8 @@ impl Pulse {
         for counted in &self.pending.counted {
             changes.extend(health.merge(counted, &self.policy, now));
         }
+        self.pending.refused.extend(tallies.take_refused());
+        changes.extend(health.tell_refused(&self.pending.refused, now));
         for (gateway, good) in &self.pending.beaten {
             changes.extend(health.beaten(*gateway, *good, &self.policy, now));
         }
@@ -121,6 +131,7 @@ impl Pulse {
         let mut leads = false;
         let mut effects = Vec::new();
         if self.pending.tick {
+            health.tell_course(tallies, &self.policy, now);
             health.tell_in_flight(tallies, now);
             health.tell_asked(tallies, &self.policy, now);
             effects = self.show_in_flight(&health, now);
@@ -130,6 +141,7 @@ impl Pulse {
             self.pending.counts_at = leads.then_some(now);
         }
         if leads {
+            health.mend(&self.policy, now);
             changes.extend(health.expire_overrides(now));
             changes.extend(health.climb(&self.policy, now));
             self.pending.beats = self.due(&mut health, now);
@@ -196,6 +208,7 @@ impl Pulse {
             return vec![Effect::Load(Cell::Health)];
         }
         tallies.put_back(&self.pending.counted);
+        tallies.put_back_refused(&self.pending.refused);
         self.pending = Pending::default();
         Vec::new()
     }

@@ -33,21 +33,42 @@ impl Store {
     /// Payments a second with which this share of new charges is refused.
     #[must_use]
     pub fn rate_that_refuses(self, share: f64) -> f64 {
-        let (mut low, mut high) = (0.0, BUCKET_RECORDS_MAX as f64);
-        for _ in 0..64 {
-            let middle = f64::midpoint(low, high);
-            if refused(middle) < share {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        self.rate(low)
+        self.rate(mean_that_refuses(share))
     }
 
     fn rate(self, per_bucket: f64) -> f64 {
         per_bucket * self.buckets / self.retention_s
     }
+}
+
+/// Of new charges so few are refused by a store that is as full as it should ever be.
+pub const REFUSED_SHARE_MAX: f64 = 1e-6;
+
+/// The mean of claims in a bucket with which this share of new charges is refused.
+fn mean_that_refuses(share: f64) -> f64 {
+    let (mut low, mut high) = (0.0, BUCKET_RECORDS_MAX as f64);
+    for _ in 0..64 {
+        let middle = f64::midpoint(low, high);
+        if refused(middle) < share {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+/// How full a store of so many buckets is whose buckets keep so many records that they must not
+/// forget, in percent of what it sustains: below 100, because nobody is refused yet.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a percentage from 0 to 99"
+)]
+pub fn fill_pct(kept: u64, buckets: u32) -> u64 {
+    let mean = kept as f64 / f64::from(buckets.max(1));
+    (mean * 100.0 / mean_that_refuses(REFUSED_SHARE_MAX)).clamp(0.0, 99.0) as u64
 }
 
 /// The share of new charges that is refused when so many claims would stand in a bucket on average

@@ -23,20 +23,21 @@
 //! | 60 | 8 | lease end, or end of the last attempt, ms |
 //! | 68 | 8 | end of the repeat's lease, ms; 0 none |
 //! | 76 | 6 | first "not found", ms; 0 none |
-//! | 82 | 1 | who said so |
+//! | 82 | 1 | who said so; in flight: who is tried first |
 //! | 83 | 8 | amount in hundredths |
 //! | 91 | 3 | currency |
 
 use super::bytes::Reader;
-use super::claim::{Claim, Closed, Incarnation, Money, State};
+use super::claim::{Claim, Closed, Incarnation, Money, Rules, State};
 use super::gateway::{GatewayId, Gateways};
 use super::key::{Fingerprint, KeyFront, KeyPrefix};
+use super::leaps::Leaps;
 use super::limits;
 use super::time::{Millis, Timestamp};
 
 pub mod link;
 
-use link::Link;
+use link::{Link, Target};
 
 /// Bytes of a record of this version.
 pub const SIZE: usize = SIZE_BYTE as usize;
@@ -80,6 +81,24 @@ pub enum BucketError {
     Full,
 }
 
+/// How long records are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention<'l> {
+    /// A resolved claim, and a header key.
+    pub claims: Millis,
+    /// A customer's token, from its last use.
+    pub tokens: Millis,
+    /// Time that the clock skipped, in which nothing grew older.
+    pub leaps: &'l Leaps,
+}
+
+impl From<Millis> for Retention<'static> {
+    /// All records alike, on a clock that never leapt.
+    fn from(all: Millis) -> Self {
+        Self { claims: all, tokens: all, leaps: Leaps::NONE }
+    }
+}
+
 impl Bucket {
     /// A bucket of these bytes; `None` when they are not a sequence of records.
     #[must_use]
@@ -105,19 +124,19 @@ impl Bucket {
     }
 
     /// Puts the claim of a key in, in the place of the one it has. Once a bucket holds what it was
-    /// laid out for, a new claim takes the place of resolved ones whose retention is over; before
-    /// that nothing is forgotten, so that a clock which jumps ahead does not empty the store.
+    /// laid out for, a new claim takes the place of the oldest resolved one whose retention is
+    /// over; before that nothing is forgotten, and never more than it needs.
     ///
     /// # Errors
     /// When there is no room. An unresolved claim never makes room.
-    pub fn put(
+    pub fn put<'l>(
         &mut self,
         key: &KeyPrefix,
         claim: &Claim,
         now: Timestamp,
-        retention: Millis,
+        retention: impl Into<Retention<'l>>,
     ) -> Result<(), BucketError> {
-        self.make_room(key, now, retention)?;
+        self.make_room(key, now, retention.into())?;
         self.0.extend(encode(key, claim));
         Ok(())
     }
@@ -148,14 +167,14 @@ impl Bucket {
     ///
     /// # Errors
     /// When there is no room.
-    pub fn put_link(
+    pub fn put_link<'l>(
         &mut self,
         key: &KeyPrefix,
         link: &Link,
         now: Timestamp,
-        retention: Millis,
+        retention: impl Into<Retention<'l>>,
     ) -> Result<(), BucketError> {
-        self.make_room(key, now, retention)?;
+        self.make_room(key, now, retention.into())?;
         self.0.extend(link.encode(key));
         Ok(())
     }
@@ -164,16 +183,59 @@ impl Bucket {
         &mut self,
         key: &KeyPrefix,
         now: Timestamp,
-        retention: Millis,
+        retention: Retention<'_>,
     ) -> Result<(), BucketError> {
         self.retain(|record| !has_key(record, key));
-        if self.records().count() >= limits::BUCKET_RECORDS_MEAN as usize {
-            self.retain(|record| !is_expired(record, now, retention));
+        let laid_out_for = limits::BUCKET_RECORDS_MEAN as usize;
+        let too_many = (self.records().count() + 1).saturating_sub(laid_out_for);
+        if too_many > 0 {
+            self.evict(too_many, now, retention);
+        }
+        if self.records().count() >= limits::BUCKET_RECORDS_MAX {
+            // No payment is refused for the sake of tokens that are kept for longer than claims.
+            let tokens = retention.tokens.min(retention.claims);
+            self.evict(1, now, Retention { tokens, ..retention });
         }
         if self.records().count() >= limits::BUCKET_RECORDS_MAX {
             return Err(BucketError::Full);
         }
         Ok(())
+    }
+
+    /// Takes out up to `count` records whose retention is over, those first that were used longest
+    /// ago.
+    fn evict(&mut self, count: usize, now: Timestamp, retention: Retention<'_>) {
+        let expired = |(place, record)| Some((expired_since(record, now, retention)?, place));
+        let mut expired: Vec<(Timestamp, usize)> =
+            self.records().enumerate().filter_map(expired).collect();
+        if expired.is_empty() {
+            return;
+        }
+        expired.sort_unstable();
+        expired.truncate(count);
+        let goes = |place| expired.iter().any(|(_, gone)| *gone == place);
+        let kept = self.records().enumerate().filter(|(place, _)| !goes(*place));
+        self.0 = kept.flat_map(|(_, record)| record).copied().collect();
+    }
+
+    /// Records that were changed so far ahead of `now` that the clock must have been put back since
+    /// count as changed now: nobody waits for the clock to come to where it was. Tells whether
+    /// there were any, which must then be written.
+    #[must_use]
+    pub fn mend(&mut self, now: Timestamp, rules: &Rules) -> bool {
+        let mut end = 0;
+        let mut mended: Vec<(usize, Vec<u8>)> = Vec::new();
+        for record in self.records() {
+            let begin = end;
+            end += record.len();
+            mended.extend(mend(record, now, rules).map(|bytes| (begin, bytes)));
+        }
+        for (begin, bytes) in &mended {
+            if let Some(record) = self.0.get_mut(*begin..begin + bytes.len()) {
+                record.copy_from_slice(bytes);
+            }
+        }
+        !mended.is_empty()
     }
 
     /// Takes the record of a key out.
@@ -198,6 +260,14 @@ impl Bucket {
             let link = || Link::decode(record).map_or(Entry::Unreadable, Entry::Link);
             Some((key, decode(record).map_or_else(link, Entry::Claim)))
         })
+    }
+
+    /// How many records it keeps that must not make room for a new claim: those that are unresolved
+    /// or still within their retention. With [`limits::BUCKET_RECORDS_MAX`] of them it has none.
+    #[must_use]
+    pub fn kept(&self, now: Timestamp, retention: Millis) -> usize {
+        let retention = Retention::from(retention);
+        self.records().filter(|record| expired_since(record, now, retention).is_none()).count()
     }
 
     /// All claims that can be read.
@@ -229,11 +299,31 @@ fn has_key(record: &[u8], key: &KeyPrefix) -> bool {
     record.get(KEY_AT..SIZE_MIN) == Some(key)
 }
 
-fn is_expired(record: &[u8], now: Timestamp, retention: Millis) -> bool {
-    let claim =
-        decode(record).map(|claim| claim.is_resolved() && now >= claim.changed_at.plus(retention));
-    let link = || Link::decode(record).is_some_and(|link| now >= link.used_at.plus(retention));
-    claim.unwrap_or_else(link)
+/// Since when a record is used no more, if its retention is over.
+fn expired_since(record: &[u8], now: Timestamp, retention: Retention<'_>) -> Option<Timestamp> {
+    let (since, kept) = if let Some(claim) = decode(record) {
+        (claim.is_resolved().then_some(claim.changed_at)?, retention.claims)
+    } else {
+        let link = Link::decode(record)?;
+        let kept = match link.to {
+            Target::Payment(_) => retention.claims,
+            Target::Gateway(_) => retention.tokens,
+        };
+        (link.used_at, kept)
+    };
+    let is_over = since <= now && retention.leaps.passed(since, now) >= kept;
+    is_over.then_some(since)
+}
+
+/// A record that was changed too far ahead, as if that had been now.
+fn mend(record: &[u8], now: Timestamp, rules: &Rules) -> Option<Vec<u8>> {
+    let key = record.get(KEY_AT..)?.first_chunk()?;
+    if let Some(claim) = decode(record) {
+        return claim.mended(now, rules).map(|claim| encode(key, &claim));
+    }
+    let link = Link::decode(record)?;
+    let used_at = link.used_at.or_now(now, rules.ahead_max());
+    (used_at != link.used_at).then(|| Link { used_at, ..link }.encode(key))
 }
 
 const IN_FLIGHT: u8 = 1;
@@ -263,7 +353,9 @@ fn flatten(state: State) -> Flat {
             until,
             ..Flat::default()
         },
-        State::Settled { gateways } => Flat { tag: SETTLED, gateways, ..Flat::default() },
+        State::Settled { gateways, repeat_until } => {
+            Flat { tag: SETTLED, gateways, repeat_until, ..Flat::default() }
+        }
         State::Rejected { gateway } => {
             Flat { tag: REJECTED, gateways: Gateways::only(gateway), ..Flat::default() }
         }
@@ -290,7 +382,7 @@ fn unflatten(flat: &Flat) -> Option<State> {
     Some(match flat.tag {
         IN_FLIGHT => in_flight(false),
         IN_FLIGHT_AFTER_NO => in_flight(true),
-        SETTLED => State::Settled { gateways },
+        SETTLED => State::Settled { gateways, repeat_until: flat.repeat_until },
         REJECTED => State::Rejected { gateway: gateways.single()? },
         IN_DOUBT => State::InDoubt {
             candidates: gateways,
@@ -307,7 +399,9 @@ fn unflatten(flat: &Flat) -> Option<State> {
 
 fn encode(key: &KeyPrefix, claim: &Claim) -> Vec<u8> {
     let flat = flatten(claim.state);
-    let (teller, told_at) = flat.not_found.map_or((0, 0), |(by, at)| (by.byte(), at.as_millis()));
+    let first = if claim.is_in_flight() { claim.first } else { GatewayId::FIRST };
+    let (teller, told_at) =
+        flat.not_found.map_or_else(|| (first.byte(), 0), |(by, at)| (by.byte(), at.as_millis()));
     let repeat_until = flat.repeat_until.map_or(0, Timestamp::as_millis);
     let mut bytes = Vec::with_capacity(SIZE);
     bytes.extend([SIZE_BYTE, VERSION]);
@@ -363,6 +457,11 @@ fn decode(record: &[u8]) -> Option<Claim> {
         money: Money { minor, currency },
         observed: marks & OBSERVED != 0,
         header_keys: marks & !OBSERVED,
+        first: if matches!(tag, IN_FLIGHT | IN_FLIGHT_AFTER_NO) {
+            teller
+        } else {
+            GatewayId::FIRST
+        },
     })
 }
 

@@ -5,6 +5,7 @@
 //! reason, and changes nothing.
 
 use super::claim::{Claim, Event, Resolution, Rules, State, Step};
+use super::gateway::GatewayId;
 use super::key::{KeyFront, KeyPrefix};
 use super::record::{Bucket, Found};
 use super::time::Timestamp;
@@ -61,6 +62,8 @@ pub fn resolve(
     rules: &Rules,
 ) -> Result<Resolved, Refused> {
     let mut bucket = Bucket::decode(bytes).ok_or(Refused::Unreadable)?;
+    // Written with what is resolved, or else by whoever counts the store.
+    let _ = bucket.mend(now, rules);
     let (key, claim) = find(&bucket, front)?;
     let claim = claim.enforced(rules).at(now);
     let before = claim.state;
@@ -69,9 +72,9 @@ pub fn resolve(
         Step::Overturned(state) => (state, true),
         Step::Stays => return Err(stays(before, resolution, rules)),
         // Nobody's word frees a key.
-        Step::Contradicted | Step::Released => return Err(Refused::Contradicts(before)),
+        Step::Contradicted(_) | Step::Released => return Err(Refused::Contradicts(before)),
     };
-    let claim = Claim { state: after, changed_at: now, ..claim };
+    let claim = Claim { state: after, changed_at: now, first: GatewayId::FIRST, ..claim };
     if !bucket.replace(&key, &claim) {
         return Err(Refused::NotFound);
     }
@@ -123,6 +126,7 @@ mod tests {
     const KEY: KeyPrefix = [0xAB; 16];
     const RULES: Rules = Rules {
         lease: Millis::new(30_000),
+        response: Millis::new(10_000),
         repeat_after: Millis::new(5000),
         repeat_max_age: Millis::new(3_600_000),
         settle_delay: Millis::new(60_000),
@@ -190,7 +194,7 @@ mod tests {
     #[test]
     fn a_doubt_ends_as_the_operator_says_and_all_else_is_kept() {
         let failed = State::Closed { how: Closed::Failed, gateways: both() };
-        let settled = State::Settled { gateways: Gateways::only(gateway(1)) };
+        let settled = State::said_settled(Gateways::only(gateway(1)));
         for (resolution, after) in [(executed_at(1), settled), (NOT_EXECUTED, failed)] {
             let mut other = KEY;
             other[3] = 0;
@@ -237,7 +241,7 @@ mod tests {
 
     #[test]
     fn an_observed_claim_is_resolved_as_the_doubt_that_it_is() {
-        let settled = State::Settled { gateways: both() };
+        let settled = State::settled(both());
         let observed =
             |changed| Claim { observed: true, changed_at: at(changed), ..claim(settled) };
         refused(observed(-29_999), executed_at(0), Refused::LeaseRuns { until: at(1) });
@@ -250,7 +254,7 @@ mod tests {
 
     #[test]
     fn what_is_proven_otherwise_is_refused_and_what_had_failed_is_overturned() {
-        let settled = State::Settled { gateways: Gateways::only(gateway(0)) };
+        let settled = State::said_settled(Gateways::only(gateway(0)));
         for resolution in [NOT_EXECUTED, executed_at(1)] {
             refused(claim(settled), resolution, Refused::Contradicts(settled));
         }

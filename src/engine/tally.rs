@@ -4,7 +4,9 @@
 //! write for each would make one value the busiest of the process. The same goes for the number of
 //! requests under way.
 
+use super::chronicle::Why;
 use super::gateway::GatewayId;
+use super::leaps::{Course, Leaps};
 use super::sources::{Asked, SLOTS, Seen, Source};
 use super::time::{Millis, Timestamp};
 use super::window::Tally;
@@ -19,6 +21,10 @@ pub struct Tallies {
     /// The same by partner, gateway for gateway.
     by_partner: Vec<(GatewayId, [u32; SLOTS])>,
     asked: Asked,
+    /// How the clock has run.
+    course: Course,
+    /// Requests that would have moved money and were refused, one entry for each reason.
+    refused: Vec<(Why, u32)>,
 }
 
 /// Successes of one gateway. They belong to the breaker's generation in which they were made, and
@@ -63,6 +69,27 @@ impl Tallies {
         self.asked.at(now, window)
     }
 
+    /// The worker ticks: what it has seen of the clock and what all know become one.
+    pub fn tick(&mut self, now: Timestamp, shared: &mut Leaps, longest: Millis) {
+        self.course.tick(now, shared, longest);
+    }
+
+    /// A request sees the clock.
+    pub fn look(&mut self, now: Timestamp) {
+        self.course.look(now);
+    }
+
+    /// Takes in what other workers have seen of the clock.
+    pub fn learn(&mut self, shared: &Leaps) {
+        self.course.learn(shared);
+    }
+
+    /// Where the clock leapt, as far as this worker knows.
+    #[must_use]
+    pub fn leaps(&self, now: Timestamp) -> Leaps {
+        self.course.now_known(now)
+    }
+
     /// Counts calls.
     pub fn add(&mut self, new: Batch) {
         let same = |one: &&mut Batch| {
@@ -100,6 +127,26 @@ impl Tallies {
                 |one: &Batch| one.gateway == old.gateway && one.generation != old.generation;
             if !self.counted.iter().any(is_newer) {
                 self.add(*old);
+            }
+        }
+    }
+
+    /// A request that would have moved money is refused.
+    pub fn refuse(&mut self, why: Why) {
+        self.put_back_refused(&[(why, 1)]);
+    }
+
+    /// Takes out what was refused.
+    pub fn take_refused(&mut self) -> Vec<(Why, u32)> {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// Puts back what could not be brought.
+    pub fn put_back_refused(&mut self, refused: &[(Why, u32)]) {
+        for (why, requests) in refused {
+            match self.refused.iter_mut().find(|(other, _)| other == why) {
+                Some((_, sum)) => *sum = sum.saturating_add(*requests),
+                None => self.refused.push((*why, *requests)),
             }
         }
     }

@@ -14,6 +14,9 @@ pub struct Timestamp(u64);
 pub struct Millis(u64);
 
 impl Timestamp {
+    /// Later than anything that happens.
+    pub const NEVER: Self = Self(u64::MAX);
+
     /// The time `millis` milliseconds after the Unix epoch.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
@@ -30,6 +33,13 @@ impl Timestamp {
     #[must_use]
     pub const fn since(self, earlier: Self) -> Millis {
         Millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The same, or `now` where it lies further ahead than `slack`: then it was written before the
+    /// clock was put back, and how long ago that was nobody knows.
+    #[must_use]
+    pub fn or_now(self, now: Self, slack: Millis) -> Self {
+        if self.since(now) > slack { now } else { self }
     }
 
     /// This time and `wait` more.

@@ -11,7 +11,7 @@ use super::host::{Host, Side};
 use super::pairs;
 use super::stream::Flow;
 use super::worker::{Worker, load, store};
-use crate::engine::admin::{Admin, Effect};
+use crate::engine::admin::{Admin, Effect, Instance};
 use crate::engine::answer::Reply;
 use crate::engine::config::Config;
 use crate::engine::event::{Event, Request};
@@ -23,13 +23,17 @@ use crate::engine::policy::Policy;
 pub(super) struct Desk<H> {
     host: H,
     config: Rc<Config>,
+    /// Which Envoy this is.
+    instance: Rc<Instance>,
     /// Tells of changes, by the names and ids of the policy it was made with.
     teller: RefCell<Option<Rc<Worker<H>>>>,
 }
 
 impl<H: Host + Clone> Desk<H> {
     pub(super) fn new(host: H, config: Config) -> Self {
-        Self { host, config: Rc::new(config), teller: RefCell::default() }
+        let node = |name| host.property(&["xds", "node", name]).ok().flatten().unwrap_or_default();
+        let instance = Rc::new(Instance::new(&node("id"), &node("cluster")));
+        Self { config: Rc::new(config), instance, teller: RefCell::default(), host }
     }
 
     fn teller(&self, policy: &Rc<Policy>) -> Rc<Worker<H>> {
@@ -55,7 +59,7 @@ pub(super) struct Visit<H> {
 
 impl<H: Host + Clone> Visit<H> {
     pub(super) fn new(desk: Rc<Desk<H>>, context: u32) -> Self {
-        let admin = Admin::new(Rc::clone(&desk.config));
+        let admin = Admin::new(Rc::clone(&desk.config)).at(Rc::clone(&desk.instance));
         Self { desk, admin, context, answered: false }
     }
 
@@ -119,6 +123,12 @@ impl<H: Host + Clone> Visit<H> {
                 Effect::Changed(change) => {
                     if let Some(policy) = self.admin.policy() {
                         desk.teller(policy).changed(&change);
+                    }
+                    continue;
+                }
+                Effect::Anomaly(anomaly) => {
+                    if let Some(policy) = self.admin.policy() {
+                        desk.teller(policy).anomaly(&anomaly);
                     }
                     continue;
                 }

@@ -6,6 +6,7 @@
 
 use crate::engine::answer::Reply;
 use crate::engine::event::{Beat, Call, Expected};
+use crate::engine::metrics::Kind;
 use crate::engine::time::Timestamp;
 
 /// A host call that did not do what it should, with the ABI's status.
@@ -36,6 +37,14 @@ pub enum Side {
     Response,
     /// The answer to a heartbeat or a call of ours.
     Call,
+}
+
+/// Whether a header field of an answer to a call of ours says that the gateway gave it. No route and
+/// no filter touches such an answer, and what Envoy says in the gateway's place has no such field.
+/// Envoy's `header_prefix` may have made anything of `x-envoy`.
+#[must_use]
+pub fn is_service_time(name: &[u8]) -> bool {
+    name.ends_with(b"-upstream-service-time")
 }
 
 /// A request that is kept, so that it can be sent to another gateway.
@@ -115,7 +124,7 @@ pub trait Host {
     ///
     /// # Errors
     /// When the host refuses.
-    fn define_metric(&self, kind: Metric, name: &str) -> Result<u32, HostError>;
+    fn define_metric(&self, kind: Kind, name: &str) -> Result<u32, HostError>;
     /// Adds one to a counter.
     ///
     /// # Errors
@@ -126,15 +135,6 @@ pub trait Host {
     /// # Errors
     /// When the host refuses.
     fn record(&self, metric: u32, value: u64) -> Result<(), HostError>;
-}
-
-/// Kinds of metrics, numbered as in the ABI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Metric {
-    /// Only grows.
-    Counter = 0,
-    /// Is set.
-    Gauge = 1,
 }
 
 #[cfg(target_family = "wasm")]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use super::host::{Host, Side};
+use super::host::{Host, Side, is_service_time};
 use super::pairs;
 use super::worker::{Worker, join, worker_number};
 use crate::engine::config::Config;
@@ -82,7 +82,7 @@ impl<H: Host> Root<H> {
         let bytes = self.worker.host.headers(Side::Call).unwrap_or_default();
         let headers = pairs::decode(&bytes).unwrap_or_default();
         let value = |name: &[u8]| headers.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
-        let from_gateway = value(b"x-envoy-upstream-service-time").is_some();
+        let from_gateway = headers.iter().any(|(name, _)| is_service_time(name));
         let status = value(b":status").and_then(|status| std::str::from_utf8(status).ok());
         let expect = &gateway.probe.expect;
         let body = if expect.reads_body() {
@@ -122,6 +122,7 @@ impl<H: Host> Root<H> {
                     Err(_) => effects.extend(self.pulse.beaten(beat.gateway, false)),
                 },
                 Effect::Changed(change) => self.worker.changed(&change),
+                Effect::Anomaly(anomaly) => self.worker.anomaly(&anomaly),
                 Effect::InFlight(gateway, requests) => {
                     self.worker.show_in_flight(gateway, requests);
                 }

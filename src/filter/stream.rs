@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::host::{Host, Kept, Side};
+use super::host::{Host, Kept, Side, is_service_time};
 use super::pairs;
 use super::worker::Worker;
 use crate::engine::answer::{About, Saying};
@@ -43,7 +43,7 @@ pub(super) struct Stream<H> {
     /// The call that is under way, which Envoy knows by this token.
     calling: Option<u32>,
     head: Option<Head>,
-    /// When it was decided: what the clock says later is never earlier, and never nothing.
+    /// When it was decided: what the clock says later, where it says nothing.
     decided_at: Timestamp,
 }
 
@@ -68,8 +68,7 @@ struct Head {
     peer: Option<Connection>,
     content_type: Option<String>,
     retry_after: Option<Millis>,
-    /// Compressed, though the request asked for it plain.
-    encoded: bool,
+    content_encoding: Option<String>,
 }
 
 /// What Envoy tells of a connection to a gateway.
@@ -171,8 +170,10 @@ impl<H: Host> Stream<H> {
         let retry_after = Millis::new(1000);
         let saying = Saying::StoreFailed { retry_after };
         let protocol = self.worker.policy.config.protocol;
+        let id = self.worker.host.property(&["request", "id"]).ok().flatten().unwrap_or_default();
+        let about = About { request_id: &String::from_utf8_lossy(&id), ..About::default() };
         // If even this fails, the request stays held until the client gives up.
-        let _ = self.worker.host.reply(&saying.reply(protocol, &About::default()));
+        let _ = self.worker.host.reply(&saying.reply(protocol, &about));
         self.request = Phase::Replied;
     }
 
@@ -222,6 +223,7 @@ impl<H: Host> Stream<H> {
             peer: None,
             content_type: None,
             retry_after: None,
+            content_encoding: None,
             client_waits: false,
         };
         let now = self.now();
@@ -244,13 +246,24 @@ impl<H: Host> Stream<H> {
 
     fn read_head(&self) -> Head {
         let mut head = self.read_fields(Side::Response);
-        if head.origin != Origin::Upstream {
+        if self.is_from_upstream() {
+            head.origin = Origin::Upstream;
+            if self.worker.policy.watches_channels() {
+                head.peer = Some(self.connection());
+            }
+        } else {
             head.origin = self.origin_without_answer();
-        } else if self.worker.policy.watches_channels() {
-            head.peer = Some(self.connection());
         }
         head.endpoint = self.endpoint();
         head
+    }
+
+    /// Whether Envoy's router relays an answer of the gateway. It says so itself, beside the
+    /// answer: header fields can be removed, renamed and added, by filters, routes and Envoy's own
+    /// local replies.
+    fn is_from_upstream(&self) -> bool {
+        let details = self.worker.host.property(&["response", "code_details"]);
+        matches!(details, Ok(Some(details)) if details == b"via_upstream")
     }
 
     /// What cannot be read is not there: then the connection is not what it must be.
@@ -270,16 +283,16 @@ impl<H: Host> Stream<H> {
             peer: None,
             content_type: None,
             retry_after: None,
-            encoded: false,
+            content_encoding: None,
         };
         for (name, value) in pairs::decode(&bytes).unwrap_or_default() {
             let text = || std::str::from_utf8(value).ok();
             match name {
                 b":status" => head.status = text().and_then(|t| t.parse().ok()).unwrap_or(0),
-                b"x-envoy-upstream-service-time" => head.origin = Origin::Upstream,
+                _ if side == Side::Call && is_service_time(name) => head.origin = Origin::Upstream,
                 b"content-type" => head.content_type = text().map(str::to_owned),
                 b"retry-after" => head.retry_after = text().and_then(seconds),
-                b"content-encoding" => head.encoded = value != b"identity",
+                b"content-encoding" => head.content_encoding = text().map(str::to_owned),
                 _ => {}
             }
         }
@@ -289,11 +302,14 @@ impl<H: Host> Stream<H> {
     /// Why Envoy answered in the gateway's place. What cannot be read counts against "never sent".
     fn origin_without_answer(&self) -> Origin {
         let host = &self.worker.host;
+        // Asked twice, and before the flags: a host that fails for a moment, or from some moment on,
+        // must not make a payment one that was never sent.
+        let is_unattached = || host.property(&["upstream", "local_address"]) == Ok(None);
+        let attached = !(is_unattached() && is_unattached());
         let flags = match host.property(&["response", "flags"]) {
             Ok(Some(bytes)) => bytes.try_into().map_or(u64::MAX, u64::from_le_bytes),
             Ok(None) | Err(_) => u64::MAX,
         };
-        let attached = !matches!(host.property(&["upstream", "local_address"]), Ok(None));
         Origin::Envoy { flags: Flags::new(flags), attached }
     }
 
@@ -307,16 +323,16 @@ impl<H: Host> Stream<H> {
     }
 
     fn response_complete(&mut self, complete: bool) -> Flow {
-        let Some(head) = self.head.take() else {
-            return Flow::Continue;
-        };
-        self.complete(&head, Side::Response, complete);
+        // With its head gone it was judged already: more of it waits for what is decided then.
+        if let Some(head) = self.head.take() {
+            self.complete(&head, Side::Response, complete);
+        }
         self.response.flow()
     }
 
     fn complete(&mut self, head: &Head, side: Side, complete: bool) {
         let host = &self.worker.host;
-        let reads = self.exchange.reads_answer() && complete && !head.encoded;
+        let reads = self.exchange.reads_answer() && complete;
         // One byte more shows that it is longer than what is read.
         let bytes_max = limits::EVIDENCE_BYTES_MAX + 1;
         let bytes = if reads { host.body(side, bytes_max).ok() } else { None };
@@ -329,6 +345,7 @@ impl<H: Host> Stream<H> {
             peer: head.peer.as_ref().map(Connection::peer),
             content_type: head.content_type.as_deref(),
             retry_after: head.retry_after,
+            content_encoding: head.content_encoding.as_deref(),
             client_waits: true,
         };
         let now = self.now();
@@ -336,7 +353,7 @@ impl<H: Host> Stream<H> {
     }
 
     fn now(&self) -> Timestamp {
-        self.worker.host.now().unwrap_or(self.decided_at).max(self.decided_at)
+        self.worker.host.now().unwrap_or(self.decided_at)
     }
 
     /// Feeds the engine and does what it says, until it has no more to say.
@@ -371,6 +388,10 @@ impl<H: Host> Stream<H> {
                 }
                 Effect::Changed(change) => {
                     self.worker.changed(&change);
+                    None
+                }
+                Effect::Anomaly(anomaly) => {
+                    self.worker.anomaly(&anomaly);
                     None
                 }
                 Effect::Note(note) => {
@@ -418,6 +439,7 @@ const NEVER_LEFT: Event<'static> = Event::Answered(Answer {
     peer: None,
     content_type: None,
     retry_after: None,
+    content_encoding: None,
     client_waits: true,
 });
 

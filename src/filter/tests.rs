@@ -8,11 +8,14 @@ mod admin;
 mod census;
 mod envoy;
 mod fake;
+mod metrics;
 mod root;
 mod wire;
 
 use envoy::{Deed, Leaves, Process, Ready, Saw, Shape, Way, Wish};
 use fake::{Fault, How, Lasts, ways};
+
+use crate::filter::stream::Flow;
 
 /// What went before, and the request that is looked at.
 struct Story {
@@ -233,4 +236,30 @@ fn headers_that_cannot_be_read_deny_nothing() {
     process.host.0.borrow_mut().fault = Some(fault);
     let saw = process.go(PAY);
     assert!(process.is_charged() && !denies(&saw), "charged, and told {saw:?}");
+}
+
+#[test]
+fn an_answer_that_is_too_long_is_held_while_the_next_gateway_is_asked() {
+    let mut process = Process::new(&Ready::new());
+    in_doubt_of_two(&mut process);
+    let (flows, saw) = process.ask_with_a_long_answer();
+    assert_eq!(flows, [Flow::Hold; 5], "let go unjudged");
+    assert_eq!(show(&saw), "reply 200 2005500");
+}
+
+#[test]
+fn a_label_on_a_plain_answer_says_nothing() {
+    for label in ["UTF-8", "Identity", "identity", "utf8", "gzip", ""] {
+        let mut process = Process::new(&Ready::new());
+        let field = ("content-encoding".to_owned(), label.to_owned());
+        process.host.0.borrow_mut().labels = vec![field];
+        assert_eq!(show(&process.go(PAY)), "relay 200 2005400", "{label}");
+        let kept = process.host.0.borrow().response_body.clone();
+        assert_eq!(show(&process.go(PAY)), "reply 200 2005400", "{label}");
+        let inside = process.host.0.borrow();
+        let replay = inside.replies.first().unwrap();
+        assert_eq!(replay.body, kept, "{label}: byte for byte");
+        let labelled = replay.headers.iter().any(|(name, _)| *name == "content-encoding");
+        assert!(!labelled, "{label}: what was read as JSON is plain");
+    }
 }

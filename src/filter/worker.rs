@@ -5,22 +5,24 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::host::{Host, Metric, StoreError};
+use super::host::{Host, StoreError};
+use crate::engine::anomaly::Anomaly;
 use crate::engine::breaker::State;
+use crate::engine::census::MAKES_ROOM;
+use crate::engine::chronicle::Why;
 use crate::engine::event::{Cell, Event, Expected, Loaded, Note};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Change, Health};
 use crate::engine::layout::Layout;
+use crate::engine::limits;
+use crate::engine::metrics::implied::{self, Implied};
+use crate::engine::metrics::{self, Family};
 use crate::engine::overrides::Steer;
 use crate::engine::placement::{Placement, Seed};
 use crate::engine::policy::Policy;
 use crate::engine::tally::Tallies;
 
 mod counted;
-
-/// Different names of metrics; labels come from fixed tables, but for a few currencies, so more
-/// means a fault.
-const METRICS_MAX: usize = 4096;
 
 /// One worker's part of the filter.
 #[derive(Debug)]
@@ -51,17 +53,23 @@ impl<H: Host> Worker<H> {
     pub(super) fn note(&self, note: &Note) {
         // Neither is worth failing a payment for.
         let _ = self.host.set_property("dana_decision", &note.to_string());
-        let labels = [
-            ("operation", note.operation.as_str()),
-            ("decision", note.decision),
-            ("claim", note.claim),
-            ("gateway", note.gateway.as_str()),
-        ];
-        self.count("dana_requests_total", &labels);
+        self.count(
+            &metrics::REQUESTS,
+            &[&note.operation, note.decision, note.claim, &note.gateway],
+        );
     }
 
-    /// Shows how every gateway is, before anything changes.
+    /// Shows how every gateway is, and every counter that the configuration implies, before anything
+    /// changes.
     pub(super) fn show(&self) {
+        for Implied { family, values } in implied::counters(&self.policy) {
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            self.metric(family, &values);
+        }
+        self.show_gateways();
+    }
+
+    fn show_gateways(&self) {
         let Event::Loaded(_, loaded) = self.load(Cell::Health) else {
             return;
         };
@@ -77,19 +85,25 @@ impl<H: Host> Worker<H> {
         for gateway in &self.policy.gateways {
             let member = health.member(gateway.id).cloned().unwrap_or_default();
             let number = number(member.breaker.state());
-            self.gauge("dana_breaker_state", &gateway.name, number);
-            self.gauge("dana_heartbeat_up", &gateway.name, u64::from(member.heartbeat.is_up()));
-            self.gauge("dana_in_flight", &gateway.name, 0);
-            self.gauge("dana_barred", &gateway.name, u64::from(member.barred.is_some()));
+            let up = u64::from(member.heartbeat.is_up());
             let steer = health.overrides(now).find(|one| one.gateway == gateway.id);
-            self.gauge("dana_override", &gateway.name, steer.map_or(0, |one| one.steer as u64));
+            for (family, value) in [
+                (&metrics::BREAKER_STATE, number),
+                (&metrics::RAMP, 0),
+                (&metrics::HEARTBEAT_UP, up),
+                (&metrics::IN_FLIGHT, 0),
+                (&metrics::BARRED, u64::from(member.barred.is_some())),
+                (&metrics::OVERRIDE, steer.map_or(0, |one| one.steer as u64)),
+            ] {
+                self.set(family, &[&gateway.name], value);
+            }
         }
     }
 
     /// Shows how many requests are with a gateway.
     pub(super) fn show_in_flight(&self, gateway: GatewayId, requests: u32) {
         if let Some(gateway) = self.policy.gateway(gateway) {
-            self.gauge("dana_in_flight", &gateway.name, requests.into());
+            self.set(&metrics::IN_FLIGHT, &[&gateway.name], requests.into());
         }
     }
 
@@ -102,33 +116,30 @@ impl<H: Host> Worker<H> {
                 let gateway = name(*gateway);
                 let rule = transition.rule;
                 log::warn!("dana: breaker of {gateway} is {to}: {rule:?}");
-                let labels = [("gateway", gateway.as_str()), ("to", to), ("rule", rule.name())];
-                self.count("dana_breaker_transitions_total", &labels);
-                self.gauge("dana_breaker_state", &gateway, number(transition.to));
+                self.count(&metrics::TRANSITIONS, &[&gateway, to, rule.name()]);
+                self.set(&metrics::BREAKER_STATE, &[&gateway], number(transition.to));
             }
             Change::Heartbeat(gateway, up) => {
                 let gateway = name(*gateway);
                 log::warn!("dana: heartbeat of {gateway}: {}", if *up { "up" } else { "down" });
-                self.gauge("dana_heartbeat_up", &gateway, u64::from(*up));
+                self.set(&metrics::HEARTBEAT_UP, &[&gateway], u64::from(*up));
             }
             Change::Disagree(gateway, up) => {
                 let gateway = name(*gateway);
                 let says = if *up { "up" } else { "down" };
                 log::warn!("dana: heartbeat of {gateway} says {says}, and its traffic otherwise");
-                let labels = [("gateway", gateway.as_str()), ("says", says)];
-                self.count("dana_heartbeat_disagrees_total", &labels);
+                self.count(&metrics::DISAGREES, &[&gateway, says]);
             }
             Change::Switch { from, to, cause } => {
                 let (from, to) = (name(*from), name(*to));
                 let kind = cause.name();
                 log::warn!("dana: {kind} from {from} to {to}");
-                let labels = [("from", from.as_str()), ("to", to.as_str()), ("kind", kind)];
-                self.count("dana_switches_total", &labels);
+                self.count(&metrics::SWITCHES, &[&from, &to, kind]);
             }
             Change::Ramp(gateway, percent) => {
                 let gateway = name(*gateway);
                 log::info!("dana: {percent} % of the new payments go to {gateway} first");
-                self.gauge("dana_ramp_pct", &gateway, (*percent).into());
+                self.set(&metrics::RAMP, &[&gateway], (*percent).into());
             }
             Change::Barred(gateway, breach) => {
                 let gateway = name(*gateway);
@@ -138,50 +149,61 @@ impl<H: Host> Worker<H> {
                         "dana: {gateway} is barred: an answer came over a connection that is not \
                          what its tls demands ({why}); it stays so until an operator admits it"
                     );
-                    let labels = [("gateway", gateway.as_str()), ("why", why)];
-                    self.count("dana_channel_breaches_total", &labels);
+                    self.count(&metrics::BREACHES, &[&gateway, why]);
                 } else {
                     log::warn!("dana: {gateway} is admitted again");
                 }
-                self.gauge("dana_barred", &gateway, u64::from(breach.is_some()));
+                self.set(&metrics::BARRED, &[&gateway], u64::from(breach.is_some()));
             }
             Change::Override(gateway, steer) => {
                 let gateway = name(*gateway);
                 let to = steer.map_or("auto", Steer::name);
                 log::warn!("dana: override of {gateway}: {to}");
-                let labels = [("gateway", gateway.as_str()), ("to", to)];
-                self.count("dana_overrides_total", &labels);
-                self.gauge("dana_override", &gateway, steer.map_or(0, |steer| steer as u64));
+                self.count(&metrics::OVERRIDES, &[&gateway, to]);
+                self.set(&metrics::OVERRIDE, &[&gateway], steer.map_or(0, |steer| steer as u64));
+            }
+            Change::Refusing(Why::StoreFull) => {
+                log::error!(
+                    "dana: the claim store is full, and payments are refused. {MAKES_ROOM}"
+                );
+                // The next count may be minutes away, and says how it is then.
+                self.set(&metrics::STORE_FILL, &[], 100);
+            }
+            Change::Refusing(why) => {
+                log::warn!("dana: payments are refused: {}", why.sentence());
             }
         }
     }
 
-    fn count(&self, name: &str, labels: &[(&str, &str)]) {
-        if let Some(metric) = self.metric(Metric::Counter, name, labels) {
+    /// Tells operators of evidence that contradicts what was known.
+    pub(super) fn anomaly(&self, anomaly: &Anomaly) {
+        let by = self.policy.names(anomaly.by);
+        log::error!("dana: {}", anomaly.line(if by.is_empty() { "nobody" } else { &by }));
+        self.count(&metrics::ANOMALIES, &[anomaly.kind.name()]);
+    }
+
+    fn count(&self, family: &Family, values: &[&str]) {
+        if let Some(metric) = self.metric(family, values) {
             let _ = self.host.increment(metric);
         }
     }
 
-    fn gauge(&self, name: &str, gateway: &str, value: u64) {
-        if let Some(metric) = self.metric(Metric::Gauge, name, &[("gateway", gateway)]) {
+    fn set(&self, family: &Family, values: &[&str], value: u64) {
+        if let Some(metric) = self.metric(family, values) {
             let _ = self.host.record(metric, value);
         }
     }
 
-    fn metric(&self, kind: Metric, name: &str, labels: &[(&str, &str)]) -> Option<u32> {
-        let mut full = String::with_capacity(128);
-        full.push_str(name);
-        for (label, value) in labels.iter().filter(|(_, value)| !value.is_empty()) {
-            full.extend([";", label, "=", value]);
-        }
+    fn metric(&self, family: &Family, values: &[&str]) -> Option<u32> {
+        let full = family.full_name(values);
         let mut metrics = self.metrics.borrow_mut();
         if let Some(metric) = metrics.get(&full) {
             return Some(*metric);
         }
-        if metrics.len() >= METRICS_MAX {
+        if metrics.len() >= limits::METRICS_MAX {
             return None;
         }
-        let metric = self.host.define_metric(kind, &full).ok()?;
+        let metric = self.host.define_metric(family.kind, &full).ok()?;
         metrics.insert(full, metric);
         Some(metric)
     }
@@ -247,7 +269,7 @@ fn key(cell: Cell) -> Vec<u8> {
 /// millisecond, and in memories that look alike, so nothing of their own tells them apart.
 pub(super) fn worker_number<H: Host>(host: &H) -> Result<u64, String> {
     let key = b"dana.failover.w";
-    for _ in 0..crate::engine::limits::STORE_ATTEMPTS_MAX {
+    for _ in 0..limits::STORE_ATTEMPTS_MAX {
         let found = host.load(key).map_err(|error| error.to_string())?;
         let (last, expected) = match found {
             None => (0, Expected::Absent),
@@ -271,7 +293,7 @@ pub(super) fn join<H: Host>(
     host: &H,
     config: &crate::engine::config::Config,
 ) -> Result<Policy, String> {
-    for _ in 0..crate::engine::limits::STORE_ATTEMPTS_MAX {
+    for _ in 0..limits::STORE_ATTEMPTS_MAX {
         let found = host.load(&key(Cell::Layout)).map_err(|error| error.to_string())?;
         let (mut layout, expected) = match found {
             None => {
@@ -283,13 +305,22 @@ pub(super) fn join<H: Host>(
                 (Layout::decode(&bytes).map_err(|e| e.to_string())?, Expected::At(version))
             }
         };
-        let joined = Policy::join(config.clone(), &mut layout);
+        let now = host.now().map_err(|error| error.to_string())?;
+        let joined = Policy::join(config.clone(), &mut layout, now);
         let (policy, grew) = joined.map_err(|error| error.to_string())?;
         if !grew && expected != Expected::Absent {
             return Ok(policy);
         }
         match host.store(&key(Cell::Layout), &layout.encode(), expected) {
-            Ok(()) => return Ok(policy),
+            Ok(()) => {
+                if expected == Expected::Absent {
+                    log::warn!(
+                        "dana: the claim store is empty: payments made before this start are not \
+                         known"
+                    );
+                }
+                return Ok(policy);
+            }
             Err(StoreError::Conflict) => {}
             Err(StoreError::Failed(error)) => return Err(error.to_string()),
         }

@@ -10,6 +10,7 @@
 
 mod check;
 mod faults;
+mod key;
 mod playground;
 mod replay;
 

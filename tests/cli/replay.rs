@@ -226,6 +226,82 @@ fn an_access_log_is_judged_as_the_filter_judged_it() {
     assert_eq!(told["payments"]["all"], 9);
 }
 
+/// A line of the operators' listener, as Envoy writes it for the reference configuration.
+const OPERATORS: &str = r#"{"time":"2026-11-22T16:00:03.000Z","listener":"dana_admin","client":"127.0.0.1:1","method":"GET","path":"/status","status":200,"details":null,"duration_ms":1,"request_id":"x"}"#;
+const ENVOYS: &str =
+    "[2026-11-22 16:00:00.123][1][info][main] [source/server/server.cc:1] starting";
+
+/// The reference's log of a short day: Envoy's own lines among those of both listeners.
+fn mixed() -> Vec<String> {
+    let paid = "decision=forward operation=create-order claim=x gateway=primary code=2005400 key=0";
+    let mut refused: Value = serde_json::from_str(&logged(4, "", 400, "DPE", 0)).unwrap();
+    refused["dana"] = Value::Null;
+    let line = |line: String| line.trim().to_owned();
+    vec![
+        ENVOYS.to_owned(),
+        line(logged(1, paid, 200, "-", 1)),
+        "wasm trap: something in two lines".to_owned(),
+        OPERATORS.to_owned(),
+        refused.to_string(),
+        line(logged(5, paid, 200, "-", 1)),
+    ]
+}
+
+#[test]
+fn logs_are_read_as_docker_and_kubernetes_print_them() {
+    let time = "2026-11-28T10:00:00.123456789Z";
+    let ways: [(&str, String); 8] = [
+        ("docker logs", String::new()),
+        ("docker logs -t", format!("{time} ")),
+        ("docker compose logs", "envoy-1  | ".to_owned()),
+        ("docker compose logs -t", format!("envoy-1  | {time} ")),
+        ("kubectl logs --timestamps", format!("{time} ")),
+        ("kubectl logs --prefix", "[pod/dana-5c/envoy] ".to_owned()),
+        ("kubectl logs --prefix --timestamps", format!("[pod/dana-5c/envoy] {time} ")),
+        ("the runtime's file", format!("{time} stdout F ")),
+    ];
+    let expected = json!({
+        "all": 6, "outcomes": 2, "heartbeats": 0, "passed_over": 1, "late": 0, "late_ms_max": 0,
+        "skipped": {
+            "envoys_log": 1, "operators": 1, "other_text": 1, "first_other_text_line": 3,
+            "unfinished": 0,
+        },
+    });
+    for (way, before) in ways {
+        for (begin, end) in [("", "\n"), ("\u{feff}", "\r\n")] {
+            let lines: String = mixed().iter().map(|line| format!("{before}{line}{end}")).collect();
+            let (told, _) = decided(&format!("{begin}{lines}"), &[]);
+            assert_eq!(told["lines"], expected, "{way}");
+        }
+    }
+    let text = replay(CONFIG, mixed().join("\n").as_bytes(), &[]).stdout;
+    let text = String::from_utf8(text).unwrap();
+    let skipped = "passed over 3 lines: 1 of Envoy's own log, 1 of the operators' listener, 1 of \
+                   other text (first: line 3)\n";
+    assert!(text.contains(skipped), "{text}");
+}
+
+#[test]
+fn lines_in_parts_are_joined_and_a_line_has_an_end() {
+    let part = |tag: &str, text: &str| format!("2026-11-28T10:00:00.1Z stdout {tag} {text}\n");
+    let line = outcome(0, "primary", "success", 1);
+    let (head, tail) = line.trim().split_at(30);
+    let (told, _) = decided(&[part("P", head), part("F", tail), part("P", head)].concat(), &[]);
+    assert_eq!((&told["lines"]["outcomes"], &told["lines"]["all"]), (&json!(1), &json!(1)));
+    assert_eq!(told["lines"]["skipped"]["unfinished"], 1);
+    let endless = part("P", &"x".repeat(40_000)).repeat(2);
+    assert!(complaint(endless.as_bytes()).contains(":2: expected a line of at most 65536 bytes"));
+}
+
+#[test]
+fn a_file_in_which_nothing_fits_says_what_was_expected() {
+    let told = complaint(format!("{ENVOYS}\n{OPERATORS}\n{ENVOYS}\nhello\n").as_bytes());
+    let expected = "day.jsonl: expected outcomes, or the access log of the payments' listener as \
+                    envoy/envoy.yaml writes it, found 4 lines: 2 of Envoy's own log, 1 of the \
+                    operators' listener, 1 of other text (first: line 4)";
+    assert!(told.contains(expected), "{told}");
+}
+
 #[test]
 fn every_mistake_names_its_line_and_what_was_expected() {
     let good = outcome(0, "primary", "success", 1);

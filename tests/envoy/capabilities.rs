@@ -84,12 +84,12 @@ fn config(gateway: &str, listener: usize, withheld: Option<&str>) -> Value {
         options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]["explicit_http_config"]
             ["http_protocol_options"] = json!({"enable_trailers": true});
     }
+    config["node"] = json!({"id": "node-1", "cluster": "test"});
     if let Some(name) = withheld {
         let filter = format!(
             "/static_resources/listeners/{listener}/filter_chains/0/filters/0/typed_config/http_filters/0"
         );
-        let list =
-            "/typed_config/config/vm_config/capability_restriction_config/allowed_capabilities";
+        let list = "/typed_config/config/capability_restriction_config/allowed_capabilities";
         let list = config.pointer_mut(&format!("{filter}{list}")).unwrap();
         assert!(list.as_object_mut().unwrap().remove(name).is_some(), "{name} is in the list");
     }
@@ -100,7 +100,7 @@ fn names(listener: usize) -> Vec<String> {
     let config = reference();
     let chain = &config["static_resources"]["listeners"][listener]["filter_chains"][0];
     let plugin = &chain["filters"][0]["typed_config"]["http_filters"][0]["typed_config"]["config"];
-    let list = &plugin["vm_config"]["capability_restriction_config"]["allowed_capabilities"];
+    let list = &plugin["capability_restriction_config"]["allowed_capabilities"];
     list.as_object().unwrap().keys().cloned().collect()
 }
 
@@ -188,6 +188,8 @@ fn operators(envoy: &Envoy) -> Works {
     let _ = soon(|| envoy.metric("dana_heartbeat_up", "") == 2);
     note("the status", soon(|| status(&token).status == 200));
     note("the lock", status(&[]).status == 401);
+    let told: Value = serde_json::from_slice(&status(&token).body).unwrap_or_default();
+    note("the node's name", told["instance"]["node"] == "node-1");
     let steer = |to: &str| {
         let mut wish = json!({"gateway": "primary", "steer": to, "reason": "x", "actor": "ops"});
         if to == "drain" {
@@ -249,6 +251,7 @@ fn operators_lose_without(name: &str) -> &'static str {
         "log" => "their log",
         "define_metric" | "record_metric" => "their gauge",
         "increment_metric" => "their counter",
+        "get_property" => "the node's name",
         "on_request_trailers" => "requests with trailers",
         "set_shared_data"
         | "get_buffer_bytes"

@@ -170,6 +170,19 @@ fn the_file_fits_into_the_reference_configuration() {
     assert!(!accepted && reason.contains("must have a single"), "{reason}");
 }
 
+/// On every Envoy that the references load on.
+#[test]
+fn payments_go_where_the_names_lead() {
+    let net = Net::start();
+    net.sandbox.fault("old", &json!({"fault": "refuse"}));
+    let envoy = Envoy::start_without_heartbeat(&net.config(&json!({})));
+    until("the secondary is up", PATIENCE, || (heartbeat(&envoy, "secondary") == 1).then_some(()));
+    assert_eq!(net.pay(&envoy, "MOVED"), "secondary");
+    net.sandbox.heal("old");
+    net.pay_until_at(&envoy, "old", "HEALED");
+    assert_eq!(net.sandbox.ledger()["executed_at_both"], 0);
+}
+
 #[test]
 fn payments_follow_a_name_to_its_new_address() {
     let net = Net::start();

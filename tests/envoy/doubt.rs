@@ -87,7 +87,6 @@ const UNKNOWN: Answer = Answer::ours(504, "5045400", "unknown", false);
 const BY_ENVOY: Answer = Answer::ours(504, "5040000", "unknown", false);
 const IN_PROGRESS: Answer = Answer::ours(429, "4295400", "in_progress", false);
 /// Executed, and the gateway's answer was never seen.
-const EXECUTED: Answer = Answer::ours(504, "5045400", "executed", false);
 const FAILED: Answer = Answer::ours(404, "4045400", "not_executed", true);
 const CANCELLED: Answer = Answer::ours(404, "4045404", "not_executed", true);
 
@@ -116,8 +115,8 @@ fn columns() -> Vec<Column> {
             "status executed",
             Next::AskExecuted,
             true,
-            then(STATUS_EXECUTED, true, EXECUTED),
-            then(STATUS_EXECUTED, true, EXECUTED),
+            then(STATUS_EXECUTED, true, PAID),
+            then(STATUS_EXECUTED, true, PAID),
         ),
         column(
             "status failed",

@@ -8,14 +8,20 @@
 //! - `detection`: how soon a failing gateway is left, as a table
 //! - `dns`: gateways that are found by name
 //! - `doubt`: every way for an outcome to be unknown, against everything that may come next
+//! - `dump`: what `check` reads of a running Envoy
 //! - `failover`: in-request, by the breaker, and back
+//! - `first_day`: what an SRE meets first: counters, counts, a full store, restarts
 //! - `half_open`: trials of a gateway that may be well again, and clients that leave in them
 //! - `heartbeat`: what heartbeats can and cannot do against traffic
+//! - `lds`: listeners in a file, and what is changed by it while payments go on
 //! - `load`: too much under way, one partner in trouble
 //! - `never_sent`: ways not to reach a gateway, and what follows
+//! - `provenance`: who gave an answer, whatever Envoy removes, renames or adds
+//! - `paths`: every path that the SDKs call
 //! - `requests`: how a request may be shaped, and which ones are refused
 //! - `mistakes`: configurations that Envoy must refuse to start with
 //! - `secrets`: what is told of secrets: nothing
+//! - `replays`: what a payment that was executed is told again
 //! - `survival`: what claims must outlive: deaths, updates, clients that leave, draining
 //! - `tenants`: merchants who share an Envoy, one of whom means ill
 //! - `tls`: TLS on both sides, and whatever may be wrong with it
@@ -40,13 +46,19 @@ mod claims;
 mod detection;
 mod dns;
 mod doubt;
+mod dump;
 mod evidence;
 mod failover;
+mod first_day;
 mod half_open;
 mod heartbeat;
+mod lds;
 mod load;
 mod mistakes;
 mod never_sent;
+mod paths;
+mod provenance;
+mod replays;
 mod requests;
 mod scope;
 mod sdk;

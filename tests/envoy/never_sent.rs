@@ -6,8 +6,9 @@ use std::net::{TcpListener, TcpStream};
 
 use serde_json::{Value, json};
 
+use super::survival::full_listener;
 use crate::support::client::{CREATE, call, order};
-use crate::support::envoy::{Envoy, quick, rendered, set_address};
+use crate::support::envoy::{Envoy, manager, quick, rendered, set_address};
 use crate::support::sandbox::Sandbox;
 
 /// Starts Envoy with a changed configuration and pays once.
@@ -115,4 +116,50 @@ fn what_envoy_does_not_retry_is_not_executed_and_leaves_the_key_free() {
         assert_eq!(again.json()["type"], "urn:dana-failover:never_sent", "{name}");
         assert_eq!(sandbox.executed_at("ONCE").len(), 0, "{name}");
     }
+}
+
+/// Time is up while Envoy still waits for its connection.
+#[test]
+fn a_connection_that_does_not_come_in_time_is_not_executed() {
+    let sandbox = Sandbox::start();
+    let (listener, _waiting) = full_listener();
+    let mut config = rendered(&sandbox, &quick());
+    set_address(&mut config, 0, &listener.local_addr().unwrap().to_string());
+    config["static_resources"]["clusters"][0]["connect_timeout"] = json!("5s");
+    let (envoy, seen) = pay(&sandbox, &config);
+    assert_eq!((seen.status, seen.outcome().as_str()), (503, "not_executed"), "{seen:?}");
+    assert_eq!(seen.json()["type"], "urn:dana-failover:never_sent");
+    let flags = envoy.logged(seen.json()["request_id"].as_str().unwrap())["flags"].clone();
+    assert_eq!(flags, "UT");
+    assert_eq!(sandbox.executed_at("ONCE").len(), 0);
+}
+
+/// Another filter between this one and the router.
+#[test]
+fn a_rate_limit_behind_the_filter_is_not_executed() {
+    let sandbox = Sandbox::start();
+    let mut config = rendered(&sandbox, &quick());
+    let always = json!({"default_value": {"numerator": 100, "denominator": "HUNDRED"}});
+    let limit = json!({
+        "name": "limit",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+            "stat_prefix": "limit",
+            "token_bucket": {"max_tokens": 1, "tokens_per_fill": 1, "fill_interval": "3600s"},
+            "filter_enabled": always,
+            "filter_enforced": always,
+        },
+    });
+    manager(&mut config)["http_filters"].as_array_mut().unwrap().insert(1, limit);
+    let envoy = Envoy::start_without_heartbeat(&config);
+    let pay = |reference: &str| call(&envoy.listener, CREATE, &order(reference));
+    assert_eq!(pay("FIRST").status, 200);
+    let seen = pay("SECOND");
+    assert_eq!((seen.status, seen.outcome().as_str()), (429, "not_executed"), "{seen:?}");
+    assert_eq!(seen.header("content-type"), Some("application/problem+json"));
+    assert_eq!(seen.json()["type"], "urn:dana-failover:rate_limited");
+    assert_eq!(seen.code(), "4295400");
+    // Not in doubt, and not in progress.
+    assert_eq!(pay("SECOND").json()["type"], "urn:dana-failover:rate_limited");
+    assert_eq!(sandbox.executed_at("SECOND").len(), 0);
 }

@@ -35,10 +35,14 @@ fn a_status_finds_the_payment_wherever_it_is() {
         let direct = if gateway == "primary" { &sandbox.primary } else { &sandbox.secondary };
         assert_eq!(told.body, call(direct, STATUS, &about(reference)).body, "byte for byte");
         assert_eq!(told.header("content-type"), Some("application/json"));
-        // The pin is learnt: the payment is never made again, and nobody else is asked.
+        // The pin is learnt: whoever made it says its answer again, and nobody else is asked.
         let again = call(&envoy.listener, CREATE, &order(reference));
-        assert_eq!((again.status, again.outcome().as_str()), (504, "executed"));
+        assert_eq!((again.status, again.code().as_str()), (200, "2005400"), "{again:?}");
+        assert_eq!(again.header("x-dana-gateway"), Some(gateway));
         assert_eq!(sandbox.executed_at(reference), [gateway]);
+        let other = if gateway == "primary" { "secondary" } else { "primary" };
+        let creates = sandbox.requests(other, reference).into_iter();
+        assert_eq!(creates.filter(|request| request["operation"] == "create-order").count(), 0);
     }
     let nowhere = call(&envoy.listener, STATUS, &about("NOWHERE"));
     assert_eq!((nowhere.status, nowhere.code().as_str()), (404, "4045501"));

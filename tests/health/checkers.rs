@@ -26,7 +26,7 @@ impl Truth<'_> {
             let failed = matches!(is.cause(), Some(Rule::TrialFailed))
                 && was.generation() != is.generation()
                 && matches!(is.state(), State::Open { .. });
-            if is.is_closed() || forced == Some(gateway) {
+            if is.is_closed() || forced == Some(gateway) || now <= self.alone_until {
                 self.failed_trials[place] = 0;
             } else if failed {
                 self.failed_trials[place] += 1;

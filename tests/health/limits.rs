@@ -8,6 +8,7 @@ use dana_failover::engine::layout::Layout;
 use dana_failover::engine::limits;
 use dana_failover::engine::placement::{Placement, Seed};
 use dana_failover::engine::policy::Policy;
+use dana_failover::engine::time::Timestamp;
 
 pub(crate) const NAMES: [&str; 3] = ["one", "two", "three"];
 
@@ -33,7 +34,10 @@ pub(crate) fn defaults() -> Vec<Setting> {
 fn setting(config: &str, gap: u64) -> Setting {
     let config = Config::parse(config.as_bytes()).unwrap();
     let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
-    Setting { policy: Rc::new(Policy::join(config, &mut layout).unwrap().0), gap }
+    Setting {
+        policy: Rc::new(Policy::join(config, &mut layout, Timestamp::default()).unwrap().0),
+        gap,
+    }
 }
 
 /// One thread's configurations.

@@ -63,7 +63,7 @@ fn play(seed: u64, plot: Plot, settings: &[Setting]) -> Reached {
 fn play_all(plot: Plot, settings: fn() -> Vec<Setting>) -> (u64, Reached) {
     let (first, seeds) = match setting("SIM_SEED") {
         Some(seed) => (seed, 1),
-        None => (0, setting("SIM_SEEDS").unwrap_or(seeds_of(plot))),
+        None => (0, setting("SIM_SEEDS").unwrap_or_else(|| seeds_of(plot))),
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let (next, failed) = (AtomicU64::new(first), AtomicBool::new(false));

@@ -182,6 +182,8 @@ pub(crate) struct Truth<'s> {
     first_used: Timestamp,
     /// Of each gateway: trials that opened its breaker anew since it was last closed.
     pub(super) failed_trials: Vec<u32>,
+    /// Until then one partner pays alone, and is judged alone.
+    pub(crate) alone_until: Timestamp,
     /// When payments were sent to the first gateway first since it began to hang.
     pub(super) sent_to_first: Vec<Timestamp>,
     pub(crate) reached: Reached,
@@ -196,6 +198,7 @@ impl<'s> Truth<'s> {
             last_switch: None,
             first_used: Timestamp::default(),
             failed_trials: vec![0; policy.gateways.len()],
+            alone_until: Timestamp::default(),
             sent_to_first: Vec::new(),
             reached: Reached::default(),
         }
@@ -230,7 +233,8 @@ impl<'s> Truth<'s> {
             | Change::Ramp(..)
             | Change::Disagree(..)
             | Change::Override(..)
-            | Change::Barred(..) => {}
+            | Change::Barred(..)
+            | Change::Refusing(_) => {}
         }
     }
 
@@ -400,6 +404,8 @@ impl<'s> Truth<'s> {
             return;
         };
         assert_eq!(since, now);
+        let last = after.health.chronicle().switches().last();
+        assert!(last.is_some_and(|one| (one.from, one.to, one.at) == (was, is, now)), "{last:?}");
         if let Some(forced) = after.health.forced(self.policy, now) {
             assert_eq!(is, forced, "all new payments go to the forced one");
             return self.switched_by_override(now);

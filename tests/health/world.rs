@@ -83,6 +83,8 @@ pub(crate) struct World<'s> {
     plot: Plot,
     /// Of a hundred payments so many are the bad partner's.
     bad: u64,
+    /// Until then nobody else pays, so that nothing speaks for the gateways.
+    alone: u64,
     patience: Patience,
     /// Payments that came to each gateway from those who are not bad.
     served: Vec<u64>,
@@ -110,6 +112,7 @@ impl<'s> World<'s> {
             Plot::OneBadPartner => (lot.from(20, 60), Patience::Mixed),
             Plot::Hang => (0, Patience::draw(&mut lot)),
         };
+        let alone = if plot == Plot::OneBadPartner { lot.from(0, 1500) } else { 0 };
         let mut world = Self {
             setting,
             lot,
@@ -121,6 +124,7 @@ impl<'s> World<'s> {
             ways,
             plot,
             bad,
+            alone,
             patience,
             served: vec![0; gateways],
             shared: Shared::default(),
@@ -135,6 +139,7 @@ impl<'s> World<'s> {
         }
         world.after(50, Happening::Arrive);
         if plot != Plot::Anything {
+            world.truth.alone_until = Timestamp::from_millis(START + alone);
             return world;
         }
         for _ in 0..world.lot.from(0, 2) {
@@ -306,7 +311,7 @@ impl<'s> World<'s> {
         let body = format!(
             r#"{{"merchantId":"m","partnerReferenceNo":"{reference}","amount":{{"value":"1.00","currency":"IDR"}}}}"#
         );
-        let is_bad = self.lot.from(0, 99) < self.bad;
+        let is_bad = self.lot.from(0, 99) < self.bad || self.now < self.alone;
         let others = PARTNERS.len() as u64 - 2;
         let other = usize::try_from(self.lot.from(0, others)).unwrap();
         let partner = if is_bad { PARTNERS[PARTNERS.len() - 1] } else { PARTNERS[other] };
@@ -391,6 +396,7 @@ impl<'s> World<'s> {
                     );
                 }
                 Effect::InFlight(..)
+                | Effect::Anomaly(_)
                 | Effect::Reply(_)
                 | Effect::Relay { .. }
                 | Effect::Note(_) => {}
@@ -405,6 +411,10 @@ impl<'s> World<'s> {
 
     fn load(&self, actor: Actor, cell: Cell) -> Loaded {
         if let (Actor::Pulse(_), Cell::Claims(_) | Cell::Census) = (actor, cell) {
+            return Loaded { bytes: Vec::new(), version: Expected::Absent };
+        }
+        // Each payment comes once: nobody asks for the answers that are kept beside its own.
+        if let (Actor::Call(_), Cell::Body(_)) = (actor, cell) {
             return Loaded { bytes: Vec::new(), version: Expected::Absent };
         }
         let (bytes, version) = match (actor, cell) {
@@ -530,6 +540,7 @@ impl<'s> World<'s> {
             peer: None,
             content_type: None,
             retry_after: (wire.code == Some((429, 0))).then_some(Millis::new(1500)),
+            content_encoding: None,
             client_waits: wire.client_waits,
         };
         self.tell(Actor::Call(at), Event::Answered(answer));

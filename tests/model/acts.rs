@@ -36,6 +36,8 @@ pub(crate) enum Act {
     Resolve { payment: usize },
     /// What was enforced is only observed, or the other way round.
     Flip,
+    /// The clock is put so many days ahead of what it should say, or back.
+    Leap { days: i64 },
 }
 
 /// What becomes of a request on the wire.
@@ -101,7 +103,7 @@ fn act(kind: Kind) -> BoxedStrategy<Act> {
     // Most stories are about one payment: that is where the races are.
     let payment = || match kind {
         Kind::HeaderKeys => prop_oneof![5 => Just(0usize), 4 => Just(3), 1 => Just(1)].boxed(),
-        Kind::Plain | Kind::SharedLedger { .. } | Kind::HandOver => {
+        Kind::Plain | Kind::SharedLedger { .. } | Kind::HandOver | Kind::Clock => {
             prop_oneof![6 => Just(0usize), 2 => Just(1), 1 => Just(2)].boxed()
         }
     };
@@ -109,7 +111,7 @@ fn act(kind: Kind) -> BoxedStrategy<Act> {
         Kind::HeaderKeys => {
             prop_oneof![1 => Just(0usize), 6 => Just(1), 2 => Just(2), 1 => Just(3)].boxed()
         }
-        Kind::Plain | Kind::SharedLedger { .. } | Kind::HandOver => Just(0).boxed(),
+        Kind::Plain | Kind::SharedLedger { .. } | Kind::HandOver | Kind::Clock => Just(0).boxed(),
     };
     let (run, worker) = (|| 0usize..8, || 0usize..2);
     let pay = (payment(), prop::bool::weighted(0.1), key(), worker()).prop_map(
@@ -143,6 +145,10 @@ fn act(kind: Kind) -> BoxedStrategy<Act> {
         Kind::SharedLedger { .. } => {
             let fails = Just(Act::Beat { gateway: 0, good: false });
             prop_oneof![12 => any, 1 => fails].boxed()
+        }
+        Kind::Clock => {
+            let leaps = prop::sample::select(vec![-1, 0, 0, 1, 29]);
+            prop_oneof![12 => any, 1 => leaps.prop_map(|days| Act::Leap { days })].boxed()
         }
         Kind::HandOver => prop_oneof![20 => any, 1 => Just(Act::Flip)].boxed(),
     }

@@ -1,8 +1,8 @@
 //! The engine's transitions against the table, for every state, event and boundary in time.
 
 use dana_failover::engine::claim::{
-    Admission, AttemptId, Claim, Closed, Event, Incarnation, Outcome, Resolution, Rules, State,
-    Status, Step,
+    Admission, AttemptId, Claim, Closed, Event, Fetch, Incarnation, Outcome, Resolution, Rules,
+    State, Status, Step,
 };
 use dana_failover::engine::gateway::{GatewayId, Gateways};
 use dana_failover::engine::key::{ClaimKey, Fingerprint};
@@ -13,6 +13,7 @@ use super::reference::{Reference, record};
 /// Each its own order of magnitude, so that no two boundaries fall together.
 const RULES: Rules = Rules {
     lease: Millis::new(30_000),
+    response: Millis::new(10_000),
     repeat_after: Millis::new(5000),
     repeat_max_age: Millis::new(3_600_000),
     settle_delay: Millis::new(60_000),
@@ -36,15 +37,18 @@ fn sets() -> impl Iterator<Item = Gateways> + Clone {
         .map(|bits| gateways().filter(|gateway| bits & (1 << gateway.index()) != 0).collect())
 }
 
-/// Every state that a record can have. An attempt after a NO and a repeat go to one gateway, and a
-/// repeat makes worthless what was noted before; [`is_possible`] holds the engine to that.
+/// Every state that a record can have. An attempt after a NO and a repeat go to one gateway;
+/// [`is_possible`] holds the engine to that. A repeat may go to one of several that share a ledger.
 fn states() -> Vec<State> {
     let (early, late) = (after(BIRTH.claimed_at, 10_000), after(BIRTH.claimed_at, 3_597_000));
     let until = after(BIRTH.claimed_at, 30_000);
     let mut states = Vec::new();
     for candidates in sets() {
         states.push(State::InFlight { candidates, until, after_no: false });
-        states.push(State::Settled { gateways: candidates });
+        states.extend([State::settled(candidates), State::said_settled(candidates)]);
+        if candidates.single().is_some() {
+            states.push(State::Settled { gateways: candidates, repeat_until: Some(until) });
+        }
         for how in [Closed::Failed, Closed::Cancelled, Closed::Refunded] {
             states.push(State::Closed { how, gateways: candidates });
         }
@@ -60,8 +64,13 @@ fn states() -> Vec<State> {
                 let first = after(ended_at, 60_000);
                 states.extend([first, after(first, 7000)].map(|at| doubt(None, Some((by, at)))));
             }
+            let repeat = |after_end| Some(after(ended_at, after_end));
             if candidates.single().is_some() {
-                states.push(doubt(Some(after(ended_at, 40_000)), None));
+                states.extend([40_000, 90_000].map(|until| doubt(repeat(until), None)));
+            }
+            for by in gateways() {
+                let noted = Some((by, after(ended_at, 60_000)));
+                states.extend([61_000, 130_000].map(|sent| doubt(repeat(sent + 30_000), noted)));
             }
         }
         if let Some(gateway) = candidates.single() {
@@ -77,12 +86,12 @@ fn is_possible(state: State) -> bool {
         State::InFlight { candidates, after_no, .. } => {
             !candidates.is_empty() && (!after_no || candidates.single().is_some())
         }
-        State::InDoubt { candidates, repeat_until, not_found, .. } => {
-            let repeats = repeat_until.is_some();
-            !candidates.is_empty()
-                && !(repeats && (candidates.single().is_none() || not_found.is_some()))
+        State::InDoubt { candidates, .. } => !candidates.is_empty(),
+        State::Settled { gateways, repeat_until } => {
+            let repeats = repeat_until.is_some_and(|until| until != Timestamp::NEVER);
+            !gateways.is_empty() && (!repeats || gateways.single().is_some())
         }
-        State::Settled { gateways } | State::Closed { gateways, .. } => !gateways.is_empty(),
+        State::Closed { gateways, .. } => !gateways.is_empty(),
         State::Rejected { .. } => true,
     }
 }
@@ -99,7 +108,10 @@ fn times(state: State) -> Vec<Timestamp> {
             ends.extend(repeat_until);
             edges.extend(not_found.map(|(_, at)| after(at, RULES.settle_delay.get())));
         }
-        State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => {}
+        State::Settled { repeat_until, .. } => {
+            ends.extend(repeat_until.filter(|until| *until != Timestamp::NEVER));
+        }
+        State::Rejected { .. } | State::Closed { .. } => {}
     }
     for end in ends {
         edges.extend([end, end.plus(RULES.repeat_after), end.plus(RULES.settle_delay)]);
@@ -111,8 +123,14 @@ fn times(state: State) -> Vec<Timestamp> {
     times.into_iter().map(Timestamp::from_millis).collect()
 }
 
-const OUTCOMES: [Outcome; 5] =
-    [Outcome::Executed, Outcome::No, Outcome::FailedBefore, Outcome::Doubtful, Outcome::NeverSent];
+const OUTCOMES: [Outcome; 6] = [
+    Outcome::Executed,
+    Outcome::No,
+    Outcome::NotKnown,
+    Outcome::FailedBefore,
+    Outcome::Doubtful,
+    Outcome::NeverSent,
+];
 const STATUSES: [Status; 6] = [
     Status::Executed,
     Status::Pending,
@@ -163,7 +181,8 @@ fn every_state_meets_every_event_as_the_table_says() {
                 let step = claim.apply(*event, now, &RULES);
                 let expected = reference.step(Some(&claim), *event, now);
                 assert_eq!(step, expected, "{event:?} at {now:?} of {claim:?}");
-                if let Step::To(state) | Step::Overturned(state) = step {
+                if let Step::To(state) | Step::Overturned(state) | Step::Contradicted(state) = step
+                {
                     assert!(is_possible(state), "{event:?} makes {claim:?} {state:?}");
                 }
                 steps += 1;
@@ -191,8 +210,20 @@ fn check_admission(reference: &Reference, claim: &Claim, now: Timestamp) {
     for (claim, asks, same) in [(known, mine, true), (known, other, false), (*claim, other, true)] {
         let admission = claim.admit(asks, now, &RULES);
         assert_eq!(admission, reference.admit(&claim, same, now), "{claim:?} at {now:?}");
-        let (Admission::Retry { gateway } | Admission::Repeat { gateway }) = admission else {
-            continue;
+        let gateway = match admission {
+            Admission::Retry { gateway } | Admission::Repeat { gateway } => gateway,
+            Admission::Replay { .. } => {
+                let fetch = claim.fetch(now, &RULES);
+                assert_eq!(fetch, reference.fetch(&claim, now), "{claim:?} at {now:?}");
+                let Fetch::Repeat { gateway } = fetch else {
+                    continue;
+                };
+                gateway
+            }
+            Admission::InProgress { .. }
+            | Admission::Unknown { .. }
+            | Admission::Mismatch
+            | Admission::Closed(_) => continue,
         };
         let sent = claim.further_attempt(asks, gateway, now, &RULES);
         let state = reference.sent(&claim, now);

@@ -87,7 +87,7 @@ impl Reference {
         let before = self.at(before, now);
         let candidates = before.holders().with(first);
         let state = match before.state {
-            State::Settled { .. } => State::Settled { gateways: candidates },
+            State::Settled { .. } => State::settled(candidates),
             State::Closed { how, .. } => State::Closed { how, gateways: candidates },
             State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. } => {
                 let repeat_until = Some(now.plus(self.rules().lease));
@@ -95,7 +95,8 @@ impl Reference {
             }
         };
         let attempt = before.attempt + 1;
-        let expected = Claim { state, attempt, observed: true, changed_at: now, ..before };
+        let first = after.first;
+        let expected = Claim { state, attempt, observed: true, changed_at: now, first, ..before };
         assert_eq!(*after, expected);
     }
 }

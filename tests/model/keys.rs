@@ -41,9 +41,10 @@ impl World<'_> {
     /// A payment is let go: its key was not that of another one, executed and proven, when it was
     /// read what the key leads to.
     pub(crate) fn check_key(&mut self, at: usize, payment: usize) {
-        // What may have been executed is repeated under whatever key it comes: to deny it for the
+        // What was executed or may have been is repeated under whatever key it comes: to deny it for the
         // key's sake would read as failed.
-        let in_doubt = |claim: Claim| matches!(claim.state, State::InDoubt { .. });
+        let in_doubt =
+            |claim: Claim| matches!(claim.state, State::InDoubt { .. } | State::Settled { .. });
         if matches!(self.find(payment), Found::Claim(claim) if in_doubt(claim)) {
             return;
         }

@@ -100,7 +100,8 @@ fn no_story_contradicts_the_ledgers() {
         assert!(told.reached.transitions >= 1_000_000, "{told:?}");
     }
     let Reached { executed, in_doubt, moved_on, replayed, repeated, walked, .. } = told.reached;
-    told.often(&[executed, in_doubt, moved_on, replayed, repeated, walked, told.reached.resolved]);
+    let Reached { fetched, resolved, .. } = told.reached;
+    told.often(&[executed, in_doubt, moved_on, replayed, repeated, walked, resolved, fetched]);
 }
 
 #[test]
@@ -124,6 +125,13 @@ fn what_was_observed_is_handed_over() {
     let told = play(Kind::HandOver, 900);
     let Reached { executed, replayed, repeated, observed, handed_over, .. } = told.reached;
     told.often(&[executed, replayed, repeated, observed, handed_over]);
+}
+
+#[test]
+fn no_clock_that_leaps_pays_twice_forgets_or_wedges() {
+    let told = play(Kind::Clock, 300);
+    let Reached { executed, in_doubt, replayed, leaps, .. } = told.reached;
+    told.often(&[executed, in_doubt, replayed, leaps]);
 }
 
 /// What the stories reached.

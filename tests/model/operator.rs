@@ -40,6 +40,14 @@ impl World<'_> {
         let front = KeyFront::parse(&digits).unwrap();
         let Loaded { bytes, version } = self.load_cell(Cell::Claims(number));
         let policy = &setup.policy;
+        if setup.leaps() {
+            // The ledgers judge it.
+            if let Ok(resolved) = resolve(bytes, &front, resolution, now, &policy.claims) {
+                assert!(self.store_cell(Cell::Claims(number), resolved.bytes, version));
+                self.reached.resolved += 1;
+            }
+            return;
+        }
         match resolve(bytes, &front, resolution, now, &policy.claims) {
             Ok(resolved) => {
                 assert_eq!(resolved.key, key);
@@ -59,7 +67,7 @@ impl World<'_> {
                     Refused::NotFound => claim.is_none() && step == Step::Stays,
                     Refused::LeaseRuns { until } => until > now && step == Step::Stays,
                     Refused::AlreadySo(_) => step == Step::Stays,
-                    Refused::Contradicts(_) => step == Step::Contradicted,
+                    Refused::Contradicts(_) => matches!(step, Step::Contradicted(_)),
                     Refused::Ambiguous | Refused::Unreadable => false,
                 };
                 assert!(fits, "payment {payment}, {event:?}: {why:?} of {before:?}, not {step:?}");

@@ -2,10 +2,11 @@
 //! record may take by it.
 
 use dana_failover::engine::claim::{
-    Admission, AttemptId, Claim, Closed, Event, Outcome, State, Status, Step,
+    Admission, AttemptId, Claim, Closed, Event, Fetch, Outcome, State, Status, Step,
 };
 use dana_failover::engine::evidence::Origin;
 use dana_failover::engine::gateway::Gateways;
+use dana_failover::engine::key::Fingerprint;
 use dana_failover::engine::record::Found;
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
@@ -71,6 +72,20 @@ fn read(what: What, wire: &Wire) -> Option<((u16, u8), Value)> {
     Some(((wire.status, case.parse().ok()?), body))
 }
 
+/// What a record is of after an answer: of one that was learnt from a status, what the gateway has
+/// recognised.
+fn learnt(before: &Claim, event: Event, asked: Fingerprint) -> Fingerprint {
+    match event {
+        Event::Answer { of, outcome: Outcome::Executed, .. }
+            if before.fingerprint == Fingerprint::UNKNOWN
+                && (of.incarnation, of.attempt) == (before.incarnation, before.attempt) =>
+        {
+            asked
+        }
+        Event::Answer { .. } | Event::Told { .. } | Event::Operator(_) => before.fingerprint,
+    }
+}
+
 impl Reference {
     /// Panics unless the table has the step from `before` to `after`.
     pub(crate) fn check(&self, before: &Found, after: &Found, cause: Cause, now: Timestamp) {
@@ -89,9 +104,18 @@ impl Reference {
         };
         match (self.step(before, event, at), after) {
             (Step::Released, Found::Absent) => {}
-            (Step::To(state) | Step::Overturned(state), Found::Claim(after)) => match before {
+            (
+                Step::To(state) | Step::Overturned(state) | Step::Contradicted(state),
+                Found::Claim(after),
+            ) => match before {
                 Some(before) => {
-                    assert_eq!(*after, Claim { state, changed_at: now, ..*before }, "{cause:?}");
+                    let fingerprint = learnt(before, event, after.fingerprint);
+                    let changed_at = now;
+                    assert_eq!(
+                        *after,
+                        Claim { state, changed_at, fingerprint, first: after.first, ..*before },
+                        "{cause:?}"
+                    );
                 }
                 None => assert_eq!(after.state, state, "{cause:?}"),
             },
@@ -110,7 +134,15 @@ impl Reference {
             return;
         };
         let admission = self.admit(before, same, now);
-        let further = matches!(admission, Admission::Retry { .. } | Admission::Repeat { .. });
+        let further = match admission {
+            Admission::Retry { .. } | Admission::Repeat { .. } => true,
+            // Whoever sends it has not found the answer.
+            Admission::Replay { .. } => matches!(self.fetch(before, now), Fetch::Repeat { .. }),
+            Admission::InProgress { .. }
+            | Admission::Unknown { .. }
+            | Admission::Mismatch
+            | Admission::Closed(_) => false,
+        };
         assert!(further, "sent although the table says {admission:?}: {before:?} to {after:?}");
         let expected = Claim {
             state: self.sent(before, now),
@@ -118,6 +150,7 @@ impl Reference {
             fingerprint: after.fingerprint,
             changed_at: now,
             header_keys: after.header_keys,
+            first: after.first,
             ..*before
         };
         assert_eq!(*after, expected);

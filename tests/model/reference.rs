@@ -8,12 +8,12 @@
 use std::cell::RefCell;
 
 use dana_failover::engine::claim::{
-    Admission, Claim, Closed, Event, Incarnation, Money, Outcome, Resolution, Rules, State, Status,
-    Step,
+    Admission, Claim, Closed, Event, Fetch, Incarnation, Money, Outcome, Resolution, Rules, State,
+    Status, Step,
 };
 use dana_failover::engine::gateway::{GatewayId, Gateways};
 use dana_failover::engine::key::Fingerprint;
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::table::{Becomes, Condition, Ended, Table, Who};
 
@@ -66,6 +66,7 @@ impl Reference {
         match self.take("time", &facts) {
             Becomes::Stays => *claim,
             Becomes::InDoubt(who, ended) => Claim { state: facts.in_doubt(who, ended), ..*claim },
+            Becomes::AsBefore => Claim { state: facts.as_before(), ..*claim },
             other => panic!("time makes it {other:?}"),
         }
     }
@@ -84,24 +85,29 @@ impl Reference {
         let closed = |who, how| State::Closed { how, gateways: facts.who(who) };
         Step::To(match self.take(column(event), &facts) {
             Becomes::Stays => return Step::Stays,
-            Becomes::Contradicted => return Step::Contradicted,
+            Becomes::Contradicted => return Step::Contradicted(facts.state()),
+            Becomes::ContradictedAsBefore => return Step::Contradicted(facts.as_before()),
+            Becomes::AsBefore => facts.as_before(),
             Becomes::Released => return Step::Released,
-            Becomes::Overturned(who) => {
-                return Step::Overturned(State::Settled { gateways: facts.who(who) });
-            }
-            Becomes::Settled(who) => State::Settled { gateways: facts.who(who) },
+            Becomes::Overturned(who) => return Step::Overturned(facts.settled(who)),
+            Becomes::Settled(who) => facts.settled(who),
             Becomes::Rejected(who) => State::Rejected { gateway: single(who) },
             Becomes::Failed(who) => closed(who, Closed::Failed),
             Becomes::Cancelled(who) => closed(who, Closed::Cancelled),
             Becomes::Refunded(who) => closed(who, Closed::Refunded),
             Becomes::InDoubt(who, ended) => facts.in_doubt(who, ended),
-            Becomes::Noted => {
-                let State::InDoubt { candidates, ended_at, repeat_until, .. } = facts.state()
-                else {
+            Becomes::Noted(who) => {
+                let State::InDoubt { candidates, ended_at, .. } = facts.state() else {
                     panic!("only in doubt is anything noted")
                 };
-                let not_found = Some((facts.teller().unwrap(), now));
+                let (repeat_until, not_found) = (None, Some((single(who), now)));
                 State::InDoubt { candidates, ended_at, repeat_until, not_found }
+            }
+            Becomes::InDoubtAsBefore => {
+                let State::InDoubt { candidates, ended_at, not_found, .. } = facts.state() else {
+                    panic!("it was not in doubt before")
+                };
+                State::InDoubt { candidates, ended_at, repeat_until: None, not_found }
             }
             other => panic!("{event:?} makes it {other:?}"),
         })
@@ -112,13 +118,16 @@ impl Reference {
         let claim = self.at(claim, now);
         let facts = Facts { claim: Some(&claim), event: None, same, now, rules: &self.rules };
         let them = facts.who(Who::Them);
-        let rest = parts(claim.state).ended_at.plus(self.rules.repeat_after).since(now);
-        let until = |end: Option<Timestamp>| end.unwrap().since(now);
+        // Nobody is told to wait for longer than the longest wait there is.
+        let Rules { lease, repeat_after, settle_delay, .. } = self.rules;
+        let longest = lease.max(repeat_after).max(settle_delay);
+        let rest = parts(claim.state).ended_at.plus(repeat_after).since(now).min(longest);
+        let due = self.due(&claim, now);
         let parts = parts(claim.state);
         let in_progress = |unknown, retry_after| Admission::InProgress { unknown, retry_after };
         match self.take("again", &facts) {
-            Becomes::InProgressUntilLease => in_progress(false, until(parts.lease)),
-            Becomes::InProgressUntilRepeat => in_progress(true, until(parts.repeat)),
+            Becomes::InProgress => in_progress(false, due),
+            Becomes::InProgressRepeat => in_progress(true, due),
             Becomes::InProgressUnknown => in_progress(true, self.rules.repeat_after),
             Becomes::Replay => Admission::Replay { gateways: them },
             Becomes::Mismatch => Admission::Mismatch,
@@ -132,6 +141,24 @@ impl Reference {
         }
     }
 
+    /// When an attempt under way is answered, or nobody waits for that any longer.
+    fn due(&self, claim: &Claim, now: Timestamp) -> Millis {
+        let waited = now.since(claim.changed_at).get();
+        Millis::new(self.rules.response.get().saturating_sub(waited).max(1000))
+    }
+
+    /// The same of a payment that was executed, where its answer is not kept.
+    pub(crate) fn fetch(&self, claim: &Claim, now: Timestamp) -> Fetch {
+        let claim = self.at(claim, now);
+        let facts = Facts { claim: Some(&claim), event: None, same: true, now, rules: &self.rules };
+        match self.take("again unkept", &facts) {
+            Becomes::ExecutedRepeat => Fetch::Wait { retry_after: self.due(&claim, now) },
+            Becomes::Executed => Fetch::Never,
+            Becomes::Repeat => Fetch::Repeat { gateway: facts.who(Who::Them).single().unwrap() },
+            other => panic!("again makes it {other:?}"),
+        }
+    }
+
     /// The state of a record whose payment is sent once more, as [`Self::admit`] allowed.
     pub(crate) fn sent(&self, claim: &Claim, now: Timestamp) -> State {
         let claim = self.at(claim, now);
@@ -139,10 +166,13 @@ impl Reference {
         let (candidates, until) = (facts.who(Who::Them), now.plus(self.rules.lease));
         match self.take("sent", &facts) {
             Becomes::InFlightAfterNo => State::InFlight { candidates, until, after_no: true },
+            Becomes::RepeatRuns if matches!(claim.state, State::Settled { .. }) => {
+                State::Settled { gateways: candidates, repeat_until: Some(until) }
+            }
             Becomes::RepeatRuns => {
-                let ended_at = parts(claim.state).ended_at;
+                let Parts { ended_at, noted, .. } = parts(claim.state);
                 let repeat_until = Some(until);
-                State::InDoubt { candidates, ended_at, repeat_until, not_found: None }
+                State::InDoubt { candidates, ended_at, repeat_until, not_found: noted }
             }
             other => panic!("sent makes it {other:?}"),
         }
@@ -161,6 +191,7 @@ pub(crate) const fn column(event: Event) -> &'static str {
         Event::Answer { outcome, .. } => match outcome {
             Outcome::Executed => "200xx00",
             Outcome::No => "NO",
+            Outcome::NotKnown => "not known",
             Outcome::FailedBefore => "5003800",
             Outcome::Doubtful => "doubtful",
             Outcome::NeverSent => "never sent",
@@ -188,6 +219,8 @@ struct Parts {
     repeat: Option<Timestamp>,
     noted: Option<(GatewayId, Timestamp)>,
     how: Option<Closed>,
+    /// Only an operator says so.
+    said: bool,
 }
 
 fn parts(state: State) -> Parts {
@@ -196,7 +229,11 @@ fn parts(state: State) -> Parts {
         State::InFlight { candidates, until, after_no } => {
             Parts { them: candidates, lease: Some(until), after_no, ..nothing }
         }
-        State::Settled { gateways } => Parts { them: gateways, ..nothing },
+        State::Settled { gateways, repeat_until } => {
+            let said = repeat_until == Some(Timestamp::NEVER);
+            let repeat = repeat_until.filter(|_| !said);
+            Parts { them: gateways, repeat, said, ..nothing }
+        }
         State::Rejected { gateway } => Parts { them: Gateways::only(gateway), ..nothing },
         State::InDoubt { candidates, ended_at, repeat_until, not_found } => {
             let (repeat, noted) = (repeat_until, not_found);
@@ -246,12 +283,29 @@ impl Facts<'_> {
                 let teller = self.teller();
                 self.parts().them.iter().filter(|gateway| Some(*gateway) != teller).collect()
             }
+            (Who::ThemWithoutSpoken, _) => {
+                let spoken = self.who(Who::Spoken);
+                self.parts().them.iter().filter(|gateway| !spoken.contains(*gateway)).collect()
+            }
             (Who::Teller, event) => {
                 Gateways::only(self.teller().unwrap_or_else(|| panic!("nobody tells {event:?}")))
             }
             (Who::Spoken, Some(Event::Answer { gateways, .. })) => gateways,
             (Who::Spoken, event) => panic!("{who:?} of {event:?}"),
         }
+    }
+
+    /// Executed; as an operator says, or as a gateway has proven.
+    fn settled(&self, who: Who) -> State {
+        match self.event {
+            Some(Event::Operator(_)) => State::said_settled(self.who(who)),
+            Some(Event::Answer { .. } | Event::Told { .. }) | None => State::settled(self.who(who)),
+        }
+    }
+
+    /// Executed, and nothing is under way any longer.
+    fn as_before(&self) -> State {
+        State::settled(self.parts().them)
     }
 
     fn in_doubt(&self, who: Who, ended: Ended) -> State {
@@ -279,6 +333,9 @@ impl Facts<'_> {
         match condition {
             Condition::LastAttempt => self.event.is_some_and(is_last),
             Condition::OneSpoken => self.who(Who::Spoken).iter().count() == 1,
+            Condition::SpokenIsOne => {
+                self.who(Who::Spoken).single().is_some_and(|one| parts.them.contains(one))
+            }
             Condition::AfterNo => parts.after_no,
             Condition::LeaseOver => over(parts.lease),
             Condition::RepeatOver => over(parts.repeat),
@@ -286,10 +343,15 @@ impl Facts<'_> {
             Condition::TellerIsOne => self.teller().is_some_and(|g| parts.them.contains(g)),
             Condition::Alone => parts.them.iter().count() == 1,
             Condition::AskedBeforeTheEnd => now < parts.ended_at,
+            Condition::SaidByAnOperator => parts.said,
+            Condition::AskedBeforeTheChange => now < claim.changed_at,
             Condition::FirstAttempt => claim.attempt == 1,
             Condition::SettledDown => waited(parts.ended_at, rules.settle_delay),
             Condition::Noted => parts.noted.is_some(),
             Condition::NotedByTeller => parts.noted.map(|(by, _)| by) == self.teller(),
+            Condition::NotedBySpoken => {
+                parts.noted.is_some_and(|(by, _)| self.who(Who::Spoken) == Gateways::only(by))
+            }
             Condition::LongNoted => {
                 parts.noted.is_some_and(|(_, at)| waited(at, rules.settle_delay))
             }

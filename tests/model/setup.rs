@@ -7,6 +7,7 @@ use dana_failover::engine::key::{ClaimKey, KeyPrefix};
 use dana_failover::engine::layout::Layout;
 use dana_failover::engine::placement::{Placement, Seed};
 use dana_failover::engine::policy::Policy;
+use dana_failover::engine::time::Timestamp;
 
 use super::ledger::PAYMENTS;
 use super::reference::Reference;
@@ -23,6 +24,9 @@ pub(crate) enum Kind {
     SharedLedger { lag: u64 },
     /// What is enforced is only observed for a while.
     HandOver,
+    /// The clock is put a day ahead or back, and right again. The bucket is as full as it was laid
+    /// out for, so that whatever seems old makes room.
+    Clock,
 }
 
 /// One bucket, so that all payments race for one value; a breaker that trips and recovers often.
@@ -57,13 +61,13 @@ fn policy(setting: &str, buckets: u32) -> Rc<Policy> {
     let config = config.replace(r#""claims_max": 16"#, &claims_max);
     let config = Config::parse(config.as_bytes()).unwrap();
     let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
-    Rc::new(Policy::join(config, &mut layout).unwrap().0)
+    Rc::new(Policy::join(config, &mut layout, Timestamp::default()).unwrap().0)
 }
 
 impl Setup {
     pub(crate) fn new(kind: Kind) -> Self {
         let (setting, buckets, payments) = match kind {
-            Kind::Plain | Kind::HandOver => ("", 1, 3),
+            Kind::Plain | Kind::HandOver | Kind::Clock => ("", 1, 3),
             Kind::HeaderKeys => ("", 4, PAYMENTS),
             Kind::SharedLedger { .. } => (r#""ledger": "shared","#, 1, 3),
         };
@@ -75,6 +79,11 @@ impl Setup {
         Self { kind, policy, observing, reference, payments, keys }
     }
 
+    /// Whether the clock leaps.
+    pub(crate) fn leaps(&self) -> bool {
+        self.kind == Kind::Clock
+    }
+
     /// Whether the gateways share their ledger.
     pub(crate) const fn is_shared(&self) -> bool {
         matches!(self.kind, Kind::SharedLedger { .. })
@@ -83,7 +92,7 @@ impl Setup {
     pub(crate) const fn lag(&self) -> Option<u64> {
         match self.kind {
             Kind::SharedLedger { lag } => Some(lag),
-            Kind::Plain | Kind::HeaderKeys | Kind::HandOver => None,
+            Kind::Plain | Kind::HeaderKeys | Kind::HandOver | Kind::Clock => None,
         }
     }
 
@@ -104,6 +113,8 @@ pub(crate) struct Reached {
     pub(crate) moved_on: u64,
     pub(crate) replayed: u64,
     pub(crate) repeated: u64,
+    /// Answers that were not kept asked for again.
+    pub(crate) fetched: u64,
     pub(crate) crashed: u64,
     pub(crate) walked: u64,
     pub(crate) steps: u64,
@@ -119,6 +130,8 @@ pub(crate) struct Reached {
     pub(crate) observed: u64,
     /// Payments sent while observed and again while enforced.
     pub(crate) handed_over: u64,
+    /// How often the clock leapt.
+    pub(crate) leaps: u64,
 }
 
 impl Reached {
@@ -130,6 +143,7 @@ impl Reached {
             moved_on: self.moved_on + more.moved_on,
             replayed: self.replayed + more.replayed,
             repeated: self.repeated + more.repeated,
+            fetched: self.fetched + more.fetched,
             crashed: self.crashed + more.crashed,
             walked: self.walked + more.walked,
             steps: self.steps + more.steps,
@@ -139,6 +153,7 @@ impl Reached {
             taken_over: self.taken_over + more.taken_over,
             observed: self.observed + more.observed,
             handed_over: self.handed_over + more.handed_over,
+            leaps: self.leaps + more.leaps,
         }
     }
 }

@@ -57,17 +57,27 @@ impl Reference {
                     candidates: all,
                     ended_at: end,
                     repeat_until: Some(until),
-                    not_found: None,
+                    not_found: noted,
                 },
             ) => {
                 assert!(same && now >= ended_at.plus(rules.repeat_after), "{before:?}");
                 assert!(now.since(before.incarnation.claimed_at) <= rules.repeat_max_age);
                 assert_eq!((end, until), (ended_at, now.plus(rules.lease)));
+                assert_eq!(noted, not_found);
                 assert!(candidates.iter().all(|gateway| all.contains(gateway)), "{after:?}");
                 if candidates.single().is_none() || candidates != all {
                     let rested = now >= ended_at.plus(rules.settle_delay);
                     assert!(rested && not_found.is_none(), "too soon: {before:?} to {after:?}");
                 }
+            }
+            // Who has executed it says so again.
+            (
+                State::Settled { gateways, repeat_until: None },
+                State::Settled { gateways: same_ones, repeat_until: Some(until) },
+            ) => {
+                assert!(same && gateways == same_ones && gateways.single().is_some(), "{after:?}");
+                assert_eq!(until, now.plus(rules.lease));
+                assert!(now.since(before.incarnation.claimed_at) <= rules.repeat_max_age);
             }
             _ => wrong(),
         }
@@ -76,6 +86,7 @@ impl Reference {
             attempt: before.attempt + 1,
             fingerprint: after.fingerprint,
             changed_at: now,
+            first: after.first,
             ..before
         };
         assert_eq!(*after, expected);

@@ -5,10 +5,11 @@ const TEXT: &str = include_str!("table.md");
 
 const STATES: [&str; 8] =
     ["absent", "in flight", "settled", "rejected", "in doubt", "failed", "cancelled", "refunded"];
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 18] = [
     "time",
     "200xx00",
     "NO",
+    "not known",
     "5003800",
     "doubtful",
     "never sent",
@@ -21,6 +22,7 @@ const EVENTS: [&str; 16] = [
     "executed at g",
     "not executed",
     "again",
+    "again unkept",
     "sent",
 ];
 
@@ -29,6 +31,7 @@ const EVENTS: [&str; 16] = [
 pub(crate) enum Condition {
     LastAttempt,
     OneSpoken,
+    SpokenIsOne,
     AfterNo,
     LeaseOver,
     RepeatOver,
@@ -36,10 +39,13 @@ pub(crate) enum Condition {
     TellerIsOne,
     Alone,
     AskedBeforeTheEnd,
+    AskedBeforeTheChange,
+    SaidByAnOperator,
     FirstAttempt,
     SettledDown,
     Noted,
     NotedByTeller,
+    NotedBySpoken,
     LongNoted,
     Same,
     Rested,
@@ -51,6 +57,7 @@ pub(crate) enum Condition {
 pub(crate) enum Who {
     Them,
     ThemWithoutTeller,
+    ThemWithoutSpoken,
     Teller,
     Spoken,
 }
@@ -69,6 +76,10 @@ pub(crate) enum Ended {
 pub(crate) enum Becomes {
     Stays,
     Contradicted,
+    /// And a repeat has ended.
+    ContradictedAsBefore,
+    /// A repeat has ended, and nothing else.
+    AsBefore,
     Released,
     Settled(Who),
     Overturned(Who),
@@ -77,12 +88,16 @@ pub(crate) enum Becomes {
     Cancelled(Who),
     Refunded(Who),
     InDoubt(Who, Ended),
-    Noted,
+    /// Whatever ran is over, and nothing else changes.
+    InDoubtAsBefore,
+    Noted(Who),
     InFlight,
     InFlightAfterNo,
     RepeatRuns,
-    InProgressUntilLease,
-    InProgressUntilRepeat,
+    InProgress,
+    InProgressRepeat,
+    Executed,
+    ExecutedRepeat,
     InProgressUnknown,
     Replay,
     Mismatch,
@@ -176,6 +191,7 @@ fn condition(text: &str) -> (Condition, bool) {
     let condition = match word {
         "last attempt" => Condition::LastAttempt,
         "one spoken" => Condition::OneSpoken,
+        "spoken is one of them" => Condition::SpokenIsOne,
         "after a NO" => Condition::AfterNo,
         "lease over" => Condition::LeaseOver,
         "repeat over" => Condition::RepeatOver,
@@ -183,10 +199,13 @@ fn condition(text: &str) -> (Condition, bool) {
         "g is one of them" => Condition::TellerIsOne,
         "alone" => Condition::Alone,
         "asked before the end" => Condition::AskedBeforeTheEnd,
+        "said by an operator" => Condition::SaidByAnOperator,
+        "asked before the change" => Condition::AskedBeforeTheChange,
         "first attempt" => Condition::FirstAttempt,
         "settled down" => Condition::SettledDown,
         "noted" => Condition::Noted,
         "noted by g" => Condition::NotedByTeller,
+        "noted by spoken" => Condition::NotedBySpoken,
         "long noted" => Condition::LongNoted,
         "the same" => Condition::Same,
         "rested" => Condition::Rested,
@@ -200,6 +219,7 @@ fn who(text: &str) -> Who {
     match text {
         "them" => Who::Them,
         "them without g" => Who::ThemWithoutTeller,
+        "them without spoken" => Who::ThemWithoutSpoken,
         "g" => Who::Teller,
         "spoken" => Who::Spoken,
         other => panic!("table.md: {other:?} names nobody"),
@@ -216,6 +236,7 @@ fn result(text: &str) -> Becomes {
             "failed" => Becomes::Failed(by),
             "cancelled" => Becomes::Cancelled(by),
             "refunded" => Becomes::Refunded(by),
+            "noted" => Becomes::Noted(by),
             other => panic!("table.md: {other:?} is no state"),
         };
     }
@@ -234,13 +255,17 @@ fn result(text: &str) -> Becomes {
     match text {
         "stays" => Becomes::Stays,
         "contradicted" => Becomes::Contradicted,
+        "contradicted, as before the repeat" => Becomes::ContradictedAsBefore,
+        "as before the repeat" => Becomes::AsBefore,
         "released" => Becomes::Released,
-        "noted" => Becomes::Noted,
+        "in doubt as before" => Becomes::InDoubtAsBefore,
         "in flight" => Becomes::InFlight,
         "in flight after a NO" => Becomes::InFlightAfterNo,
         "repeat runs" => Becomes::RepeatRuns,
-        "in progress until the lease ends" => Becomes::InProgressUntilLease,
-        "in progress, unknown, until the repeat ends" => Becomes::InProgressUntilRepeat,
+        "in progress until an answer is due" => Becomes::InProgress,
+        "in progress, unknown, until an answer is due" => Becomes::InProgressRepeat,
+        "executed" => Becomes::Executed,
+        "executed, until an answer is due" => Becomes::ExecutedRepeat,
         "in progress, unknown, for as long as a repeat waits" => Becomes::InProgressUnknown,
         "replay" => Becomes::Replay,
         "mismatch" => Becomes::Mismatch,

@@ -4,6 +4,7 @@
 use dana_failover::engine::answer::Reply;
 use dana_failover::engine::claim::{AttemptId, Claim, Closed, State};
 use dana_failover::engine::record::Found;
+use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 
 use super::handover::Copies;
@@ -46,7 +47,7 @@ impl World<'_> {
             assert!(!may, "payment {payment} is {what}, and a copy of it may be executed");
         };
         match claim.state {
-            State::Settled { gateways } => {
+            State::Settled { gateways, .. } => {
                 let executed = self.ledger.executed_at(payment);
                 let held = gateways.iter().any(|gateway| {
                     executed.contains(&self.place(gateway))
@@ -110,14 +111,23 @@ impl World<'_> {
                 true
             }
             State::InDoubt { repeat_until, .. } => repeat_until.is_some(),
-            // Proven between the claim and this moment, and there: it is a repeat like any other.
-            State::Settled { gateways } => {
+            // Proven, or cancelled, between the claim and this moment, and there: it is a repeat like
+            // any other.
+            State::Settled { gateways, .. } | State::Closed { gateways, .. } => {
                 self.setup.is_shared()
                     || members.iter().all(|m| gateways.iter().any(|g| self.place(g) == *m))
             }
-            State::Rejected { .. } | State::Closed { .. } => false,
+            State::Rejected { .. } => false,
         };
         assert!(under_way, "payment {payment} was let go under {:?}", claim.state);
+        if matches!(claim.state, State::Settled { repeat_until: Some(until), .. } if until != Timestamp::NEVER)
+        {
+            // Whoever is asked for the answer knows the payment, whoever else may have it.
+            let knows = |member: &usize| !self.ledger.would_execute(*member, payment);
+            assert!(members.iter().all(knows), "payment {payment} to {members:?} for its answer");
+            self.reached.fetched += 1;
+            return;
+        }
         if self.setup.is_shared() {
             return self.check_shared_forward(at, payment, members);
         }

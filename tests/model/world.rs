@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use dana_failover::engine::claim::{AttemptId, Event as Said};
+use dana_failover::engine::claim::{AttemptId, Claim, Event as Said, Incarnation, Money, State};
 
 use dana_failover::engine::event::{Call, Cell, Effect, Event, Expected, Forward, Loaded, Request};
 use dana_failover::engine::exchange::Exchange;
@@ -12,7 +12,7 @@ use dana_failover::engine::health::Health;
 use dana_failover::engine::key::Fingerprint;
 use dana_failover::engine::record::Found;
 use dana_failover::engine::tally::Tallies;
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::acts::{Act, Answer, Fate};
 use super::handover::Copies;
@@ -89,7 +89,10 @@ pub(crate) struct Copy {
 
 pub(crate) struct World<'a> {
     pub(crate) setup: &'a Setup,
+    /// The time that has really passed.
     pub(crate) now: u64,
+    /// How many days the clock is ahead of it.
+    days: i64,
     /// Nothing is enforced for what begins now.
     observing: bool,
     store: Store,
@@ -115,6 +118,7 @@ impl<'a> World<'a> {
         let mut world = Self {
             setup,
             now,
+            days: 0,
             observing: false,
             store: Store::default(),
             tallies: Default::default(),
@@ -133,11 +137,59 @@ impl<'a> World<'a> {
         for gateway in [0, 1, 0, 1] {
             world.beat(gateway, true);
         }
+        if setup.leaps() {
+            world.fill();
+            world.tick();
+        }
         world
     }
 
+    /// What the clock says.
     pub(crate) fn time(&self) -> Timestamp {
-        Timestamp::from_millis(self.now)
+        Timestamp::from_millis(self.now.saturating_add_signed(self.days * 86_400_000))
+    }
+
+    /// As many other payments in doubt as leave no room that was laid out for.
+    fn fill(&mut self) {
+        let mut bucket = self.store.bucket(0);
+        let (candidates, ended_at) = (self.setup.policy.order().collect(), self.time());
+        let state = State::InDoubt { candidates, ended_at, repeat_until: None, not_found: None };
+        let incarnation = Incarnation { claimed_at: ended_at, nonce: 0 };
+        let claim = Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default());
+        for number in 0..16 {
+            bucket.put(&[number; 16], &claim, ended_at, Millis::new(1)).unwrap();
+        }
+        assert!(self.store.store(Cell::Claims(0), bucket.into_bytes(), Expected::Any));
+    }
+
+    /// Both workers tick, and one of them leads.
+    fn tick(&mut self) {
+        let (policy, now) = (Rc::clone(&self.setup.policy), self.time());
+        let mut health = Health::decode(&self.store.load(Cell::Health).bytes);
+        for tallies in &mut self.tallies {
+            health.tell_course(tallies, &policy, now);
+        }
+        health.mend(&policy, now);
+        assert!(self.store.store(Cell::Health, health.encode(), Expected::Any));
+    }
+
+    /// Time passes as workers see it: they tick.
+    fn pass_ticking(&mut self, millis: u64) {
+        let until = self.now + millis;
+        while self.now < until {
+            self.pass((until - self.now).min(4000));
+            self.tick();
+        }
+    }
+
+    fn leap(&mut self, days: i64) {
+        // Callbacks take no time, as everywhere here.
+        for at in 0..self.runs.len() {
+            self.finish(at);
+        }
+        self.reached.leaps += u64::from(days != self.days);
+        self.days = days;
+        self.tick();
     }
 
     pub(crate) fn place(&self, gateway: GatewayId) -> usize {
@@ -173,7 +225,9 @@ impl<'a> World<'a> {
                 }
             }
             Act::Arrive { copy, executes } => self.arrive(copy, executes),
+            Act::Pass { millis } if self.setup.leaps() => self.pass_ticking(millis),
             Act::Pass { millis } => self.pass(millis),
+            Act::Leap { days } => self.leap(days),
             Act::Crash { run, gateway, travels } => {
                 if let Some(at) = self.pick(run, |run| !run.exchange.is_ended()) {
                     self.crash(at, gateway, travels);
@@ -181,6 +235,8 @@ impl<'a> World<'a> {
             }
             Act::Beat { gateway, good } => self.beat(gateway, good),
             Act::Fault { after, written } => self.fault = Some((after, written)),
+            // An operator goes by a calendar, not by this machine's clock.
+            Act::Resolve { .. } if self.days != 0 => {}
             Act::Resolve { payment } => self.resolve(payment),
             Act::Flip => self.observing = !self.observing,
         }
@@ -191,6 +247,9 @@ impl<'a> World<'a> {
     /// The noise ends: whatever is under way ends well, and clients ask until all is known.
     pub(crate) fn settle_down(&mut self) {
         (self.fault, self.observing) = (None, false);
+        if self.setup.leaps() {
+            self.act(Act::Leap { days: 0 });
+        }
         let honest = Fate { refuse: 0, deed: Deed::Execute, answer: Answer::Honest, named: true };
         for at in 0..self.runs.len() {
             self.run_through(at, honest);
@@ -312,7 +371,11 @@ impl<'a> World<'a> {
             Effect::Relay { gateway } => self.check_let_through(at, gateway.is_some()),
             Effect::Note(note) => self.reached.repeated += u64::from(note.decision == "repeat"),
             Effect::Call(call) => self.call(at, &call),
-            Effect::Changed(_) | Effect::Beat(_) | Effect::Counted(_) | Effect::InFlight(..) => {}
+            Effect::Changed(_)
+            | Effect::Beat(_)
+            | Effect::Counted(_)
+            | Effect::InFlight(..)
+            | Effect::Anomaly(_) => {}
         }
         if changes {
             self.check();

@@ -60,7 +60,18 @@ struct Camera {
 
 impl Camera {
     /// Takes a picture of the page as it is now.
-    fn take(&self, envoy: &Envoy, name: &str, (width, height): (u32, u32), more: &[&str]) {
+    fn take(&self, envoy: &Envoy, name: &str, size: (u32, u32), more: &[&str]) {
+        self.take_path(envoy, "/", name, size, more);
+    }
+
+    fn take_path(
+        &self,
+        envoy: &Envoy,
+        path: &str,
+        name: &str,
+        (width, height): (u32, u32),
+        more: &[&str],
+    ) {
         let picture = self.folder.join(format!("{name}.png"));
         let profile = TempDir::new().unwrap();
         let output = Command::new(self.browser)
@@ -71,7 +82,7 @@ impl Camera {
             .arg(format!("--screenshot={}", picture.display()))
             .arg(format!("--window-size={width},{height}"))
             .args(more)
-            .arg(format!("http://anna:{TOKEN}@{}/", envoy.operators))
+            .arg(format!("http://anna:{TOKEN}@{}{path}", envoy.operators))
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -103,7 +114,9 @@ fn settings() -> Value {
 
 fn start(changes: &Value) -> (Sandbox, Envoy) {
     let sandbox = Sandbox::start();
-    let envoy = Envoy::start(&rendered(&sandbox, &with(settings(), changes)));
+    let mut config = rendered(&sandbox, &with(settings(), changes));
+    config["node"] = json!({"id": "dana-egress-6f7c9d-x2x4q", "cluster": "shop"});
+    let envoy = Envoy::start(&config);
     for number in 0..7 {
         assert_eq!(call(&envoy.listener, CREATE, &order(&format!("PAID-{number}"))).status, 200);
     }
@@ -130,7 +143,8 @@ fn take_all(camera: &Camera) {
         let (sandbox, envoy) = start(&json!({}));
         camera.take(&envoy, "well", WIDE, &[]);
         lose(&sandbox, &envoy, &lost);
-        camera.take(&envoy, "failed-over", (1200, 590), &[]);
+        camera.take(&envoy, "failed-over", (1200, 1000), &[]);
+        camera.take_path(&envoy, "/in-doubt", "in-doubt", WIDE, &[]);
         camera.take(&envoy, "failed-over-narrow", (800, 860), &[]);
         camera.take(&envoy, "failed-over-phone", PHONE, &[]);
         let dark = ["--blink-settings=preferredColorScheme=0"];
@@ -139,6 +153,12 @@ fn take_all(camera: &Camera) {
         for number in 0..3 {
             call(&envoy.listener, CREATE, &order(&format!("FAILED-{number}")));
         }
+        for number in 0..5 {
+            call(&envoy.listener, CREATE, &order(&format!("REFUSED-{number}")));
+        }
+        until("refusals are told", PATIENCE, || {
+            (status(&envoy)["refused"][0]["requests"] == 5).then_some(())
+        });
         camera.take(&envoy, "nowhere", WIDE, &[]);
         steer(&envoy, "secondary", "force", "DANA says that <b>secondary</b> is well & \"paid\"");
         camera.take(&envoy, "forced", WIDE, &[]);
@@ -152,6 +172,19 @@ fn take_all(camera: &Camera) {
             (status(&envoy)["gateways"][0]["breaker"]["state"] == "half_open").then_some(())
         });
         camera.take(&envoy, "half-open", WIDE, &[]);
+    }
+    {
+        let full = json!({"idempotency": {"store": {"local": {"claims_max": 16}}}});
+        let (_sandbox, envoy) = start(&full);
+        for number in 0..80 {
+            call(&envoy.listener, CREATE, &order(&format!("MANY-{number}")));
+        }
+        until("it is full", PATIENCE, || {
+            let status = status(&envoy);
+            let is_told = status["refused"][0]["requests"] == 23;
+            (is_told && status["store"]["room"] == "none").then_some(())
+        });
+        camera.take(&envoy, "store-full", WIDE, &[]);
     }
     let (_sandbox, envoy) = start(&json!({}));
     steer(

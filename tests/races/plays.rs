@@ -243,7 +243,7 @@ impl Plays {
             Effect::Reply(reply) => Want::Reply(Rc::new(Said::of(&reply))),
             Effect::Relay { .. } => Want::Relay,
             // Seen by operators alone.
-            Effect::Note(_) | Effect::Changed(_) => return None,
+            Effect::Note(_) | Effect::Changed(_) | Effect::Anomaly(_) => return None,
             Effect::Call(call) => Want::Call(usize::from(call.cluster == "dana_secondary")),
             Effect::Beat(_) | Effect::Counted(_) | Effect::InFlight(..) => {
                 panic!("no request does a worker's work")
@@ -280,6 +280,7 @@ impl Plays {
                     peer: None,
                     content_type: None,
                     retry_after: None,
+                    content_encoding: None,
                     client_waits: true,
                 })
             }

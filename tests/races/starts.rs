@@ -21,6 +21,8 @@ pub(crate) struct Start {
     pub(crate) name: String,
     pub(crate) claim: Option<Claim>,
     pub(crate) ledger: Ledger,
+    /// The answer to an executed payment is kept.
+    pub(crate) is_kept: bool,
     pub(crate) travels: Option<usize>,
     pub(crate) others: Vec<(KeyPrefix, Claim)>,
 }
@@ -50,7 +52,8 @@ impl Makings {
         let incarnation = Incarnation { claimed_at: at(-300_000), nonce: 9 };
         let claim = Claim { fingerprint: self.print, ..record(state, 1, incarnation) };
         let (ledger, travels) = (Ledger::default(), None);
-        Start { name: name.to_owned(), claim: Some(claim), ledger, travels, others: Vec::new() }
+        let (name, claim, others) = (name.to_owned(), Some(claim), Vec::new());
+        Start { name, claim, ledger, is_kept: true, travels, others }
     }
 
     /// Everything that a race begins with. Times stand around the clock of the first worker.
@@ -69,15 +72,18 @@ impl Makings {
         }
         for edge in [-1, 0, 1] {
             starts.push(self.expiring(edge));
+            starts.push(self.unkept(Some(edge)));
             starts.extend(self.in_flight(edge));
             starts.extend(self.in_doubt(edge));
         }
+        starts.push(self.unkept(None));
+        starts.push(self.told());
         starts.extend([false, true].map(|expired| self.full(expired)));
         starts
     }
 
     fn settled(&self) -> State {
-        State::Settled { gateways: self.only(HOLDER) }
+        State::settled(self.only(HOLDER))
     }
 
     /// Settled, and about to expire or just expired, in a bucket that makes room.
@@ -87,6 +93,22 @@ impl Makings {
         let changed_at = at(edge - RETENTION_MS);
         start.claim = start.claim.map(|claim| Claim { changed_at, ..claim });
         start.others = self.others(BUCKET_RECORDS_MEAN as usize + 2);
+        start
+    }
+
+    /// Executed, and its answer is not kept: it is asked for again, and perhaps by a repeat of a
+    /// worker that died.
+    fn unkept(&self, edge: Option<i64>) -> Start {
+        let (gateways, repeat_until) = (self.only(HOLDER), edge.map(at));
+        let name = format!("settled, unkept, repeat ends at {edge:?}");
+        let start = self.start(&name, State::Settled { gateways, repeat_until });
+        Start { ledger: executed(), is_kept: false, ..start }
+    }
+
+    /// Executed as a status said, and of no known amount.
+    fn told(&self) -> Start {
+        let mut start = Start { name: "told".to_owned(), ..self.unkept(None) };
+        start.claim = start.claim.map(|claim| Claim { fingerprint: Fingerprint::UNKNOWN, ..claim });
         start
     }
 
@@ -171,8 +193,9 @@ impl Start {
         let mut bucket = Bucket::default();
         let own = self.claim.iter().map(|claim| (*key, *claim));
         for (key, claim) in own.chain(self.others.iter().copied()) {
-            let long_ago = Timestamp::default();
-            bucket.put(&key, &claim, long_ago, Millis::new(0)).unwrap();
+            // Nothing makes room while it is put together.
+            let for_ever = Millis::new(u64::MAX);
+            bucket.put(&key, &claim, Timestamp::default(), for_ever).unwrap();
         }
         bucket
     }

@@ -16,6 +16,11 @@ use super::client::Line;
 use super::sandbox::Sandbox;
 use super::{client, module, pause, read, root, secrets, tool, trapping_module, until};
 
+/// The Envoy that is tested: the one of `make tools`, or any other that the environment names.
+fn program() -> PathBuf {
+    std::env::var_os("ENVOY_BINARY").map_or_else(|| tool("envoy"), PathBuf::from)
+}
+
 /// The reference configuration, as JSON.
 pub(crate) fn reference() -> Value {
     file("envoy.yaml")
@@ -237,6 +242,23 @@ impl Envoy {
         envoy
     }
 
+    /// Starts one whose bootstrap says itself that its listeners stand in a file, at which path,
+    /// and waits until both gateways' heartbeats are up.
+    pub(crate) fn start_by_files(config: &Value) -> Self {
+        let dir = TempDir::new().unwrap();
+        put_listener(dir.path(), config);
+        let mut config = config.clone();
+        config["static_resources"]["listeners"] = json!([]);
+        let source = &mut config["dynamic_resources"]["lds_config"]["path_config_source"];
+        assert_eq!(source["path"], "/etc/envoy/lds/listeners.yaml");
+        assert_eq!(source["watched_directory"]["path"], "/etc/envoy/lds");
+        source["path"] = json!(dir.path().join(LISTENER));
+        source["watched_directory"]["path"] = json!(dir.path());
+        let envoy = Self::start_in(dir, &config);
+        envoy.await_heartbeats();
+        envoy
+    }
+
     /// Gives it the listener of another configuration; whether it was accepted.
     pub(crate) fn update(&self, config: &Value) -> bool {
         let count = |what| self.stat(&format!("listener_manager.lds.update_{what}"));
@@ -264,7 +286,7 @@ impl Envoy {
         let path = dir.path().join("envoy.json");
         std::fs::write(&path, config.to_string()).unwrap();
         let file = |name| Stdio::from(File::create(dir.path().join(name)).unwrap());
-        let child = Command::new(tool("envoy"))
+        let child = Command::new(program())
             .arg("-c")
             .arg(&path)
             .args(["--concurrency", "2", "--disable-hot-restart", "-l", "warning"])
@@ -449,7 +471,7 @@ pub(crate) fn validate(config: &Value) -> (bool, String) {
     let dir = TempDir::new().unwrap();
     let path: PathBuf = dir.path().join("envoy.json");
     std::fs::write(&path, config.to_string()).unwrap();
-    let output = Command::new(tool("envoy"))
+    let output = Command::new(program())
         .arg("-c")
         .arg(&path)
         .args(["--mode", "validate", "-l", "error"])

@@ -40,7 +40,7 @@ fn refused_by_a_bucket(mean: u32) -> u32 {
     for (number, gap) in (0..PAYMENTS).zip(gaps()) {
         time += gap;
         let now = Timestamp::from_millis(u64::try_from(time.as_millis()).unwrap());
-        let state = State::Settled { gateways: Gateways::default() };
+        let state = State::settled(Gateways::default());
         let incarnation = Incarnation { claimed_at: now, nonce: 0 };
         let claim = Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default());
         let key = u128::from(number).to_le_bytes();

@@ -9,6 +9,7 @@
 )]
 
 mod capacity;
+mod docs;
 mod module;
 
 use std::fs;

@@ -30,7 +30,7 @@ fn allowed() -> BTreeSet<String> {
     let reference: Value = serde_norway::from_str(&read("envoy/envoy.yaml")).unwrap();
     let filter =
         "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0";
-    let list = "typed_config/config/vm_config/capability_restriction_config/allowed_capabilities";
+    let list = "typed_config/config/capability_restriction_config/allowed_capabilities";
     let list = reference.pointer(&format!("{filter}/{list}")).unwrap();
     list.as_object().unwrap().keys().cloned().collect()
 }

@@ -5,6 +5,7 @@
 //! written out is bounded before anybody walks over it.
 
 mod json;
+mod manifest;
 mod scalar;
 mod yaml;
 
@@ -13,6 +14,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use serde_json::Value;
+use yaml::Origin;
 
 /// A large bootstrap is some hundred kilobytes.
 pub(crate) const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -87,12 +89,14 @@ fn mistake<T>(place: Place, expected: impl Into<String>, found: &str) -> Result<
     Err(Mistake { place, expected: expected.into(), found: found.to_owned() })
 }
 
-/// A file.
+/// A file, or a file within a Kubernetes manifest.
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) root: Rc<Node>,
     /// Where a second YAML document begins, which Envoy passes over.
     pub(crate) second: Option<Place>,
+    /// The way to it: empty for a file of its own.
+    pub(crate) path: String,
 }
 
 impl Document {
@@ -114,12 +118,27 @@ impl Document {
         };
         if is_json {
             let root = json::read(text, begin)?;
-            return Ok(Self { root, second: None });
+            return Ok(Self { root, second: None, path: String::new() });
         }
         match text.trim_start().starts_with('{').then(|| json::read(text, begin)) {
-            Some(Ok(root)) => Ok(Self { root, second: None }),
-            Some(Err(_)) | None => yaml::read(text, file),
+            Some(Ok(root)) => Ok(Self { root, second: None, path: String::new() }),
+            Some(Err(_)) | None => yaml::read(text, Origin::At(begin)),
         }
+    }
+
+    /// Reads a file that may hold several: the data of Kubernetes' ConfigMaps, which are Envoy's
+    /// files as far as `is_wanted` says so. Any other file is one.
+    pub(crate) fn read_all(
+        file: usize,
+        bytes: &[u8],
+        is_json: bool,
+        is_wanted: fn(&Self) -> bool,
+    ) -> Result<Vec<Self>, Mistake> {
+        let document = Self::read(file, bytes, is_json)?;
+        if !manifest::is_one(&document.root) {
+            return Ok(vec![document]);
+        }
+        manifest::read(document, bytes, file, is_wanted)
     }
 }
 

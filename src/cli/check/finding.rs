@@ -50,6 +50,8 @@ pub(crate) struct Finding {
     pub(crate) path: String,
     pub(crate) expected: String,
     pub(crate) found: String,
+    /// Why somebody accepts it.
+    pub(crate) accepted: Option<String>,
 }
 
 /// What one rule found.
@@ -77,6 +79,7 @@ impl Found<'_> {
             path: view.path.clone(),
             expected: expected.into(),
             found: found.into(),
+            accepted: None,
         });
     }
 }

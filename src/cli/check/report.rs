@@ -24,12 +24,22 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn count(&self, severity: Severity) -> usize {
-        self.findings.iter().filter(|finding| finding.rule.severity == severity).count()
+        self.open().filter(|finding| finding.rule.severity == severity).count()
+    }
+
+    /// Findings that nobody accepts.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.accepted.is_none())
+    }
+
+    /// Findings that somebody accepts, each with the reason.
+    pub(crate) fn accepted(&self) -> impl Iterator<Item = (&Finding, &str)> {
+        self.findings.iter().filter_map(|finding| Some((finding, finding.accepted.as_deref()?)))
     }
 
     /// Whether there is anything that must be mended.
     pub(crate) fn is_bad(&self) -> bool {
-        self.findings.iter().any(|finding| finding.rule.severity != Severity::Note)
+        self.open().any(|finding| finding.rule.severity != Severity::Note)
     }
 
     pub(crate) fn file(&self, finding: &Finding) -> &str {

@@ -7,7 +7,10 @@ mod clusters;
 mod file;
 mod filter;
 mod gateways;
+mod headers;
 mod listeners;
+mod logs;
+mod metrics;
 mod proxy;
 mod retries;
 mod routes;
@@ -18,11 +21,12 @@ mod tls_alike;
 mod watched;
 
 pub(crate) use capabilities::{Capability, NEEDED};
+pub(crate) use file::UNUSED;
 
 use super::finding::{Finding, Found, Rule};
 use super::setup::Setup;
 
-const GROUPS: [&[Rule]; 16] = [
+const GROUPS: [&[Rule]; 19] = [
     file::RULES,
     filter::RULES,
     settings::RULES,
@@ -30,8 +34,11 @@ const GROUPS: [&[Rule]; 16] = [
     capabilities::RULES,
     gateways::RULES,
     routes::RULES,
+    headers::RULES,
     retries::RULES,
     proxy::RULES,
+    logs::RULES,
+    metrics::RULES,
     listeners::RULES,
     admin::RULES,
     clusters::RULES,

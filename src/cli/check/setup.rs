@@ -2,6 +2,7 @@
 //! filter in those, the clusters, and which of them reach which gateway.
 
 mod cluster;
+mod dump;
 mod parts;
 mod plugin;
 mod proxy;
@@ -49,6 +50,8 @@ pub(crate) struct Setup {
     reaching: BTreeSet<usize>,
     /// What is told by somebody else, and cannot be seen from here.
     pub(crate) unseen: Vec<(View, &'static str)>,
+    /// Whether this is what a running Envoy has, with all that was sent to it.
+    is_dump: bool,
 }
 
 /// A gateway, and the clusters that reach it and nothing else.
@@ -72,9 +75,10 @@ impl Setup {
             second: parts.second,
             bootstrap: parts.bootstrap,
             unseen: parts.unseen,
+            is_dump: parts.is_dump,
             ..Self::default()
         };
-        let secrets = tls::Secrets(parts.secrets);
+        let secrets = tls::Secrets { known: parts.secrets, are_all: parts.is_dump };
         for view in parts.clusters {
             let cluster = Cluster::of(&view, &secrets, &mut setup.unseen);
             setup.names.entry(cluster.name.clone()).or_insert(setup.clusters.len());
@@ -104,6 +108,12 @@ impl Setup {
         over.map(|(_, most, what)| (most, what))
     }
 
+    /// Whether anything here is about payments: our filter, or endpoints that say which gateway they
+    /// are.
+    pub(crate) fn is_ours(&self) -> bool {
+        !self.plugins.is_empty() || !self.gateways.is_empty()
+    }
+
     pub(crate) fn cluster(&self, name: &str) -> Option<&Cluster> {
         self.names.get(name).and_then(|at| self.clusters.get(*at))
     }
@@ -129,6 +139,9 @@ impl Setup {
 
     /// Whether clusters, or listeners, may come from elsewhere.
     pub(crate) fn is_complete(&self, source: &str) -> bool {
+        if self.is_dump {
+            return self.unseen.iter().all(|(view, _)| !view.path.ends_with(source));
+        }
         self.bootstrap.exists() && !self.bootstrap.down(&["dynamic_resources", source]).exists()
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::document::{Kind, Node, Place, join};
+use super::document::{Document, Kind, Node, Place, join};
 
 /// What stands at a path, if anything does.
 ///
@@ -21,8 +21,10 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn root(node: &Rc<Node>) -> Self {
-        Self { node: Some(Rc::clone(node)), place: node.place, path: String::new() }
+    /// All of a document.
+    pub(crate) fn of(document: &Document) -> Self {
+        let Document { root, path, .. } = document;
+        Self { node: Some(Rc::clone(root)), place: root.place, path: path.clone() }
     }
 
     /// A place without a value that could be looked into.
@@ -224,7 +226,7 @@ mod tests {
     use super::*;
 
     fn view(text: &str) -> View {
-        View::root(&Document::read(0, text.as_bytes(), false).unwrap().root)
+        View::of(&Document::read(0, text.as_bytes(), false).unwrap())
     }
 
     #[test]

@@ -249,7 +249,8 @@ impl<'p> Course<'p> {
                 | Change::Disagree(..)
                 | Change::Ramp(..)
                 | Change::Override(..)
-                | Change::Barred(..) => {}
+                | Change::Barred(..)
+                | Change::Refusing(_) => {}
             }
             self.decided += 1;
             if self.decisions.len() < DECISIONS_MAX {

@@ -13,8 +13,12 @@ pub(super) const TEXT: &str = r#"INPUT, one JSON object a line; blank lines are 
       pinned      true for a status, refund or repeat, which goes where its payment is
   {"time": 1795364259123, "gateway": "secondary", "heartbeat": "good"}      or "bad"
   Or lines of the access log as envoy/envoy.yaml writes it (time, duration_ms, status, flags,
-  attempts, cluster, dana), judged again. Requests that the filter answered itself say nothing of a
-  gateway and are passed over.
+  attempts, cluster, dana), judged again. Requests that the filter or Envoy answered itself say
+  nothing of a gateway and are passed over.
+  It may come as `docker logs`, `docker compose logs` and `kubectl logs` print it, with time stamps
+  and names before each line, or from a runtime's file (`... stdout F {...}`, lines in parts
+  joined). Lines of Envoy's own log, of the operators' listener (with a member `listener`) and other
+  text are passed over and counted. A line that begins like JSON and is not as above is an error.
 
 ORDER: a line up to 60 s older than one before it counts at the later one's time, and is counted as
 late; an older one is an error. All times lie within 31 days.
@@ -32,7 +36,9 @@ OUTPUT of --format json, one object:
                    until (open only); kind switch: from, to, cause; kind heartbeat: gateway, up;
                    kind disagree (heartbeat and traffic): gateway, heartbeat_up
   decisions_left_out  beyond the first 100000
-  lines            {all, outcomes, heartbeats, passed_over, late, late_ms_max}
+  lines            {all, outcomes, heartbeats, passed_over (of no gateway), late, late_ms_max,
+                   skipped {envoys_log, operators, other_text, first_other_text_line, unfinished
+                   (parts without their end)}}
   from, to         first and last time
   switches         {failovers, failbacks}
   payments         {all, moved, failures_avoided, refused, trials}

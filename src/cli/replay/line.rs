@@ -36,6 +36,8 @@ pub(super) enum Record {
     Heartbeat { at: Timestamp, gateway: GatewayId, good: bool },
     /// Nothing of any gateway: a request that was answered without asking one.
     Nothing { at: Timestamp },
+    /// A line of the operators' listener.
+    Operators,
 }
 
 /// The end of a call.
@@ -78,6 +80,14 @@ pub(super) fn parse(line: &[u8], policy: &Policy) -> Result<Record, Mistake> {
     })?;
     if fields.dana.is_given() {
         return access::read(&fields, policy);
+    }
+    if fields.listener.is_given() && !fields.gateway.is_given() {
+        return Ok(Record::Operators);
+    }
+    if fields.is_logged {
+        // Envoy answered it by itself, before the filter saw it or when it had died.
+        let latency = fields.duration_ms.millis("duration_ms")?;
+        return Ok(Record::Nothing { at: fields.time()?.plus(latency) });
     }
     if let Some(unknown) = &fields.unknown {
         let known = "one of time, gateway, outcome, latency_ms, pinned, heartbeat";
@@ -127,6 +137,10 @@ pub(super) struct Fields<'a> {
     pinned: Scalar<'a>,
     heartbeat: Scalar<'a>,
     pub(super) dana: Scalar<'a>,
+    /// Whether there is a member `dana`, and be it null: it is a line of an access log.
+    is_logged: bool,
+    /// Of which listener, where that is not the payments' one.
+    listener: Scalar<'a>,
     pub(super) status: Scalar<'a>,
     pub(super) flags: Scalar<'a>,
     pub(super) duration_ms: Scalar<'a>,
@@ -302,7 +316,11 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 "latency_ms" => &mut fields.latency_ms,
                 "pinned" => &mut fields.pinned,
                 "heartbeat" => &mut fields.heartbeat,
-                "dana" => &mut fields.dana,
+                "dana" => {
+                    fields.is_logged = true;
+                    &mut fields.dana
+                }
+                "listener" => &mut fields.listener,
                 "status" => &mut fields.status,
                 "flags" => &mut fields.flags,
                 "duration_ms" => &mut fields.duration_ms,

@@ -8,6 +8,7 @@ use crate::engine::config::Config;
 use crate::engine::layout::Layout;
 use crate::engine::placement::{Placement, Seed};
 use crate::engine::policy::Policy;
+use crate::engine::time::Timestamp;
 use serde_json::Value;
 
 /// A large bootstrap is some hundred kilobytes.
@@ -38,7 +39,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Policy, String> {
         lines.join("; ")
     })?;
     let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
-    Policy::join(config, &mut layout).map(|(policy, _)| policy).map_err(|error| error.to_string())
+    Policy::join(config, &mut layout, Timestamp::default())
+        .map(|(policy, _)| policy)
+        .map_err(|error| error.to_string())
 }
 
 /// The filter's part of a bootstrap. Several listeners may carry the same one.

@@ -15,7 +15,7 @@ pub(super) struct Source {
     reader: Box<dyn BufRead>,
     line: Vec<u8>,
     /// Of the line that was read last, from one.
-    pub(super) number: u64,
+    number: u64,
     /// Bytes of the whole, where that is known.
     size: Option<u64>,
     read: u64,
@@ -51,8 +51,8 @@ impl Source {
         Self { reader, line: Vec::new(), number: 0, size: None, read: 0, shows: false }
     }
 
-    /// The next line that is not blank, without its end.
-    pub(super) fn next(&mut self) -> Option<Result<&[u8], Fault>> {
+    /// The next line that is not blank, without its end; and its number, from one.
+    pub(super) fn next(&mut self) -> Option<(u64, Result<&[u8], Fault>)> {
         loop {
             self.line.clear();
             let mut bounded = self.reader.by_ref().take(LINE_BYTES_MAX as u64 + 2);
@@ -62,7 +62,7 @@ impl Source {
                     return None;
                 }
                 Ok(read) => read,
-                Err(error) => return Some(Err(Fault::Io(error))),
+                Err(error) => return Some((self.number, Err(Fault::Io(error)))),
             };
             self.number += 1;
             self.read += read as u64;
@@ -70,10 +70,10 @@ impl Source {
                 self.show_progress();
             }
             if self.line.trim_ascii().len() > LINE_BYTES_MAX || !self.ends(read) {
-                return Some(Err(Fault::Long));
+                return Some((self.number, Err(Fault::Long)));
             }
             if !self.line.trim_ascii().is_empty() {
-                return Some(Ok(self.line.trim_ascii()));
+                return Some((self.number, Ok(self.line.trim_ascii())));
             }
         }
     }

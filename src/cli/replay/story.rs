@@ -92,6 +92,9 @@ fn tell_sums(out: &mut impl Write, course: &Course<'_>, lines: &Lines) -> io::Re
         lines.heartbeats,
         lines.nothing
     )?;
+    if lines.skipped.all() > 0 {
+        writeln!(out, "passed over {}", lines.skipped)?;
+    }
     if lines.late > 0 {
         let most = Length(Millis::new(lines.late_ms_max));
         writeln!(out, "{} lines were late, by at most {most}: taken as they came", lines.late)?;
@@ -125,6 +128,7 @@ fn sentence(course: &Course<'_>, change: &Change) -> String {
             let why = breach.map_or("admitted", Breach::name);
             format!("{}: {why}", course.name(*gateway))
         }
+        Change::Refusing(why) => format!("payments are refused: {}", why.sentence()),
     }
 }
 
@@ -180,6 +184,13 @@ pub(super) fn tell_json(
             "passed_over": lines.nothing,
             "late": lines.late,
             "late_ms_max": lines.late_ms_max,
+            "skipped": {
+                "envoys_log": lines.skipped.envoys,
+                "operators": lines.skipped.operators,
+                "other_text": lines.skipped.text,
+                "first_other_text_line": lines.skipped.first_text,
+                "unfinished": lines.skipped.unfinished,
+            },
         },
         "from": Utc(course.from).to_string(),
         "to": Utc(course.now).to_string(),
@@ -240,6 +251,7 @@ fn decision(course: &Course<'_>, decision: &Decision) -> Value {
             let why = breach.map(Breach::name);
             json!({"kind": "barred", "gateway": course.name(*gateway), "why": why})
         }
+        Change::Refusing(why) => json!({"kind": "refusing", "why": why.name()}),
     };
     if let Some(members) = told.as_object_mut() {
         members.insert("at".to_owned(), Utc(*at).to_string().into());

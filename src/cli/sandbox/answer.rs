@@ -177,6 +177,11 @@ fn success_fields(ask: &Ask, settled: &Settled) -> Map<String, Value> {
             "beneficiaryAccountName": "Sandbox Beneficiary",
             "amount": amount,
         }),
+        Operation::ApplyB2bToken => json!({
+            "tokenType": "Bearer",
+            "accessToken": "sandbox-b2b-token",
+            "expiresIn": "900",
+        }),
         Operation::ApplyToken => json!({
             "tokenType": "Bearer",
             "accessToken": "sandbox-access-token",
@@ -273,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_success_has_the_fields_the_sdk_models_demand() {
-        let cases: [(Operation, &str, &[&str]); 10] = [
+        let cases: [(Operation, &str, &[&str]); 11] = [
             (
                 Operation::CreateOrder,
                 "2005400",
@@ -295,6 +300,7 @@ mod tests {
             (Operation::TransferBank, "2004300", &["partnerReferenceNo", "referenceNo"]),
             (Operation::TransferBankStatus, "2000000", &["serviceCode", "latestTransactionStatus"]),
             (Operation::AccountInquiry, "2003700", &["customerName", "minAmount", "feeAmount"]),
+            (Operation::ApplyB2bToken, "2007300", &["accessToken"]),
             (Operation::ApplyToken, "2007400", &["accessToken"]),
         ];
         let mut ledger = Ledger::new(100);

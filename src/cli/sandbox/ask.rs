@@ -99,6 +99,7 @@ pub(super) fn namespace(operation: Operation) -> Option<Namespace> {
         | Operation::BalanceInquiry
         | Operation::AccountInquiry
         | Operation::BankAccountInquiry
+        | Operation::ApplyB2bToken
         | Operation::ApplyToken
         | Operation::ApplyOtt
         | Operation::Unbind => None,

@@ -55,6 +55,7 @@ impl Magic {
             | Operation::BalanceInquiry
             | Operation::AccountInquiry
             | Operation::BankAccountInquiry
+            | Operation::ApplyB2bToken
             | Operation::ApplyToken
             | Operation::ApplyOtt
             | Operation::Unbind => None,

@@ -15,6 +15,7 @@ pub(super) enum Operation {
     BalanceInquiry,
     AccountInquiry,
     BankAccountInquiry,
+    ApplyB2bToken,
     ApplyToken,
     ApplyOtt,
     Unbind,
@@ -39,7 +40,7 @@ const fn row(
 
 /// Only the end of a path counts: the products put different prefixes before the same operation.
 #[rustfmt::skip]
-const TABLE: [Row; 15] = [
+const TABLE: [Row; 16] = [
     row(Operation::CreateOrder, "create-order", "/debit/payment-host-to-host", "54"),
     row(Operation::OrderStatus, "order-status", "/debit/status", "55"),
     row(Operation::CancelOrder, "cancel-order", "/debit/cancel", "57"),
@@ -54,6 +55,7 @@ const TABLE: [Row; 15] = [
     row(Operation::AccountInquiry, "account-inquiry", "/emoney/account-inquiry", "37"),
     row(Operation::BankAccountInquiry, "bank-account-inquiry", "/emoney/bank-account-inquiry",
         "42"),
+    row(Operation::ApplyB2bToken, "apply-b2b-token", "/access-token/b2b", "73"),
     row(Operation::ApplyToken, "apply-token", "/access-token/b2b2c", "74"),
     row(Operation::ApplyOtt, "apply-ott", "/qr/apply-ott", "49"),
     row(Operation::Unbind, "unbind", "/registration-account-unbinding", "09"),
@@ -146,6 +148,7 @@ mod tests {
             ("/v1.0/emoney/bank-account-inquiry.htm", Operation::BankAccountInquiry),
             ("/rest/v1.0/emoney/account-inquiry", Operation::AccountInquiry),
             ("/v1.0/payment-gateway/consult-pay.htm", Operation::ConsultPay),
+            ("/v1.0/access-token/b2b", Operation::ApplyB2bToken),
             ("/v1.0/access-token/b2b2c.htm", Operation::ApplyToken),
         ];
         for (path, operation) in cases {

@@ -44,6 +44,7 @@ pub(super) fn settle(
         | Operation::BalanceInquiry
         | Operation::AccountInquiry
         | Operation::BankAccountInquiry
+        | Operation::ApplyB2bToken
         | Operation::ApplyToken
         | Operation::ApplyOtt
         | Operation::Unbind => Ok(Settled::found(None)),

@@ -144,7 +144,7 @@ fn check_signature(gateway: &Gateway, received: &Received) -> Option<bool> {
         return None;
     }
     let (signature, timestamp) = (received.header("x-signature"), received.header("x-timestamp"));
-    if received.operation == Some(Operation::ApplyToken) {
+    if matches!(received.operation, Some(Operation::ApplyToken | Operation::ApplyB2bToken)) {
         return Some(verify_token(keys, signature, received.header("x-client-key"), timestamp));
     }
     let signed = Signed {

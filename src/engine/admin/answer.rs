@@ -186,7 +186,8 @@ impl Problem {
             Self::NotCounted { length } => {
                 return format!(
                     "The payments' filter has not counted its claims yet. It does so again and \
-                     again; in a store of this size one count takes {}.",
+                     again; in a store of this size one count takes {} at most, and seconds where it is \
+                     nearly empty.",
                     Length(*length)
                 );
             }

@@ -60,7 +60,11 @@ impl Doubt<'_> {
             .with("unreadable", states.unreadable);
         Object::new()
             .with("claims", claims)
+            .with("room", self.census.room().name())
             .with("records", self.census.records)
+            .with("kept", self.census.kept)
+            .with("buckets", self.census.buckets)
+            .with("full_buckets", self.census.full)
             .with("fill_pct", self.census.fill_pct())
             .with("bucket_fill_pct", self.census.bucket_fill_pct())
     }

@@ -10,93 +10,50 @@ use crate::engine::heartbeat::Punctuality;
 use crate::engine::limits;
 use crate::engine::overrides::{Override, Steer};
 use crate::engine::policy::{Gateway, Policy};
-use crate::engine::time::{Length, Millis, Timestamp, Utc};
+use crate::engine::time::{Length, Millis};
+use crate::engine::zone::Clock;
 
-const STYLE: &str = include_str!("page.css");
+pub(super) mod doubts;
+mod html;
+mod recent;
+mod store;
 
-/// Something that a person has to look at.
-const WARNING: &str = "\u{26a0}\u{fe0e} ";
-
-/// A page being written.
-struct Html(String);
-
-impl Html {
-    /// Adds markup.
-    fn raw(&mut self, markup: &str) -> &mut Self {
-        self.0.push_str(markup);
-        self
-    }
-
-    /// Adds text, which may be anything.
-    fn text(&mut self, text: &str) -> &mut Self {
-        for char in text.chars() {
-            match char {
-                '&' => self.0.push_str("&amp;"),
-                '<' => self.0.push_str("&lt;"),
-                '>' => self.0.push_str("&gt;"),
-                '"' => self.0.push_str("&quot;"),
-                '\'' => self.0.push_str("&#39;"),
-                char => self.0.push(char),
-            }
-        }
-        self
-    }
-
-    /// Adds a name and what there is to say of it.
-    fn pair(&mut self, name: &str, value: &str) -> &mut Self {
-        self.raw("<dt>").text(name).raw("<dd>").text(value)
-    }
-}
-
-/// How good a state is.
-#[derive(Clone, Copy)]
-enum Mark {
-    Good,
-    Care,
-    Bad,
-}
-
-impl Mark {
-    const fn class(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Care => "care",
-            Self::Bad => "bad",
-        }
-    }
-
-    const fn sign(self) -> &'static str {
-        match self {
-            Self::Good => "\u{2714} ",
-            Self::Care => "\u{25b2} ",
-            Self::Bad => "\u{2716} ",
-        }
-    }
-}
+use html::{Html, Mark, WARNING};
 
 /// The page.
 pub(super) fn render(status: &Status<'_>) -> String {
-    let mut html = Html(String::with_capacity(8192));
     let headline = headline(status);
-    html.raw(
-        "<!doctype html><html lang=en><meta charset=utf-8>\
-         <meta name=viewport content=\"width=device-width, initial-scale=1\">\
-         <meta http-equiv=refresh content=5><title>",
-    );
-    html.text(&headline.text).raw(" \u{b7} DANA payments</title><style>").raw(STYLE);
-    html.raw("</style><header><h1>DANA payments</h1><small>").text(&clock(status.now));
-    html.raw(", renewed every 5 s</small></header><main><div class=row>");
+    let mut html = Html::begin(&headline.title, true);
+    head(&mut html, status, ", renewed every 5 s");
+    html.raw("<main><div class=row>");
     choice(&mut html, status, &headline);
     money(&mut html, status);
+    store::card(&mut html, status);
     html.raw("</div><div class=row>");
     for gateway in &status.policy.gateways {
         card(&mut html, status, gateway);
     }
     html.raw("</div>");
     overrides(&mut html, status);
-    html.raw("</main><footer><span>dana-failover ").text(VERSION);
-    html.raw("</span><span>The same for machines: GET /status</span></footer></html>\n");
-    html.0
+    doubts::oldest(&mut html, status);
+    recent::table(&mut html, status);
+    html.raw("</main>");
+    foot(&mut html, "GET /status");
+    html.end()
+}
+
+fn head(html: &mut Html, status: &Status<'_>, renewed: &str) {
+    html.raw("<header><h1>DANA payments");
+    if let Some(instance) = status.instance.told() {
+        html.raw(" <span class=dim>at ").text(&instance).raw("</span>");
+    }
+    html.raw("</h1><small>").text(&Clock(status.now, status.zone()).to_string());
+    html.raw(renewed).raw("</small></header>");
+}
+
+fn foot(html: &mut Html, machines: &str) {
+    html.raw("<footer><span>dana-failover ").text(VERSION);
+    html.raw("</span><span>The same for machines: ").raw(machines).raw("</span></footer>");
 }
 
 /// Where new payments go, in a few words.
@@ -104,6 +61,8 @@ struct Headline {
     mark: Mark,
     sign: &'static str,
     text: String,
+    /// The page's.
+    title: String,
 }
 
 fn headline(status: &Status<'_>) -> Headline {
@@ -111,7 +70,7 @@ fn headline(status: &Status<'_>) -> Headline {
     let gateway = status.active().or_else(|| order.first().copied());
     let Some(gateway) = gateway else {
         let text = "nowhere".to_owned();
-        return Headline { mark: Mark::Bad, sign: Mark::Bad.sign(), text };
+        return Headline { mark: Mark::Bad, sign: Mark::Bad.sign(), title: text.clone(), text };
     };
     let is_first = status.policy.order().next() == Some(gateway);
     let (mark, sign) = match (status.is_usable(gateway), is_first && !trial) {
@@ -121,19 +80,25 @@ fn headline(status: &Status<'_>) -> Headline {
     };
     let text = status.name(gateway);
     let text = if status.active().is_none() { format!("{text}, on trial") } else { text };
-    Headline { mark, sign, text }
+    let refused = recent::mark(status);
+    let sign = if refused > mark { WARNING } else { sign };
+    let is_refused = refused > Mark::Good;
+    let title = if is_refused { format!("{text}, payments refused") } else { text.clone() };
+    Headline { mark: mark.max(refused), sign, text, title }
 }
 
 /// Who takes payments now, why, and since when.
 fn choice(html: &mut Html, status: &Status<'_>, headline: &Headline) {
     let Takers { order, trial } = status.takers();
-    open(html, headline.mark);
+    html.open(headline.mark);
     html.raw("<p class=dim>New payments go to</p><p class=big>");
     html.raw(headline.sign).text(&headline.text).raw("</p><p>").text(&status.why());
-    html.raw("</p><p class=dim>");
+    html.raw("</p>");
+    recent::refusals(html, status);
+    html.raw("<p class=dim>");
     if let Some(since) = status.active_since() {
         let age = Length(status.now.since(since));
-        html.text(&format!("For {age}, since {}. ", clock(since)));
+        html.text(&format!("For {age}, since {}. ", Clock(since, status.zone())));
     }
     match order.split_first() {
         None => html,
@@ -152,7 +117,7 @@ fn choice(html: &mut Html, status: &Status<'_>, headline: &Headline) {
 /// How much money nobody knows the outcome of, as far as it was counted.
 fn money(html: &mut Html, status: &Status<'_>) {
     let Some(doubt) = &status.doubt else {
-        open(html, Mark::Care);
+        html.open(Mark::Care);
         html.raw("<p class=dim>Money in doubt</p><p class=big>").raw(Mark::Care.sign());
         html.raw("not counted yet</p></section>");
         return;
@@ -164,7 +129,7 @@ fn money(html: &mut Html, status: &Status<'_>) {
         (false, true) => Mark::Care,
         (false, false) => Mark::Good,
     };
-    open(html, mark);
+    html.open(mark);
     let sign = if states.in_doubt > 0 { WARNING } else { mark.sign() };
     html.raw("<p class=dim>Money in doubt</p><p class=big>").raw(sign);
     let sums = census.at_risk.iter().filter_map(|(currency, minor)| {
@@ -181,8 +146,7 @@ fn money(html: &mut Html, status: &Status<'_>) {
         html.raw(" <a href=in-doubt>See the list</a>");
     }
     html.raw("</p><p class=dim>");
-    let (fill, age) = (census.fill_pct(), Length(doubt.age()));
-    html.text(&format!("Counted within the last {age}. The store is {fill}% full."));
+    html.text(&format!("Counted within the last {}.", Length(doubt.age())));
     if is_old {
         html.raw(" \u{25b2} Nobody counts any more: the payments' filter is not at work.");
     }
@@ -219,19 +183,19 @@ fn doubts(doubt: &Doubt<'_>) -> String {
 fn card(html: &mut Html, status: &Status<'_>, gateway: &Gateway) {
     let member = status.member(gateway.id);
     let (mark, place) = place(status, gateway);
-    open(html, mark);
+    html.open(mark);
     html.raw("<h2>").text(&gateway.name).raw("<span class=tag>");
     html.raw(mark.sign()).text(&place).raw("</span></h2><dl>");
     if let Some(hindrance) = status.hindrance(gateway.id) {
         html.pair("Why not", &hindrance);
     }
     if let Some(one) = status.override_of(gateway.id) {
-        html.pair("Override", &format!("{}, {}", one.steer.name(), left(one, status.now)));
+        html.pair("Override", &format!("{}, {}", one.steer.name(), left(one, status)));
     }
     html.pair("Breaker", &breaker(status, gateway.id, &member.breaker));
     if let Some(cause) = status.cause(&member.breaker) {
         let at = member.breaker.since();
-        let (age, at) = (Length(status.now.since(at)), clock(at));
+        let (age, at) = (Length(status.now.since(at)), Clock(at, status.zone()));
         html.pair("Last moved", &format!("{cause}; {age} ago, {at}"));
     }
     html.pair("Traffic", &traffic(status, &member.breaker));
@@ -267,7 +231,13 @@ fn place(status: &Status<'_>, gateway: &Gateway) -> (Mark, String) {
 fn breaker(status: &Status<'_>, gateway: GatewayId, breaker: &Breaker) -> String {
     let limits = &status.policy.breaker;
     match (breaker.state(), status.lacks(gateway)) {
-        (State::Closed { .. }, _) => "\u{2714} closed: traffic flows".to_owned(),
+        (State::Closed { .. }, _) => match status.takers().order.first() {
+            Some(first) if *first == gateway => "\u{2714} closed: traffic flows".to_owned(),
+            Some(_) | None if status.is_usable(gateway) => {
+                "\u{2714} closed: traffic would flow".to_owned()
+            }
+            Some(_) | None => "\u{25b2} closed, but see above: no new payments come".to_owned(),
+        },
         (State::Open { until }, _) if !breaker.may_try(status.now, limits) => {
             format!("\u{2716} open: no trial for {}", Length(until.since(status.now)))
         }
@@ -291,15 +261,25 @@ fn breaker(status: &Status<'_>, gateway: GatewayId, breaker: &Breaker) -> String
 fn traffic(status: &Status<'_>, breaker: &Breaker) -> String {
     let limits = &status.policy.breaker;
     let seen = breaker.seen(status.now, limits);
-    let (calls, failures, slow) = (seen.calls, seen.failures, seen.slow);
-    let window = Length(limits.window);
-    let run = match breaker.state() {
-        State::Closed { run: run @ 1.. } => {
-            format!("; {run} failures in a row (limit {})", limits.consecutive_failures)
-        }
-        State::Closed { .. } | State::Open { .. } | State::HalfOpen { .. } => String::new(),
+    let moved_for = status.now.since(breaker.since());
+    let span = match breaker.cause() {
+        // Whoever moves counts anew.
+        Some(_) if moved_for < limits.window => "since it last moved".to_owned(),
+        Some(_) | None => format!("in {}", Length(limits.window)),
     };
-    format!("{calls} calls in {window}: {failures} failed, {slow} slow{run}")
+    let told = match seen.calls {
+        0 => format!("no calls {span}"),
+        1 => format!("1 call {span}: {} failed, {} slow", seen.failures, seen.slow),
+        calls => format!("{calls} calls {span}: {} failed, {} slow", seen.failures, seen.slow),
+    };
+    let State::Closed { run: run @ 1.. } = breaker.state() else {
+        return told;
+    };
+    // A run is as long as it is; the window forgets.
+    let before = if u32::from(run) > seen.failures { "with those before, " } else { "" };
+    let failures = if run == 1 { "failure" } else { "failures" };
+    let most = limits.consecutive_failures;
+    format!("{told}; {before}{run} {failures} in a row (limit {most})")
 }
 
 fn heartbeat(status: &Status<'_>, member: &Member) -> String {
@@ -322,38 +302,19 @@ fn overrides(html: &mut Html, status: &Status<'_>) {
     if standing.peek().is_none() {
         return;
     }
-    open(html, Mark::Care);
-    html.raw("<h2>Overrides</h2><table><tr><th>Gateway<th>What<th>Ends<th>By<th>Why</tr>");
-    for one in standing {
-        let cells = [
-            ("Gateway", status.name(one.gateway)),
-            ("What", one.steer.name().to_owned()),
-            ("Ends", left(one, status.now)),
-            ("By", one.actor.clone()),
-            ("Why", one.reason.clone()),
-        ];
-        html.raw("<tr>");
-        for (name, value) in cells {
-            html.raw("<td data-name=").raw(name).raw(">").text(&value);
-        }
-        html.raw("</tr>");
-    }
-    html.raw("</table></section>");
-}
-
-fn open(html: &mut Html, mark: Mark) {
-    html.raw("<section class=").raw(mark.class()).raw(">");
+    html.open(Mark::Care);
+    html.raw("<h2>Overrides</h2>");
+    let row = |one: &Override| {
+        let steer = one.steer.name().to_owned();
+        let (actor, reason) = (one.actor.clone(), one.reason.clone());
+        vec![status.name(one.gateway), steer, left(one, status), actor, reason]
+    };
+    html.table(&["Gateway", "What", "Ends", "By", "Why"], standing.map(row));
+    html.raw("</section>");
 }
 
 /// Until when an override stands, and how long that is.
-fn left(one: &Override, now: Timestamp) -> String {
-    format!("until {}, {} left", clock(one.until), Length(one.until.since(now)))
-}
-
-/// To the second: `2026-11-22 16:17:39 UTC`.
-fn clock(at: Timestamp) -> String {
-    let text = Utc(at).to_string();
-    let (day, rest) = text.split_once('T').unwrap_or((&text, ""));
-    let second = rest.split('.').next().unwrap_or_default();
-    format!("{day} {second} UTC")
+fn left(one: &Override, status: &Status<'_>) -> String {
+    let left = Length(one.until.since(status.now));
+    format!("until {}, {left} left", Clock(one.until, status.zone()))
 }

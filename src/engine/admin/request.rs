@@ -25,6 +25,8 @@ pub(super) enum Ask {
     InDoubt {
         /// At most so many.
         limit: usize,
+        /// For people.
+        page: bool,
     },
     /// That a gateway is forced or drained, or no longer.
     Override(Wish),
@@ -140,7 +142,8 @@ impl Ask {
             return Err(Problem::TooLarge);
         }
         if path == "/in-doubt" {
-            return read_limit(query).map(|limit| Self::InDoubt { limit });
+            let page = prefers_html(head.accept);
+            return read_limit(query).map(|limit| Self::InDoubt { limit, page });
         }
         if !query.is_empty() {
             return Err(mistake("query", "nothing after the path", query));

@@ -6,8 +6,9 @@ use super::object::Object;
 use super::request::{Verdict, Word};
 use super::status::time;
 use super::{Admin, Effect, Next, Stage, again, end};
+use crate::engine::anomaly::Anomaly;
 use crate::engine::census::Census;
-use crate::engine::claim::{Resolution, State};
+use crate::engine::claim::{Event as Evidence, Resolution, State, Step};
 use crate::engine::event::{Cell, Event, Loaded};
 use crate::engine::layout::Layout;
 use crate::engine::policy::Policy;
@@ -69,7 +70,7 @@ impl Admin {
                 work_in(resolving, cell, loaded, policy, layout, now)
             }
             (Event::Stored(cell), Some(resolved)) if own == Some(cell) => {
-                told(&resolving.word, &resolved, layout, now)
+                told(&resolving.word, resolving.resolution, &resolved, layout, now)
             }
             (Event::Conflict(cell), _) if own == Some(cell) => {
                 resolving.attempts = resolving.attempts.saturating_add(1);
@@ -127,7 +128,13 @@ fn work_in(
     }
 }
 
-fn told(word: &Word, resolved: &Resolved, layout: &Layout, now: Timestamp) -> Next {
+fn told(
+    word: &Word,
+    resolution: Resolution,
+    resolved: &Resolved,
+    layout: &Layout,
+    now: Timestamp,
+) -> Next {
     let Resolved { key, before, after, overturned, claim, .. } = resolved;
     let Word { evidence, reason, actor, .. } = word;
     let what = Object::new()
@@ -144,7 +151,14 @@ fn told(word: &Word, resolved: &Resolved, layout: &Layout, now: Timestamp) -> Ne
         .with("actor", actor.as_str());
     let body = what.with("now", time(now)).with("changed", true);
     let reply = answer::json(&body, "resolve");
-    (Stage::Ended, vec![Effect::Told(format!("resolve {line}")), Effect::Reply(reply)])
+    let mut effects = vec![Effect::Told(format!("resolve {line}"))];
+    if *overturned {
+        let (said, step) = (Evidence::Operator(resolution), Step::Overturned(*after));
+        let anomaly = Anomaly::of(doubt::hex(key), *before, said, step);
+        effects.extend(anomaly.map(Effect::Anomaly));
+    }
+    effects.push(Effect::Reply(reply));
+    (Stage::Ended, effects)
 }
 
 fn describe(state: State, layout: &Layout) -> Object {

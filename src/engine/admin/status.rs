@@ -5,15 +5,19 @@
 use serde_json::Value;
 
 use super::doubt::Doubt;
+use super::instance::Instance;
 use super::object::Object;
 use crate::engine::breaker::{Breaker, State};
 use crate::engine::channel::Breach;
+use crate::engine::chronicle::{Refused, Why};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Asks, Health, Member, NewRequest, Takers};
 use crate::engine::heartbeat::Heartbeat;
+use crate::engine::layout::Layout;
 use crate::engine::overrides::{Override, Steer};
 use crate::engine::policy::{Gateway, Policy};
 use crate::engine::time::{Length, Timestamp, Utc};
+use crate::engine::zone::Zone;
 
 /// Of this crate, as operators ask for it.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -29,10 +33,31 @@ pub(super) struct Status<'a> {
     pub(super) health: &'a Health,
     /// What the last census has counted; nothing before there was one.
     pub(super) doubt: Option<Doubt<'a>>,
+    /// Names of gateways, also of those that are no longer configured.
+    pub(super) layout: &'a Layout,
+    /// Which Envoy this is.
+    pub(super) instance: &'a Instance,
+    /// Where this listener was called, as `http://localhost:10001`.
+    pub(super) origin: &'a str,
     pub(super) now: Timestamp,
 }
 
 impl Status<'_> {
+    /// In which zone people are told times.
+    pub(super) const fn zone(&self) -> &Zone {
+        &self.policy.config.time_zone
+    }
+
+    /// Refusals that may go on.
+    pub(super) fn refused_now(&self) -> impl Iterator<Item = (Why, Refused)> {
+        self.health.chronicle().refusals().filter(|(_, run)| run.is_recent(self.now))
+    }
+
+    /// The name of a gateway, also of one that is no longer configured.
+    pub(super) fn any_name(&self, gateway: GatewayId) -> String {
+        self.layout.name(gateway).map_or_else(|| self.name(gateway), str::to_owned)
+    }
+
     pub(super) fn active(&self) -> Option<GatewayId> {
         self.health.active(self.policy, self.now)
     }
@@ -200,11 +225,36 @@ impl Status<'_> {
             self.overrides().map(|one| told(one).with("gateway", self.name(one.gateway)));
         self.summary()
             .with("version", VERSION)
+            .with("instance", self.instance.json())
+            .with("refused", list(self.refused()))
+            .with("switches", list(self.switches()))
             .with("gateways", list(gateways))
             .with("overrides", list(overrides))
             .with("in_doubt", self.doubt.map(|doubt| doubt.totals()))
             .with("store", self.doubt.map(|doubt| doubt.store()))
             .with("census", self.doubt.map(|doubt| doubt.census()))
+    }
+
+    fn refused(&self) -> impl Iterator<Item = Object> {
+        self.health.chronicle().refusals().map(|(why, run)| {
+            Object::new()
+                .with("reason", why.name())
+                .with("since", time(run.since))
+                .with("last", time(run.last))
+                .with("requests", run.requests)
+                .with("recent", run.is_recent(self.now))
+        })
+    }
+
+    /// The last one first.
+    fn switches(&self) -> impl Iterator<Item = Object> {
+        self.health.chronicle().switches().iter().rev().map(|one| {
+            Object::new()
+                .with("at", time(one.at))
+                .with("from", self.any_name(one.from))
+                .with("to", self.any_name(one.to))
+                .with("kind", one.cause.name())
+        })
     }
 
     /// Where new payments go.

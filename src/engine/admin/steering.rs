@@ -1,5 +1,7 @@
 //! Overrides: a gateway forced or drained, or left to breakers and heartbeats again.
 
+use std::rc::Rc;
+
 use super::answer::{self, Problem};
 use super::object::Object;
 use super::request::{Wanted, Wish};
@@ -7,6 +9,7 @@ use super::status::Status;
 use super::{Admin, Effect, Next, Stage, again, end};
 use crate::engine::event::{Cell, Event, Loaded};
 use crate::engine::health::{Change, Health};
+use crate::engine::layout::Layout;
 use crate::engine::overrides::Override;
 use crate::engine::policy::{Gateway, Policy};
 use crate::engine::time::{Timestamp, Utc};
@@ -33,16 +36,19 @@ impl Admin {
         event: &Event<'_>,
         now: Timestamp,
     ) -> Next {
-        let Some((policy, gateway)) = self.gateway(&steering.wish.gateway) else {
+        let joined = self.joined.as_ref();
+        let named =
+            joined.and_then(|joined| Some((joined, joined.0.named(&steering.wish.gateway)?)));
+        let Some((joined, gateway)) = named else {
             return end(Problem::NotConfigured(None).reply());
         };
         match (event, steering.written.take()) {
             (Event::Loaded(Cell::Health, loaded), _) => {
-                steer(steering, policy, gateway, loaded, now)
+                self.steer(steering, joined, gateway, loaded, now)
             }
             // Only what was written is told.
             (Event::Stored(Cell::Health), Some((health, change))) => {
-                let status = Status { policy, health: &health, doubt: None, now };
+                let status = self.status(joined, &health, None, now);
                 steered(&steering.wish, &status, gateway, Some(change))
             }
             (Event::Conflict(Cell::Health), _) => {
@@ -53,55 +59,51 @@ impl Admin {
         }
     }
 
-    fn gateway(&self, name: &str) -> Option<(&Policy, &Gateway)> {
-        let policy = self.policy()?;
-        Some((policy, policy.named(name)?))
-    }
-}
-
-fn steer(
-    mut steering: Box<Steering>,
-    policy: &Policy,
-    gateway: &Gateway,
-    loaded: &Loaded,
-    now: Timestamp,
-) -> Next {
-    let Some(mut health) = Health::read(&loaded.bytes) else {
-        return end(Problem::OtherVersion.reply());
-    };
-    let wish = &steering.wish;
-    let change = match wish.steer {
-        Wanted::Auto => Ok(health.release(gateway.id)),
-        // A gateway that nothing is known of has nothing to be admitted from.
-        Wanted::Admit => {
-            Ok(health.is_barred(gateway.id).then(|| health.admit(gateway.id)).flatten())
-        }
-        Wanted::Override(steer, ttl) => {
-            let wanted = Override {
-                gateway: gateway.id,
-                steer,
-                since: now,
-                until: now.plus(ttl),
-                actor: wish.actor.clone(),
-                reason: wish.reason.clone(),
-            };
-            health.steer_by(wanted, policy, now).map(Some)
-        }
-    };
-    match change {
-        Err(refusal) => {
-            let gateway = gateway.name.clone();
-            end(Problem::Override { refusal, gateway }.reply())
-        }
-        Ok(None) => {
-            let status = Status { policy, health: &health, doubt: None, now };
-            steered(wish, &status, gateway, None)
-        }
-        Ok(Some(change)) => {
-            let (cell, expected) = (Cell::Health, loaded.version);
-            let store = Effect::Store { cell, bytes: health.encode(), expected };
-            steering.written = Some((health, change));
-            (Stage::Steering(steering), vec![store])
+    fn steer(
+        &self,
+        mut steering: Box<Steering>,
+        joined: &(Rc<Policy>, Layout),
+        gateway: &Gateway,
+        loaded: &Loaded,
+        now: Timestamp,
+    ) -> Next {
+        let Some(mut health) = Health::read(&loaded.bytes) else {
+            return end(Problem::OtherVersion.reply());
+        };
+        let (wish, policy) = (&steering.wish, &joined.0);
+        let change = match wish.steer {
+            Wanted::Auto => Ok(health.release(gateway.id)),
+            // A gateway that nothing is known of has nothing to be admitted from.
+            Wanted::Admit => {
+                Ok(health.is_barred(gateway.id).then(|| health.admit(gateway.id)).flatten())
+            }
+            Wanted::Override(steer, ttl) => {
+                let wanted = Override {
+                    gateway: gateway.id,
+                    steer,
+                    since: now,
+                    until: now.plus(ttl),
+                    actor: wish.actor.clone(),
+                    reason: wish.reason.clone(),
+                };
+                health.steer_by(wanted, policy, now).map(Some)
+            }
+        };
+        match change {
+            Err(refusal) => {
+                let gateway = gateway.name.clone();
+                end(Problem::Override { refusal, gateway }.reply())
+            }
+            Ok(None) => {
+                let status = self.status(joined, &health, None, now);
+                steered(wish, &status, gateway, None)
+            }
+            Ok(Some(change)) => {
+                let (cell, expected) = (Cell::Health, loaded.version);
+                let store = Effect::Store { cell, bytes: health.encode(), expected };
+                steering.written = Some((health, change));
+                (Stage::Steering(steering), vec![store])
+            }
         }
     }
 }

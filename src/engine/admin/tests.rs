@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::engine::anomaly::Anomaly;
 use crate::engine::breaker::{self, Report};
 use crate::engine::evidence::Signal;
 use crate::engine::gateway::GatewayId;
@@ -14,6 +15,7 @@ use crate::engine::time::Millis;
 
 mod apart;
 mod doubting;
+mod lately;
 mod steering;
 mod telling;
 
@@ -49,6 +51,7 @@ struct Got {
     text: String,
     told: Vec<String>,
     changes: Vec<Change>,
+    anomalies: Vec<Anomaly>,
 }
 
 impl Got {
@@ -67,16 +70,27 @@ struct Scene {
     /// The store fails at this.
     fails: Option<Cell>,
     admin: Rc<Config>,
+    instance: Rc<Instance>,
 }
 
 impl Scene {
     fn new() -> Self {
         let mut layout =
             Layout::new(Placement::new(config("payments", TWO).buckets(), Seed::default()));
-        let policy = Rc::new(Policy::join(config("payments", TWO), &mut layout).unwrap().0);
+        let policy = Rc::new(
+            Policy::join(config("payments", TWO), &mut layout, Timestamp::default()).unwrap().0,
+        );
         let cells = vec![(Cell::Layout, layout.encode(), 1)];
         let admin = Rc::new(config("admin", TWO));
-        let mut scene = Self { now: START, policy, cells, rival: None, fails: None, admin };
+        let mut scene = Self {
+            now: START,
+            policy,
+            cells,
+            rival: None,
+            fails: None,
+            admin,
+            instance: Rc::default(),
+        };
         for name in ["primary", "secondary"] {
             scene.beat(name, true);
             scene.beat(name, true);
@@ -178,9 +192,10 @@ impl Scene {
         let headers: Vec<(&[u8], &[u8])> =
             fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let request = Request { headers: &headers, body: body.as_bytes(), peer: &[], context: 1 };
-        let mut admin = Admin::new(Rc::clone(&self.admin));
+        let mut admin = Admin::new(Rc::clone(&self.admin)).at(Rc::clone(&self.instance));
         let mut effects = admin.handle(Event::Request(request), self.time());
         let (mut told, mut changes, mut steps) = (Vec::new(), Vec::new(), 0);
+        let mut anomalies = Vec::new();
         loop {
             assert!(!effects.is_empty(), "it ends with an answer");
             let event = match effects.remove(0) {
@@ -192,11 +207,15 @@ impl Scene {
                     changes.push(change);
                     continue;
                 }
+                Effect::Anomaly(anomaly) => {
+                    anomalies.push(anomaly);
+                    continue;
+                }
                 Effect::Reply(reply) => {
                     assert!(effects.is_empty() && admin.is_ended());
                     let text = String::from_utf8(reply.body).unwrap();
                     let Reply { status, headers, .. } = reply;
-                    return Got { status, headers, text, told, changes };
+                    return Got { status, headers, text, told, changes, anomalies };
                 }
                 Effect::Load(cell) | Effect::Store { cell, .. } if self.fails == Some(cell) => {
                     Event::StoreFailed(cell)

@@ -48,6 +48,21 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// Every move that a breaker makes: to which state, and by which rule. In metrics each of them
+    /// is there from the first moment.
+    pub const MOVES: [(&'static str, &'static str); 10] = [
+        ("open", "consecutive_failures"),
+        ("open", "failure_rate"),
+        ("open", "slow_rate"),
+        ("open", "in_flight"),
+        ("open", "unheard"),
+        ("open", "trial_failed"),
+        ("open", "trial_throttled"),
+        ("half_open", "wait_over"),
+        ("half_open", "forced"),
+        ("closed", "trials_passed"),
+    ];
+
     /// What it is called in logs, metrics and reports.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -154,4 +169,25 @@ impl Rule {
 /// One number in the place of a tally's.
 const fn number(calls: u32) -> Tally {
     Tally { calls, failures: 0, slow: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_is_among_the_moves() {
+        let mut rules = Vec::new();
+        for tag in 1..=u8::MAX {
+            let mut bytes = vec![tag];
+            Tally::default().encode(&mut bytes);
+            rules.extend(Rule::decode(&mut Reader(&bytes)).flatten());
+        }
+        assert!(rules.len() >= 7, "{rules:?}");
+        for rule in &rules {
+            let named = |(_, name): &&(&str, &str)| *name == rule.name();
+            assert!(Rule::MOVES.iter().any(|one| named(&one)), "{rule:?}");
+        }
+        assert_eq!(rules.len(), Rule::MOVES.len());
+    }
 }

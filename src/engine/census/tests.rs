@@ -23,13 +23,14 @@ const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 const RETENTION: Millis = Millis::new(86_400_000);
 const RULES: Rules = Rules {
     lease: Millis::new(30_000),
+    response: Millis::new(10_000),
     repeat_after: Millis::new(5000),
     repeat_max_age: Millis::new(3_600_000),
     settle_delay: Millis::new(60_000),
     shared_ledger: false,
 };
-const ENFORCING: Counts<'_> = Counts { rules: &RULES, observing: false };
-const OBSERVING: Counts<'_> = Counts { rules: &RULES, observing: true };
+const ENFORCING: Counts<'_> = Counts { rules: &RULES, retention: RETENTION, observing: false };
+const OBSERVING: Counts<'_> = Counts { rules: &RULES, retention: RETENTION, observing: true };
 
 const fn at(offset: i64) -> Timestamp {
     Timestamp::from_millis(NOW.as_millis().saturating_add_signed(offset))
@@ -83,7 +84,7 @@ fn claims_count_where_they_stand_now() {
     let states = [
         in_flight(at(1)),
         in_flight(NOW),
-        State::Settled { gateways: one() },
+        State::settled(one()),
         State::Rejected { gateway: gateway(0) },
         doubt(one(), None),
         doubt(one(), Some(at(1))),
@@ -116,13 +117,67 @@ fn what_cannot_be_read_counts_and_links_only_take_room() {
     let census = count(&buckets, ENFORCING);
     assert_eq!(census.states, States { unreadable: 2, ..States::default() });
     assert_eq!((census.records, census.records_max, census.buckets), (3, 2, 4));
-    assert_eq!((census.fill_pct(), census.bucket_fill_pct()), (300 / 64, 200 / 64));
+    assert_eq!((census.kept, census.full, census.bucket_fill_pct()), (3, 0, 200 / 64));
     assert_eq!(Census::default().fill_pct(), 0);
+}
+
+/// A bucket with so many settled claims of these ages.
+fn aged(claims: &[(usize, i64)]) -> Vec<u8> {
+    let settled = State::settled(one());
+    let ages = claims.iter().flat_map(|(many, age)| std::iter::repeat_n(*age, *many));
+    let mut bucket = Bucket::default();
+    for (number, age) in ages.enumerate() {
+        let mut claim = claim(settled, age);
+        claim.changed_at = at(-age);
+        bucket.put(&key(number), &claim, at(-age), RETENTION).unwrap();
+    }
+    bucket.into_bytes()
+}
+
+/// The gauge is 100 when some new claim is refused, and below that when none is.
+#[test]
+fn the_store_is_full_when_a_new_claim_is_refused_and_not_before() {
+    const OLD: i64 = 86_400_000;
+    let cases: [(&[(usize, i64)], bool); 5] = [
+        (&[], false),
+        (&[(63, 1000)], false),
+        (&[(64, 1000)], true),
+        // As many records, one of which makes room.
+        (&[(1, OLD), (63, 1000)], false),
+        (&[(15, OLD), (1, 1000)], false),
+    ];
+    for (claims, is_full) in cases {
+        let buckets = [Vec::new(), aged(claims), Vec::new(), Vec::new()];
+        let census = count(&buckets, ENFORCING);
+        let refuses = buckets.iter().any(|bytes| {
+            let mut bucket = Bucket::decode(bytes.clone()).unwrap();
+            let new = claim(doubt(one(), None), 0);
+            bucket.put(&key(999), &new, NOW, RETENTION).is_err()
+        });
+        assert_eq!((refuses, census.full), (is_full, u32::from(is_full)), "{claims:?}");
+        assert_eq!(census.fill_pct() == 100, is_full, "{claims:?}");
+        assert_eq!(census.room() == Room::None, is_full, "{claims:?}");
+    }
+    // What is in doubt never makes room, however old it is.
+    let doubts = vec![claim(doubt(one(), None), 2 * OLD); 64];
+    assert_eq!(count(&[bucket(&doubts)], ENFORCING).fill_pct(), 100);
+}
+
+#[test]
+fn the_fill_grows_with_what_is_kept_and_warns_in_time() {
+    let fills: Vec<u64> =
+        (0..64).map(|many| count(&[aged(&[(many, 1000)])], ENFORCING).fill_pct()).collect();
+    assert!(fills.is_sorted() && fills[0] == 0 && fills[63] == 99, "{fills:?}");
+    // As full as it was laid out for: far from any refusal.
+    assert_eq!(fills[limits::BUCKET_RECORDS_MEAN as usize], 47);
+    let warns = fills.iter().position(|fill| *fill >= limits::STORE_NEARLY_FULL_PCT).unwrap();
+    let refused = rate::refused(warns as f64);
+    assert!(refused < 1e-8, "at {warns} in a bucket {refused} of new claims are refused");
 }
 
 #[test]
 fn an_observed_claim_is_in_doubt_once_claims_are_enforced() {
-    let settled = claim(State::Settled { gateways: one() }, 60_000);
+    let settled = claim(State::settled(one()), 60_000);
     let buckets = [bucket(&[Claim { observed: true, ..settled }, settled])];
     let observing = count(&buckets, OBSERVING);
     assert_eq!(observing.states, States { settled: 2, ..States::default() });
@@ -205,9 +260,9 @@ fn any_census() -> impl Strategy<Value = Census> {
     let currency = proptest::array::uniform3(b'A'..=b'Z');
     let at_risk = proptest::collection::vec((currency, any::<u64>()), 0..=16);
     let oldest = proptest::collection::vec(any_doubt(), 0..20);
-    (any::<[u64; 10]>(), any::<[u32; 2]>(), at_risk, oldest).prop_map(
-        |(longs, [buckets, records_max], at_risk, oldest)| {
-            let [began, ended, records, unsummed, states @ ..] = longs;
+    (any::<[u64; 11]>(), any::<[u32; 3]>(), at_risk, oldest).prop_map(
+        |(longs, [buckets, records_max, full], at_risk, oldest)| {
+            let [began, ended, records, kept, unsummed, states @ ..] = longs;
             let [in_flight, in_doubt, settled, rejected, closed, unreadable] = states;
             Census {
                 began_at: Timestamp::from_millis(began),
@@ -215,6 +270,8 @@ fn any_census() -> impl Strategy<Value = Census> {
                 buckets,
                 records,
                 records_max,
+                kept,
+                full,
                 states: States { in_flight, in_doubt, settled, rejected, closed, unreadable },
                 at_risk,
                 unsummed,
@@ -253,7 +310,7 @@ proptest! {
 fn a_census_of_another_version_or_of_too_many_is_none() {
     let census = count(&[bucket(&[claim(doubt(one(), None), 1)])], ENFORCING);
     let bytes = census.encode();
-    assert_eq!(Census::decode(&[&[2], &bytes[1..]].concat()), None);
+    assert_eq!(Census::decode(&[&[1], &bytes[1..]].concat()), None);
     assert_eq!(Census::decode(&[]), None);
     let one = &bytes[bytes.len() - InDoubt::SIZE..];
     let full = [&bytes[..], &one.repeat(limits::IN_DOUBT_LISTED_MAX - 1)].concat();
@@ -283,9 +340,12 @@ impl World {
             buckets * limits::BUCKET_RECORDS_MEAN
         );
         let config = Config::parse(config.as_bytes()).unwrap();
-        let (policy, _) =
-            Policy::join(config, &mut Layout::new(Placement::new(buckets, Seed::default())))
-                .unwrap();
+        let (policy, _) = Policy::join(
+            config,
+            &mut Layout::new(Placement::new(buckets, Seed::default())),
+            Timestamp::default(),
+        )
+        .unwrap();
         let (policy, cells) = (Rc::new(policy), BTreeMap::new());
         Self { policy, cells, now: NOW, loads: Vec::new(), counted: Vec::new(), broken: None }
     }
@@ -325,7 +385,10 @@ impl World {
                     todo.extend(pulse.stored(cell));
                 }
                 Effect::Counted(counted) => self.counted.push(*counted),
-                Effect::Beat(_) | Effect::Changed(_) | Effect::InFlight(..) => {}
+                Effect::Beat(_)
+                | Effect::Changed(_)
+                | Effect::InFlight(..)
+                | Effect::Anomaly(_) => {}
                 other @ (Effect::Forward(_)
                 | Effect::Call(_)
                 | Effect::Reply(_)
@@ -365,7 +428,11 @@ impl World {
 fn a_pass_reads_every_bucket_once_a_few_on_each_tick() {
     let buckets = limits::CENSUS_BUCKETS_PER_TICK * 2 + 3;
     let mut world = World::new(buckets);
-    world.put(Cell::Claims(0), bucket(&[claim(doubt(one(), None), 60_000)]));
+    for number in 0..buckets {
+        let filled = vec![claim(State::settled(one()), 1); 16 + number as usize % 9];
+        world.put(Cell::Claims(number), bucket(&filled));
+    }
+    world.put(Cell::Claims(0), bucket(&vec![claim(doubt(one(), None), 60_000); 16]));
     world.put(Cell::Claims(buckets - 1), bucket(&[claim(doubt(one(), None), 50_000)]));
     let mut pulse = world.pulse(1);
     let ticks: Vec<Vec<u32>> = (0..3).map(|_| world.tick(&mut pulse)).collect();
@@ -373,13 +440,27 @@ fn a_pass_reads_every_bucket_once_a_few_on_each_tick() {
     assert_eq!(lengths, [256, 256, 3]);
     assert_eq!(ticks.concat(), (0..buckets).collect::<Vec<_>>());
     let counted = world.counted.pop().unwrap();
-    assert_eq!((counted.census.states.in_doubt, counted.census.buckets), (2, buckets));
-    assert_eq!(counted.census.oldest[1].bucket, buckets - 1);
+    assert_eq!((counted.census.states.in_doubt, counted.census.buckets), (17, buckets));
+    assert_eq!(counted.census.oldest[16].bucket, buckets - 1);
     assert_eq!(counted.census.ended_at.since(counted.census.began_at), Millis::new(1000));
     let stored = Census::decode(&world.read(Cell::Census).bytes);
     assert_eq!(stored, Some(counted.census));
     // And so on.
     assert_eq!(world.tick(&mut pulse).first(), Some(&0));
+}
+
+/// Operators do not wait for minutes after a start: where nothing is there is nothing to read.
+#[test]
+fn a_new_store_of_the_default_size_is_counted_within_seconds() {
+    let mut world = World::new(65_536);
+    let mut pulse = world.pulse(1);
+    let began = world.now;
+    let counted = world.census(&mut pulse);
+    assert_eq!((counted.census.buckets, counted.census.records), (65_536, 0));
+    let length = counted.census.ended_at.since(began);
+    assert!(length <= Millis::new(10_000), "{length:?}");
+    // Nor does any tick read more than so much.
+    assert!(world.loads.len() <= 4098, "{}", world.loads.len());
 }
 
 #[test]
@@ -422,6 +503,10 @@ fn health_is_written_before_a_bucket_is_asked_for() {
 #[test]
 fn only_the_worker_that_sends_heartbeats_counts_and_the_next_one_begins_anew() {
     let mut world = World::new(limits::CENSUS_BUCKETS_PER_TICK + 1);
+    for number in 0..=limits::CENSUS_BUCKETS_PER_TICK {
+        let settled = claim(State::settled(one()), 1);
+        world.put(Cell::Claims(number), bucket(&[settled; 16]));
+    }
     let (mut first, mut second) = (world.pulse(1), world.pulse(2));
     // Born in the same moment: a newer one would take over at once.
     let began = world.now;
@@ -503,10 +588,7 @@ fn a_currency_of_which_nothing_is_at_risk_any_more_is_told_once() {
     let counted = world.census(&mut pulse);
     assert_eq!(counted.census.at_risk, [(*b"IDR", 10_000), (*b"USD", 500)]);
     assert_eq!(counted.gone, Vec::<[u8; 3]>::new());
-    world.put(
-        Cell::Claims(0),
-        bucket(&[Claim { state: State::Settled { gateways: one() }, ..paid }]),
-    );
+    world.put(Cell::Claims(0), bucket(&[Claim { state: State::settled(one()), ..paid }]));
     // Also when another worker counts by then.
     let mut next = world.pulse(2);
     world.now = world.now.plus(world.policy.heartbeat_lease());

@@ -1,12 +1,13 @@
-//! The walk over all buckets, a few on each tick.
+//! The walk over all buckets, a few on each tick: many where there is nothing in them.
 //!
 //! One load is asked for at a time: the next one when a bucket has come, until a tick has had
 //! enough. So a load that fails says nothing and brings nothing; the next tick finds it missing
 //! and begins the pass anew. A pass that misses a bucket is no census.
 
 use super::{Counted, Counts, Draft};
-use crate::engine::event::{Cell, Effect, Expected};
+use crate::engine::event::{Cell, Effect, Expected, Loaded};
 use crate::engine::limits;
+use crate::engine::record::Bucket;
 use crate::engine::time::Timestamp;
 
 /// Where the walk stands.
@@ -26,7 +27,7 @@ struct Pass {
     next: u32,
     /// What was asked for and has not come.
     awaits: Option<Cell>,
-    /// How many buckets may still be asked for on this tick.
+    /// What may still be spent on this tick; a bucket costs [`cost`].
     left: u32,
 }
 
@@ -46,7 +47,7 @@ impl Walk {
             awaits: None,
             left: 0,
         });
-        pass.left = limits::CENSUS_BUCKETS_PER_TICK;
+        pass.left = WORK_PER_TICK;
         vec![pass.ask(Cell::Claims(pass.next))]
     }
 
@@ -61,11 +62,12 @@ impl Walk {
         *self = Self::default();
     }
 
-    /// A bucket of `buckets` has come.
+    /// A bucket of `buckets` has come. What it says of a time that the clock was put back from is
+    /// mended; another worker that is quicker leaves it to the next pass.
     pub(in crate::engine) fn bucket(
         &mut self,
         number: u32,
-        bytes: Vec<u8>,
+        loaded: Loaded,
         buckets: u32,
         how: Counts<'_>,
         now: Timestamp,
@@ -73,16 +75,24 @@ impl Walk {
         let Some(pass) = self.awaited(Cell::Claims(number)) else {
             return Vec::new();
         };
-        pass.draft.count(number, bytes, how, now);
+        let Loaded { mut bytes, version: expected } = loaded;
+        let mut effects = Vec::new();
+        if let Some(mut bucket) = Bucket::decode(bytes.clone())
+            && bucket.mend(now, how.rules)
+        {
+            bytes = bucket.into_bytes();
+            let cell = Cell::Claims(number);
+            effects.push(Effect::Store { cell, bytes: bytes.clone(), expected });
+        }
+        let records = pass.draft.count(number, bytes, how, now);
         pass.next = number.saturating_add(1);
-        pass.left = pass.left.saturating_sub(1);
+        pass.left = pass.left.saturating_sub(cost(records));
         if pass.next >= buckets {
-            return vec![pass.ask(Cell::Census)];
+            effects.push(pass.ask(Cell::Census));
+        } else if pass.left > 0 {
+            effects.push(pass.ask(Cell::Claims(pass.next)));
         }
-        if pass.left == 0 {
-            return Vec::new();
-        }
-        vec![pass.ask(Cell::Claims(pass.next))]
+        effects
     }
 
     /// The census before has come, which tells what is there no longer.
@@ -106,6 +116,15 @@ impl Walk {
         pass.awaits = None;
         Some(pass)
     }
+}
+
+const WORK_PER_TICK: u32 = limits::CENSUS_BUCKETS_PER_TICK * limits::CENSUS_EMPTY_PER_BUCKET;
+
+/// What it takes to read a bucket of so many records, in empty ones. One that holds more than it
+/// was laid out for costs no more than that, so that a full store is counted in time.
+fn cost(records: u32) -> u32 {
+    let part = records.saturating_mul(limits::CENSUS_EMPTY_PER_BUCKET);
+    (part / limits::BUCKET_RECORDS_MEAN).clamp(1, limits::CENSUS_EMPTY_PER_BUCKET)
 }
 
 impl Pass {

@@ -10,7 +10,9 @@ impl Claim {
     #[must_use]
     pub fn apply(&self, event: Event, now: Timestamp, rules: &Rules) -> Step {
         match event {
-            Event::Answer { of, outcome, gateways } => self.answered(of, outcome, gateways, now),
+            Event::Answer { of, outcome, gateways } => {
+                self.answered(of, outcome, gateways, now, rules)
+            }
             Event::Told { gateway, status } => self.told(gateway, status, now, rules),
             Event::Operator(resolution) => self.resolved(resolution, now, rules),
         }
@@ -33,12 +35,12 @@ impl Claim {
             (State::InDoubt { candidates, .. }, Resolution::ExecutedAt(by))
                 if !candidates.contains(by) =>
             {
-                Step::Contradicted
+                Step::Contradicted(claim.state)
             }
             // Of a NO the record names who said it last, and not who had been asked before: a
             // retry must not follow what was executed, wherever that was.
             (State::InDoubt { .. } | State::Rejected { .. }, Resolution::ExecutedAt(by)) => {
-                Step::To(State::Settled { gateways: Gateways::only(by) })
+                Step::To(State::said_settled(Gateways::only(by)))
             }
             // What was looked for too early may still be on its way, as with a gateway's "not found".
             (State::InDoubt { ended_at, .. }, Resolution::NotExecuted)
@@ -51,20 +53,22 @@ impl Claim {
             }
             // It says so already, and still admits a retry at that gateway.
             (State::Rejected { .. }, Resolution::NotExecuted) => Step::Stays,
-            (State::Settled { gateways }, Resolution::ExecutedAt(by)) if gateways.contains(by) => {
+            (State::Settled { gateways, .. }, Resolution::ExecutedAt(by))
+                if gateways.contains(by) =>
+            {
                 Step::Stays
             }
             (State::Settled { .. }, Resolution::ExecutedAt(_) | Resolution::NotExecuted) => {
-                Step::Contradicted
+                Step::Contradicted(claim.state)
             }
             (State::Closed { .. }, Resolution::NotExecuted) => Step::Stays,
             (State::Closed { how: Closed::Failed, .. }, Resolution::ExecutedAt(by)) => {
-                Step::Overturned(State::Settled { gateways: Gateways::only(by) })
+                Step::Overturned(State::said_settled(Gateways::only(by)))
             }
             (
                 State::Closed { how: Closed::Cancelled | Closed::Refunded, .. },
                 Resolution::ExecutedAt(_),
-            ) => Step::Contradicted,
+            ) => Step::Contradicted(claim.state),
         }
     }
 
@@ -76,26 +80,33 @@ impl Claim {
         outcome: Outcome,
         gateways: Gateways,
         now: Timestamp,
+        rules: &Rules,
     ) -> Step {
         let claim = self.at(now);
         let current = claim.is_current(of);
         match (claim.state, outcome) {
+            // The repeat has ended. Its NO says nothing of the first copy, but that it had failed
+            // does.
+            (State::Settled { repeat_until: Some(Timestamp::NEVER), .. }, _) => Step::Stays,
+            (State::Settled { gateways, repeat_until: Some(_) }, outcome) if current => {
+                fetched(gateways, outcome)
+            }
             (State::Settled { .. }, _) => Step::Stays,
             (State::Closed { how: Closed::Failed, .. }, Outcome::Executed) => {
-                Step::Overturned(State::Settled { gateways })
+                Step::Overturned(State::settled(gateways))
             }
-            (State::Closed { .. }, Outcome::Executed) => Step::Contradicted,
+            (State::Closed { .. }, Outcome::Executed) => Step::Contradicted(claim.state),
             (State::Closed { .. }, _) => Step::Stays,
             (
                 State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. },
                 Outcome::Executed,
-            ) => Step::To(State::Settled { gateways }),
+            ) => Step::To(State::settled(gateways)),
             (State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. }, _)
                 if !current =>
             {
                 Step::Stays
             }
-            (State::InFlight { .. }, Outcome::No | Outcome::FailedBefore) => {
+            (State::InFlight { .. }, Outcome::No | Outcome::NotKnown | Outcome::FailedBefore) => {
                 match gateways.single() {
                     Some(gateway) => Step::To(State::Rejected { gateway }),
                     None => Step::To(in_doubt(gateways, now)),
@@ -108,9 +119,10 @@ impl Claim {
                     Some(_) | None => Step::Released,
                 }
             }
-            (State::Rejected { .. }, Outcome::No | Outcome::FailedBefore | Outcome::NeverSent) => {
-                Step::Stays
-            }
+            (
+                State::Rejected { .. },
+                Outcome::No | Outcome::NotKnown | Outcome::FailedBefore | Outcome::NeverSent,
+            ) => Step::Stays,
             (State::Rejected { gateway }, Outcome::Doubtful) => {
                 Step::To(in_doubt(Gateways::only(gateway), now))
             }
@@ -123,23 +135,63 @@ impl Claim {
                 State::InDoubt { candidates, repeat_until: Some(_), .. },
                 Outcome::No | Outcome::Doubtful | Outcome::NeverSent,
             ) => Step::To(in_doubt(candidates, now)),
+            // Of a cancel whose payment is elsewhere it does: what this gateway does not know it
+            // can have cancelled only if that arrives later still, so it is proven like any "not
+            // found". Its own copy is answered; what may travel is what ended before it.
+            (
+                State::InDoubt { candidates, ended_at, not_found, repeat_until: Some(_) },
+                Outcome::NotKnown,
+            ) => {
+                let state = State::InDoubt { candidates, ended_at, not_found, repeat_until: None };
+                let by = gateways.single().filter(|by| candidates.contains(*by));
+                Self { state, ..claim }.not_known(by, now, rules)
+            }
             (
                 State::InDoubt { repeat_until: None, .. },
-                Outcome::No | Outcome::FailedBefore | Outcome::Doubtful | Outcome::NeverSent,
+                Outcome::No
+                | Outcome::NotKnown
+                | Outcome::FailedBefore
+                | Outcome::Doubtful
+                | Outcome::NeverSent,
             ) => Step::Stays,
+        }
+    }
+
+    /// A repeat has ended with "not known", which counts like any other "not found".
+    fn not_known(&self, by: Option<GatewayId>, now: Timestamp, rules: &Rules) -> Step {
+        match by.map(|by| self.not_found(by, now, rules)) {
+            Some(Step::To(state)) => Step::To(state),
+            _ => Step::To(self.state),
         }
     }
 
     fn told(&self, by: GatewayId, status: Status, now: Timestamp, rules: &Rules) -> Step {
         let claim = self.at(now);
-        let executed = State::Settled { gateways: Gateways::only(by) };
+        let executed = State::settled(Gateways::only(by));
         let closed = |how| State::Closed { how, gateways: Gateways::only(by) };
+        // The answer may be older than what the record says.
+        let asked_before = now < claim.changed_at;
         match (claim.state, status) {
-            (State::Settled { gateways }, status) => told_settled(gateways, by, status),
+            (State::Settled { gateways, .. }, Status::Closed(how))
+                if how != Closed::Failed && gateways.contains(by) =>
+            {
+                Step::To(closed(how))
+            }
+            (State::Settled { gateways, .. }, status) => {
+                let contradicts = match status {
+                    Status::Executed | Status::Pending => false,
+                    Status::Closed(Closed::Cancelled | Closed::Refunded) => true,
+                    Status::Closed(Closed::Failed) => !asked_before,
+                    // Only who has executed it must know it.
+                    Status::NotFound => !asked_before && gateways.contains(by),
+                };
+                if contradicts { Step::Contradicted(claim.state) } else { Step::Stays }
+            }
             (State::Closed { how: Closed::Failed, .. }, Status::Executed) => {
                 Step::Overturned(executed)
             }
-            (State::Closed { .. }, Status::Executed) => Step::Contradicted,
+            (State::Closed { .. }, Status::Executed) if asked_before => Step::Stays,
+            (State::Closed { .. }, Status::Executed) => Step::Contradicted(claim.state),
             (State::Closed { .. }, Status::Pending | Status::Closed(_) | Status::NotFound) => {
                 Step::Stays
             }
@@ -164,10 +216,10 @@ impl Claim {
                     Some(_) => Step::Stays,
                 }
             }
-            // A repeat is under way, or the question is older than the attempt.
-            (State::InDoubt { repeat_until, ended_at, .. }, Status::Closed(_))
-                if repeat_until.is_some() || now < ended_at =>
-            {
+            // The question is older than the attempt, or a repeat may yet succeed where an earlier
+            // attempt failed. What was undone is undone: a repeat has the same name, and finds it so.
+            (State::InDoubt { ended_at, .. }, Status::Closed(_)) if now < ended_at => Step::Stays,
+            (State::InDoubt { repeat_until: Some(_), .. }, Status::Closed(Closed::Failed)) => {
                 Step::Stays
             }
             // It may be an earlier attempt that failed, while the last one still travels.
@@ -213,17 +265,6 @@ impl Claim {
     }
 }
 
-/// A payment that was executed can still be undone, by who executed it; it cannot have failed.
-const fn told_settled(gateways: Gateways, by: GatewayId, status: Status) -> Step {
-    match status {
-        Status::Executed | Status::Pending => Step::Stays,
-        Status::Closed(how @ (Closed::Cancelled | Closed::Refunded)) if gateways.contains(by) => {
-            Step::To(State::Closed { how, gateways: Gateways::only(by) })
-        }
-        Status::Closed(_) | Status::NotFound => Step::Contradicted,
-    }
-}
-
 /// `by` is no candidate any longer; if it was the only one, the claim ends in `alone`.
 fn clear(candidates: Gateways, by: GatewayId, ended_at: Timestamp, alone: State) -> Step {
     let left = candidates.without(by);
@@ -235,4 +276,16 @@ fn clear(candidates: Gateways, by: GatewayId, ended_at: Timestamp, alone: State)
 
 pub(super) const fn in_doubt(candidates: Gateways, ended_at: Timestamp) -> State {
     State::InDoubt { candidates, ended_at, repeat_until: None, not_found: None }
+}
+
+/// The repeat of a payment that was executed has ended, whatever it brought.
+const fn fetched(gateways: Gateways, outcome: Outcome) -> Step {
+    match outcome {
+        Outcome::FailedBefore => Step::Contradicted(State::settled(gateways)),
+        Outcome::Executed
+        | Outcome::No
+        | Outcome::NotKnown
+        | Outcome::Doubtful
+        | Outcome::NeverSent => Step::To(State::settled(gateways)),
+    }
 }

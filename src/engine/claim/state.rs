@@ -2,6 +2,7 @@
 
 use super::{Closed, State};
 use crate::engine::gateway::Gateways;
+use crate::engine::time::Timestamp;
 
 impl State {
     /// What it is called in logs and reports.
@@ -16,12 +17,25 @@ impl State {
         }
     }
 
+    /// Executed by `gateways`, with nothing under way.
+    #[must_use]
+    pub const fn settled(gateways: Gateways) -> Self {
+        Self::Settled { gateways, repeat_until: None }
+    }
+
+    /// Executed by `gateways`, as an operator says: nobody is asked for it again, who might execute
+    /// it only then.
+    #[must_use]
+    pub const fn said_settled(gateways: Gateways) -> Self {
+        Self::Settled { gateways, repeat_until: Some(Timestamp::NEVER) }
+    }
+
     /// The gateways that hold the payment, or may.
     #[must_use]
     pub const fn holders(self) -> Gateways {
         match self {
             Self::InFlight { candidates, .. } | Self::InDoubt { candidates, .. } => candidates,
-            Self::Settled { gateways } | Self::Closed { gateways, .. } => gateways,
+            Self::Settled { gateways, .. } | Self::Closed { gateways, .. } => gateways,
             Self::Rejected { gateway } => Gateways::only(gateway),
         }
     }

@@ -1,6 +1,7 @@
 //! Whose listener the plugin stands in: the merchants', or the operators'.
 
 use super::reader::{Errors, Fields, Node};
+use crate::engine::zone::Zone;
 
 /// Whose listener the plugin stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,13 @@ pub enum Role {
         /// SHA-256 of the token that every request must bring.
         token_sha256: [u8; 32],
     },
+}
+
+/// In which time zone the page tells times.
+pub(super) fn read_zone(fields: &Fields<'_>) -> Zone {
+    let name =
+        fields.text("time_zone", Zone::DEFAULT, Zone::EXPECTED, |text| Zone::parse(text).is_some());
+    Zone::parse(&name).unwrap_or_default()
 }
 
 pub(super) fn read(fields: &Fields<'_>, errors: &Errors) -> Role {
@@ -86,6 +94,23 @@ mod tests {
         let digits = format!("09{}", "ab".repeat(31));
         let role = parse(&json!({"role": "admin", "token_sha256": digits}));
         assert_eq!(role, Ok(Role::Admin { token_sha256 }));
+    }
+
+    #[test]
+    fn times_are_told_in_a_known_zone_of_either_listener() {
+        for role in ["payments", "admin"] {
+            let mut admin = json!({"role": role, "time_zone": "+05:30"});
+            if role == "admin" {
+                admin["token_sha256"] = json!("ab".repeat(32));
+            }
+            assert!(parse(&admin).is_ok(), "{admin}");
+        }
+        for bad in [json!("WIB"), json!("Asia/Jakarta "), json!(7), json!("+25:00")] {
+            mistake(
+                &json!({"time_zone": bad}),
+                "admin.time_zone: expected \"Asia/Jakarta\", \"Asia/Makassar\"",
+            );
+        }
     }
 
     #[test]

@@ -242,6 +242,9 @@ const URX: u64 = 0x8000;
 const NC: u64 = 0x0100_0000;
 /// No connection, and no room for another try.
 const UF_UO: u64 = UF | UO;
+const UT: u64 = 0x4;
+const UT_UF: u64 = UT | UF;
+const RL: u64 = 0x800;
 
 /// Why there was no answer: what Envoy's flags prove.
 fn absent(operation: &Compiled, bits: u64, attached: bool) -> String {
@@ -258,8 +261,8 @@ fn absent(operation: &Compiled, bits: u64, attached: bool) -> String {
 
 fn expected_absence(bits: u64, attached: bool) -> &'static str {
     match (bits & !URX, attached) {
-        (UF | UH, false) => "NeverSent Failure",
-        (UO | UF_UO | NC | DC, false) => "NeverSent Neutral",
+        (UF | UH | UT | UT_UF, false) => "NeverSent Failure",
+        (UO | UF_UO | NC | DC | RL, false) => "NeverSent Neutral",
         (_, false) => "Doubtful Failure",
         // The client left; nobody waited for the gateway.
         (bits, true) if bits & DC != 0 => "Doubtful Abandoned",

@@ -7,15 +7,17 @@ use super::intent::{Intent, token_key};
 use super::send::Send;
 use super::settle::{Settling, Update};
 use super::{Context, Next, Sent};
-use crate::engine::answer::Saying;
+use crate::engine::answer::{Saying, Unknown};
 use crate::engine::breaker::{Heard, Report};
 use crate::engine::channel::Breach;
 use crate::engine::claim::{Closed, Event as Evidence, Outcome, Status};
-use crate::engine::event::{Answer, Cell, Effect, Expected};
+use crate::engine::event::{Answer, Effect};
 use crate::engine::evidence::{
-    Body, Evidence as Facts, Flags, Origin, Signal, Verdict, is_failed_before, judge, text_of,
+    Absence, Body, Evidence as Facts, Flags, Origin, Protocol, Signal, Verdict, is_failed_before,
+    judge, text_of,
 };
 use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::key::ClaimKey;
 use crate::engine::operation::ANSWER_REFERENCE;
 use crate::engine::replay::Kept;
 use crate::engine::time::Millis;
@@ -64,6 +66,9 @@ impl Context<'_> {
         if is_failed_before(&operation, verdict.code) {
             verdict.outcome = Outcome::FailedBefore;
         }
+        if send.astray && verdict.outcome == Outcome::No && verdict.not_found {
+            verdict.outcome = Outcome::NotKnown;
+        }
         let gateways = self.spoken_of(&send, answer);
         if let Some(later) = &intent.named_later {
             let named = text_of(&operation, &answer.evidence, ANSWER_REFERENCE);
@@ -76,13 +81,11 @@ impl Context<'_> {
         if let (Some(payment), Some(of)) = (&intent.payment, send.attempt()) {
             let evidence = Evidence::Answer { of, outcome: verdict.outcome, gateways };
             let onward = onward.map(|(gateway, _)| gateway);
-            updates.push_back(Update::Own { key: payment.key, evidence, onward });
+            updates.push_back(Update::Own { key: payment.key, evidence, onward, asked_at: at });
         }
-        if let (Some(place), Some(gateway)) = (operation.token, asked)
-            && let Some(token) = text_of(&operation, &answer.evidence, place)
-        {
-            let key = token_key(&intent.partner, &token);
-            updates.push_back(Update::Issued { key, gateway });
+        if let Some(gateway) = asked {
+            let tokens = tokens(&intent, &send, &verdict, answer);
+            updates.extend(tokens.map(|key| Update::Issued { key, gateway }));
         }
         let speaks_of_it = verdict.echoes || !intent.named_twice;
         let told_of_it = verdict.told.filter(|_| speaks_of_it);
@@ -96,17 +99,9 @@ impl Context<'_> {
         {
             updates.push_back(Update::Cancel { key, gateway, asked_at: at });
         }
-        let waited = self.now.since(at);
-        let report = Report {
-            signal: verdict.signal,
-            slow: waited >= self.policy.breaker.slow,
-            generation: 0,
-            trial: false,
-            source: intent.source,
-            heard: heard(answer.evidence.origin, waited),
-            retry_after: answer.retry_after,
-        };
-        let reports = reports(&send, gateways, verdict.outcome, report);
+        let (signal, source) = (verdict.signal, intent.source);
+        let report = Report { signal, source, ..self.report_after(self.now.since(at), answer) };
+        let reports = reports(&send, gateways, &verdict, report);
         if answer.evidence.origin == Origin::NeverLeft {
             updates.extend(unmade_trial(&send));
         } else if !reports.is_empty() {
@@ -114,8 +109,9 @@ impl Context<'_> {
         }
         // The answer is kept before the claim says that there is one: whoever finds the claim
         // settled finds the answer too.
-        let mut effects: Vec<Effect> =
-            self.keep(&intent, &send, &verdict, answer).into_iter().collect();
+        if let Some(keep) = self.keep(&intent, &send, &verdict, answer) {
+            updates.push_front(keep);
+        }
         let answered = Answered {
             from_upstream: answer.evidence.origin == Origin::Upstream,
             client_waits: answer.client_waits,
@@ -129,9 +125,14 @@ impl Context<'_> {
             own: After::default(),
             concerned: After::default(),
         };
-        let (stage, more) = self.next_update(Box::new(Settling::answering(updates, answered)));
-        effects.extend(more);
-        (stage, effects)
+        self.next_update(Box::new(Settling::answering(updates, answered)))
+    }
+
+    /// What an answer says of a gateway by itself, and by the time that it took.
+    fn report_after(&self, waited: Millis, answer: &Answer<'_>) -> Report {
+        let heard = heard(answer.evidence.origin, waited);
+        let slow = waited >= self.policy.breaker.slow;
+        Report { slow, heard, retry_after: answer.retry_after, ..Report::default() }
     }
 
     /// What was passed on without promises comes back the same way, unless it came from nobody
@@ -142,7 +143,8 @@ impl Context<'_> {
             let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
             vec![Effect::Relay { gateway: name.filter(|_| !send.is_observed()) }]
         } else {
-            let unknown = Saying::Unknown { retry_after: self.policy.claims.repeat_after };
+            let retry_after = self.policy.claims.repeat_after;
+            let unknown = Saying::Unknown { what: Unknown::Sent, retry_after };
             self.say(intent, &unknown, send.candidates())
         };
         updates.extend(unmade_trial(send));
@@ -167,12 +169,19 @@ impl Context<'_> {
         send: &Send,
         verdict: &Verdict,
         answer: &Answer<'_>,
-    ) -> Option<Effect> {
+    ) -> Option<Update> {
         let store = &self.policy.config.store;
         let Body::Complete(body) = answer.evidence.body else {
             return None;
         };
         if verdict.outcome != Outcome::Executed || body.len() > store.body_bytes_max {
+            return None;
+        }
+        // Where the body was read as JSON it is plain, and replayed without its label. Elsewhere
+        // nobody has read it, and without the label nobody could.
+        let labelled =
+            answer.content_encoding.is_some_and(|label| !label.eq_ignore_ascii_case("identity"));
+        if labelled && self.policy.config.protocol == Protocol::Http {
             return None;
         }
         let (payment, of) = (intent.payment.as_ref()?, send.attempt()?);
@@ -181,10 +190,7 @@ impl Context<'_> {
             content_type: answer.content_type.map(str::to_owned),
             body: body.to_vec(),
         };
-        let cell =
-            Cell::Body(self.policy.placement.body(payment.key.reference(), store.bodies_max));
-        let bytes = kept.encode(&payment.key, of.incarnation);
-        Some(Effect::Store { cell, bytes, expected: Expected::Any })
+        Some(Update::Keep { key: payment.key, of: of.incarnation, kept })
     }
 }
 
@@ -204,17 +210,37 @@ const fn heard(origin: Origin, waited: Millis) -> Heard {
     }
 }
 
+/// The customers' tokens that lead to whoever gave this answer: one that it issues, and one that was
+/// used there and would be forgotten.
+fn tokens(
+    intent: &Intent,
+    send: &Send,
+    verdict: &Verdict,
+    answer: &Answer<'_>,
+) -> impl Iterator<Item = ClaimKey> {
+    let issued = intent.operation.as_ref().and_then(|operation| {
+        let token = text_of(operation, &answer.evidence, operation.token?)?;
+        Some(token_key(&intent.partner, &token))
+    });
+    let is_used = send.renews_token && verdict.outcome == Outcome::Executed;
+    issued.into_iter().chain(intent.token.filter(|_| is_used))
+}
+
 /// What an answer says of each gateway that Envoy tried; `answering` is what it says of the one that
 /// it speaks of.
 fn reports(
     send: &Send,
     spoken_of: Gateways,
-    outcome: Outcome,
+    verdict: &Verdict,
     answering: Report,
 ) -> Vec<(GatewayId, Report)> {
     let position = spoken_of.single();
     let position = send.members.iter().position(|member| Some(*member) == position);
-    let all = outcome == Outcome::NeverSent && answering.signal == Signal::Failure;
+    // The first one was tried in any case.
+    let waits = verdict.absence == Absence::StillConnecting;
+    let position = if waits { position.or(Some(0)) } else { position };
+    let all =
+        verdict.outcome == Outcome::NeverSent && answering.signal == Signal::Failure && !waits;
     let unconnected =
         Report { signal: Signal::Failure, slow: false, heard: Heard::Unsent, ..answering };
     let mut reports = Vec::new();

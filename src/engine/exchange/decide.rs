@@ -1,10 +1,11 @@
 //! Where a request goes, if anywhere: a pure function of what it wants, what the store says and
 //! how the gateways do.
 
-use crate::engine::answer::{NotExecuted, Saying};
-use crate::engine::claim::{Admission, Claim, Incarnation, State};
+use crate::engine::answer::{NotExecuted, Saying, Unknown};
+use crate::engine::claim::{Admission, Claim, Fetch, Incarnation, State};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
+use crate::engine::leaps::Leaps;
 use crate::engine::operation::{Class, Repeat};
 use crate::engine::policy::Policy;
 use crate::engine::record::Found;
@@ -40,9 +41,15 @@ pub(super) struct Facts<'a> {
     pub(super) bound: Bound,
     /// The gateway that issued the customer's token, as far as it is known.
     pub(super) issuer: Option<GatewayId>,
+    /// When that was last written.
+    pub(super) issued_at: Option<Timestamp>,
     /// Gateways that have enough of this partner's requests: new ones go elsewhere.
     pub(super) crowded: Gateways,
+    /// The payment was executed, and its answer was looked for in vain.
+    pub(super) is_unkept: bool,
     pub(super) health: &'a Health,
+    /// Where the clock leapt.
+    pub(super) leaps: &'a Leaps,
     pub(super) now: Timestamp,
 }
 
@@ -74,7 +81,8 @@ impl Facts<'_> {
     }
 
     /// A record as it counts for this request.
-    fn counted(&self, claim: Claim) -> Claim {
+    pub(super) fn counted(&self, claim: Claim) -> Claim {
+        let claim = claim.seen(self.now, self.leaps);
         let claim = if self.policy.observes(self.intent.operation.as_deref()) {
             claim
         } else {
@@ -102,11 +110,15 @@ impl Facts<'_> {
         if self.begins_anew(&claim) {
             return self.decide_new(payment);
         }
+        if let Some(decision) = self.again_astray(&claim, payment) {
+            return decision;
+        }
         let holders = claim.holders();
         match claim.admit(payment.fingerprint, self.now, rules) {
             Admission::InProgress { unknown, retry_after } => {
                 self.say(Saying::InProgress { unknown, retry_after }, holders)
             }
+            Admission::Replay { .. } if self.is_unkept => self.fetch(&claim, payment),
             Admission::Replay { gateways } => {
                 Decision::Replay { incarnation: claim.incarnation, gateways }
             }
@@ -120,6 +132,25 @@ impl Facts<'_> {
                 .again(&claim, gateway, payment, "repeat")
                 .unwrap_or_else(|| self.unknown(holders, rules.repeat_after)),
             Admission::Repeat { .. } => self.unknown(holders, rules.repeat_after),
+        }
+    }
+
+    /// A payment that was executed and whose answer is not kept: whoever executed it says it again,
+    /// if it may be asked now.
+    fn fetch(&self, claim: &Claim, payment: &Payment) -> Decision {
+        let rules = &self.policy.claims;
+        let executed =
+            |retry_after| self.say(Saying::AlreadyExecuted { retry_after }, claim.holders());
+        match claim.fetch(self.now, rules) {
+            Fetch::Wait { retry_after } => executed(Some(retry_after)),
+            Fetch::Repeat { gateway }
+                if payment.repeat == Repeat::ByReference
+                    && !self.health.is_drained(gateway, self.now) =>
+            {
+                let again = claim.further_attempt(payment.fingerprint, gateway, self.now, rules);
+                self.to_one(gateway, "repeat", again).unwrap_or_else(|| executed(None))
+            }
+            Fetch::Repeat { .. } | Fetch::Never => executed(None),
         }
     }
 
@@ -142,7 +173,8 @@ impl Facts<'_> {
                 return if left.get() == 0 {
                     None
                 } else {
-                    in_progress(false, left, Gateways::NONE)
+                    let due = since.plus(rules.response).since(self.now);
+                    in_progress(false, due.max(Millis::new(1000)), Gateways::NONE)
                 };
             }
         };
@@ -150,8 +182,8 @@ impl Facts<'_> {
             State::Settled { .. } | State::Closed { .. } => {
                 Some(self.say(Saying::Mismatch, Gateways::NONE))
             }
-            State::InFlight { until, .. } => {
-                in_progress(false, until.since(self.now), claim.holders())
+            State::InFlight { .. } => {
+                in_progress(false, claim.answer_due(self.now, rules), claim.holders())
             }
             State::InDoubt { .. } => in_progress(true, rules.repeat_after, claim.holders()),
             State::Rejected { .. } => None,
@@ -189,8 +221,8 @@ impl Facts<'_> {
         let holders = concerned.holders();
         let holder = holders.single().or_else(|| holders.iter().find(|_| self.is_shared()));
         match (concerned.state, holder) {
-            (State::InFlight { until, .. }, _) => {
-                let retry_after = until.since(self.now);
+            (State::InFlight { .. }, _) => {
+                let retry_after = concerned.answer_due(self.now, &self.policy.claims);
                 self.say(Saying::InProgress { unknown: false, retry_after }, holders)
             }
             (_, Some(gateway)) => {
@@ -252,11 +284,9 @@ impl Facts<'_> {
         match self.concerned {
             Found::Claim(claim) => self.ask_holders(&self.counted(claim)),
             Found::Absent if asks_for_payment => {
-                let walk = self.walk(self.by_health(self.policy.order()), GoOn::NotFound);
-                // Nobody's "not found" says anything of a payment that cannot be named here.
-                let named = self.intent.concerns.is_some() || self.intent.named_later.is_some();
-                self.to_any("forward", None)
-                    .with(Walk { asks_all: named && self.may_ask_all(), ..walk })
+                let when = if self.intent.is_named() { GoOn::NotFound } else { GoOn::Unnamed };
+                let walk = self.walk(self.by_health(self.policy.order()), when);
+                self.to_any("forward", None).with(Walk { asks_all: self.may_ask_all(), ..walk })
             }
             Found::Absent | Found::Unreadable => self.to_issuer_or_any(),
         }
@@ -266,7 +296,9 @@ impl Facts<'_> {
         let is_configured = |gateway: &GatewayId| self.policy.gateway(*gateway).is_some();
         let holders = self.by_health(claim.holders().iter().filter(is_configured));
         let in_flight = matches!(claim.state, State::InFlight { .. });
-        let first = if in_flight { holders.iter().min() } else { holders.first() };
+        // Envoy tries one after the other: the first one is the likeliest to have it.
+        let named = holders.contains(&claim.first).then_some(&claim.first);
+        let first = named.filter(|_| in_flight).or_else(|| holders.first());
         // Questions fill a gateway's ceiling as payments do; nobody else has the answer.
         if first.is_some_and(|gateway| self.crowded.contains(*gateway)) {
             return self.say(Saying::NoAnswer { retry_after: Millis::new(1000) }, claim.holders());
@@ -285,7 +317,7 @@ impl Facts<'_> {
     }
 
     const fn unknown(&self, gateways: Gateways, retry_after: Millis) -> Decision {
-        self.say(Saying::Unknown { retry_after }, gateways)
+        self.say(Saying::Unknown { what: Unknown::Earlier, retry_after }, gateways)
     }
 
     pub(super) const fn pinned_gateway_down(&self, gateways: Gateways) -> Decision {

@@ -4,10 +4,11 @@ use super::intent::Intent;
 use super::send::Send;
 use super::write::own_headers;
 use super::{Context, Next, Sent, Stage, name};
-use crate::engine::answer::{About, NotExecuted, Reply, Saying};
+use crate::engine::anomaly::Anomaly;
+use crate::engine::answer::{About, NotExecuted, Reply, Saying, Unknown};
 use crate::engine::claim::{Outcome, State, Status};
 use crate::engine::event::{Answer, Call, Effect, Note};
-use crate::engine::evidence::{Body, Protocol, Verdict};
+use crate::engine::evidence::{Absence, Body, Protocol, Verdict};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::operation::Class;
 use crate::engine::time::Millis;
@@ -42,11 +43,33 @@ pub(super) struct After {
     pub(super) lost: bool,
 }
 
+/// What evidence made of a claim.
+#[derive(Default)]
+pub(super) struct Worked {
+    /// Where it stands afterwards.
+    pub(super) after: After,
+    /// Its bucket, if that changed.
+    pub(super) written: Option<Vec<u8>>,
+    /// What operators are told of it.
+    pub(super) anomaly: Option<Anomaly>,
+}
+
+impl Worked {
+    /// Its bucket cannot be read, or it itself.
+    pub(super) const LOST: Self =
+        Self { after: After { state: None, lost: true }, written: None, anomaly: None };
+
+    pub(super) fn at(state: State) -> Self {
+        Self { after: After { state: Some(state), lost: false }, ..Self::default() }
+    }
+}
+
 /// A gateway's answer to a call of the filter's own.
 #[derive(Debug)]
 pub(super) struct CallAnswer {
     status: u16,
     content_type: Option<String>,
+    content_encoding: Option<String>,
     body: Vec<u8>,
 }
 
@@ -57,12 +80,14 @@ impl CallAnswer {
             Body::Unreadable => Vec::new(),
         };
         let content_type = answer.content_type.map(str::to_owned);
-        Self { status: answer.evidence.status, content_type, body }
+        let content_encoding = answer.content_encoding.map(str::to_owned);
+        Self { status: answer.evidence.status, content_type, content_encoding, body }
     }
 
     fn reply(self, gateway: String) -> Reply {
         let mut headers = vec![("x-dana-gateway", gateway)];
         headers.extend(self.content_type.map(|value| ("content-type", value)));
+        headers.extend(self.content_encoding.map(|value| ("content-encoding", value)));
         Reply { status: self.status, headers, body: self.body, reason: "relayed" }
     }
 }
@@ -80,12 +105,13 @@ impl Context<'_> {
         let Some(target) = self.policy.plain(gateway) else {
             return (Stage::Ended, self.end(answered));
         };
-        let Answered { intent, mut send, gateways: asked, .. } = answered;
+        let Answered { intent, mut send, gateways: asked, verdict, .. } = answered;
         let mut headers = own_headers(&intent);
         let host = self.policy.gateway(gateway).and_then(|gateway| gateway.host.clone());
         headers.extend(host.map(|host| (":authority".to_owned(), host)));
         let cluster = target.cluster.to_owned();
         let call = Call { cluster, timeout: self.timeout(&intent), headers };
+        send.walk.said_closed &= matches!(verdict.told, Some(Status::Closed(_)));
         send.walk.left.retain(|(other, _)| *other != gateway && !asked.contains(*other));
         send.cluster.clone_from(&call.cluster);
         send.members = target.members;
@@ -144,6 +170,7 @@ impl Context<'_> {
             gateway: Some(gateway).filter(|name| !name.is_empty()),
             gateway_code: Some(code).filter(|code| !code.is_empty()),
             follows_up: line.is_some_and(|line| line.class == Class::FollowUp),
+            memory: self.memory_of(line.map(|line| line.class)),
             request_id: &answered.intent.request_id,
         };
         (about, self.policy.config.protocol)
@@ -151,7 +178,17 @@ impl Context<'_> {
 
     /// What to say in the place of the gateway's answer; `None` to let that through.
     fn saying(&self, answered: &Answered) -> Option<Saying> {
-        let unknown = Saying::Unknown { retry_after: self.policy.claims.repeat_after };
+        let left = answered.verdict.outcome != Outcome::NeverSent;
+        let unknown = Saying::Unknown {
+            what: match answered.intent.class() {
+                Some(Class::Inquiry) => Unknown::Asked,
+                Some(Class::Charge | Class::FollowUp | Class::State) | None if left => {
+                    Unknown::Sent
+                }
+                Some(Class::Charge | Class::FollowUp | Class::State) | None => Unknown::Earlier,
+            },
+            retry_after: self.policy.claims.repeat_after,
+        };
         if answered.send.is_observed() {
             return None;
         }
@@ -160,10 +197,12 @@ impl Context<'_> {
             Some(Class::Inquiry) => answered.saying_of_inquiry(unknown),
             Some(Class::State) if answered.from_upstream => None,
             Some(Class::State) => match answered.verdict.outcome {
-                Outcome::NeverSent => Some(never_sent()),
-                Outcome::Executed | Outcome::No | Outcome::FailedBefore | Outcome::Doubtful => {
-                    Some(unknown)
-                }
+                Outcome::NeverSent => Some(answered.never_sent()),
+                Outcome::Executed
+                | Outcome::No
+                | Outcome::NotKnown
+                | Outcome::FailedBefore
+                | Outcome::Doubtful => Some(unknown),
             },
             None => None,
         }
@@ -177,28 +216,34 @@ impl Answered {
             // What could not be written is still true of this answer, but of a repeat's only its
             // success says anything about the payment.
             let is_first = self.is_first();
+            let was_executed =
+                self.send.claim.is_some_and(|claim| matches!(claim.state, State::Settled { .. }));
             return match outcome {
                 Outcome::Executed => None,
+                _ if was_executed => Some(Saying::AlreadyExecuted { retry_after: None }),
                 _ if self.speaks_of_unknown_payment() => Some(unknown),
                 Outcome::No | Outcome::FailedBefore if is_first => None,
-                Outcome::NeverSent if is_first => Some(never_sent()),
-                Outcome::No | Outcome::FailedBefore | Outcome::NeverSent => Some(unknown),
+                Outcome::NeverSent if is_first => Some(self.never_sent()),
+                Outcome::No | Outcome::NotKnown | Outcome::FailedBefore | Outcome::NeverSent => {
+                    Some(unknown)
+                }
                 Outcome::Doubtful if self.verdict.reads_as_pending => None,
                 Outcome::Doubtful => Some(unknown),
             };
         }
         match (self.own.state, outcome) {
             (_, Outcome::Executed) => None,
-            (Some(State::Rejected { .. }), Outcome::NeverSent) => Some(never_sent()),
+            (Some(State::Rejected { .. }), Outcome::NeverSent) => Some(self.never_sent()),
             // Gone with the record is what became of the attempts before this one.
-            (None, Outcome::NeverSent) if self.is_first() => Some(never_sent()),
+            (None, Outcome::NeverSent) if self.is_first() => Some(self.never_sent()),
             (Some(State::Rejected { .. }), Outcome::No | Outcome::FailedBefore) => {
                 self.speaks_of_unknown_payment().then_some(unknown)
             }
-            (Some(State::Rejected { .. }), Outcome::Doubtful) => Some(unknown),
+            // Its payment is elsewhere, and there it begins anew when it comes again.
+            (Some(State::Rejected { .. }), Outcome::NotKnown | Outcome::Doubtful) => Some(unknown),
             (Some(State::Closed { .. }), Outcome::FailedBefore) => None,
             // Another attempt or a status has proven success meanwhile.
-            (Some(State::Settled { .. }), _) => Some(Saying::AlreadyExecuted),
+            (Some(State::Settled { .. }), _) => Some(Saying::AlreadyExecuted { retry_after: None }),
             (Some(State::Closed { how, .. }), _) => Some(Saying::Closed(how)),
             (Some(State::InDoubt { .. } | State::InFlight { .. }) | None, _) => {
                 if self.from_upstream && self.verdict.reads_as_pending {
@@ -208,6 +253,14 @@ impl Answered {
                 }
             }
         }
+    }
+
+    const fn never_sent(&self) -> Saying {
+        let why = match self.verdict.absence {
+            Absence::RateLimited => NotExecuted::RateLimited,
+            Absence::StillConnecting | Absence::Other => NotExecuted::NeverSent,
+        };
+        Saying::NotExecuted { why, retry_after: Millis::new(1000) }
     }
 
     fn is_first(&self) -> bool {
@@ -247,12 +300,13 @@ impl Answered {
         match (self.concerned.state, self.verdict.told) {
             _ if self.concerned.lost => Some(unknown),
             (Some(State::Rejected { .. } | State::Closed { .. }), _) => None,
-            (Some(State::Settled { .. } | State::InDoubt { .. } | State::InFlight { .. }), _) => {
-                Some(unknown)
-            }
+            (Some(State::Settled { .. }), _) => Some(Saying::Contradicted),
+            (Some(State::InDoubt { .. } | State::InFlight { .. }), _) => Some(unknown),
             // Nothing is known of it here: a gateway that says how it ended has it.
-            (None, Some(Status::Closed(_))) => None,
-            (None, Some(Status::NotFound)) if self.asked_all => None,
+            (None, Some(Status::Closed(_))) if self.intent.concerns.is_some() => None,
+            // What cannot be looked up may be known here all the same, and be somebody else's.
+            (None, Some(Status::Closed(_))) if self.asked_all && self.send.walk.said_closed => None,
+            (None, Some(Status::NotFound)) if self.asked_all && self.intent.is_named() => None,
             // Other gateways were not asked.
             (None, Some(_) | None) => Some(unknown),
         }
@@ -262,9 +316,4 @@ impl Answered {
         let operation = self.intent.operation.as_ref();
         operation.is_some_and(|compiled| compiled.operation.status.is_some())
     }
-}
-
-const fn never_sent() -> Saying {
-    let why = NotExecuted::NeverSent;
-    Saying::NotExecuted { why, retry_after: Millis::new(1000) }
 }

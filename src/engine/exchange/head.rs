@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::engine::answer::Refusal;
+use crate::engine::config::PARTNER_HEADER;
 use crate::engine::event::Request;
 use crate::engine::limits;
 use crate::engine::policy::Policy;
@@ -18,7 +19,8 @@ pub(super) struct Head<'a> {
     pub(super) customer_token: Option<&'a str>,
     pub(super) request_id: &'a str,
     pub(super) accepts_encodings: bool,
-    /// The header field by which the body is compressed, or in another encoding than UTF-8.
+    /// What is to be done about the header field by which the body is compressed, or in another
+    /// encoding than UTF-8.
     pub(super) foreign_encoding: Option<&'static str>,
 }
 
@@ -32,44 +34,75 @@ const STEERING: [&[u8]; 5] = [
     b"x-envoy-upstream-",
 ];
 
+/// The same, whatever Envoy's `header_prefix` has made of `x-envoy`.
+const STEERING_ENDS: [&[u8]; 9] = [
+    b"-retry-on",
+    b"-retry-grpc-on",
+    b"-retriable-status-codes",
+    b"-retriable-header-names",
+    b"-max-retries",
+    b"-hedge-on-per-try-timeout",
+    b"-upstream-alt-stat-name",
+    b"-upstream-rq-timeout-ms",
+    b"-upstream-rq-per-try-timeout-ms",
+];
+
+fn steers(name: &[u8]) -> bool {
+    STEERING.iter().any(|prefix| name.starts_with(prefix))
+        || STEERING_ENDS.iter().any(|end| name.ends_with(end))
+}
+
 impl<'a> Head<'a> {
-    pub(super) fn pick(request: &Request<'a>, policy: &Policy) -> Result<Self, Refusal> {
-        let mut head = Self::default();
-        let partner_header = policy.config.partner_header.as_bytes();
-        let route_header = policy.config.route_header.as_bytes();
+    /// The fields, and the first mistake among them. What is wrong elsewhere leaves the partner and
+    /// the payment readable; a partner that stands there in two ways is none.
+    pub(super) fn pick(request: &Request<'a>, policy: &Policy) -> (Self, Result<(), Refusal>) {
+        let (mut head, mut partner) = (Self::default(), Ok(()));
+        let mut others = Ok(());
         for &(name, value) in request.headers {
-            if name == partner_header {
-                once(&mut head.partner, name, value, limits::PARTNER_CHARS_MAX)?;
+            if name == policy.config.partner_header.as_bytes() {
+                let max = limits::PARTNER_CHARS_MAX;
+                partner = partner.and_then(|()| once(&mut head.partner, name, value, max));
                 continue;
             }
-            match name {
-                b":method" => head.method = text(name, value)?,
-                b"x-request-id" => head.request_id = std::str::from_utf8(value).unwrap_or_default(),
-                b"idempotency-key" => once(&mut head.idempotency_key, name, value, 1024)?,
-                b"x-external-id" => once(&mut head.external_id, name, value, 1024)?,
-                b"authorization-customer" => {
-                    once(&mut head.customer_token, name, value, 4096)?;
-                    let token = head.customer_token.map(|token| {
-                        token.split_once(' ').map_or(token, |(_, token)| token).trim()
-                    });
-                    head.customer_token = token.filter(|token| !token.is_empty());
-                }
-                b"content-encoding" if !value.eq_ignore_ascii_case(b"identity") => {
-                    head.foreign_encoding = Some("content-encoding");
-                }
-                b"content-type" if !is_utf8(value) => head.foreign_encoding = Some("content-type"),
-                b"accept-encoding" => head.accepts_encodings |= value != b"identity",
-                _ if name == route_header
-                    || name.starts_with(b"x-dana-")
-                    || STEERING.iter().any(|prefix| name.starts_with(prefix)) =>
-                {
-                    let name = String::from_utf8_lossy(name);
-                    return Err(Refusal::BadField(format!("Header {name} may not be sent.")));
-                }
-                _ => {}
-            }
+            let taken = head.take(name, value, policy);
+            others = others.and(taken);
         }
-        Ok(head)
+        if partner.is_err() {
+            head.partner = None;
+        }
+        (head, partner.and(others))
+    }
+
+    fn take(&mut self, name: &'a [u8], value: &'a [u8], policy: &Policy) -> Result<(), Refusal> {
+        match name {
+            b":method" => self.method = text(name, value)?,
+            b"x-request-id" => self.request_id = std::str::from_utf8(value).unwrap_or_default(),
+            b"idempotency-key" => once(&mut self.idempotency_key, name, value, 1024)?,
+            b"x-external-id" => once(&mut self.external_id, name, value, 1024)?,
+            b"authorization-customer" => {
+                once(&mut self.customer_token, name, value, 4096)?;
+                let token = self
+                    .customer_token
+                    .map(|token| token.split_once(' ').map_or(token, |(_, token)| token).trim());
+                self.customer_token = token.filter(|token| !token.is_empty());
+            }
+            b"content-encoding" if !value.eq_ignore_ascii_case(b"identity") => {
+                self.foreign_encoding = Some("Leave content-encoding out");
+            }
+            b"content-type" if !is_utf8(value) => {
+                self.foreign_encoding = Some("Let content-type name no charset but utf-8");
+            }
+            b"accept-encoding" => self.accepts_encodings |= value != b"identity",
+            _ if name == policy.config.route_header.as_bytes()
+                || name.starts_with(b"x-dana-")
+                || steers(name) =>
+            {
+                let name = String::from_utf8_lossy(name);
+                return Err(Refusal::BadField(format!("Header {name} may not be sent.")));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -87,6 +120,20 @@ fn is_utf8(content_type: &[u8]) -> bool {
         let known: [&[u8]; 3] = [b"utf-8", b"utf8", b"us-ascii"];
         !is_charset || known.iter().any(|known| value.eq_ignore_ascii_case(known))
     })
+}
+
+/// The partner that a call of SNAP's token service names: by its client key, which at DANA is the
+/// partner's id. Where partners have another header, that one alone names them.
+pub(super) fn client_key<'a>(
+    request: &Request<'a>,
+    policy: &Policy,
+) -> Result<Option<&'a str>, Refusal> {
+    let mut partner = None;
+    let fields = request.headers.iter().filter(|(name, _)| *name == b"x-client-key");
+    for (name, value) in fields.filter(|_| policy.config.partner_header == PARTNER_HEADER) {
+        once(&mut partner, name, value, limits::PARTNER_CHARS_MAX)?;
+    }
+    Ok(partner)
 }
 
 /// The request target; empty when there is none that can be read.

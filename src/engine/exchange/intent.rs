@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::head::{Head, Stamp, path};
+use super::amount::{hundredths, plain_amount};
+use super::head::{Head, Stamp, client_key, path};
+use super::refuse::{Refused, named};
 use crate::engine::answer::Refusal;
 use crate::engine::claim::Money;
 use crate::engine::config::Ledger;
@@ -93,31 +95,47 @@ impl Intent {
         // Whatever it is refused for, its operation says whether that is enforced.
         let found = policy.operations.find(path(request));
         let operation = if let Matched::Operation(found) = &found { Some(*found) } else { None };
-        let refused = |refusal| Refused { refusal, operation: operation.map(Rc::clone) };
-        let head = Head::pick(request, policy).map_err(refused)?;
+        let (head, fault) = pick(request, policy, operation);
+        fault.and_then(|()| Self::read(&head, request, &found, policy, now)).map_err(|refusal| {
+            Refused {
+                refusal,
+                operation: operation.map(Rc::clone),
+                request_id: head.request_id.to_owned(),
+                named: operation.and_then(|operation| named(&head, request, operation, policy)),
+            }
+        })
+    }
+
+    fn read(
+        head: &Head<'_>,
+        request: &Request<'_>,
+        found: &Matched<'_>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
         if !may_speak(request.peer, head.partner, policy) {
-            return Err(refused(Refusal::Peer));
+            return Err(Refusal::Peer);
         }
         if request.body.len() > policy.config.request_body_bytes_max {
             let bytes_max = policy.config.request_body_bytes_max;
-            return Err(refused(Refusal::BodyTooLarge { bytes_max }));
+            return Err(Refusal::BodyTooLarge { bytes_max });
         }
         let request_id = head.request_id.to_owned();
         let operation = match found {
-            Matched::Operation(operation) => operation,
+            Matched::Operation(operation) => *operation,
             Matched::Unmatched if policy.config.pass_unmatched => {
                 return Ok(Self::passed(request_id));
             }
-            Matched::Unmatched => return Err(refused(Refusal::Unmatched)),
-            Matched::Ambiguous => return Err(refused(Refusal::AmbiguousPath)),
+            Matched::Unmatched => return Err(Refusal::Unmatched),
+            Matched::Ambiguous => return Err(Refusal::AmbiguousPath),
         };
-        check_form(&head, policy, operation).map_err(refused)?;
-        check_rights(&head, policy, operation).map_err(refused)?;
-        let members = Members::read(request.body, operation, policy).map_err(refused)?;
+        check_form(head, policy, operation)?;
+        check_rights(head, policy, operation)?;
+        let members = Members::read(request.body, operation, policy)?;
         let partner = head.partner.unwrap_or_default();
         let payment = match operation.operation.class {
             Class::Charge | Class::FollowUp => {
-                Some(members.payment(&head, policy, operation, request.body).map_err(refused)?)
+                Some(members.payment(head, policy, operation, request.body)?)
             }
             Class::Inquiry | Class::State => None,
         };
@@ -183,14 +201,34 @@ impl Intent {
         }
     }
 
+    /// Whether it says which payment it is about, itself or by what its answer will name.
+    pub(super) const fn is_named(&self) -> bool {
+        self.concerns.is_some() || self.named_later.is_some()
+    }
+
     /// What happens to it.
     pub(super) fn class(&self) -> Option<Class> {
         self.operation.as_ref().map(|operation| operation.operation.class)
     }
 }
 
+/// The header fields that matter, with the partner that a call of the token service names.
+fn pick<'a>(
+    request: &Request<'a>,
+    policy: &Policy,
+    operation: Option<&Rc<Compiled>>,
+) -> (Head<'a>, Result<(), Refusal>) {
+    let (mut head, fault) = Head::pick(request, policy);
+    let by_client_key = operation.is_some_and(|one| one.operation.by_client_key);
+    if fault.is_err() || head.partner.is_some() || !by_client_key {
+        return (head, fault);
+    }
+    let fault = client_key(request, policy).map(|partner| head.partner = partner);
+    (head, fault)
+}
+
 /// Whether the client may speak for the partner: the network decides where no peers are named.
-fn may_speak(peer: &[String], partner: Option<&str>, policy: &Policy) -> bool {
+pub(super) fn may_speak(peer: &[String], partner: Option<&str>, policy: &Policy) -> bool {
     let peers = &policy.config.peers;
     let may = |partners: &Vec<String>| {
         partner.is_none_or(|partner| partners.iter().any(|other| other == partner))
@@ -203,12 +241,6 @@ pub(super) fn token_key(partner: &str, token: &str) -> ClaimKey {
     ClaimKey::derive(partner, "customer token", [token])
 }
 
-/// A request that was refused, with its operation as far as it was known.
-pub(super) struct Refused {
-    pub(super) refusal: Refusal,
-    pub(super) operation: Option<Rc<Compiled>>,
-}
-
 /// Its method, and how its body is written down. Whoever decodes a body otherwise than we read it may
 /// find another payment in it.
 fn check_form(head: &Head<'_>, policy: &Policy, operation: &Compiled) -> Result<(), Refusal> {
@@ -216,7 +248,7 @@ fn check_form(head: &Head<'_>, policy: &Policy, operation: &Compiled) -> Result<
     let reads = policy.config.protocol == Protocol::Http && class == Class::Inquiry;
     match (head.method, head.foreign_encoding) {
         ("POST", Some(name)) if matches!(class, Class::Charge | Class::FollowUp) => {
-            Err(Refusal::BadField(format!("Header {name} must say plain UTF-8, or nothing.")))
+            Err(Refusal::BadField(format!("{name}; the body must be plain UTF-8 JSON.")))
         }
         ("POST", _) => Ok(()),
         ("GET", _) if reads => Ok(()),
@@ -351,7 +383,13 @@ impl<'a> Members<'a> {
             Some(Ok(own)) if is_own => quote(&own),
             Some(_) | None => key.as_idempotency_key(),
         };
-        let fields = operation.slots.fingerprint.iter().map(|place| self.scalar(*place));
+        let amount = operation.slots.amount.map(|(value, _)| value);
+        let plain = amount.and_then(|place| plain_amount(self.text(place)?));
+        let plain = plain.map(|text| Scalar::Text(Cow::Owned(text)));
+        let fields = operation.slots.fingerprint.iter().map(|place| match &plain {
+            Some(plain) if Some(*place) == amount => Some(plain),
+            Some(_) | None => self.scalar(*place),
+        });
         let mut named = operation.operation.fingerprint.iter().zip(fields.clone());
         if let Some((pointer, _)) = named.find(|(_, field)| *field == Some(&Scalar::Composite)) {
             return Err(Refusal::BadField(format!("{pointer} must not be an object or a list.")));
@@ -410,16 +448,6 @@ impl<'a> Members<'a> {
         let letters = self.text(currency).and_then(|text| text.as_bytes().try_into().ok());
         Money { minor, currency: letters.unwrap_or_default() }
     }
-}
-
-/// `10000.00` as SNAP writes amounts. Whatever it is not, the gateway refuses; here it only tells
-/// operators how much is at stake.
-fn hundredths(amount: &str) -> Option<u64> {
-    let (whole, cents) = amount.split_once('.')?;
-    if cents.len() != 2 || !amount.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return None;
-    }
-    whole.parse::<u64>().ok()?.checked_mul(100)?.checked_add(cents.parse().ok()?)
 }
 
 fn no_identity(identity: &Identity) -> Refusal {

@@ -3,15 +3,16 @@
 use std::collections::VecDeque;
 
 use super::decide::{Bound, Decision, Facts};
-use super::intent::{Intent, Refused};
+use super::intent::Intent;
 use super::send::Send;
 use super::settle::{Settling, Update};
 use super::{Context, Next, Replaying, Stage};
 use crate::engine::answer::Saying;
-use crate::engine::event::{Cell, Effect, Event, Expected, Note, Request};
+use crate::engine::event::{Cell, Effect, Event, Expected, Request};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Change, Health, Member};
 use crate::engine::key::{ClaimKey, PaymentRef};
+use crate::engine::leaps::Leaps;
 use crate::engine::limits;
 use crate::engine::record::link::Target;
 use crate::engine::record::{Bucket, Found};
@@ -37,12 +38,16 @@ pub(super) struct Deciding {
     pub(super) permit: Option<(GatewayId, u32)>,
     /// What it will be once the health is written.
     pub(super) permit_next: Option<(GatewayId, u32)>,
+    /// The payment was executed, and its answer was looked for in vain.
+    is_unkept: bool,
     attempts: u8,
 }
 
 /// What is being written, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writing {
+    /// A bucket with times that the clock was put back from; then all is read and decided anew.
+    Mended,
     Permit,
     Binding,
     Claim,
@@ -50,16 +55,20 @@ pub(super) enum Writing {
 
 /// The buckets that were read, by number. A handful.
 #[derive(Debug, Default)]
-pub(super) struct Buckets(Vec<(u32, Bucket, Expected)>);
+pub(super) struct Buckets {
+    read: Vec<(u32, Bucket, Expected)>,
+    /// One of them was mended and must be written.
+    mended: Option<u32>,
+}
 
 impl Buckets {
     fn get(&self, number: u32) -> Option<&Bucket> {
-        self.0.iter().find(|(other, ..)| *other == number).map(|(_, bucket, _)| bucket)
+        self.read.iter().find(|(other, ..)| *other == number).map(|(_, bucket, _)| bucket)
     }
 
     pub(super) fn take(&mut self, number: u32) -> Option<(Bucket, Expected)> {
-        let at = self.0.iter().position(|(other, ..)| *other == number)?;
-        let (_, bucket, expected) = self.0.swap_remove(at);
+        let at = self.read.iter().position(|(other, ..)| *other == number)?;
+        let (_, bucket, expected) = self.read.swap_remove(at);
         Some((bucket, expected))
     }
 }
@@ -81,25 +90,11 @@ impl Context<'_> {
                 change: None,
                 permit: None,
                 permit_next: None,
+                is_unkept: false,
                 attempts: 0,
             })),
             Err(refused) => self.refuse(refused),
         }
-    }
-
-    fn refuse(mut self, Refused { refusal, operation }: Refused) -> Next {
-        let saying = Saying::Refused(refusal);
-        let (reply, note) = self.reply(&saying, operation.as_deref(), "", Gateways::NONE);
-        if self.policy.observes(operation.as_deref()) {
-            let intent = Intent::passed(String::new());
-            if let Some(send) = self.unclaimed(&intent, reply.reason) {
-                let note = Note { decision: send.decision, would: send.would, ..note };
-                let (stage, mut effects) = self.let_go(intent, Box::new(send), self.now);
-                effects.insert(0, Effect::Note(note));
-                return (stage, effects);
-            }
-        }
-        (Stage::Ended, vec![Effect::Note(note), Effect::Reply(reply)])
     }
 
     /// Asks for everything that the decision looks at.
@@ -155,10 +150,13 @@ impl Context<'_> {
                 deciding.health = Some((Health::decode(&loaded.bytes), loaded.version));
             }
             Event::Loaded(Cell::Claims(number), loaded) => {
-                let Some(bucket) = Bucket::decode(loaded.bytes) else {
+                let Some(mut bucket) = Bucket::decode(loaded.bytes) else {
                     return self.give_up(deciding, STORE_FAILED);
                 };
-                deciding.buckets.0.push((number, bucket, loaded.version));
+                if bucket.mend(self.now, &self.policy.claims) {
+                    deciding.buckets.mended = Some(number);
+                }
+                deciding.buckets.read.push((number, bucket, loaded.version));
                 let more = self.load_more(&mut deciding);
                 if !more.is_empty() {
                     return (Stage::Deciding(deciding), more);
@@ -168,6 +166,7 @@ impl Context<'_> {
                 let told: Vec<Effect> =
                     deciding.change.take().map(Effect::Changed).into_iter().collect();
                 return match deciding.writing {
+                    Writing::Mended => self.decide_anew(deciding),
                     Writing::Permit => {
                         deciding.permit = deciding.permit_next;
                         let (stage, more) = self.bind(deciding);
@@ -194,7 +193,13 @@ impl Context<'_> {
         self.decide(deciding)
     }
 
-    fn facts<'a>(&'a self, intent: &'a Intent, buckets: &Buckets, health: &'a Health) -> Facts<'a> {
+    fn facts<'a>(
+        &'a self,
+        intent: &'a Intent,
+        buckets: &Buckets,
+        health: &'a Health,
+        leaps: &'a Leaps,
+    ) -> Facts<'a> {
         let bucket = |key: &ClaimKey| buckets.get(self.policy.placement.bucket(key.reference()));
         let find = |key: Option<&ClaimKey>| {
             let found = key.and_then(|key| Some(bucket(key)?.find(&key.prefix())));
@@ -212,7 +217,7 @@ impl Context<'_> {
         };
         let issuer = intent.token.as_ref().and_then(|key| bucket(key)?.find_link(&key.prefix()));
         let issuer = issuer.and_then(|link| match link.to {
-            Target::Gateway(gateway) => Some(gateway),
+            Target::Gateway(gateway) => Some((gateway, link.used_at)),
             Target::Payment(_) => None,
         });
         Facts {
@@ -221,9 +226,12 @@ impl Context<'_> {
             own: find(own),
             concerned: find(intent.concerns.as_ref()),
             bound,
-            issuer,
+            issuer: issuer.map(|(gateway, _)| gateway),
+            issued_at: issuer.map(|(_, at)| at),
             crowded: self.crowded_by(intent.source, health),
+            is_unkept: false,
             health,
+            leaps,
             now: self.now,
         }
     }
@@ -251,6 +259,16 @@ impl Context<'_> {
         let Some((mut health, health_version)) = deciding.health.take() else {
             return self.give_up(deciding, STORE_FAILED);
         };
+        if let Some(number) = deciding.buckets.mended.take()
+            && let Some((bucket, expected)) = deciding.buckets.take(number)
+        {
+            deciding.writing = Writing::Mended;
+            let (cell, bytes) = (Cell::Claims(number), bucket.into_bytes());
+            return (Stage::Deciding(deciding), vec![Effect::Store { cell, bytes, expected }]);
+        }
+        // A worker that has just begun knows nothing of the clock.
+        self.tallies.learn(health.leaps());
+        let leaps = self.tallies.leaps(self.now);
         if let Some((gateway, generation)) = deciding.permit {
             // Taken before a race for the claim was lost: it is decided anew, as if it were free.
             health.member_mut(gateway).breaker.return_permit(generation);
@@ -260,7 +278,9 @@ impl Context<'_> {
         let window = self.policy.breaker.window;
         self.tallies.asks(deciding.intent.source, self.now, window);
         health.tell_asked(self.tallies, self.policy, self.now);
-        let facts = self.facts(&deciding.intent, &deciding.buckets, &health);
+        let is_unkept = deciding.is_unkept;
+        let facts = self.facts(&deciding.intent, &deciding.buckets, &health, &leaps);
+        let facts = Facts { is_unkept, ..facts };
         let mut decision = facts.decide();
         if self.policy.observes(deciding.intent.operation.as_deref()) {
             let would = match &decision {
@@ -276,24 +296,36 @@ impl Context<'_> {
                 self.finish(deciding.permit, effects)
             }
             Decision::Replay { incarnation, gateways } => {
-                let intent = deciding.intent;
-                let Some(payment) = &intent.payment else {
+                let Some(payment) = &deciding.intent.payment else {
                     return (Stage::Ended, Vec::new());
                 };
-                let slots = self.policy.config.store.bodies_max;
-                let load = Effect::Load(Cell::Body(
-                    self.policy.placement.body(payment.key.reference(), slots),
-                ));
-                let permit = deciding.permit;
-                let replaying = Replaying { intent, incarnation, gateways, permit };
+                let load = Effect::Load(self.kept_in(&payment.key));
+                let replaying = Replaying { deciding, incarnation, gateways };
                 (Stage::Replaying(Box::new(replaying)), vec![load])
             }
             Decision::Send(send) => self.prepare(deciding, send, health, health_version),
         }
     }
 
+    /// The set that the answer to a payment is kept in.
+    pub(super) fn kept_in(&self, key: &ClaimKey) -> Cell {
+        let sets = self.policy.config.kept_sets();
+        Cell::Body(self.policy.placement.body(key.reference(), sets))
+    }
+
     /// Another worker was quicker: everything is read again.
-    fn decide_anew(self, mut deciding: Box<Deciding>) -> Next {
+    fn decide_anew(self, deciding: Box<Deciding>) -> Next {
+        self.read_again(deciding, false)
+    }
+
+    /// The answer to an executed payment is not kept. What happened since its claim was read is
+    /// read with everything else.
+    pub(super) fn decide_without_answer(self, deciding: Box<Deciding>) -> Next {
+        self.read_again(deciding, true)
+    }
+
+    fn read_again(self, mut deciding: Box<Deciding>, is_unkept: bool) -> Next {
+        deciding.is_unkept = is_unkept;
         deciding.attempts += 1;
         if deciding.attempts >= limits::STORE_ATTEMPTS_MAX {
             return self.give_up(deciding, STORE_FAILED);
@@ -318,9 +350,10 @@ impl Context<'_> {
     }
 
     /// What is only observed goes on also when nothing can be written about it.
-    fn unclaimed(&self, intent: &Intent, would: &'static str) -> Option<Send> {
+    pub(super) fn unclaimed(&self, intent: &Intent, would: &'static str) -> Option<Send> {
         let health = Health::default();
-        let send = self.facts(intent, &Buckets::default(), &health).observe(would)?;
+        let leaps = Leaps::default();
+        let send = self.facts(intent, &Buckets::default(), &health, &leaps).observe(would)?;
         Some(Send { claim: None, ..send })
     }
 

@@ -11,6 +11,7 @@ use crate::engine::limits;
 use crate::engine::operation::Class;
 use crate::engine::policy::Target;
 use crate::engine::record::Found;
+use crate::engine::time::Millis;
 
 impl Facts<'_> {
     /// Those first that are likely to answer.
@@ -24,10 +25,10 @@ impl Facts<'_> {
     /// several that may have a payment each must be asked all the same: none speaks for a copy that
     /// still travels to another one.
     pub(super) fn walk(&self, left: impl IntoIterator<Item = GatewayId>, when: GoOn) -> Walk {
-        let one_for_all = self.is_shared() && when == GoOn::NotFound;
+        let one_for_all = self.is_shared() && when != GoOn::Inconclusive;
         let left = left.into_iter().filter(|gateway| !one_for_all && self.is_permitted(*gateway));
         let left = left.map(|gateway| (gateway, self.health.generation(gateway))).collect();
-        Walk { left, when, asks_all: false }
+        Walk { left, when, asks_all: false, said_closed: when == GoOn::Unnamed }
     }
 
     /// What carries a customer's token goes to whoever issued it, or must have, and to nobody else.
@@ -114,11 +115,53 @@ impl Facts<'_> {
         decision: &'static str,
     ) -> Option<Decision> {
         let rules = &self.policy.claims;
+        // Whoever drains a gateway wants no money moved there. What it holds can still be asked
+        // for and undone.
+        let charges = self.intent.class() == Some(Class::Charge);
+        let takes = |gateway: &GatewayId| !(charges && self.health.is_drained(*gateway, self.now));
         let to = |gateway| {
             let claim = claim.further_attempt(payment.fingerprint, gateway, self.now, rules);
             self.to_one(gateway, decision, claim)
         };
-        self.in_turn(claim, gateway).into_iter().find_map(to)
+        self.in_turn(claim, gateway).into_iter().filter(takes).find_map(to)
+    }
+
+    /// A cancel or refund in doubt, asked of a gateway that its payment turned out not to be at:
+    /// that gateway's "not found" proves something, and so it is asked however old the doubt is.
+    pub(super) fn again_astray(&self, own: &Claim, payment: &Payment) -> Option<Decision> {
+        let State::InDoubt { candidates, ended_at, repeat_until: None, .. } = own.state else {
+            return None;
+        };
+        let gateway = candidates.single()?;
+        let rested = self.now >= ended_at.plus(self.policy.claims.repeat_after);
+        let same = own.fingerprint == payment.fingerprint;
+        if !(rested && same && self.is_astray(gateway)) {
+            return None;
+        }
+        let mut decision = self.again(own, gateway, payment, "repeat")?;
+        if let Decision::Send(send) = &mut decision {
+            send.astray = true;
+        }
+        Some(decision)
+    }
+
+    /// Whether the payment that this cancel or refund is about is proven to be at others.
+    fn is_astray(&self, gateway: GatewayId) -> bool {
+        let Found::Claim(concerned) = self.concerned else {
+            return false;
+        };
+        let concerned = self.counted(concerned);
+        let proven = matches!(concerned.state, State::Settled { .. } | State::Closed { .. });
+        let elsewhere = !concerned.holders().is_empty() && !concerned.holders().contains(gateway);
+        let follows = self.intent.class() == Some(Class::FollowUp);
+        follows && proven && elsewhere && !self.is_shared()
+    }
+
+    /// Whether what is known of the customer's token is to be written anew once it was used.
+    fn renews_token(&self) -> bool {
+        let kept = self.policy.config.store.token_retention;
+        let share = Millis::new(kept.get() / limits::TOKEN_RENEWED_AFTER_SHARE);
+        self.issued_at.is_some_and(|at| self.leaps.passed(at, self.now) >= share)
     }
 
     /// Who may get what belongs to a payment: the gateway that has it. With a shared ledger others
@@ -178,6 +221,9 @@ impl Facts<'_> {
         decision: &'static str,
     ) -> Decision {
         let binds = claim.as_mut().is_some_and(|claim| self.binds(claim));
+        if let (Some(claim), Some(first)) = (&mut claim, target.members.first()) {
+            claim.first = *first;
+        }
         let send = self.plainly(target, claim, decision);
         Decision::Send(Box::new(Send { trial, binds, ..send }))
     }
@@ -191,6 +237,8 @@ impl Facts<'_> {
             trial: false,
             claim,
             binds: false,
+            astray: false,
+            renews_token: self.renews_token(),
             walk: Walk::default(),
             decision,
             would: "",

@@ -20,6 +20,10 @@ pub(super) struct Send {
     pub(super) claim: Option<Claim>,
     /// The client's `Idempotency-Key` is to be bound to the payment first.
     pub(super) binds: bool,
+    /// A cancel or refund whose payment is proven at another gateway than this one.
+    pub(super) astray: bool,
+    /// The customer's token leads here, and not for much longer unless that is written anew.
+    pub(super) renews_token: bool,
     /// Who is asked if these do not have the payment.
     pub(super) walk: Walk,
     /// Word for logs.
@@ -37,6 +41,8 @@ pub(super) struct Walk {
     pub(super) when: GoOn,
     /// Whether those that were asked and those that are left are all there are.
     pub(super) asks_all: bool,
+    /// Whether all that were asked before the last one said that the payment had ended.
+    pub(super) said_closed: bool,
 }
 
 /// When a walk goes on to the next gateway.
@@ -45,6 +51,9 @@ pub(super) enum GoOn {
     /// Only when this one says, in SNAP's words, that it knows no such payment.
     #[default]
     NotFound,
+    /// When it says so, or that the payment has ended: which one that is cannot be looked up, so it
+    /// may have been executed at another one.
+    Unnamed,
     /// Whenever this one proves nothing: each of them may have the payment.
     Inconclusive,
 }
@@ -79,6 +88,9 @@ impl Walk {
             // Only a definite NO shows that nothing was done there.
             (Class::FollowUp, _) => verdict.outcome == Outcome::No && verdict.not_found,
             (Class::Inquiry, GoOn::NotFound) => verdict.not_found,
+            (Class::Inquiry, GoOn::Unnamed) => {
+                verdict.not_found || matches!(verdict.told, Some(Status::Closed(_)))
+            }
             (Class::Inquiry, GoOn::Inconclusive) => !matches!(
                 verdict.told,
                 Some(

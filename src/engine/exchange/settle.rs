@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::end::{After, Answered};
+use super::end::{After, Answered, Worked};
 use super::{Context, Next, Stage};
+use crate::engine::anomaly::Anomaly;
 use crate::engine::breaker::Report;
 use crate::engine::channel::Breach;
 use crate::engine::claim::{
@@ -16,18 +17,21 @@ use crate::engine::key::{ClaimKey, Fingerprint};
 use crate::engine::limits;
 use crate::engine::record::link::{Link, Target};
 use crate::engine::record::{Bucket, Found};
+use crate::engine::replay::Kept;
 use crate::engine::tally::Batch;
 use crate::engine::time::Timestamp;
 
 /// One thing to be written down.
 #[derive(Debug)]
 pub(super) enum Update {
+    /// The answer to an executed payment, for its replays.
+    Keep { key: ClaimKey, of: Incarnation, kept: Kept },
     /// What the answer proves of the payment that was made; or, if nothing has happened there, the
     /// gateway that it goes on to.
-    Own { key: ClaimKey, evidence: Evidence, onward: Option<GatewayId> },
+    Own { key: ClaimKey, evidence: Evidence, onward: Option<GatewayId>, asked_at: Timestamp },
     /// The payment was never sent: its header key is free again.
     Unbind { key: ClaimKey, link: Link },
-    /// A customer's token was issued by this gateway.
+    /// A customer's token was issued by this gateway, or used there.
     Issued { key: ClaimKey, gateway: GatewayId },
     /// What it proves, if anything, of the payment that it is about.
     Concerned { key: ClaimKey, evidence: Option<Evidence>, asked_at: Timestamp },
@@ -50,6 +54,7 @@ pub(super) struct Settling {
     changes: Vec<Change>,
     /// Taken from the worker's tallies and not yet written.
     counted: Vec<Batch>,
+    anomaly: Option<Anomaly>,
     ending: Ending,
 }
 
@@ -71,7 +76,14 @@ impl Settling {
     }
 
     const fn new(updates: VecDeque<Update>, ending: Ending) -> Self {
-        Self { updates, attempts: 0, changes: Vec::new(), counted: Vec::new(), ending }
+        Self {
+            updates,
+            attempts: 0,
+            changes: Vec::new(),
+            counted: Vec::new(),
+            anomaly: None,
+            ending,
+        }
     }
 }
 
@@ -89,6 +101,7 @@ impl Context<'_> {
 
     fn cell_of(&self, update: Option<&Update>) -> Option<Cell> {
         Some(match update? {
+            Update::Keep { key, .. } => self.kept_in(key),
             Update::Own { key, .. }
             | Update::Unbind { key, .. }
             | Update::Issued { key, .. }
@@ -102,10 +115,6 @@ impl Context<'_> {
 
     pub(super) fn go_on_settling(self, mut settling: Box<Settling>, event: Event<'_>) -> Next {
         match event {
-            // Nothing waits for the kept answer: without it a repeat is told that it was executed.
-            Event::Stored(Cell::Body(_))
-            | Event::Conflict(Cell::Body(_))
-            | Event::StoreFailed(Cell::Body(_)) => (Stage::Settling(settling), Vec::new()),
             Event::Loaded(cell, loaded) if self.cell_of(settling.updates.front()) == Some(cell) => {
                 self.update(settling, loaded)
             }
@@ -114,12 +123,11 @@ impl Context<'_> {
                     settling.free_header_key();
                 }
                 settling.counted.clear();
-                let changes = std::mem::take(&mut settling.changes).into_iter();
-                let (stage, more) = self.next_update(settling);
-                (stage, changes.map(Effect::Changed).chain(more).collect())
+                self.tell_and_go_on(settling)
             }
             Event::Conflict(cell) if settling.attempts < limits::STORE_ATTEMPTS_MAX => {
                 settling.attempts += 1;
+                settling.anomaly = None;
                 (Stage::Settling(settling), vec![Effect::Load(cell)])
             }
             Event::Conflict(_) | Event::StoreFailed(_) => {
@@ -127,7 +135,8 @@ impl Context<'_> {
                 settling.changes.clear();
                 self.tallies.put_back(&std::mem::take(&mut settling.counted));
                 settling.updates.pop_front();
-                self.next_update(settling)
+                // What could not be written is true all the same.
+                self.tell_and_go_on(settling)
             }
             // A value that was asked for before all this began.
             Event::Loaded(..) | Event::Request(_) | Event::Answered(_) => {
@@ -141,8 +150,10 @@ impl Context<'_> {
         let Loaded { bytes, version: expected } = loaded;
         let written = match settling.updates.front() {
             None => None,
-            Some(Update::Own { key, evidence, onward }) => {
-                let (key, evidence, onward) = (*key, *evidence, *onward);
+            Some(Update::Keep { key, of, kept }) => Some(kept.put(&bytes, key, *of)),
+            Some(Update::Own { key, evidence, onward, asked_at }) => {
+                let (key, onward) = (*key, *onward);
+                let evidence = (*evidence, self.time_of(*evidence, *asked_at));
                 self.update_own(&mut settling, bytes, &key, evidence, onward)
             }
             Some(Update::Unbind { key, link }) => {
@@ -153,21 +164,15 @@ impl Context<'_> {
                     ours.then(|| bucket.into_bytes())
                 })
             }
-            Some(Update::Issued { key, gateway }) => {
-                Bucket::decode(bytes).and_then(|mut bucket| {
-                    let link = Link { to: Target::Gateway(*gateway), used_at: self.now, nonce: 0 };
-                    let retention = self.policy.config.store.retention;
-                    bucket.put_link(&key.prefix(), &link, self.now, retention).ok()?;
-                    Some(bucket.into_bytes())
-                })
-            }
+            Some(Update::Issued { key, gateway }) => self.note_issuer(bytes, key, *gateway),
             Some(Update::Concerned { key, evidence, asked_at }) => {
                 let (key, evidence) = (*key, evidence.zip(Some(*asked_at)));
                 let observed = settling.is_observed();
                 let unknown = Fingerprint::UNKNOWN;
-                let (after, written) = self.work_in(bytes, &key, evidence, unknown, observed);
-                settling.note_concerned(after);
-                written
+                let worked = self.work_in(bytes, &key, evidence, unknown, observed);
+                settling.note_concerned(worked.after);
+                settling.anomaly = worked.anomaly;
+                worked.written
             }
             Some(Update::Cancel { key, gateway, asked_at }) => {
                 let evidence = Evidence::Told { gateway: *gateway, status: Status::Executed };
@@ -176,8 +181,10 @@ impl Context<'_> {
                 // One that nobody here asked for is no claim of ours.
                 let is_known = Bucket::decode(bytes.clone())
                     .is_some_and(|bucket| bucket.find(&key.prefix()) != Found::Absent);
-                let work = || self.work_in(bytes, key, evidence, Fingerprint::UNKNOWN, observed).1;
-                is_known.then(work).flatten()
+                let work = || self.work_in(bytes, key, evidence, Fingerprint::UNKNOWN, observed);
+                let worked = is_known.then(work).unwrap_or_default();
+                settling.anomaly = worked.anomaly;
+                worked.written
             }
             Some(Update::Health(reports)) => {
                 let (changes, written) = self.report(&bytes, reports, &mut settling.counted);
@@ -201,9 +208,26 @@ impl Context<'_> {
             }
             _ => {
                 settling.updates.pop_front();
-                self.next_update(settling)
+                self.tell_and_go_on(settling)
             }
         }
+    }
+
+    /// A customer's token leads to this gateway.
+    fn note_issuer(&self, bytes: Vec<u8>, key: &ClaimKey, gateway: GatewayId) -> Option<Vec<u8>> {
+        let mut bucket = Bucket::decode(bytes)?;
+        let link = Link { to: Target::Gateway(gateway), used_at: self.now, nonce: 0 };
+        let leaps = self.tallies.leaps(self.now);
+        bucket.put_link(&key.prefix(), &link, self.now, self.retention(&leaps)).ok()?;
+        Some(bucket.into_bytes())
+    }
+
+    fn tell_and_go_on(self, mut settling: Box<Settling>) -> Next {
+        let changes = std::mem::take(&mut settling.changes).into_iter().map(Effect::Changed);
+        let told = changes.chain(settling.anomaly.take().map(Effect::Anomaly));
+        let told: Vec<Effect> = told.collect();
+        let (stage, more) = self.next_update(settling);
+        (stage, told.into_iter().chain(more).collect())
     }
 
     fn update_own(
@@ -211,21 +235,22 @@ impl Context<'_> {
         settling: &mut Settling,
         bytes: Vec<u8>,
         key: &ClaimKey,
-        evidence: Evidence,
+        evidence: (Evidence, Timestamp),
         onward: Option<GatewayId>,
     ) -> Option<Vec<u8>> {
-        if let Some((claim, bytes)) = self.move_on(&bytes, key, evidence, onward) {
+        if let Some((claim, bytes)) = self.move_on(&bytes, key, evidence.0, onward) {
             settling.note_own(After { state: Some(claim.state), lost: false });
             settling.note_onward(Some(claim));
             return Some(bytes);
         }
         settling.note_onward(None);
         let print = settling.print_of(key);
-        let evidence = Some((evidence, self.now));
+        let evidence = Some(evidence);
         let observed = settling.is_observed();
-        let (after, written) = self.work_in(bytes, key, evidence, print, observed);
-        settling.note_own(after);
-        written
+        let worked = self.work_in(bytes, key, evidence, print, observed);
+        settling.note_own(worked.after);
+        settling.anomaly = worked.anomaly;
+        worked.written
     }
 
     /// The claim with its further attempt at the gateway that is asked next, written before that
@@ -242,17 +267,18 @@ impl Context<'_> {
             return None;
         };
         let mut bucket = Bucket::decode(bytes.to_vec())?;
+        let _ = bucket.mend(self.now, &self.policy.claims);
         let Found::Claim(claim) = bucket.find(&key.prefix()) else {
             return None;
         };
+        let leaps = self.tallies.leaps(self.now);
+        let claim = claim.seen(self.now, &leaps);
         let claim = claim.onward(of, gateway, self.now, &self.policy.claims)?;
-        let retention = self.policy.config.store.retention;
-        bucket.put(&key.prefix(), &claim, self.now, retention).ok()?;
+        bucket.put(&key.prefix(), &claim, self.now, self.retention(&leaps)).ok()?;
         Some((claim, bucket.into_bytes()))
     }
 
-    /// Applies evidence, if there is any, and its time to the claim of `key` in a bucket: where
-    /// the claim stands afterwards, and the bucket if it changed.
+    /// Applies evidence, if there is any, and its time to the claim of `key` in a bucket.
     fn work_in(
         &self,
         bytes: Vec<u8>,
@@ -260,23 +286,36 @@ impl Context<'_> {
         evidence: Option<(Evidence, Timestamp)>,
         fingerprint: Fingerprint,
         observed: bool,
-    ) -> (After, Option<Vec<u8>>) {
+    ) -> Worked {
         let Some(mut bucket) = Bucket::decode(bytes) else {
-            return (After { state: None, lost: true }, None);
+            return Worked::LOST;
         };
-        let key = key.prefix();
-        let (claim, step) = match bucket.find(&key) {
-            Found::Claim(claim) => {
-                let rules = &self.policy.claims;
-                let claim = if observed { claim } else { claim.enforced(rules) };
-                let apply = |(event, at)| claim.apply(event, at, rules);
-                (claim, evidence.map_or(Step::Stays, apply))
+        let prefix = key.prefix();
+        let (rules, leaps) = (&self.policy.claims, self.tallies.leaps(self.now));
+        let mended = bucket.mend(self.now, rules);
+        let evidence = evidence.map(|(event, at)| (event, self.known(at)));
+        let mut anomaly = None;
+        let (claim, step) = match (bucket.find(&prefix), evidence) {
+            (Found::Claim(before), evidence) => {
+                let before = before.seen(self.now, &leaps);
+                let before = if observed { before } else { before.enforced(rules) };
+                let was = before.at(self.now).state;
+                let Some((event, at)) = evidence else {
+                    let written = mended.then(|| bucket.into_bytes());
+                    return Worked { written, ..Worked::at(was) };
+                };
+                let step = before.apply(event, at, rules);
+                anomaly = Anomaly::of(key.reference(), was, event, step);
+                match (before.learn(event, fingerprint), step) {
+                    (claim, Step::Stays) if claim != before => (claim, Step::To(was)),
+                    (claim, Step::Stays) => (claim, Step::Stays),
+                    (claim, Step::Contradicted(state)) if state == was => (claim, Step::Stays),
+                    (claim, step) => (claim, step),
+                }
             }
-            Found::Unreadable => {
-                return (After { state: None, lost: true }, None);
-            }
-            Found::Absent => match evidence.and_then(|(event, _)| learnt(event)) {
-                None => return (After::default(), None),
+            (Found::Unreadable, _) => return Worked::LOST,
+            (Found::Absent, evidence) => match evidence.and_then(|(event, _)| learnt(event)) {
+                None => return Worked::default(),
                 Some((state, incarnation)) => {
                     let incarnation =
                         incarnation.unwrap_or(Incarnation { claimed_at: self.now, nonce: 0 });
@@ -286,19 +325,34 @@ impl Context<'_> {
             },
         };
         let state = match step {
-            Step::Stays | Step::Contradicted => {
-                let state = Some(claim.at(self.now).state);
-                return (After { state, lost: false }, None);
+            Step::Stays => {
+                let written = mended.then(|| bucket.into_bytes());
+                return Worked { written, anomaly, ..Worked::at(claim.at(self.now).state) };
             }
             Step::Released => {
-                bucket.remove(&key);
-                return (After::default(), Some(bucket.into_bytes()));
+                bucket.remove(&prefix);
+                return Worked { written: Some(bucket.into_bytes()), ..Worked::default() };
             }
-            Step::To(state) | Step::Overturned(state) => state,
+            Step::To(state) | Step::Overturned(state) | Step::Contradicted(state) => state,
         };
-        let retention = self.policy.config.store.retention;
-        let put = bucket.put(&key, &moved(claim, state, self.now), self.now, retention);
-        (After { state: Some(state), lost: put.is_err() }, put.is_ok().then(|| bucket.into_bytes()))
+        let moved = moved(claim, state, self.now);
+        let put = bucket.put(&prefix, &moved, self.now, self.retention(&leaps));
+        let after = After { state: Some(state), lost: put.is_err() };
+        Worked { after, written: put.is_ok().then(|| bucket.into_bytes()), anomaly }
+    }
+
+    /// An answer ends its attempt when it comes. "Not known" is as old as the question.
+    const fn time_of(&self, evidence: Evidence, asked_at: Timestamp) -> Timestamp {
+        match evidence {
+            Evidence::Answer { outcome: Outcome::NotKnown, .. } => asked_at,
+            Evidence::Answer { .. } | Evidence::Told { .. } | Evidence::Operator(_) => self.now,
+        }
+    }
+
+    /// When something was asked, by the clock of now. If that lies ahead, the clock was put back
+    /// since, and the question may be older than anything.
+    fn known(&self, asked_at: Timestamp) -> Timestamp {
+        if asked_at > self.now { Timestamp::default() } else { asked_at }
     }
 
     /// Tells health what was seen. Successes that end nothing are only counted, and come along with
@@ -400,8 +454,10 @@ impl Settling {
                 self.note_onward(None);
             }
             Some(Update::Concerned { .. }) => self.note_concerned(lost),
+            // Without the answer a repeat is told that the payment was executed.
             Some(
-                Update::Unbind { .. }
+                Update::Keep { .. }
+                | Update::Unbind { .. }
                 | Update::Issued { .. }
                 | Update::Cancel { .. }
                 | Update::Health(_)
@@ -426,10 +482,10 @@ fn is_quiet(health: &Health, gateway: GatewayId, report: &Report) -> bool {
 fn learnt(evidence: Evidence) -> Option<(State, Option<Incarnation>)> {
     match evidence {
         Evidence::Answer { of, outcome: Outcome::Executed, gateways } => {
-            Some((State::Settled { gateways }, Some(of.incarnation)))
+            Some((State::settled(gateways), Some(of.incarnation)))
         }
         Evidence::Told { gateway, status: Status::Executed } => {
-            Some((State::Settled { gateways: Gateways::only(gateway) }, None))
+            Some((State::settled(Gateways::only(gateway)), None))
         }
         Evidence::Answer { .. } | Evidence::Told { .. } | Evidence::Operator(_) => None,
     }
@@ -438,6 +494,7 @@ fn learnt(evidence: Evidence) -> Option<(State, Option<Incarnation>)> {
 /// The claim after its state changed at `now`.
 const fn moved(mut claim: Claim, state: State, now: Timestamp) -> Claim {
     claim.state = state;
+    claim.first = GatewayId::FIRST;
     claim.changed_at = now;
     claim
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::Exchange;
+use crate::engine::anomaly::Anomaly;
 use crate::engine::answer::Reply;
 use crate::engine::breaker;
 use crate::engine::claim::{Claim, Closed, State};
@@ -24,7 +25,13 @@ use crate::engine::sources::Source;
 use crate::engine::tally::Tallies;
 use crate::engine::time::Timestamp;
 
+mod anomalies;
+mod births;
+mod clock;
+mod exact;
 mod faults;
+mod held;
+mod kept;
 mod load;
 mod modes;
 mod money;
@@ -103,6 +110,7 @@ struct Run {
     calls: Vec<Call>,
     /// What operators were told.
     changes: Vec<Change>,
+    anomalies: Vec<Anomaly>,
 }
 
 /// A request to be made.
@@ -181,7 +189,7 @@ impl World {
     fn with(config: &str) -> Self {
         let config = Config::parse(config.as_bytes()).unwrap();
         let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
-        let policy = Policy::join(config, &mut layout).unwrap().0;
+        let policy = Policy::join(config, &mut layout, Timestamp::default()).unwrap().0;
         let mut world = Self {
             policy: Rc::new(policy),
             now: 1_790_000_000_000,
@@ -210,6 +218,24 @@ impl World {
 
     fn pass(&mut self, millis: u64) {
         self.now += millis;
+    }
+
+    /// The worker ticks: what it sees of the clock is told to all.
+    fn tick(&mut self) {
+        let (mut health, version) = self.read_health();
+        let now = self.time();
+        health.tell_course(&mut self.tallies, &self.policy, now);
+        health.mend(&self.policy, self.time());
+        self.cells.insert(format!("{:?}", Cell::Health), (health.encode(), version + 1));
+    }
+
+    /// Time passes, and the worker ticks as it does.
+    fn pass_ticking(&mut self, millis: u64) {
+        let until = self.now + millis;
+        while self.now < until {
+            self.now = until.min(self.now + 4000);
+            self.tick();
+        }
     }
 
     /// Changes what all workers know of the gateways.
@@ -293,6 +319,7 @@ impl World {
             note: None,
             calls: Vec::new(),
             changes: Vec::new(),
+            anomalies: Vec::new(),
         };
         self.feed(&mut run, Event::Request(request));
         run
@@ -332,6 +359,7 @@ impl World {
             Effect::Note(note) => run.note = Some(note),
             Effect::Call(call) => run.calls.push(call),
             Effect::Changed(change) => run.changes.push(change),
+            Effect::Anomaly(anomaly) => run.anomalies.push(anomaly),
             Effect::Beat(_) | Effect::Counted(_) | Effect::InFlight(..) => {
                 unreachable!("no request does a worker's work")
             }
@@ -343,8 +371,10 @@ impl World {
     fn check_claimed(&self) {
         let under_way = |claim: Claim| match claim.at(self.time()).state {
             State::InFlight { .. } => true,
-            State::InDoubt { repeat_until, .. } => repeat_until.is_some(),
-            State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => false,
+            State::InDoubt { repeat_until, .. } | State::Settled { repeat_until, .. } => {
+                repeat_until.is_some()
+            }
+            State::Rejected { .. } | State::Closed { .. } => false,
         };
         assert!(self.claims().into_iter().any(under_way), "{:?}", self.claims());
     }
@@ -419,6 +449,7 @@ impl World {
             peer: None,
             content_type: Some("application/json"),
             retry_after: None,
+            content_encoding: None,
             client_waits: ending.client_waits,
         };
         self.feed(run, Event::Answered(answer));

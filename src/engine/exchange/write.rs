@@ -9,9 +9,10 @@ use crate::engine::answer::{NotExecuted, Saying};
 use crate::engine::event::{Cell, Effect, Expected, Forward};
 use crate::engine::health::Health;
 use crate::engine::key::ClaimKey;
+use crate::engine::leaps::Leaps;
 use crate::engine::operation::Class;
-use crate::engine::record::Bucket;
 use crate::engine::record::link::{Link, Target};
+use crate::engine::record::{Bucket, Retention};
 use crate::engine::time::{Millis, Timestamp};
 
 /// A claim is refused for want of room only where there was none before.
@@ -91,10 +92,16 @@ impl Context<'_> {
 
     /// Puts the binding, if there is to be one, into its bucket; false when that is full.
     fn put_binding(&self, deciding: &Deciding, bucket: &mut Bucket) -> bool {
-        let retention = self.policy.config.store.retention;
+        let leaps = self.tallies.leaps(self.now);
         self.binding(deciding).is_none_or(|(key, link)| {
-            bucket.put_link(&key.prefix(), &link, self.now, retention).is_ok()
+            bucket.put_link(&key.prefix(), &link, self.now, self.retention(&leaps)).is_ok()
         })
+    }
+
+    /// How long records are kept on this clock.
+    pub(super) fn retention<'l>(&self, leaps: &'l Leaps) -> Retention<'l> {
+        let store = &self.policy.config.store;
+        Retention { claims: store.retention, tokens: store.token_retention, leaps }
     }
 
     pub(super) fn claim(self, mut deciding: Box<Deciding>) -> Next {
@@ -108,9 +115,9 @@ impl Context<'_> {
         };
         let binding =
             self.binding(&deciding).map(|(key, _)| self.policy.placement.bucket(key.reference()));
-        let retention = self.policy.config.store.retention;
+        let leaps = self.tallies.leaps(self.now);
         // A record that is there finds room again: the claim comes first.
-        let has_room = bucket.put(&key.prefix(), &claim, self.now, retention).is_ok()
+        let has_room = bucket.put(&key.prefix(), &claim, self.now, self.retention(&leaps)).is_ok()
             && (binding != Some(number)
                 || self.put_binding(&deciding, &mut bucket)
                 || !is_first(&deciding));

@@ -1,6 +1,7 @@
 //! The choice: who may take a new payment, who takes it first, and when that changes.
 
 use super::{Cause, Change, Health, Ramp};
+use crate::engine::chronicle::Switched;
 use crate::engine::gateway::GatewayId;
 use crate::engine::overrides::{Override, Refusal, Steer};
 use crate::engine::policy::Policy;
@@ -62,6 +63,12 @@ impl Health {
     pub fn active_since(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
         let stands = self.active.is_some() && self.active == self.active(policy, now);
         stands.then_some(self.active_since)
+    }
+
+    /// Whether operators have drained it: it gets nothing that can wait.
+    #[must_use]
+    pub fn is_drained(&self, gateway: GatewayId, now: Timestamp) -> bool {
+        self.overrides.is_drained(gateway, now)
     }
 
     /// Who may take something new at `now`. Empty when nobody may.
@@ -168,6 +175,7 @@ impl Health {
         self.active_since = now;
         let ramps = cause == Cause::Failback && policy.failback.ramp > Millis::ZERO;
         self.ramp = ramps.then_some(Ramp::begin(from, now));
+        self.chronicle.switched(Switched { at: now, from, to, cause });
         Some(Change::Switch { from, to, cause })
     }
 
@@ -177,14 +185,16 @@ impl Health {
         policy: &Policy,
         now: Timestamp,
     ) -> Option<GatewayId> {
-        if policy.failback.manual || now.since(self.active_since) < policy.failback.dwell {
+        // What the clock skipped is no time in which anything could go well.
+        let passed = |since| self.leaps.passed(since, now);
+        if policy.failback.manual || passed(self.active_since) < policy.failback.dwell {
             return None;
         }
         policy.order().take_while(|gateway| *gateway != from).find(|gateway| {
             self.is_usable(*gateway, policy, now)
                 && self.member(*gateway).is_some_and(|member| {
                     member.heartbeat.is_target(now, &policy.heartbeat)
-                        && now.since(member.breaker.since()) >= policy.failback.stable
+                        && passed(member.breaker.since()) >= policy.failback.stable
                 })
         })
     }

@@ -41,7 +41,7 @@ impl Scene {
         );
         let config = Config::parse(config.as_bytes()).unwrap();
         let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
-        let policy = Policy::join(config, &mut layout).unwrap().0;
+        let policy = Policy::join(config, &mut layout, Timestamp::default()).unwrap().0;
         Self { policy, health: Health::default(), now: START }
     }
 
@@ -131,7 +131,8 @@ impl Scene {
             | Change::Disagree(..)
             | Change::Ramp(..)
             | Change::Override(..)
-            | Change::Barred(..) => None,
+            | Change::Barred(..)
+            | Change::Refusing(_) => None,
         };
         changes.iter().filter_map(switch).collect()
     }
@@ -446,7 +447,8 @@ fn heartbeats_and_traffic_that_contradict_each_other_are_told() {
             | Change::Switch { .. }
             | Change::Ramp(..)
             | Change::Override(..)
-            | Change::Barred(..) => None,
+            | Change::Barred(..)
+            | Change::Refusing(_) => None,
         };
         changes.iter().filter_map(told).collect()
     };

@@ -30,6 +30,8 @@ pub fn dana_snap() -> Vec<Operation> {
         if operation.path == "/access-token/b2b2c" {
             operation.issues = Some(pointer("/accessToken"));
         }
+        // SNAP's token service knows its caller by the client key alone.
+        operation.by_client_key = operation.path.starts_with("/access-token/");
     }
     table
 }
@@ -164,7 +166,9 @@ const READS: [(&str, &str, &[&str]); 10] = [
     ("query-cards", "/dana/member/asset/queryAssetCardList", &[]),
 ];
 
-const STATES: [(&str, &str, &[&str]); 7] = [
+const STATES: [(&str, &str, &[&str]); 8] = [
+    // The merchant's own token, which merchants with symmetric signatures need for every call.
+    ("apply-b2b-token", "/access-token/b2b", &["73"]),
     ("apply-token", "/access-token/b2b2c", &["74"]),
     ("apply-ott", "/qr/apply-ott", &["49"]),
     ("unbind", "/registration-account-unbinding", &["09"]),

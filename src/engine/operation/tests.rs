@@ -15,6 +15,7 @@ const DANA: &str = "
 /rest/v1.1/debit/status order-status i 55
 /v1.0/debit/cancel.htm cancel f 57
 /v1.0/debit/refund.htm refund f 58
+/v1.0/access-token/b2b apply-b2b-token s 73
 /v1.0/access-token/b2b2c.htm apply-token s 74
 /rest/v1.1/qr/apply-ott apply-ott s 49
 /v1.0/registration-account-unbinding.htm unbind s 09

@@ -23,7 +23,7 @@ fn claim(state: State, changed_at: Timestamp) -> Claim {
     Claim::new(Fingerprint([3; 16]), state, incarnation, money)
 }
 
-const SETTLED: State = State::Settled { gateways: Gateways::from_bits(1) };
+const SETTLED: State = State::settled(Gateways::from_bits(1));
 const IN_DOUBT: State = State::InDoubt {
     candidates: Gateways::from_bits(3),
     ended_at: NOW,
@@ -66,7 +66,8 @@ fn any_state() -> impl Strategy<Value = State> {
         (set(), any_time(), any::<bool>()).prop_map(|(candidates, until, after_no)| {
             State::InFlight { candidates, until, after_no }
         }),
-        set().prop_map(|gateways| State::Settled { gateways }),
+        (set(), proptest::option::of(any_time()))
+            .prop_map(|(gateways, repeat_until)| State::Settled { gateways, repeat_until }),
         gateway().prop_map(|gateway| State::Rejected { gateway }),
         (set(), any_time(), proptest::option::of(any_time()), not_found).prop_map(
             |(candidates, ended_at, repeat_until, not_found)| State::InDoubt {
@@ -86,7 +87,9 @@ fn any_claim() -> impl Strategy<Value = Claim> {
     (any_state(), fixed, marks, any_time(), any_time()).prop_map(
         |(state, fixed, (observed, header_keys), claimed_at, changed_at)| {
             let (print, attempt, nonce, minor, currency) = fixed;
+            let flying = matches!(state, State::InFlight { .. });
             Claim {
+                first: if flying { gateway(usize::from(currency[0] % 16)) } else { gateway(0) },
                 fingerprint: Fingerprint(print),
                 state,
                 attempt,
@@ -292,7 +295,7 @@ fn a_front_finds_every_key_that_begins_with_it_and_no_link() {
     near[15] = 0;
     let mut bucket = bucket(&[claim(SETTLED, NOW), claim(IN_DOUBT, NOW)]);
     bucket.put(&near, &claim(IN_DOUBT, NOW), NOW, RETENTION).unwrap();
-    let link = Link { to: link::Target::Gateway(gateway(1)), used_at: NOW, nonce: 1 };
+    let link = Link { to: Target::Gateway(gateway(1)), used_at: NOW, nonce: 1 };
     bucket.put_link(&key(2), &link, NOW, RETENTION).unwrap();
     let foreign = foreign_record(&key(3), 2, 40);
     let bucket = Bucket::decode([bucket.into_bytes(), foreign].concat()).unwrap();
@@ -316,7 +319,7 @@ fn a_claim_is_replaced_in_its_place_and_nothing_else_moves() {
     let mut claims = vec![claim(SETTLED, NOW); 40];
     claims[7] = claim(IN_DOUBT, NOW);
     let foreign = foreign_record(&key(200), 9, 40);
-    let link = Link { to: link::Target::Gateway(gateway(1)), used_at: NOW, nonce: 1 };
+    let link = Link { to: Target::Gateway(gateway(1)), used_at: NOW, nonce: 1 };
     let mut before = bucket(&claims);
     before.put_link(&key(201), &link, NOW, RETENTION).unwrap();
     let before = Bucket::decode([foreign, before.into_bytes()].concat()).unwrap();
@@ -335,4 +338,69 @@ fn a_claim_is_replaced_in_its_place_and_nothing_else_moves() {
         assert!(!same.replace(&other, &new), "absent, not readable, or no claim");
         assert_eq!(same, after);
     }
+}
+
+#[test]
+fn only_as_many_leave_as_must_and_the_oldest_first() {
+    let mut bucket = Bucket::default();
+    for number in 0..40 {
+        // The later the key, the older.
+        let at = Timestamp::from_millis(NOW.as_millis() - u64::from(number));
+        bucket.put(&key(number), &claim(SETTLED, at), NOW, RETENTION).unwrap();
+    }
+    let later = NOW.plus(RETENTION);
+    bucket.put(&key(100), &claim(SETTLED, later), later, RETENTION).unwrap();
+    let mean = limits::BUCKET_RECORDS_MEAN as usize;
+    assert_eq!(bucket.claims().count(), mean);
+    for number in 0..40 {
+        let kept = bucket.find(&key(number)) != Found::Absent;
+        assert_eq!(kept, usize::from(number) < mean - 1, "{number}");
+    }
+}
+
+#[test]
+fn what_lies_further_ahead_than_any_wait_is_mended_and_nothing_else() {
+    let rules = Rules {
+        response: Millis::new(10_000),
+        lease: Millis::new(30_000),
+        repeat_after: Millis::new(5000),
+        repeat_max_age: Millis::new(3_600_000),
+        settle_delay: Millis::new(60_000),
+        shared_ledger: false,
+    };
+    let at = |offset: u64| NOW.plus(Millis::new(offset));
+    let ahead = 90_000_000;
+    let doubt = |ended: u64, repeat: Option<u64>, noted: u64| State::InDoubt {
+        candidates: Gateways::from_bits(3),
+        ended_at: at(ended),
+        repeat_until: repeat.map(at),
+        not_found: Some((gateway(1), at(noted))),
+    };
+    let of_one = |state, changed| {
+        let mut bucket = Bucket::default();
+        bucket.put(&key(0), &claim(state, changed), NOW, RETENTION).unwrap();
+        bucket
+    };
+    for (state, mended) in [
+        (in_flight(at(ahead + 30_000)), in_flight(at(30_000))),
+        (doubt(ahead, Some(ahead + 9), ahead), doubt(0, Some(30_000), 0)),
+        (doubt(0, None, ahead), doubt(0, None, 0)),
+        (SETTLED, SETTLED),
+    ] {
+        let mut bucket = of_one(state, at(ahead));
+        assert!(bucket.mend(NOW, &rules), "{state:?}");
+        let Found::Claim(found) = bucket.find(&key(0)) else { panic!("it is still there") };
+        let incarnation = claim(state, at(ahead)).incarnation;
+        assert_eq!((found.state, found.changed_at, found.incarnation), (mended, NOW, incarnation));
+        assert!(!bucket.mend(NOW, &rules), "once");
+        // As far ahead as a lease and the longest wait can be apart nothing is touched.
+        let mut near = of_one(state, at(30_000));
+        assert!(!near.mend(NOW, &rules) && near == of_one(state, at(30_000)));
+    }
+    let link = |used_at| Link { to: Target::Gateway(gateway(1)), used_at, nonce: 1 };
+    let mut bucket = Bucket::decode(foreign_record(&key(9), 2, 40)).unwrap();
+    bucket.put_link(&key(2), &link(at(ahead)), NOW, RETENTION).unwrap();
+    assert!(bucket.mend(NOW, &rules));
+    assert_eq!(bucket.find_link(&key(2)), Some(link(NOW)));
+    assert_eq!(bucket.find(&key(9)), Found::Unreadable);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proxy_wasm::hostcalls;
 
 use super::{
-    Beat, Call, Expected, Host, HostError, Kept, Metric, Reply, Side, StoreError, Timestamp,
+    Beat, Call, Expected, Host, HostError, Kept, Kind, Reply, Side, StoreError, Timestamp,
 };
 use crate::filter::pairs;
 
@@ -305,11 +305,15 @@ impl Host for Envoy {
             .map_err(|status| HostError(status as u32))
     }
 
-    fn define_metric(&self, kind: Metric, name: &str) -> Result<u32, HostError> {
+    fn define_metric(&self, kind: Kind, name: &str) -> Result<u32, HostError> {
         let mut id = 0;
+        let kind = match kind {
+            Kind::Counter => 0,
+            Kind::Gauge => 1,
+        };
         // SAFETY: pointer and length are those of a live slice, the out-pointer is to a live
         // local.
-        check(unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) })?;
+        check(unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) })?;
         Ok(id)
     }
 

@@ -55,7 +55,7 @@ fn operators_see_what_is_in_doubt_until_it_is_resolved() {
     host.tick(&mut root);
     assert_eq!(host.doubt(), [Some(0), Some(0), Some(0)]);
     assert_eq!(host.gauge("dana_claims;state=settled"), Some(1));
-    assert_eq!(host.gauge("dana_store_fill_pct"), Some(6));
+    assert_eq!(host.gauge("dana_store_fill_pct"), Some(2));
     assert_eq!(host.gauge("dana_store_bucket_fill_pct"), Some(1));
     let counted_at = host.0.borrow().now / 1000;
     assert_eq!(host.gauge("dana_census_timestamp_seconds"), Some(counted_at));

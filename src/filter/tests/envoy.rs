@@ -214,6 +214,21 @@ impl Process {
         saw
     }
 
+    /// A status whose first answer is longer than what is read: what Envoy is told of each piece
+    /// of it, and what is seen in the end.
+    pub(super) fn ask_with_a_long_answer(&mut self) -> (Vec<Flow>, Saw) {
+        let way = Way::new(Wish::Ask, Deed::Execute);
+        self.contexts += 1;
+        let mut stream = Stream::new(Rc::clone(&self.worker), self.contexts);
+        self.host.prepare(way.wish);
+        assert_eq!(self.host.bring_request(&mut stream, way), Flow::Continue);
+        self.host.reach(NAMES[0]);
+        let flows = self.host.bring_long_answer(&mut stream);
+        let saw = self.go_on(&mut stream, way);
+        stream.log();
+        (flows, saw)
+    }
+
     /// The router at work: the request is with a gateway, and its answer comes back.
     fn send(&mut self, stream: &mut Stream<FakeHost>, way: Way) -> Saw {
         let cluster = self.host.field("x-dana-cluster").unwrap_or_default();
@@ -328,8 +343,10 @@ impl Process {
         let claims = self.claims();
         let under_way = |claim: &Claim| match claim.state {
             State::InFlight { .. } => true,
-            State::InDoubt { repeat_until, .. } => repeat_until.is_some(),
-            State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => false,
+            State::InDoubt { repeat_until, .. } | State::Settled { repeat_until, .. } => {
+                repeat_until.is_some()
+            }
+            State::Rejected { .. } | State::Closed { .. } => false,
         };
         assert!(!claims.iter().any(under_way), "{what}: {claims:?}");
         self.health(|health, _| {
@@ -347,10 +364,11 @@ impl Process {
         let meant: Gateways = members.iter().map(|member| order[*member]).collect();
         let names_them = |claim: Claim| match claim.state {
             State::InFlight { candidates, .. } => candidates == meant,
-            State::InDoubt { candidates, repeat_until, .. } => {
-                candidates == meant && repeat_until.is_some()
+            State::InDoubt { candidates: gateways, repeat_until, .. }
+            | State::Settled { gateways, repeat_until } => {
+                gateways == meant && repeat_until.is_some()
             }
-            State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => false,
+            State::Rejected { .. } | State::Closed { .. } => false,
         };
         let claims = self.claims();
         assert!(claims.iter().copied().any(names_them), "to {members:?} under {claims:?}");

@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use crate::engine::answer::Reply;
 use crate::engine::event::{Beat, Call, Expected};
+use crate::engine::metrics::Kind;
 use crate::engine::time::Timestamp;
-use crate::filter::host::{Host, HostError, Kept, Metric, Side, StoreError};
+use crate::filter::host::{Host, HostError, Kept, Side, StoreError};
 use crate::filter::pairs;
 use crate::filter::stream::Flow;
 
@@ -55,6 +56,8 @@ pub(super) struct Inside {
     pub(super) request_body: Vec<u8>,
     pub(super) response: Fields,
     pub(super) response_body: Vec<u8>,
+    /// Header fields that every gateway adds.
+    pub(super) labels: Fields,
     /// Names of metrics, and what gauges were set to.
     pub(super) metrics: Vec<(String, u64)>,
     /// The answer to a call of ours.
@@ -260,7 +263,7 @@ impl Host for FakeHost {
         Ok(TOKEN)
     }
 
-    fn define_metric(&self, _: Metric, name: &str) -> Result<u32, HostError> {
+    fn define_metric(&self, _: Kind, name: &str) -> Result<u32, HostError> {
         self.attempt("define_metric")?;
         let metrics = &mut self.0.borrow_mut().metrics;
         let known = metrics.iter().position(|(other, _)| other == name);

@@ -129,8 +129,16 @@ fn health_of_another_version_begins_anew_and_that_is_logged() {
             let key = b"dana.failover.h".to_vec();
             host.0.borrow_mut().shared.insert(key, (health, 1));
         }
+        Root::configure(host.clone(), &config).unwrap();
+        // Of one that begins, something else is told: once.
+        let first = LINES.take();
+        let (empty, lines): (Vec<_>, Vec<_>) =
+            first.into_iter().partition(|line| line.contains("the claim store is empty"));
+        assert_eq!(empty.len(), 1);
+        assert!(empty[0].contains("made before this start are not known"), "{empty:?}");
         Root::configure(host, &config).unwrap();
-        LINES.take()
+        assert!(!LINES.take().iter().any(|line| line.contains("is empty")), "it is known now");
+        lines
     };
     assert_eq!(lines_with(None), Vec::<String>::new());
     assert_eq!(lines_with(Some(Health::default().encode())), Vec::<String>::new());

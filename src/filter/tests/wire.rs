@@ -4,10 +4,12 @@ use serde_json::Value;
 
 use super::envoy::{Leaves, Saw, Shape, Way, Wish};
 use super::fake::FakeHost;
+use crate::engine::limits;
 use crate::filter::stream::{Flow, Stream};
 
 const ORDER: &str = r#"{"merchantId":"m-1","partnerReferenceNo":"r-1","amount":{"value":"10000.00","currency":"IDR"}}"#;
 const OF_ORDER: &str = r#"{"merchantId":"m-1","originalPartnerReferenceNo":"r-1"}"#;
+const CODE_DETAILS: &str = "response.code_details";
 const LOCAL_ADDRESS: &str = "upstream.local_address";
 
 fn fields(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -99,7 +101,12 @@ impl FakeHost {
             inside.properties.remove(LOCAL_ADDRESS);
         }
         let status = if flags == 0x4 { "504" } else { "503" };
-        inside.response = fields(&[(":status", status), ("content-type", "text/plain")]);
+        // What says that it took so long may be added by anybody.
+        let service_time = ("x-envoy-upstream-service-time", "3");
+        inside.response =
+            fields(&[(":status", status), ("content-type", "text/plain"), service_time]);
+        let details = b"upstream_reset_before_response_started{connection_failure}".to_vec();
+        inside.properties.insert(CODE_DETAILS.to_owned(), details);
         inside.response_body = b"no upstream".to_vec();
         drop(inside);
         self.bring(stream, Shape::Whole, Leaves::Never);
@@ -115,14 +122,25 @@ impl FakeHost {
         leaves: Leaves,
     ) {
         let mut inside = self.0.borrow_mut();
-        inside.response = fields(&[
-            (":status", &status.to_string()),
-            ("content-type", "application/json"),
-            ("x-envoy-upstream-service-time", "3"),
-        ]);
+        inside.response =
+            fields(&[(":status", &status.to_string()), ("content-type", "application/json")]);
         inside.response_body = body.as_bytes().to_vec();
+        inside.properties.insert(CODE_DETAILS.to_owned(), b"via_upstream".to_vec());
         drop(inside);
         self.bring(stream, shape, leaves);
+    }
+
+    /// An answer that is longer than what is read, in pieces: what Envoy is told of each.
+    pub(super) fn bring_long_answer(&self, stream: &mut Stream<Self>) -> Vec<Flow> {
+        let piece = limits::EVIDENCE_BYTES_MAX / 2;
+        let mut inside = self.0.borrow_mut();
+        inside.response = fields(&[(":status", "404"), ("content-type", "application/json")]);
+        inside.response_body = vec![b' '; 4 * piece];
+        inside.properties.insert(CODE_DETAILS.to_owned(), b"via_upstream".to_vec());
+        drop(inside);
+        let mut flows = vec![stream.response_headers(false)];
+        flows.extend((1..=4).map(|pieces| stream.response_body(pieces * piece, pieces == 4)));
+        flows
     }
 
     /// What a gateway says to a call of ours, or Envoy in its place.

@@ -3,9 +3,8 @@
 use super::Worker;
 use crate::engine::census::Counted;
 use crate::engine::limits;
-use crate::filter::host::{Host, Metric};
-
-const AT_RISK: &str = "dana_value_at_risk";
+use crate::engine::metrics::{self, AT_RISK};
+use crate::filter::host::Host;
 
 impl<H: Host> Worker<H> {
     /// Tells operators what a census has counted.
@@ -20,20 +19,20 @@ impl<H: Host> Worker<H> {
             ("closed", states.closed),
             ("unreadable", states.unreadable),
         ] {
-            self.set("dana_claims", &[("state", state)], claims);
+            self.set(&metrics::CLAIMS, &[state], claims);
         }
-        self.set("dana_in_doubt_oldest_seconds", &[], census.oldest_age().get() / 1000);
-        self.set("dana_in_doubt_unsummed", &[], census.unsummed);
+        self.set(&metrics::OLDEST, &[], census.oldest_age().get() / 1000);
+        self.set(&metrics::UNSUMMED, &[], census.unsummed);
         for (currency, minor) in &census.at_risk {
             self.at_risk(currency, *minor);
         }
         for currency in &counted.gone {
             self.at_risk(currency, 0);
         }
-        self.set("dana_store_fill_pct", &[], census.fill_pct());
-        self.set("dana_store_bucket_fill_pct", &[], census.bucket_fill_pct());
+        self.set(&metrics::STORE_FILL, &[], census.fill_pct());
+        self.set(&metrics::BUCKET_FILL, &[], census.bucket_fill_pct());
         // Whoever looks at all these must see when nobody counts any more.
-        self.set("dana_census_timestamp_seconds", &[], census.ended_at.as_millis() / 1000);
+        self.set(&metrics::COUNTED_AT, &[], census.ended_at.as_millis() / 1000);
     }
 
     /// Merchants write currencies, and a name once given to a gauge is there for ever. So there
@@ -42,16 +41,11 @@ impl<H: Host> Worker<H> {
         let Ok(currency) = std::str::from_utf8(currency) else {
             return;
         };
-        let of_another = |name: &String| name.starts_with(AT_RISK) && !name.ends_with(currency);
+        let of_another =
+            |name: &String| name.starts_with(AT_RISK.name) && !name.ends_with(currency);
         let others = self.metrics.borrow().keys().filter(|name| of_another(name)).count();
         if others < limits::CENSUS_CURRENCIES_MAX {
-            self.set(AT_RISK, &[("currency", currency)], minor);
-        }
-    }
-
-    fn set(&self, name: &str, labels: &[(&str, &str)], value: u64) {
-        if let Some(metric) = self.metric(Metric::Gauge, name, labels) {
-            let _ = self.host.record(metric, value);
+            self.set(&AT_RISK, &[currency], minor);
         }
     }
 }

@@ -105,7 +105,12 @@ fn many_of_everything_ends_soon() {
         )
     };
     let clusters: String = (0..20_000).map(cluster).collect();
-    let output = check("a.yaml", format!("static_resources:\n  clusters:\n{clusters}").as_bytes());
+    let mut text = format!("static_resources:\n  clusters:\n{clusters}");
+    let gateway = "metadata: {filter_metadata: {dana.failover: {gateway: a}}}";
+    text += &format!(
+        "  - {{name: a, load_assignment: {{endpoints: [{{lb_endpoints: [{{{gateway}}}]}}]}}}}\n"
+    );
+    let output = check("a.yaml", text.as_bytes());
     assert_eq!(output.status.code(), Some(1));
     let filter = "      - {typed_config: {\"@type\": a/x.HttpConnectionManager, http_filters: [{typed_config: {\"@type\": a/x.Wasm, config: {name: dana_failover}}}]}}\n";
     let text = format!(

@@ -4,12 +4,13 @@
 
 use super::{Base, Fault};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     include_str!("planted/filter.diff"),
     include_str!("planted/gateways.diff"),
     include_str!("planted/proxy.diff"),
     include_str!("planted/routes.diff"),
     include_str!("planted/channels.diff"),
+    include_str!("planted/seen.diff"),
 ];
 
 pub(super) fn all() -> Vec<Fault> {

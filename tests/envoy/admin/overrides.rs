@@ -1,6 +1,8 @@
 //! Overrides: they move payments on every worker, end by themselves, outlive what claims outlive,
 //! and change no claim.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{PATIENCE, kill_both_workers, pay, start};
@@ -8,7 +10,7 @@ use crate::support::client::{CANCEL, STATUS, Seen, about, call_anew};
 use crate::support::envoy::{Envoy, plugin, quick, rendered, rendered_apart, trapping, with};
 use crate::support::operator::{post, status};
 use crate::support::sandbox::Sandbox;
-use crate::support::until;
+use crate::support::{pause, until};
 
 fn steer(envoy: &Envoy, gateway: &str, steer: &str, ttl_s: u64) -> Seen {
     let mut wish =
@@ -110,11 +112,17 @@ fn a_drained_gateway_keeps_what_it_holds() {
         assert_eq!(seen.code(), code, "{seen:?}");
         assert_eq!(seen.header("x-dana-gateway"), Some("primary"));
     }
-    // The repeat of a payment in doubt, too.
+    // The repeat of a payment in doubt waits until the drain is over, and goes nowhere else.
+    pause(Duration::from_millis(400));
+    let repeat = pay(&envoy, "DOUBT");
+    assert_eq!((repeat.status, repeat.outcome().as_str()), (504, "unknown"), "{repeat:?}");
+    assert!(repeat.header("retry-after").is_some(), "{repeat:?}");
+    assert_eq!(sandbox.requests("primary", "DOUBT").len(), 1);
+    assert_eq!(goes(&sandbox, &envoy, "NEW"), ["secondary"]);
+    assert_eq!(steer(&envoy, "primary", "auto", 0).status, 200);
     until("the repeat settles it", PATIENCE, || (pay(&envoy, "DOUBT").status == 200).then_some(()));
     assert_eq!(sandbox.executed_at("DOUBT"), ["primary"]);
     assert_eq!(sandbox.requests("secondary", "DOUBT").len(), 0);
-    assert_eq!(goes(&sandbox, &envoy, "NEW"), ["secondary"]);
     assert_eq!(sandbox.ledger()["executed_at_both"], 0);
 }
 

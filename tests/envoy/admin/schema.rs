@@ -85,6 +85,9 @@ fn every_state_of_a_real_envoy_is_described() {
                       "actor": "anna"});
     assert_eq!(post(&envoy, "/override", &wish).status, 200);
     let drained = checked(&envoy, &validator);
+    let switches = drained["switches"].as_array().unwrap();
+    let first = switches.last().unwrap();
+    assert_eq!((&first["kind"], &first["to"]), (&json!("failover"), &json!("secondary")));
     assert_eq!(drained["overrides"][0]["gateway"], "secondary");
     assert_eq!(drained["gateways"][1]["override"]["actor"], "anna");
 }

@@ -105,6 +105,7 @@ impl World<'_> {
             peer: None,
             content_type: None,
             retry_after: None,
+            content_encoding: None,
             client_waits,
         };
         self.feed(at, Event::Answered(answer));

@@ -10,43 +10,46 @@ use super::{
 };
 
 /// Reads the first document of a text.
-pub(super) fn read(text: &str, file: usize) -> Result<Document, Mistake> {
-    let mut builder = Builder { file, ..Builder::default() };
+pub(super) fn read(text: &str, origin: Origin) -> Result<Document, Mistake> {
+    let begin = origin.begin();
+    let mut builder = Builder::new(origin);
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| builder.unreadable(&error))?;
         let place = builder.place(span.start);
-        match event {
-            Event::DocumentStart(_) if builder.root.is_some() => {
-                builder.second = Some(place);
-                break;
-            }
-            Event::Alias(anchor) => builder.alias(place, anchor)?,
-            Event::Scalar(text, style, anchor, _) => {
-                let kind = scalar_of(&text, style, place);
-                builder.value(place, kind, anchor)?;
-            }
-            Event::SequenceStart(anchor, _) => {
-                builder.open(place, Open::List(Vec::new()), anchor)?;
-            }
-            Event::MappingStart(anchor, _) => {
-                builder.open(place, Open::Map(Vec::new(), None), anchor)?;
-            }
-            Event::SequenceEnd | Event::MappingEnd => builder.close()?,
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => {}
+        if matches!(event, Event::DocumentStart(_)) && builder.root.is_some() {
+            builder.second = Some(place);
+            break;
         }
+        builder.take(event, place)?;
     }
     match builder.root {
         Some(root) if !matches!(root.kind, Kind::Null) => {
-            Ok(Document { root, second: builder.second })
+            Ok(Document { root, second: builder.second, path: String::new() })
         }
-        Some(_) | None => {
-            mistake(Place { file, line: 1, column: 1 }, "an Envoy configuration", "nothing")
+        Some(_) | None => mistake(begin, "an Envoy configuration", "nothing"),
+    }
+}
+
+/// Reads the documents of a text, at most so many.
+pub(super) fn read_every(
+    text: &str,
+    origin: Origin,
+    most: usize,
+) -> Result<Vec<Rc<Node>>, Mistake> {
+    let (mut roots, mut builder) = (Vec::new(), Builder::new(origin));
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| builder.unreadable(&error))?;
+        let is_end = matches!(event, Event::DocumentEnd);
+        builder.take(event, builder.place(span.start))?;
+        if is_end {
+            let next = Builder::new(builder.origin);
+            roots.extend(std::mem::replace(&mut builder, next).root);
+        }
+        if roots.len() > most {
+            return mistake(builder.place(span.start), format!("at most {most} documents"), "more");
         }
     }
+    Ok(roots)
 }
 
 /// What is not complete yet.
@@ -56,9 +59,25 @@ enum Open {
     Map(Vec<Member>, Option<(String, Place)>),
 }
 
-#[derive(Default)]
+/// Where a text begins: a file, or a string within one.
+#[derive(Clone, Copy)]
+pub(super) enum Origin {
+    /// The text's first letter stands here, and each line below begins in the same column.
+    At(Place),
+    /// Places within the text are unknown, so that all are this one.
+    Fixed(Place),
+}
+
+impl Origin {
+    const fn begin(self) -> Place {
+        match self {
+            Self::At(place) | Self::Fixed(place) => place,
+        }
+    }
+}
+
 struct Builder {
-    file: usize,
+    origin: Origin,
     /// Where it began, what it is so far, and the number of its anchor.
     open: Vec<(Place, Open, usize)>,
     anchors: BTreeMap<usize, Rc<Node>>,
@@ -67,8 +86,35 @@ struct Builder {
 }
 
 impl Builder {
+    const fn new(origin: Origin) -> Self {
+        Self { origin, open: Vec::new(), anchors: BTreeMap::new(), root: None, second: None }
+    }
+
     fn place(&self, marker: Marker) -> Place {
-        Place { file: self.file, line: marker.line(), column: marker.col() + 1 }
+        match self.origin {
+            Origin::At(Place { file, line, column }) => {
+                let line = line.saturating_add(marker.line()).saturating_sub(1);
+                Place { file, line, column: column.saturating_add(marker.col()) }
+            }
+            Origin::Fixed(place) => place,
+        }
+    }
+
+    fn take(&mut self, event: Event<'_>, place: Place) -> Result<(), Mistake> {
+        match event {
+            Event::Alias(anchor) => self.alias(place, anchor),
+            Event::Scalar(text, style, anchor, _) => {
+                self.value(place, scalar_of(&text, style, place), anchor)
+            }
+            Event::SequenceStart(anchor, _) => self.open(place, Open::List(Vec::new()), anchor),
+            Event::MappingStart(anchor, _) => self.open(place, Open::Map(Vec::new(), None), anchor),
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => Ok(()),
+        }
     }
 
     fn unreadable(&self, error: &ScanError) -> Mistake {

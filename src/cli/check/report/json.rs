@@ -17,10 +17,11 @@ pub(crate) fn write(out: &mut impl Write, report: &Report) -> io::Result<()> {
             "refused_share": super::super::store::REFUSED_SHARE,
         })
     });
-    let summary: serde_json::Map<String, Value> = Severity::ALL
+    let mut summary: serde_json::Map<String, Value> = Severity::ALL
         .iter()
         .map(|severity| (format!("{}s", severity.word()), report.count(*severity).into()))
         .collect();
+    summary.insert("accepted".to_owned(), report.accepted().count().into());
     let document = json!({
         "files": report.files,
         "findings": report.findings.iter().map(|one| finding(report, one)).collect::<Vec<_>>(),
@@ -44,5 +45,6 @@ fn finding(report: &Report, finding: &Finding) -> Value {
         "found": finding.found,
         "why": rule.why,
         "mend": rule.mend,
+        "accepted": finding.accepted,
     })
 }

@@ -51,7 +51,7 @@ fn result(report: &Report, finding: &Finding) -> Value {
         "{}: expected {}, found {}. {}",
         finding.rule.title, finding.expected, finding.found, finding.rule.mend
     );
-    json!({
+    let mut result = json!({
         "ruleId": finding.rule.id,
         "ruleIndex": index,
         "level": finding.rule.severity.word(),
@@ -63,7 +63,12 @@ fn result(report: &Report, finding: &Finding) -> Value {
             },
             "logicalLocations": [{"fullyQualifiedName": finding.path, "kind": "member"}],
         }],
-    })
+    });
+    if let (Some(reason), Some(members)) = (&finding.accepted, result.as_object_mut()) {
+        let suppression = json!({"kind": "external", "justification": reason});
+        members.insert("suppressions".to_owned(), json!([suppression]));
+    }
+    result
 }
 
 /// A file's name as part of an address.

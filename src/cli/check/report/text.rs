@@ -32,13 +32,19 @@ impl Style {
 
 pub(crate) fn write(out: &mut impl Write, report: &Report, is_coloured: bool) -> io::Result<()> {
     let style = Style::new(is_coloured);
-    for group in report.findings.chunk_by(|one, other| one.rule.id == other.rule.id) {
+    let open: Vec<&Finding> = report.open().collect();
+    for group in open.chunk_by(|one, other| one.rule.id == other.rule.id) {
         let Some(first) = group.first() else { continue };
         head(out, first.rule, &style)?;
         for finding in group {
             place(out, report, finding, &style)?;
         }
         writeln!(out)?;
+    }
+    for (finding, reason) in report.accepted() {
+        let (place, rule) = (finding.place, finding.rule.id);
+        let file = report.file(finding);
+        writeln!(out, "accepted: {rule}  {file}:{}:{}  {reason}", place.line, place.column)?;
     }
     for store in &report.stores {
         writeln!(out, "{store}")?;
@@ -64,7 +70,7 @@ fn place(out: &mut impl Write, report: &Report, one: &Finding, style: &Style) ->
 
 fn summary(out: &mut impl Write, report: &Report, style: &Style) -> io::Result<()> {
     let files = report.files.join(", ");
-    let counts: Vec<String> = Severity::ALL
+    let mut counts: Vec<String> = Severity::ALL
         .into_iter()
         .filter(|severity| report.count(*severity) > 0)
         .map(|severity| {
@@ -73,6 +79,9 @@ fn summary(out: &mut impl Write, report: &Report, style: &Style) -> io::Result<(
             format!("{count} {}{}{}{plural}", style.colour(severity), severity.word(), style.plain)
         })
         .collect();
+    if report.accepted().next().is_some() {
+        counts.push(format!("{} accepted", report.accepted().count()));
+    }
     if counts.is_empty() {
         return writeln!(out, "{files}: nothing found");
     }

@@ -1,8 +1,11 @@
 //! The operators' listener: apart from payments, and about the same payments.
 
-use super::super::finding::Severity::{Error, Warning};
+use sha2::{Digest, Sha256};
+
+use super::super::finding::Severity::{Error, Note, Warning};
 use super::super::finding::{Found, Rule};
 use super::super::setup::{Listener, Plugin, Setup};
+use super::super::view::View;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -45,6 +48,50 @@ pub(super) const RULES: &[Rule] = &[
         mend: "Give both the same configuration but for `admin`, as with YAML anchors.",
         check: differ,
     },
+    Rule {
+        id: "operators-token-placeholder",
+        severity: Note,
+        title: "The operators' listener has no token yet",
+        why: "It stands there with the hash of the reference, whose token nobody has: operators are locked out.",
+        mend: "Make a token by `openssl rand -hex 32`, and put its hash there: `printf %s \"$TOKEN\" | sha256sum`.",
+        check: token_placeholder,
+    },
+    Rule {
+        id: "operators-token-guessable",
+        severity: Error,
+        title: "Anybody can guess the operators' token",
+        why: "Its hash is that of a word which everybody tries first, or of nothing: whoever reaches the listener \
+              moves and resolves payments.",
+        mend: "Make a token by `openssl rand -hex 32`, and put its hash there: `printf %s \"$TOKEN\" | sha256sum`.",
+        check: token_guessable,
+    },
+];
+
+/// The hash in the reference.
+const PLACEHOLDER: &str = "0980e04739b7e18f975e3c061311fcc75f6b42237aa6d04dc2c6ba3c770451bd";
+
+/// What is tried first; `$TOKEN` is what the shell leaves within single quotes.
+const GUESSES: [&str; 20] = [
+    "",
+    "token",
+    "TOKEN",
+    "$TOKEN",
+    "${TOKEN}",
+    "secret",
+    "password",
+    "changeme",
+    "change-me",
+    "admin",
+    "administrator",
+    "operator",
+    "operators",
+    "root",
+    "test",
+    "dana",
+    "dana-failover",
+    "letmein",
+    "123456",
+    "12345678",
 ];
 
 /// Each operators' filter with the payments' one whose store it works on, or else the first.
@@ -111,5 +158,46 @@ fn differ(setup: &Setup, found: &mut Found<'_>) {
                     .add(&own, format!("the same as on the payments' listener, {}", other.shows()));
             }
         }
+    }
+}
+
+fn tokens(setup: &Setup) -> impl Iterator<Item = View> {
+    setup.admins().map(|admin| admin.config.down(&["admin", "token_sha256"]))
+}
+
+fn token_placeholder(setup: &Setup, found: &mut Found<'_>) {
+    for token in tokens(setup).filter(|token| token.word().eq_ignore_ascii_case(PLACEHOLDER)) {
+        found.add_as(&token, "the hash of a token of yours", "that of the reference");
+    }
+}
+
+fn token_guessable(setup: &Setup, found: &mut Found<'_>) {
+    for token in tokens(setup).filter(View::exists) {
+        // `echo` adds the end of a line to what it hashes.
+        let guesses = GUESSES.iter().flat_map(|guess| [(*guess).to_owned(), format!("{guess}\n")]);
+        let hash = token.word().to_ascii_lowercase();
+        if guesses.into_iter().any(|guess| hex(&guess) == hash) {
+            found.add_as(&token, "the hash of a token of 256 random bits", "that of a guess");
+        }
+    }
+}
+
+fn hex(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_placeholder_is_that_of_the_references() {
+        for reference in [
+            include_str!("../../../../envoy/envoy.yaml"),
+            include_str!("../../../../envoy/tls.yaml"),
+        ] {
+            assert!(reference.contains(PLACEHOLDER));
+        }
+        assert!(GUESSES.iter().all(|guess| hex(guess) != PLACEHOLDER));
     }
 }

@@ -27,8 +27,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Note,
         title: "The filter's VM may do everything",
         why: "A module that was tampered with could call whatever proxy-wasm has.",
-        mend: "Restrict vm_config.capability_restriction_config to what `dana-failover check --explain \
-               capability-missing` lists (Envoy 1.40 and later).",
+        mend: "Allow in capability_restriction_config, beside vm_config, what `dana-failover check --explain \
+               capability-missing` lists.",
         check: capabilities_unrestricted,
     },
 ];
@@ -57,7 +57,10 @@ pub(crate) const NEEDED: [Capability; 28] = [
     both("proxy_get_header_map_pairs", "every decision: no request can be read"),
     payments("proxy_replace_header_map_value", "every payment: no cluster can be named"),
     both("proxy_get_buffer_bytes", "every decision: no body can be read"),
-    payments("proxy_get_property", "every proof: how a request ended cannot be told"),
+    both(
+        "proxy_get_property",
+        "every proof: how a request ended cannot be told; for operators, which Envoy it is",
+    ),
     payments("proxy_set_property", "the decisions in the access log"),
     both("proxy_get_shared_data", "every payment: there are no claims"),
     both("proxy_set_shared_data", "every payment: there are no claims"),
@@ -89,18 +92,18 @@ fn needed(role: Role) -> impl Iterator<Item = &'static Capability> {
     NEEDED.iter().filter(move |one| role == Role::Payments || one.operators)
 }
 
-/// Either place: Envoy 1.40 has it with the VM, those before with the plugin.
-fn restrictions(plugin: &Plugin) -> Option<View> {
+/// Either place: beside `vm_config`, where every Envoy reads it, and within, where those from 1.40 on
+/// do.
+fn restrictions(plugin: &Plugin) -> Vec<View> {
     let name = ["capability_restriction_config", "allowed_capabilities"];
-    let vm = plugin.settings.at("vm_config").down(&name);
-    let views = [vm, plugin.settings.down(&name)];
+    let views = [plugin.settings.down(&name), plugin.settings.at("vm_config").down(&name)];
     // Without any name in it everything is allowed.
-    views.into_iter().find(|view| !view.names().is_empty())
+    views.into_iter().filter(|view| !view.names().is_empty()).collect()
 }
 
 fn capability_missing(setup: &Setup, found: &mut Found<'_>) {
-    for plugin in &setup.plugins {
-        let Some(allowed) = restrictions(plugin) else { continue };
+    let lists = |plugin| restrictions(plugin).into_iter().map(move |list| (plugin, list));
+    for (plugin, allowed) in setup.plugins.iter().flat_map(lists) {
         let names = allowed.names();
         for Capability { name, without, .. } in needed(plugin.role) {
             if !names.iter().any(|allowed| allowed == name) {
@@ -112,8 +115,8 @@ fn capability_missing(setup: &Setup, found: &mut Found<'_>) {
 }
 
 fn capability_surplus(setup: &Setup, found: &mut Found<'_>) {
-    for plugin in &setup.plugins {
-        let Some(allowed) = restrictions(plugin) else { continue };
+    let lists = |plugin| restrictions(plugin).into_iter().map(move |list| (plugin, list));
+    for (plugin, allowed) in setup.plugins.iter().flat_map(lists) {
         for name in allowed.names() {
             if !needed(plugin.role).any(|one| one.name == name) {
                 found.add_as(&allowed.at(&name), "nothing that the filter does not use", name);
@@ -124,8 +127,8 @@ fn capability_surplus(setup: &Setup, found: &mut Found<'_>) {
 
 fn capabilities_unrestricted(setup: &Setup, found: &mut Found<'_>) {
     for plugin in &setup.plugins {
-        if restrictions(plugin).is_none() {
-            let place = plugin.settings.down(&["vm_config", "capability_restriction_config"]);
+        if restrictions(plugin).is_empty() {
+            let place = plugin.settings.at("capability_restriction_config");
             found.add(&place, "the capabilities that the filter needs");
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::document::Member;
-use super::super::finding::Severity::{Error, Note};
+use super::super::finding::Severity::{Error, Note, Warning};
 use super::super::finding::{Found, Rule};
 use super::super::setup::Setup;
 use super::super::view::View;
@@ -38,10 +38,22 @@ pub(super) const RULES: &[Rule] = &[
         severity: Note,
         title: "Something comes from elsewhere and cannot be seen from here",
         why: "What the management server or another file tells Envoy is checked by nobody here.",
-        mend: "Give the resource files as further arguments, or check what Envoy was really given.",
+        mend: "Give the resource files as further arguments, or check what Envoy was really given \
+               (/config_dump of its admin interface).",
         check: unseen,
     },
+    UNUSED,
 ];
+
+/// What `--accept` names and nobody finds; it is found there, and not in a configuration.
+pub(crate) const UNUSED: Rule = Rule {
+    id: "acceptance-unused",
+    severity: Warning,
+    title: "What is accepted is not found",
+    why: "An entry that is left over hides the finding when it comes back, or has a mistake in its path.",
+    mend: "Remove the entry, or correct its `at`.",
+    check: |_, _| {},
+};
 
 fn repeated_field(setup: &Setup, found: &mut Found<'_>) {
     let mut seen = BTreeSet::new();

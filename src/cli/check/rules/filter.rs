@@ -78,6 +78,38 @@ pub(super) const RULES: &[Rule] = &[
         mend: "Put them before the filter, unless they only watch.",
         check: filters_between,
     },
+    Rule {
+        id: "answers-behind",
+        severity: Warning,
+        title: "A filter that answers by itself stands behind this one",
+        why: "It refuses, limits or cuts off requests that were already claimed: payments that were never sent \
+              are held for sent ones, and what it answers reads as a gateway's failure.",
+        mend: "Put it before the filter.",
+        check: answers_behind,
+    },
+];
+
+/// Types of filters that answer requests by themselves, or refuse bodies.
+const ANSWERING: [&str; 19] = [
+    "AdaptiveConcurrency",
+    "AdmissionControl",
+    "ApiKeyAuth",
+    "BandwidthLimit",
+    "BasicAuth",
+    "Buffer",
+    "CacheConfig",
+    "Cors",
+    "CorsPolicy",
+    "CsrfPolicy",
+    "ExtAuthz",
+    "HTTPFault",
+    "HealthCheck",
+    "JwtAuthentication",
+    "LocalRateLimit",
+    "OAuth2",
+    "RBAC",
+    "RateLimit",
+    "RateLimitQuotaFilterConfig",
 ];
 
 fn filter_absent(setup: &Setup, found: &mut Found<'_>) {
@@ -186,10 +218,23 @@ fn filters_between(setup: &Setup, found: &mut Found<'_>) {
     for (plugin, proxy) in setup.payment_proxies() {
         for filter in proxy.filters.iter().skip(plugin.at + 1) {
             let name = filter.view.at("name");
-            if !is_router(&filter.kind, name.word()) {
+            let is_told = is_router(&filter.kind, name.word()) || answers(&filter.kind);
+            if !is_told {
                 let expected = "nothing between the filter and the router";
                 found.add_as(&filter.view, expected, name.shows());
             }
+        }
+    }
+}
+
+fn answers(kind: &str) -> bool {
+    ANSWERING.contains(&kind)
+}
+
+fn answers_behind(setup: &Setup, found: &mut Found<'_>) {
+    for (plugin, proxy) in setup.payment_proxies() {
+        for filter in proxy.filters.iter().skip(plugin.at + 1).filter(|one| answers(&one.kind)) {
+            found.add_as(&filter.view, "it before the filter", filter.view.at("name").shows());
         }
     }
 }

@@ -4,10 +4,12 @@ use crate::engine::config::Config;
 use crate::engine::layout::Layout;
 use crate::engine::placement::{Placement, Seed};
 use crate::engine::policy::Policy;
+use crate::engine::time::Timestamp;
 
-use super::super::finding::Severity::{Error, Warning};
+use super::super::finding::Severity::{Error, Note, Warning};
 use super::super::finding::{Found, Rule};
-use super::super::setup::{Plugin, Setup};
+use super::super::setup::{Listener, Plugin, Setup};
+use super::super::store::Store;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -34,7 +36,28 @@ pub(super) const RULES: &[Rule] = &[
         mend: "Give all filters that reach the same gateways the same vm_id.",
         check: claims_apart,
     },
+    Rule {
+        id: "store-small",
+        severity: Warning,
+        title: "The store sustains less than one payment a second",
+        why: "Once its buckets are full of claims that are kept, new payments are refused (claim_store_full).",
+        mend: "Raise idempotency.store.local.claims_max, or lower idempotency.retention_s.",
+        check: store_small,
+    },
+    Rule {
+        id: "claims-in-one-process",
+        severity: Note,
+        title: "Claims are known to one Envoy process alone",
+        why: "Other machines can reach this listener, so it may be one of several replicas: a payment that is \
+              repeated at another one is made again. A restart forgets all claims too.",
+        mend: "Run one, or lead each partner's payments to the same replica always (a hash of X-PARTNER-ID), and \
+               drain it before it ends.",
+        check: claims_in_one_process,
+    },
 ];
+
+/// New payments a second that a store must sustain.
+const RATE_LEAST: f64 = 1.0;
 
 fn vm_id_missing(setup: &Setup, found: &mut Found<'_>) {
     for plugin in &setup.plugins {
@@ -69,7 +92,9 @@ fn vm_id_shared(setup: &Setup, found: &mut Found<'_>) {
 }
 
 fn join(config: &Config, layout: &mut Layout) -> Result<(), String> {
-    Policy::join(config.clone(), layout).map(|_| ()).map_err(|error| error.to_string())
+    Policy::join(config.clone(), layout, Timestamp::default())
+        .map(|_| ())
+        .map_err(|error| error.to_string())
 }
 
 fn claims_apart(setup: &Setup, found: &mut Found<'_>) {
@@ -83,6 +108,29 @@ fn claims_apart(setup: &Setup, found: &mut Found<'_>) {
         let meets = reaches(plugin).iter().any(|leaf| known.contains(leaf));
         if meets && id.word() != first.vm_id().word() {
             found.add(&id, first.vm_id().shows());
+        }
+    }
+}
+
+fn store_small(setup: &Setup, found: &mut Found<'_>) {
+    for store in Store::all(setup).iter().filter(|one| one.payments_per_second < RATE_LEAST) {
+        let is_its =
+            |plugin: &&Plugin| plugin.parsed.is_ok() && plugin.vm_id().word() == store.vm_id;
+        let Some(plugin) = setup.payments().find(is_its) else { continue };
+        let claims = plugin.config.down(&["idempotency", "store", "local", "claims_max"]);
+        let retention = plugin.config.down(&["idempotency", "retention_s"]);
+        let place = if claims.exists() || !retention.exists() { claims } else { retention };
+        let rate = store.payments_per_second;
+        found.add_as(&place, "at least one new payment a second", format!("{rate:.2}"));
+    }
+}
+
+fn claims_in_one_process(setup: &Setup, found: &mut Found<'_>) {
+    for (_, proxy) in setup.payment_proxies() {
+        let open = setup.listeners.get(proxy.listener).and_then(Listener::open_address);
+        if let Some(address) = open {
+            let host = address.down(&["socket_address", "address"]);
+            found.add(&host, "loopback, or one replica for all payments of a partner");
         }
     }
 }

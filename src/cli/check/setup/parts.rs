@@ -1,7 +1,9 @@
-//! What files hold: a bootstrap, or resources that would come to Envoy by themselves.
+//! What files hold: a bootstrap, resources that would come to Envoy by themselves, or what a running
+//! Envoy says it has (`config_dump` of its admin interface).
 
 use super::super::document::Document;
 use super::super::view::View;
+use super::dump;
 
 /// Everything that is told about one Envoy, by kind.
 #[derive(Debug, Default)]
@@ -14,6 +16,8 @@ pub(super) struct Parts {
     pub(super) routes: Vec<View>,
     pub(super) secrets: Vec<View>,
     pub(super) unseen: Vec<(View, &'static str)>,
+    /// Whether this is what a running Envoy has, with all that was sent to it.
+    pub(super) is_dump: bool,
 }
 
 /// Members by which a bootstrap is known.
@@ -28,7 +32,7 @@ const BOOTSTRAP: [&str; 6] = [
 
 /// Whether a document is a whole bootstrap.
 pub(crate) fn is_bootstrap(root: &View) -> bool {
-    BOOTSTRAP.iter().any(|name| root.at(name).exists())
+    dump::is_one(root) || BOOTSTRAP.iter().any(|name| root.at(name).exists())
 }
 
 /// Whether there is anything to check in a document.
@@ -40,11 +44,13 @@ impl Parts {
     pub(super) fn of(documents: &[&Document]) -> Self {
         let mut parts = Self::default();
         for document in documents {
-            let root = View::root(&document.root);
+            let root = View::of(document);
             if let Some(place) = document.second {
                 parts.second.push(View::bare(place, String::new()));
             }
-            if is_bootstrap(&root) {
+            if dump::is_one(&root) {
+                parts.add_dump(&root);
+            } else if is_bootstrap(&root) {
                 parts.add_bootstrap(&root);
             } else {
                 resources(&root).into_iter().for_each(|view| parts.add_resource(view));
@@ -52,6 +58,14 @@ impl Parts {
             parts.roots.push(root);
         }
         parts
+    }
+
+    /// What was sent to it stands beside its bootstrap, and takes the place of that.
+    fn add_dump(&mut self, root: &View) {
+        self.is_dump = true;
+        self.add_bootstrap(&dump::bootstrap(root));
+        self.unseen.retain(|(view, _)| !dump::tells(root, view));
+        dump::resources(root).into_iter().for_each(|view| self.add_resource(view));
     }
 
     fn add_bootstrap(&mut self, root: &View) {

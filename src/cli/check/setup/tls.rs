@@ -2,9 +2,14 @@
 
 use super::super::view::View;
 
-/// Secrets of the bootstrap's own, which need no server to come from.
+/// Secrets that can be seen.
 #[derive(Debug)]
-pub(super) struct Secrets(pub(super) Vec<View>);
+pub(super) struct Secrets {
+    /// The bootstrap's own, which need no server to come from, or those that an Envoy has.
+    pub(super) known: Vec<View>,
+    /// Whether those that come from a server are among them.
+    pub(super) are_all: bool,
+}
 
 /// One side's TLS.
 #[derive(Debug)]
@@ -126,7 +131,7 @@ impl Tls {
 impl Secrets {
     fn find(&self, reference: &View) -> Option<&View> {
         let name = reference.at("name");
-        let is_here = !reference.at("sds_config").exists();
-        self.0.iter().find(|secret| is_here && secret.at("name").is_same_as(&name))
+        let is_here = self.are_all || !reference.at("sds_config").exists();
+        self.known.iter().find(|secret| is_here && secret.at("name").is_same_as(&name))
     }
 }

@@ -28,7 +28,7 @@ fn a_resolution_forgets_no_other_payment() {
         Claim::new(Fingerprint::of_body(&key, b"x"), state, incarnation, money)
     };
     let both: Gateways = scene.policy.order().collect();
-    let settled = claim(State::Settled { gateways: Gateways::only(scene.id("primary")) });
+    let settled = claim(State::settled(Gateways::only(scene.id("primary"))));
     let in_doubt = claim(State::InDoubt {
         candidates: both,
         ended_at: scene.time(),

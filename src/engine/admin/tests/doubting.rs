@@ -164,7 +164,7 @@ fn how_long_a_count_takes_follows_from_the_store() {
     let mut scene = Scene::new();
     let payments = config_with("payments", TWO, claims);
     let mut layout = Layout::new(Placement::new(payments.buckets(), Seed::default()));
-    scene.policy = Rc::new(Policy::join(payments, &mut layout).unwrap().0);
+    scene.policy = Rc::new(Policy::join(payments, &mut layout, Timestamp::default()).unwrap().0);
     scene.put(Cell::Layout, layout.encode());
     scene.admin = Rc::new(config_with("admin", TWO, claims));
     let got = scene.get("/in-doubt").json();
@@ -207,7 +207,7 @@ fn a_doubt_is_ended_by_what_somebody_found_out() {
             assert_eq!((&line["key"], &line["after"]), (&digits("a", 32).into(), &after));
             let primary = Gateways::only(scene.id("primary"));
             let expected = match verdict {
-                AT_PRIMARY => State::Settled { gateways: primary },
+                AT_PRIMARY => State::said_settled(primary),
                 _ => State::Closed { how: Closed::Failed, gateways: scene.both() },
             };
             assert_eq!(scene.state("a"), Some(expected));
@@ -241,7 +241,7 @@ fn what_must_not_be_said_of_a_payment_is_refused_with_the_reason() {
     let told = refused(&mut scene, &digits("flies", 40), NOWHERE, 409, "under_way");
     assert!(told.contains("until 2026-09-21T14:13:25.000Z"), "{told}");
 
-    scene.claim("settled", State::Settled { gateways: Gateways::only(scene.id("primary")) });
+    scene.claim("settled", State::settled(Gateways::only(scene.id("primary"))));
     let told = refused(&mut scene, &digits("settled", 40), NOWHERE, 409, "contradiction");
     assert!(told.contains("it is settled"), "{told}");
 
@@ -278,4 +278,22 @@ fn a_resolution_that_lost_a_race_is_decided_anew() {
     let got = scene.resolve(&digits("b", 40), NOWHERE);
     assert_eq!((got.status, &got.json()["title"]), (503, &"Store Is Busy".into()));
     assert!(got.told.is_empty() && matches!(scene.state("b"), Some(State::InDoubt { .. })));
+}
+
+#[test]
+fn what_is_overturned_is_an_anomaly_for_everybody_and_nothing_else_is() {
+    let mut scene = Scene::new();
+    scene.doubt("a");
+    scene.pass(60_000);
+    assert_eq!(scene.resolve(&digits("a", 40), NOWHERE).anomalies, []);
+    let got = scene.resolve(&digits("a", 40), AT_PRIMARY);
+    assert_eq!((got.status, &got.json()["overturned"]), (200, &true.into()));
+    let [anomaly] = got.anomalies.as_slice() else { panic!("{:?}", got.anomalies) };
+    let line = anomaly.line("primary");
+    let expected = format!(
+        "payment {} overturned: its record said failed, primary says executed (an operator).",
+        digits("a", 32)
+    );
+    assert!(line.starts_with(&expected), "{line}");
+    assert_eq!(scene.resolve(&digits("a", 40), AT_PRIMARY).anomalies, [], "once");
 }

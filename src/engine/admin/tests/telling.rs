@@ -76,7 +76,7 @@ fn failed_over() {
             "\u{25b2} secondary",
             "open: no trial for 6.0 s",
             "2 failures in a row (limit 2); 4.0 s ago",
-            "For 4.0 s, since 2026-09-21 14:13:20 UTC. Behind it is nobody.",
+            "For 4.0 s, since 2026-09-21 21:13:20 WIB. Behind it is nobody.",
             "not usable",
         ],
     );
@@ -169,7 +169,7 @@ fn what_operators_write_stays_text() {
     assert_eq!(scene.ask("POST", "/override", &body).status, 200);
     let page = scene.page();
     let escaped = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;so on&quot;";
-    contains(&page, &[escaped, "&lt;b&gt;", "until 2026-09-21 14:14:20 UTC, 1 min 00 s left"]);
+    contains(&page, &[escaped, "&lt;b&gt;", "until 2026-09-21 21:14:20 WIB, 1 min 00 s left"]);
     assert!(!page.contains("<script") && !page.contains("<b>"), "{page}");
 }
 

@@ -189,7 +189,13 @@ impl Account {
                 Signal::Failure => self.call(Entry::Bad, now),
                 Signal::Throttled => self.call(Entry::Throttled, now),
                 Signal::Alive => self.log.push((now, Entry::Alive)),
-                Signal::Abandoned => self.call(Entry::Unheard, now),
+                Signal::Abandoned => {
+                    self.log.push((now, Entry::Unheard));
+                    // It is no call of any rate.
+                    if self.unheard() >= usize::from(LIMITS.consecutive_failures) {
+                        self.enter(Phase::Open, now);
+                    }
+                }
                 Signal::Neutral => {}
             }
         }

@@ -136,7 +136,7 @@ fn a_claim_of_which_nobody_knows_whether_it_was_written_counts() {
 fn a_settlement_that_is_lost_turns_into_doubt_and_the_answer_is_relayed() {
     let mut world = World::new();
     let mut run = world.begin(&PAY());
-    world.fault = Some((world.calls + 2, Fault::Before));
+    world.fault = Some((world.calls + 3, Fault::Before));
     world.end(&mut run, upstream(200, OK).at("primary"));
     assert_eq!(run.told(), "relayed from primary");
     assert_eq!(run.note.unwrap().claim, "settle_lost");
@@ -249,6 +249,7 @@ fn a_permit_comes_back_when_its_trial_is_not_made() {
         peer: None,
         content_type: None,
         retry_after: None,
+        content_encoding: None,
         client_waits: false,
     };
     world.feed(&mut run, Event::Answered(answer));
@@ -312,6 +313,7 @@ fn late_and_foreign_events_change_nothing() {
         peer: None,
         content_type: None,
         retry_after: None,
+        content_encoding: None,
         client_waits: true,
     };
     world.feed(&mut run, Event::Answered(answer));

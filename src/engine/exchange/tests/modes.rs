@@ -129,13 +129,13 @@ fn what_belongs_to_an_enforced_operation_is_refused_whatever_is_wrong_with_it() 
     let top_up = Asked { peer: vec!["a.shop".to_owned()], ..post(TOP_UP, ORDER) };
     let long = Asked { body: " ".repeat(70_000), ..top_up.clone() };
     for (asked, told) in [
-        (top_up.clone().with("x-partner-id", "partner-1"), "400 bad_field not_executed"),
+        (top_up.clone().with("x-partner-id", "partner-1"), "400 bad_field unknown"),
         (
             top_up.clone().with("x-envoy-hedge-on-per-try-timeout", "1"),
             "400 bad_field not_executed",
         ),
-        (long, "413 body_too_large not_executed"),
-        (post(TOP_UP, ORDER), "403 peer not_executed"),
+        (long, "413 body_too_large unknown"),
+        (post(TOP_UP, ORDER), "403 peer unknown"),
         (
             Asked { peer: top_up.peer.clone(), ..post("/emoney//topup", ORDER) },
             "400 ambiguous_path not_executed",

@@ -1,4 +1,5 @@
-//! Requests that are refused before anything else happens: nothing is read, written or sent.
+//! Requests that are refused before anything else happens: nothing is written or sent, and nothing is
+//! read but the payment that they name.
 
 use super::*;
 
@@ -11,9 +12,10 @@ fn check(asked: &Asked, status: u16, code: &str, detail: &str) {
     let body = run.body();
     assert_eq!((reply.status, body["responseCode"].as_str()), (status, Some(code)), "{body}");
     let said = body["detail"].as_str().unwrap();
-    assert!(said.contains(detail) && said.ends_with("Nothing was sent."), "{said}");
+    assert!(said.contains(detail) && said.contains("Nothing was sent."), "{said}");
     assert!(run.forward.is_none() && run.exchange.is_ended());
-    assert_eq!(world.calls, 0, "the store was not touched");
+    assert!(world.calls <= 1 && world.cells.len() == 1, "the payment was looked up at most");
+    assert_eq!(body["request_id"], "id-1");
 }
 
 #[test]
@@ -152,4 +154,159 @@ fn a_payment_in_another_encoding_is_refused_and_a_question_is_not() {
         let question = post(STATUS, OF_ORDER).without("content-type").with(name, value);
         assert!(world.begin(&question).told().starts_with("to "), "{name}: {value}");
     }
+}
+
+#[test]
+fn a_label_on_a_request_is_answered_with_what_to_write() {
+    let labels = [
+        ("content-encoding", "UTF-8", "Leave content-encoding out"),
+        ("content-encoding", "gzip", "Leave content-encoding out"),
+        ("content-type", "text/json; charset=utf-16", "Let content-type name no charset but utf-8"),
+    ];
+    for (name, value, what) in labels {
+        let asked = post(CREATE, ORDER).without("content-type").with(name, value);
+        let run = World::new().begin(&asked);
+        assert_eq!(run.told(), "400 bad_field not_executed", "{value}");
+        let detail = run.body()["detail"].as_str().unwrap().to_owned();
+        let expected = format!("{what}; the body must be plain UTF-8 JSON.");
+        assert!(detail.contains(&expected), "{detail}");
+    }
+    let plain = post(CREATE, ORDER).with("content-encoding", "Identity");
+    assert_eq!(World::new().ask(&plain, None), "to dana_primary_first");
+}
+
+#[test]
+fn a_client_steers_no_router_whatever_its_fields_are_called() {
+    for name in [
+        "x-envoy-retry-on",
+        "x-shop-retry-on",
+        "x-shop-retry-grpc-on",
+        "x-shop-max-retries",
+        "x-shop-retriable-status-codes",
+        "x-shop-hedge-on-per-try-timeout",
+        "x-shop-upstream-rq-timeout-ms",
+        "x-shop-upstream-rq-per-try-timeout-ms",
+    ] {
+        let run = World::new().begin(&post(CREATE, ORDER).with(name, "5"));
+        assert_eq!(run.told(), "400 bad_field not_executed", "{name}");
+    }
+}
+
+/// Repeats of the order that are refused, though they name it.
+fn malformed() -> Vec<(&'static str, Asked)> {
+    let create = |body: &str| post(CREATE, body);
+    let twice = ORDER.replace("\"amount\"", "\"amount\":{\"value\":\"1.00\"},\"amount\"");
+    let latin = create(ORDER).without("content-type");
+    vec![
+        ("steering", create(ORDER).with("x-envoy-retry-on", "5xx")),
+        ("header key", create(ORDER).with("idempotency-key", "\"unfinished")),
+        ("external id twice", create(ORDER).with("x-external-id", "1").with("x-external-id", "2")),
+        ("amount", create(&ORDER.replace("\"10000.00\"", "{}"))),
+        ("amount twice", create(&twice)),
+        ("charset", latin.with("content-type", "application/json; charset=iso-8859-1")),
+        ("encoding", create(ORDER).with("content-encoding", "utf-8")),
+        ("method", create(ORDER).without(":method").with(":method", "PUT")),
+    ]
+}
+
+#[test]
+fn a_malformed_repeat_of_a_payment_that_may_be_charged_never_reads_as_failed() {
+    for (name, asked) in malformed() {
+        let refused = World::new().ask(&asked, None);
+        assert!(
+            refused.starts_with('4') && refused.ends_with(" not_executed"),
+            "{name}: {refused}"
+        );
+        let told = |ending: Option<Ending<'_>>| {
+            let mut world = World::new();
+            let run = world.ask(&post(CREATE, ORDER), ending);
+            let before = world.cells.clone();
+            let told = world.ask(&asked, None);
+            assert_eq!(world.cells, before, "{name} after {run}: nothing is written");
+            told
+        };
+        let unknown = "504 refused_in_doubt unknown";
+        assert_eq!(told(None), unknown, "{name}, in flight");
+        assert_eq!(told(Some(TIMEOUT)), unknown, "{name}, in doubt");
+        let executed = "504 refused_executed executed";
+        assert_eq!(told(Some(upstream(200, OK))), executed, "{name}, settled");
+        let no = upstream(403, r#"{"responseCode":"4035414"}"#);
+        assert_eq!(told(Some(no)), refused, "{name}, rejected");
+        assert_eq!(told(Some(REFUSED)), refused, "{name}, released");
+        // A record, or a store, that cannot be read.
+        let mut world = World::new();
+        world.fault = Some((world.calls + 1, Fault::Before));
+        assert_eq!(world.ask(&asked, None), unknown, "{name}, no store");
+        let mut world = World::new();
+        world.pay(TIMEOUT);
+        let body = world.begin(&asked).body();
+        let detail = body["detail"].as_str().unwrap();
+        assert!(detail.contains("Nothing was sent. The payment was sent before"), "{detail}");
+        assert_eq!(
+            (&body["responseCode"], &body["request_id"]),
+            (&"5045400".into(), &"id-1".into())
+        );
+        assert_eq!(body["inquiry_path"], STATUS);
+    }
+}
+
+/// A partner without the right, and one whose right ended while its payment was in doubt.
+#[test]
+fn a_repeat_without_the_right_to_it_does_not_read_as_failed_either() {
+    let scoped = |partners: &str| CONFIG.replacen('{', &format!(r#"{{"scope": {partners},"#), 1);
+    let none = scoped(r#"{"partners": {"partner-1": ["order-status"]}}"#);
+    let mut world = World::new();
+    world.pay(TIMEOUT);
+    let cells = world.cells.clone();
+    let mut world = World::with(&none);
+    assert_eq!(world.ask(&post(CREATE, ORDER), None), "403 operation not_executed");
+    world.cells.clone_from(&cells);
+    assert_eq!(world.ask(&post(CREATE, ORDER), None), "504 refused_in_doubt unknown");
+    // Whoever may not speak for a partner learns nothing of its payments.
+    let mut world = World::with(&scoped(r#"{"peers": {"spiffe://shop/a": ["partner-2"]}}"#));
+    world.cells.clone_from(&cells);
+    world.calls = 0;
+    let mut asked = post(CREATE, ORDER);
+    asked.peer = vec!["spiffe://shop/a".to_owned()];
+    assert_eq!(world.ask(&asked, None), "403 peer unknown");
+    let steering = asked.with("x-dana-cluster", "x");
+    assert_eq!(world.ask(&steering, None), "400 bad_field unknown");
+    assert_eq!(world.calls, 0);
+}
+
+/// What names no payment, or names its partner in two ways, is looked up nowhere and denies nothing.
+#[test]
+fn a_request_that_names_no_payment_says_nothing_about_an_earlier_one() {
+    let create = |body: &str| post(CREATE, body);
+    for asked in [
+        create("{"),
+        create("{}"),
+        create(&ORDER.replace("\"r-1\"", "1")),
+        create(ORDER).without("x-partner-id"),
+        create(ORDER).with("x-partner-id", "partner-2"),
+        create(&format!("{ORDER}{}", " ".repeat(65_537))),
+        post(CANCEL, "{}"),
+    ] {
+        let mut world = World::new();
+        world.pay(TIMEOUT);
+        world.calls = 0;
+        let run = world.begin(&asked);
+        assert!(run.told().starts_with('4') && run.told().ends_with(" unknown"), "{}", run.told());
+        let said = run.body()["detail"].as_str().unwrap().to_owned();
+        assert!(said.ends_with("nothing about an earlier request for the same payment."), "{said}");
+        assert_eq!(world.calls, 0);
+    }
+    // What makes no payment denies none.
+    let get = |path: &str| post(path, OF_ORDER).without(":method").with(":method", "GET");
+    assert_eq!(World::new().ask(&get(STATUS), None), "405 method not_executed");
+}
+
+#[test]
+fn a_malformed_cancel_looks_its_own_record_up() {
+    let cancel = post(CANCEL, OF_ORDER).with("x-envoy-retry-on", "5xx");
+    let mut world = World::new();
+    world.pay(upstream(200, OK));
+    assert_eq!(world.ask(&cancel, None), "400 bad_field not_executed");
+    world.ask(&post(CANCEL, OF_ORDER), Some(TIMEOUT));
+    assert_eq!(world.ask(&cancel, None), "504 refused_in_doubt unknown");
 }

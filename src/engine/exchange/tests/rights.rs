@@ -62,6 +62,58 @@ fn a_partner_calls_what_it_may() {
     assert_eq!(world.ask(&other, None), "to dana_primary_first");
 }
 
+const B2B: &str = "/v1.0/access-token/b2b";
+const CUSTOMERS: &str = "/v1.0/access-token/b2b2c.htm";
+
+/// As SNAP's token service is called: `X-CLIENT-KEY`, and no `X-PARTNER-ID`.
+fn token_call(path: &str, client: &str) -> Asked {
+    post(path, "{}").without("x-partner-id").with("x-client-key", client)
+}
+
+#[test]
+fn a_token_call_speaks_for_the_partner_of_its_client_key() {
+    assert_eq!(World::new().ask(&token_call(B2B, "partner-1"), None), "to dana_primary_first");
+    let scoped = |scope: &str| World::with(&CONFIG.replacen('{', &format!("{{{scope},"), 1));
+    let mut world = scoped(
+        r#""scope": {"partners": {"partner-1": ["apply-b2b-token"], "*": ["create-order"]}}"#,
+    );
+    let (sent, refused) = ("to dana_primary_first", "403 operation not_executed");
+    for (asked, expected) in [
+        (token_call(B2B, "partner-1"), sent),
+        (token_call(CUSTOMERS, "partner-1"), refused),
+        (token_call(B2B, "partner-2"), refused),
+        // Whoever names a partner in both speaks as the one under which payments are made.
+        (token_call(B2B, "partner-1").with("x-partner-id", "partner-2"), refused),
+        (post(B2B, "{}").without("x-partner-id"), refused),
+        // A client key is a partner's name for the token service alone.
+        (token_call(STATUS, "partner-1"), refused),
+    ] {
+        assert_eq!(world.ask(&asked, None), expected, "{:?}", asked.headers);
+    }
+    let mut world = scoped(r#""scope": {"peers": {"a.shop": ["partner-1"]}}"#);
+    for (client, expected) in [("partner-1", sent), ("partner-2", "403 peer not_executed")] {
+        let asked = Asked { peer: vec!["a.shop".to_owned()], ..token_call(B2B, client) };
+        assert_eq!(world.ask(&asked, None), expected, "{client}");
+    }
+    // Where partners have a header of their own, it alone names them.
+    let mut world = scoped(
+        r#""scope": {"partner_header": "x-tenant", "partners": {"partner-1": ["apply-b2b-token"]}}"#,
+    );
+    assert_eq!(world.ask(&token_call(B2B, "partner-1"), None), refused);
+    let twice = token_call(B2B, "partner-1").with("x-client-key", "partner-1");
+    assert!(World::new().ask(&twice, None).starts_with("400 "), "two speakers are none");
+}
+
+#[test]
+fn a_customers_token_of_a_client_key_leads_its_partners_payments() {
+    let mut world = World::new();
+    let issued = upstream(200, r#"{"responseCode":"2007400","accessToken":"t-1"}"#);
+    let told = world.ask(&token_call(CUSTOMERS, "partner-1"), Some(issued.at("secondary")));
+    assert_eq!(told, "relayed from secondary");
+    let order = post(CREATE, ORDER).with("authorization-customer", "Bearer t-1");
+    assert_eq!(world.ask(&order, None), "to dana_secondary");
+}
+
 /// The executed order's answer, over a connection to `name`.
 fn over<'a>(name: &'a str, version: &'a str) -> Option<Peer<'a>> {
     let version = Some(version).filter(|version| !version.is_empty());
@@ -76,6 +128,7 @@ impl World {
             peer,
             content_type: None,
             retry_after: None,
+            content_encoding: None,
             client_waits: true,
         };
         self.feed(run, Event::Answered(answer));

@@ -79,13 +79,47 @@ fn an_override_that_leaves_nobody_is_refused() {
 }
 
 #[test]
-fn overrides_are_kept_with_the_rest_and_survive_no_clock_that_steps_back() {
+fn overrides_are_kept_with_the_rest_and_last_no_longer_on_a_clock_that_is_put_back() {
     let mut scene = Scene::new(2);
     scene.up(&NAMES[..2]);
     scene.steer("two", Steer::Force, 86_400).unwrap();
     scene.steer("one", Steer::Drain, 60).unwrap();
     assert_eq!(Health::decode(&scene.health.encode()), scene.health);
     scene.now -= 3_600_000;
-    let standing = scene.health.overrides(scene.time()).map(|one| one.steer);
-    assert_eq!(standing.collect::<Vec<_>>(), [Steer::Drain]);
+    let standing = |scene: &Scene| -> Vec<Steer> {
+        scene.health.overrides(scene.time()).map(|one| one.steer).collect()
+    };
+    assert_eq!(standing(&scene), [Steer::Force, Steer::Drain]);
+    let now = scene.time();
+    scene.health.mend(&scene.policy, now);
+    scene.now += 59_999;
+    assert_eq!(standing(&scene), [Steer::Force, Steer::Drain]);
+    scene.now += 1;
+    assert_eq!(standing(&scene), [Steer::Force], "it lasts as long as was asked for");
+    scene.now += 86_400_000 - 60_000;
+    assert_eq!(standing(&scene), []);
+}
+
+#[test]
+fn a_clock_that_was_a_day_ahead_holds_up_no_failback() {
+    let mut scene = Scene::new(2);
+    scene.up(&NAMES[..2]);
+    scene.now += 86_400_000;
+    scene.up(&NAMES[..2]);
+    scene.trip("one");
+    let now = scene.time();
+    scene.health.steer(&scene.policy, now);
+    assert_eq!(scene.active(), "two");
+    // It is well again, still on the clock that is ahead.
+    let one = scene.id("one");
+    scene.health.member_mut(one).breaker = Breaker::default();
+    scene.now -= 86_400_000;
+    scene.up(&["two"]);
+    scene.up(&["one"]);
+    let now = scene.time();
+    scene.health.mend(&scene.policy, now);
+    let early = scene.pass(29_000, &NAMES[..2]);
+    assert!(scene.switches(&early).is_empty(), "{early:?}");
+    let changes = scene.pass(61_000, &NAMES[..2]);
+    assert_eq!(scene.switches(&changes), ["failback two one"]);
 }

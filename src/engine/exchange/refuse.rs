@@ -1,0 +1,160 @@
+//! A request that is refused, of a payment that may have been made before. Its refusal must not read
+//! as if that payment had failed, so its record is looked up where the request still names it.
+
+use super::head::Head;
+use super::intent::{Intent, may_speak};
+use super::{Context, Next, Stage};
+use crate::engine::answer::{Refusal, Saying, Standing};
+use crate::engine::claim::{Closed, State};
+use crate::engine::event::{Cell, Effect, Event, Note, Request};
+use crate::engine::gateway::Gateways;
+use crate::engine::json::{Extractor, Scalar};
+use crate::engine::key::{ClaimKey, parse_idempotency_key};
+use crate::engine::operation::{Class, Compiled, Identity, Operation};
+use crate::engine::policy::Policy;
+use crate::engine::record::{Bucket, Found};
+
+use std::rc::Rc;
+
+/// A request that was refused, with its operation as far as it was known.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) operation: Option<Rc<Compiled>>,
+    /// Envoy's id of the request.
+    pub(super) request_id: String,
+    /// The payment that it names all the same, where the client may speak for its partner.
+    pub(super) named: Option<ClaimKey>,
+}
+
+/// The payment that a request names which was refused. Nothing is made of it: it is only looked up.
+pub(super) fn named(
+    head: &Head<'_>,
+    request: &Request<'_>,
+    operation: &Compiled,
+    policy: &Policy,
+) -> Option<ClaimKey> {
+    let Operation { class, namespace, identity, .. } = &operation.operation;
+    let partner = head.partner.filter(|partner| !partner.is_empty())?;
+    let too_long = request.body.len() > policy.config.request_body_bytes_max;
+    let pays = matches!(class, Class::Charge | Class::FollowUp);
+    if !pays || too_long || !may_speak(request.peer, Some(partner), policy) {
+        return None;
+    }
+    let by_key = || {
+        let header_key = parse_idempotency_key(head.idempotency_key?).ok()?;
+        Some(ClaimKey::derive(partner, &format!("{namespace} by key"), [header_key.as_str()]))
+    };
+    let Identity::Body(pointers) = identity else {
+        return by_key();
+    };
+    // Whatever stands twice, or in another form, beside the identity.
+    let members = Extractor::new(pointers).extract(request.body).ok()?;
+    if members.iter().all(|member| matches!(member, None | Some(Scalar::Null))) {
+        return by_key();
+    }
+    let texts = members.iter().map(|member| member.as_ref().and_then(Scalar::as_text));
+    let texts: Vec<&str> = texts.collect::<Option<_>>()?;
+    Some(ClaimKey::derive(partner, namespace, texts))
+}
+
+/// A refusal that waits for what is known of its payment.
+#[derive(Debug)]
+pub(super) struct Refusing {
+    refusal: Refusal,
+    operation: Option<Rc<Compiled>>,
+    request_id: String,
+    key: ClaimKey,
+}
+
+impl Context<'_> {
+    pub(super) fn refuse(mut self, refused: Refused) -> Next {
+        let Refused { refusal, operation, request_id, named } = refused;
+        if self.policy.observes(operation.as_deref()) {
+            let intent = Intent::passed(request_id.clone());
+            let saying = Saying::Refused { refusal: refusal.clone(), standing: Standing::Unasked };
+            let (reply, note) =
+                self.reply(&saying, operation.as_deref(), &request_id, Gateways::NONE);
+            if let Some(send) = self.unclaimed(&intent, reply.reason) {
+                let note = Note { decision: send.decision, would: send.would, ..note };
+                let (stage, mut effects) = self.let_go(intent, Box::new(send), self.now);
+                effects.insert(0, Effect::Note(note));
+                return (stage, effects);
+            }
+        }
+        match named {
+            Some(key) => {
+                let load =
+                    Effect::Load(Cell::Claims(self.policy.placement.bucket(key.reference())));
+                let refusing = Refusing { refusal, operation, request_id, key };
+                (Stage::Refusing(Box::new(refusing)), vec![load])
+            }
+            None => {
+                let class = operation.as_ref().map(|compiled| compiled.operation.class);
+                let pays = matches!(class, Some(Class::Charge | Class::FollowUp));
+                let standing = if pays { Standing::Unasked } else { Standing::NotExecuted };
+                let effects = self.refused(
+                    refusal,
+                    standing,
+                    operation.as_deref(),
+                    &request_id,
+                    Gateways::NONE,
+                );
+                (Stage::Ended, effects)
+            }
+        }
+    }
+
+    /// What is known of the payment was read.
+    pub(super) fn go_on_refusing(self, refusing: Refusing, event: &Event<'_>) -> Next {
+        let Refusing { refusal, operation, request_id, key } = refusing;
+        let found = match event {
+            Event::Loaded(Cell::Claims(_), loaded) => Bucket::decode(loaded.bytes.clone())
+                .map_or(Found::Unreadable, |bucket| bucket.find(&key.prefix())),
+            Event::Loaded(..)
+            | Event::Stored(_)
+            | Event::Conflict(_)
+            | Event::StoreFailed(_)
+            | Event::Request(_)
+            | Event::Answered(_) => Found::Unreadable,
+        };
+        let (standing, gateways) = match found {
+            Found::Absent => (Standing::NotExecuted, Gateways::NONE),
+            Found::Unreadable => (Standing::Unknown, Gateways::NONE),
+            Found::Claim(claim) => {
+                let claim = claim.enforced(&self.policy.claims).at(self.now);
+                let standing = match claim.state {
+                    State::InFlight { .. } | State::InDoubt { .. } => Standing::Unknown,
+                    State::Settled { .. } | State::Closed { how: Closed::Refunded, .. } => {
+                        Standing::Executed
+                    }
+                    State::Rejected { .. }
+                    | State::Closed { how: Closed::Failed | Closed::Cancelled, .. } => {
+                        Standing::NotExecuted
+                    }
+                };
+                (standing, claim.holders())
+            }
+        };
+        let mut effects =
+            self.refused(refusal, standing, operation.as_deref(), &request_id, gateways);
+        for effect in &mut effects {
+            if let Effect::Note(note) = effect {
+                note.key = key.reference().to_string();
+            }
+        }
+        (Stage::Ended, effects)
+    }
+
+    fn refused(
+        &self,
+        refusal: Refusal,
+        standing: Standing,
+        operation: Option<&Compiled>,
+        request_id: &str,
+        gateways: Gateways,
+    ) -> Vec<Effect> {
+        let saying = Saying::Refused { refusal, standing };
+        let (reply, note) = self.reply(&saying, operation, request_id, gateways);
+        vec![Effect::Note(note), Effect::Reply(reply)]
+    }
+}

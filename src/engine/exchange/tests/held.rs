@@ -1,0 +1,205 @@
+//! What a gateway holds: tokens that lead to it, follow-ups at the wrong one, cancels amid a repeat,
+//! gateways that are drained, and labels that say nothing.
+
+use super::*;
+use crate::engine::overrides::{Override, Steer};
+
+const UNKNOWN_CANCEL: &str = r#"{"responseCode":"4045701"}"#;
+const CANCELLED: &str = r#"{"responseCode":"2005700","originalPartnerReferenceNo":"r-1"}"#;
+const TOKEN: &str = "/v1.0/access-token/b2b2c.htm";
+const ISSUED: &str = r#"{"responseCode":"2007400","accessToken":"t-1","tokenType":"Bearer"}"#;
+const DAY: u64 = 86_400_000;
+
+fn executed() -> String {
+    r#"{"responseCode":"2005500","originalPartnerReferenceNo":"r-1","latestTransactionStatus":"00"}"#
+        .to_owned()
+}
+
+/// An order that the secondary has executed, learnt from a status, and a cancel of it that timed
+/// out at the primary before that was known.
+fn cancel_astray() -> World {
+    let mut world = World::new();
+    let cancel = post(CANCEL, OF_ORDER);
+    let mut run = world.begin(&cancel);
+    assert_eq!(run.told(), "to dana_primary");
+    world.end(&mut run, TIMEOUT.at("primary"));
+    assert_eq!(run.told(), "504 unknown unknown");
+    let told = executed();
+    world.ask(&post(STATUS, OF_ORDER), Some(upstream(200, &told).at("secondary")));
+    world
+}
+
+#[test]
+fn a_cancel_in_doubt_at_the_wrong_gateway_is_rejected_there_and_begins_anew_where_its_payment_is() {
+    let cancel = post(CANCEL, OF_ORDER);
+    let not_found = upstream(404, UNKNOWN_CANCEL);
+    let mut world = cancel_astray();
+    world.pass(5000);
+    // Too early: a copy may still be on its way there.
+    for _ in 0..3 {
+        assert_eq!(world.ask(&cancel, Some(not_found)), "504 unknown unknown");
+        world.pass(1000);
+    }
+    world.pass(60_000);
+    assert_eq!(world.ask(&cancel, None), "to dana_primary", "noted once is not proven");
+    world.pass(40_000);
+    for _ in 0..2 {
+        assert_eq!(world.ask(&cancel, Some(not_found)), "504 unknown unknown");
+        world.pass(61_000);
+    }
+    assert_eq!(world.ask(&cancel, Some(not_found)), "504 unknown unknown");
+    assert_eq!(
+        world.ask(&cancel, Some(upstream(200, CANCELLED).at("secondary"))),
+        "relayed from secondary"
+    );
+}
+
+#[test]
+fn a_cancel_at_the_wrong_gateway_is_asked_for_however_old_it_is_and_silence_proves_nothing() {
+    let cancel = post(CANCEL, OF_ORDER);
+    let mut world = cancel_astray();
+    world.pass(DAY);
+    for _ in 0..4 {
+        assert_eq!(world.ask(&cancel, Some(TIMEOUT.at("primary"))), "504 unknown unknown");
+        world.pass(61_000);
+    }
+    let not_found = upstream(404, UNKNOWN_CANCEL);
+    for _ in 0..2 {
+        assert_eq!(world.ask(&cancel, Some(not_found)), "504 unknown unknown");
+        assert_eq!(world.ask(&cancel, None).split(' ').next(), Some("to"), "at the primary still");
+        world.pass(100_000);
+    }
+}
+
+#[test]
+fn not_found_ends_no_doubt_about_a_cancel_whose_payment_is_not_proven_elsewhere() {
+    let cancel = post(CANCEL, OF_ORDER);
+    let mut world = World::new();
+    let mut run = world.begin(&cancel);
+    world.end(&mut run, TIMEOUT.at("primary"));
+    for _ in 0..4 {
+        world.pass(61_000);
+        let told = world.ask(&cancel, Some(upstream(404, UNKNOWN_CANCEL)));
+        assert_eq!(told, "504 unknown unknown");
+    }
+    assert_eq!(world.state(), "in_doubt");
+}
+
+#[test]
+fn a_cancel_that_succeeds_during_a_repeat_closes_the_payment() {
+    let mut world = World::new();
+    // One gateway alone can have it.
+    world.trip("secondary");
+    assert_eq!(world.pay(TIMEOUT.at("primary")), "504 unknown unknown");
+    world.pass(5000);
+    let mut repeat = world.begin(&post(CREATE, ORDER));
+    assert_eq!(repeat.told(), "to dana_primary");
+    let cancel = world.ask(&post(CANCEL, OF_ORDER), Some(upstream(200, CANCELLED)));
+    assert_eq!(cancel, "relayed from primary");
+    let order = world.claims().into_iter().find(|claim| claim.attempt == 2).unwrap();
+    assert!(matches!(order.state, State::Closed { how: Closed::Cancelled, .. }), "{order:?}");
+    world.end(&mut repeat, upstream(404, r#"{"responseCode":"4045404"}"#));
+    assert_eq!(repeat.told(), "404 closed_cancelled not_executed safe");
+    assert_eq!(world.ask(&post(CREATE, ORDER), None), "404 closed_cancelled not_executed safe");
+}
+
+fn drain(world: &mut World, name: &str) {
+    let (gateway, now) = (world.id(name), world.time());
+    let until = Timestamp::from_millis(world.now + 3_600_000);
+    let (actor, reason) = ("ops".to_owned(), "a drill".to_owned());
+    world.health(|health, policy, _| {
+        let steer = Steer::Drain;
+        let wish = Override { gateway, steer, since: now, until, actor, reason };
+        health.steer_by(wish, policy, now).unwrap();
+    });
+}
+
+#[test]
+fn a_drained_gateway_takes_no_repeat_and_no_retry_and_is_still_asked_and_cancelled_at() {
+    let mut world = World::new();
+    assert_eq!(world.pay(no_answer(0x4, true).at("primary")), "504 unknown unknown");
+    let told = executed().replace("\"00\"", "\"03\"");
+    world.ask(&post(STATUS, OF_ORDER), Some(upstream(200, &told)));
+    drain(&mut world, "primary");
+    world.pass(5000);
+    let repeat = world.begin(&post(CREATE, ORDER));
+    assert_eq!(repeat.told(), "504 unknown unknown");
+    assert!(repeat.reply_header("retry-after").is_some());
+    assert_eq!(world.ask(&post(STATUS, OF_ORDER), None), "to dana_primary");
+    assert_eq!(world.ask(&post(CANCEL, OF_ORDER), None), "to dana_primary");
+
+    let mut world = World::new();
+    let no = r#"{"responseCode":"4035414"}"#;
+    assert_eq!(world.pay(upstream(403, no)), "relayed from primary");
+    drain(&mut world, "primary");
+    assert_eq!(world.pay(upstream(200, OK)), "503 pinned_gateway_down not_executed safe");
+}
+
+#[test]
+fn a_status_in_flight_asks_the_first_member_of_the_composite_that_was_named() {
+    for (tripped, first) in [(None, "dana_primary"), (Some("primary"), "dana_secondary")] {
+        let mut world = World::new();
+        if let Some(name) = tripped {
+            world.trip(name);
+            // Only the wait is over: so it stands behind the other one, on trial.
+            let (gateway, policy) = (world.id(name), Rc::clone(&world.policy));
+            world.health(|health, _, now| {
+                health.steer(&policy, now);
+                let breaker = &mut health.member_mut(gateway).breaker;
+                *breaker = breaker::Breaker::default();
+            });
+        }
+        let pay = world.begin(&post(CREATE, ORDER));
+        assert_eq!(pay.told(), format!("to {first}_first"));
+        assert_eq!(world.ask(&post(STATUS, OF_ORDER), None), format!("to {first}"));
+    }
+}
+
+/// A world in which the secondary has issued a token.
+fn with_token(config: &str) -> World {
+    let mut world = World::with(config);
+    let asked = post(TOKEN, r#"{"grantType":"AUTHORIZATION_CODE","authCode":"c"}"#);
+    let told = world.ask(&asked, Some(upstream(200, ISSUED).at("secondary")));
+    assert_eq!(told, "relayed from secondary");
+    world
+}
+
+#[test]
+fn a_customers_token_in_use_is_not_forgotten_and_not_written_with_each_payment() {
+    let pay = |world: &mut World, number: usize| {
+        let name = format!("t-{number}");
+        let asked = post(CREATE, &ORDER.replace("r-1", &name));
+        let asked = asked.with("authorization-customer", "Bearer t-1");
+        let mut run = world.begin(&asked);
+        assert_eq!(run.told(), "to dana_secondary", "payment {number}");
+        let calls = world.calls;
+        let ok = OK.replace("r-1", &name);
+        world.end(&mut run, upstream(200, &ok).at("secondary"));
+        world.calls - calls
+    };
+    // One bucket for all, so that whatever may leave does.
+    let config = CONFIG.replace("\"claims_max\": 64", "\"claims_max\": 16");
+    let mut world = with_token(&config);
+    let usual = pay(&mut world, 0);
+    let mut written = 0;
+    for number in 1..80 {
+        world.pass_ticking(DAY);
+        written += usize::from(pay(&mut world, number) > usual);
+    }
+    // Every eighth of thirty days, and not on each of them.
+    assert!((15..=25).contains(&written), "written anew {written} times in 79 days");
+}
+
+#[test]
+fn a_token_that_is_kept_for_longer_than_claims_makes_no_payment_wait_for_room() {
+    let config = CONFIG.replace("\"claims_max\": 64", "\"claims_max\": 16");
+    let mut world = World::with(&config);
+    for number in 0..limits::BUCKET_RECORDS_MAX + 10 {
+        let asked = post(TOKEN, r#"{"grantType":"AUTHORIZATION_CODE","authCode":"c"}"#);
+        let issued = ISSUED.replace("t-1", &format!("t-{number}"));
+        world.ask(&asked, Some(upstream(200, &issued).at("secondary")));
+    }
+    assert_eq!(world.pay(upstream(200, OK)), "503 claim_store_full not_executed safe");
+    world.pass_ticking(DAY);
+    assert_eq!(world.pay(upstream(200, OK)), "relayed from primary");
+}

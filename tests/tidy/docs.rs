@@ -1,0 +1,298 @@
+//! The tables of `docs/` are made from the code's own values. A test holds each of them to the code;
+//! `UPDATE_DOCS=1 cargo test --test tidy docs` writes them anew.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use dana_failover::engine::answer::{About, NotExecuted, Refusal, Saying, Standing, Unknown};
+use dana_failover::engine::claim::Closed;
+use dana_failover::engine::config::Config;
+use dana_failover::engine::evidence::Protocol;
+use dana_failover::engine::metrics;
+use dana_failover::engine::operation::{Class, Identity, Repeat, dana_snap};
+use dana_failover::engine::time::Millis;
+use serde_json::{Value, json};
+
+use super::{files, read, root};
+
+const BEGIN: &str = "<!-- made from the code: tests/tidy/docs.rs -->\n\n";
+
+/// Compares the table at the end of a document with what the code says, or writes it.
+fn holds(document: &str, table: &str) {
+    let text = read(document);
+    let (before, found) =
+        text.split_once(BEGIN).unwrap_or_else(|| panic!("{document} has no {BEGIN:?}"));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(root().join(document), format!("{before}{BEGIN}{table}")).unwrap();
+        return;
+    }
+    for (found, expected) in found.lines().zip(table.lines()) {
+        assert_eq!(found, expected, "{document}: UPDATE_DOCS=1 cargo test --test tidy docs");
+    }
+    assert_eq!(found, table, "{document}: UPDATE_DOCS=1 cargo test --test tidy docs");
+}
+
+/// Every answer of the filter's own, each with what a merchant does on seeing it. Whoever adds one
+/// is told by the compiler or by the last assertion.
+fn answers() -> Vec<(Saying, &'static str)> {
+    let retry_after = Millis::new(1000);
+    let refused = |refusal, what| {
+        let standing = Standing::NotExecuted;
+        (Saying::Refused { refusal, standing }, what)
+    };
+    let bad_field = || Refusal::BadField(String::new());
+    let not = |why, what| (Saying::NotExecuted { why, retry_after }, what);
+    let mend = "mend the request, and send it under the same reference";
+    vec![
+        refused(Refusal::Unmatched, "check the path: [operations](operations.md)"),
+        refused(Refusal::AmbiguousPath, "write the path as DANA's documents do"),
+        refused(Refusal::Method { allowed: "POST" }, "use the method of the `Allow` header"),
+        refused(Refusal::Peer, "use the client certificate of this partner"),
+        refused(Refusal::Operation, "ask the operator of this Envoy for the right to it"),
+        refused(Refusal::NoIdentity(String::new()), mend),
+        refused(bad_field(), mend),
+        (
+            Saying::Refused { refusal: bad_field(), standing: Standing::Unknown },
+            "mend the request, and repeat it under the same reference; ask for the status of the \
+             payment that was sent before",
+        ),
+        (
+            Saying::Refused { refusal: bad_field(), standing: Standing::Executed },
+            "take it for paid; mend the request for the answer",
+        ),
+        refused(Refusal::BodyTooLarge { bytes_max: 0 }, mend),
+        (
+            Saying::InProgress { unknown: false, retry_after },
+            "wait as long as `Retry-After` says, and repeat it unchanged",
+        ),
+        (
+            Saying::InProgress { unknown: true, retry_after },
+            "the same; do not pay under another reference",
+        ),
+        (
+            Saying::Unknown { what: Unknown::Sent, retry_after },
+            "ask for its status, or repeat it unchanged; do not pay under another reference",
+        ),
+        (Saying::NoAnswer { retry_after }, "ask again; it says nothing about any payment"),
+        (
+            Saying::StoreFailed { retry_after },
+            "repeat it unchanged; do not pay under another reference",
+        ),
+        (
+            Saying::Mismatch,
+            "the reference is of another payment: find out which, before you pay under a new one",
+        ),
+        (
+            Saying::AlreadyExecuted { retry_after: None },
+            "take it for paid; ask for its status for the details",
+        ),
+        (
+            Saying::Contradicted,
+            "take it for paid; ask for its status, and ask the operator of this Envoy",
+        ),
+        (Saying::Closed(Closed::Failed), "pay under a new reference, if it is still wanted"),
+        (Saying::Closed(Closed::Cancelled), "pay under a new reference, if it is still wanted"),
+        (Saying::Closed(Closed::Refunded), "pay under a new reference, if it is still wanted"),
+        not(NotExecuted::NoGateway, "repeat it unchanged, after `Retry-After`"),
+        not(NotExecuted::PinnedGatewayDown, "repeat it unchanged, after `Retry-After`"),
+        not(NotExecuted::NeverSent, "repeat it unchanged, after `Retry-After`"),
+        not(NotExecuted::RateLimited, "repeat it unchanged, after `Retry-After`, and more slowly"),
+        not(
+            NotExecuted::StoreFull,
+            "repeat it unchanged, after `Retry-After`; the operator must make room",
+        ),
+    ]
+}
+
+#[test]
+fn every_answer_is_in_the_table() {
+    let mut table = String::from(
+        "| reason | HTTP status | responseCode | outcome | safe_new_key | Retry-After | what to do |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    let about = About { service_code: Some("xx"), ..About::default() };
+    for (saying, what) in answers() {
+        let reply = saying.reply(Protocol::DanaSnap, &about);
+        let plain = saying.reply(Protocol::Http, &about).status;
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        let word = |name: &str| body[name].as_str().unwrap().to_owned();
+        let waits = reply.headers.iter().any(|(name, _)| *name == "retry-after");
+        let status = if plain == reply.status {
+            plain.to_string()
+        } else {
+            format!("{} ({plain} with `protocol: http`)", reply.status)
+        };
+        let row = [
+            format!("`{}`", reply.reason),
+            status,
+            word("responseCode"),
+            format!("`{}`", word("outcome")),
+            body["safe_new_key"].to_string(),
+            if waits { "yes" } else { "" }.to_owned(),
+            what.to_owned(),
+        ];
+        writeln!(table, "| {} |", row.join(" | ")).unwrap();
+    }
+    holds("docs/answers.md", &table);
+    // Every reason that the code has a word for.
+    let source = read("src/engine/answer.rs");
+    let code = source.split("#[cfg(test)]").next().unwrap();
+    let words: BTreeSet<&str> = code
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| {
+            word.contains('_') && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        })
+        .collect();
+    let members = [
+        "safe_new_key",
+        "gateway_code",
+        "inquiry_path",
+        "request_id",
+        "not_executed",
+        "in_progress",
+    ];
+    for word in words.iter().filter(|word| !members.contains(word)) {
+        assert!(table.contains(&format!("`{word}`")), "{word} is an answer without a row");
+    }
+}
+
+#[test]
+fn every_operation_is_in_the_table() {
+    let mut table = String::from(
+        "| name | path ends with | class | its payment is named by | service codes | repeated by us |\n\
+         |---|---|---|---|---|---|\n",
+    );
+    for operation in dana_snap() {
+        let class = match operation.class {
+            Class::Charge => "charge",
+            Class::FollowUp => "follow-up",
+            Class::Inquiry => "inquiry",
+            Class::State => "state",
+        };
+        let pointers = match (&operation.identity, &operation.concerns) {
+            (Identity::Body(own), _) if !own.is_empty() => own.as_slice(),
+            (_, Some(concerns)) => concerns.identity.as_slice(),
+            _ => &[],
+        };
+        let names: Vec<String> = pointers.iter().map(|one| format!("`{one}`")).collect();
+        let codes: Vec<&str> = operation.service_codes.iter().map(AsRef::as_ref).collect();
+        let repeats = match (operation.class, operation.repeat) {
+            (Class::Charge | Class::FollowUp, Repeat::ByReference) => "by reference",
+            _ => "",
+        };
+        let (name, path) = (&operation.name, &operation.path);
+        let (names, codes) = (names.join(", "), codes.join(", "));
+        writeln!(table, "| `{name}` | `{path}` | {class} | {names} | {codes} | {repeats} |")
+            .unwrap();
+    }
+    holds("docs/operations.md", &table);
+}
+
+#[test]
+fn every_metric_is_in_the_table_and_its_labels_are_in_the_reference() {
+    let mut table = String::from("| metric | kind | labels | tells |\n|---|---|---|---|\n");
+    let (readme, reference) = (read("README.md"), read("envoy/envoy.yaml"));
+    for family in metrics::ALL {
+        let kind = match family.kind {
+            metrics::Kind::Counter => "counter",
+            metrics::Kind::Gauge => "gauge",
+        };
+        let labels = family.labels.join(", ");
+        writeln!(table, "| `{}` | {kind} | {labels} | {} |", family.name, family.help).unwrap();
+        assert!(readme.contains(family.name), "README lacks {}", family.name);
+        for label in family.labels {
+            let tag = format!("tag_name: {label},");
+            assert!(reference.contains(&tag), "envoy.yaml makes no label of {label}");
+        }
+    }
+    holds("docs/metrics.md", &table);
+    // Nothing else names one.
+    for (name, text) in files("src/filter", ".rs") {
+        let names = name.contains("/tests") || !text.contains("\"dana_");
+        assert!(
+            names || text.matches("\"dana_").count() == text.matches("\"dana_decision").count()
+        );
+    }
+}
+
+/// What the parser says of a value that no setting takes.
+fn refused(path: &str, value: &Value, unsafe_timings: bool) -> Vec<String> {
+    let gateway = |name: &str| json!({"name": name, "cluster": name});
+    let mut config = json!({
+        "gateways": [gateway("a"), gateway("b")],
+        "testing": {"unsafe_timings": unsafe_timings},
+    });
+    let mut place = &mut config;
+    for name in path.split('.') {
+        place = &mut place[name];
+    }
+    *place = value.clone();
+    let errors = Config::parse(config.to_string().as_bytes()).err().unwrap_or_default();
+    errors.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn ranges_and_safe_minimums_are_those_of_the_parser() {
+    let text = read("docs/settings.md");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    let mut leaves = BTreeSet::new();
+    for row in &rows {
+        let path = row[1].trim_matches('`');
+        let number = |text: &str| text.replace(',', "").parse::<u64>().unwrap();
+        let (least, most) = row[3].split_once(" to ").unwrap_or_else(|| panic!("{row:?}"));
+        let (least, most) = (number(least), number(most));
+        let says = |least: u64, unsafe_timings: bool| {
+            let expected = format!("{path}: expected a whole number from {least} to {most}");
+            let told = refused(path, &json!(most + 1), unsafe_timings);
+            assert!(told.iter().any(|line| line.starts_with(&expected)), "{path}: {told:?}");
+        };
+        says(least, false);
+        // What has a safe minimum may be less in a test.
+        let floor = if row[4] == "yes" { 1 } else { least };
+        says(floor, true);
+        let default = number(row[2]);
+        assert!((least..=most).contains(&default), "{row:?}");
+        leaves.insert(path.rsplit('.').next().unwrap());
+    }
+    // Whatever the parser reads as a number is there.
+    for (name, source) in files("src/engine/config", ".rs")
+        .into_iter()
+        .chain([("src/engine/config.rs".to_owned(), read("src/engine/config.rs"))])
+    {
+        let code = source.split("#[cfg(test)]").next().unwrap().replace('\n', " ");
+        for reader in [".number(", "floor.millis(", "percent("] {
+            for rest in code.split(reader).skip(1) {
+                let named =
+                    rest.split('"').nth(1).filter(|_| rest.find('"').is_some_and(|at| at < 40));
+                let Some(setting) = named.filter(|name| !name.contains(' ')) else { continue };
+                assert!(leaves.contains(setting), "{name}: docs/settings.md lacks {setting}");
+            }
+        }
+    }
+    assert!(rows.len() > 30, "{}", rows.len());
+}
+
+/// The files for LDS are the reference, with its listeners in a file of their own.
+#[test]
+fn the_files_for_lds_are_the_reference() {
+    let file = |name: &str| -> Value { serde_norway::from_str(&read(name)).unwrap() };
+    let mend = "run envoy/lds/make.sh";
+    let (mut reference, mut bootstrap) = (file("envoy/envoy.yaml"), file("envoy/lds/envoy.yaml"));
+    let mut listeners = file("envoy/lds/listeners.yaml")["resources"].clone();
+    for listener in listeners.as_array_mut().unwrap() {
+        let kind = listener.as_object_mut().unwrap().remove("@type").unwrap();
+        assert_eq!(kind, "type.googleapis.com/envoy.config.listener.v3.Listener");
+    }
+    let statics = reference["static_resources"].as_object_mut().unwrap();
+    assert_eq!(statics.remove("listeners").unwrap(), listeners, "{mend}");
+    for member in ["node", "dynamic_resources"] {
+        assert!(bootstrap.as_object_mut().unwrap().remove(member).is_some(), "{member}");
+    }
+    assert_eq!(bootstrap, reference, "{mend}");
+}
