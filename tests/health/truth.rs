@@ -54,8 +54,8 @@ fn is_drained(health: &Health, gateway: GatewayId, now: Timestamp) -> bool {
 pub(crate) struct Reached {
     pub(crate) payments: u64,
     sent: u64,
-    trips: u64,
-    closings: u64,
+    pub(super) trips: u64,
+    pub(super) closings: u64,
     permits: u64,
     failovers: u64,
     failbacks: u64,
@@ -182,8 +182,8 @@ pub(crate) struct Truth<'s> {
     first_used: Timestamp,
     /// Of each gateway: trials that opened its breaker anew since it was last closed.
     pub(super) failed_trials: Vec<u32>,
-    /// Until then one partner pays alone, and is judged alone.
-    pub(crate) alone_until: Timestamp,
+    /// From then on every worker knows that others than the bad partner pay.
+    pub(super) others_known: Option<Timestamp>,
     /// When payments were sent to the first gateway first since it began to hang.
     pub(super) sent_to_first: Vec<Timestamp>,
     pub(crate) reached: Reached,
@@ -198,7 +198,7 @@ impl<'s> Truth<'s> {
             last_switch: None,
             first_used: Timestamp::default(),
             failed_trials: vec![0; policy.gateways.len()],
-            alone_until: Timestamp::default(),
+            others_known: None,
             sent_to_first: Vec::new(),
             reached: Reached::default(),
         }

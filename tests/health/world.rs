@@ -139,7 +139,6 @@ impl<'s> World<'s> {
         }
         world.after(50, Happening::Arrive);
         if plot != Plot::Anything {
-            world.truth.alone_until = Timestamp::from_millis(START + alone);
             return world;
         }
         for _ in 0..world.lot.from(0, 2) {
@@ -312,6 +311,9 @@ impl<'s> World<'s> {
             r#"{{"merchantId":"m","partnerReferenceNo":"{reference}","amount":{{"value":"1.00","currency":"IDR"}}}}"#
         );
         let is_bad = self.lot.from(0, 99) < self.bad || self.now < self.alone;
+        if !is_bad {
+            self.truth.good_partner_asks(self.time());
+        }
         let others = PARTNERS.len() as u64 - 2;
         let other = usize::try_from(self.lot.from(0, others)).unwrap();
         let partner = if is_bad { PARTNERS[PARTNERS.len() - 1] } else { PARTNERS[other] };

@@ -110,8 +110,10 @@ impl Breaker {
             State::Open { until } => {
                 now >= until.plus(limits.window) || until.since(now) > limits.longest_wait()
             }
+            // A permit that comes back with time alone is somebody else's again.
             State::HalfOpen { since, .. } => {
-                now >= since.plus(limits.window) || is_lost(since, now, limits)
+                now >= since.plus(limits.half_open_max).plus(limits.window)
+                    || since.since(now) > limits.half_open_max
             }
         };
         let others = if self.failed_last & own != 0 {
