@@ -199,13 +199,23 @@ impl Saying {
         if about.follows_up && matches!(self, Self::NotExecuted { .. }) {
             form = Form { title: "Request Not Sent", safe_new_key: false, ..form };
         }
+        let was_done = matches!(
+            self,
+            Self::AlreadyExecuted { .. } | Self::Refused { standing: Standing::Executed, .. }
+        );
+        // A cancel that was carried out is no payment that was.
+        let is_done = about.follows_up && was_done;
+        if is_done {
+            form.title = "Request Already Carried Out";
+        }
         // A NO that a record proves is as good as ever.
         let is_unproven = matches!(self, Self::NotExecuted { .. }) && form.safe_new_key;
         let ignorance = if is_unproven { about.memory.ignorance() } else { None };
         if ignorance.is_some() {
             form.safe_new_key = false;
         }
-        let detail = [Some(self.detail()), ignorance].into_iter().flatten();
+        let own = if is_done { self.detail_of_done() } else { self.detail() };
+        let detail = [Some(own), ignorance].into_iter().flatten();
         let detail = detail.collect::<Vec<_>>().join(" ");
         let mut members = Map::new();
         let status = match protocol {
@@ -325,6 +335,16 @@ impl Saying {
         }
     }
 
+    /// Of a cancel or refund that was carried out before: what became of its payment is not said.
+    fn detail_of_done(&self) -> String {
+        let done = "This request was carried out before. That says nothing else of the payment that it \
+                    is about: ask for its status.";
+        match self {
+            Self::Refused { refusal, .. } => format!("{} {done}", refusal.detail()),
+            _ => done.to_owned(),
+        }
+    }
+
     fn detail(&self) -> String {
         let text = match self {
             Self::Refused { refusal, standing } => {
@@ -376,9 +396,13 @@ impl Saying {
                 "This reference belongs to a payment with another amount or beneficiary. Nothing \
                  was sent for this request."
             }
-            Self::AlreadyExecuted { .. } => {
+            Self::AlreadyExecuted { retry_after: None } => {
                 "This payment was executed. The gateway's answer is no longer kept: ask for its \
                  status."
+            }
+            Self::AlreadyExecuted { retry_after: Some(_) } => {
+                "This payment was executed. Its gateway is being asked for the answer once more: \
+                 repeat it unchanged."
             }
             Self::Contradicted => {
                 "This payment was executed, as its gateway has proven. What the gateway says now does \

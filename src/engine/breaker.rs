@@ -195,13 +195,15 @@ impl Breaker {
         self.is_closed() && seen.calls > seen.failures
     }
 
-    /// Whether so many payments fail that a further part of them would be half a step from opening
-    /// it: half of the rate that trips.
+    /// Whether payments fail at half of the rate that trips or more, as failures count: those of one
+    /// partner alone are its own.
     #[must_use]
     pub fn is_shaky(&self, now: Timestamp, limits: &Limits) -> bool {
         let seen = self.window.total(now, limits.window);
-        u64::from(seen.failures) * 200 >= u64::from(limits.failure_rate_pct) * u64::from(seen.calls)
-            && seen.failures > 0
+        let pct = limits.partner_failures_pct;
+        let failures = self.sources.counted(seen.failures, now, limits.window, pct);
+        u64::from(failures) * 200 >= u64::from(limits.failure_rate_pct) * u64::from(seen.calls)
+            && failures > 0
     }
 
     /// Whether traffic flows, and within the window has gone well and not failed.
@@ -352,7 +354,7 @@ impl Breaker {
         };
         if run >= limits.consecutive_failures
             && self.run_lasts(now)
-            && heartbeat.is_bad_since(self.run_began)
+            && heartbeat.is_bad_since(self.run_began, now)
         {
             return Some(self.trip(Rule::ConsecutiveFailures { run }, now, limits));
         }

@@ -15,9 +15,10 @@ use super::bytes::Reader;
 use super::claim::{Claim, Money, Rules, State};
 use super::gateway::Gateways;
 use super::key::{KeyFront, KeyPrefix};
+use super::leaps::Leaps;
 use super::limits;
 use super::rate;
-use super::record::{Bucket, Entry};
+use super::record::{Bucket, Entry, Retention};
 use super::time::{Millis, Timestamp};
 
 pub(super) mod walk;
@@ -311,8 +312,10 @@ impl InDoubt {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counts<'a> {
     pub(super) rules: &'a Rules,
-    /// How long a resolved claim is kept.
+    /// How long a resolved claim is kept, and header keys and tokens where there is no room.
     pub(super) retention: Millis,
+    /// Time that the clock skipped, in which nothing grew older.
+    pub(super) leaps: &'a Leaps,
     /// Nothing is enforced.
     pub(super) observing: bool,
 }
@@ -345,7 +348,9 @@ impl Draft {
             self.census.states.unreadable += 1;
             return 0;
         };
-        let kept = bucket.kept(now, how.retention);
+        let Counts { retention, leaps, .. } = how;
+        let retention = Retention { claims: retention, tokens: retention, leaps };
+        let kept = bucket.kept(now, retention);
         self.census.kept += kept as u64;
         self.census.full += u32::from(kept >= limits::BUCKET_RECORDS_MAX);
         let mut records = 0;
@@ -370,7 +375,8 @@ impl Draft {
         how: Counts<'_>,
         now: Timestamp,
     ) {
-        let counts = if how.observing { *claim } else { claim.enforced(how.rules) }.at(now);
+        let seen = claim.seen(now, how.leaps);
+        let counts = if how.observing { seen } else { seen.enforced(how.rules) }.at(now);
         let states = &mut self.census.states;
         match counts.state {
             State::InFlight { .. } => states.in_flight += 1,

@@ -235,7 +235,9 @@ impl Context<'_> {
     /// What is known of what was sent before; what is no payment leaves no trace.
     fn memory_of(&self, class: Option<Class>) -> Memory {
         match class {
-            Some(Class::Charge | Class::FollowUp) => self.policy.memory(self.now),
+            Some(Class::Charge | Class::FollowUp) => {
+                self.policy.memory(&self.tallies.leaps(self.now), self.now)
+            }
             Some(Class::Inquiry | Class::State) | None => Memory::Whole,
         }
     }

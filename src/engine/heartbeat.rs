@@ -155,10 +155,11 @@ impl Heartbeat {
         self.up
     }
 
-    /// Whether heartbeats were bad after `since` and none was good.
+    /// Whether heartbeats were bad after `since` and none was good until `now`. One that seems to be
+    /// good later than that was seen before the clock was put back, and proves nothing.
     #[must_use]
-    pub fn is_bad_since(&self, since: Timestamp) -> bool {
-        self.good_at < since && self.fails()
+    pub fn is_bad_since(&self, since: Timestamp, now: Timestamp) -> bool {
+        (self.good_at < since || self.good_at > now) && self.fails()
     }
 
     /// Whether the last one was bad, or too few were good yet.
@@ -260,15 +261,15 @@ mod tests {
     #[test]
     fn it_is_bad_since_a_time_when_it_failed_and_was_not_good_after_that() {
         let mut heartbeat = Heartbeat::default();
-        assert!(heartbeat.is_bad_since(at(0)), "there never was a good one");
+        assert!(heartbeat.is_bad_since(at(0), at(9)), "there never was a good one");
         heartbeat.record(true, at(0), &limits());
         heartbeat.record(true, at(2), &limits());
-        assert!(!heartbeat.is_bad_since(at(3)), "none has failed");
+        assert!(!heartbeat.is_bad_since(at(3), at(9)), "none has failed");
         heartbeat.record(false, at(4), &limits());
-        assert!(heartbeat.is_bad_since(at(3)));
-        assert!(!heartbeat.is_bad_since(at(2)), "one was good then");
+        assert!(heartbeat.is_bad_since(at(3), at(9)));
+        assert!(!heartbeat.is_bad_since(at(2), at(9)), "one was good then");
         heartbeat.record(true, at(6), &limits());
-        assert!(!heartbeat.is_bad_since(at(3)));
+        assert!(!heartbeat.is_bad_since(at(3), at(9)));
     }
 
     #[test]

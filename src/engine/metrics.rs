@@ -87,7 +87,8 @@ pub const BREAKER_STATE: Family =
 pub const RAMP: Family = gauge(
     "dana_ramp_pct",
     &["gateway"],
-    "part of the new payments that a gateway gets which takes over again; 0 before it ever did",
+    "percent of the new payments that go to this gateway first; between 0 and 100 while it takes over \
+     again step by step",
 );
 /// What heartbeats say.
 pub const HEARTBEAT_UP: Family = gauge("dana_heartbeat_up", &["gateway"], "1 up, 0 down");

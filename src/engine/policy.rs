@@ -7,6 +7,7 @@ use super::config::Config;
 use super::gateway::{GatewayId, Gateways};
 use super::heartbeat::Probe;
 use super::layout::{KeyDefinition, Layout, LayoutError};
+use super::leaps::Leaps;
 use super::operation::{Compiled, Mode, Table};
 use super::placement::Placement;
 use super::time::{Millis, Timestamp};
@@ -196,11 +197,12 @@ impl Policy {
     }
 
     /// How much is known at `now` of the payments that may still be repeated. What was sent before
-    /// the store began is not known; nor is what was resolved longer ago than it is kept.
+    /// the store began is not known; nor is what was resolved longer ago than it is kept. Time that
+    /// the clock skipped is no time in which anything was remembered.
     #[must_use]
-    pub fn memory(&self, now: Timestamp) -> Memory {
-        let needed = self.claims.repeat_max_age;
-        if now.since(self.born) < needed {
+    pub fn memory(&self, leaps: &Leaps, now: Timestamp) -> Memory {
+        let needed = self.claims.repeat_max_age.max(self.claims.doubt_min());
+        if leaps.passed(self.born, now) < needed {
             return Memory::Since(self.born);
         }
         if self.config.store.retention < needed {

@@ -97,9 +97,11 @@ impl Pulse {
             Cell::Claims(number) => {
                 let Policy { placement, claims, .. } = &*self.policy;
                 let observing = self.policy.observes(None);
+                let leaps = tallies.leaps(now);
                 let how = Counts {
                     rules: claims,
                     retention: self.policy.config.store.retention,
+                    leaps: &leaps,
                     observing,
                 };
                 self.walk.bucket(number, loaded, placement.buckets(), how, now)

@@ -265,8 +265,8 @@ impl Bucket {
     /// How many records it keeps that must not make room for a new claim: those that are unresolved
     /// or still within their retention. With [`limits::BUCKET_RECORDS_MAX`] of them it has none.
     #[must_use]
-    pub fn kept(&self, now: Timestamp, retention: Millis) -> usize {
-        let retention = Retention::from(retention);
+    pub fn kept<'l>(&self, now: Timestamp, retention: impl Into<Retention<'l>>) -> usize {
+        let retention = retention.into();
         self.records().filter(|record| expired_since(record, now, retention).is_none()).count()
     }
 

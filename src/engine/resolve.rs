@@ -7,6 +7,7 @@
 use super::claim::{Claim, Event, Resolution, Rules, State, Step};
 use super::gateway::GatewayId;
 use super::key::{KeyFront, KeyPrefix};
+use super::leaps::Leaps;
 use super::record::{Bucket, Found};
 use super::time::Timestamp;
 
@@ -52,12 +53,15 @@ pub enum Refused {
 /// the state stays: money, fingerprint, incarnation. So do all other records: what is forgotten, and
 /// when, is for the payments to say.
 ///
+/// Time that the clock skipped ends no lease and no delay.
+///
 /// # Errors
 /// When nothing is to be written, and why.
 pub fn resolve(
     bytes: Vec<u8>,
     front: &KeyFront,
     resolution: Resolution,
+    leaps: &Leaps,
     now: Timestamp,
     rules: &Rules,
 ) -> Result<Resolved, Refused> {
@@ -65,7 +69,7 @@ pub fn resolve(
     // Written with what is resolved, or else by whoever counts the store.
     let _ = bucket.mend(now, rules);
     let (key, claim) = find(&bucket, front)?;
-    let claim = claim.enforced(rules).at(now);
+    let claim = claim.seen(now, leaps).enforced(rules).at(now);
     let before = claim.state;
     let (after, overturned) = match claim.apply(Event::Operator(resolution), now, rules) {
         Step::To(state) => (state, false),
@@ -183,7 +187,7 @@ mod tests {
     }
 
     fn say(bytes: Vec<u8>, resolution: Resolution) -> Result<Resolved, Refused> {
-        resolve(bytes, &front(16), resolution, NOW, &RULES)
+        resolve(bytes, &front(16), resolution, Leaps::NONE, NOW, &RULES)
     }
 
     fn refused(claim: Claim, resolution: Resolution, why: Refused) {
@@ -278,7 +282,7 @@ mod tests {
         assert_eq!(say(vec![1, 2, 3], NOT_EXECUTED), Err(Refused::Unreadable));
         let two = bucket(&[(KEY, mine), (near, mine)]);
         assert_eq!(say(two.clone(), NOT_EXECUTED), Err(Refused::Ambiguous));
-        let resolved = resolve(two, &front(32), NOT_EXECUTED, NOW, &RULES);
+        let resolved = resolve(two, &front(32), NOT_EXECUTED, Leaps::NONE, NOW, &RULES);
         assert_eq!(resolved.unwrap().key, KEY);
         let mut foreign = bucket(&[(KEY, mine)]);
         foreign[1] = 9;

@@ -12,7 +12,7 @@ use crate::engine::census::MAKES_ROOM;
 use crate::engine::chronicle::Why;
 use crate::engine::event::{Cell, Event, Expected, Loaded, Note};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::{Change, Health};
+use crate::engine::health::{Cause, Change, Health};
 use crate::engine::layout::Layout;
 use crate::engine::limits;
 use crate::engine::metrics::implied::{self, Implied};
@@ -21,6 +21,7 @@ use crate::engine::overrides::Steer;
 use crate::engine::placement::{Placement, Seed};
 use crate::engine::policy::Policy;
 use crate::engine::tally::Tallies;
+use crate::engine::time::{Millis, Timestamp};
 
 mod counted;
 
@@ -89,7 +90,7 @@ impl<H: Host> Worker<H> {
             let steer = health.overrides(now).find(|one| one.gateway == gateway.id);
             for (family, value) in [
                 (&metrics::BREAKER_STATE, number),
-                (&metrics::RAMP, 0),
+                (&metrics::RAMP, u64::from(share_of(&health, gateway.id, &self.policy, now))),
                 (&metrics::HEARTBEAT_UP, up),
                 (&metrics::IN_FLIGHT, 0),
                 (&metrics::BARRED, u64::from(member.barred.is_some())),
@@ -135,6 +136,10 @@ impl<H: Host> Worker<H> {
                 let kind = cause.name();
                 log::warn!("dana: {kind} from {from} to {to}");
                 self.count(&metrics::SWITCHES, &[&from, &to, kind]);
+                self.set(&metrics::RAMP, &[&from], 0);
+                let steps = *cause == Cause::Failback && self.policy.failback.ramp > Millis::ZERO;
+                let share = if steps { 100 / u64::from(limits::RAMP_STEPS) } else { 100 };
+                self.set(&metrics::RAMP, &[&to], share);
             }
             Change::Ramp(gateway, percent) => {
                 let gateway = name(*gateway);
@@ -207,6 +212,12 @@ impl<H: Host> Worker<H> {
         metrics.insert(full, metric);
         Some(metric)
     }
+}
+
+/// Percent of the new payments that go to `gateway` first.
+fn share_of(health: &Health, gateway: GatewayId, policy: &Policy, now: Timestamp) -> u32 {
+    let is_active = health.active(policy, now) == Some(gateway);
+    if is_active { health.share(policy, now) } else { 0 }
 }
 
 /// Reads a shared value.

@@ -3,6 +3,7 @@
 use dana_failover::engine::claim::{Event as Said, Resolution, Step};
 use dana_failover::engine::event::{Cell, Loaded};
 use dana_failover::engine::key::KeyFront;
+use dana_failover::engine::leaps::Leaps;
 use dana_failover::engine::record::Found;
 use dana_failover::engine::resolve::{Refused, resolve};
 
@@ -42,13 +43,15 @@ impl World<'_> {
         let policy = &setup.policy;
         if setup.leaps() {
             // The ledgers judge it.
-            if let Ok(resolved) = resolve(bytes, &front, resolution, now, &policy.claims) {
+            if let Ok(resolved) =
+                resolve(bytes, &front, resolution, Leaps::NONE, now, &policy.claims)
+            {
                 assert!(self.store_cell(Cell::Claims(number), resolved.bytes, version));
                 self.reached.resolved += 1;
             }
             return;
         }
-        match resolve(bytes, &front, resolution, now, &policy.claims) {
+        match resolve(bytes, &front, resolution, Leaps::NONE, now, &policy.claims) {
             Ok(resolved) => {
                 assert_eq!(resolved.key, key);
                 assert!(self.store_cell(Cell::Claims(number), resolved.bytes, version));

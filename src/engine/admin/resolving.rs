@@ -10,7 +10,9 @@ use crate::engine::anomaly::Anomaly;
 use crate::engine::census::Census;
 use crate::engine::claim::{Event as Evidence, Resolution, State, Step};
 use crate::engine::event::{Cell, Event, Loaded};
+use crate::engine::health::Health;
 use crate::engine::layout::Layout;
+use crate::engine::leaps::Leaps;
 use crate::engine::policy::Policy;
 use crate::engine::resolve::{Refused, Resolved, resolve};
 use crate::engine::time::Timestamp;
@@ -24,6 +26,8 @@ pub(super) struct Resolving {
     bucket: Option<u32>,
     attempts: u8,
     written: Option<Resolved>,
+    /// Where the clock leapt: read first, and no time in which a lease could end.
+    leaps: Leaps,
 }
 
 impl Resolving {
@@ -39,9 +43,9 @@ impl Resolving {
             },
         };
         let bucket = word.key.reference().map(|payment| policy.placement.bucket(payment));
-        let cell = bucket.map_or(Cell::Census, Cell::Claims);
-        let resolving = Self { word, resolution, bucket, attempts: 0, written: None };
-        (Stage::Resolving(Box::new(resolving)), vec![Effect::Load(cell)])
+        let leaps = Leaps::default();
+        let resolving = Self { word, resolution, bucket, attempts: 0, written: None, leaps };
+        (Stage::Resolving(Box::new(resolving)), vec![Effect::Load(Cell::Health)])
     }
 }
 
@@ -63,6 +67,11 @@ impl Admin {
         };
         let own = resolving.bucket.map(Cell::Claims);
         match (event, resolving.written.take()) {
+            (Event::Loaded(Cell::Health, loaded), _) => {
+                resolving.leaps = Health::decode(&loaded.bytes).leaps().clone();
+                let cell = own.unwrap_or(Cell::Census);
+                (Stage::Resolving(resolving), vec![Effect::Load(cell)])
+            }
             (Event::Loaded(Cell::Census, loaded), _) if own.is_none() => {
                 find(resolving, &loaded.bytes)
             }
@@ -107,7 +116,7 @@ fn work_in(
 ) -> Next {
     let Loaded { bytes, version } = loaded;
     let (key, rules) = (&resolving.word.key, &policy.claims);
-    match resolve(bytes, key, resolving.resolution, now, rules) {
+    match resolve(bytes, key, resolving.resolution, &resolving.leaps, now, rules) {
         Ok(mut resolved) => {
             let bytes = std::mem::take(&mut resolved.bytes);
             resolving.written = Some(resolved);

@@ -53,7 +53,9 @@ impl Silence {
         now: Timestamp,
         limits: &Limits,
     ) -> Option<u16> {
-        let since = heartbeat.good_at().map_or(self.since, |good| good.max(self.since));
+        // A heartbeat from the time to come was seen before the clock was put back.
+        let good = heartbeat.good_at().filter(|good| *good <= now);
+        let since = good.map_or(self.since, |good| good.max(self.since));
         let too_long = now.since(since) >= limits.silence_max && heartbeat.fails();
         let too_many = self.requests >= limits.consecutive_failures;
         (too_many && too_long).then_some(self.requests)

@@ -29,8 +29,10 @@ const RULES: Rules = Rules {
     settle_delay: Millis::new(60_000),
     shared_ledger: false,
 };
-const ENFORCING: Counts<'_> = Counts { rules: &RULES, retention: RETENTION, observing: false };
-const OBSERVING: Counts<'_> = Counts { rules: &RULES, retention: RETENTION, observing: true };
+const ENFORCING: Counts<'_> =
+    Counts { rules: &RULES, retention: RETENTION, leaps: Leaps::NONE, observing: false };
+const OBSERVING: Counts<'_> =
+    Counts { rules: &RULES, retention: RETENTION, leaps: Leaps::NONE, observing: true };
 
 const fn at(offset: i64) -> Timestamp {
     Timestamp::from_millis(NOW.as_millis().saturating_add_signed(offset))

@@ -6,6 +6,13 @@ use crate::engine::limits;
 use crate::engine::time::{Millis, Timestamp};
 
 impl Rules {
+    /// The shortest time from an attempt without an answer to the proof that it was not executed.
+    #[must_use]
+    pub fn doubt_min(&self) -> Millis {
+        let delays = self.settle_delay.get().saturating_mul(2);
+        Millis::new(self.lease.get().saturating_add(delays))
+    }
+
     /// The longest that a record makes anybody wait.
     #[must_use]
     pub fn longest_wait(&self) -> Millis {
@@ -28,6 +35,10 @@ impl Claim {
     #[must_use]
     pub fn seen(mut self, now: Timestamp, leaps: &Leaps) -> Self {
         let skipped = leaps.skipped(self.changed_at, now);
+        if self.observed {
+            // Its last copy may be under way as long as a lease from then on.
+            self.changed_at = leaps.shifted(self.changed_at, now);
+        }
         match &mut self.state {
             State::InFlight { until, .. } => *until = until.plus(skipped),
             State::InDoubt { ended_at, repeat_until, not_found, .. } => {

@@ -23,7 +23,15 @@ pub(super) struct Refused {
     /// Envoy's id of the request.
     pub(super) request_id: String,
     /// The payment that it names all the same, where the client may speak for its partner.
-    pub(super) named: Option<ClaimKey>,
+    pub(super) named: Option<Named>,
+}
+
+/// The payment that a refused request names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named {
+    key: ClaimKey,
+    /// Its body may name another one: that there is no record proves nothing.
+    in_part: bool,
 }
 
 /// The payment that a request names which was refused. Nothing is made of it: it is only looked up.
@@ -32,7 +40,7 @@ pub(super) fn named(
     request: &Request<'_>,
     operation: &Compiled,
     policy: &Policy,
-) -> Option<ClaimKey> {
+) -> Option<Named> {
     let Operation { class, namespace, identity, .. } = &operation.operation;
     let partner = head.partner.filter(|partner| !partner.is_empty())?;
     let too_long = request.body.len() > policy.config.request_body_bytes_max;
@@ -40,21 +48,31 @@ pub(super) fn named(
     if !pays || too_long || !may_speak(request.peer, Some(partner), policy) {
         return None;
     }
-    let by_key = || {
-        let header_key = parse_idempotency_key(head.idempotency_key?).ok()?;
-        Some(ClaimKey::derive(partner, &format!("{namespace} by key"), [header_key.as_str()]))
+    let is_key = |(name, _): &&(&[u8], &[u8])| *name == b"idempotency-key";
+    let by_key = |in_part| {
+        // One that stands twice names nothing.
+        let header_key =
+            head.idempotency_key.filter(|_| request.headers.iter().filter(is_key).count() == 1);
+        let header_key = parse_idempotency_key(header_key?).ok()?;
+        let namespace = format!("{namespace} by key");
+        let key = ClaimKey::derive(partner, &namespace, [header_key.as_str()]);
+        Some(Named { key, in_part })
     };
     let Identity::Body(pointers) = identity else {
-        return by_key();
+        return by_key(false);
     };
     // Whatever stands twice, or in another form, beside the identity.
     let members = Extractor::new(pointers).extract(request.body).ok()?;
-    if members.iter().all(|member| matches!(member, None | Some(Scalar::Null))) {
-        return by_key();
+    let is_absent = |member: &Option<Scalar<'_>>| match member {
+        None | Some(Scalar::Null) => true,
+        Some(scalar) => scalar.as_text() == Some(""),
+    };
+    if members.iter().all(is_absent) {
+        return by_key(true);
     }
     let texts = members.iter().map(|member| member.as_ref().and_then(Scalar::as_text));
     let texts: Vec<&str> = texts.collect::<Option<_>>()?;
-    Some(ClaimKey::derive(partner, namespace, texts))
+    Some(Named { key: ClaimKey::derive(partner, namespace, texts), in_part: false })
 }
 
 /// A refusal that waits for what is known of its payment.
@@ -63,7 +81,7 @@ pub(super) struct Refusing {
     refusal: Refusal,
     operation: Option<Rc<Compiled>>,
     request_id: String,
-    key: ClaimKey,
+    named: Named,
 }
 
 impl Context<'_> {
@@ -82,10 +100,10 @@ impl Context<'_> {
             }
         }
         match named {
-            Some(key) => {
-                let load =
-                    Effect::Load(Cell::Claims(self.policy.placement.bucket(key.reference())));
-                let refusing = Refusing { refusal, operation, request_id, key };
+            Some(named) => {
+                let bucket = self.policy.placement.bucket(named.key.reference());
+                let load = Effect::Load(Cell::Claims(bucket));
+                let refusing = Refusing { refusal, operation, request_id, named };
                 (Stage::Refusing(Box::new(refusing)), vec![load])
             }
             None => {
@@ -106,7 +124,7 @@ impl Context<'_> {
 
     /// What is known of the payment was read.
     pub(super) fn go_on_refusing(self, refusing: Refusing, event: &Event<'_>) -> Next {
-        let Refusing { refusal, operation, request_id, key } = refusing;
+        let Refusing { refusal, operation, request_id, named: Named { key, in_part } } = refusing;
         let found = match event {
             Event::Loaded(Cell::Claims(_), loaded) => Bucket::decode(loaded.bytes.clone())
                 .map_or(Found::Unreadable, |bucket| bucket.find(&key.prefix())),
@@ -118,6 +136,7 @@ impl Context<'_> {
             | Event::Answered(_) => Found::Unreadable,
         };
         let (standing, gateways) = match found {
+            Found::Absent if in_part => (Standing::Unasked, Gateways::NONE),
             Found::Absent => (Standing::NotExecuted, Gateways::NONE),
             Found::Unreadable => (Standing::Unknown, Gateways::NONE),
             Found::Claim(claim) => {

@@ -374,6 +374,8 @@ impl Context<'_> {
                     seen: report.source.seen(),
                 });
             }
+            // Another worker has ended the run that an earlier try was to end.
+            self.tallies.put_back(&std::mem::take(counted));
             return (Vec::new(), None);
         }
         counted.extend(self.tallies.take());

@@ -135,7 +135,7 @@ const REFUSED: [Course; 4] = [
 ];
 
 /// Of what moves money.
-const PAYMENT: [Course; 17] = [
+const PAYMENT: [Course; 25] = [
     ("no_identity", NOTHING, To::Nobody),
     ("forward", AFTER, To::Any),
     ("retry", AFTER, To::One),
@@ -153,6 +153,14 @@ const PAYMENT: [Course; 17] = [
     ("no_gateway", NOTHING, To::Nobody),
     ("pinned_gateway_down", NOTHING, To::One),
     ("claim_store_full", NOTHING, To::Nobody),
+    ("refused_in_doubt", NOTHING, To::Any),
+    ("refused_executed", NOTHING, To::One),
+    ("rate_limited", NOTHING, To::Any),
+    ("never_sent", &["rejected"], To::One),
+    ("already_executed", &["settled"], To::One),
+    ("closed_failed", &["closed"], To::One),
+    ("closed_cancelled", &["closed"], To::One),
+    ("closed_refunded", &["closed"], To::One),
 ];
 
 /// Of what only reads.
@@ -167,11 +175,12 @@ const CONCERNED: &[&str] =
     &["in_flight", "settled", "rejected", "in_doubt", "closed", "settle_lost"];
 
 /// Of what asks for a payment.
-const STATUS: [Course; 4] = [
+const STATUS: [Course; 5] = [
     ("forward", CONCERNED, To::One),
     ("follow", CONCERNED, To::One),
     ("unknown", CONCERNED, To::One),
     ("unknown", NOTHING, To::One),
+    ("contradicted", &["settled"], To::One),
 ];
 
 /// Of what changes something that is not money.

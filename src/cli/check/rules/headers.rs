@@ -9,11 +9,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "service-time-removed",
         severity: Note,
-        title: "One of two signs of a gateway's own answer is taken away",
-        why: "By x-envoy-upstream-service-time an answer of the gateway's is told from one of Envoy's own; \
-              without it only response.code_details is left for that.",
-        mend: "Leave it to the filter, or remove it before the filter's answers leave Envoy: in a filter that \
-               stands before this one.",
+        title: "Merchants and logs no longer see how long the gateway took",
+        why: "The filter goes by response.code_details, which nobody can remove; whoever else reads \
+              x-envoy-upstream-service-time takes a gateway's answer for one of Envoy's own.",
+        mend: "Nothing, if nobody needs it; else leave the header where it is.",
         check: service_time_removed,
     },
     Rule {

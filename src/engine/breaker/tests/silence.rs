@@ -67,6 +67,20 @@ fn with_bad_heartbeats_impatient_clients_open_it_however_early_they_leave() {
     assert_eq!(beside(&mut breaker, 600, &down), Some(Rule::Unheard { requests: 7 }));
 }
 
+/// It was seen before the clock was put back, and says nothing of now.
+#[test]
+fn a_good_heartbeat_from_the_time_to_come_excuses_no_silence() {
+    let (mut breaker, mut heartbeat) = (Breaker::default(), Heartbeat::default());
+    heartbeat.record(true, at(86_400_000), &BEATS);
+    heartbeat.record(false, at(100), &BEATS);
+    let moved = (0..8).find_map(|number| {
+        let millis = 100 + number * 100;
+        leaves(&mut breaker, "ana", 1, millis);
+        breaker.check_beside(&heartbeat, at(millis), &LIMITS)
+    });
+    assert!(matches!(moved.unwrap().rule, Rule::Unheard { .. }));
+}
+
 #[test]
 fn with_bad_heartbeats_nobody_elses_payments_excuse_a_run() {
     let mut breaker = Breaker::default();

@@ -1,6 +1,8 @@
 //! A store that is young knows nothing of what was sent before it began, and says so.
 
 use super::*;
+use crate::engine::leaps::Leaps;
+use crate::engine::time::Millis;
 
 /// A world whose store began `age` before the present.
 fn aged(config: &str, age: u64) -> World {
@@ -78,4 +80,29 @@ fn what_a_record_proves_is_as_safe_as_ever() {
     world.pay(TIMEOUT.at("primary"));
     world.ask(&post(STATUS, OF_ORDER), Some(upstream(200, told)));
     assert_eq!(world.pay(TIMEOUT), "404 closed_failed not_executed safe");
+}
+
+/// A clock that is put right by an hour makes a store of a minute no older.
+#[test]
+fn time_that_the_clock_skipped_is_no_memory() {
+    let mut world = aged(CONFIG, 60_000);
+    let (mut shared, longest) = (Leaps::default(), Millis::new(86_400_000));
+    world.tallies.tick(world.time(), &mut shared, longest);
+    world.pass(2 * 3_600_000);
+    let (what, detail) = told(&mut world, REFUSED);
+    assert_eq!(what, "503 never_sent not_executed", "{detail}");
+    assert!(detail.contains("This Envoy started at"), "{detail}");
+}
+
+/// Not even where nothing is ever repeated: what was sent just before it began may still arrive.
+#[test]
+fn a_store_that_has_just_begun_knows_nothing_whatever_is_configured() {
+    let config =
+        CONFIG.replacen("\"idempotency\": {", "\"idempotency\": {\"repeat_max_age_s\": 0, ", 1);
+    assert_ne!(config, CONFIG);
+    for (age, expected) in
+        [(149_999, "503 never_sent not_executed"), (150_000, "503 never_sent not_executed safe")]
+    {
+        assert_eq!(told(&mut aged(&config, age), REFUSED).0, expected, "{age}");
+    }
 }

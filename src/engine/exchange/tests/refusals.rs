@@ -310,3 +310,43 @@ fn a_malformed_cancel_looks_its_own_record_up() {
     world.ask(&post(CANCEL, OF_ORDER), Some(TIMEOUT));
     assert_eq!(world.ask(&cancel, None), "504 refused_in_doubt unknown");
 }
+
+/// What a request names only in part, or twice, is not denied by the absence of a record.
+#[test]
+fn a_repeat_that_names_its_payment_by_a_header_key_does_not_read_as_failed() {
+    let by_key = r#"{"partnerReferenceNo":"","amount":{"value":"1.00","currency":"IDR"},
+        "beneficiaryAccountNumber":"1","beneficiaryBankCode":"008","customerNumber":"62"}"#;
+    let asked =
+        |body: &str| post("/v1.0/emoney/transfer-bank.htm", body).with("idempotency-key", "k-1");
+    let mut world = World::new();
+    world.ask(&asked(by_key), Some(TIMEOUT));
+    let encoded = asked(by_key).with("content-encoding", "gzip");
+    assert_eq!(world.ask(&encoded, None), "504 refused_in_doubt unknown");
+    // Nothing is known by that key; its body may name another payment, or nothing at all.
+    let other = post("/v1.0/emoney/transfer-bank.htm", by_key).with("idempotency-key", "k-2");
+    assert_eq!(world.ask(&other.with("content-encoding", "gzip"), None), "400 bad_field unknown");
+    let twice = asked(by_key).with("idempotency-key", "k-2");
+    assert_eq!(world.ask(&twice, None), "400 bad_field unknown");
+}
+
+/// A cancel that was carried out is no payment that was.
+#[test]
+fn a_cancel_that_was_carried_out_is_not_called_a_payment() {
+    let mut world = World::new();
+    world.pay(upstream(200, OK));
+    world.ask(&post(CANCEL, OF_ORDER), Some(TIMEOUT));
+    let cancelled = r#"{"responseCode":"2005500","originalPartnerReferenceNo":"r-1",
+        "latestTransactionStatus":"05"}"#;
+    world.ask(&post(STATUS, OF_ORDER), Some(upstream(200, cancelled)));
+    let malformed = post(CANCEL, OF_ORDER).with("x-envoy-retry-on", "5xx");
+    let body = world.begin(&malformed).body();
+    assert_eq!(
+        (&body["outcome"], &body["title"]),
+        (&"executed".into(), &"Request Already Carried Out".into())
+    );
+    let detail = body["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("This request was carried out before.") && !detail.contains("payment was"),
+        "{detail}"
+    );
+}

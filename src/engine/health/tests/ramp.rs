@@ -76,6 +76,22 @@ fn a_step_is_made_again_while_too_many_payments_fail() {
     assert!(scene.percent("one") > 10);
 }
 
+/// Their own trouble is not the gateway's, and holds nobody else up.
+#[test]
+fn one_partner_whose_payments_always_fail_holds_no_step_up() {
+    let mut scene = Scene::returning(STEP * u64::from(RAMP_STEPS));
+    let (one, now) = (scene.id("one"), scene.time());
+    let generation = scene.health.generation(one);
+    for (partner, signal) in [("budi", Signal::Success), ("ana", Signal::Failure)] {
+        for _ in 0..6 {
+            let source = Source::new(partner, "create", true);
+            let report = Report { signal, generation, source, ..Report::default() };
+            assert_eq!(scene.health.record(one, report, &scene.policy, now), [], "{partner}");
+        }
+    }
+    assert_eq!(scene.climb(STEP), [Change::Ramp(one, 20)]);
+}
+
 #[test]
 fn nothing_is_shared_with_a_gateway_that_cannot_take_it() {
     let mut scene = Scene::returning(STEP * u64::from(RAMP_STEPS));
