@@ -339,9 +339,10 @@ impl Saying {
     fn detail_of_done(&self) -> String {
         let done = "This request was carried out before. That says nothing else of the payment that it \
                     is about: ask for its status.";
-        match self {
-            Self::Refused { refusal, .. } => format!("{} {done}", refusal.detail()),
-            _ => done.to_owned(),
+        if let Self::Refused { refusal, .. } = self {
+            format!("{} {done}", refusal.detail())
+        } else {
+            done.to_owned()
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! The worker that sends the heartbeats counts. It reads bucket after bucket beside its other work
 //! (`walk`), so a census is not of one moment: each bucket counts as it was when it was read,
-//! between the beginning and the end of the pass. It only reads, and changes no claim.
+//! between the beginning and the end of the pass. It writes a bucket back only to mend times in
+//! it that a leap of the clock has set ahead.
 //!
 //! A claim whose lease is over counts as in doubt, as it does for everybody else. So does one that
 //! was written while the filter only observed, once any operation is enforced; while none is, such

@@ -30,6 +30,7 @@ mod intent;
 mod prepare;
 mod reach;
 mod refuse;
+mod report;
 mod send;
 mod settle;
 mod write;

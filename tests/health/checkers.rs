@@ -21,7 +21,7 @@ impl Reached {
 impl Truth<'_> {
     /// A worker tells who has asked with its tick, twice a second at least.
     pub(crate) fn good_partner_asks(&mut self, now: Timestamp) {
-        self.others_known.get_or_insert(now.plus(Millis::new(1000)));
+        self.others_known.get_or_insert_with(|| now.plus(Millis::new(1000)));
     }
 
     pub(super) fn count_failed_trials(&mut self, before: &Shared, after: &Shared, now: Timestamp) {

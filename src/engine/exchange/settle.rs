@@ -354,43 +354,6 @@ impl Context<'_> {
     fn known(&self, asked_at: Timestamp) -> Timestamp {
         if asked_at > self.now { Timestamp::default() } else { asked_at }
     }
-
-    /// Tells health what was seen. Successes that end nothing are only counted, and come along with
-    /// the next thing that is written: a failure alone would say that nothing goes well.
-    fn report(
-        &mut self,
-        bytes: &[u8],
-        reports: &[(GatewayId, Report)],
-        counted: &mut Vec<Batch>,
-    ) -> (Vec<Change>, Option<Vec<u8>>) {
-        let mut health = Health::decode(bytes);
-        if reports.iter().all(|(gateway, report)| is_quiet(&health, *gateway, report)) {
-            for (gateway, report) in reports {
-                self.tallies.add(Batch {
-                    gateway: *gateway,
-                    generation: report.generation,
-                    pays: report.source.pays(),
-                    tally: report.tally(),
-                    seen: report.source.seen(),
-                });
-            }
-            // Another worker has ended the run that an earlier try was to end.
-            self.tallies.put_back(&std::mem::take(counted));
-            return (Vec::new(), None);
-        }
-        counted.extend(self.tallies.take());
-        let mut changes = Vec::new();
-        for batch in counted.iter() {
-            changes.extend(health.merge(batch, self.policy, self.now));
-        }
-        for (gateway, report) in reports {
-            changes.extend(health.record(*gateway, *report, self.policy, self.now));
-        }
-        if !changes.is_empty() {
-            changes.extend(health.steer(self.policy, self.now));
-        }
-        (changes, Some(health.encode()))
-    }
 }
 
 impl Settling {
@@ -469,15 +432,6 @@ impl Settling {
             | None => {}
         }
     }
-}
-
-/// Whether a result changes nothing that others must know at once.
-fn is_quiet(health: &Health, gateway: GatewayId, report: &Report) -> bool {
-    report.is_quiet()
-        && report.generation == health.generation(gateway)
-        && health.member(gateway).is_some_and(|member| {
-            member.breaker.is_closed() && !member.breaker.has_run(report.source.pays())
-        })
 }
 
 /// What evidence makes of a payment that was unknown: success is a pin worth having.
