@@ -89,9 +89,10 @@ fn an_outage_is_left_and_returned_from() {
     let payments = &told["payments"];
     assert_eq!(payments["all"], 3600);
     assert_eq!(payments["refused"], 0);
-    // 300 failed; five opened the breaker, and each wait of 10, 20, 40 ... s ends in one more.
-    let trials = told["gateways"][0]["trips"].as_u64().unwrap() - 1;
-    assert_eq!(payments["failures_avoided"], 300 - 5 - trials);
+    // 300 failed; five opened the breaker, and each wait of 10, 20, 40 ... s ends in two more: half
+    // of three trials.
+    let waits = told["gateways"][0]["trips"].as_u64().unwrap() - 1;
+    assert_eq!(payments["failures_avoided"], 300 - 5 - 2 * waits);
     assert_eq!(told["gateways"][0]["outcomes"]["failure"], 300);
     let spent = |gateway: usize, what: &str| told["gateways"][gateway][what].as_u64().unwrap();
     assert_eq!(spent(0, "active_ms") + spent(1, "active_ms"), 3_599_000);
@@ -216,14 +217,36 @@ fn an_access_log_is_judged_as_the_filter_judged_it() {
     let (told, _) = decided(&lines.concat(), &[]);
     assert_eq!(
         told["gateways"][0]["outcomes"],
-        json!({"success": 1, "failure": 4, "throttled": 1, "alive": 1, "neutral": 1})
+        json!({"success": 1, "failure": 4, "throttled": 1, "alive": 1, "abandoned": 0, "neutral": 1})
     );
     assert_eq!(
         told["gateways"][1]["outcomes"],
-        json!({"success": 1, "failure": 2, "throttled": 0, "alive": 0, "neutral": 0})
+        json!({"success": 1, "failure": 2, "throttled": 0, "alive": 0, "abandoned": 0, "neutral": 0})
     );
     assert_eq!(told["lines"]["passed_over"], 1);
     assert_eq!(told["payments"]["all"], 9);
+}
+
+#[test]
+fn clients_that_leave_a_silent_gateway_are_a_finding() {
+    let paid = "decision=forward operation=create-order claim=x gateway=primary key=0";
+    let left = |second: u64, connected: &Value| {
+        let mut line: Value = serde_json::from_str(&logged(second, paid, 0, "DC", 1)).unwrap();
+        line["duration_ms"] = 2500.into();
+        line["connected"] = connected.clone();
+        line.to_string() + "\n"
+    };
+    let log = |connected: Value| (0..30).map(|at| left(at, &connected)).collect::<String>();
+    let (told, code) = decided(&log("10.0.0.1:443".into()), &[]);
+    assert_eq!(code, Some(1));
+    assert_eq!(told["decisions"][0]["rule"], "unheard", "{told:#}");
+    assert_eq!(told["gateways"][0]["outcomes"]["abandoned"], 30);
+    // They left before there was a connection: the gateway was asked nothing.
+    let (told, code) = decided(&log(Value::Null), &[]);
+    assert_eq!((code, &told["gateways"][0]["outcomes"]["neutral"]), (Some(0), &json!(30)));
+    let simple: String = (0..30).map(|at| outcome(at, "primary", "abandoned", 2500)).collect();
+    let (told, code) = decided(&simple, &[]);
+    assert_eq!((code, &told["decisions"][0]["rule"]), (Some(1), &json!("unheard")));
 }
 
 /// A line of the operators' listener, as Envoy writes it for the reference configuration.
@@ -318,7 +341,7 @@ fn every_mistake_names_its_line_and_what_was_expected() {
         ),
         (
             br#"{"time":1795363200000,"gateway":"primary","outcome":"ok"}"#,
-            "throttled, alive or neutral",
+            "throttled, alive, abandoned or neutral",
         ),
         (
             br#"{"time":1795363200000,"gateway":"primary","outcome":"success","latency":1}"#,

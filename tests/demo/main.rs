@@ -134,8 +134,11 @@ impl Stage {
         let status = call(&self.envoy.listener, STATUS, &about("ORDER-91"));
         println!("    status of ORDER-91 -> {} {}", status.status, brief(&status));
         assert_eq!(status.json()["latestTransactionStatus"], "00");
-        let settled = self.pay("ORDER-91");
-        assert_eq!(settled.outcome(), "executed");
+        self.step("A repeat fetches the lost answer from where the payment was executed.");
+        let fetched = self.pay("ORDER-91");
+        assert_eq!((fetched.status, fetched.header("x-dana-gateway")), (200, Some("primary")));
+        // The payment, the question and the repeat.
+        assert_eq!(self.copies("ORDER-91"), (3, 0), "never at the secondary");
     }
 
     fn the_ledgers(&mut self) {

@@ -4,6 +4,7 @@
 //! response code where there was one, and otherwise the status. An answer with another payment's
 //! reference is the one thing that it does not show.
 
+use crate::engine::breaker::Heard;
 use crate::engine::evidence::{Body, Evidence, Flags, Origin, Signal, SnapCode, judge};
 use crate::engine::operation::Class;
 use crate::engine::policy::Policy;
@@ -65,15 +66,17 @@ pub(super) fn read(fields: &Fields<'_>, policy: &Policy) -> Result<Record, Mista
         ),
     };
     let body = code.map(|code| format!(r#"{{"responseCode":"{code}"}}"#)).unwrap_or_default();
+    let attached = fields.connected.as_text().is_some_and(|address| address != "-");
     let evidence = Evidence {
         origin: match code {
-            None if bits != 0 => Origin::Envoy { flags: Flags::new(bits), attached: false },
+            None if bits != 0 => Origin::Envoy { flags: Flags::new(bits), attached },
             Some(_) | None => Origin::Upstream,
         },
         status: code.map(|code| code.http).or(status).unwrap_or(0),
         body: Body::Complete(body.as_bytes()),
     };
     let signal = judge(policy.config.protocol, operation, None, &evidence).signal;
+    let heard = Heard::of(evidence.origin, latency);
     let is_new = operation.operation.class == Class::Charge && note.decision != "repeat";
     let mut tried = Vec::new();
     for name in note.gateway.split('+') {
@@ -99,7 +102,7 @@ pub(super) fn read(fields: &Fields<'_>, policy: &Policy) -> Result<Record, Mista
         passed_over = members.copied().take_while(|member| *member != gateway).collect();
     }
     let pinned = !is_new;
-    Ok(Record::Outcome(Outcome { at, gateway, signal, latency, pinned, passed_over }))
+    Ok(Record::Outcome(Outcome { at, gateway, signal, latency, heard, pinned, passed_over }))
 }
 
 fn flags(text: &str) -> u64 {

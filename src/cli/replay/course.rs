@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::breaker::{Report, State};
+use crate::engine::breaker::{Heard, Report, State};
 use crate::engine::evidence::Signal;
 use crate::engine::gateway::GatewayId;
 use crate::engine::health::{Asks, Cause, Change, Health, NewRequest};
@@ -11,7 +11,7 @@ use crate::engine::policy::Policy;
 use crate::engine::pulse::Pulse;
 use crate::engine::time::{Millis, Timestamp};
 
-use super::line::{LATENCY_MS_MAX, Outcome};
+use super::line::{LATENCY_MS_MAX, OUTCOMES, Outcome};
 use super::timeline::{ACTIVE, CLOSED, HALF_OPEN, OPEN, SILENT, Seen, Timeline};
 
 /// Decisions that are told one by one; further ones are only counted.
@@ -28,8 +28,8 @@ pub(super) struct Decision {
 /// What is counted of one gateway.
 #[derive(Clone, Default)]
 pub(super) struct Totals {
-    /// In the order of [`super::line::OUTCOMES`].
-    pub(super) outcomes: [u64; 5],
+    /// In the order of [`OUTCOMES`].
+    pub(super) outcomes: [u64; OUTCOMES.len()],
     pub(super) slow: u64,
     pub(super) trips: u64,
     pub(super) active_ms: u64,
@@ -156,11 +156,16 @@ impl<'p> Course<'p> {
             self.count(first, outcome.signal, trial, began);
         }
         for gateway in &outcome.passed_over {
-            self.report(*gateway, Signal::Failure, false, trial && *gateway == first, began);
+            let trial = trial && *gateway == first;
+            let heard = Heard::Unsent;
+            let report = Report { signal: Signal::Failure, trial, heard, ..Report::default() };
+            self.report(*gateway, report, began);
         }
         let slow = outcome.latency >= self.policy.breaker.slow && outcome.signal == Signal::Success;
         let trial = trial && outcome.gateway == first;
-        self.report(outcome.gateway, outcome.signal, slow, trial, began);
+        let Outcome { signal, heard, .. } = *outcome;
+        let report = Report { signal, slow, trial, heard, ..Report::default() };
+        self.report(outcome.gateway, report, began);
         self.steer();
     }
 
@@ -189,27 +194,20 @@ impl<'p> Course<'p> {
         true
     }
 
-    fn report(
-        &mut self,
-        gateway: GatewayId,
-        signal: Signal,
-        slow: bool,
-        trial: bool,
-        began: Timestamp,
-    ) {
+    fn report(&mut self, gateway: GatewayId, report: Report, began: Timestamp) {
         if let Some(totals) = self.place(gateway).and_then(|at| self.totals.get_mut(at)) {
-            let kind = super::line::OUTCOMES.iter().position(|(_, one)| *one == signal);
+            let kind = OUTCOMES.iter().position(|(_, one)| *one == report.signal);
             if let Some(count) = kind.and_then(|kind| totals.outcomes.get_mut(kind)) {
                 *count += 1;
             }
-            totals.slow += u64::from(slow);
+            totals.slow += u64::from(report.slow);
         }
         let member = self.health.member_mut(gateway);
         let current = member.breaker.generation();
         // What began before the breaker last moved began under an older generation.
-        let is_current = trial || began >= member.breaker.since();
+        let is_current = report.trial || began >= member.breaker.since();
         let generation = if is_current { current } else { current.wrapping_sub(1) };
-        let report = Report { signal, slow, generation, trial, ..Report::default() };
+        let report = Report { generation, ..report };
         let changes = self.health.record(gateway, report, self.policy, self.now);
         self.note(changes);
     }

@@ -8,13 +8,15 @@ pub(super) const TEXT: &str = r#"INPUT, one JSON object a line; blank lines are 
                   failure    it fails: 5xx, timeout, no connection
                   throttled  429: counts to the failure rate only
                   alive      a NO or "in progress": ends a run of failures, counts to no rate
+                  abandoned  sent, and the client left before anything was heard: many in a row, with
+                             nothing heard in between, open the breaker
                   neutral    nothing
-      latency_ms  how long it took; 0 unless given
+      latency_ms  how long it took, or how long the client waited; 0 unless given
       pinned      true for a status, refund or repeat, which goes where its payment is
   {"time": 1795364259123, "gateway": "secondary", "heartbeat": "good"}      or "bad"
   Or lines of the access log as envoy/envoy.yaml writes it (time, duration_ms, status, flags,
-  attempts, cluster, dana), judged again. Requests that the filter or Envoy answered itself say
-  nothing of a gateway and are passed over.
+  attempts, cluster, connected, dana), judged again. Requests that the filter or Envoy answered
+  itself say nothing of a gateway and are passed over.
   It may come as `docker logs`, `docker compose logs` and `kubectl logs` print it, with time stamps
   and names before each line, or from a runtime's file (`... stdout F {...}`, lines in parts
   joined). Lines of Envoy's own log, of the operators' listener (with a member `listener`) and other
@@ -43,7 +45,7 @@ OUTPUT of --format json, one object:
   switches         {failovers, failbacks}
   payments         {all, moved, failures_avoided, refused, trials}
   gateways[]       {name, active_ms, closed_ms, open_ms, half_open_ms, silent_ms, trips, slow,
-                   outcomes {success, failure, throttled, alive, neutral}}
+                   outcomes {success, failure, throttled, alive, abandoned, neutral}}
   timeline         {column_ms, rows[] {gateway, states}}
 
 EXIT: 0 it would not have switched, 1 it would have, 2 usage or input error."#;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use crate::engine::breaker::Heard;
 use crate::engine::evidence::Signal;
 use crate::engine::gateway::GatewayId;
 use crate::engine::policy::Policy;
@@ -19,11 +20,12 @@ const EARLIEST_MS: u64 = 946_684_800_000;
 const LATEST_MS: u64 = 253_402_300_800_000;
 const SHOWN_CHARS_MAX: usize = 60;
 
-pub(super) const OUTCOMES: [(&str, Signal); 5] = [
+pub(super) const OUTCOMES: [(&str, Signal); 6] = [
     ("success", Signal::Success),
     ("failure", Signal::Failure),
     ("throttled", Signal::Throttled),
     ("alive", Signal::Alive),
+    ("abandoned", Signal::Abandoned),
     ("neutral", Signal::Neutral),
 ];
 
@@ -47,6 +49,7 @@ pub(super) struct Outcome {
     pub(super) gateway: GatewayId,
     pub(super) signal: Signal,
     pub(super) latency: Millis,
+    pub(super) heard: Heard,
     /// It went where its payment is, and would have gone nowhere else.
     pub(super) pinned: bool,
     /// Tried before it, in the same request, and not connected to.
@@ -104,7 +107,7 @@ pub(super) fn parse(line: &[u8], policy: &Policy) -> Result<Record, Mistake> {
         };
         return Ok(Record::Heartbeat { at, gateway, good });
     }
-    let expected = "success, failure, throttled, alive or neutral";
+    let expected = "success, failure, throttled, alive, abandoned or neutral";
     let word = fields.outcome.text("outcome", expected)?;
     let Some((_, signal)) = OUTCOMES.iter().find(|(name, _)| *name == word) else {
         return Err(mistake(format!("outcome: {expected}"), word));
@@ -115,8 +118,14 @@ pub(super) fn parse(line: &[u8], policy: &Policy) -> Result<Record, Mistake> {
         (true, Some(pinned)) => pinned,
         (true, None) => return Err(mistake("pinned: true or false", &fields.pinned.to_string())),
     };
-    let passed_over = Vec::new();
-    Ok(Record::Outcome(Outcome { at, gateway, signal: *signal, latency, pinned, passed_over }))
+    let (signal, passed_over) = (*signal, Vec::new());
+    // Of other outcomes a line does not say whether anything was heard.
+    let heard = match signal {
+        Signal::Abandoned => Heard::Silence(latency),
+        Signal::Neutral => Heard::Unsent,
+        Signal::Success | Signal::Failure | Signal::Throttled | Signal::Alive => Heard::Answer,
+    };
+    Ok(Record::Outcome(Outcome { at, gateway, signal, latency, heard, pinned, passed_over }))
 }
 
 /// The gateway of a name.
@@ -146,6 +155,8 @@ pub(super) struct Fields<'a> {
     pub(super) duration_ms: Scalar<'a>,
     pub(super) cluster: Scalar<'a>,
     pub(super) attempts: Scalar<'a>,
+    /// The address of the gateway, where there was a connection to it.
+    pub(super) connected: Scalar<'a>,
     /// The first member that means nothing here.
     unknown: Option<String>,
 }
@@ -326,6 +337,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 "duration_ms" => &mut fields.duration_ms,
                 "cluster" => &mut fields.cluster,
                 "attempts" => &mut fields.attempts,
+                "connected" => &mut fields.connected,
                 other => {
                     fields.unknown.get_or_insert_with(|| other.to_owned());
                     members.next_value::<IgnoredAny>()?;

@@ -1,6 +1,6 @@
 //! What a breaker is told of a call.
 
-use crate::engine::evidence::Signal;
+use crate::engine::evidence::{Origin, Signal};
 use crate::engine::sources::Source;
 use crate::engine::time::Millis;
 use crate::engine::window::Tally;
@@ -35,6 +35,18 @@ pub enum Heard {
     Silence(Millis),
     /// Nothing, because the request never got there.
     Unsent,
+}
+
+impl Heard {
+    /// What was heard of a request that ended `waited` after it was sent.
+    #[must_use]
+    pub const fn of(origin: Origin, waited: Millis) -> Self {
+        match origin {
+            Origin::Upstream => Self::Answer,
+            Origin::Envoy { attached: true, .. } => Self::Silence(waited),
+            Origin::Envoy { attached: false, .. } | Origin::NeverLeft => Self::Unsent,
+        }
+    }
 }
 
 impl Default for Report {

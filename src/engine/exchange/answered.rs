@@ -130,7 +130,7 @@ impl Context<'_> {
 
     /// What an answer says of a gateway by itself, and by the time that it took.
     fn report_after(&self, waited: Millis, answer: &Answer<'_>) -> Report {
-        let heard = heard(answer.evidence.origin, waited);
+        let heard = Heard::of(answer.evidence.origin, waited);
         let slow = waited >= self.policy.breaker.slow;
         Report { slow, heard, retry_after: answer.retry_after, ..Report::default() }
     }
@@ -199,15 +199,6 @@ fn unmade_trial(send: &Send) -> Option<Update> {
     let gateway = send.members.first().copied().filter(|_| send.trial)?;
     let generation = send.generations.first().copied()?;
     Some(Update::ReturnPermit { gateway, generation })
-}
-
-/// What was heard of the gateway that was meant.
-const fn heard(origin: Origin, waited: Millis) -> Heard {
-    match origin {
-        Origin::Upstream => Heard::Answer,
-        Origin::Envoy { attached: true, .. } => Heard::Silence(waited),
-        Origin::Envoy { attached: false, .. } | Origin::NeverLeft => Heard::Unsent,
-    }
 }
 
 /// The customers' tokens that lead to whoever gave this answer: one that it issues, and one that was
