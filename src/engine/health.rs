@@ -348,6 +348,16 @@ impl Health {
         true
     }
 
+    /// All leaps of the clock up to `now`, for whoever does not tick. A worker that ticks makes the
+    /// lease longer when half of it has gone; if none did, no time is known to have passed since.
+    /// Where nothing is known of health, no time is known to have passed at all.
+    #[must_use]
+    pub fn leaps_unticked(&self, policy: &Policy, now: Timestamp) -> Leaps {
+        let half = policy.heartbeat_lease().get() / 2;
+        let ticked_at = self.lease.until.as_millis().saturating_sub(half);
+        self.leaps.since_tick(Timestamp::from_millis(ticked_at), now)
+    }
+
     /// Whether `owner` was the last to take the right to send heartbeats.
     #[must_use]
     pub const fn is_led_by(&self, owner: u64) -> bool {

@@ -43,6 +43,17 @@ impl Leaps {
         then.plus(self.skipped(then, now))
     }
 
+    /// With the leap up to `now` that nobody has noted yet, if the last tick, at `ticked_at`, was too
+    /// long ago.
+    #[must_use]
+    pub fn since_tick(&self, ticked_at: Timestamp, now: Timestamp) -> Self {
+        let mut leaps = self.clone();
+        if now.since(ticked_at) > limits::CLOCK_LEAP_MIN {
+            leaps.note(ticked_at, now);
+        }
+        leaps
+    }
+
     /// Notes that the clock went from `from` to `to` in no time. Two workers see one leap at
     /// slightly different times, so spans that overlap are one.
     fn note(&mut self, from: Timestamp, to: Timestamp) {
@@ -135,13 +146,7 @@ impl Course {
     /// All leaps up to `now`: one since the last tick is not noted yet, and counts.
     #[must_use]
     pub fn now_known(&self, now: Timestamp) -> Leaps {
-        let mut leaps = self.leaps.clone();
-        if let Some(from) = self.ticked_at
-            && now.since(from) > limits::CLOCK_LEAP_MIN
-        {
-            leaps.note(from, now);
-        }
-        leaps
+        self.ticked_at.map_or_else(|| self.leaps.clone(), |at| self.leaps.since_tick(at, now))
     }
 }
 

@@ -68,7 +68,7 @@ impl Admin {
         let own = resolving.bucket.map(Cell::Claims);
         match (event, resolving.written.take()) {
             (Event::Loaded(Cell::Health, loaded), _) => {
-                resolving.leaps = Health::decode(&loaded.bytes).leaps().clone();
+                resolving.leaps = Health::decode(&loaded.bytes).leaps_unticked(policy, now);
                 let cell = own.unwrap_or(Cell::Census);
                 (Stage::Resolving(resolving), vec![Effect::Load(cell)])
             }

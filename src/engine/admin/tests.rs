@@ -102,8 +102,10 @@ impl Scene {
         Timestamp::from_millis(self.now)
     }
 
+    /// Time passes, while a worker ticks.
     fn pass(&mut self, millis: u64) {
         self.now += millis;
+        self.health(|health, policy, now| health.take_lease(1, now, policy, now));
     }
 
     fn id(&self, name: &str) -> GatewayId {

@@ -64,6 +64,7 @@ fn in_doubt(ready: &Ready) -> (Process, String) {
     drop(inside);
     // Long enough for a word on it to count.
     process.pass(60_000);
+    process.tick();
     (process, key)
 }
 

@@ -164,6 +164,13 @@ impl Process {
         self.host.0.borrow_mut().now += millis;
     }
 
+    /// A worker ticks, as far as others see that.
+    pub(super) fn tick(&self) {
+        self.health(|health, now| {
+            health.take_lease(1, now, &self.worker.policy, now);
+        });
+    }
+
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.host.0.borrow().now)
     }

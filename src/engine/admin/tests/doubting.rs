@@ -264,6 +264,33 @@ fn what_must_not_be_said_of_a_payment_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_leap_that_no_worker_has_seen_yet_ends_no_lease_and_no_delay() {
+    let mut scene = Scene::new();
+    scene.pass(0);
+    let (both, now) = (scene.both(), scene.time());
+    let until = now.plus(Millis::new(30_000));
+    let flies = State::InFlight { candidates: both, until, after_no: false };
+    scene.claim("flies", flies);
+    scene.doubt("ended");
+    let health = scene.loaded(Cell::Health).bytes;
+    // The clock leaps, and an operator is quicker than the next tick; or the health of the gateways
+    // was not written by this version.
+    for health in [health, Vec::new()] {
+        scene.put(Cell::Health, health);
+        scene.now = START + 3_600_000;
+        for key in ["flies", "ended"] {
+            let before = scene.state(key);
+            let got = scene.resolve(&digits(key, 40), NOWHERE);
+            assert_eq!(got.status, 409, "{key}: {}", got.text);
+            assert_eq!(scene.state(key), before);
+        }
+        // That it was executed is known whatever the clock says.
+        scene.doubt("found");
+        assert_eq!(scene.resolve(&digits("found", 40), AT_PRIMARY).status, 200);
+    }
+}
+
+#[test]
 fn a_resolution_that_lost_a_race_is_decided_anew() {
     let mut scene = Scene::new();
     scene.doubt("a");
