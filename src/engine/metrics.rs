@@ -87,8 +87,8 @@ pub const BREAKER_STATE: Family =
 pub const RAMP: Family = gauge(
     "dana_ramp_pct",
     &["gateway"],
-    "percent of the new payments that go to this gateway first; between 0 and 100 while it takes over \
-     again step by step",
+    "how far the active gateway has come in taking over again, in percent of the new payments; the one \
+     before it gets the rest as long as it is usable. 100 without a ramp; 0: not the active one",
 );
 /// What heartbeats say.
 pub const HEARTBEAT_UP: Family = gauge("dana_heartbeat_up", &["gateway"], "1 up, 0 down");

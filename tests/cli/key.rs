@@ -1,21 +1,11 @@
 //! `dana-failover key`: from an order to the key that logs and lists name it by.
 
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use crate::playground;
 
 fn run(options: &[&str], input: &str) -> Output {
-    let mut child = Command::new(playground::BINARY)
-        .arg("key")
-        .args(options)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
+    playground::piped(&[&["key"], options].concat(), input)
 }
 
 fn printed(output: &Output) -> String {

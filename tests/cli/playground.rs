@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +10,20 @@ use serde_json::Value;
 
 /// The command under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_dana-failover");
+
+/// The command run with this on its standard input.
+pub(crate) fn piped(options: &[&str], input: &str) -> Output {
+    let mut child = Command::new(BINARY)
+        .args(options)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
 /// Longer than anything takes that works at all.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(10);

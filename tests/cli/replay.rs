@@ -1,13 +1,12 @@
 //! `dana-failover replay`: outcomes in, decisions out, and every way in which a file can be wrong.
 
 use std::fs;
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::playground::BINARY;
+use super::playground::{BINARY, piped};
 
 const CONFIG: &str = "
 gateways: [{name: primary, cluster: dana_primary}, {name: secondary, cluster: dana_secondary}]
@@ -388,14 +387,8 @@ fn a_late_line_counts_when_it_is_read() {
 #[test]
 fn a_bootstrap_is_a_configuration_and_a_pipe_is_a_file() {
     let config = format!("{}/envoy/envoy.yaml", env!("CARGO_MANIFEST_DIR"));
-    let mut child = Command::new(BINARY)
-        .args(["replay", "--config", &config, "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(hour().as_bytes()).unwrap();
-    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(1));
+    let output = piped(&["replay", "--config", &config, "-"], &hour());
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]

@@ -143,6 +143,19 @@ impl Document {
 }
 
 impl Node {
+    /// The text that it is.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Text(text) => Some(&text.text),
+            Kind::Null
+            | Kind::Bool(_)
+            | Kind::Whole(_)
+            | Kind::Decimal(_)
+            | Kind::List(_)
+            | Kind::Map(_) => None,
+        }
+    }
+
     fn new(place: Place, kind: Kind) -> Result<Rc<Self>, Mistake> {
         let inner: Vec<&Rc<Self>> = match &kind {
             Kind::List(items) => items.iter().collect(),

@@ -125,15 +125,7 @@ impl View {
     }
 
     pub(crate) fn text(&self) -> Option<&str> {
-        match &self.node.as_ref()?.kind {
-            Kind::Text(text) => Some(&text.text),
-            Kind::Null
-            | Kind::Bool(_)
-            | Kind::Whole(_)
-            | Kind::Decimal(_)
-            | Kind::List(_)
-            | Kind::Map(_) => None,
-        }
+        self.node.as_ref()?.text()
     }
 
     /// The text; empty if there is none.

@@ -1,25 +1,15 @@
 //! Where a configuration may come from: standard input, a running Envoy, Kubernetes.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use serde_json::{Value, json};
 
 use super::{Base, check, files, findings, reference};
-use crate::playground::BINARY;
+use crate::playground;
 
 fn piped(text: &str, options: &[&str]) -> Output {
-    let mut child = Command::new(BINARY)
-        .arg("check")
-        .args(options)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
+    playground::piped(&[&["check"], options].concat(), text)
 }
 
 /// The fault that is planted, and the line of its mark.

@@ -11,7 +11,7 @@ const FILES_MAX: usize = 256;
 
 /// Whether a document is a manifest: of whatever, or a list of them.
 pub(super) fn is_one(root: &Node) -> bool {
-    let has = |name: &str| root.member(name).is_some_and(|one| text(&one.value).is_some());
+    let has = |name: &str| root.member(name).is_some_and(|one| one.value.text().is_some());
     has("apiVersion") && has("kind")
 }
 
@@ -58,7 +58,7 @@ pub(super) fn read(
 /// A ConfigMap, or those of a list.
 fn maps(root: &Rc<Node>) -> Vec<(String, Rc<Node>)> {
     let is_map =
-        |node: &Node| node.member("kind").and_then(|kind| text(&kind.value)) == Some("ConfigMap");
+        |node: &Node| node.member("kind").and_then(|kind| kind.value.text()) == Some("ConfigMap");
     if is_map(root) {
         return vec![(String::new(), Rc::clone(root))];
     }
@@ -91,18 +91,6 @@ fn within(text: &Text, place: Place, is_json: bool) -> Result<Document, Mistake>
         Some(Err(_)) | None => {
             yaml::read(&text.text, text.block.map_or(Origin::Fixed(place), Origin::At))
         }
-    }
-}
-
-fn text(node: &Node) -> Option<&str> {
-    match &node.kind {
-        Kind::Text(text) => Some(&text.text),
-        Kind::Null
-        | Kind::Bool(_)
-        | Kind::Whole(_)
-        | Kind::Decimal(_)
-        | Kind::List(_)
-        | Kind::Map(_) => None,
     }
 }
 
