@@ -15,7 +15,7 @@ use super::chronicle::Why;
 use super::claim::{Incarnation, State};
 use super::event::{Cell, Effect, Event, Note};
 use super::gateway::Gateways;
-use super::operation::{Class, Compiled, Repeat};
+use super::operation::{Class, Compiled};
 use super::policy::Policy;
 use super::replay::Kept;
 use super::tally::Tallies;
@@ -165,8 +165,9 @@ impl Context<'_> {
         let intent = &deciding.intent;
         let payment = intent.payment.as_ref();
         let kept = match event {
-            Event::Loaded(Cell::Body(_), loaded) => payment
-                .map(|payment| (payment, Kept::find(&loaded.bytes, &payment.key, incarnation))),
+            Event::Loaded(Cell::Body(_), loaded) => {
+                payment.map(|payment| Kept::find(&loaded.bytes, &payment.key, incarnation))
+            }
             Event::Loaded(..)
             | Event::Stored(_)
             | Event::Conflict(_)
@@ -175,13 +176,9 @@ impl Context<'_> {
             | Event::Answered(_) => None,
         };
         let effects = match kept {
-            Some((_, Some(kept))) => self.replayed(intent, kept, gateways),
-            Some((payment, None)) if payment.repeat == Repeat::ByReference => {
-                return self.decide_without_answer(deciding);
-            }
-            Some((_, None)) | None => {
-                self.say(intent, &Saying::AlreadyExecuted { retry_after: None }, gateways)
-            }
+            Some(Some(kept)) => self.replayed(intent, kept, gateways),
+            Some(None) => return self.decide_without_answer(deciding),
+            None => self.say(intent, &Saying::AlreadyExecuted { retry_after: None }, gateways),
         };
         self.finish(deciding.permit, effects)
     }
