@@ -19,7 +19,7 @@ WASM := target/$(WASM_TARGET)/release/dana_failover.wasm
 # The filter that dies on demand, for tests; in a place of its own, never where the filter is.
 TRAPPING := target/trapping
 # What money hangs on: claim, key, fingerprint, evidence.
-MUTANTS := claim claim/apply key evidence
+MUTANTS := payment/claim payment/claim/apply payment/key protocol/verdict
 export RUSTFLAGS ?=
 
 .PHONY: help

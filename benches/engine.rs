@@ -18,19 +18,19 @@ use std::hint::black_box;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use dana_failover::engine::claim::{Claim, Incarnation, Money, State};
 use dana_failover::engine::config::Config;
+use dana_failover::engine::config::policy::Policy;
 use dana_failover::engine::event::{Answer, Cell, Effect, Event, Expected, Loaded, Request};
-use dana_failover::engine::evidence::{Body, Evidence, Origin};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::{GatewayId, Gateways};
 use dana_failover::engine::health::Health;
-use dana_failover::engine::key::{ClaimKey, Fingerprint};
-use dana_failover::engine::layout::Layout;
-use dana_failover::engine::placement::{Placement, Seed};
-use dana_failover::engine::policy::Policy;
-use dana_failover::engine::record::Bucket;
-use dana_failover::engine::tally::Tallies;
+use dana_failover::engine::health::worker_counts::Tallies;
+use dana_failover::engine::payment::claim::{Claim, Incarnation, Money, State};
+use dana_failover::engine::payment::key::{ClaimKey, Fingerprint};
+use dana_failover::engine::protocol::verdict::{Body, Evidence, Origin};
+use dana_failover::engine::store::layout::Layout;
+use dana_failover::engine::store::local::bucket::Bucket;
+use dana_failover::engine::store::local::placement::{Placement, Seed};
 use dana_failover::engine::time::{Millis, Timestamp};
 use serde_json::json;
 

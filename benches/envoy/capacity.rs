@@ -9,7 +9,8 @@ use std::time::Duration;
 use clap::Args;
 use dana_failover::engine::config::Config;
 use dana_failover::engine::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
-use dana_failover::engine::rate::{self, Store};
+use dana_failover::engine::store::local::capacity;
+use dana_failover::engine::store::local::capacity::Store;
 use serde_json::{Value, json};
 
 use super::config::Filter;
@@ -146,7 +147,7 @@ fn sustained(config: &Config) {
         config.store.claims_max,
         config.store.retention.get() / 1000,
         store.mean_rate(),
-        1.0 / rate::refused(f64::from(BUCKET_RECORDS_MEAN)),
+        1.0 / capacity::refused(f64::from(BUCKET_RECORDS_MEAN)),
     );
     for share in [1e-12, 1e-9, 1e-6, 1e-3] {
         let rate = store.rate_that_refuses(share);

@@ -4,8 +4,8 @@
 //! whether it was attached to a connection (or `-` where the gateway answered), and the gateway of
 //! the endpoint's metadata. The rest is the body.
 
-use dana_failover::engine::claim::State;
-use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin};
+use dana_failover::engine::payment::claim::State;
+use dana_failover::engine::protocol::verdict::{Body, Evidence, Flags, Origin};
 use serde_json::Value;
 
 use super::world::{CREATE, World};

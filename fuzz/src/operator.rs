@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use dana_failover::engine::admin::{Admin, Effect};
-use dana_failover::engine::answer::Reply;
 use dana_failover::engine::config::Config;
 use dana_failover::engine::event::{Cell, Event, Request};
 use dana_failover::engine::health::Health;
-use dana_failover::engine::overrides::Override;
+use dana_failover::engine::health::overrides::Override;
+use dana_failover::engine::protocol::local_reply::Reply;
 
 use super::text::{Asked, contains};
 use super::world::World;

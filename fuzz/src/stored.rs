@@ -2,14 +2,14 @@
 //!
 //! The first byte says which value it is, the rest is the value.
 
-use dana_failover::engine::census::Census;
 use dana_failover::engine::config::Config;
+use dana_failover::engine::config::policy::Policy;
 use dana_failover::engine::event::Cell;
-use dana_failover::engine::evidence::{Body, Evidence, Origin};
 use dana_failover::engine::health::Health;
-use dana_failover::engine::layout::Layout;
-use dana_failover::engine::policy::Policy;
-use dana_failover::engine::record::{Bucket, Entry};
+use dana_failover::engine::protocol::verdict::{Body, Evidence, Origin};
+use dana_failover::engine::store::census::Census;
+use dana_failover::engine::store::layout::Layout;
+use dana_failover::engine::store::local::bucket::{Bucket, Entry};
 use dana_failover::engine::time::Timestamp;
 
 use super::world::{CREATE, Run, World};

@@ -4,22 +4,22 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use dana_failover::engine::answer::Reply;
-use dana_failover::engine::channel::Peer;
-use dana_failover::engine::claim::Claim;
 use dana_failover::engine::config::Config;
+use dana_failover::engine::config::policy::Policy;
 use dana_failover::engine::event::{
     Answer, Call, Cell, Effect, Event, Expected, Forward, Loaded, Note, Request,
 };
-use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::Health;
-use dana_failover::engine::layout::Layout;
-use dana_failover::engine::placement::{Placement, Seed};
-use dana_failover::engine::policy::Policy;
-use dana_failover::engine::record::Bucket;
-use dana_failover::engine::tally::Tallies;
+use dana_failover::engine::health::peer_tls::Peer;
+use dana_failover::engine::health::worker_counts::Tallies;
+use dana_failover::engine::payment::claim::Claim;
+use dana_failover::engine::protocol::local_reply::Reply;
+use dana_failover::engine::protocol::verdict::{Body, Evidence, Flags, Origin};
+use dana_failover::engine::store::layout::Layout;
+use dana_failover::engine::store::local::bucket::Bucket;
+use dana_failover::engine::store::local::placement::{Placement, Seed};
 use dana_failover::engine::time::Timestamp;
 
 pub(super) const CREATE: &str = "/payment-gateway/v1.0/debit/payment-host-to-host.htm";

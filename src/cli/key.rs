@@ -5,9 +5,9 @@ use std::io::{self, BufRead, Write};
 
 use clap::Args;
 
-use crate::engine::key::ClaimKey;
 use crate::engine::limits;
-use crate::engine::operation::{Class, Identity, Operation, dana_snap};
+use crate::engine::payment::key::ClaimKey;
+use crate::engine::protocol::operation::{Class, Identity, Operation, dana_snap};
 
 /// Prints the claim key of a payment, to find the order that a key in doubt belongs to.
 ///

@@ -11,16 +11,16 @@
 
 use std::rc::Rc;
 
-use super::anomaly::Anomaly;
-use super::answer::Reply;
-use super::census::Census;
-use super::config::{Config, Role};
-use super::event::{Cell, Event, Expected, Loaded, Request};
-use super::health::{Change, Health};
-use super::layout::Layout;
-use super::limits;
-use super::policy::Policy;
-use super::time::Timestamp;
+use crate::engine::config::policy::Policy;
+use crate::engine::config::{Config, Role};
+use crate::engine::event::{Cell, Event, Expected, Loaded, Request};
+use crate::engine::health::{Change, Health};
+use crate::engine::limits;
+use crate::engine::payment::anomaly::Anomaly;
+use crate::engine::protocol::local_reply::Reply;
+use crate::engine::store::census::Census;
+use crate::engine::store::layout::Layout;
+use crate::engine::time::Timestamp;
 
 mod answer;
 mod auth;
@@ -29,6 +29,7 @@ mod instance;
 mod object;
 mod page;
 mod request;
+pub mod resolve;
 mod resolving;
 mod status;
 mod steering;

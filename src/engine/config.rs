@@ -6,21 +6,25 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::channel::Demand;
-use super::evidence::Protocol;
-use super::heartbeat::Probe;
-use super::json::Pointer;
-use super::layout::{self, KeyDefinition};
-use super::operation::{Class, Identity, Mode, Operation};
-use super::policy::Failback;
-use super::replay::Kept;
-use super::time::Millis;
-use super::zone::Zone;
-use super::{breaker, claim, heartbeat, limits};
+use crate::engine::health::heartbeat::Probe;
+use crate::engine::health::peer_tls::Demand;
+use crate::engine::health::{breaker, heartbeat};
+use crate::engine::json::Pointer;
+use crate::engine::limits;
+use crate::engine::payment::claim;
+use crate::engine::protocol::operation::{Class, Identity, Mode, Operation};
+use crate::engine::protocol::verdict::Protocol;
+use crate::engine::store::kept_answer::Kept;
+use crate::engine::store::layout;
+use crate::engine::store::layout::KeyDefinition;
+use crate::engine::time::Millis;
+use crate::engine::time::zone::Zone;
+use policy::Failback;
 
 mod admin;
 mod health;
 mod operations;
+pub mod policy;
 mod protobuf;
 pub(super) mod reader;
 mod rights;

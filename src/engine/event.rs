@@ -1,14 +1,14 @@
 //! The whole vocabulary across the wall: what the engine is told, and what it wants done.
 
-use super::anomaly::Anomaly;
-use super::answer::Reply;
-use super::census::Counted;
-use super::channel::Peer;
-use super::evidence::Evidence;
-use super::gateway::GatewayId;
-use super::health::Change;
-use super::heartbeat::Probe;
-use super::time::Millis;
+use crate::engine::gateway::GatewayId;
+use crate::engine::health::Change;
+use crate::engine::health::heartbeat::Probe;
+use crate::engine::health::peer_tls::Peer;
+use crate::engine::payment::anomaly::Anomaly;
+use crate::engine::protocol::local_reply::Reply;
+use crate::engine::protocol::verdict::Evidence;
+use crate::engine::store::census::Counted;
+use crate::engine::time::Millis;
 
 /// A value of the store that all workers share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

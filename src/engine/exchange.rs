@@ -10,35 +10,33 @@
 
 use std::rc::Rc;
 
-use super::answer::{About, Memory, Reply, Saying};
-use super::chronicle::Why;
-use super::claim::{Incarnation, State};
-use super::event::{Cell, Effect, Event, Note};
-use super::gateway::Gateways;
-use super::operation::{Class, Compiled};
-use super::policy::Policy;
-use super::replay::Kept;
-use super::tally::Tallies;
-use super::time::{Millis, Timestamp};
+use crate::engine::config::policy::Policy;
+use crate::engine::event::{Cell, Effect, Event, Note};
+use crate::engine::gateway::Gateways;
+use crate::engine::health::history::Why;
+use crate::engine::health::worker_counts::Tallies;
+use crate::engine::payment::claim::{Incarnation, State};
+use crate::engine::protocol::local_reply::{About, Memory, Reply, Saying};
+use crate::engine::protocol::operation::{Class, Compiled};
+use crate::engine::store::kept_answer::Kept;
+use crate::engine::time::{Millis, Timestamp};
 
-mod amount;
-mod answered;
+mod attempt;
+mod commit;
 mod decide;
-mod end;
-mod head;
-mod intent;
-mod prepare;
-mod reach;
+mod judge;
+mod load;
 mod refuse;
 mod report;
-mod send;
+mod request;
+mod respond;
+mod route;
 mod settle;
-mod write;
 
-use intent::Intent;
-use prepare::Deciding;
+use attempt::Send;
+use load::Deciding;
 use refuse::Refusing;
-use send::Send;
+use request::Intent;
 use settle::Settling;
 
 /// One request.

@@ -1,7 +1,7 @@
 //! Gateways and sets of them, as records name them: by their place in a table of names that only
-//! grows ([`Layout`](super::layout::Layout)).
+//! grows ([`Layout`](crate::engine::store::layout::Layout)).
 
-use super::limits;
+use crate::engine::limits;
 
 /// A gateway's place in the table of names; stable for the life of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,24 +6,33 @@
 //! `dwell_ms` have passed since the last switch, and then step by step (`ramp`). There is no panic
 //! mode: if none is usable, none is used.
 
-use super::breaker::{Breaker, Report, State, Transition};
-use super::bytes::Reader;
-use super::channel::Breach;
-use super::chronicle::{Chronicle, Why};
-use super::gateway::GatewayId;
-use super::heartbeat::Heartbeat;
-use super::in_flight::InFlight;
-use super::leaps::Leaps;
-use super::overrides::{Overrides, Steer};
-use super::policy::Policy;
-use super::sources::Asked;
-use super::tally::{Batch, Tallies};
-use super::time::Timestamp;
+use crate::engine::codec::Reader;
+use crate::engine::config::policy::Policy;
+use crate::engine::gateway::GatewayId;
+use crate::engine::time::Timestamp;
+use crate::engine::time::leaps::Leaps;
+use breaker::{Breaker, Report, State, Transition};
+use fair_share::Asked;
+use heartbeat::Heartbeat;
+use history::{Chronicle, Why};
+use in_flight::InFlight;
+use overrides::{Overrides, Steer};
+use peer_tls::Breach;
+use worker_counts::{Batch, Tallies};
 
-mod choice;
+pub mod breaker;
+mod failover;
+pub mod fair_share;
+pub mod heartbeat;
+pub mod history;
+pub mod in_flight;
+pub mod overrides;
+pub mod peer_tls;
 mod ramp;
+pub mod window;
+pub mod worker_counts;
 
-pub use choice::{Asks, NewRequest, Takers};
+pub use failover::{Asks, NewRequest, Takers};
 use ramp::Ramp;
 
 /// The shared value.

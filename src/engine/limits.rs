@@ -1,6 +1,6 @@
 //! Every fixed bound of the engine, each with its unit and its reason.
 
-use super::time::Millis;
+use crate::engine::time::Millis;
 
 /// Names of gateways a store can tell apart: a record has one bit for each.
 pub const GATEWAY_NAMES_MAX: usize = 16;

@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+pub mod leaps;
+pub mod zone;
+
 /// A point in time, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(u64);

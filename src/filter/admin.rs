@@ -12,11 +12,11 @@ use super::pairs;
 use super::stream::Flow;
 use super::worker::{Worker, load, store};
 use crate::engine::admin::{Admin, Effect, Instance};
-use crate::engine::answer::Reply;
 use crate::engine::config::Config;
+use crate::engine::config::policy::Policy;
 use crate::engine::event::{Event, Request};
 use crate::engine::limits;
-use crate::engine::policy::Policy;
+use crate::engine::protocol::local_reply::Reply;
 
 /// One worker's part of the operators' listener.
 #[derive(Debug)]

@@ -4,9 +4,9 @@
 //! flight on that worker. So the ABI's functions are declared there and every status becomes a
 //! typed error; what depends on the failed call fails closed.
 
-use crate::engine::answer::Reply;
 use crate::engine::event::{Beat, Call, Expected};
 use crate::engine::metrics::Kind;
+use crate::engine::protocol::local_reply::Reply;
 use crate::engine::time::Timestamp;
 
 /// A host call that did not do what it should, with the ABI's status.

@@ -10,7 +10,7 @@ use crate::engine::config::Config;
 use crate::engine::event::{Cell, Effect, Event};
 use crate::engine::gateway::GatewayId;
 use crate::engine::limits;
-use crate::engine::pulse::Pulse;
+use crate::engine::tick::Pulse;
 use crate::engine::time::{Millis, Timestamp};
 
 /// One worker's root, once it is configured.

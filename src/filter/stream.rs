@@ -10,12 +10,12 @@ use std::rc::Rc;
 use super::host::{Host, Kept, Side, is_service_time};
 use super::pairs;
 use super::worker::Worker;
-use crate::engine::answer::{About, Saying};
-use crate::engine::channel::Peer;
 use crate::engine::event::{Answer, Call, Effect, Event, Forward, Request};
-use crate::engine::evidence::{Body, Evidence, Flags, Origin};
 use crate::engine::exchange::Exchange;
+use crate::engine::health::peer_tls::Peer;
 use crate::engine::limits;
+use crate::engine::protocol::local_reply::{About, Saying};
+use crate::engine::protocol::verdict::{Body, Evidence, Flags, Origin};
 use crate::engine::time::{Millis, Timestamp};
 
 /// What a callback tells Envoy.

@@ -1,7 +1,7 @@
 //! Two more promises, each judged in stories of its own kind.
 
-use dana_failover::engine::breaker::{Rule, State};
-use dana_failover::engine::policy::Policy;
+use dana_failover::engine::config::policy::Policy;
+use dana_failover::engine::health::breaker::{Rule, State};
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::truth::{Reached, Shared, Truth};

@@ -1,11 +1,11 @@
 //! What must hold after each write of the shared value and of each payment that is sent, judged
 //! by what was seen from outside.
 
-use dana_failover::engine::breaker::State;
+use dana_failover::engine::config::policy::Policy;
 use dana_failover::engine::gateway::GatewayId;
+use dana_failover::engine::health::breaker::State;
+use dana_failover::engine::health::overrides::{Refusal, Steer};
 use dana_failover::engine::health::{Change, Health, Member};
-use dana_failover::engine::overrides::{Refusal, Steer};
-use dana_failover::engine::policy::Policy;
 use dana_failover::engine::time::Timestamp;
 
 /// A worker may be so late with what it read or heard: reads are a little old, and are made anew

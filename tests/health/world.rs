@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use dana_failover::engine::event::{Answer, Cell, Effect, Event, Expected, Loaded, Request};
-use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::Health;
-use dana_failover::engine::overrides::{Override, Steer};
-use dana_failover::engine::pulse::Pulse;
-use dana_failover::engine::tally::Tallies;
+use dana_failover::engine::health::overrides::{Override, Steer};
+use dana_failover::engine::health::worker_counts::Tallies;
+use dana_failover::engine::protocol::verdict::{Body, Evidence, Flags, Origin};
+use dana_failover::engine::tick::Pulse;
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::limits::Setting;

@@ -1,11 +1,11 @@
 //! The engine's transitions against the table, for every state, event and boundary in time.
 
-use dana_failover::engine::claim::{
+use dana_failover::engine::gateway::{GatewayId, Gateways};
+use dana_failover::engine::payment::claim::{
     Admission, AttemptId, Claim, Closed, Event, Fetch, Incarnation, Outcome, Resolution, Rules,
     State, Status, Step,
 };
-use dana_failover::engine::gateway::{GatewayId, Gateways};
-use dana_failover::engine::key::{ClaimKey, Fingerprint};
+use dana_failover::engine::payment::key::{ClaimKey, Fingerprint};
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::reference::{Reference, record};

@@ -1,9 +1,9 @@
 //! What must hold of payments that are only observed for a while.
 
-use dana_failover::engine::claim::{Claim, State};
 use dana_failover::engine::event::Forward;
 use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::record::Found;
+use dana_failover::engine::payment::claim::{Claim, State};
+use dana_failover::engine::store::local::bucket::Found;
 use dana_failover::engine::time::Timestamp;
 
 use super::reference::Reference;

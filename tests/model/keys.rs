@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use dana_failover::engine::claim::{Claim, State};
-use dana_failover::engine::record::Found;
+use dana_failover::engine::payment::claim::{Claim, State};
+use dana_failover::engine::store::local::bucket::Found;
 
 use super::ledger::services;
 use super::wishes::{What, partner};

@@ -1,11 +1,11 @@
 //! An operator who looks where the money is, and says what is there.
 
-use dana_failover::engine::claim::{Event as Said, Resolution, Step};
+use dana_failover::engine::admin::resolve::{Refused, resolve};
 use dana_failover::engine::event::{Cell, Loaded};
-use dana_failover::engine::key::KeyFront;
-use dana_failover::engine::leaps::Leaps;
-use dana_failover::engine::record::Found;
-use dana_failover::engine::resolve::{Refused, resolve};
+use dana_failover::engine::payment::claim::{Event as Said, Resolution, Step};
+use dana_failover::engine::payment::key::KeyFront;
+use dana_failover::engine::store::local::bucket::Found;
+use dana_failover::engine::time::leaps::Leaps;
 
 use super::proof::Cause;
 use super::setup::Kind;

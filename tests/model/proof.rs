@@ -1,13 +1,13 @@
 //! What an answer proves, told in a few lines beside the engine's own judgement, and which step a
 //! record may take by it.
 
-use dana_failover::engine::claim::{
+use dana_failover::engine::gateway::Gateways;
+use dana_failover::engine::payment::claim::{
     Admission, AttemptId, Claim, Closed, Event, Fetch, Outcome, State, Status, Step,
 };
-use dana_failover::engine::evidence::Origin;
-use dana_failover::engine::gateway::Gateways;
-use dana_failover::engine::key::Fingerprint;
-use dana_failover::engine::record::Found;
+use dana_failover::engine::payment::key::Fingerprint;
+use dana_failover::engine::protocol::verdict::Origin;
+use dana_failover::engine::store::local::bucket::Found;
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 

@@ -7,12 +7,12 @@
 
 use std::cell::RefCell;
 
-use dana_failover::engine::claim::{
+use dana_failover::engine::gateway::{GatewayId, Gateways};
+use dana_failover::engine::payment::claim::{
     Admission, Claim, Closed, Event, Fetch, Incarnation, Money, Outcome, Resolution, Rules, State,
     Status, Step,
 };
-use dana_failover::engine::gateway::{GatewayId, Gateways};
-use dana_failover::engine::key::Fingerprint;
+use dana_failover::engine::payment::key::Fingerprint;
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::table::{Becomes, Condition, Ended, Table, Who};

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use dana_failover::engine::config::Config;
-use dana_failover::engine::key::{ClaimKey, KeyPrefix};
-use dana_failover::engine::layout::Layout;
-use dana_failover::engine::placement::{Placement, Seed};
-use dana_failover::engine::policy::Policy;
+use dana_failover::engine::config::policy::Policy;
+use dana_failover::engine::payment::key::{ClaimKey, KeyPrefix};
+use dana_failover::engine::store::layout::Layout;
+use dana_failover::engine::store::local::placement::{Placement, Seed};
 use dana_failover::engine::time::Timestamp;
 
 use super::ledger::PAYMENTS;

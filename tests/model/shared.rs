@@ -1,6 +1,6 @@
 //! What must hold where both gateways know the same payments, though perhaps not at once.
 
-use dana_failover::engine::claim::{Claim, State};
+use dana_failover::engine::payment::claim::{Claim, State};
 use dana_failover::engine::time::Timestamp;
 
 use super::reference::Reference;

@@ -1,9 +1,9 @@
 //! What must hold whatever happens. The ledgers are the truth; what the engine wrote, sent or said
 //! is compared with them.
 
-use dana_failover::engine::answer::Reply;
-use dana_failover::engine::claim::{AttemptId, Claim, Closed, State};
-use dana_failover::engine::record::Found;
+use dana_failover::engine::payment::claim::{AttemptId, Claim, Closed, State};
+use dana_failover::engine::protocol::local_reply::Reply;
+use dana_failover::engine::store::local::bucket::Found;
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 

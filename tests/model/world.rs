@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use dana_failover::engine::claim::{AttemptId, Claim, Event as Said, Incarnation, Money, State};
+use dana_failover::engine::payment::claim::{
+    AttemptId, Claim, Event as Said, Incarnation, Money, State,
+};
 
 use dana_failover::engine::event::{Call, Cell, Effect, Event, Expected, Forward, Loaded, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::Health;
-use dana_failover::engine::key::Fingerprint;
-use dana_failover::engine::record::Found;
-use dana_failover::engine::tally::Tallies;
+use dana_failover::engine::health::worker_counts::Tallies;
+use dana_failover::engine::payment::key::Fingerprint;
+use dana_failover::engine::store::local::bucket::Found;
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::acts::{Act, Answer, Fate};

@@ -41,13 +41,13 @@ mod world;
 use std::rc::Rc;
 
 use dana_failover::engine::config::Config;
+use dana_failover::engine::config::policy::Policy;
 use dana_failover::engine::health::Health;
-use dana_failover::engine::key::Fingerprint;
-use dana_failover::engine::layout::Layout;
-use dana_failover::engine::placement::{Placement, Seed};
-use dana_failover::engine::policy::Policy;
-use dana_failover::engine::record::{Bucket, Found};
-use dana_failover::engine::replay::Kept;
+use dana_failover::engine::payment::key::Fingerprint;
+use dana_failover::engine::store::kept_answer::Kept;
+use dana_failover::engine::store::layout::Layout;
+use dana_failover::engine::store::local::bucket::{Bucket, Found};
+use dana_failover::engine::store::local::placement::{Placement, Seed};
 use dana_failover::engine::time::Timestamp;
 
 use plays::{Input, Place, Plays, Root, Value, Want};

@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use dana_failover::engine::answer::Reply;
+use dana_failover::engine::config::policy::Policy;
 use dana_failover::engine::event::{
     Answer, Cell, Effect, Event, Expected, Forward, Loaded, Request,
 };
-use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin};
 use dana_failover::engine::exchange::Exchange;
-use dana_failover::engine::policy::Policy;
-use dana_failover::engine::tally::Tallies;
+use dana_failover::engine::health::worker_counts::Tallies;
+use dana_failover::engine::protocol::local_reply::Reply;
+use dana_failover::engine::protocol::verdict::{Body, Evidence, Flags, Origin};
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value as Json;
 

@@ -1,11 +1,11 @@
 //! Where a race begins: what the store says of the payment, what the gateways really did, and what
 //! is still on its way.
 
-use dana_failover::engine::claim::{Claim, Closed, Incarnation, State};
 use dana_failover::engine::gateway::{GatewayId, Gateways};
-use dana_failover::engine::key::{ClaimKey, Fingerprint, KeyPrefix};
 use dana_failover::engine::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
-use dana_failover::engine::record::Bucket;
+use dana_failover::engine::payment::claim::{Claim, Closed, Incarnation, State};
+use dana_failover::engine::payment::key::{ClaimKey, Fingerprint, KeyPrefix};
+use dana_failover::engine::store::local::bucket::Bucket;
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::ledger::{Deed, Ledger};

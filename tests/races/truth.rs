@@ -1,10 +1,10 @@
 //! What must hold at each step of every schedule.
 
-use dana_failover::engine::claim::{AttemptId, Claim, Incarnation, State as Standing};
 use dana_failover::engine::event::Forward;
 use dana_failover::engine::gateway::{GatewayId, Gateways};
-use dana_failover::engine::key::{Fingerprint, KeyPrefix};
-use dana_failover::engine::record::{Bucket, Found};
+use dana_failover::engine::payment::claim::{AttemptId, Claim, Incarnation, State as Standing};
+use dana_failover::engine::payment::key::{Fingerprint, KeyPrefix};
+use dana_failover::engine::store::local::bucket::{Bucket, Found};
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use dana_failover::engine::claim::{Claim, Incarnation, Money, State};
 use dana_failover::engine::config::Config;
 use dana_failover::engine::gateway::Gateways;
-use dana_failover::engine::key::Fingerprint;
 use dana_failover::engine::limits::BUCKET_RECORDS_MEAN;
-use dana_failover::engine::rate;
-use dana_failover::engine::record::Bucket;
+use dana_failover::engine::payment::claim::{Claim, Incarnation, Money, State};
+use dana_failover::engine::payment::key::Fingerprint;
+use dana_failover::engine::store::local::bucket::Bucket;
+use dana_failover::engine::store::local::capacity;
 use dana_failover::engine::time::{Millis, Timestamp};
 
 /// The default store.
@@ -53,7 +53,7 @@ fn refused_by_a_bucket(mean: u32) -> u32 {
 fn a_bucket_refuses_as_many_as_the_formula_says() {
     for mean in [64, 96] {
         let found = f64::from(refused_by_a_bucket(mean));
-        let expected = f64::from(PAYMENTS) * rate::refused(f64::from(mean));
+        let expected = f64::from(PAYMENTS) * capacity::refused(f64::from(mean));
         assert!((found / expected - 1.0).abs() < 0.1, "{mean}: {found}, by formula {expected}");
     }
     assert_eq!(refused_by_a_bucket(BUCKET_RECORDS_MEAN), 0);
@@ -61,8 +61,8 @@ fn a_bucket_refuses_as_many_as_the_formula_says() {
 
 #[test]
 fn the_readme_tells_what_the_default_store_sustains() {
-    let store = rate::Store::of(&defaults());
-    assert!(rate::refused(f64::from(BUCKET_RECORDS_MEAN)) < 1e-18);
+    let store = capacity::Store::of(&defaults());
+    assert!(capacity::refused(f64::from(BUCKET_RECORDS_MEAN)) < 1e-18);
     let readme = super::read("README.md");
     let rows = [
         (store.mean_rate(), "10^18"),

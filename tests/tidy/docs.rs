@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use dana_failover::engine::answer::{About, NotExecuted, Refusal, Saying, Standing, Unknown};
-use dana_failover::engine::claim::Closed;
 use dana_failover::engine::config::Config;
-use dana_failover::engine::evidence::Protocol;
 use dana_failover::engine::metrics;
-use dana_failover::engine::operation::{Class, Identity, Repeat, dana_snap};
+use dana_failover::engine::payment::claim::Closed;
+use dana_failover::engine::protocol::local_reply::{
+    About, NotExecuted, Refusal, Saying, Standing, Unknown,
+};
+use dana_failover::engine::protocol::operation::{Class, Identity, Repeat, dana_snap};
+use dana_failover::engine::protocol::verdict::Protocol;
 use dana_failover::engine::time::Millis;
 use serde_json::{Value, json};
 
@@ -135,7 +137,7 @@ fn every_answer_is_in_the_table() {
     }
     holds("docs/answers.md", &table);
     // Every reason that the code has a word for.
-    let source = read("src/engine/answer.rs");
+    let source = read("src/engine/protocol/local_reply.rs");
     let code = source.split("#[cfg(test)]").next().unwrap();
     let words: BTreeSet<&str> = code
         .split('"')

@@ -4,10 +4,10 @@
 //! response code where there was one, and otherwise the status. An answer with another payment's
 //! reference is the one thing that it does not show.
 
-use crate::engine::breaker::Heard;
-use crate::engine::evidence::{Body, Evidence, Flags, Origin, Signal, SnapCode, judge};
-use crate::engine::operation::Class;
-use crate::engine::policy::Policy;
+use crate::engine::config::policy::Policy;
+use crate::engine::health::breaker::Heard;
+use crate::engine::protocol::operation::Class;
+use crate::engine::protocol::verdict::{Body, Evidence, Flags, Origin, Signal, SnapCode, judge};
 
 use super::line::{Fields, Mistake, Outcome, Record, mistake, named};
 

@@ -3,12 +3,12 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::breaker::{Heard, Report, State};
-use crate::engine::evidence::Signal;
+use crate::engine::config::policy::Policy;
 use crate::engine::gateway::GatewayId;
+use crate::engine::health::breaker::{Heard, Report, State};
 use crate::engine::health::{Asks, Cause, Change, Health, NewRequest};
-use crate::engine::policy::Policy;
-use crate::engine::pulse::Pulse;
+use crate::engine::protocol::verdict::Signal;
+use crate::engine::tick::Pulse;
 use crate::engine::time::{Millis, Timestamp};
 
 use super::line::{LATENCY_MS_MAX, OUTCOMES, Outcome};

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use crate::engine::breaker::Heard;
-use crate::engine::evidence::Signal;
+use crate::engine::config::policy::Policy;
 use crate::engine::gateway::GatewayId;
-use crate::engine::policy::Policy;
+use crate::engine::health::breaker::Heard;
+use crate::engine::protocol::verdict::Signal;
 use crate::engine::time::{Millis, Timestamp};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 

@@ -5,9 +5,9 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::engine::config::Config;
-use crate::engine::layout::Layout;
-use crate::engine::placement::{Placement, Seed};
-use crate::engine::policy::Policy;
+use crate::engine::config::policy::Policy;
+use crate::engine::store::layout::Layout;
+use crate::engine::store::local::placement::{Placement, Seed};
 use crate::engine::time::Timestamp;
 use serde_json::Value;
 

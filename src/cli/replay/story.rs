@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use crate::engine::breaker::{State, Transition};
-use crate::engine::channel::Breach;
 use crate::engine::health::Change;
-use crate::engine::overrides::Steer;
+use crate::engine::health::breaker::{State, Transition};
+use crate::engine::health::overrides::Steer;
+use crate::engine::health::peer_tls::Breach;
 use crate::engine::time::{Length, Millis, Utc};
 use serde_json::{Map, Value, json};
 

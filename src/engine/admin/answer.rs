@@ -1,14 +1,14 @@
 //! Answers to operators: JSON, the page, or problem details (RFC 9457) that say what to do.
 
 use super::object::Object;
+use super::resolve::Refused;
 use super::status::list;
-use crate::engine::answer::Reply;
-use crate::engine::claim::State;
 use crate::engine::config::ConfigError;
+use crate::engine::config::policy::Unjoined;
+use crate::engine::health::overrides::Refusal;
 use crate::engine::limits;
-use crate::engine::overrides::Refusal;
-use crate::engine::policy::Unjoined;
-use crate::engine::resolve::Refused;
+use crate::engine::payment::claim::State;
+use crate::engine::protocol::local_reply::Reply;
 use crate::engine::time::{Length, Millis, Utc};
 
 /// Why an operator does not get what they asked for.

@@ -2,11 +2,11 @@
 
 use super::object::Object;
 use super::status::{list, time};
-use crate::engine::census::{Census, InDoubt};
-use crate::engine::claim::Money;
 use crate::engine::gateway::Gateways;
-use crate::engine::key::KeyPrefix;
-use crate::engine::layout::Layout;
+use crate::engine::payment::claim::Money;
+use crate::engine::payment::key::KeyPrefix;
+use crate::engine::store::census::{Census, InDoubt};
+use crate::engine::store::layout::Layout;
 use crate::engine::time::{Millis, Timestamp};
 
 /// The last census at one moment.

@@ -3,15 +3,15 @@
 
 use super::doubt::{Doubt, grouped, letters};
 use super::status::{Status, VERSION};
-use crate::engine::breaker::{Breaker, State};
+use crate::engine::config::policy::{Gateway, Policy};
 use crate::engine::gateway::GatewayId;
+use crate::engine::health::breaker::{Breaker, State};
+use crate::engine::health::heartbeat::Punctuality;
+use crate::engine::health::overrides::{Override, Steer};
 use crate::engine::health::{Member, Takers};
-use crate::engine::heartbeat::Punctuality;
 use crate::engine::limits;
-use crate::engine::overrides::{Override, Steer};
-use crate::engine::policy::{Gateway, Policy};
+use crate::engine::time::zone::Clock;
 use crate::engine::time::{Length, Millis};
-use crate::engine::zone::Clock;
 
 pub(super) mod doubts;
 mod html;

@@ -8,10 +8,10 @@ use super::auth::Caller;
 use crate::engine::config::reader::{Errors, Fields, Node};
 use crate::engine::config::{Config, ConfigError};
 use crate::engine::event::Request;
+use crate::engine::health::overrides::Steer;
 use crate::engine::json;
-use crate::engine::key::KeyFront;
 use crate::engine::limits;
-use crate::engine::overrides::Steer;
+use crate::engine::payment::key::KeyFront;
 use crate::engine::time::Millis;
 
 /// What an operator asks for.

@@ -4,18 +4,18 @@ use super::answer::{self, Problem};
 use super::doubt;
 use super::object::Object;
 use super::request::{Verdict, Word};
+use super::resolve::{Refused, Resolved, resolve};
 use super::status::time;
 use super::{Admin, Effect, Next, Stage, again, end};
-use crate::engine::anomaly::Anomaly;
-use crate::engine::census::Census;
-use crate::engine::claim::{Event as Evidence, Resolution, State, Step};
+use crate::engine::config::policy::Policy;
 use crate::engine::event::{Cell, Event, Loaded};
 use crate::engine::health::Health;
-use crate::engine::layout::Layout;
-use crate::engine::leaps::Leaps;
-use crate::engine::policy::Policy;
-use crate::engine::resolve::{Refused, Resolved, resolve};
+use crate::engine::payment::anomaly::Anomaly;
+use crate::engine::payment::claim::{Event as Evidence, Resolution, State, Step};
+use crate::engine::store::census::Census;
+use crate::engine::store::layout::Layout;
 use crate::engine::time::Timestamp;
+use crate::engine::time::leaps::Leaps;
 
 /// A resolution on its way into its bucket.
 #[derive(Debug)]

@@ -7,17 +7,17 @@ use serde_json::Value;
 use super::doubt::Doubt;
 use super::instance::Instance;
 use super::object::Object;
-use crate::engine::breaker::{Breaker, State};
-use crate::engine::channel::Breach;
-use crate::engine::chronicle::{Refused, Why};
+use crate::engine::config::policy::{Gateway, Policy};
 use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::health::breaker::{Breaker, State};
+use crate::engine::health::heartbeat::Heartbeat;
+use crate::engine::health::history::{Refused, Why};
+use crate::engine::health::overrides::{Override, Steer};
+use crate::engine::health::peer_tls::Breach;
 use crate::engine::health::{Asks, Health, Member, NewRequest, Takers};
-use crate::engine::heartbeat::Heartbeat;
-use crate::engine::layout::Layout;
-use crate::engine::overrides::{Override, Steer};
-use crate::engine::policy::{Gateway, Policy};
+use crate::engine::store::layout::Layout;
+use crate::engine::time::zone::Zone;
 use crate::engine::time::{Length, Timestamp, Utc};
-use crate::engine::zone::Zone;
 
 /// Of this crate, as operators ask for it.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");

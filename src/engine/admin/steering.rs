@@ -7,11 +7,11 @@ use super::object::Object;
 use super::request::{Wanted, Wish};
 use super::status::Status;
 use super::{Admin, Effect, Next, Stage, again, end};
+use crate::engine::config::policy::{Gateway, Policy};
 use crate::engine::event::{Cell, Event, Loaded};
+use crate::engine::health::overrides::Override;
 use crate::engine::health::{Change, Health};
-use crate::engine::layout::Layout;
-use crate::engine::overrides::Override;
-use crate::engine::policy::{Gateway, Policy};
+use crate::engine::store::layout::Layout;
 use crate::engine::time::{Timestamp, Utc};
 
 /// An override on its way into the shared health.

@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::engine::anomaly::Anomaly;
-use crate::engine::breaker::{self, Report};
-use crate::engine::evidence::Signal;
 use crate::engine::gateway::GatewayId;
-use crate::engine::overrides::{Override, Steer};
-use crate::engine::placement::{Placement, Seed};
-use crate::engine::sources::Source;
+use crate::engine::health::breaker;
+use crate::engine::health::breaker::Report;
+use crate::engine::health::fair_share::Source;
+use crate::engine::health::overrides::{Override, Steer};
+use crate::engine::payment::anomaly::Anomaly;
+use crate::engine::protocol::verdict::Signal;
+use crate::engine::store::local::placement::{Placement, Seed};
 use crate::engine::time::Millis;
 
 mod apart;

@@ -1,11 +1,12 @@
 //! The part of the configuration that health is judged by.
 
+use super::policy::Failback;
 use super::reader::{Errors, Fields};
 use super::{Floor, HOUR_MS};
-use crate::engine::heartbeat::Probe;
-use crate::engine::policy::Failback;
+use crate::engine::health::heartbeat::Probe;
+use crate::engine::health::{breaker, heartbeat};
+use crate::engine::limits;
 use crate::engine::time::Millis;
-use crate::engine::{breaker, heartbeat, limits};
 
 /// `tick` is how often workers bring what they counted, `response` how long a gateway may take.
 pub(super) fn read_breaker(

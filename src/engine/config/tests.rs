@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::json::Pointer;
-use crate::engine::operation::{Class, Identity, Reference, Repeat, Table, dana_snap};
+use crate::engine::protocol::operation::{Class, Identity, Reference, Repeat, Table, dana_snap};
 use serde_json::json;
 
 mod gateways;

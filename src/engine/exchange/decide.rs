@@ -1,18 +1,18 @@
 //! Where a request goes, if anywhere: a pure function of what it wants, what the store says and
 //! how the gateways do.
 
-use crate::engine::answer::{NotExecuted, Saying, Unknown};
-use crate::engine::claim::{Admission, Claim, Fetch, Incarnation, State};
+use crate::engine::config::policy::Policy;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
-use crate::engine::leaps::Leaps;
-use crate::engine::operation::{Class, Repeat};
-use crate::engine::policy::Policy;
-use crate::engine::record::Found;
+use crate::engine::payment::claim::{Admission, Claim, Fetch, Incarnation, State};
+use crate::engine::protocol::local_reply::{NotExecuted, Saying, Unknown};
+use crate::engine::protocol::operation::{Class, Repeat};
+use crate::engine::store::local::bucket::Found;
+use crate::engine::time::leaps::Leaps;
 use crate::engine::time::{Millis, Timestamp};
 
-use super::intent::{Intent, Payment};
-use super::send::{GoOn, Send, Walk};
+use super::attempt::{GoOn, Send, Walk};
+use super::request::{Intent, Payment};
 
 /// What is to be done with a request.
 #[derive(Debug)]

@@ -1,18 +1,18 @@
 //! A request that is refused, of a payment that may have been made before. Its refusal must not read
 //! as if that payment had failed, so its record is looked up where the request still names it.
 
-use super::head::Head;
-use super::intent::{Intent, may_speak};
+use super::request::head::Head;
+use super::request::{Intent, may_speak};
 use super::{Context, Next, Stage};
-use crate::engine::answer::{Refusal, Saying, Standing};
-use crate::engine::claim::{Closed, State};
+use crate::engine::config::policy::Policy;
 use crate::engine::event::{Cell, Effect, Event, Note, Request};
 use crate::engine::gateway::Gateways;
 use crate::engine::json::{Extractor, Scalar};
-use crate::engine::key::{ClaimKey, parse_idempotency_key};
-use crate::engine::operation::{Class, Compiled, Identity, Operation};
-use crate::engine::policy::Policy;
-use crate::engine::record::{Bucket, Found};
+use crate::engine::payment::claim::{Closed, State};
+use crate::engine::payment::key::{ClaimKey, parse_idempotency_key};
+use crate::engine::protocol::local_reply::{Refusal, Saying, Standing};
+use crate::engine::protocol::operation::{Class, Compiled, Identity, Operation};
+use crate::engine::store::local::bucket::{Bucket, Found};
 
 use std::rc::Rc;
 

@@ -1,10 +1,10 @@
 //! What a payment says of the gateways: worked into the health that all workers share.
 
 use super::Context;
-use crate::engine::breaker::Report;
 use crate::engine::gateway::GatewayId;
+use crate::engine::health::breaker::Report;
+use crate::engine::health::worker_counts::Batch;
 use crate::engine::health::{Change, Health};
-use crate::engine::tally::Batch;
 
 impl Context<'_> {
     /// Tells health what was seen. Successes that end nothing are only counted, and come along with

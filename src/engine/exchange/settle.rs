@@ -2,23 +2,23 @@
 
 use std::collections::VecDeque;
 
-use super::end::{After, Answered, Worked};
+use super::respond::{After, Answered, Worked};
 use super::{Context, Next, Stage};
-use crate::engine::anomaly::Anomaly;
-use crate::engine::breaker::Report;
-use crate::engine::channel::Breach;
-use crate::engine::claim::{
-    Claim, Event as Evidence, Incarnation, Money, Outcome, State, Status, Step,
-};
 use crate::engine::event::{Cell, Effect, Event, Loaded};
 use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::health::breaker::Report;
+use crate::engine::health::peer_tls::Breach;
+use crate::engine::health::worker_counts::Batch;
 use crate::engine::health::{Change, Health};
-use crate::engine::key::{ClaimKey, Fingerprint};
 use crate::engine::limits;
-use crate::engine::record::link::{Link, Target};
-use crate::engine::record::{Bucket, Found};
-use crate::engine::replay::Kept;
-use crate::engine::tally::Batch;
+use crate::engine::payment::anomaly::Anomaly;
+use crate::engine::payment::claim::{
+    Claim, Event as Evidence, Incarnation, Money, Outcome, State, Status, Step,
+};
+use crate::engine::payment::key::{ClaimKey, Fingerprint};
+use crate::engine::store::alias::{Link, Target};
+use crate::engine::store::kept_answer::Kept;
+use crate::engine::store::local::bucket::{Bucket, Found};
 use crate::engine::time::Timestamp;
 
 /// One thing to be written down.

@@ -5,24 +5,24 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::Exchange;
-use crate::engine::anomaly::Anomaly;
-use crate::engine::answer::Reply;
-use crate::engine::breaker;
-use crate::engine::claim::{Claim, Closed, State};
 use crate::engine::config::Config;
+use crate::engine::config::policy::Policy;
 use crate::engine::event::{
     Answer, Call, Cell, Effect, Event, Expected, Forward, Loaded, Note, Request,
 };
-use crate::engine::evidence::{Body, Evidence, Flags, Origin, Signal};
 use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::health::breaker;
+use crate::engine::health::fair_share::Source;
+use crate::engine::health::worker_counts::Tallies;
 use crate::engine::health::{Change, Health};
-use crate::engine::layout::Layout;
 use crate::engine::limits;
-use crate::engine::placement::{Placement, Seed};
-use crate::engine::policy::Policy;
-use crate::engine::record::Bucket;
-use crate::engine::sources::Source;
-use crate::engine::tally::Tallies;
+use crate::engine::payment::anomaly::Anomaly;
+use crate::engine::payment::claim::{Claim, Closed, State};
+use crate::engine::protocol::local_reply::Reply;
+use crate::engine::protocol::verdict::{Body, Evidence, Flags, Origin, Signal};
+use crate::engine::store::layout::Layout;
+use crate::engine::store::local::bucket::Bucket;
+use crate::engine::store::local::placement::{Placement, Seed};
 use crate::engine::time::Timestamp;
 
 mod anomalies;

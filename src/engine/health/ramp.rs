@@ -5,10 +5,10 @@
 //! in use until then takes the rest. If that one is not usable any more, there is nothing to share.
 
 use super::{Change, Health};
-use crate::engine::bytes::Reader;
+use crate::engine::codec::Reader;
+use crate::engine::config::policy::Policy;
 use crate::engine::gateway::GatewayId;
 use crate::engine::limits::RAMP_STEPS;
-use crate::engine::policy::Policy;
 use crate::engine::time::{Millis, Timestamp};
 
 /// How far the active gateway has come.

@@ -2,15 +2,15 @@
 //! heartbeats.
 
 use super::*;
-use crate::engine::breaker::Rule;
 use crate::engine::config::Config;
-use crate::engine::evidence::Signal;
-use crate::engine::layout::Layout;
-use crate::engine::placement::{Placement, Seed};
-use crate::engine::sources::{Seen, Source};
-use crate::engine::tally::Batch;
+use crate::engine::health::breaker::Rule;
+use crate::engine::health::fair_share::{Seen, Source};
+use crate::engine::health::window::Tally;
+use crate::engine::health::worker_counts::Batch;
+use crate::engine::protocol::verdict::Signal;
+use crate::engine::store::layout::Layout;
+use crate::engine::store::local::placement::{Placement, Seed};
 use crate::engine::time::Millis;
-use crate::engine::window::Tally;
 use proptest::prelude::*;
 
 mod load;

@@ -9,13 +9,13 @@
 //! and requests of no known operation.
 
 use super::{ANOMALIES, BREACHES, DISAGREES, Family, OVERRIDES, REQUESTS, SWITCHES, TRANSITIONS};
-use crate::engine::breaker::Rule;
-use crate::engine::channel::Breach;
+use crate::engine::config::policy::Policy;
 use crate::engine::gateway::Gateways;
 use crate::engine::health::Cause;
+use crate::engine::health::breaker::Rule;
+use crate::engine::health::peer_tls::Breach;
 use crate::engine::limits;
-use crate::engine::operation::{Class, Compiled, Repeat};
-use crate::engine::policy::Policy;
+use crate::engine::protocol::operation::{Class, Compiled, Repeat};
 
 /// A counter of a family, with the values of its labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub fn counters(policy: &Policy) -> Vec<Implied> {
             all.push(Implied { family, values });
         }
     };
-    for kind in crate::engine::anomaly::Kind::ALL {
+    for kind in crate::engine::payment::anomaly::Kind::ALL {
         add(&ANOMALIES, &[kind.name()]);
     }
     let names: Vec<&str> = policy.gateways.iter().map(|gateway| gateway.name.as_str()).collect();
@@ -231,8 +231,8 @@ mod tests {
 
     use super::*;
     use crate::engine::config::Config;
-    use crate::engine::layout::Layout;
-    use crate::engine::placement::{Placement, Seed};
+    use crate::engine::store::layout::Layout;
+    use crate::engine::store::local::placement::{Placement, Seed};
     use crate::engine::time::Timestamp;
 
     fn policy(gateways: usize, more: &str) -> Policy {

@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::envoy::{CONFIG, Deed, Process, Ready, Way, Wish};
 use super::fake::{FakeHost, Fault, Lasts, ways};
-use crate::engine::answer::Reply;
-use crate::engine::claim::State;
 use crate::engine::config::Config;
+use crate::engine::payment::claim::State;
+use crate::engine::protocol::local_reply::Reply;
 use crate::filter::admin::{Desk, Visit};
 use crate::filter::stream::Flow;
 

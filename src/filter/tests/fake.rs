@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::engine::answer::Reply;
 use crate::engine::event::{Beat, Call, Expected};
 use crate::engine::metrics::Kind;
+use crate::engine::protocol::local_reply::Reply;
 use crate::engine::time::Timestamp;
 use crate::filter::host::{Host, HostError, Kept, Side, StoreError};
 use crate::filter::pairs;

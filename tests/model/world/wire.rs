@@ -1,8 +1,8 @@
 //! What happens on the wires: requests reach gateways, answers come back or are lost, copies travel.
 
 use dana_failover::engine::event::{Answer as EndOfExchange, Event};
-use dana_failover::engine::evidence::{Body, Evidence, Flags, Origin};
 use dana_failover::engine::gateway::GatewayId;
+use dana_failover::engine::protocol::verdict::{Body, Evidence, Flags, Origin};
 
 use super::super::acts::{Answer, Fate};
 use super::super::ledger::{Deed, Wire};

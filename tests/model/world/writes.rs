@@ -1,10 +1,10 @@
 //! Reads and writes of the shared store, some of which go wrong. Every write must be a step of the
 //! table.
 
-use dana_failover::engine::claim::{AttemptId, Claim};
 use dana_failover::engine::event::{Cell, Event, Expected};
-use dana_failover::engine::key::Fingerprint;
-use dana_failover::engine::record::{Bucket, Found};
+use dana_failover::engine::payment::claim::{AttemptId, Claim};
+use dana_failover::engine::payment::key::Fingerprint;
+use dana_failover::engine::store::local::bucket::{Bucket, Found};
 use dana_failover::engine::time::Timestamp;
 
 use super::super::proof::Cause;

@@ -4,10 +4,10 @@ use super::html::{Html, Mark, WARNING};
 use super::{foot, head};
 use crate::engine::admin::doubt::{Doubt, grouped, hex, letters, names};
 use crate::engine::admin::status::Status;
-use crate::engine::census::InDoubt;
 use crate::engine::limits;
+use crate::engine::store::census::InDoubt;
+use crate::engine::time::zone::Clock;
 use crate::engine::time::{Length, Timestamp};
-use crate::engine::zone::Clock;
 
 const FACTS: [&str; 5] = ["Sent", "Amount", "May be at", "Key", "Attempts"];
 

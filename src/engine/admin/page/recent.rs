@@ -2,9 +2,9 @@
 
 use super::html::{Html, Mark};
 use crate::engine::admin::status::Status;
-use crate::engine::chronicle::{Refused, Why};
+use crate::engine::health::history::{Refused, Why};
 use crate::engine::time::Length;
-use crate::engine::zone::Clock;
+use crate::engine::time::zone::Clock;
 
 /// How bad it is that payments are refused now.
 pub(super) fn mark(status: &Status<'_>) -> Mark {
@@ -50,7 +50,7 @@ pub(super) fn table(html: &mut Html, status: &Status<'_>) {
     }
     html.open(Mark::Good).raw("<h2>Lately</h2>");
     if !switches.is_empty() {
-        let row = |one: &crate::engine::chronicle::Switched| {
+        let row = |one: &crate::engine::health::history::Switched| {
             let age = Length(status.now.since(one.at));
             let when = format!("{}, {age} ago", Clock(one.at, status.zone()));
             let names = [one.from, one.to].map(|gateway| status.any_name(gateway));

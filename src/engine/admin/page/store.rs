@@ -2,8 +2,8 @@
 
 use super::html::{Html, Mark};
 use crate::engine::admin::status::Status;
-use crate::engine::census::{MAKES_ROOM, Room};
-use crate::engine::chronicle::Why;
+use crate::engine::health::history::Why;
+use crate::engine::store::census::{MAKES_ROOM, Room};
 
 pub(super) fn card(html: &mut Html, status: &Status<'_>) {
     let refuses = status.refused_now().any(|(why, _)| why == Why::StoreFull);

@@ -2,10 +2,10 @@
 //! by the payments' settings all the same.
 
 use super::*;
-use crate::engine::claim::{Claim, Incarnation, Money, State};
 use crate::engine::gateway::Gateways;
-use crate::engine::key::{ClaimKey, Fingerprint, KeyPrefix};
-use crate::engine::record::{Bucket, Found};
+use crate::engine::payment::claim::{Claim, Incarnation, Money, State};
+use crate::engine::payment::key::{ClaimKey, Fingerprint, KeyPrefix};
+use crate::engine::store::local::bucket::{Bucket, Found};
 
 const FORGETFUL: &str = r#", "testing": {"unsafe_timings": true},
     "idempotency": {"retention_s": 1}, "failback": {"stable_ms": 1, "dwell_ms": 1}"#;

@@ -1,11 +1,11 @@
 //! Payments in doubt: listed as they were counted, and resolved by what somebody found out.
 
 use super::*;
-use crate::engine::census::InDoubt;
-use crate::engine::claim::{Claim, Closed, Incarnation, Money, State};
 use crate::engine::gateway::Gateways;
-use crate::engine::key::{ClaimKey, Fingerprint};
-use crate::engine::record::{Bucket, Found};
+use crate::engine::payment::claim::{Claim, Closed, Incarnation, Money, State};
+use crate::engine::payment::key::{ClaimKey, Fingerprint};
+use crate::engine::store::census::InDoubt;
+use crate::engine::store::local::bucket::{Bucket, Found};
 
 fn key(reference: &str) -> ClaimKey {
     ClaimKey::derive("partner", "order", [reference])

@@ -2,10 +2,10 @@
 //! at which Envoy, and that the page agrees with itself.
 
 use super::*;
-use crate::engine::census::{Census, InDoubt};
-use crate::engine::chronicle::Why;
-use crate::engine::claim::Money;
 use crate::engine::gateway::Gateways;
+use crate::engine::health::history::Why;
+use crate::engine::payment::claim::Money;
+use crate::engine::store::census::{Census, InDoubt};
 
 fn contains(page: &str, texts: &[&str]) {
     for text in texts {
@@ -163,7 +163,7 @@ fn times_are_told_in_the_configured_zone_and_machines_get_utc() {
     let mut scene = Scene::new();
     scene.admin = Rc::new(config_with("admin", TWO, ""));
     let mut zoned = config("admin", TWO);
-    zoned.time_zone = crate::engine::zone::Zone::parse("Asia/Makassar").unwrap();
+    zoned.time_zone = crate::engine::time::zone::Zone::parse("Asia/Makassar").unwrap();
     contains(&scene.page(), &["<small>2026-09-21 21:13:20 WIB, renewed"]);
     scene.admin = Rc::new(zoned);
     contains(&scene.page(), &["<small>2026-09-21 22:13:20 WITA, renewed"]);

@@ -67,10 +67,10 @@ fn what_would_leave_nobody_is_refused_with_the_way_out() {
     let got = scene.override_of("primary", "drain");
     assert_eq!((got.status, &got.json()["type"]), (409, &"urn:dana-failover:admin:forced".into()));
     assert!(got.told.is_empty() && got.changes.is_empty());
-    assert!(!refused_text(crate::engine::overrides::Refusal::Ttl).is_empty());
+    assert!(!refused_text(crate::engine::health::overrides::Refusal::Ttl).is_empty());
 }
 
-fn refused_text(refusal: crate::engine::overrides::Refusal) -> String {
+fn refused_text(refusal: crate::engine::health::overrides::Refusal) -> String {
     let problem = Problem::Override { refusal, gateway: "primary".to_owned() };
     String::from_utf8(problem.reply().body).unwrap()
 }
@@ -93,7 +93,7 @@ fn a_lost_race_is_decided_anew_and_ends() {
 
 #[test]
 fn a_barred_gateway_is_shown_not_forced_and_admitted_by_an_operator_alone() {
-    use crate::engine::channel::Breach;
+    use crate::engine::health::peer_tls::Breach;
 
     let mut scene = Scene::new();
     let primary = scene.id("primary");

@@ -231,7 +231,7 @@ fn what_keeps_a_gateway_from_a_trial_is_named() {
     let mut scene = opened();
     scene.beat("primary", true);
     contains(&scene.page(), &["open: the next payment may be a trial"]);
-    let mut tallies = crate::engine::tally::Tallies::of(1);
+    let mut tallies = crate::engine::health::worker_counts::Tallies::of(1);
     for _ in 0..scene.policy.breaker.in_flight_max {
         tallies.goes_out(scene.id("primary"), Source::default());
     }

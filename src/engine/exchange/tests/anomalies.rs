@@ -1,8 +1,8 @@
 //! Evidence that contradicts what was known: somebody is told, once, and which payment it is.
 
 use super::*;
-use crate::engine::anomaly::Kind;
-use crate::engine::key::ClaimKey;
+use crate::engine::payment::anomaly::Kind;
+use crate::engine::payment::key::ClaimKey;
 
 fn status(latest: &str) -> String {
     format!(
@@ -105,8 +105,8 @@ fn an_answer_that_contradicts_nothing_is_not_told() {
 /// The claim of the order is closed as failed, and an operator finds that it was executed.
 #[test]
 fn what_an_operator_overturns_is_told_by_the_operators_listener() {
-    use crate::engine::anomaly::Kind as AnomalyKind;
-    use crate::engine::claim::{Event as Said, Resolution, Step};
+    use crate::engine::payment::anomaly::Kind as AnomalyKind;
+    use crate::engine::payment::claim::{Event as Said, Resolution, Step};
     let gateway = GatewayId::new(0).unwrap();
     let was = State::Closed { how: Closed::Failed, gateways: Gateways::only(gateway) };
     let said = Said::Operator(Resolution::ExecutedAt(gateway));

@@ -1,8 +1,8 @@
 //! A store that is young knows nothing of what was sent before it began, and says so.
 
 use super::*;
-use crate::engine::leaps::Leaps;
 use crate::engine::time::Millis;
+use crate::engine::time::leaps::Leaps;
 
 /// A world whose store began `age` before the present.
 fn aged(config: &str, age: u64) -> World {

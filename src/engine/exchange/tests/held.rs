@@ -2,7 +2,7 @@
 //! gateways that are drained, and labels that say nothing.
 
 use super::*;
-use crate::engine::overrides::{Override, Steer};
+use crate::engine::health::overrides::{Override, Steer};
 
 const UNKNOWN_CANCEL: &str = r#"{"responseCode":"4045701"}"#;
 const CANCELLED: &str = r#"{"responseCode":"2005700","originalPartnerReferenceNo":"r-1"}"#;

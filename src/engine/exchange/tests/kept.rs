@@ -1,7 +1,7 @@
 //! Answers that are kept, and payments that were executed whose answer is not.
 
 use super::*;
-use crate::engine::channel::Breach;
+use crate::engine::health::peer_tls::Breach;
 
 fn numbered(number: usize) -> (Asked, String) {
     let [order, ok] = [ORDER, OK].map(|text| text.replace("r-1", &format!("n-{number}")));

@@ -155,7 +155,7 @@ fn a_question_is_put_on_trial_before_a_payment_is() {
 
 #[test]
 fn a_token_takes_no_new_payment_to_a_gateway_that_operators_have_closed() {
-    use crate::engine::overrides::{Override, Steer};
+    use crate::engine::health::overrides::{Override, Steer};
 
     for (gateway, steer) in [("primary", Steer::Drain), ("secondary", Steer::Force)] {
         let mut world = World::new();

@@ -2,7 +2,7 @@
 //! what they must be.
 
 use super::*;
-use crate::engine::channel::{Breach, Peer};
+use crate::engine::health::peer_tls::{Breach, Peer};
 
 const GATEWAYS: &str = r#"
         {"name": "primary", "cluster": "dana_primary"},

@@ -2,8 +2,8 @@
 //! client certificates.
 
 use super::*;
-use crate::engine::claim::{Incarnation, Money};
-use crate::engine::key::{ClaimKey, Fingerprint};
+use crate::engine::payment::claim::{Incarnation, Money};
+use crate::engine::payment::key::{ClaimKey, Fingerprint};
 
 const OTHER_ORDER: &str = r#"{"merchantId":"m-1","partnerReferenceNo":"r-2","amount":{"value":"10000.00","currency":"IDR"}}"#;
 

@@ -1,7 +1,7 @@
 //! What is under way, and who goes on trial first.
 
 use super::*;
-use crate::engine::tally::Tallies;
+use crate::engine::health::worker_counts::Tallies;
 
 impl Scene {
     fn crowd(&mut self, owner: u64, name: &str, requests: u32) {

@@ -1,9 +1,9 @@
 //! The way back step by step, and who goes on trial while others ask.
 
 use super::*;
+use crate::engine::health::overrides::{Override, Steer};
+use crate::engine::health::worker_counts::Tallies;
 use crate::engine::limits::RAMP_STEPS;
-use crate::engine::overrides::{Override, Steer};
-use crate::engine::tally::Tallies;
 
 impl Scene {
     /// Percent of the new payments that go to `name` first.

@@ -1,7 +1,7 @@
 //! Operators: gateways forced and drained, and what is refused.
 
 use super::*;
-use crate::engine::overrides::{Override, Refusal};
+use crate::engine::health::overrides::{Override, Refusal};
 
 impl Scene {
     fn wish(&self, name: &str, steer: Steer, seconds: u64) -> Override {

@@ -1,0 +1,307 @@
+//! A configuration joined to the store it works on: gateways have their stored ids, composites
+//! name members by them.
+
+use super::Config;
+use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::health::heartbeat::Probe;
+use crate::engine::health::peer_tls::Demand;
+use crate::engine::health::{breaker, heartbeat};
+use crate::engine::limits;
+use crate::engine::payment::claim;
+use crate::engine::protocol::local_reply::Memory;
+use crate::engine::protocol::operation::{Compiled, Mode, Table};
+use crate::engine::store::layout::{KeyDefinition, Layout, LayoutError};
+use crate::engine::store::local::placement::Placement;
+use crate::engine::time::leaps::Leaps;
+use crate::engine::time::{Millis, Timestamp};
+
+/// Everything that decisions are made by.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// In order of preference.
+    pub gateways: Vec<Gateway>,
+    /// Clusters of which Envoy tries one member after the other.
+    pub composites: Vec<Composite>,
+    /// What requests do.
+    pub operations: Table,
+    /// When breakers move.
+    pub breaker: breaker::Limits,
+    /// When a gateway is up.
+    pub heartbeat: heartbeat::Limits,
+    /// When an earlier gateway takes over again.
+    pub failback: Failback,
+    /// The delays that money waits for.
+    pub claims: claim::Rules,
+    /// Where each payment's records stand in the store.
+    pub placement: Placement,
+    /// When the store began, by the wall clock.
+    pub born: Timestamp,
+    /// The rest, as it was configured.
+    pub config: Config,
+}
+
+/// A gateway.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Its bit in the records.
+    pub id: GatewayId,
+    /// Its name in configuration, metadata, logs.
+    pub name: String,
+    /// Envoy's cluster that reaches it and no other gateway.
+    pub cluster: String,
+    /// The `Host` of what the filter itself sends there, past the route; where none is set, that of
+    /// the merchant's request.
+    pub host: Option<String>,
+    /// What its heartbeats ask and expect.
+    pub probe: Probe,
+    /// The operations that may go there; all of them where there is no list.
+    operations: Option<Vec<String>>,
+    /// What the connection to it must be, where that is watched.
+    pub channel: Option<Demand>,
+}
+
+impl Gateway {
+    /// Whether requests of `operation` may go there; `None` is what is passed on unnamed.
+    #[must_use]
+    pub fn permits(&self, operation: Option<&str>) -> bool {
+        let named = |names: &Vec<String>| {
+            operation.is_some_and(|operation| names.iter().any(|name| name == operation))
+        };
+        self.operations.as_ref().is_none_or(named)
+    }
+}
+
+/// A cluster that reaches several gateways, in this order.
+#[derive(Clone, Debug)]
+pub struct Composite {
+    /// Who is tried, in order.
+    pub members: Vec<GatewayId>,
+    /// Envoy's name for it.
+    pub cluster: String,
+}
+
+/// When an earlier gateway of the order becomes active again.
+#[derive(Clone, Copy, Debug)]
+pub struct Failback {
+    /// It does not, unless the present one fails or an operator says so.
+    pub manual: bool,
+    /// How long its breaker must have been closed.
+    pub stable: Millis,
+    /// How long the present one must have been active.
+    pub dwell: Millis,
+    /// How long it takes until all new payments go to the earlier one again; zero: all at once.
+    pub ramp: Millis,
+}
+
+/// Why a configuration cannot be looked up in the layout that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unjoined {
+    /// The store has another number of buckets.
+    Buckets {
+        /// What the store has.
+        stored: u32,
+        /// What the configuration asks for.
+        configured: u32,
+    },
+    /// Nobody has used this gateway yet.
+    Gateway {
+        /// What it is called.
+        name: String,
+    },
+}
+
+/// A cluster to name, and whom it reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target<'p> {
+    /// Envoy's name for it.
+    pub cluster: &'p str,
+    /// In the order in which Envoy tries them; the first one is meant.
+    pub members: Vec<GatewayId>,
+}
+
+impl Policy {
+    /// Joins `config` to `layout` at `now`; tells whether the layout grew and must be written back.
+    ///
+    /// # Errors
+    /// When the configuration cannot work on the store that is there.
+    pub fn join(
+        config: Config,
+        layout: &mut Layout,
+        now: Timestamp,
+    ) -> Result<(Self, bool), LayoutError> {
+        let names: Vec<(&str, &str)> =
+            config.gateways.iter().map(|g| (g.name.as_str(), g.cluster.as_str())).collect();
+        let operations = Table::new(config.operations.clone());
+        let keys: Vec<KeyDefinition> =
+            operations.iter().map(|compiled| config.key_definition(&compiled.operation)).collect();
+        let (ids, grew) = layout.join(config.buckets(), &names, &keys)?;
+        let (born, began) = layout.begin(now);
+        Ok((Self::new(config, operations, ids, layout.placement(), born), grew || began))
+    }
+
+    /// Looks `config` up in `layout`, which stays as it is: for whoever only looks on.
+    ///
+    /// # Errors
+    /// When nobody has joined such a configuration to it yet.
+    pub fn over(config: Config, layout: &Layout) -> Result<Self, Unjoined> {
+        let (stored, configured) = (layout.placement().buckets(), config.buckets());
+        if stored != configured {
+            return Err(Unjoined::Buckets { stored, configured });
+        }
+        let find = |name: &String| {
+            layout.find(name).ok_or_else(|| Unjoined::Gateway { name: name.clone() })
+        };
+        let ids = config.gateways.iter().map(|gateway| find(&gateway.name));
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        let operations = Table::new(config.operations.clone());
+        let born = layout.born().unwrap_or_default();
+        Ok(Self::new(config, operations, ids, layout.placement(), born))
+    }
+
+    fn new(
+        config: Config,
+        operations: Table,
+        ids: Vec<GatewayId>,
+        placement: Placement,
+        born: Timestamp,
+    ) -> Self {
+        let gateways: Vec<Gateway> = config
+            .gateways
+            .iter()
+            .zip(ids)
+            .map(|(g, id)| {
+                let (name, cluster, probe) = (g.name.clone(), g.cluster.clone(), g.probe.clone());
+                let (operations, channel) = (g.operations.clone(), g.channel.clone());
+                Gateway { id, name, cluster, host: g.host.clone(), probe, operations, channel }
+            })
+            .collect();
+        let id_of = |name: &String| gateways.iter().find(|g| &g.name == name).map(|g| g.id);
+        let composites = config
+            .composites
+            .iter()
+            .map(|c| Composite {
+                members: c.members.iter().filter_map(id_of).collect(),
+                cluster: c.cluster.clone(),
+            })
+            .collect();
+        Self {
+            gateways,
+            composites,
+            operations,
+            breaker: config.breaker,
+            heartbeat: config.heartbeat,
+            failback: config.failback,
+            claims: config.claims,
+            placement,
+            born,
+            config,
+        }
+    }
+
+    /// How much is known at `now` of the payments that may still be repeated. What was sent before
+    /// the store began is not known; nor is what was resolved longer ago than it is kept. Time that
+    /// the clock skipped is no time in which anything was remembered.
+    #[must_use]
+    pub fn memory(&self, leaps: &Leaps, now: Timestamp) -> Memory {
+        let needed = self.claims.repeat_max_age.max(self.claims.doubt_min());
+        if leaps.passed(self.born, now) < needed {
+            return Memory::Since(self.born);
+        }
+        if self.config.store.retention < needed {
+            return Memory::For(self.config.store.retention);
+        }
+        Memory::Whole
+    }
+
+    /// Whether requests of an operation are only observed. What cannot be said to be of any
+    /// operation may be of one that is enforced.
+    #[must_use]
+    pub fn observes(&self, operation: Option<&Compiled>) -> bool {
+        let mode = |compiled: &Compiled| compiled.operation.mode.unwrap_or(self.config.mode);
+        match operation {
+            Some(compiled) => mode(compiled) == Mode::Observe,
+            None => {
+                self.config.mode == Mode::Observe
+                    && self.operations.iter().all(|compiled| mode(compiled) == Mode::Observe)
+            }
+        }
+    }
+
+    /// Whether the connections that answers come over are watched.
+    #[must_use]
+    pub fn watches_channels(&self) -> bool {
+        self.gateways.iter().any(|gateway| gateway.channel.is_some())
+    }
+
+    /// The gateways in order of preference.
+    pub fn order(&self) -> impl Iterator<Item = GatewayId> {
+        self.gateways.iter().map(|gateway| gateway.id)
+    }
+
+    /// The gateway of a stored id, while its name is configured.
+    #[must_use]
+    pub fn gateway(&self, id: GatewayId) -> Option<&Gateway> {
+        self.gateways.iter().find(|gateway| gateway.id == id)
+    }
+
+    /// The gateway of a name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Gateway> {
+        self.gateways.iter().find(|gateway| gateway.name == name)
+    }
+
+    /// The names of a set of gateways, for people.
+    #[must_use]
+    pub fn names(&self, gateways: Gateways) -> String {
+        let name = |id| self.gateway(id).map_or("(no longer configured)", |g| g.name.as_str());
+        gateways.iter().map(name).collect::<Vec<_>>().join("+")
+    }
+
+    /// The cluster that reaches `gateway` alone.
+    #[must_use]
+    pub fn plain(&self, gateway: GatewayId) -> Option<Target<'_>> {
+        let members = vec![gateway];
+        self.gateway(gateway).map(|gateway| Target { cluster: &gateway.cluster, members })
+    }
+
+    /// The cluster for a request that all of `takers` may take, the first of them first: the
+    /// composite that reaches most of them and nobody else, or else the first one's own.
+    #[must_use]
+    pub fn target(&self, takers: &[GatewayId]) -> Option<Target<'_>> {
+        let first = *takers.first()?;
+        let fits = |c: &&Composite| {
+            c.members.first() == Some(&first) && c.members.iter().all(|m| takers.contains(m))
+        };
+        match self.composites.iter().filter(fits).max_by_key(|c| c.members.len()) {
+            Some(c) => Some(Target { cluster: &c.cluster, members: c.members.clone() }),
+            None => self.plain(first),
+        }
+    }
+
+    /// How long the right to send heartbeats lasts: long enough for a few of them, short enough
+    /// that a worker that died is soon replaced.
+    #[must_use]
+    pub fn heartbeat_lease(&self) -> Millis {
+        Millis::new(self.heartbeat.interval.get().saturating_mul(2).max(1000))
+    }
+
+    /// The longest that any record is kept once it is resolved.
+    #[must_use]
+    pub fn longest_retention(&self) -> Millis {
+        let store = &self.config.store;
+        store.retention.max(store.token_retention)
+    }
+
+    /// How often a worker ticks.
+    #[must_use]
+    pub fn tick_period(&self) -> Millis {
+        self.heartbeat.tick_period()
+    }
+
+    /// How long it takes to count all buckets, a few on each tick, where the store is full.
+    #[must_use]
+    pub fn census_length(&self) -> Millis {
+        let ticks = self.placement.buckets().div_ceil(limits::CENSUS_BUCKETS_PER_TICK);
+        Millis::new(self.tick_period().get().saturating_mul(ticks.into()))
+    }
+}

@@ -1,0 +1,253 @@
+//! The answer, or its absence: what it proves of payments and of gateways.
+
+use std::collections::VecDeque;
+
+use super::attempt::Send;
+use super::request::{Intent, token_key};
+use super::respond::{After, Answered, CallAnswer};
+use super::settle::{Settling, Update};
+use super::{Context, Next, Sent};
+use crate::engine::event::{Answer, Effect};
+use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::health::breaker::{Heard, Report};
+use crate::engine::health::peer_tls::Breach;
+use crate::engine::payment::claim::{Closed, Event as Evidence, Outcome, Status};
+use crate::engine::payment::key::ClaimKey;
+use crate::engine::protocol::local_reply::{Saying, Unknown};
+use crate::engine::protocol::operation::ANSWER_REFERENCE;
+use crate::engine::protocol::verdict::{
+    Absence, Body, Evidence as Facts, Flags, Origin, Protocol, Signal, Verdict, is_failed_before,
+    judge, text_of,
+};
+use crate::engine::store::kept_answer::Kept;
+use crate::engine::time::Millis;
+
+impl Context<'_> {
+    /// The exchange with the gateway has ended, one way or another.
+    pub(super) fn answered(self, sent: Sent, answer: &Answer<'_>) -> Next {
+        if let Some(first) = sent.send.members.first() {
+            self.tallies.comes_back(*first, sent.intent.source);
+        }
+        let barred = self.breaches(&sent.send, answer);
+        if barred.is_empty() {
+            return self.take_in(sent, answer, VecDeque::new());
+        }
+        let bars = barred.into_iter().map(|(gateway, breach)| Update::Bar { gateway, breach });
+        // What came over such a connection is nobody's answer. Only where the filter observes is
+        // it let through.
+        let nothing = Origin::Envoy { flags: Flags::default(), attached: true };
+        let evidence = Facts { origin: nothing, status: 0, body: Body::Unreadable };
+        let answer = if sent.send.is_observed() { *answer } else { Answer { evidence, ..*answer } };
+        self.take_in(sent, &answer, bars.collect())
+    }
+
+    /// The gateways whose answer this may be, if its connection is not what each of them demands.
+    fn breaches(&self, send: &Send, answer: &Answer<'_>) -> Vec<(GatewayId, Breach)> {
+        let (Origin::Upstream, Some(peer)) = (answer.evidence.origin, &answer.peer) else {
+            return Vec::new();
+        };
+        let breach = |gateway| {
+            let demand = self.policy.gateway(gateway)?.channel.as_ref()?;
+            Some((gateway, demand.breach(peer)?))
+        };
+        let meant = self.spoken_of(send, answer);
+        let breaches: Vec<(GatewayId, Breach)> = meant.iter().filter_map(breach).collect();
+        if breaches.len() == meant.iter().count() { breaches } else { Vec::new() }
+    }
+
+    fn take_in(self, sent: Sent, answer: &Answer<'_>, mut updates: VecDeque<Update>) -> Next {
+        let Sent { mut intent, send, at, called } = sent;
+        let Some(operation) = intent.operation.clone() else {
+            return self.pass_back(&intent, &send, updates);
+        };
+        let protocol = self.policy.config.protocol;
+        let mut verdict =
+            judge(protocol, &operation, intent.reference.as_deref(), &answer.evidence);
+        if is_failed_before(&operation, verdict.code) {
+            verdict.outcome = Outcome::FailedBefore;
+        }
+        if send.astray && verdict.outcome == Outcome::No && verdict.not_found {
+            verdict.outcome = Outcome::NotKnown;
+        }
+        let gateways = self.spoken_of(&send, answer);
+        if let Some(later) = &intent.named_later {
+            let named = text_of(&operation, &answer.evidence, ANSWER_REFERENCE);
+            intent.concerns = named.map(|named| later.key(&intent.partner, &named));
+        }
+        let asked = gateways.single();
+        let class = operation.operation.class;
+        let onward = asked.and_then(|asked| send.walk.next(class, &verdict, asked));
+        let onward = onward.filter(|_| answer.client_waits);
+        if let (Some(payment), Some(of)) = (&intent.payment, send.attempt()) {
+            let evidence = Evidence::Answer { of, outcome: verdict.outcome, gateways };
+            let onward = onward.map(|(gateway, _)| gateway);
+            updates.push_back(Update::Own { key: payment.key, evidence, onward, asked_at: at });
+        }
+        if let Some(gateway) = asked {
+            let tokens = tokens(&intent, &send, &verdict, answer);
+            updates.extend(tokens.map(|key| Update::Issued { key, gateway }));
+        }
+        let speaks_of_it = verdict.echoes || !intent.named_twice;
+        let told_of_it = verdict.told.filter(|_| speaks_of_it);
+        if let Some(key) = intent.concerns {
+            let told = told_of_it.zip(gateways.single());
+            let evidence = told.map(|(status, gateway)| Evidence::Told { gateway, status });
+            updates.push_back(Update::Concerned { key, evidence, asked_at: at });
+        }
+        if let (Some(key), Some(gateway), Some(Status::Closed(Closed::Cancelled))) =
+            (intent.cancel, asked, told_of_it)
+        {
+            updates.push_back(Update::Cancel { key, gateway, asked_at: at });
+        }
+        let (signal, source) = (verdict.signal, intent.source);
+        let report = Report { signal, source, ..self.report_after(self.now.since(at), answer) };
+        let reports = reports(&send, gateways, &verdict, report);
+        if answer.evidence.origin == Origin::NeverLeft {
+            updates.extend(unmade_trial(&send));
+        } else if !reports.is_empty() {
+            updates.push_back(Update::Health(reports));
+        }
+        // The answer is kept before the claim says that there is one: whoever finds the claim
+        // settled finds the answer too.
+        if let Some(keep) = self.keep(&intent, &send, &verdict, answer) {
+            updates.push_front(keep);
+        }
+        let answered = Answered {
+            from_upstream: answer.evidence.origin == Origin::Upstream,
+            client_waits: answer.client_waits,
+            onward,
+            asked_all: asked.is_some_and(|asked| send.walk.ends_with(asked)),
+            called: called.then(|| CallAnswer::new(answer)),
+            intent,
+            send,
+            verdict,
+            gateways,
+            own: After::default(),
+            concerned: After::default(),
+        };
+        self.next_update(Box::new(Settling::answering(updates, answered)))
+    }
+
+    /// What an answer says of a gateway by itself, and by the time that it took.
+    fn report_after(&self, waited: Millis, answer: &Answer<'_>) -> Report {
+        let heard = Heard::of(answer.evidence.origin, waited);
+        let slow = waited >= self.policy.breaker.slow;
+        Report { slow, heard, retry_after: answer.retry_after, ..Report::default() }
+    }
+
+    /// What was passed on without promises comes back the same way, unless it came from nobody
+    /// knows where.
+    fn pass_back(self, intent: &Intent, send: &Send, mut updates: VecDeque<Update>) -> Next {
+        let gateway = send.members.first().copied();
+        let effects = if updates.is_empty() || send.is_observed() {
+            let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
+            vec![Effect::Relay { gateway: name.filter(|_| !send.is_observed()) }]
+        } else {
+            let retry_after = self.policy.claims.repeat_after;
+            let unknown = Saying::Unknown { what: Unknown::Sent, retry_after };
+            self.say(intent, &unknown, send.candidates())
+        };
+        updates.extend(unmade_trial(send));
+        self.next_update(Box::new(Settling::ending(updates, effects)))
+    }
+
+    /// Whom an answer can speak of: the gateway that the endpoint's metadata names, if it is one
+    /// that was meant; otherwise everyone who was.
+    fn spoken_of(&self, send: &Send, answer: &Answer<'_>) -> Gateways {
+        let candidates = send.candidates();
+        let named = answer.endpoint.and_then(|name| self.policy.named(name)).map(|g| g.id);
+        match named.filter(|gateway| candidates.contains(*gateway)) {
+            Some(gateway) => Gateways::only(gateway),
+            None => candidates,
+        }
+    }
+
+    /// Keeps the answer to an executed payment for its replays.
+    fn keep(
+        &self,
+        intent: &Intent,
+        send: &Send,
+        verdict: &Verdict,
+        answer: &Answer<'_>,
+    ) -> Option<Update> {
+        let store = &self.policy.config.store;
+        let Body::Complete(body) = answer.evidence.body else {
+            return None;
+        };
+        if verdict.outcome != Outcome::Executed || body.len() > store.body_bytes_max {
+            return None;
+        }
+        // Where the body was read as JSON it is plain, and replayed without its label. Elsewhere
+        // nobody has read it, and without the label nobody could.
+        let labelled =
+            answer.content_encoding.is_some_and(|label| !label.eq_ignore_ascii_case("identity"));
+        if labelled && self.policy.config.protocol == Protocol::Http {
+            return None;
+        }
+        let (payment, of) = (intent.payment.as_ref()?, send.attempt()?);
+        let kept = Kept {
+            status: answer.evidence.status,
+            content_type: answer.content_type.map(str::to_owned),
+            body: body.to_vec(),
+        };
+        Some(Update::Keep { key: payment.key, of: of.incarnation, kept })
+    }
+}
+
+/// The permit of a trial that proves nothing because it was not made.
+fn unmade_trial(send: &Send) -> Option<Update> {
+    let gateway = send.members.first().copied().filter(|_| send.trial)?;
+    let generation = send.generations.first().copied()?;
+    Some(Update::ReturnPermit { gateway, generation })
+}
+
+/// The customers' tokens that lead to whoever gave this answer: one that it issues, and one that was
+/// used there and would be forgotten.
+fn tokens(
+    intent: &Intent,
+    send: &Send,
+    verdict: &Verdict,
+    answer: &Answer<'_>,
+) -> impl Iterator<Item = ClaimKey> {
+    let issued = intent.operation.as_ref().and_then(|operation| {
+        let token = text_of(operation, &answer.evidence, operation.token?)?;
+        Some(token_key(&intent.partner, &token))
+    });
+    let is_used = send.renews_token && verdict.outcome == Outcome::Executed;
+    issued.into_iter().chain(intent.token.filter(|_| is_used))
+}
+
+/// What an answer says of each gateway that Envoy tried; `answering` is what it says of the one that
+/// it speaks of.
+fn reports(
+    send: &Send,
+    spoken_of: Gateways,
+    verdict: &Verdict,
+    answering: Report,
+) -> Vec<(GatewayId, Report)> {
+    let position = spoken_of.single();
+    let position = send.members.iter().position(|member| Some(*member) == position);
+    // The first one was tried in any case.
+    let waits = verdict.absence == Absence::StillConnecting;
+    let position = if waits { position.or(Some(0)) } else { position };
+    let all =
+        verdict.outcome == Outcome::NeverSent && answering.signal == Signal::Failure && !waits;
+    let unconnected =
+        Report { signal: Signal::Failure, slow: false, heard: Heard::Unsent, ..answering };
+    let mut reports = Vec::new();
+    for (at, (gateway, generation)) in send.members.iter().zip(&send.generations).enumerate() {
+        let report = match position {
+            // Envoy moves on from a gateway only when it could not be connected to.
+            _ if all => unconnected,
+            Some(position) if at < position => unconnected,
+            Some(position) if at == position => answering,
+            Some(_) | None => Report { signal: Signal::Neutral, heard: Heard::Unsent, ..answering },
+        };
+        let trial = send.trial && at == 0;
+        let slow = report.slow && report.signal == Signal::Success;
+        if trial || report.signal != Signal::Neutral {
+            reports.push((*gateway, Report { slow, generation: *generation, trial, ..report }));
+        }
+    }
+    reports
+}

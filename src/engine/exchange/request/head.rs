@@ -1,0 +1,195 @@
+//! The header fields that matter, and what makes one request unlike another.
+
+use sha2::{Digest, Sha256};
+
+use crate::engine::config::PARTNER_HEADER;
+use crate::engine::config::policy::Policy;
+use crate::engine::event::Request;
+use crate::engine::limits;
+use crate::engine::protocol::local_reply::Refusal;
+use crate::engine::time::Timestamp;
+
+/// The header fields that matter.
+#[derive(Default)]
+pub(in crate::engine::exchange) struct Head<'a> {
+    pub(in crate::engine::exchange) method: &'a str,
+    pub(in crate::engine::exchange) partner: Option<&'a str>,
+    pub(in crate::engine::exchange) idempotency_key: Option<&'a str>,
+    pub(in crate::engine::exchange) external_id: Option<&'a str>,
+    pub(in crate::engine::exchange) customer_token: Option<&'a str>,
+    pub(in crate::engine::exchange) request_id: &'a str,
+    pub(in crate::engine::exchange) accepts_encodings: bool,
+    /// What is to be done about the header field by which the body is compressed, or in another
+    /// encoding than UTF-8.
+    pub(in crate::engine::exchange) foreign_encoding: Option<&'static str>,
+}
+
+/// Fields by which a client could steer Envoy's router. Envoy strips them before the filter; if
+/// one arrives, that protection is missing.
+const STEERING: [&[u8]; 5] = [
+    b"x-envoy-retry-",
+    b"x-envoy-retriable-",
+    b"x-envoy-max-retries",
+    b"x-envoy-hedge-",
+    b"x-envoy-upstream-",
+];
+
+/// The same, whatever Envoy's `header_prefix` has made of `x-envoy`.
+const STEERING_ENDS: [&[u8]; 9] = [
+    b"-retry-on",
+    b"-retry-grpc-on",
+    b"-retriable-status-codes",
+    b"-retriable-header-names",
+    b"-max-retries",
+    b"-hedge-on-per-try-timeout",
+    b"-upstream-alt-stat-name",
+    b"-upstream-rq-timeout-ms",
+    b"-upstream-rq-per-try-timeout-ms",
+];
+
+fn steers(name: &[u8]) -> bool {
+    STEERING.iter().any(|prefix| name.starts_with(prefix))
+        || STEERING_ENDS.iter().any(|end| name.ends_with(end))
+}
+
+impl<'a> Head<'a> {
+    /// The fields, and the first mistake among them. What is wrong elsewhere leaves the partner and
+    /// the payment readable; a partner that stands there in two ways is none.
+    pub(in crate::engine::exchange) fn pick(
+        request: &Request<'a>,
+        policy: &Policy,
+    ) -> (Self, Result<(), Refusal>) {
+        let (mut head, mut partner) = (Self::default(), Ok(()));
+        let mut others = Ok(());
+        for &(name, value) in request.headers {
+            if name == policy.config.partner_header.as_bytes() {
+                let max = limits::PARTNER_CHARS_MAX;
+                partner = partner.and_then(|()| once(&mut head.partner, name, value, max));
+                continue;
+            }
+            let taken = head.take(name, value, policy);
+            others = others.and(taken);
+        }
+        if partner.is_err() {
+            head.partner = None;
+        }
+        (head, partner.and(others))
+    }
+
+    fn take(&mut self, name: &'a [u8], value: &'a [u8], policy: &Policy) -> Result<(), Refusal> {
+        match name {
+            b":method" => self.method = text(name, value)?,
+            b"x-request-id" => self.request_id = std::str::from_utf8(value).unwrap_or_default(),
+            b"idempotency-key" => once(&mut self.idempotency_key, name, value, 1024)?,
+            b"x-external-id" => once(&mut self.external_id, name, value, 1024)?,
+            b"authorization-customer" => {
+                once(&mut self.customer_token, name, value, 4096)?;
+                let token = self
+                    .customer_token
+                    .map(|token| token.split_once(' ').map_or(token, |(_, token)| token).trim());
+                self.customer_token = token.filter(|token| !token.is_empty());
+            }
+            b"content-encoding" if !value.eq_ignore_ascii_case(b"identity") => {
+                self.foreign_encoding = Some("Leave content-encoding out");
+            }
+            b"content-type" if !is_utf8(value) => {
+                self.foreign_encoding = Some("Let content-type name no charset but utf-8");
+            }
+            b"accept-encoding" => self.accepts_encodings |= value != b"identity",
+            _ if name == policy.config.route_header.as_bytes()
+                || name.starts_with(b"x-dana-")
+                || steers(name) =>
+            {
+                let name = String::from_utf8_lossy(name);
+                return Err(Refusal::BadField(format!("Header {name} may not be sent.")));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether a `content-type` leaves the encoding to JSON, which is UTF-8, or says just that.
+fn is_utf8(content_type: &[u8]) -> bool {
+    let mut parameters = content_type.split(|byte| *byte == b';').skip(1);
+    parameters.all(|parameter| {
+        let (name, value) = match parameter.iter().position(|byte| *byte == b'=') {
+            Some(at) => parameter.split_at(at),
+            None => (parameter, &[][..]),
+        };
+        let value = value.strip_prefix(b"=").unwrap_or(value).trim_ascii();
+        let value = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
+        let is_charset = name.trim_ascii().eq_ignore_ascii_case(b"charset");
+        let known: [&[u8]; 3] = [b"utf-8", b"utf8", b"us-ascii"];
+        !is_charset || known.iter().any(|known| value.eq_ignore_ascii_case(known))
+    })
+}
+
+/// The partner that a call of SNAP's token service names: by its client key, which at DANA is the
+/// partner's id. Where partners have another header, that one alone names them.
+pub(in crate::engine::exchange) fn client_key<'a>(
+    request: &Request<'a>,
+    policy: &Policy,
+) -> Result<Option<&'a str>, Refusal> {
+    let mut partner = None;
+    let fields = request.headers.iter().filter(|(name, _)| *name == b"x-client-key");
+    for (name, value) in fields.filter(|_| policy.config.partner_header == PARTNER_HEADER) {
+        once(&mut partner, name, value, limits::PARTNER_CHARS_MAX)?;
+    }
+    Ok(partner)
+}
+
+/// The request target; empty when there is none that can be read.
+pub(in crate::engine::exchange) fn path<'a>(request: &Request<'a>) -> &'a str {
+    let field = request.headers.iter().find(|(name, _)| *name == b":path");
+    field.and_then(|(_, value)| std::str::from_utf8(value).ok()).unwrap_or_default()
+}
+
+fn text<'a>(name: &[u8], value: &'a [u8]) -> Result<&'a str, Refusal> {
+    std::str::from_utf8(value).map_err(|_| {
+        Refusal::BadField(format!("Header {} is not UTF-8.", String::from_utf8_lossy(name)))
+    })
+}
+
+fn once<'a>(
+    place: &mut Option<&'a str>,
+    name: &[u8],
+    value: &'a [u8],
+    chars_max: usize,
+) -> Result<(), Refusal> {
+    let value = text(name, value)?;
+    let name = String::from_utf8_lossy(name);
+    if value.len() > chars_max {
+        return Err(Refusal::BadField(format!("Header {name} is longer than {chars_max}.")));
+    }
+    if place.replace(value).is_some() {
+        return Err(Refusal::BadField(format!("Header {name} stands twice.")));
+    }
+    Ok(())
+}
+
+/// What makes one request unlike another. The client may have chosen the request id, so time and
+/// context are part of it.
+pub(in crate::engine::exchange) struct Stamp<'a> {
+    pub(in crate::engine::exchange) request_id: &'a str,
+    pub(in crate::engine::exchange) now: Timestamp,
+    pub(in crate::engine::exchange) context: u32,
+}
+
+impl Stamp<'_> {
+    /// FNV-1a: cheap, and nothing depends on its being hard to guess.
+    pub(in crate::engine::exchange) fn number(&self) -> u32 {
+        let time = self.now.as_millis().to_le_bytes();
+        let context = self.context.to_le_bytes();
+        let bytes = self.request_id.bytes().chain(time).chain(context);
+        bytes.fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    }
+
+    /// 32 characters; SNAP allows 36.
+    pub(in crate::engine::exchange) fn text(&self) -> String {
+        let mut hash = Sha256::new_with_prefix(self.request_id);
+        hash.update(self.now.as_millis().to_le_bytes());
+        hash.update(self.context.to_le_bytes());
+        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+}

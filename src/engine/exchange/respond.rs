@@ -1,0 +1,319 @@
+//! The last word: what the client gets, once everything is written down.
+
+use super::attempt::Send;
+use super::commit::own_headers;
+use super::request::Intent;
+use super::{Context, Next, Sent, Stage, name};
+use crate::engine::event::{Answer, Call, Effect, Note};
+use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::payment::anomaly::Anomaly;
+use crate::engine::payment::claim::{Outcome, State, Status};
+use crate::engine::protocol::local_reply::{About, NotExecuted, Reply, Saying, Unknown};
+use crate::engine::protocol::operation::Class;
+use crate::engine::protocol::verdict::{Absence, Body, Protocol, Verdict};
+use crate::engine::time::Millis;
+
+/// What is known when a request's exchange with the gateway has ended.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) intent: Intent,
+    pub(super) send: Box<Send>,
+    pub(super) verdict: Verdict,
+    /// The gateways that the answer can speak of.
+    pub(super) gateways: Gateways,
+    pub(super) from_upstream: bool,
+    pub(super) client_waits: bool,
+    /// The gateway that is asked next, with its breaker's generation.
+    pub(super) onward: Option<(GatewayId, u32)>,
+    /// Nobody is left to be asked.
+    pub(super) asked_all: bool,
+    /// The answer, where Envoy does not hold it because the filter has called the gateway itself.
+    pub(super) called: Option<CallAnswer>,
+    /// Where the payment's own claim stands afterwards.
+    pub(super) own: After,
+    /// Where the claim of the payment concerned stands afterwards.
+    pub(super) concerned: After,
+}
+
+/// Where a claim stands after the evidence.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct After {
+    pub(super) state: Option<State>,
+    /// What was learnt could not be written.
+    pub(super) lost: bool,
+}
+
+/// What evidence made of a claim.
+#[derive(Default)]
+pub(super) struct Worked {
+    /// Where it stands afterwards.
+    pub(super) after: After,
+    /// Its bucket, if that changed.
+    pub(super) written: Option<Vec<u8>>,
+    /// What operators are told of it.
+    pub(super) anomaly: Option<Anomaly>,
+}
+
+impl Worked {
+    /// Its bucket cannot be read, or it itself.
+    pub(super) const LOST: Self =
+        Self { after: After { state: None, lost: true }, written: None, anomaly: None };
+
+    pub(super) fn at(state: State) -> Self {
+        Self { after: After { state: Some(state), lost: false }, ..Self::default() }
+    }
+}
+
+/// A gateway's answer to a call of the filter's own.
+#[derive(Debug)]
+pub(super) struct CallAnswer {
+    status: u16,
+    content_type: Option<String>,
+    content_encoding: Option<String>,
+    body: Vec<u8>,
+}
+
+impl CallAnswer {
+    pub(super) fn new(answer: &Answer<'_>) -> Self {
+        let body = match answer.evidence.body {
+            Body::Complete(body) => body.to_vec(),
+            Body::Unreadable => Vec::new(),
+        };
+        let content_type = answer.content_type.map(str::to_owned);
+        let content_encoding = answer.content_encoding.map(str::to_owned);
+        Self { status: answer.evidence.status, content_type, content_encoding, body }
+    }
+
+    fn reply(self, gateway: String) -> Reply {
+        let mut headers = vec![("x-dana-gateway", gateway)];
+        headers.extend(self.content_type.map(|value| ("content-type", value)));
+        headers.extend(self.content_encoding.map(|value| ("content-encoding", value)));
+        Reply { status: self.status, headers, body: self.body, reason: "relayed" }
+    }
+}
+
+impl Context<'_> {
+    /// Everything is written: the client is answered, or the next gateway is asked.
+    pub(super) fn end_or_go_on(self, answered: Answered) -> Next {
+        match answered.onward {
+            Some((gateway, generation)) => self.go_on_asking(answered, gateway, generation),
+            None => (Stage::Ended, self.end(answered)),
+        }
+    }
+
+    fn go_on_asking(self, answered: Answered, gateway: GatewayId, generation: u32) -> Next {
+        let Some(target) = self.policy.plain(gateway) else {
+            return (Stage::Ended, self.end(answered));
+        };
+        let Answered { intent, mut send, gateways: asked, verdict, .. } = answered;
+        let mut headers = own_headers(&intent);
+        let host = self.policy.gateway(gateway).and_then(|gateway| gateway.host.clone());
+        headers.extend(host.map(|host| (":authority".to_owned(), host)));
+        let cluster = target.cluster.to_owned();
+        let call = Call { cluster, timeout: self.timeout(&intent), headers };
+        send.walk.said_closed &= matches!(verdict.told, Some(Status::Closed(_)));
+        send.walk.left.retain(|(other, _)| *other != gateway && !asked.contains(*other));
+        send.cluster.clone_from(&call.cluster);
+        send.members = target.members;
+        send.generations = vec![generation];
+        send.trial = false;
+        self.tallies.goes_out(gateway, intent.source);
+        let sent = Sent { intent, send, at: self.now, called: true };
+        (Stage::Sent(Box::new(sent)), vec![Effect::Call(call)])
+    }
+
+    fn end(self, answered: Answered) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let gateway = self.policy.names(answered.gateways);
+        let code = answered.verdict.code.map(|code| code.to_string()).unwrap_or_default();
+        let saying = self.saying(&answered);
+        let after =
+            if answered.intent.payment.is_some() { answered.own } else { answered.concerned };
+        let lost = if after.lost { "settle_lost" } else { name(after.state) };
+        let (decision, would) = (answered.send.decision, answered.send.would);
+        let observed = answered.send.is_observed();
+        let line = self.note(&answered.intent);
+        match saying {
+            None => {
+                let claim = lost;
+                let note = Note { decision, would, claim, gateway: gateway.clone(), code, ..line };
+                effects.push(Effect::Note(note));
+                effects.push(match answered.called {
+                    Some(answer) => Effect::Reply(answer.reply(gateway)),
+                    None => Effect::Relay { gateway: Some(gateway).filter(|_| !observed) },
+                });
+            }
+            Some(saying) => {
+                let (about, protocol) = self.about(&answered, &gateway, &code);
+                let reply = saying.reply(protocol, &about);
+                let decision = if answered.client_waits { reply.reason } else { "unanswered" };
+                effects.push(Effect::Note(Note { decision, claim: lost, gateway, code, ..line }));
+                effects.push(Effect::Reply(reply));
+            }
+        }
+        if !answered.client_waits {
+            effects.retain(|effect| !matches!(effect, Effect::Reply(_) | Effect::Relay { .. }));
+        }
+        effects
+    }
+
+    fn about<'a>(
+        &self,
+        answered: &'a Answered,
+        gateway: &'a str,
+        code: &'a str,
+    ) -> (About<'a>, Protocol) {
+        let line = answered.intent.operation.as_ref().map(|compiled| &compiled.operation);
+        let about = About {
+            service_code: line.and_then(|line| line.service_codes.first()).map(AsRef::as_ref),
+            inquiry_path: line.and_then(|line| line.inquiry_path.as_deref()),
+            gateway: Some(gateway).filter(|name| !name.is_empty()),
+            gateway_code: Some(code).filter(|code| !code.is_empty()),
+            follows_up: line.is_some_and(|line| line.class == Class::FollowUp),
+            memory: self.memory_of(line.map(|line| line.class)),
+            request_id: &answered.intent.request_id,
+        };
+        (about, self.policy.config.protocol)
+    }
+
+    /// What to say in the place of the gateway's answer; `None` to let that through.
+    fn saying(&self, answered: &Answered) -> Option<Saying> {
+        let left = answered.verdict.outcome != Outcome::NeverSent;
+        let unknown = Saying::Unknown {
+            what: match answered.intent.class() {
+                Some(Class::Inquiry) => Unknown::Asked,
+                Some(Class::Charge | Class::FollowUp | Class::State) | None if left => {
+                    Unknown::Sent
+                }
+                Some(Class::Charge | Class::FollowUp | Class::State) | None => Unknown::Earlier,
+            },
+            retry_after: self.policy.claims.repeat_after,
+        };
+        if answered.send.is_observed() {
+            return None;
+        }
+        match answered.intent.class() {
+            Some(Class::Charge | Class::FollowUp) => answered.saying_of_payment(unknown),
+            Some(Class::Inquiry) => answered.saying_of_inquiry(unknown),
+            Some(Class::State) if answered.from_upstream => None,
+            Some(Class::State) => match answered.verdict.outcome {
+                Outcome::NeverSent => Some(answered.never_sent()),
+                Outcome::Executed
+                | Outcome::No
+                | Outcome::NotKnown
+                | Outcome::FailedBefore
+                | Outcome::Doubtful => Some(unknown),
+            },
+            None => None,
+        }
+    }
+}
+
+impl Answered {
+    fn saying_of_payment(&self, unknown: Saying) -> Option<Saying> {
+        let outcome = self.verdict.outcome;
+        if self.own.lost {
+            // What could not be written is still true of this answer, but of a repeat's only its
+            // success says anything about the payment.
+            let is_first = self.is_first();
+            let was_executed =
+                self.send.claim.is_some_and(|claim| matches!(claim.state, State::Settled { .. }));
+            return match outcome {
+                Outcome::Executed => None,
+                _ if was_executed => Some(Saying::AlreadyExecuted { retry_after: None }),
+                _ if self.speaks_of_unknown_payment() => Some(unknown),
+                Outcome::No | Outcome::FailedBefore if is_first => None,
+                Outcome::NeverSent if is_first => Some(self.never_sent()),
+                Outcome::No | Outcome::NotKnown | Outcome::FailedBefore | Outcome::NeverSent => {
+                    Some(unknown)
+                }
+                Outcome::Doubtful if self.verdict.reads_as_pending => None,
+                Outcome::Doubtful => Some(unknown),
+            };
+        }
+        match (self.own.state, outcome) {
+            (_, Outcome::Executed) => None,
+            (Some(State::Rejected { .. }), Outcome::NeverSent) => Some(self.never_sent()),
+            // Gone with the record is what became of the attempts before this one.
+            (None, Outcome::NeverSent) if self.is_first() => Some(self.never_sent()),
+            (Some(State::Rejected { .. }), Outcome::No | Outcome::FailedBefore) => {
+                self.speaks_of_unknown_payment().then_some(unknown)
+            }
+            // Its payment is elsewhere, and there it begins anew when it comes again.
+            (Some(State::Rejected { .. }), Outcome::NotKnown | Outcome::Doubtful) => Some(unknown),
+            (Some(State::Closed { .. }), Outcome::FailedBefore) => None,
+            // Another attempt or a status has proven success meanwhile.
+            (Some(State::Settled { .. }), _) => Some(Saying::AlreadyExecuted { retry_after: None }),
+            (Some(State::Closed { how, .. }), _) => Some(Saying::Closed(how)),
+            (Some(State::InDoubt { .. } | State::InFlight { .. }) | None, _) => {
+                if self.from_upstream && self.verdict.reads_as_pending {
+                    None
+                } else {
+                    Some(unknown)
+                }
+            }
+        }
+    }
+
+    const fn never_sent(&self) -> Saying {
+        let why = match self.verdict.absence {
+            Absence::RateLimited => NotExecuted::RateLimited,
+            Absence::StillConnecting | Absence::Other => NotExecuted::NeverSent,
+        };
+        Saying::NotExecuted { why, retry_after: Millis::new(1000) }
+    }
+
+    fn is_first(&self) -> bool {
+        self.send.attempt().is_some_and(|of| of.attempt == 1)
+    }
+
+    /// A cancel or refund that the gateway calls "not found", of a payment that may still reach
+    /// it: relayed, it would read as "there is no such payment".
+    fn speaks_of_unknown_payment(&self) -> bool {
+        let ended = match self.concerned.state {
+            Some(State::Rejected { .. } | State::Closed { .. }) => true,
+            // Nothing is known of it here, and nobody else knows it.
+            None => self.asked_all && !self.concerned.lost,
+            Some(State::Settled { .. } | State::InDoubt { .. } | State::InFlight { .. }) => false,
+        };
+        self.intent.class() == Some(Class::FollowUp) && self.verdict.not_found && !ended
+    }
+
+    /// "Not found" and "failed" are told only when no charge can exist.
+    fn saying_of_inquiry(&self, unknown: Saying) -> Option<Saying> {
+        if !self.from_upstream {
+            // Of several that were asked, the last one said nothing.
+            let several = self.called.is_some();
+            let no_answer = Saying::NoAnswer { retry_after: Millis::new(1000) };
+            return Some(if several { unknown } else { no_answer });
+        }
+        let reads_as_failed = match self.verdict.told {
+            _ if !self.asks_for_payment() => false,
+            Some(Status::Executed | Status::Pending) => false,
+            Some(Status::Closed(_) | Status::NotFound) => true,
+            // Whoever reads "404", or a status that we cannot, may take it for a failure.
+            None => self.verdict.code.is_none_or(|code| matches!(code.http, 200 | 404)),
+        };
+        if !reads_as_failed {
+            return None;
+        }
+        match (self.concerned.state, self.verdict.told) {
+            _ if self.concerned.lost => Some(unknown),
+            (Some(State::Rejected { .. } | State::Closed { .. }), _) => None,
+            (Some(State::Settled { .. }), _) => Some(Saying::Contradicted),
+            (Some(State::InDoubt { .. } | State::InFlight { .. }), _) => Some(unknown),
+            // Nothing is known of it here: a gateway that says how it ended has it.
+            (None, Some(Status::Closed(_))) if self.intent.concerns.is_some() => None,
+            // What cannot be looked up may be known here all the same, and be somebody else's.
+            (None, Some(Status::Closed(_))) if self.asked_all && self.send.walk.said_closed => None,
+            (None, Some(Status::NotFound)) if self.asked_all && self.intent.is_named() => None,
+            // Other gateways were not asked.
+            (None, Some(_) | None) => Some(unknown),
+        }
+    }
+
+    fn asks_for_payment(&self) -> bool {
+        let operation = self.intent.operation.as_ref();
+        operation.is_some_and(|compiled| compiled.operation.status.is_some())
+    }
+}

@@ -1,0 +1,264 @@
+//! The choice: who may take a new payment, who takes it first, and when that changes.
+
+use super::fair_share::Source;
+use super::history::Switched;
+use super::overrides::{Override, Refusal, Steer};
+use super::{Cause, Change, Health, Ramp};
+use crate::engine::config::policy::Policy;
+use crate::engine::gateway::GatewayId;
+use crate::engine::time::{Millis, Timestamp};
+
+/// What is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// Something that only reads: what a gateway on trial gets first.
+    Question,
+    /// Something that moves money or changes state.
+    Payment,
+}
+
+/// Something new that is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRequest {
+    /// What.
+    pub asks: Asks,
+    /// Whose; nobody's in particular where there is none.
+    pub source: Option<Source>,
+    /// Evenly spread over requests, from 0 to 99: which of them go to a gateway that takes over
+    /// again.
+    pub draw: u32,
+}
+
+impl NewRequest {
+    /// Nobody's in particular, and as early as possible to a gateway that takes over again.
+    #[must_use]
+    pub const fn of_nobody(asks: Asks) -> Self {
+        Self { asks, source: None, draw: 0 }
+    }
+}
+
+/// Who may take a new payment now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Takers {
+    /// In the order in which they are tried.
+    pub order: Vec<GatewayId>,
+    /// Whether the first of them is on trial and needs a permit.
+    pub trial: bool,
+}
+
+impl Health {
+    /// The gateway that new payments go to first.
+    #[must_use]
+    pub fn active(&self, policy: &Policy, now: Timestamp) -> Option<GatewayId> {
+        if let Some(forced) = self.forced(policy, now) {
+            return Some(forced);
+        }
+        let current = self.active.filter(|gateway| self.is_usable(*gateway, policy, now));
+        current.or_else(|| policy.order().find(|gateway| self.is_usable(*gateway, policy, now)))
+    }
+
+    /// Since when new payments go to the active gateway first; `None` before it was ever switched
+    /// to.
+    #[must_use]
+    pub fn active_since(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+        let stands = self.active.is_some() && self.active == self.active(policy, now);
+        stands.then_some(self.active_since)
+    }
+
+    /// Whether operators have drained it: it gets nothing that can wait.
+    #[must_use]
+    pub fn is_drained(&self, gateway: GatewayId, now: Timestamp) -> bool {
+        self.overrides.is_drained(gateway, now)
+    }
+
+    /// Who may take something new at `now`. Empty when nobody may.
+    #[must_use]
+    pub fn takers(&self, policy: &Policy, new: &NewRequest, now: Timestamp) -> Takers {
+        if let Some(forced) = self.forced(policy, now) {
+            let trial = self.may_try_forced(forced, new.asks, policy, now);
+            return Takers { order: vec![forced], trial };
+        }
+        let active = self.active(policy, now);
+        let trial = policy.order().find(|gateway| self.may_try(*gateway, new, active, policy, now));
+        let stand_in = self.stand_in(new.draw, policy, now);
+        let usable = policy.order().filter(|gateway| self.is_usable(*gateway, policy, now));
+        let mut order = Vec::with_capacity(policy.gateways.len());
+        for gateway in trial.into_iter().chain(stand_in).chain(active).chain(usable) {
+            if !order.contains(&gateway) {
+                order.push(gateway);
+            }
+        }
+        Takers { order, trial: trial.is_some() }
+    }
+
+    /// A heartbeat argues for a trial, and questions go first and not last. A trial is not made by
+    /// whoever failed it before while others ask. With nobody else to take it, a gateway is tried
+    /// without a heartbeat too.
+    fn may_try(
+        &self,
+        gateway: GatewayId,
+        new: &NewRequest,
+        active: Option<GatewayId>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> bool {
+        let Some(member) = self.member(gateway) else {
+            return false;
+        };
+        let (breaker, limits) = (&member.breaker, &policy.breaker);
+        let waits = match new.asks {
+            Asks::Payment => breaker.prefers_question(now, limits),
+            Asks::Question => breaker.wants_payment(limits),
+        };
+        let argued = member.heartbeat.is_target(now, &policy.heartbeat) && !waits;
+        let asked = self.asked.at(now, limits.window);
+        breaker.may_try(now, limits)
+            && (active.is_none() || argued)
+            && !new.source.is_some_and(|source| breaker.yields(source, asked, now, limits))
+            && !self.is_barred(gateway)
+            && !self.overrides.is_drained(gateway, now)
+            && !self.is_crowded(gateway, policy, now)
+    }
+
+    /// What is sent to a forced gateway all the same may as well show how it does.
+    #[must_use]
+    pub fn may_try_forced(
+        &self,
+        gateway: GatewayId,
+        asks: Asks,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> bool {
+        let limits = &policy.breaker;
+        self.member(gateway).is_some_and(|member| {
+            let waits = asks == Asks::Question && member.breaker.wants_payment(limits);
+            member.breaker.may_try_forced(now, limits) && !waits
+        })
+    }
+
+    fn is_crowded(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
+        self.in_flight(gateway, now) >= policy.breaker.in_flight_max
+    }
+
+    /// Whether `gateway` may take new payments without a trial.
+    #[must_use]
+    pub fn is_usable(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
+        let first = policy.order().next() == Some(gateway);
+        match self.member(gateway) {
+            // A name that is no longer configured.
+            _ if policy.gateway(gateway).is_none() => false,
+            _ if self.is_barred(gateway) || self.overrides.is_drained(gateway, now) => false,
+            _ if self.is_crowded(gateway, policy, now) => false,
+            None => first,
+            Some(member) => {
+                // A heartbeat is needed to be chosen. Whoever is chosen and does well needs none.
+                let proven =
+                    self.active == Some(gateway) && member.breaker.is_proven(now, &policy.breaker);
+                member.breaker.is_closed()
+                    && (first || proven || member.heartbeat.is_target(now, &policy.heartbeat))
+            }
+        }
+    }
+
+    /// Leaves an active gateway that is not usable, or returns to an earlier one that is well.
+    pub fn steer(&mut self, policy: &Policy, now: Timestamp) -> Option<Change> {
+        let from = self.active.or_else(|| policy.order().next())?;
+        let usable = self.active(policy, now)?;
+        let steered = self.forced(policy, now).is_some() || self.overrides.is_drained(from, now);
+        let (to, cause) = match (usable == from, steered) {
+            (true, true) => return None,
+            (true, false) => (self.failback_target(from, policy, now)?, Cause::Failback),
+            (false, true) => (usable, Cause::Override),
+            (false, false) => (usable, Cause::Failover),
+        };
+        self.active = Some(to);
+        self.active_since = now;
+        let ramps = cause == Cause::Failback && policy.failback.ramp > Millis::ZERO;
+        self.ramp = ramps.then_some(Ramp::begin(from, now));
+        self.chronicle.switched(Switched { at: now, from, to, cause });
+        Some(Change::Switch { from, to, cause })
+    }
+
+    fn failback_target(
+        &self,
+        from: GatewayId,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Option<GatewayId> {
+        // What the clock skipped is no time in which anything could go well.
+        let passed = |since| self.leaps.passed(since, now);
+        if policy.failback.manual || passed(self.active_since) < policy.failback.dwell {
+            return None;
+        }
+        policy.order().take_while(|gateway| *gateway != from).find(|gateway| {
+            self.is_usable(*gateway, policy, now)
+                && self.member(*gateway).is_some_and(|member| {
+                    member.heartbeat.is_target(now, &policy.heartbeat)
+                        && passed(member.breaker.since()) >= policy.failback.stable
+                })
+        })
+    }
+
+    /// Overrides that are not over.
+    pub fn overrides(&self, now: Timestamp) -> impl Iterator<Item = &Override> {
+        self.overrides.standing(now)
+    }
+
+    /// Does what an operator asks for. The choice for new payments heeds it from now on; the switch
+    /// that follows from it is for the payments' own worker to draw, by its own settings.
+    ///
+    /// # Errors
+    /// When it would leave nobody who can take a payment now, or contradicts itself.
+    pub fn steer_by(
+        &mut self,
+        wish: Override,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Change, Refusal> {
+        if wish.is_over(now) {
+            return Err(Refusal::Ttl);
+        }
+        let (gateway, steer) = (wish.gateway, wish.steer);
+        if steer == Steer::Force && self.is_barred(gateway) {
+            return Err(Refusal::Barred);
+        }
+        if steer == Steer::Drain {
+            if self.forced(policy, now) == Some(gateway) {
+                return Err(Refusal::Forced);
+            }
+            let mut others = policy.order().filter(|other| *other != gateway);
+            if !others.any(|other| self.is_usable(other, policy, now)) {
+                return Err(Refusal::NobodyLeft);
+            }
+        }
+        self.overrides.put(wish);
+        Ok(Change::Override(gateway, Some(steer)))
+    }
+
+    /// Leaves a gateway to the breakers and heartbeats again; nothing where it is so already.
+    pub fn release(&mut self, gateway: GatewayId) -> Option<Change> {
+        self.overrides.lift(gateway).then_some(Change::Override(gateway, None))
+    }
+
+    /// Ends the overrides whose time is over.
+    pub fn expire_overrides(&mut self, now: Timestamp) -> Vec<Change> {
+        let over = self.overrides.expire(now).into_iter();
+        over.map(|gateway| Change::Override(gateway, None)).collect()
+    }
+
+    /// Whether operators let new payments go to `gateway`.
+    #[must_use]
+    pub fn takes_new(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
+        !self.overrides.is_drained(gateway, now)
+            && self.forced(policy, now).is_none_or(|forced| forced == gateway)
+    }
+
+    /// The gateway that an operator has put all new payments on.
+    #[must_use]
+    pub fn forced(&self, policy: &Policy, now: Timestamp) -> Option<GatewayId> {
+        // A name that is no longer configured forces nothing, and nobody is forced on to a
+        // connection that is not what it must be.
+        let is_there = |gateway: &GatewayId| policy.gateway(*gateway).is_some();
+        self.overrides.forced(now).filter(is_there).filter(|gateway| !self.is_barred(*gateway))
+    }
+}

@@ -1,0 +1,158 @@
+//! What operators ask for: a gateway forced or drained, for a while.
+//!
+//! An override changes the choice for new payments and nothing else. A payment that a gateway
+//! holds still goes to that gateway, and no claim moves. Each has an end, so that nobody has to
+//! remember it.
+
+use crate::engine::codec::Reader;
+use crate::engine::gateway::GatewayId;
+use crate::engine::limits;
+use crate::engine::time::{Millis, Timestamp};
+
+/// What is to become of a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steer {
+    /// All new payments go to it and to nobody else, whatever its breaker and heartbeats say.
+    Force = 1,
+    /// No new payments go to it.
+    Drain = 2,
+}
+
+impl Steer {
+    /// What it is called in logs, metrics and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Force => "force",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+/// A gateway that is forced or drained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// Which one.
+    pub gateway: GatewayId,
+    /// What is to become of it.
+    pub steer: Steer,
+    /// Since when.
+    pub since: Timestamp,
+    /// From then on it is over.
+    pub until: Timestamp,
+    /// Who asked for it; at most [`limits::OVERRIDE_ACTOR_BYTES_MAX`].
+    pub actor: String,
+    /// Why; at most [`limits::OVERRIDE_REASON_BYTES_MAX`].
+    pub reason: String,
+}
+
+impl Override {
+    /// Whether it is over. One that began ahead of `now` began before the clock was put back, and
+    /// counts as begun now; none lasts longer than any does.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.until || self.length() > limits::OVERRIDE_TTL_MAX
+    }
+
+    fn length(&self) -> Millis {
+        self.until.since(self.since)
+    }
+}
+
+/// Why an override is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Without this gateway none would be left that can take a payment now.
+    NobodyLeft,
+    /// This gateway is forced, so it cannot be drained.
+    Forced,
+    /// It is barred because of its connection, so it cannot be forced.
+    Barred,
+    /// Its end is not ahead, or too far ahead.
+    Ttl,
+}
+
+/// All overrides: at most one for each gateway, and at most one that forces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides(Vec<Override>);
+
+impl Overrides {
+    /// Those that are not over.
+    pub fn standing(&self, now: Timestamp) -> impl Iterator<Item = &Override> {
+        self.0.iter().filter(move |one| !one.is_over(now))
+    }
+
+    /// The gateway that all new payments go to.
+    #[must_use]
+    pub fn forced(&self, now: Timestamp) -> Option<GatewayId> {
+        self.standing(now).find(|one| one.steer == Steer::Force).map(|one| one.gateway)
+    }
+
+    /// Whether no new payments go to `gateway`.
+    #[must_use]
+    pub fn is_drained(&self, gateway: GatewayId, now: Timestamp) -> bool {
+        self.standing(now).any(|one| one.gateway == gateway && one.steer == Steer::Drain)
+    }
+
+    /// Puts one in, in the place of what stood for its gateway and, if it forces, of the one that
+    /// forced before.
+    pub(in crate::engine) fn put(&mut self, new: Override) {
+        let gives_way = |one: &Override| {
+            one.gateway == new.gateway || (one.steer == Steer::Force && new.steer == Steer::Force)
+        };
+        self.0.retain(|one| !gives_way(one));
+        self.0.push(new);
+    }
+
+    /// Takes the one of a gateway out; tells whether there was one.
+    pub(in crate::engine) fn lift(&mut self, gateway: GatewayId) -> bool {
+        let before = self.0.len();
+        self.0.retain(|one| one.gateway != gateway);
+        self.0.len() < before
+    }
+
+    /// Takes out what is over.
+    pub(in crate::engine) fn expire(&mut self, now: Timestamp) -> Vec<GatewayId> {
+        let over = self.0.iter().filter(|one| one.is_over(now)).map(|one| one.gateway).collect();
+        self.0.retain(|one| !one.is_over(now));
+        over
+    }
+
+    /// Those that began ahead of `now` begin now.
+    pub(in crate::engine) fn mend(&mut self, now: Timestamp) {
+        for one in &mut self.0 {
+            if one.since > now {
+                (one.since, one.until) = (now, now.plus(one.length()));
+            }
+        }
+    }
+
+    pub(in crate::engine) fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.push(u8::try_from(self.0.len()).unwrap_or(u8::MAX));
+        for one in &self.0 {
+            bytes.extend([one.gateway.byte(), u8::from(one.steer == Steer::Drain)]);
+            bytes.extend(one.since.as_millis().to_le_bytes());
+            bytes.extend(one.until.as_millis().to_le_bytes());
+            for text in [&one.actor, &one.reason] {
+                bytes.extend(u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
+                bytes.extend(text.as_bytes());
+            }
+        }
+    }
+
+    pub(in crate::engine) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
+        let mut overrides = Vec::new();
+        for _ in 0..bytes.byte()? {
+            let gateway = GatewayId::new(usize::from(bytes.byte()?))?;
+            let steer = if bytes.byte()? == 0 { Steer::Force } else { Steer::Drain };
+            let (since, until) = (bytes.time()?, bytes.time()?);
+            let mut text = || {
+                let length = usize::from(bytes.short()?);
+                String::from_utf8(bytes.slice(length)?.to_vec()).ok()
+            };
+            let (actor, reason) = (text()?, text()?);
+            overrides.push(Override { gateway, steer, since, until, actor, reason });
+        }
+        Some(Self(overrides))
+    }
+}

@@ -1,0 +1,113 @@
+//! Evidence that contradicts what was known of a payment. Money may be lost by it, or taken twice:
+//! people must look.
+
+use std::fmt;
+
+use super::claim::{Closed, Event, Outcome, Resolution, State, Status, Step};
+use crate::engine::gateway::Gateways;
+
+/// Evidence that contradicts what was known of a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anomaly {
+    /// What became of the record by it.
+    pub kind: Kind,
+    /// The front of the claim key, in hexadecimal, as the access log has it.
+    pub key: String,
+    /// Where the payment stood.
+    pub was: State,
+    /// What was said of it.
+    pub said: &'static str,
+    /// The gateways that said so, or of which it was said.
+    pub by: Gateways,
+}
+
+/// What became of a record by evidence that contradicts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It was closed as failed, and is settled now. Whoever was told that it had failed may have
+    /// paid again.
+    Overturned,
+    /// It stays as it was.
+    Contradicted,
+}
+
+impl Kind {
+    /// Both, in the order of their weight.
+    pub const ALL: [Self; 2] = [Self::Overturned, Self::Contradicted];
+
+    /// What it is called in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overturned => "overturned",
+            Self::Contradicted => "contradicted",
+        }
+    }
+}
+
+impl Anomaly {
+    /// What is to be told where `event` has moved the claim of `key`, which stood as `was`, by
+    /// `step`.
+    #[must_use]
+    pub fn of(key: impl fmt::Display, was: State, event: Event, step: Step) -> Option<Self> {
+        let kind = match step {
+            Step::Overturned(_) => Kind::Overturned,
+            Step::Contradicted(_) => Kind::Contradicted,
+            Step::Stays | Step::To(_) | Step::Released => return None,
+        };
+        let (said, by) = match event {
+            Event::Answer { outcome, gateways, .. } => (outcome_name(outcome), gateways),
+            Event::Told { gateway, status } => (status_name(status), Gateways::only(gateway)),
+            Event::Operator(Resolution::ExecutedAt(by)) => {
+                ("executed (an operator)", Gateways::only(by))
+            }
+            Event::Operator(Resolution::NotExecuted) => {
+                ("not executed (an operator)", Gateways::NONE)
+            }
+        };
+        Some(Self { kind, key: key.to_string(), was, said, by })
+    }
+
+    /// The line for operators, with the names of the gateways `by`.
+    #[must_use]
+    pub fn line(&self, by: &str) -> String {
+        let Self { kind, key, was, said, .. } = self;
+        let was = if let State::Closed { how, .. } = was { how.name() } else { was.name() };
+        let what_to_do = match kind {
+            Kind::Overturned => {
+                "It is settled now. Its merchant may have been told that it failed, and may have \
+                 paid again under another reference: look for a second payment, and refund one."
+            }
+            Kind::Contradicted => {
+                "Its record stays as it was. Look the payment up at the gateway; if the record is \
+                 wrong, tell the merchant."
+            }
+        };
+        format!(
+            "payment {key} {}: its record said {was}, {by} says {said}. {what_to_do}",
+            kind.name()
+        )
+    }
+}
+
+const fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Executed => "executed",
+        Outcome::No => "refused",
+        Outcome::NotKnown => "not known there",
+        Outcome::FailedBefore => "failed before",
+        Outcome::Doubtful => "nothing clear",
+        Outcome::NeverSent => "never sent",
+    }
+}
+
+const fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Executed => "executed (status)",
+        Status::Pending => "pending (status)",
+        Status::Closed(Closed::Failed) => "failed (status)",
+        Status::Closed(Closed::Cancelled) => "cancelled (status)",
+        Status::Closed(Closed::Refunded) => "refunded (status)",
+        Status::NotFound => "not found (status)",
+    }
+}

@@ -1,0 +1,424 @@
+//! What is fixed for the life of a store, so that its records stay true when the configuration
+//! changes.
+//!
+//! A record names gateways as bits. Which bit belongs to which name is written once in a table
+//! that only grows, so a configuration that reorders, adds or drops gateways never makes an old
+//! record point to another one. A name does not take over another one's cluster: what follows its
+//! payments would go to the wrong ledger. A record is found by its
+//! payment's key, so what keys are made from may not change either, nor the number of buckets.
+
+use sha2::{Digest, Sha256};
+
+use super::local::placement::{Placement, Seed};
+use crate::engine::codec::Reader;
+use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::limits;
+use crate::engine::time::Timestamp;
+
+/// What is fixed for the life of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Where each payment's records stand.
+    placement: Placement,
+    /// When the store began, by the wall clock: what was sent before is not in it.
+    born: Option<Timestamp>,
+    /// Whose bit is whose.
+    names: Vec<String>,
+    /// Clusters that were used, each with the place of its gateway's name.
+    clusters: Vec<(usize, String)>,
+    /// How the payments of each path are named.
+    keys: Vec<(String, u64)>,
+}
+
+/// How the requests that come by a path are named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyDefinition {
+    /// The operation's name, for messages.
+    pub operation: String,
+    /// The end of its path.
+    pub path: String,
+    /// Everything that its claim keys are made from, as a hash; none where it moves no money.
+    pub digest: Option<u64>,
+}
+
+/// Why a configuration cannot be used with the store that is already there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LayoutError {
+    /// The store was written by another version of this filter.
+    Version,
+    /// The store has another number of buckets; records would be looked for in the wrong place.
+    Buckets {
+        /// What the store has.
+        stored: u32,
+        /// What the configuration asks for.
+        configured: u32,
+    },
+    /// More gateway names than a record has bits were used since the store began.
+    Names,
+    /// Payments of this operation had other names when the store began: those that were claimed
+    /// would not be recognised.
+    Keys {
+        /// The operation.
+        operation: String,
+    },
+    /// This cluster reached another gateway before.
+    Cluster {
+        /// The cluster.
+        cluster: String,
+        /// Whose it was.
+        owner: String,
+    },
+    /// More paths were used since the store began than a layout holds.
+    Paths,
+}
+
+impl std::fmt::Display for LayoutError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Version => f.write_str(
+                "the claim store under this vm_id was written by another version of the filter: \
+                 choose a new vm_id once no payment is in doubt",
+            ),
+            Self::Buckets { stored, configured } => write!(
+                f,
+                "idempotency.store.local.claims_max: expected the capacity this vm_id began with \
+                 ({stored} buckets), found one of {configured} buckets: a changed capacity would \
+                 lose every claim; restart Envoy or choose a new vm_id once no payment is in doubt"
+            ),
+            Self::Keys { operation } => write!(
+                f,
+                "operations: expected payments of {operation} to be named as when this vm_id \
+                 began, found another identity, namespace, class, protocol or partner header: \
+                 payments that were claimed before would be made again; restart Envoy or choose a \
+                 new vm_id once no payment is in doubt"
+            ),
+            Self::Cluster { cluster, owner } => write!(
+                f,
+                "gateways: expected cluster {cluster} to stay with gateway {owner}, which it \
+                 reached under this vm_id before, found it under another name that was used \
+                 before: what follows that name's payments would go to the wrong gateway; choose a \
+                 new vm_id once no payment is in doubt"
+            ),
+            Self::Paths => write!(
+                f,
+                "gateways, operations: expected at most {} different clusters and {} different \
+                 paths over the life of a vm_id",
+                limits::CLUSTERS_MAX,
+                limits::PATHS_MAX
+            ),
+            Self::Names => write!(
+                f,
+                "gateways: expected at most {} different names over the life of a vm_id",
+                limits::GATEWAY_NAMES_MAX
+            ),
+        }
+    }
+}
+
+impl Layout {
+    /// First byte of the stored form. It covers the definition of the claim key and the records'
+    /// form as well: whoever changes one of them must raise it.
+    const VERSION: u8 = 5;
+    /// The same but for the time when the store began, which is then not known.
+    const VERSION_UNBORN: u8 = 4;
+
+    /// An empty table for a store of these places.
+    #[must_use]
+    pub const fn new(placement: Placement) -> Self {
+        Self { placement, born: None, names: Vec::new(), clusters: Vec::new(), keys: Vec::new() }
+    }
+
+    /// When the store began, if that is known.
+    #[must_use]
+    pub const fn born(&self) -> Option<Timestamp> {
+        self.born
+    }
+
+    /// When the store began: now, where that was not known. Tells whether it must be written back.
+    pub fn begin(&mut self, now: Timestamp) -> (Timestamp, bool) {
+        let is_new = self.born.is_none();
+        // Zero stands for what is not known.
+        (*self.born.get_or_insert_with(|| now.max(Timestamp::from_millis(1))), is_new)
+    }
+
+    /// Joins a configuration to the stored layout: the ids of `gateways`, each a name and its
+    /// cluster, in their order, and whether the layout grew and must be written back.
+    ///
+    /// # Errors
+    /// When the configuration cannot use this store.
+    pub fn join(
+        &mut self,
+        buckets: u32,
+        gateways: &[(&str, &str)],
+        keys: &[KeyDefinition],
+    ) -> Result<(Vec<GatewayId>, bool), LayoutError> {
+        let stored = self.placement.buckets();
+        if stored != buckets {
+            return Err(LayoutError::Buckets { stored, configured: buckets });
+        }
+        let before = self.clone();
+        self.join_keys(keys)?;
+        let ids = gateways.iter().map(|(name, cluster)| self.id_of(name, cluster));
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        Ok((ids, *self != before))
+    }
+
+    /// Whatever a path's requests were called when payments of it were claimed, they are called
+    /// now: where it is served by another path (`/pay` instead of `/v2/pay`, or the other way
+    /// round) or as something that moves no money, too. One that nobody serves any more is refused.
+    fn join_keys(&mut self, keys: &[KeyDefinition]) -> Result<(), LayoutError> {
+        for (path, digest) in &self.keys {
+            let serving = keys.iter().filter(|key| path.ends_with(&key.path));
+            let serving = serving.max_by_key(|key| key.path.len());
+            if let Some(key) = serving.filter(|key| key.digest != Some(*digest)) {
+                return Err(LayoutError::Keys { operation: key.operation.clone() });
+            }
+        }
+        let mut fresh = Vec::new();
+        for key in keys.iter().filter(|key| !self.keys.iter().any(|(path, _)| *path == key.path)) {
+            let stored = self.keys.iter().filter(|(path, _)| key.path.ends_with(path));
+            let stored = stored.max_by_key(|(path, _)| path.len());
+            if stored.is_some_and(|(_, digest)| key.digest != Some(*digest)) {
+                return Err(LayoutError::Keys { operation: key.operation.clone() });
+            }
+            fresh.extend(key.digest.map(|digest| (key.path.clone(), digest)));
+        }
+        self.keys.extend(fresh);
+        if self.keys.len() > limits::PATHS_MAX { Err(LayoutError::Paths) } else { Ok(()) }
+    }
+
+    fn id_of(&mut self, name: &str, cluster: &str) -> Result<GatewayId, LayoutError> {
+        let known = self.names.iter().position(|other| other == name);
+        let index = known.unwrap_or(self.names.len());
+        let id = GatewayId::new(index).ok_or(LayoutError::Names)?;
+        if known.is_none() {
+            self.names.push(name.to_owned());
+        }
+        let used = self.clusters.iter().filter(|(_, other)| other == cluster);
+        let owners: Vec<usize> = used.map(|(owner, _)| *owner).collect();
+        match owners.first() {
+            _ if owners.contains(&index) => {}
+            // A new name has no payments yet that could be looked for in the wrong place.
+            Some(owner) if known.is_some() => {
+                let owner = self.names.get(*owner).cloned().unwrap_or_default();
+                return Err(LayoutError::Cluster { cluster: cluster.to_owned(), owner });
+            }
+            _ if self.clusters.len() >= limits::CLUSTERS_MAX => return Err(LayoutError::Paths),
+            Some(_) | None => self.clusters.push((index, cluster.to_owned())),
+        }
+        Ok(id)
+    }
+
+    /// Where each payment's records stand.
+    #[must_use]
+    pub const fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    /// The gateway of a name, if it was ever used.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<GatewayId> {
+        self.names.iter().position(|other| other == name).and_then(GatewayId::new)
+    }
+
+    /// Every gateway that was ever used.
+    #[must_use]
+    pub fn gateways(&self) -> Gateways {
+        (0..self.names.len()).filter_map(GatewayId::new).collect()
+    }
+
+    /// What a gateway is or was called.
+    #[must_use]
+    pub fn name(&self, gateway: GatewayId) -> Option<&str> {
+        self.names.get(gateway.index()).map(String::as_str)
+    }
+
+    /// The stored form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![Self::VERSION];
+        bytes.extend(self.placement.buckets().to_le_bytes());
+        bytes.extend(self.placement.seed().bytes());
+        bytes.extend(self.born.unwrap_or_default().as_millis().to_le_bytes());
+        // None of these has white space in it; a path begins with a slash, and a name never does.
+        let clusters = self.clusters.iter().map(|(owner, cluster)| format!("{owner} {cluster}"));
+        let keys = self.keys.iter().map(|(path, digest)| format!("{path} {digest}"));
+        let lines: Vec<String> = self.names.iter().cloned().chain(clusters).chain(keys).collect();
+        bytes.extend(lines.join("\n").into_bytes());
+        bytes
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// When the bytes were not written by this version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, LayoutError> {
+        Self::read(bytes).ok_or(LayoutError::Version)
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let mut bytes = Reader(bytes);
+        let (version @ (Self::VERSION | Self::VERSION_UNBORN), buckets) =
+            (bytes.byte()?, bytes.word()?)
+        else {
+            return None;
+        };
+        let mut layout = Self::new(Placement::new(buckets, Seed::new(bytes.take()?)));
+        if version == Self::VERSION {
+            layout.born = Some(bytes.time()?).filter(|born| born.as_millis() > 0);
+        }
+        for line in std::str::from_utf8(bytes.0).ok()?.split('\n').filter(|line| !line.is_empty()) {
+            match line.split_once(' ') {
+                None => layout.names.push(line.to_owned()),
+                Some((path, digest)) if path.starts_with('/') => {
+                    layout.keys.push((path.to_owned(), digest.parse().ok()?));
+                }
+                Some((owner, cluster)) => {
+                    layout.clusters.push((owner.parse().ok()?, cluster.to_owned()));
+                }
+            }
+        }
+        Some(layout)
+    }
+}
+
+pub(in crate::engine) fn hash(text: &str) -> u64 {
+    let digest = Sha256::digest(text);
+    digest.first_chunk().copied().map_or(0, u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gateways whose clusters are called as they are.
+    fn of<'n>(names: &[&'n str]) -> Vec<(&'n str, &'n str)> {
+        names.iter().map(|name| (*name, *name)).collect()
+    }
+
+    #[test]
+    fn a_name_keeps_its_bit_through_reorder_removal_and_return() {
+        let mut layout = Layout::new(Placement::new(8, Seed::new([7; Seed::SIZE])));
+        let (first, grew) = layout.join(8, &of(&["primary", "secondary"]), &[]).unwrap();
+        assert!(grew);
+        let mut stored = Layout::decode(&layout.encode()).unwrap();
+        assert_eq!(stored, layout);
+        assert_eq!(stored, layout);
+        let (swapped, grew) = stored.join(8, &of(&["secondary", "third", "primary"]), &[]).unwrap();
+        assert!(grew);
+        assert_eq!((swapped[0], swapped[2]), (first[1], first[0]));
+        assert!(!first.contains(&swapped[1]));
+        assert!(!stored.join(8, &of(&["primary"]), &[]).unwrap().1);
+    }
+
+    #[test]
+    fn a_store_of_an_earlier_version_begins_when_it_is_first_read() {
+        let mut layout = Layout::new(Placement::new(8, Seed::new([7; Seed::SIZE])));
+        layout.join(8, &of(&["primary"]), &[key("/pay", 1)]).unwrap();
+        let mut old = layout.encode();
+        old[0] = 4;
+        old.drain(21..29);
+        let (now, later) = (Timestamp::from_millis(1000), Timestamp::from_millis(2000));
+        let mut read = Layout::decode(&old).unwrap();
+        assert_eq!(read, layout);
+        assert_eq!((read.born(), read.begin(now)), (None, (now, true)));
+        let mut stored = Layout::decode(&read.encode()).unwrap();
+        assert_eq!((stored.begin(later), &stored), ((now, false), &read));
+    }
+
+    #[test]
+    fn another_capacity_or_version_is_refused_with_the_reason() {
+        let mut layout = Layout::new(Placement::new(8, Seed::default()));
+        let error = layout.join(16, &of(&["primary"]), &[]).unwrap_err();
+        assert!(error.to_string().contains("claims_max"), "{error}");
+        assert_eq!(Layout::decode(&[9, 0, 0, 0, 0]), Err(LayoutError::Version));
+        assert_eq!(Layout::decode(&[]), Err(LayoutError::Version));
+    }
+
+    #[test]
+    fn a_seventeenth_name_is_refused() {
+        let names: Vec<String> = (0..17).map(|n| format!("g{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(
+            Layout::new(Placement::new(1, Seed::default())).join(1, &of(&names), &[]),
+            Err(LayoutError::Names)
+        );
+        assert!(
+            Layout::new(Placement::new(1, Seed::default())).join(1, &of(&names[..16]), &[]).is_ok()
+        );
+    }
+
+    fn key(path: &str, digest: u64) -> KeyDefinition {
+        let digest = Some(digest).filter(|digest| *digest > 0);
+        KeyDefinition { operation: format!("of {path}"), path: path.to_owned(), digest }
+    }
+
+    #[test]
+    fn payments_keep_the_names_that_they_had() {
+        let mut layout = Layout::new(Placement::new(8, Seed::default()));
+        let first = [key("/pay", 1), key("/v1/pay", 2), key("/refund", 3)];
+        assert!(layout.join(8, &of(&["a"]), &first).unwrap().1, "whatever it begins with");
+        let stored = Layout::decode(&layout.encode()).unwrap();
+        assert_eq!(stored, layout);
+        let check = |keys: &[KeyDefinition], expected: Option<&str>| {
+            let joined = stored.clone().join(8, &of(&["a"]), keys);
+            let refused = joined.err().map(|error| error.to_string());
+            match expected {
+                None => assert_eq!(refused, None, "{keys:?}"),
+                Some(part) => assert!(refused.unwrap().contains(part), "{keys:?}"),
+            }
+        };
+        check(&first, None);
+        // Fewer, more, and others beside them.
+        check(&[key("/pay", 1), key("/v1/pay", 2)], None);
+        check(&first[1..], None);
+        check(&[first.as_slice(), &[key("/top-up", 9)]].concat(), None);
+        // What was served by the longer path is now served by the shorter one.
+        check(&first[..1], Some("of /pay"));
+        check(&[key("/pay", 2)], Some("of /pay"));
+        // As something that moves no money.
+        check(&[key("/pay", 0), key("/v1/pay", 2)], Some("of /pay"));
+        check(&[key("/pay", 1), key("/v1/pay", 0)], Some("of /v1/pay"));
+        // Another definition, or a longer path with one that takes payments over.
+        check(&[key("/pay", 4)], Some("of /pay"));
+        let and = |more: &[KeyDefinition]| [first.as_slice(), more].concat();
+        check(&and(&[key("/v2/pay", 1)]), None);
+        check(&and(&[key("/v2/pay", 5)]), Some("of /v2/pay"));
+        check(&and(&[key("/v2/pay", 0)]), Some("of /v2/pay"));
+        check(&and(&[key("/x/v1/pay", 1)]), Some("of /x/v1/pay"));
+        check(&and(&[key("/x/v1/pay", 2)]), None);
+        // The longest of the new ones is compared with what was stored, too.
+        check(&and(&[key("/v2/pay", 1), key("/x/v2/pay", 5)]), Some("of /x/v2/pay"));
+        let many: Vec<_> =
+            (1..=limits::PATHS_MAX as u64 + 1).map(|n| key(&format!("/{n}/"), n)).collect();
+        check(&many, Some("different paths"));
+    }
+
+    #[test]
+    fn a_cluster_stays_with_its_gateway() {
+        let mut layout = Layout::new(Placement::new(8, Seed::default()));
+        layout.join(8, &[("a", "one"), ("b", "two")], &[]).unwrap();
+        let stored = Layout::decode(&layout.encode()).unwrap();
+        assert_eq!(stored, layout);
+        let check = |gateways: &[(&str, &str)], refused: bool| {
+            let joined = stored.clone().join(8, gateways, &[]);
+            assert_eq!(joined.is_err(), refused, "{gateways:?}: {joined:?}");
+        };
+        check(&[("b", "two"), ("a", "one")], false);
+        // Moved to a cluster of another name, or a further gateway.
+        check(&[("a", "one-new"), ("b", "two")], false);
+        check(&[("c", "three"), ("b", "two")], false);
+        // A new name has no payments yet.
+        check(&[("c", "one"), ("b", "two")], false);
+        // Swapped, at once or in two steps.
+        check(&[("a", "two"), ("b", "one")], true);
+        let mut renamed = stored.clone();
+        renamed.join(8, &[("c", "one"), ("d", "two")], &[]).unwrap();
+        for gateways in [[("c", "two")], [("a", "two")], [("d", "one")]] {
+            assert!(renamed.clone().join(8, &gateways, &[]).is_err(), "{gateways:?}");
+        }
+        assert!(renamed.clone().join(8, &[("a", "one"), ("b", "two")], &[]).is_ok());
+        let error = stored.clone().join(8, &[("a", "two")], &[]).unwrap_err().to_string();
+        assert!(error.contains("cluster two to stay with gateway b"), "{error}");
+    }
+}

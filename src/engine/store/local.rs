@@ -1,0 +1,5 @@
+//! The store in Envoy's shared data: buckets of records, and how many payments they sustain.
+
+pub mod bucket;
+pub mod capacity;
+pub mod placement;

@@ -1,0 +1,255 @@
+//! Where the host's clock leapt ahead. What waits for time must wait for time that passed: for a
+//! payment's age and for the proof of a "not found", a day that the clock skipped is no time at all.
+//!
+//! Every worker ticks at least twice a second. A clock that is much further on than at the last
+//! tick has leapt, or the machine stood still; both are no time in which a gateway could answer.
+//! A leap is noted as the span that was skipped, in the shared health, so that workers that begin
+//! later know of it. A clock that comes back from where it leapt to has undone the leap.
+//!
+//! A clock that steps back leaves times that lie ahead. Those are mended where they stand: see
+//! `record::Bucket::mend` and `health::Health::mend`.
+
+use super::{Millis, Timestamp};
+use crate::engine::codec::Reader;
+use crate::engine::limits;
+
+/// The spans that the clock skipped: sorted, apart from each other, at most
+/// [`limits::LEAPS_MAX`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leaps(Vec<(Timestamp, Timestamp)>);
+
+impl Leaps {
+    /// None at all.
+    pub const NONE: &'static Self = &Self(Vec::new());
+
+    /// How much of the time from `since` to `now` was skipped.
+    #[must_use]
+    pub fn skipped(&self, since: Timestamp, now: Timestamp) -> Millis {
+        let overlap =
+            |(from, to): &(Timestamp, Timestamp)| (*to).min(now).since((*from).max(since));
+        Millis::new(self.0.iter().map(|span| overlap(span).get()).sum())
+    }
+
+    /// How much time passed from `since` to `now`.
+    #[must_use]
+    pub fn passed(&self, since: Timestamp, now: Timestamp) -> Millis {
+        Millis::new(now.since(since).get().saturating_sub(self.skipped(since, now).get()))
+    }
+
+    /// The time that would be written for `then`, had the clock not leapt since: as long ago as
+    /// time has passed. One that lies ahead stays as it is.
+    #[must_use]
+    pub fn shifted(&self, then: Timestamp, now: Timestamp) -> Timestamp {
+        then.plus(self.skipped(then, now))
+    }
+
+    /// With the leap up to `now` that nobody has noted yet, if the last tick, at `ticked_at`, was too
+    /// long ago.
+    #[must_use]
+    pub fn since_tick(&self, ticked_at: Timestamp, now: Timestamp) -> Self {
+        let mut leaps = self.clone();
+        if now.since(ticked_at) > limits::CLOCK_LEAP_MIN {
+            leaps.note(ticked_at, now);
+        }
+        leaps
+    }
+
+    /// Notes that the clock went from `from` to `to` in no time. Two workers see one leap at
+    /// slightly different times, so spans that overlap are one.
+    fn note(&mut self, from: Timestamp, to: Timestamp) {
+        if to <= from {
+            return;
+        }
+        let (mut from, mut to) = (from, to);
+        self.0.retain(|(other_from, other_to)| {
+            let apart = *other_to < from || to < *other_from;
+            if !apart {
+                from = from.min(*other_from);
+                to = to.max(*other_to);
+            }
+            apart
+        });
+        self.0.push((from, to));
+        self.0.sort_unstable();
+        // Rather too much is taken for a leap than too little: records are only kept for longer.
+        while self.0.len() > limits::LEAPS_MAX {
+            let (first, _) = self.0.remove(0);
+            if let Some((from, _)) = self.0.first_mut() {
+                *from = first;
+            }
+        }
+    }
+
+    /// Forgets the part of a leap that the clock has come back from, and leaps so long ago that
+    /// everything older is over anyway.
+    fn forget(&mut self, now: Timestamp, longest: Millis) {
+        for (_, to) in &mut self.0 {
+            *to = now.min(*to);
+        }
+        self.0.retain(|(from, to)| from < to && now.since(*to) < longest);
+    }
+
+    pub(in crate::engine) fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.push(u8::try_from(self.0.len()).unwrap_or(u8::MAX));
+        for (from, to) in &self.0 {
+            bytes.extend(from.as_millis().to_le_bytes());
+            bytes.extend(to.as_millis().to_le_bytes());
+        }
+    }
+
+    pub(in crate::engine) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
+        let mut leaps = Self::default();
+        for _ in 0..bytes.byte()? {
+            let (from, to) = (bytes.time()?, bytes.time()?);
+            leaps.note(from, to);
+        }
+        Some(leaps)
+    }
+}
+
+/// What one worker knows of the clock.
+#[derive(Debug, Default)]
+pub struct Course {
+    /// When it last ticked; none before the first tick.
+    ticked_at: Option<Timestamp>,
+    leaps: Leaps,
+}
+
+impl Course {
+    /// It ticks: what it has seen and what all know become one, in `shared` too. A leap longer
+    /// ago than `longest` matters to nothing that waits.
+    pub fn tick(&mut self, now: Timestamp, shared: &mut Leaps, longest: Millis) {
+        for (from, to) in self.now_known(now).0 {
+            shared.note(from, to);
+        }
+        shared.forget(now, longest);
+        self.leaps.clone_from(shared);
+        self.ticked_at = Some(now);
+    }
+
+    /// A request sees the clock. One that was put back may be put right again before the next tick:
+    /// what is written meanwhile is not as old as it will look.
+    pub fn look(&mut self, now: Timestamp) {
+        let back = |ticked: &Timestamp| ticked.since(now) > limits::CLOCK_LEAP_MIN;
+        if self.ticked_at.as_ref().is_some_and(back) {
+            self.ticked_at = Some(now);
+        }
+    }
+
+    /// Takes in what others know.
+    pub fn learn(&mut self, shared: &Leaps) {
+        for (from, to) in &shared.0 {
+            self.leaps.note(*from, *to);
+        }
+    }
+
+    /// All leaps up to `now`: one since the last tick is not noted yet, and counts.
+    #[must_use]
+    pub fn now_known(&self, now: Timestamp) -> Leaps {
+        self.ticked_at.map_or_else(|| self.leaps.clone(), |at| self.leaps.since_tick(at, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 86_400_000;
+    const LONGEST: Millis = Millis::new(DAY);
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(1_790_000_000_000 + millis)
+    }
+
+    /// A worker that ticks twice a second from `from` to `to`.
+    fn tick(course: &mut Course, shared: &mut Leaps, from: u64, to: u64) {
+        for millis in (from..=to).step_by(500) {
+            course.tick(at(millis), shared, LONGEST);
+        }
+    }
+
+    #[test]
+    fn time_that_was_skipped_has_not_passed() {
+        let (mut course, mut shared) = (Course::default(), Leaps::default());
+        tick(&mut course, &mut shared, 0, 10_000);
+        assert_eq!(shared, Leaps::default(), "a steady clock leaps nowhere");
+        // Before the tick that notes it, and after it.
+        let known = course.now_known(at(10_000 + DAY));
+        assert_eq!(known.passed(at(8000), at(10_000 + DAY)).get(), 2000);
+        tick(&mut course, &mut shared, 10_000 + DAY, 13_000 + DAY);
+        let (now, known) = (at(13_000 + DAY), course.now_known(at(13_000 + DAY)));
+        assert_eq!(known.passed(at(8000), now).get(), 5000);
+        assert_eq!(known.passed(at(11_000 + DAY), now).get(), 2000, "written after it");
+        assert_eq!(known.passed(at(20_000), now).get(), 3000, "written at a time in between");
+        assert_eq!(known.shifted(at(8000), now), at(8000 + DAY));
+        // Another worker learns it, and one that begins now.
+        let mut late = Course::default();
+        late.learn(&shared);
+        assert_eq!(late.now_known(now), known);
+    }
+
+    #[test]
+    fn a_clock_that_comes_back_has_undone_the_leap() {
+        let (mut course, mut shared) = (Course::default(), Leaps::default());
+        tick(&mut course, &mut shared, 0, 1000);
+        tick(&mut course, &mut shared, 1000 + DAY, 3000 + DAY);
+        // But for the moment that it lasted.
+        let known = course.now_known(at(3000));
+        assert_eq!(known.passed(at(0), at(3000)).get(), 1000);
+        tick(&mut course, &mut shared, 3000, 9000);
+        assert_eq!(shared.0, [(at(1000), at(3000))]);
+        assert_eq!(shared.passed(at(0), at(9000)).get(), 7000);
+    }
+
+    #[test]
+    fn what_was_written_while_the_clock_was_behind_is_not_as_old_as_it_looks() {
+        let (mut course, mut shared) = (Course::default(), Leaps::default());
+        tick(&mut course, &mut shared, DAY, DAY + 1000);
+        // Behind for less than a tick: a request sees it.
+        course.look(at(1200));
+        assert_eq!(course.now_known(at(DAY + 1400)).passed(at(1200), at(DAY + 1400)).get(), 0);
+        // Then ahead, and put right.
+        tick(&mut course, &mut shared, 2 * DAY, 2 * DAY + 500);
+        tick(&mut course, &mut shared, DAY + 2000, DAY + 3000);
+        assert_eq!(shared.passed(at(1200), at(DAY + 3000)).get(), 1000);
+    }
+
+    #[test]
+    fn several_workers_see_one_leap_once_and_a_leap_of_long_ago_is_forgotten() {
+        let mut shared = Leaps::default();
+        let mut workers = [Course::default(), Course::default()];
+        for (worker, offset) in workers.iter_mut().zip([0, 250]) {
+            worker.tick(at(offset), &mut shared, LONGEST);
+        }
+        for (worker, offset) in workers.iter_mut().zip([500, 750]) {
+            worker.tick(at(DAY / 2 + offset), &mut shared, LONGEST);
+        }
+        assert_eq!(shared.0, [(at(0), at(DAY / 2 + 750))]);
+        for offset in (DAY / 2..=DAY + DAY / 2 + 1000).step_by(1000) {
+            workers[0].tick(at(offset + 1000), &mut shared, LONGEST);
+        }
+        assert_eq!(shared, Leaps::default());
+    }
+
+    #[test]
+    fn of_many_leaps_no_time_between_them_counts_as_passed_that_did_not() {
+        let (mut course, mut shared) = (Course::default(), Leaps::default());
+        let longest = Millis::new(u64::MAX);
+        for hour in 0..20 {
+            course.tick(at(hour * 3_600_000), &mut shared, longest);
+        }
+        assert_eq!(shared.0.len(), 1, "they touch");
+        let (mut course, mut shared) = (Course::default(), Leaps::default());
+        for hour in 0..20 {
+            course.tick(at(hour * 3_600_000), &mut shared, longest);
+            course.tick(at(hour * 3_600_000 + 500), &mut shared, longest);
+        }
+        assert_eq!(shared.0.len(), limits::LEAPS_MAX);
+        let now = at(19 * 3_600_000 + 500);
+        let passed = shared.passed(at(0), now).get();
+        assert!(passed <= 20 * 500, "{passed}");
+        let mut bytes = Vec::new();
+        shared.encode(&mut bytes);
+        assert_eq!(Leaps::decode(&mut Reader(&bytes)), Some(shared));
+    }
+}
