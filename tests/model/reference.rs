@@ -89,8 +89,12 @@ impl Reference {
             Becomes::ContradictedAsBefore => return Step::Contradicted(facts.as_before()),
             Becomes::AsBefore => facts.as_before(),
             Becomes::Released => return Step::Released,
-            Becomes::Overturned(who) => return Step::Overturned(facts.settled(who)),
-            Becomes::Settled(who) => facts.settled(who),
+            Becomes::Overturned(who) => return Step::Overturned(State::settled(facts.who(who))),
+            Becomes::OverturnedBySaying(who) => {
+                return Step::Overturned(State::said_settled(facts.who(who)));
+            }
+            Becomes::Settled(who) => State::settled(facts.who(who)),
+            Becomes::SaidSettled(who) => State::said_settled(facts.who(who)),
             Becomes::Rejected(who) => State::Rejected { gateway: single(who) },
             Becomes::Failed(who) => closed(who, Closed::Failed),
             Becomes::Cancelled(who) => closed(who, Closed::Cancelled),
@@ -295,14 +299,6 @@ impl Facts<'_> {
         }
     }
 
-    /// Executed; as an operator says, or as a gateway has proven.
-    fn settled(&self, who: Who) -> State {
-        match self.event {
-            Some(Event::Operator(_)) => State::said_settled(self.who(who)),
-            Some(Event::Answer { .. } | Event::Told { .. }) | None => State::settled(self.who(who)),
-        }
-    }
-
     /// Executed, and nothing is under way any longer.
     fn as_before(&self) -> State {
         State::settled(self.parts().them)
@@ -343,7 +339,11 @@ impl Facts<'_> {
             Condition::TellerIsOne => self.teller().is_some_and(|g| parts.them.contains(g)),
             Condition::Alone => parts.them.iter().count() == 1,
             Condition::AskedBeforeTheEnd => now < parts.ended_at,
-            Condition::SaidByAnOperator => parts.said,
+            Condition::Said => parts.said,
+            Condition::SpokenMeetsThem => {
+                self.who(Who::Spoken).iter().any(|one| parts.them.contains(one))
+            }
+            Condition::SharedLedger => rules.shared_ledger,
             Condition::AskedBeforeTheChange => now < claim.changed_at,
             Condition::FirstAttempt => claim.attempt == 1,
             Condition::SettledDown => waited(parts.ended_at, rules.settle_delay),

@@ -42,8 +42,8 @@ pub enum State {
     Settled {
         /// Who executed it.
         gateways: Gateways,
-        /// While a repeat asks for the answer that is no longer kept: the end of its lease. Where only
-        /// an operator says that it was executed none is sent, and this is [`Timestamp::NEVER`].
+        /// While a repeat asks for the answer that is no longer kept: the end of its lease. Where none
+        /// may be sent ([`State::said_settled`]) this is [`Timestamp::NEVER`].
         repeat_until: Option<Timestamp>,
     },
     /// A definite NO on the only attempt.

@@ -116,6 +116,29 @@ fn asking_for_the_status_does_not_cost_the_answer() {
     assert_eq!(world.ask(&other, None), "404 mismatch not_executed");
 }
 
+/// Whoever had the payment from here may have executed it too, and so its answer is fetched from
+/// nobody: what the other one takes for a repeat would be a second payment.
+#[test]
+fn an_answer_is_not_fetched_from_a_gateway_that_never_had_the_payment() {
+    let told = r#"{"responseCode":"2005500","originalPartnerReferenceNo":"r-1","latestTransactionStatus":"00"}"#;
+    for ending in [TIMEOUT, upstream(200, OK)] {
+        let mut world = World::new();
+        let mut status = world.begin(&post(STATUS, OF_ORDER));
+        assert_eq!(status.told(), "to dana_primary_first");
+        let mut payment = world.begin(&post(CREATE, ORDER));
+        world.end(&mut status, upstream(200, told).at("primary"));
+        assert_eq!((status.told().as_str(), world.state()), ("relayed from primary", "settled"));
+        world.end(&mut payment, ending.at("secondary"));
+        world.cells.retain(|name, _| !name.starts_with("Body"));
+        assert_eq!(world.ask(&post(CREATE, ORDER), None), EXECUTED);
+    }
+    let mut world = World::new();
+    let mut status = world.begin(&post(STATUS, OF_ORDER));
+    assert_eq!(world.pay(TIMEOUT.at("secondary")), "504 unknown unknown");
+    world.end(&mut status, upstream(200, told).at("primary"));
+    assert_eq!(world.ask(&post(CREATE, ORDER), None), EXECUTED);
+}
+
 #[test]
 fn whatever_else_a_fetch_brings_the_payment_was_executed() {
     let not_this = OK.replace("r-1", "r-2");

@@ -88,6 +88,10 @@ impl Claim {
             // The repeat has ended. Its NO says nothing of the first copy, but that it had failed
             // does.
             (State::Settled { repeat_until: Some(Timestamp::NEVER), .. }, _) => Step::Stays,
+            // Executed by one that it was sent to, and by another one as that says of itself.
+            (State::Settled { .. }, Outcome::Executed) if claim.is_elsewhere(gateways, rules) => {
+                Step::To(State::said_settled(claim.holders()))
+            }
             (State::Settled { gateways, repeat_until: Some(_) }, outcome) if current => {
                 fetched(gateways, outcome)
             }
@@ -167,7 +171,7 @@ impl Claim {
 
     fn told(&self, by: GatewayId, status: Status, now: Timestamp, rules: &Rules) -> Step {
         let claim = self.at(now);
-        let executed = State::settled(Gateways::only(by));
+        let executed = claim.executed_at(by, rules);
         let closed = |how| State::Closed { how, gateways: Gateways::only(by) };
         // The answer may be older than what the record says.
         let asked_before = now < claim.changed_at;
@@ -237,6 +241,31 @@ impl Claim {
                 Status::Closed(how @ (Closed::Cancelled | Closed::Refunded)),
             ) => Step::To(closed(how)),
             (State::InDoubt { .. }, Status::NotFound) => claim.not_found(by, now, rules),
+        }
+    }
+
+    /// Whether none of `gateways` is one that the record knows to have the payment.
+    fn is_elsewhere(&self, gateways: Gateways, rules: &Rules) -> bool {
+        !rules.shared_ledger && !gateways.iter().any(|by| self.holders().contains(by))
+    }
+
+    /// Executed by `by`, as it says of itself. If that gateway never had the payment from here, then
+    /// whoever had it may have executed it too: it is asked for the answer by nobody, because what
+    /// it takes for a repeat would be a second payment.
+    fn executed_at(&self, by: GatewayId, rules: &Rules) -> State {
+        let had_it = match self.state {
+            // Of several it is not known yet which one has it.
+            State::InFlight { candidates, .. } => candidates.single() == Some(by),
+            State::Settled { .. }
+            | State::Rejected { .. }
+            | State::InDoubt { .. }
+            | State::Closed { .. } => self.holders().contains(by),
+        };
+        let gateways = Gateways::only(by);
+        if had_it || rules.shared_ledger {
+            State::settled(gateways)
+        } else {
+            State::said_settled(gateways)
         }
     }
 

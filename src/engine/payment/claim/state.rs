@@ -23,8 +23,9 @@ impl State {
         Self::Settled { gateways, repeat_until: None }
     }
 
-    /// Executed by `gateways`, as an operator says: nobody is asked for it again, who might execute
-    /// it only then.
+    /// Executed by `gateways`, as somebody says who may be wrong: an operator, or a gateway that
+    /// never had the payment from here. Nobody is asked for it again, who might execute it only
+    /// then.
     #[must_use]
     pub const fn said_settled(gateways: Gateways) -> Self {
         Self::Settled { gateways, repeat_until: Some(Timestamp::NEVER) }

@@ -98,10 +98,11 @@ fn show_state(state: State) -> String {
         State::InFlight { candidates, after_no: true, .. } => {
             format!("in flight after NO {}", letters(candidates))
         }
-        State::Settled { gateways, repeat_until } => {
-            let repeats = repeat_until.is_some_and(|until| until != Timestamp::NEVER);
-            format!("settled {}{}", letters(gateways), if repeats { "!" } else { "" })
-        }
+        State::Settled { gateways, repeat_until } => match repeat_until {
+            Some(Timestamp::NEVER) => format!("said {}", letters(gateways)),
+            Some(_) => format!("settled {}!", letters(gateways)),
+            None => format!("settled {}", letters(gateways)),
+        },
         State::Rejected { gateway } => format!("rejected {}", letters(Gateways::only(gateway))),
         State::InDoubt { candidates, ended_at, repeat_until, not_found } => {
             let repeat = if repeat_until.is_some() { "!" } else { "" };
@@ -161,7 +162,8 @@ fn event(name: &str) -> Event {
 }
 
 /// The one door of the tables: the first line names the columns, each further line begins with a
-/// state. `-` stays, `*` the attempt has ended now, `?a` a first "not found" of a is noted.
+/// state. `-` stays, `*` the attempt has ended now, `?a` a first "not found" of a is noted, `said` settled
+/// and asked for the answer by nobody.
 fn check(table: &str, cell: impl Fn(&str, &str) -> String) {
     fn cells(line: &str) -> Vec<&str> {
         line.split('|').map(str::trim).collect()
@@ -189,7 +191,7 @@ in flight a          | settled a             | rejected a  | rejected a  | in do
 in flight after NO a | settled a             | rejected a  | rejected a  | in doubt a* | rejected a
 in flight ab         | settled a             | rejected a  | rejected a  | in doubt a* | released
 settled a            | -                     | -           | -           | -           | -
-settled b            | -                     | -           | -           | -           | -
+settled b            | said b                | -           | -           | -           | -
 rejected a           | settled a             | -           | -           | in doubt a* | -
 in doubt a           | settled a             | -           | -           | -           | -
 in doubt a?a         | settled a             | -           | -           | -           | -
@@ -206,20 +208,20 @@ const BY_STATUS: &str = "
 state                | success               | pending    | failed       | cancelled   | refunded   | not found
 in flight a          | settled a             | -          | -            | -           | -          | -
 in flight after NO a | settled a             | -          | -            | -           | -          | -
-in flight ab         | settled a             | -          | -            | -           | -          | -
+in flight ab         | said a                | -          | -            | -           | -          | -
 settled a            | -                     | -          | contradicted | cancelled a | refunded a | contradicted
 rejected a           | settled a             | in doubt a* | failed a     | cancelled a | refunded a | -
-rejected b           | settled a             | -          | failed a     | cancelled a | refunded a | -
+rejected b           | said a                | -          | failed a     | cancelled a | refunded a | -
 in doubt a           | settled a             | -          | failed a     | cancelled a | refunded a | in doubt a?a
 in doubt a?a         | settled a             | -          | failed a     | cancelled a | refunded a | rejected a
 in doubt a!          | settled a             | -          | -            | cancelled a | refunded a | -
-in doubt b           | settled a             | -          | -            | -           | -          | -
-in doubt b?b         | settled a             | -          | -            | -           | -          | -
+in doubt b           | said a                | -          | -            | -           | -          | -
+in doubt b?b         | said a                | -          | -            | -           | -          | -
 in doubt ab          | settled a             | in doubt a | in doubt b   | cancelled a | refunded a | in doubt ab?a
 in doubt ab?a        | settled a             | in doubt a | in doubt b   | cancelled a | refunded a | in doubt b
 in doubt ab?b        | settled a             | in doubt a | in doubt b   | cancelled a | refunded a | -
 in doubt abc         | settled a             | in doubt a | in doubt bc  | cancelled a | refunded a | in doubt abc?a
-in doubt bc          | settled a             | -          | -            | -           | -          | -
+in doubt bc          | said a                | -          | -            | -           | -          | -
 failed a             | overturned: settled a | -          | -            | -           | -          | -
 cancelled a          | contradicted          | -          | -            | -           | -          | -
 refunded a           | contradicted          | -          | -            | -           | -          | -
@@ -234,17 +236,17 @@ in flight ab         | -                     | -
 settled a            | -                     | contradicted
 settled b            | contradicted          | contradicted
 settled ab           | -                     | contradicted
-rejected a           | settled a             | -
-rejected b           | settled a             | -
-in doubt a           | settled a             | failed a
-in doubt a?a         | settled a             | failed a
+rejected a           | said a                | -
+rejected b           | said a                | -
+in doubt a           | said a                | failed a
+in doubt a?a         | said a                | failed a
 in doubt a!          | -                     | -
 in doubt b           | contradicted          | failed b
-in doubt ab          | settled a             | failed ab
-in doubt ab?b        | settled a             | failed ab
+in doubt ab          | said a                | failed ab
+in doubt ab?b        | said a                | failed ab
 in doubt bc          | contradicted          | failed bc
-failed a             | overturned: settled a | -
-failed b             | overturned: settled a | -
+failed a             | overturned: said a    | -
+failed b             | overturned: said a    | -
 cancelled a          | contradicted          | -
 refunded a           | contradicted          | -
 ";
@@ -264,7 +266,7 @@ fn an_operator_waits_for_every_lease_and_frees_no_key() {
         let late = i64::try_from(RULES.settle_delay.get()).unwrap();
         // What was not executed is known only when all has settled down.
         let (resolved, wait) =
-            if column == "not executed" { ("failed a", late) } else { ("settled a", 0) };
+            if column == "not executed" { ("failed a", late) } else { ("said a", 0) };
         let over = 10_000 + wait;
         for (offset, expected) in [(9999, "-"), (over - 1, "-"), (over, resolved)] {
             for name in ["in flight a", "in flight after NO a", "in doubt a!"] {

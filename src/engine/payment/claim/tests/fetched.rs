@@ -24,6 +24,37 @@ fn an_answer_is_fetched_where_the_payment_was_executed_and_not_too_late() {
 }
 
 #[test]
+fn an_answer_is_fetched_from_nobody_who_never_had_the_payment() {
+    let after =
+        |name: &str, event, rules: &Rules| match claim(state(name)).apply(event, at(0), rules) {
+            Step::To(state) | Step::Overturned(state) => claim(state).fetch(at(0), rules),
+            step @ (Step::Stays | Step::Released | Step::Contradicted(_)) => {
+                panic!("{name}: {step:?}")
+            }
+        };
+    let repeat = Fetch::Repeat { gateway: gateway('a') };
+    let success = told('a', Status::Executed);
+    for (name, expected) in [
+        ("in flight a", repeat),
+        ("in flight ab", Fetch::Never),
+        ("in flight b", Fetch::Never),
+        ("in doubt a", repeat),
+        ("in doubt ab", repeat),
+        ("in doubt b", Fetch::Never),
+        ("rejected a", repeat),
+        ("rejected b", Fetch::Never),
+        ("failed a", repeat),
+        ("failed b", Fetch::Never),
+    ] {
+        assert_eq!(after(name, success, &RULES), expected, "{name}");
+        let shared = Rules { shared_ledger: true, ..RULES };
+        assert_eq!(after(name, success, &shared), repeat, "{name}: all know what one has");
+    }
+    let executed = answer(Outcome::Executed, "b");
+    assert_eq!(after("settled a", executed, &RULES), Fetch::Never, "two say that they have it");
+}
+
+#[test]
 fn a_fetch_ends_with_its_answer_or_its_lease_and_the_payment_stays_executed() {
     let before = claim(state("settled a"));
     let sent = before.further_attempt(OTHER, gateway('a'), at(0), &RULES);
