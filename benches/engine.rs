@@ -18,19 +18,16 @@ use std::hint::black_box;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use dana_failover::engine::config::Config;
-use dana_failover::engine::config::policy::Policy;
+use dana_failover::engine::config::{Config, Policy};
 use dana_failover::engine::event::{Answer, Cell, Effect, Event, Expected, Loaded, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::{GatewayId, Gateways};
-use dana_failover::engine::health::Health;
-use dana_failover::engine::health::worker_counts::Tallies;
-use dana_failover::engine::payment::claim::{Claim, Incarnation, Money, State};
-use dana_failover::engine::payment::key::{ClaimKey, Fingerprint};
-use dana_failover::engine::protocol::verdict::{Body, Evidence, Origin};
-use dana_failover::engine::store::layout::Layout;
-use dana_failover::engine::store::local::bucket::Bucket;
-use dana_failover::engine::store::local::placement::{Placement, Seed};
+use dana_failover::engine::health::{Health, WorkerCounters};
+use dana_failover::engine::payment::{
+    Claim, ClaimKey, ClaimState, Fingerprint, Incarnation, Money,
+};
+use dana_failover::engine::protocol::{Body, Origin, Response};
+use dana_failover::engine::store::{Bucket, Layout, Placement, Seed};
 use dana_failover::engine::time::{Millis, Timestamp};
 use serde_json::json;
 
@@ -175,8 +172,13 @@ impl Store {
 }
 
 /// Does what the engine wants done, until it waits for an answer or is at its end.
-fn drive(exchange: &mut Exchange, event: Event<'_>, store: &mut Store, tallies: &mut Tallies) {
-    let mut effects = exchange.handle(event, NOW, tallies);
+fn drive(
+    exchange: &mut Exchange,
+    event: Event<'_>,
+    store: &mut Store,
+    counters: &mut WorkerCounters,
+) {
+    let mut effects = exchange.handle(event, NOW, counters);
     while !effects.is_empty() {
         let mut more = Vec::new();
         for effect in effects {
@@ -187,28 +189,33 @@ fn drive(exchange: &mut Exchange, event: Event<'_>, store: &mut Store, tallies: 
                 | Effect::Call(_)
                 | Effect::Reply(_)
                 | Effect::Relay { .. }
-                | Effect::Beat(_)
+                | Effect::Probe(_)
                 | Effect::Changed(_)
                 | Effect::Counted(_)
                 | Effect::InFlight(..)
                 | Effect::Anomaly(_)
-                | Effect::Note(_)) => {
+                | Effect::Decided(_)) => {
                     black_box(other);
                     continue;
                 }
             };
-            more.extend(exchange.handle(event, NOW, tallies));
+            more.extend(exchange.handle(event, NOW, counters));
         }
         effects = more;
     }
 }
 
 /// A request that is answered at once, as long as it is sent at all.
-fn exchange(policy: &Rc<Policy>, reference: &str, store: &mut Store, tallies: &mut Tallies) {
+fn exchange(
+    policy: &Rc<Policy>,
+    reference: &str,
+    store: &mut Store,
+    counters: &mut WorkerCounters,
+) {
     let mut exchange = Exchange::new(Rc::clone(policy));
     let body = body(reference);
     let request = Request { headers: &HEADERS, body: &body, peer: &[], context: 1 };
-    drive(&mut exchange, Event::Request(request), store, tallies);
+    drive(&mut exchange, Event::Request(request), store, counters);
     if !exchange.is_sent() {
         return;
     }
@@ -216,7 +223,7 @@ fn exchange(policy: &Rc<Policy>, reference: &str, store: &mut Store, tallies: &m
         r#"{{"responseCode":"2005400","responseMessage":"Successful","referenceNo":"2026112211121280010016627001234567","partnerReferenceNo":"{reference}","webRedirectUrl":"https://m.sandbox.dana.id/n/cashier/new/checkout?bizNo=2026112211121280010016627001234567&timestamp=1795364259403&mid=216620010016033632482","additionalInfo":{{}}}}"#
     );
     let answer = Answer {
-        evidence: Evidence {
+        evidence: Response {
             origin: Origin::Upstream,
             status: 200,
             body: Body::Complete(text.as_bytes()),
@@ -228,13 +235,13 @@ fn exchange(policy: &Rc<Policy>, reference: &str, store: &mut Store, tallies: &m
         retry_after: None,
         client_waits: true,
     };
-    drive(&mut exchange, Event::Answered(answer), store, tallies);
+    drive(&mut exchange, Event::Answered(answer), store, counters);
     assert!(exchange.is_ended(), "an answered payment is at its end");
 }
 
 fn payments(policy: &Rc<Policy>) -> impl FnMut() {
-    let (policy, mut store, mut tallies) =
-        (Rc::clone(policy), Store::default(), Tallies::default());
+    let (policy, mut store, mut counters) =
+        (Rc::clone(policy), Store::default(), WorkerCounters::default());
     let mut number = 0_u64;
     move || {
         number += 1;
@@ -242,22 +249,23 @@ fn payments(policy: &Rc<Policy>) -> impl FnMut() {
             // The store stays as empty as a new one.
             store = Store::default();
         }
-        exchange(&policy, &format!("BENCH{number:015}"), &mut store, &mut tallies);
+        exchange(&policy, &format!("BENCH{number:015}"), &mut store, &mut counters);
     }
 }
 
 fn repeats(policy: &Rc<Policy>) -> impl FnMut() {
-    let (policy, mut store, mut tallies) =
-        (Rc::clone(policy), Store::default(), Tallies::default());
-    move || exchange(&policy, "BENCH000000000000001", &mut store, &mut tallies)
+    let (policy, mut store, mut counters) =
+        (Rc::clone(policy), Store::default(), WorkerCounters::default());
+    move || exchange(&policy, "BENCH000000000000001", &mut store, &mut counters)
 }
 
 fn requests(policy: &Rc<Policy>, body: &[u8]) -> impl FnMut() {
-    let (policy, body, mut tallies) = (Rc::clone(policy), body.to_vec(), Tallies::default());
+    let (policy, body, mut counters) =
+        (Rc::clone(policy), body.to_vec(), WorkerCounters::default());
     move || {
         let request = Request { headers: &HEADERS, body: &body, peer: &[], context: 1 };
         let mut exchange = Exchange::new(Rc::clone(&policy));
-        black_box(exchange.handle(Event::Request(request), NOW, &mut tallies));
+        black_box(exchange.handle(Event::Request(request), NOW, &mut counters));
     }
 }
 
@@ -289,7 +297,7 @@ fn body(reference: &str) -> Vec<u8> {
 fn health(policy: &Policy) -> Vec<u8> {
     let mut health = Health::default();
     for gateway in policy.order() {
-        health.beaten(gateway, true, policy, NOW);
+        health.on_probe(gateway, true, policy, NOW);
     }
     health.encode()
 }
@@ -299,7 +307,7 @@ fn key(number: u64) -> ClaimKey {
 }
 
 fn claim() -> Claim {
-    let state = State::settled(Gateways::only(GatewayId::new(0).expect("0 is one")));
+    let state = ClaimState::settled(Gateways::only(GatewayId::new(0).expect("0 is one")));
     let incarnation = Incarnation { claimed_at: NOW, nonce: 1 };
     Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default())
 }

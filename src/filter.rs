@@ -41,7 +41,7 @@ mod plugin {
     use proxy_wasm::traits::{Context, HttpContext, RootContext};
     use proxy_wasm::types::{Action, ContextType};
 
-    use super::admin::{Desk, Visit};
+    use super::admin::{AdminRoot, AdminStream};
     use super::host::{Envoy, install_log};
     use super::root::Root;
     use super::stream::{Flow, Stream};
@@ -67,7 +67,7 @@ mod plugin {
         /// It decides about payments.
         Payments(Box<Root<Envoy>>),
         /// It serves operators.
-        Admin(Rc<Desk<Envoy>>),
+        Admin(Rc<AdminRoot<Envoy>>),
     }
 
     impl Plugin {
@@ -85,7 +85,7 @@ mod plugin {
                     Envoy.set_tick_period(period).map_err(|error| vec![error.to_string()])?;
                     Part::Payments(Box::new(root))
                 }
-                Role::Admin { .. } => Part::Admin(Rc::new(Desk::new(Envoy, config))),
+                Role::Admin { .. } => Part::Admin(Rc::new(AdminRoot::new(Envoy, config))),
             };
             Ok(())
         }
@@ -120,7 +120,9 @@ mod plugin {
                 Part::Payments(root) => {
                     Some(Box::new(Http(Stream::new(Rc::clone(root.worker()), context))))
                 }
-                Part::Admin(desk) => Some(Box::new(Operator(Visit::new(Rc::clone(desk), context)))),
+                Part::Admin(root) => {
+                    Some(Box::new(Operator(AdminStream::new(Rc::clone(root), context))))
+                }
             }
         }
 
@@ -177,7 +179,7 @@ mod plugin {
     }
 
     /// A request of an operator. Its answer is our own, and passes as it is.
-    struct Operator(Visit<Envoy>);
+    struct Operator(AdminStream<Envoy>);
 
     impl Context for Operator {}
 

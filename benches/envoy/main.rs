@@ -31,13 +31,12 @@ mod random;
 mod report;
 mod upstream;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
+use std::{fs, thread};
 
 use clap::{Parser, Subcommand};
 use serde_json::json;

@@ -4,8 +4,8 @@
 //! whether it was attached to a connection (or `-` where the gateway answered), and the gateway of
 //! the endpoint's metadata. The rest is the body.
 
-use dana_failover::engine::payment::claim::State;
-use dana_failover::engine::protocol::verdict::{Body, Evidence, Flags, Origin};
+use dana_failover::engine::payment::ClaimState;
+use dana_failover::engine::protocol::{Body, Flags, Origin, Response};
 use serde_json::Value;
 
 use super::world::{CREATE, World};
@@ -57,7 +57,7 @@ pub fn run(data: &[u8]) {
         .map(|(n, v)| (n.as_bytes(), v.as_bytes()));
     let mut run = world.ask(&headers, asked.as_bytes(), &[]);
     assert!(run.is_sent(), "a payment that is well-formed is sent");
-    let evidence = Evidence { origin, status, body: Body::Complete(body) };
+    let evidence = Response { origin, status, body: Body::Complete(body) };
     world.answer(&mut run, evidence, endpoint);
     if !run.calls.is_empty() {
         // A follow-up of a payment that nobody knows goes on to the next gateway.
@@ -71,7 +71,7 @@ pub fn run(data: &[u8]) {
         .filter(|code| services.contains(&&code[3..5]) && code[..3] == status.to_string());
     let own = world.claims().into_iter().find(|claim| claim.money.minor == 100);
     match own.map(|claim| claim.state) {
-        Some(State::Settled { .. }) => {
+        Some(ClaimState::Settled { .. }) => {
             assert_eq!(origin, Origin::Upstream);
             assert!(code.is_some_and(|code| code.starts_with("200") && code.ends_with("00")));
             // Only a transfer's answer may leave its reference out.
@@ -81,7 +81,7 @@ pub fn run(data: &[u8]) {
             };
             assert!(refers(body, member, obliged), "settled by another payment's answer");
         }
-        Some(State::Rejected { .. }) => {
+        Some(ClaimState::Rejected { .. }) => {
             assert_eq!(origin, Origin::Upstream);
             let code = code.expect("a NO is a code");
             assert!(
@@ -89,16 +89,16 @@ pub fn run(data: &[u8]) {
                     || code.ends_with("00") && code.starts_with("500")
             );
         }
-        Some(State::InDoubt { .. }) if run.relayed => {
+        Some(ClaimState::InDoubt { .. }) if run.relayed => {
             let pending = code
                 .is_some_and(|code| matches!(&code[..3], "202" | "429") || code.starts_with('5'));
             assert!(pending, "what reads as failed was relayed");
         }
-        Some(State::InDoubt { .. }) => {
+        Some(ClaimState::InDoubt { .. }) => {
             assert_eq!(run.replies[0].status, 504, "unknown is said to be unknown");
         }
-        Some(State::InFlight { .. }) => panic!("nothing was settled"),
-        Some(State::Closed { .. }) => panic!("a first attempt closes nothing"),
+        Some(ClaimState::InFlight { .. }) => panic!("nothing was settled"),
+        Some(ClaimState::Closed { .. }) => panic!("a first attempt closes nothing"),
         None => {
             // No connection, perhaps until time was up; no hosts, no room, no cluster, a rate limit;
             // or the client left before any of it.

@@ -1,9 +1,7 @@
 //! The filter's configuration: JSON, or the protobuf that Envoy makes of its own YAML.
 
-use dana_failover::engine::config::Config;
-use dana_failover::engine::config::policy::Policy;
-use dana_failover::engine::store::layout::Layout;
-use dana_failover::engine::store::local::placement::{Placement, Seed};
+use dana_failover::engine::config::{Config, Policy};
+use dana_failover::engine::store::{Layout, Placement, Seed};
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 

@@ -5,12 +5,11 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use dana_failover::engine::admin::{Admin, Effect};
+use dana_failover::engine::admin::{Admin, AdminEffect};
 use dana_failover::engine::config::Config;
 use dana_failover::engine::event::{Cell, Event, Request};
-use dana_failover::engine::health::Health;
-use dana_failover::engine::health::overrides::Override;
-use dana_failover::engine::protocol::local_reply::Reply;
+use dana_failover::engine::health::{Health, Override};
+use dana_failover::engine::protocol::Reply;
 
 use super::text::{Asked, contains};
 use super::world::World;
@@ -54,11 +53,11 @@ fn ask(world: &mut World, headers: &[(&[u8], &[u8])], body: &[u8], knows: bool) 
     let mut admin = Admin::new(Rc::new(config));
     let request = Request { headers, body, peer: &[], context: 1 };
     let now = world.time();
-    let mut todo: VecDeque<Effect> = admin.handle(Event::Request(request), now).into();
+    let mut todo: VecDeque<AdminEffect> = admin.handle(Event::Request(request), now).into();
     while let Some(effect) = todo.pop_front() {
         let event = match effect {
-            Effect::Load(cell) => Event::Loaded(cell, world.loaded(cell)),
-            Effect::Store { cell, bytes, expected } => {
+            AdminEffect::Load(cell) => Event::Loaded(cell, world.loaded(cell)),
+            AdminEffect::Store { cell, bytes, expected } => {
                 assert!(knows, "written without a token");
                 assert!(matches!(cell, Cell::Health | Cell::Claims(_)), "{cell:?} is not theirs");
                 if world.store(cell, bytes, expected) {
@@ -67,13 +66,13 @@ fn ask(world: &mut World, headers: &[(&[u8], &[u8])], body: &[u8], knows: bool) 
                     Event::Conflict(cell)
                 }
             }
-            Effect::Told(line) => {
+            AdminEffect::Told(line) => {
                 assert!(!line.contains(AUTHORIZATION), "the token is told");
                 assert!(!line.contains('\n'), "one line: {line:?}");
                 continue;
             }
-            Effect::Changed(_) | Effect::Anomaly(_) => continue,
-            Effect::Reply(reply) => return reply,
+            AdminEffect::Changed(_) | AdminEffect::Anomaly(_) => continue,
+            AdminEffect::Reply(reply) => return reply,
         };
         todo.extend(admin.handle(event, now));
     }
@@ -90,7 +89,7 @@ fn shows_no_markup(world: &mut World) {
     let wishes: Vec<Override> = health.overrides(now).cloned().collect();
     for wish in wishes {
         let plain = Override { reason: "why".to_owned(), actor: "who".to_owned(), ..wish };
-        health.steer_by(plain, &world.policy, now).expect("it stood before");
+        health.override_by(plain, &world.policy, now).expect("it stood before");
     }
     world.put(Cell::Health, health.encode());
     let plain = page(world);

@@ -2,14 +2,11 @@
 //!
 //! The first byte says which value it is, the rest is the value.
 
-use dana_failover::engine::config::Config;
-use dana_failover::engine::config::policy::Policy;
+use dana_failover::engine::config::{Config, Policy};
 use dana_failover::engine::event::Cell;
 use dana_failover::engine::health::Health;
-use dana_failover::engine::protocol::verdict::{Body, Evidence, Origin};
-use dana_failover::engine::store::census::Census;
-use dana_failover::engine::store::layout::Layout;
-use dana_failover::engine::store::local::bucket::{Bucket, Entry};
+use dana_failover::engine::protocol::{Body, Origin, Response};
+use dana_failover::engine::store::{Bucket, Census, Entry, Layout};
 use dana_failover::engine::time::Timestamp;
 
 use super::world::{CREATE, Run, World};
@@ -43,7 +40,7 @@ fn pay(world: &mut World) -> Run {
 
 fn settle(world: &mut World, run: &mut Run) {
     let evidence =
-        Evidence { origin: Origin::Upstream, status: 200, body: Body::Complete(OK.as_bytes()) };
+        Response { origin: Origin::Upstream, status: 200, body: Body::Complete(OK.as_bytes()) };
     world.answer(run, evidence, "primary");
 }
 
@@ -96,14 +93,14 @@ fn claims(value: &[u8]) {
         let unresolved = match entry {
             Entry::Claim(claim) => !claim.is_resolved(),
             Entry::Unreadable => true,
-            Entry::Link(_) => false,
+            Entry::Alias(_) => false,
         };
         // One that lies ahead counts as changed now, and as nothing else.
         let mended = match entry {
             Entry::Claim(claim) => {
                 claim.mended(world.time(), &world.policy.claims).map(Entry::Claim)
             }
-            Entry::Unreadable | Entry::Link(_) => None,
+            Entry::Unreadable | Entry::Alias(_) => None,
         };
         let is_it = |kept| kept == entry || Some(kept) == mended;
         if unresolved && !own.starts_with(&hex) {

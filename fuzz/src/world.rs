@@ -4,22 +4,16 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use dana_failover::engine::config::Config;
-use dana_failover::engine::config::policy::Policy;
+use dana_failover::engine::config::{Config, Policy};
 use dana_failover::engine::event::{
-    Answer, Call, Cell, Effect, Event, Expected, Forward, Loaded, Note, Request,
+    Answer, Call, Cell, Decision, Effect, Event, Expected, Forward, Loaded, Request,
 };
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::health::Health;
-use dana_failover::engine::health::peer_tls::Peer;
-use dana_failover::engine::health::worker_counts::Tallies;
-use dana_failover::engine::payment::claim::Claim;
-use dana_failover::engine::protocol::local_reply::Reply;
-use dana_failover::engine::protocol::verdict::{Body, Evidence, Flags, Origin};
-use dana_failover::engine::store::layout::Layout;
-use dana_failover::engine::store::local::bucket::Bucket;
-use dana_failover::engine::store::local::placement::{Placement, Seed};
+use dana_failover::engine::health::{Health, Peer, WorkerCounters};
+use dana_failover::engine::payment::Claim;
+use dana_failover::engine::protocol::{Body, Flags, Origin, Reply, Response};
+use dana_failover::engine::store::{Bucket, Layout, Placement, Seed};
 use dana_failover::engine::time::Timestamp;
 
 pub(super) const CREATE: &str = "/payment-gateway/v1.0/debit/payment-host-to-host.htm";
@@ -43,7 +37,7 @@ pub(super) struct World {
     pub(super) policy: Rc<Policy>,
     pub(super) now: u64,
     pub(super) cells: BTreeMap<String, (Vec<u8>, u32)>,
-    tallies: Tallies,
+    counters: WorkerCounters,
     contexts: u32,
 }
 
@@ -53,7 +47,7 @@ pub(super) struct Run {
     pub(super) forwards: Vec<Forward>,
     pub(super) calls: Vec<Call>,
     pub(super) replies: Vec<Reply>,
-    pub(super) notes: Vec<Note>,
+    pub(super) notes: Vec<Decision>,
     pub(super) relayed: bool,
     /// Claims stood in the store when it was let go.
     pub(super) claimed_before: usize,
@@ -78,7 +72,7 @@ impl World {
                 policy: Rc::clone(&world.policy),
                 now: world.now,
                 cells: world.cells.clone(),
-                tallies: Tallies::default(),
+                counters: WorkerCounters::default(),
                 contexts: 0,
             }
         })
@@ -92,15 +86,15 @@ impl World {
             policy: Rc::new(policy),
             now: 1_790_000_000_000,
             cells: BTreeMap::new(),
-            tallies: Tallies::default(),
+            counters: WorkerCounters::default(),
             contexts: 0,
         };
         world.put(Cell::Layout, layout.encode());
         let mut health = Health::default();
         let gateways: Vec<GatewayId> = world.policy.order().collect();
         for gateway in gateways {
-            health.beaten(gateway, true, &world.policy, world.time());
-            health.beaten(gateway, true, &world.policy, world.time());
+            health.on_probe(gateway, true, &world.policy, world.time());
+            health.on_probe(gateway, true, &world.policy, world.time());
         }
         world.put(Cell::Health, health.encode());
         world
@@ -164,7 +158,7 @@ impl World {
         run
     }
 
-    pub(super) fn answer(&mut self, run: &mut Run, evidence: Evidence<'_>, endpoint: &str) {
+    pub(super) fn answer(&mut self, run: &mut Run, evidence: Response<'_>, endpoint: &str) {
         let answer = Answer {
             evidence,
             endpoint: Some(endpoint),
@@ -180,13 +174,13 @@ impl World {
     /// The route's timeout: it was sent, and nobody knows more.
     pub(super) fn time_out(&mut self, run: &mut Run, endpoint: &str) {
         let origin = Origin::Envoy { flags: Flags::new(0x4), attached: true };
-        let evidence = Evidence { origin, status: 504, body: Body::Unreadable };
+        let evidence = Response { origin, status: 504, body: Body::Unreadable };
         self.answer(run, evidence, endpoint);
     }
 
     fn feed(&mut self, run: &mut Run, event: Event<'_>) {
         let now = self.time();
-        let mut todo: VecDeque<Effect> = run.exchange.handle(event, now, &mut self.tallies).into();
+        let mut todo: VecDeque<Effect> = run.exchange.handle(event, now, &mut self.counters).into();
         for _ in 0..STEPS_MAX {
             let Some(effect) = todo.pop_front() else {
                 return;
@@ -217,17 +211,17 @@ impl World {
                     run.relayed = true;
                     continue;
                 }
-                Effect::Note(note) => {
+                Effect::Decided(note) => {
                     run.notes.push(note);
                     continue;
                 }
-                Effect::Beat(_)
+                Effect::Probe(_)
                 | Effect::Changed(_)
                 | Effect::InFlight(..)
                 | Effect::Anomaly(_)
                 | Effect::Counted(_) => continue,
             };
-            todo.extend(run.exchange.handle(event, now, &mut self.tallies));
+            todo.extend(run.exchange.handle(event, now, &mut self.counters));
         }
         panic!("a request does not end");
     }

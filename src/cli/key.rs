@@ -6,8 +6,8 @@ use std::io::{self, BufRead, Write};
 use clap::Args;
 
 use crate::engine::limits;
-use crate::engine::payment::key::ClaimKey;
-use crate::engine::protocol::operation::{Class, Identity, Operation, dana_snap};
+use crate::engine::payment::ClaimKey;
+use crate::engine::protocol::{Class, Identity, Operation, dana_snap};
 
 /// Prints the claim key of a payment, to find the order that a key in doubt belongs to.
 ///

@@ -15,7 +15,7 @@ use std::fmt;
 use std::io::{self, Cursor, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use crate::engine::config::policy::Policy;
+use crate::engine::config::Policy;
 use crate::engine::time::{Timestamp, Utc};
 use clap::{Args, ValueEnum};
 use terminal_size::terminal_size;

@@ -11,15 +11,13 @@
 
 use std::rc::Rc;
 
-use crate::engine::config::policy::Policy;
-use crate::engine::config::{Config, Role};
+use crate::engine::config::{Config, Policy, Role};
 use crate::engine::event::{Cell, Event, Expected, Loaded, Request};
-use crate::engine::health::{Change, Health};
+use crate::engine::health::{Health, HealthEvent};
 use crate::engine::limits;
-use crate::engine::payment::anomaly::Anomaly;
-use crate::engine::protocol::local_reply::Reply;
-use crate::engine::store::census::Census;
-use crate::engine::store::layout::Layout;
+use crate::engine::payment::Anomaly;
+use crate::engine::protocol::Reply;
+use crate::engine::store::{Census, Layout};
 use crate::engine::time::Timestamp;
 
 mod answer;
@@ -34,18 +32,20 @@ mod resolving;
 mod status;
 mod steering;
 
+pub use resolve::{ResolveError, resolve};
+
 pub use instance::Instance;
 
 use answer::Problem;
 use doubt::Doubt;
 use request::Ask;
 use resolving::Resolving;
-use status::Status;
+use status::StatusReport;
 use steering::Steering;
 
 /// What is to be done for an operator, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum AdminEffect {
     /// Read a value and say what it is.
     Load(Cell),
     /// Write a value, if it is as expected, and say how that went.
@@ -58,7 +58,7 @@ pub enum Effect {
         expected: Expected,
     },
     /// Tell other operators of what changed.
-    Changed(Change),
+    Changed(HealthEvent),
     /// Tell other operators that evidence contradicts what was known.
     Anomaly(Anomaly),
     /// One line for the log: who asked for what, and why, as a JSON object.
@@ -77,12 +77,12 @@ pub struct Admin {
     /// The configuration as the payments' workers have joined it to the store, and the store's
     /// layout, once they are known.
     joined: Option<(Rc<Policy>, Layout)>,
-    stage: Stage,
+    stage: AdminStage,
 }
 
 /// How far it has come.
 #[derive(Debug, Default)]
-enum Stage {
+enum AdminStage {
     /// Nothing is known yet.
     #[default]
     Held,
@@ -102,7 +102,7 @@ enum Stage {
     Ended,
 }
 
-type Next = (Stage, Vec<Effect>);
+type AdminNext = (AdminStage, Vec<AdminEffect>);
 
 impl Admin {
     /// A request that has just begun.
@@ -113,7 +113,7 @@ impl Admin {
             instance: Rc::default(),
             origin: String::new(),
             joined: None,
-            stage: Stage::Held,
+            stage: AdminStage::Held,
         }
     }
 
@@ -133,7 +133,7 @@ impl Admin {
     /// Whether nothing more is to happen.
     #[must_use]
     pub const fn is_ended(&self) -> bool {
-        matches!(self.stage, Stage::Ended)
+        matches!(self.stage, AdminStage::Ended)
     }
 
     /// The answer where the host does not let a request be read.
@@ -143,32 +143,38 @@ impl Admin {
     }
 
     /// Takes in what happened at `now` and says what to do.
-    pub fn handle(&mut self, event: Event<'_>, now: Timestamp) -> Vec<Effect> {
+    pub fn handle(&mut self, event: Event<'_>, now: Timestamp) -> Vec<AdminEffect> {
         let (stage, effects) = match (std::mem::take(&mut self.stage), event) {
-            (Stage::Held, Event::Request(request)) => self.begin(&request),
-            (Stage::Joining(ask), Event::Loaded(Cell::Layout, loaded)) => self.join(ask, &loaded),
-            (Stage::Looking { page }, Event::Loaded(Cell::Health, loaded)) => look(page, &loaded),
-            (Stage::Counting { page, health }, Event::Loaded(Cell::Census, loaded)) => {
+            (AdminStage::Held, Event::Request(request)) => self.begin(&request),
+            (AdminStage::Joining(ask), Event::Loaded(Cell::Layout, loaded)) => {
+                self.join(ask, &loaded)
+            }
+            (AdminStage::Looking { page }, Event::Loaded(Cell::Health, loaded)) => {
+                look(page, &loaded)
+            }
+            (AdminStage::Counting { page, health }, Event::Loaded(Cell::Census, loaded)) => {
                 self.show(page, &health, &loaded, now)
             }
-            (Stage::Listing { limit, page, .. }, Event::Loaded(Cell::Health, loaded)) => {
+            (AdminStage::Listing { limit, page, .. }, Event::Loaded(Cell::Health, loaded)) => {
                 let health = Some(Box::new(Health::decode(&loaded.bytes)));
-                (Stage::Listing { limit, page, health }, vec![Effect::Load(Cell::Census)])
+                (AdminStage::Listing { limit, page, health }, vec![AdminEffect::Load(Cell::Census)])
             }
-            (Stage::Listing { limit, health, .. }, Event::Loaded(Cell::Census, loaded)) => {
+            (AdminStage::Listing { limit, health, .. }, Event::Loaded(Cell::Census, loaded)) => {
                 self.list(limit, health.as_deref(), &loaded, now)
             }
-            (Stage::Steering(steering), event) => self.go_on_steering(steering, &event, now),
-            (Stage::Resolving(resolving), event) => self.go_on_resolving(resolving, event, now),
+            (AdminStage::Steering(steering), event) => self.go_on_steering(steering, &event, now),
+            (AdminStage::Resolving(resolving), event) => {
+                self.go_on_resolving(resolving, event, now)
+            }
             // A late or foreign event changes nothing.
-            (stage @ (Stage::Held | Stage::Ended), _) => (stage, Vec::new()),
+            (stage @ (AdminStage::Held | AdminStage::Ended), _) => (stage, Vec::new()),
             (_, _) => end(Problem::StoreFailed.reply()),
         };
         self.stage = stage;
         effects
     }
 
-    fn begin(&mut self, request: &Request<'_>) -> Next {
+    fn begin(&mut self, request: &Request<'_>) -> AdminNext {
         self.origin = instance::origin(request);
         let Role::Admin { token_sha256 } = &self.config.role else {
             return end(Problem::Unauthorized.reply());
@@ -177,12 +183,12 @@ impl Admin {
             return end(Problem::Unauthorized.reply());
         };
         match Ask::read(request, &caller, &self.config) {
-            Ok(ask) => (Stage::Joining(ask), vec![Effect::Load(Cell::Layout)]),
+            Ok(ask) => (AdminStage::Joining(ask), vec![AdminEffect::Load(Cell::Layout)]),
             Err(problem) => end(problem.reply()),
         }
     }
 
-    fn join(&mut self, ask: Ask, loaded: &Loaded) -> Next {
+    fn join(&mut self, ask: Ask, loaded: &Loaded) -> AdminNext {
         if loaded.bytes.is_empty() {
             return end(Problem::NotConfigured(None).reply());
         }
@@ -193,23 +199,23 @@ impl Admin {
             Ok(policy) => Rc::new(policy),
             Err(unjoined) => return end(Problem::NotConfigured(Some(unjoined)).reply()),
         };
-        let load = |stage, cell| (stage, vec![Effect::Load(cell)]);
+        let load = |stage, cell| (stage, vec![AdminEffect::Load(cell)]);
         let (policy, layout) = self.joined.insert((policy, layout));
         match ask {
-            Ask::Status => load(Stage::Looking { page: false }, Cell::Health),
-            Ask::Page => load(Stage::Looking { page: true }, Cell::Health),
+            Ask::Status => load(AdminStage::Looking { page: false }, Cell::Health),
+            Ask::Page => load(AdminStage::Looking { page: true }, Cell::Health),
             Ask::InDoubt { limit, page } => {
                 let first = if page { Cell::Health } else { Cell::Census };
-                load(Stage::Listing { limit, page, health: None }, first)
+                load(AdminStage::Listing { limit, page, health: None }, first)
             }
             Ask::Override(wish) => {
-                load(Stage::Steering(Box::new(Steering::new(wish))), Cell::Health)
+                load(AdminStage::Steering(Box::new(Steering::new(wish))), Cell::Health)
             }
             Ask::Resolve(word) => Resolving::begin(word, policy, layout),
         }
     }
 
-    fn show(&self, page: bool, health: &Health, loaded: &Loaded, now: Timestamp) -> Next {
+    fn show(&self, page: bool, health: &Health, loaded: &Loaded, now: Timestamp) -> AdminNext {
         let Some(joined) = &self.joined else {
             return end(Problem::NotConfigured(None).reply());
         };
@@ -229,13 +235,19 @@ impl Admin {
         health: &'a Health,
         doubt: Option<Doubt<'a>>,
         now: Timestamp,
-    ) -> Status<'a> {
+    ) -> StatusReport<'a> {
         let (instance, origin) = (&*self.instance, self.origin.as_str());
-        Status { policy, health, doubt, layout, instance, origin, now }
+        StatusReport { policy, health, doubt, layout, instance, origin, now }
     }
 
     /// With the health for people, and without for machines.
-    fn list(&self, limit: usize, health: Option<&Health>, loaded: &Loaded, now: Timestamp) -> Next {
+    fn list(
+        &self,
+        limit: usize,
+        health: Option<&Health>,
+        loaded: &Loaded,
+        now: Timestamp,
+    ) -> AdminNext {
         let Some(joined) = &self.joined else {
             return end(Problem::NotConfigured(None).reply());
         };
@@ -253,26 +265,26 @@ impl Admin {
     }
 }
 
-fn look(page: bool, loaded: &Loaded) -> Next {
+fn look(page: bool, loaded: &Loaded) -> AdminNext {
     match Health::read(&loaded.bytes) {
         Some(health) => {
             let health = Box::new(health);
-            (Stage::Counting { page, health }, vec![Effect::Load(Cell::Census)])
+            (AdminStage::Counting { page, health }, vec![AdminEffect::Load(Cell::Census)])
         }
         None => end(Problem::OtherVersion.reply()),
     }
 }
 
 /// Somebody else was quicker: everything is looked at again, and decided anew.
-fn again(attempts: u8, cell: Cell, stage: Stage) -> Next {
+fn again(attempts: u8, cell: Cell, stage: AdminStage) -> AdminNext {
     if attempts >= limits::STORE_ATTEMPTS_MAX {
         return end(Problem::Contended.reply());
     }
-    (stage, vec![Effect::Load(cell)])
+    (stage, vec![AdminEffect::Load(cell)])
 }
 
-fn end(reply: Reply) -> Next {
-    (Stage::Ended, vec![Effect::Reply(reply)])
+fn end(reply: Reply) -> AdminNext {
+    (AdminStage::Ended, vec![AdminEffect::Reply(reply)])
 }
 
 #[cfg(test)]

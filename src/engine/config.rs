@@ -2,37 +2,33 @@
 //!
 //! The README's table and `envoy/envoy.yaml` are checked against this parser by tests.
 
+use crate::engine::health::{BreakerLimits, HeartbeatLimits};
+use crate::engine::payment::ClaimRules;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::engine::health::heartbeat::Probe;
-use crate::engine::health::peer_tls::Demand;
-use crate::engine::health::{breaker, heartbeat};
+use crate::engine::health::{Demand, ProbeSpec};
 use crate::engine::json::Pointer;
 use crate::engine::limits;
-use crate::engine::payment::claim;
-use crate::engine::protocol::operation::{Class, Identity, Mode, Operation};
-use crate::engine::protocol::verdict::Protocol;
-use crate::engine::store::kept_answer::Kept;
-use crate::engine::store::layout;
-use crate::engine::store::layout::KeyDefinition;
-use crate::engine::time::Millis;
-use crate::engine::time::zone::Zone;
-use policy::Failback;
+use crate::engine::protocol::{Class, Identity, Mode, Operation, Protocol};
+use crate::engine::store::{KeptAnswer, KeyDefinition, layout_hash};
+use crate::engine::time::{Millis, Zone};
 
 mod admin;
 mod health;
 mod operations;
-pub mod policy;
+mod policy;
 mod protobuf;
 pub(super) mod reader;
 mod rights;
 
+pub use policy::{Composite, Failback, Gateway, JoinError, Policy, RouteTarget};
+pub(in crate::engine) use reader::{Errors, Fields, Node};
+
 pub use admin::Role;
 use health::{read_breaker, read_failback, read_heartbeat, read_probe};
 pub use reader::ConfigError;
-use reader::{Errors, Fields, Node};
 
 /// The header that names the partner, where the configuration names no other.
 pub(super) const PARTNER_HEADER: &str = "x-partner-id";
@@ -66,13 +62,13 @@ pub struct Config {
     /// How long a gateway may take to answer.
     pub timeouts: Timeouts,
     /// How claims are kept.
-    pub store: Store,
+    pub store: StoreConfig,
     /// The delays that money waits for.
-    pub claims: claim::Rules,
+    pub claims: ClaimRules,
     /// When breakers move.
-    pub breaker: breaker::Limits,
+    pub breaker: BreakerLimits,
     /// When a gateway is up.
-    pub heartbeat: heartbeat::Limits,
+    pub heartbeat: HeartbeatLimits,
     /// When an earlier gateway takes over again.
     pub failback: Failback,
     /// Bytes of a request's body; a longer one is refused with 413.
@@ -93,7 +89,7 @@ pub struct GatewayConfig {
     /// The `Host` of what the filter itself sends there, past the route.
     pub host: Option<String>,
     /// What its heartbeats ask and expect.
-    pub probe: Probe,
+    pub probe: ProbeSpec,
     /// The operations that may go there; all of them where there is no list.
     pub operations: Option<Vec<String>>,
     /// What the connection to it must be, where that is watched.
@@ -129,7 +125,7 @@ pub struct Timeouts {
 
 /// How claims are kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Store {
+pub struct StoreConfig {
     /// Claims that the store is laid out for.
     pub claims_max: u32,
     /// How long a resolved claim is kept.
@@ -191,7 +187,7 @@ impl Config {
         KeyDefinition {
             operation: operation.name.to_string(),
             path: operation.path.to_string(),
-            digest: moves_money.then(|| layout::hash(&definition)),
+            digest: moves_money.then(|| layout_hash(&definition)),
         }
     }
 
@@ -206,7 +202,7 @@ impl Config {
     /// The number of sets of kept answers.
     #[must_use]
     pub const fn kept_sets(&self) -> u32 {
-        Kept::sets(self.store.bodies_max)
+        KeptAnswer::sets(self.store.bodies_max)
     }
 
     /// The number of buckets of the store.
@@ -236,7 +232,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
     let (store, mut claims) = read_idempotency(&fields.object("idempotency"), floor, timeouts);
     claims.shared_ledger = ledger == Ledger::Shared;
     let heartbeat = fields.object("heartbeat");
-    let probe = read_probe(&heartbeat, floor, &Probe::default());
+    let probe = read_probe(&heartbeat, floor, &ProbeSpec::default());
     let heartbeat = read_heartbeat(&heartbeat, floor, errors);
     let tick = heartbeat.tick_period();
     let admin = fields.object("admin").secret();
@@ -304,7 +300,7 @@ fn read_idempotency(
     fields: &Fields<'_>,
     floor: Floor,
     timeouts: Timeouts,
-) -> (Store, claim::Rules) {
+) -> (StoreConfig, ClaimRules) {
     let stores = fields.object("store");
     let local = stores.object("local");
     let claims_max = local.number("claims_max", 16..=16_777_216, 1_048_576);
@@ -323,7 +319,7 @@ fn read_idempotency(
     let bodies_max = fields.number("bodies_max", 1..=1_048_576, 16_384);
     let body_bytes_max =
         fields.number("body_bytes_max", 0..=limits::EVIDENCE_BYTES_MAX as u64, 4096);
-    let rules = claim::Rules {
+    let rules = ClaimRules {
         lease: floor.millis(fields, "lease_ms", 10_000, HOUR_MS, 30_000),
         response: timeouts.response,
         repeat_after: floor.millis(fields, "repeat_after_ms", 1000, HOUR_MS, 5000),
@@ -331,7 +327,7 @@ fn read_idempotency(
         settle_delay: floor.millis(fields, "settle_delay_ms", 30_000, HOUR_MS, 60_000),
         shared_ledger: false,
     };
-    let store = Store {
+    let store = StoreConfig {
         claims_max: u32::try_from(claims_max).unwrap_or(u32::MAX),
         retention: Millis::new(retention * 1000),
         token_retention: Millis::new(token_retention * 1000),
@@ -344,7 +340,7 @@ fn read_idempotency(
 fn read_gateways(
     fields: &Fields<'_>,
     floor: Floor,
-    probe: &Probe,
+    probe: &ProbeSpec,
     errors: &Errors,
 ) -> Vec<GatewayConfig> {
     let expected = "a list of two or more gateways in order of preference";
@@ -373,7 +369,7 @@ fn read_gateways(
     gateways
 }
 
-fn read_gateway(node: &Node<'_>, floor: Floor, probe: &Probe) -> Option<GatewayConfig> {
+fn read_gateway(node: &Node<'_>, floor: Floor, probe: &ProbeSpec) -> Option<GatewayConfig> {
     let fields = node.fields();
     let name = fields.demand("name", NAME).and_then(|node| node.text(NAME, is_name));
     let cluster = fields.demand("cluster", CLUSTER).and_then(|node| node.text(CLUSTER, is_cluster));

@@ -1,13 +1,10 @@
 //! The whole vocabulary across the wall: what the engine is told, and what it wants done.
 
 use crate::engine::gateway::GatewayId;
-use crate::engine::health::Change;
-use crate::engine::health::heartbeat::Probe;
-use crate::engine::health::peer_tls::Peer;
-use crate::engine::payment::anomaly::Anomaly;
-use crate::engine::protocol::local_reply::Reply;
-use crate::engine::protocol::verdict::Evidence;
-use crate::engine::store::census::Counted;
+use crate::engine::health::{HealthEvent, Peer, ProbeSpec};
+use crate::engine::payment::Anomaly;
+use crate::engine::protocol::{Reply, Response};
+use crate::engine::store::Counted;
 use crate::engine::time::Millis;
 
 /// A value of the store that all workers share.
@@ -62,7 +59,7 @@ pub struct Request<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
     /// What came.
-    pub evidence: Evidence<'a>,
+    pub evidence: Response<'a>,
     /// The gateway named by the metadata of the endpoint that was used.
     pub endpoint: Option<&'a str>,
     /// The connection that it came over, where channels are watched and Envoy tells.
@@ -122,9 +119,9 @@ pub enum Effect {
         gateway: Option<String>,
     },
     /// Send a heartbeat.
-    Beat(Beat),
+    Probe(Probe),
     /// Tell operators.
-    Changed(Change),
+    Changed(HealthEvent),
     /// Tell operators that evidence contradicts what was known.
     Anomaly(Anomaly),
     /// Tell operators how many requests are with a gateway, over all workers.
@@ -132,7 +129,7 @@ pub enum Effect {
     /// Tell operators what the store holds.
     Counted(Box<Counted>),
     /// One line for the access log: what was decided and why.
-    Note(Note),
+    Decided(Decision),
 }
 
 /// Where a request goes and with which headers.
@@ -159,7 +156,7 @@ pub struct Call {
 
 /// A heartbeat to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Beat {
+pub struct Probe {
     /// The gateway's place in the table of names.
     pub gateway: GatewayId,
     /// Envoy's cluster.
@@ -167,12 +164,12 @@ pub struct Beat {
     /// The `Host` to name.
     pub host: String,
     /// What is asked and expected.
-    pub probe: Probe,
+    pub spec: ProbeSpec,
 }
 
 /// What was decided about a request, for its line in the access log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Note {
+pub struct Decision {
     /// The operation.
     pub operation: String,
     /// The front of the claim key, in hexadecimal: as much as it takes to find its record. Never
@@ -190,7 +187,7 @@ pub struct Note {
     pub code: String,
 }
 
-impl std::fmt::Display for Note {
+impl std::fmt::Display for Decision {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let fields: [(&str, &str); 7] = [
             ("decision", self.decision),

@@ -10,15 +10,13 @@
 
 use std::rc::Rc;
 
-use crate::engine::config::policy::Policy;
-use crate::engine::event::{Cell, Effect, Event, Note};
+use crate::engine::config::Policy;
+use crate::engine::event::{Cell, Decision, Effect, Event};
 use crate::engine::gateway::Gateways;
-use crate::engine::health::history::Why;
-use crate::engine::health::worker_counts::Tallies;
-use crate::engine::payment::claim::{Incarnation, State};
-use crate::engine::protocol::local_reply::{About, Memory, Reply, Saying};
-use crate::engine::protocol::operation::{Class, Compiled};
-use crate::engine::store::kept_answer::Kept;
+use crate::engine::health::{Why, WorkerCounters};
+use crate::engine::payment::{ClaimState, Incarnation};
+use crate::engine::protocol::{Class, Compiled, LocalReply, Memory, Reply, ReplyContext};
+use crate::engine::store::KeptAnswer;
 use crate::engine::time::{Millis, Timestamp};
 
 mod attempt;
@@ -33,10 +31,10 @@ mod respond;
 mod route;
 mod settle;
 
-use attempt::Send;
+use attempt::Attempt;
 use load::Deciding;
 use refuse::Refusing;
-use request::Intent;
+use request::ParsedRequest;
 use settle::Settling;
 
 /// One request.
@@ -76,8 +74,8 @@ struct Replaying {
 /// A request that is with a gateway.
 #[derive(Debug)]
 struct Sent {
-    intent: Intent,
-    send: Box<Send>,
+    parsed: ParsedRequest,
+    send: Box<Attempt>,
     at: Timestamp,
     /// The filter calls the gateway itself, while the client's own answer is held.
     called: bool,
@@ -106,7 +104,7 @@ impl Exchange {
     #[must_use]
     pub fn reads_answer(&self) -> bool {
         match &self.stage {
-            Stage::Sent(sent) => sent.intent.operation.is_some(),
+            Stage::Sent(sent) => sent.parsed.operation.is_some(),
             Stage::Held
             | Stage::Refusing(_)
             | Stage::Deciding(_)
@@ -122,11 +120,11 @@ impl Exchange {
         &mut self,
         event: Event<'_>,
         now: Timestamp,
-        tallies: &mut Tallies,
+        counters: &mut WorkerCounters,
     ) -> Vec<Effect> {
-        tallies.look(now);
+        counters.look(now);
         let policy = Rc::clone(&self.policy);
-        let context = Context { policy: &policy, now, tallies: &mut *tallies };
+        let context = Context { policy: &policy, now, counters: &mut *counters };
         let (stage, effects) = match (std::mem::replace(&mut self.stage, Stage::Ended), event) {
             (Stage::Held, Event::Request(request)) => context.begin(&request),
             (Stage::Refusing(refusing), event) => context.go_on_refusing(*refusing, &event),
@@ -140,7 +138,7 @@ impl Exchange {
         self.stage = stage;
         for effect in &effects {
             if let Effect::Reply(reply) = effect {
-                Why::named(reply.reason).into_iter().for_each(|why| tallies.refuse(why));
+                Why::named(reply.reason).into_iter().for_each(|why| counters.refuse(why));
             }
         }
         effects
@@ -151,7 +149,7 @@ impl Exchange {
 struct Context<'a> {
     policy: &'a Policy,
     now: Timestamp,
-    tallies: &'a mut Tallies,
+    counters: &'a mut WorkerCounters,
 }
 
 type Next = (Stage, Vec<Effect>);
@@ -160,11 +158,11 @@ impl Context<'_> {
     /// The kept answer was read, or what is left of it: then the gateway may be asked for it.
     fn replay(self, replaying: Replaying, event: &Event<'_>) -> Next {
         let Replaying { deciding, incarnation, gateways } = replaying;
-        let intent = &deciding.intent;
-        let payment = intent.payment.as_ref();
+        let parsed = &deciding.parsed;
+        let payment = parsed.payment.as_ref();
         let kept = match event {
             Event::Loaded(Cell::Body(_), loaded) => {
-                payment.map(|payment| Kept::find(&loaded.bytes, &payment.key, incarnation))
+                payment.map(|payment| KeptAnswer::find(&loaded.bytes, &payment.key, incarnation))
             }
             Event::Loaded(..)
             | Event::Stored(_)
@@ -174,46 +172,56 @@ impl Context<'_> {
             | Event::Answered(_) => None,
         };
         let effects = match kept {
-            Some(Some(kept)) => self.replayed(intent, kept, gateways),
+            Some(Some(kept)) => self.replayed(parsed, kept, gateways),
             Some(None) => return self.decide_without_answer(deciding),
-            None => self.say(intent, &Saying::AlreadyExecuted { retry_after: None }, gateways),
+            None => self.say(parsed, &LocalReply::AlreadyExecuted { retry_after: None }, gateways),
         };
         self.finish(deciding.permit, effects)
     }
 
-    fn replayed(&self, intent: &Intent, kept: Kept, gateways: Gateways) -> Vec<Effect> {
+    fn replayed(
+        &self,
+        parsed: &ParsedRequest,
+        kept: KeptAnswer,
+        gateways: Gateways,
+    ) -> Vec<Effect> {
         let gateway = self.policy.names(gateways);
         let mut headers =
             vec![("idempotent-replayed", "true".to_owned()), ("x-dana-gateway", gateway.clone())];
         headers.extend(kept.content_type.map(|value| ("content-type", value)));
-        let note = Note { decision: "replay", claim: "settled", gateway, ..self.note(intent) };
+        let note = Decision { decision: "replay", claim: "settled", gateway, ..self.note(parsed) };
         let reply = Reply { status: kept.status, headers, body: kept.body, reason: "replay" };
-        vec![Effect::Note(note), Effect::Reply(reply)]
+        vec![Effect::Decided(note), Effect::Reply(reply)]
     }
 
-    fn say(&self, intent: &Intent, saying: &Saying, gateways: Gateways) -> Vec<Effect> {
-        let no_answer = Saying::NoAnswer { retry_after: Millis::new(1000) };
-        let saying = match (intent.class(), saying) {
+    fn say(
+        &self,
+        parsed: &ParsedRequest,
+        local_reply: &LocalReply,
+        gateways: Gateways,
+    ) -> Vec<Effect> {
+        let no_answer = LocalReply::NoAnswer { retry_after: Millis::new(1000) };
+        let local_reply = match (parsed.class(), local_reply) {
             // Whoever asks for a payment must not read that the payment was not executed.
-            (Some(Class::Inquiry), Saying::NotExecuted { .. }) => &no_answer,
-            _ => saying,
+            (Some(Class::Inquiry), LocalReply::NotExecuted { .. }) => &no_answer,
+            _ => local_reply,
         };
-        let operation = intent.operation.as_deref();
-        let (reply, note) = self.reply(saying, operation, &intent.request_id, gateways);
-        let note = Note { key: self.note(intent).key, ..note };
-        vec![Effect::Note(note), Effect::Reply(reply)]
+        let operation = parsed.operation.as_deref();
+        let (reply, note) = self.reply(local_reply, operation, &parsed.request_id, gateways);
+        let note = Decision { key: self.note(parsed).key, ..note };
+        vec![Effect::Decided(note), Effect::Reply(reply)]
     }
 
     fn reply(
         &self,
-        saying: &Saying,
+        local_reply: &LocalReply,
         operation: Option<&Compiled>,
         request_id: &str,
         gateways: Gateways,
-    ) -> (Reply, Note) {
+    ) -> (Reply, Decision) {
         let gateway = self.policy.names(gateways);
         let line = operation.map(|compiled| &compiled.operation);
-        let about = About {
+        let about = ReplyContext {
             service_code: line.and_then(|line| line.service_codes.first()).map(AsRef::as_ref),
             inquiry_path: line.and_then(|line| line.inquiry_path.as_deref()),
             gateway: Some(gateway.as_str()).filter(|name| !name.is_empty()),
@@ -222,9 +230,9 @@ impl Context<'_> {
             memory: self.memory_of(line.map(|line| line.class)),
             request_id,
         };
-        let reply = saying.reply(self.policy.config.protocol, &about);
+        let reply = local_reply.reply(self.policy.config.protocol, &about);
         let operation = line.map_or_else(String::new, |line| line.name.to_string());
-        let note = Note { operation, decision: reply.reason, gateway, ..Note::default() };
+        let note = Decision { operation, decision: reply.reason, gateway, ..Decision::default() };
         (reply, note)
     }
 
@@ -232,26 +240,26 @@ impl Context<'_> {
     fn memory_of(&self, class: Option<Class>) -> Memory {
         match class {
             Some(Class::Charge | Class::FollowUp) => {
-                self.policy.memory(&self.tallies.leaps(self.now), self.now)
+                self.policy.memory(&self.counters.leaps(self.now), self.now)
             }
             Some(Class::Inquiry | Class::State) | None => Memory::Whole,
         }
     }
 
-    fn note(&self, intent: &Intent) -> Note {
-        let key = intent.payment.as_ref().map(|payment| payment.key).or(intent.concerns);
-        let operation = intent.operation.as_ref();
-        Note {
+    fn note(&self, parsed: &ParsedRequest) -> Decision {
+        let key = parsed.payment.as_ref().map(|payment| payment.key).or(parsed.concerns);
+        let operation = parsed.operation.as_ref();
+        Decision {
             operation: operation.map_or_else(String::new, |o| o.operation.name.to_string()),
             key: key.map_or_else(String::new, |key| key.reference().to_string()),
-            ..Note::default()
+            ..Decision::default()
         }
     }
 }
 
 /// The state's name in logs.
-fn name(state: Option<State>) -> &'static str {
-    state.map_or("", State::name)
+fn name(state: Option<ClaimState>) -> &'static str {
+    state.map_or("", ClaimState::name)
 }
 
 #[cfg(test)]

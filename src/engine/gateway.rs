@@ -1,5 +1,5 @@
 //! Gateways and sets of them, as records name them: by their place in a table of names that only
-//! grows ([`Layout`](crate::engine::store::layout::Layout)).
+//! grows ([`Layout`](crate::engine::store::Layout)).
 
 use crate::engine::limits;
 

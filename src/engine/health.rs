@@ -7,32 +7,37 @@
 //! mode: if none is usable, none is used.
 
 use crate::engine::codec::Reader;
-use crate::engine::config::policy::Policy;
+use crate::engine::config::Policy;
 use crate::engine::gateway::GatewayId;
-use crate::engine::time::Timestamp;
-use crate::engine::time::leaps::Leaps;
-use breaker::{Breaker, Report, State, Transition};
+use crate::engine::time::{Leaps, Timestamp};
+
 use fair_share::Asked;
-use heartbeat::Heartbeat;
-use history::{Chronicle, Why};
+
 use in_flight::InFlight;
-use overrides::{Overrides, Steer};
-use peer_tls::Breach;
-use worker_counts::{Batch, Tallies};
+use overrides::Overrides;
 
-pub mod breaker;
+mod breaker;
 mod failover;
-pub mod fair_share;
-pub mod heartbeat;
-pub mod history;
-pub mod in_flight;
-pub mod overrides;
-pub mod peer_tls;
+mod fair_share;
+mod heartbeat;
+mod history;
+mod in_flight;
+mod overrides;
+mod peer_tls;
 mod ramp;
-pub mod window;
-pub mod worker_counts;
+mod window;
+mod worker_counts;
 
-pub use failover::{Asks, NewRequest, Takers};
+pub use breaker::{Breaker, BreakerLimits, BreakerState, Heard, Report, Rule, Transition};
+pub use fair_share::{Seen, Source};
+pub use heartbeat::{Expect, Heartbeat, HeartbeatLimits, ProbeSpec, Punctuality};
+pub use history::{History, RefusalRun, Switched, Why};
+pub use overrides::{Override, OverrideError, OverrideKind};
+pub use peer_tls::{Breach, Demand, Peer, Version};
+pub use window::Tally;
+pub use worker_counts::{Batch, WorkerCounters};
+
+pub use failover::{NewRequest, RequestKind, Selection};
 use ramp::Ramp;
 
 /// The shared value.
@@ -50,7 +55,7 @@ pub struct Health {
     asked: Asked,
     /// Where the clock leapt.
     leaps: Leaps,
-    chronicle: Chronicle,
+    history: History,
     /// Of every gateway that was ever seen; no order.
     members: Vec<(GatewayId, Member)>,
 }
@@ -77,7 +82,7 @@ pub struct Member {
 
 /// Something that operators want to know happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum HealthEvent {
     /// A breaker moved.
     Breaker(GatewayId, Transition),
     /// Heartbeats say that a gateway came up (true) or went down.
@@ -98,7 +103,7 @@ pub enum Change {
     /// them at 100.
     Ramp(GatewayId, u32),
     /// An operator forces or drains a gateway, or no longer does.
-    Override(GatewayId, Option<Steer>),
+    Override(GatewayId, Option<OverrideKind>),
     /// A gateway is barred because of its connection, or admitted again by an operator.
     Barred(GatewayId, Option<Breach>),
     /// Requests that would move money begin to be refused for this reason.
@@ -160,7 +165,7 @@ impl Health {
         gateway: GatewayId,
         policy: &Policy,
         now: Timestamp,
-    ) -> Option<Change> {
+    ) -> Option<HealthEvent> {
         let forced = self.forced(policy, now) == Some(gateway);
         let breaker = &mut self.member_mut(gateway).breaker;
         let transition = if forced {
@@ -168,7 +173,7 @@ impl Health {
         } else {
             breaker.take_permit(now, &policy.breaker)
         };
-        transition.map(|transition| Change::Breaker(gateway, transition))
+        transition.map(|transition| HealthEvent::Breaker(gateway, transition))
     }
 
     /// Takes in the result of a call. When all news are in, [`Health::steer`] draws the
@@ -179,7 +184,7 @@ impl Health {
         report: Report,
         policy: &Policy,
         now: Timestamp,
-    ) -> Vec<Change> {
+    ) -> Vec<HealthEvent> {
         let Member { breaker, heartbeat, .. } = self.member_mut(gateway);
         let limits = &policy.breaker;
         let transition = breaker.record(report, now, limits);
@@ -189,7 +194,7 @@ impl Health {
 
     /// Takes in the successes that a worker counted for itself, if they are of the breaker's
     /// present generation.
-    pub fn merge(&mut self, counted: &Batch, policy: &Policy, now: Timestamp) -> Vec<Change> {
+    pub fn merge(&mut self, counted: &Batch, policy: &Policy, now: Timestamp) -> Vec<HealthEvent> {
         let gateway = counted.gateway;
         if self.generation(gateway) != counted.generation {
             return Vec::new();
@@ -206,20 +211,20 @@ impl Health {
         breach: Breach,
         policy: &Policy,
         now: Timestamp,
-    ) -> Vec<Change> {
+    ) -> Vec<HealthEvent> {
         let member = self.member_mut(gateway);
         if member.barred.is_some_and(|(_, before)| before == breach) {
             return Vec::new();
         }
         member.barred = Some((now, breach));
-        let told = Change::Barred(gateway, Some(breach));
-        std::iter::once(told).chain(self.steer(policy, now)).collect()
+        let told = HealthEvent::Barred(gateway, Some(breach));
+        std::iter::once(told).chain(self.update_active(policy, now)).collect()
     }
 
     /// An operator admits a gateway that was barred.
-    pub fn admit(&mut self, gateway: GatewayId) -> Option<Change> {
+    pub fn admit(&mut self, gateway: GatewayId) -> Option<HealthEvent> {
         let was_barred = self.member_mut(gateway).barred.take().is_some();
-        was_barred.then_some(Change::Barred(gateway, None))
+        was_barred.then_some(HealthEvent::Barred(gateway, None))
     }
 
     /// Whether nothing may be sent to `gateway`.
@@ -229,16 +234,16 @@ impl Health {
     }
 
     /// Takes in what a worker has under way.
-    pub fn tell_in_flight(&mut self, tallies: &Tallies, now: Timestamp) {
-        self.in_flight.tell(tallies.owner(), tallies.in_flight(), now);
+    pub fn tell_in_flight(&mut self, counters: &WorkerCounters, now: Timestamp) {
+        self.in_flight.tell(counters.owner(), counters.in_flight(), now);
     }
 
     /// Takes in who asked a worker for payments lately. It matters, and is written, only while a
     /// breaker is not closed: then a trial may be somebody else's.
-    pub fn tell_asked(&mut self, tallies: &Tallies, policy: &Policy, now: Timestamp) {
+    pub fn tell_asked(&mut self, counters: &WorkerCounters, policy: &Policy, now: Timestamp) {
         let window = policy.breaker.window;
         let all_closed = self.members.iter().all(|(_, member)| member.breaker.is_closed());
-        let partners = tallies.asked(now, window);
+        let partners = counters.asked(now, window);
         if !all_closed && partners & !self.asked.at(now, window) != 0 {
             self.asked.note(partners, now, window);
         }
@@ -251,20 +256,20 @@ impl Health {
     }
 
     /// Takes in what a worker has refused.
-    pub fn tell_refused(&mut self, refused: &[(Why, u32)], now: Timestamp) -> Vec<Change> {
+    pub fn tell_refused(&mut self, refused: &[(Why, u32)], now: Timestamp) -> Vec<HealthEvent> {
         let told =
-            refused.iter().filter(|(why, requests)| self.chronicle.refused(*why, *requests, now));
-        told.map(|(why, _)| Change::Refusing(*why)).collect()
+            refused.iter().filter(|(why, requests)| self.history.refused(*why, *requests, now));
+        told.map(|(why, _)| HealthEvent::Refusing(*why)).collect()
     }
 
     /// What happened lately.
     #[must_use]
-    pub const fn chronicle(&self) -> &Chronicle {
-        &self.chronicle
+    pub const fn history(&self) -> &History {
+        &self.history
     }
 
     /// Opens the breakers of gateways that have more under way than they may.
-    pub fn check_in_flight(&mut self, policy: &Policy, now: Timestamp) -> Vec<Change> {
+    pub fn check_in_flight(&mut self, policy: &Policy, now: Timestamp) -> Vec<HealthEvent> {
         let mut changes = Vec::new();
         for gateway in policy.order() {
             let requests = self.in_flight(gateway, now);
@@ -286,8 +291,8 @@ impl Health {
 
     /// The worker of `tallies` ticks: what it has seen of the clock is told to all, and what they
     /// saw to it.
-    pub fn tell_course(&mut self, tallies: &mut Tallies, policy: &Policy, now: Timestamp) {
-        tallies.tick(now, &mut self.leaps, policy.longest_retention());
+    pub fn tell_course(&mut self, counters: &mut WorkerCounters, policy: &Policy, now: Timestamp) {
+        counters.tick(now, &mut self.leaps, policy.longest_retention());
     }
 
     /// What was written before the clock was put back counts as written now: nobody waits for the
@@ -306,29 +311,30 @@ impl Health {
         transition: Option<Transition>,
         policy: &Policy,
         now: Timestamp,
-    ) -> Vec<Change> {
-        let opened = transition.is_some_and(|moved| matches!(moved.to, State::Open { .. }));
+    ) -> Vec<HealthEvent> {
+        let opened = transition.is_some_and(|moved| matches!(moved.to, BreakerState::Open { .. }));
         let good = self
             .member(gateway)
             .is_some_and(|member| member.heartbeat.is_target(now, &policy.heartbeat));
-        let breaker = transition.map(|moved| Change::Breaker(gateway, moved));
-        let disagree = (opened && good).then_some(Change::Disagree(gateway, true));
+        let breaker = transition.map(|moved| HealthEvent::Breaker(gateway, moved));
+        let disagree = (opened && good).then_some(HealthEvent::Disagree(gateway, true));
         breaker.into_iter().chain(disagree).collect()
     }
 
     /// Takes in the result of a heartbeat.
-    pub fn beaten(
+    pub fn on_probe(
         &mut self,
         gateway: GatewayId,
         good: bool,
         policy: &Policy,
         now: Timestamp,
-    ) -> Vec<Change> {
+    ) -> Vec<HealthEvent> {
         let member = self.member_mut(gateway);
         let turned = member.heartbeat.record(good, now, &policy.heartbeat);
         let well = member.breaker.goes_well(now, &policy.breaker);
-        let heartbeat = turned.map(|up| Change::Heartbeat(gateway, up));
-        let disagree = (turned == Some(false) && well).then_some(Change::Disagree(gateway, false));
+        let heartbeat = turned.map(|up| HealthEvent::Heartbeat(gateway, up));
+        let disagree =
+            (turned == Some(false) && well).then_some(HealthEvent::Disagree(gateway, false));
         heartbeat.into_iter().chain(disagree).collect()
     }
 
@@ -389,7 +395,7 @@ impl Health {
         self.in_flight.encode(&mut bytes);
         self.asked.encode(&mut bytes);
         self.leaps.encode(&mut bytes);
-        self.chronicle.encode(&mut bytes);
+        self.history.encode(&mut bytes);
         for (id, member) in &self.members {
             bytes.push(id.byte());
             member.breaker.encode(&mut bytes);
@@ -427,7 +433,7 @@ impl Health {
         let in_flight = InFlight::decode(&mut bytes)?;
         let asked = Asked::decode(&mut bytes)?;
         let leaps = Leaps::decode(&mut bytes)?;
-        let chronicle = Chronicle::decode(&mut bytes)?;
+        let history = History::decode(&mut bytes)?;
         let mut members = Vec::new();
         while let Some(id) = bytes.byte() {
             let member = Member {
@@ -449,7 +455,7 @@ impl Health {
             in_flight,
             asked,
             leaps,
-            chronicle,
+            history,
             members,
         })
     }

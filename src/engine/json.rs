@@ -107,7 +107,7 @@ impl Extractor {
     ) -> Result<Vec<Option<Scalar<'a>>>, serde_json::Error> {
         let mut found = vec![None; self.slots];
         let mut reader = serde_json::Deserializer::from_slice(body);
-        Walk { branch: &self.root, found: &mut found }.deserialize(&mut reader)?;
+        Cursor { branch: &self.root, found: &mut found }.deserialize(&mut reader)?;
         reader.end()?;
         Ok(found)
     }
@@ -145,12 +145,12 @@ impl<'a> Visitor<'a> for Members {
     }
 }
 
-struct Walk<'b, 'f, 'a> {
+struct Cursor<'b, 'f, 'a> {
     branch: &'b Branch,
     found: &'f mut [Option<Scalar<'a>>],
 }
 
-impl<'a> Walk<'_, '_, 'a> {
+impl<'a> Cursor<'_, '_, 'a> {
     fn keep<E>(self, scalar: Scalar<'a>) -> Result<(), E> {
         if let Some(place) = self.branch.slot.and_then(|slot| self.found.get_mut(slot)) {
             *place = Some(scalar);
@@ -159,7 +159,7 @@ impl<'a> Walk<'_, '_, 'a> {
     }
 }
 
-impl<'a> DeserializeSeed<'a> for Walk<'_, '_, 'a> {
+impl<'a> DeserializeSeed<'a> for Cursor<'_, '_, 'a> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -167,7 +167,7 @@ impl<'a> DeserializeSeed<'a> for Walk<'_, '_, 'a> {
     }
 }
 
-impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
+impl<'a> Visitor<'a> for Cursor<'_, '_, 'a> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -175,7 +175,7 @@ impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
     }
 
     fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
-        let Walk { branch, found } = self;
+        let Cursor { branch, found } = self;
         let mut seen = Vec::new();
         while let Some(name) = map.next_key_seed(MemberName)? {
             let Some(child) = branch.members.get(name.as_ref()) else {
@@ -191,9 +191,9 @@ impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
                 return Err(M::Error::custom(format_args!("member \"{name}\" stands twice")));
             }
             seen.push(name);
-            map.next_value_seed(Walk { branch: child, found: &mut *found })?;
+            map.next_value_seed(Cursor { branch: child, found: &mut *found })?;
         }
-        Walk { branch, found }.keep(Scalar::Composite)
+        Cursor { branch, found }.keep(Scalar::Composite)
     }
 
     fn visit_seq<S: SeqAccess<'a>>(self, mut seq: S) -> Result<(), S::Error> {

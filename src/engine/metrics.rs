@@ -3,9 +3,11 @@
 
 pub mod implied;
 
+pub use implied::Implied;
+
 /// Kinds of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// Only grows.
     Counter,
     /// Is set.
@@ -18,7 +20,7 @@ pub struct Family {
     /// What it is called on `/stats/prometheus`.
     pub name: &'static str,
     /// Its kind.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// Its labels, in their order.
     pub labels: &'static [&'static str],
     /// What it tells.
@@ -30,11 +32,11 @@ const fn counter(
     labels: &'static [&'static str],
     help: &'static str,
 ) -> Family {
-    Family { name, kind: Kind::Counter, labels, help }
+    Family { name, kind: MetricKind::Counter, labels, help }
 }
 
 const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
-    Family { name, kind: Kind::Gauge, labels, help }
+    Family { name, kind: MetricKind::Gauge, labels, help }
 }
 
 /// Requests.

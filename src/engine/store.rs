@@ -1,7 +1,23 @@
 //! What is written down about payments, and how it is read again.
 
-pub mod alias;
-pub mod census;
-pub mod kept_answer;
-pub mod layout;
-pub mod local;
+mod alias;
+mod census;
+mod kept_answer;
+mod layout;
+mod local;
+
+pub use alias::{Alias, AliasTarget};
+pub use census::{Census, Counted, InDoubt, MAKES_ROOM, Room, States};
+pub(in crate::engine) use census::{Counts, Draft};
+pub use kept_answer::KeptAnswer;
+pub use layout::{KeyDefinition, Layout, LayoutError};
+pub use local::bucket::{Bucket, BucketError, Entry, Found, Retention};
+pub use local::capacity;
+pub use local::capacity::Capacity;
+pub use local::placement::{Placement, Seed};
+
+pub(in crate::engine) use layout::hash as layout_hash;
+
+/// Claims and buckets as the tests of the census make them.
+#[cfg(test)]
+pub(in crate::engine) use census::tests as census_fixtures;

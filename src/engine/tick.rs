@@ -7,22 +7,20 @@
 
 use std::rc::Rc;
 
-use crate::engine::config::policy::Policy;
-use crate::engine::event::{Beat, Cell, Effect, Loaded};
+use crate::engine::config::Policy;
+use crate::engine::event::{Cell, Effect, Loaded, Probe};
 use crate::engine::gateway::GatewayId;
-use crate::engine::health::history::Why;
-use crate::engine::health::worker_counts::{Batch, Tallies};
-use crate::engine::health::{Change, Health};
+use crate::engine::health::{Batch, Health, HealthEvent, Why, WorkerCounters};
 use crate::engine::limits;
-use crate::engine::store::census::Counts;
+use crate::engine::store::Counts;
 use crate::engine::time::{Millis, Timestamp};
-use census::Walk;
+use census::CensusPass;
 
 mod census;
 
 /// One worker's ticking part.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct Tick {
     policy: Rc<Policy>,
     /// Told apart from other workers by this.
     owner: u64,
@@ -31,7 +29,7 @@ pub struct Pulse {
     born: Option<Timestamp>,
     pending: Pending,
     attempts: u8,
-    walk: Walk,
+    walk: CensusPass,
     /// How many requests operators were last told to be under way, where there are any.
     shown: Vec<(GatewayId, u32)>,
 }
@@ -46,8 +44,8 @@ struct Pending {
     /// The same of what the worker refused.
     refused: Vec<(Why, u32)>,
     /// To be sent once the lease is written.
-    beats: Vec<Beat>,
-    changes: Vec<Change>,
+    probes: Vec<Probe>,
+    changes: Vec<HealthEvent>,
     /// This worker counts what the store holds; the time of its tick.
     counts_at: Option<Timestamp>,
 }
@@ -58,11 +56,11 @@ impl Pending {
     }
 }
 
-impl Pulse {
+impl Tick {
     /// The ticking part of the worker `owner`.
     #[must_use]
     pub fn new(policy: Rc<Policy>, owner: u64) -> Self {
-        let (pending, walk) = (Pending::default(), Walk::default());
+        let (pending, walk) = (Pending::default(), CensusPass::default());
         Self { policy, owner, born: None, pending, attempts: 0, walk, shown: Vec::new() }
     }
 
@@ -80,7 +78,7 @@ impl Pulse {
     }
 
     /// A heartbeat ended.
-    pub fn beaten(&mut self, gateway: GatewayId, good: bool) -> Vec<Effect> {
+    pub fn on_probe(&mut self, gateway: GatewayId, good: bool) -> Vec<Effect> {
         self.pending.beaten.push((gateway, good));
         self.attempts = 0;
         vec![Effect::Load(Cell::Health)]
@@ -92,14 +90,14 @@ impl Pulse {
         cell: Cell,
         loaded: Loaded,
         now: Timestamp,
-        tallies: &mut Tallies,
+        counters: &mut WorkerCounters,
     ) -> Vec<Effect> {
         match cell {
-            Cell::Health => self.health(&loaded, now, tallies),
+            Cell::Health => self.health(&loaded, now, counters),
             Cell::Claims(number) => {
                 let Policy { placement, claims, .. } = &*self.policy;
                 let observing = self.policy.observes(None);
-                let leaps = tallies.leaps(now);
+                let leaps = counters.leaps(now);
                 let how = Counts {
                     rules: claims,
                     retention: self.policy.config.store.retention,
@@ -113,31 +111,36 @@ impl Pulse {
         }
     }
 
-    fn health(&mut self, loaded: &Loaded, now: Timestamp, tallies: &mut Tallies) -> Vec<Effect> {
+    fn health(
+        &mut self,
+        loaded: &Loaded,
+        now: Timestamp,
+        counters: &mut WorkerCounters,
+    ) -> Vec<Effect> {
         if self.pending.is_empty() {
             return Vec::new();
         }
         let before = Health::decode(&loaded.bytes);
         let mut health = before.clone();
         let mut changes = Vec::new();
-        self.pending.counted.extend(tallies.take());
+        self.pending.counted.extend(counters.take());
         for counted in &self.pending.counted {
             changes.extend(health.merge(counted, &self.policy, now));
         }
-        self.pending.refused.extend(tallies.take_refused());
+        self.pending.refused.extend(counters.take_refused());
         changes.extend(health.tell_refused(&self.pending.refused, now));
         for (gateway, good) in &self.pending.beaten {
-            changes.extend(health.beaten(*gateway, *good, &self.policy, now));
+            changes.extend(health.on_probe(*gateway, *good, &self.policy, now));
         }
         // What an earlier try at the same write had in mind is not done.
-        self.pending.beats.clear();
+        self.pending.probes.clear();
         self.pending.counts_at = None;
         let mut leads = false;
         let mut effects = Vec::new();
         if self.pending.tick {
-            health.tell_course(tallies, &self.policy, now);
-            health.tell_in_flight(tallies, now);
-            health.tell_asked(tallies, &self.policy, now);
+            health.tell_course(counters, &self.policy, now);
+            health.tell_in_flight(counters, now);
+            health.tell_asked(counters, &self.policy, now);
             effects = self.show_in_flight(&health, now);
             changes.extend(health.check_in_flight(&self.policy, now));
             let born = *self.born.get_or_insert(now);
@@ -148,12 +151,12 @@ impl Pulse {
             health.mend(&self.policy, now);
             changes.extend(health.expire_overrides(now));
             changes.extend(health.climb(&self.policy, now));
-            self.pending.beats = self.due(&mut health, now);
+            self.pending.probes = self.due(&mut health, now);
         }
         if leads || !changes.is_empty() {
             // Once, when everything is known: news of one moment are not a reason to go back and
             // forth.
-            changes.extend(health.steer(&self.policy, now));
+            changes.extend(health.update_active(&self.policy, now));
         }
         self.pending.changes = changes;
         if health == before {
@@ -181,9 +184,9 @@ impl Pulse {
     }
 
     /// The heartbeats that are to be sent.
-    fn due(&self, health: &mut Health, now: Timestamp) -> Vec<Beat> {
+    fn due(&self, health: &mut Health, now: Timestamp) -> Vec<Probe> {
         let limits = &self.policy.heartbeat;
-        let mut beats = Vec::new();
+        let mut probes = Vec::new();
         for gateway in &self.policy.gateways {
             let heartbeat = &mut health.member_mut(gateway.id).heartbeat;
             if !heartbeat.is_due(now, limits) {
@@ -192,9 +195,9 @@ impl Pulse {
             heartbeat.sent(now, limits);
             let (cluster, probe) = (gateway.cluster.clone(), gateway.probe.clone());
             let host = gateway.host.as_ref().unwrap_or(&cluster).clone();
-            beats.push(Beat { gateway: gateway.id, cluster, host, probe });
+            probes.push(Probe { gateway: gateway.id, cluster, host, spec: probe });
         }
-        beats
+        probes
     }
 
     /// A value was written.
@@ -203,7 +206,7 @@ impl Pulse {
     }
 
     /// It was not: another worker was quicker. Health is read again, or left for the next tick.
-    pub fn conflict(&mut self, cell: Cell, tallies: &mut Tallies) -> Vec<Effect> {
+    pub fn conflict(&mut self, cell: Cell, counters: &mut WorkerCounters) -> Vec<Effect> {
         if cell != Cell::Health {
             return Vec::new();
         }
@@ -211,14 +214,14 @@ impl Pulse {
         if self.attempts < limits::STORE_ATTEMPTS_MAX {
             return vec![Effect::Load(Cell::Health)];
         }
-        tallies.put_back(&self.pending.counted);
-        tallies.put_back_refused(&self.pending.refused);
+        counters.put_back(&self.pending.counted);
+        counters.put_back_refused(&self.pending.refused);
         self.pending = Pending::default();
         Vec::new()
     }
 
     fn done(&mut self) -> Vec<Effect> {
-        let Pending { tick, beats, changes, counts_at, .. } = std::mem::take(&mut self.pending);
+        let Pending { tick, probes, changes, counts_at, .. } = std::mem::take(&mut self.pending);
         let counts = match counts_at {
             Some(now) => self.walk.tick(now),
             None => {
@@ -229,6 +232,6 @@ impl Pulse {
             }
         };
         let changes = changes.into_iter().map(Effect::Changed);
-        changes.chain(beats.into_iter().map(Effect::Beat)).chain(counts).collect()
+        changes.chain(probes.into_iter().map(Effect::Probe)).chain(counts).collect()
     }
 }

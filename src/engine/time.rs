@@ -5,8 +5,11 @@
 
 use std::fmt;
 
-pub mod leaps;
-pub mod zone;
+mod leaps;
+mod zone;
+
+pub use leaps::{ClockWatch, Leaps};
+pub use zone::{Clock, Zone};
 
 /// A point in time, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,33 +11,32 @@ use super::host::{Host, Side};
 use super::pairs;
 use super::stream::Flow;
 use super::worker::{Worker, load, store};
-use crate::engine::admin::{Admin, Effect, Instance};
-use crate::engine::config::Config;
-use crate::engine::config::policy::Policy;
+use crate::engine::admin::{Admin, AdminEffect, Instance};
+use crate::engine::config::{Config, Policy};
 use crate::engine::event::{Event, Request};
 use crate::engine::limits;
-use crate::engine::protocol::local_reply::Reply;
+use crate::engine::protocol::Reply;
 
 /// One worker's part of the operators' listener.
 #[derive(Debug)]
-pub(super) struct Desk<H> {
+pub(super) struct AdminRoot<H> {
     host: H,
     config: Rc<Config>,
     /// Which Envoy this is.
     instance: Rc<Instance>,
     /// Tells of changes, by the names and ids of the policy it was made with.
-    teller: RefCell<Option<Rc<Worker<H>>>>,
+    reporter: RefCell<Option<Rc<Worker<H>>>>,
 }
 
-impl<H: Host + Clone> Desk<H> {
+impl<H: Host + Clone> AdminRoot<H> {
     pub(super) fn new(host: H, config: Config) -> Self {
         let node = |name| host.property(&["xds", "node", name]).ok().flatten().unwrap_or_default();
         let instance = Rc::new(Instance::new(&node("id"), &node("cluster")));
-        Self { config: Rc::new(config), instance, teller: RefCell::default(), host }
+        Self { config: Rc::new(config), instance, reporter: RefCell::default(), host }
     }
 
-    fn teller(&self, policy: &Rc<Policy>) -> Rc<Worker<H>> {
-        let mut teller = self.teller.borrow_mut();
+    fn reporter(&self, policy: &Rc<Policy>) -> Rc<Worker<H>> {
+        let mut teller = self.reporter.borrow_mut();
         let same = |worker: &&Rc<Worker<H>>| worker.policy.order().eq(policy.order());
         let known = teller.as_ref().filter(same).cloned();
         let worker =
@@ -49,18 +48,18 @@ impl<H: Host + Clone> Desk<H> {
 
 /// One request of an operator.
 #[derive(Debug)]
-pub(super) struct Visit<H> {
-    desk: Rc<Desk<H>>,
+pub(super) struct AdminStream<H> {
+    root: Rc<AdminRoot<H>>,
     admin: Admin,
     context: u32,
     /// It was answered, or at least tried to be.
     answered: bool,
 }
 
-impl<H: Host + Clone> Visit<H> {
-    pub(super) fn new(desk: Rc<Desk<H>>, context: u32) -> Self {
+impl<H: Host + Clone> AdminStream<H> {
+    pub(super) fn new(desk: Rc<AdminRoot<H>>, context: u32) -> Self {
         let admin = Admin::new(Rc::clone(&desk.config)).at(Rc::clone(&desk.instance));
-        Self { desk, admin, context, answered: false }
+        Self { root: desk, admin, context, answered: false }
     }
 
     pub(super) fn request_headers(&mut self, ends: bool) -> Flow {
@@ -86,7 +85,7 @@ impl<H: Host + Clone> Visit<H> {
         if self.answered {
             return;
         }
-        let host = &self.desk.host;
+        let host = &self.root.host;
         // One byte more than allowed is enough to see that it is too long.
         let bytes_max = limits::ADMIN_BODY_BYTES_MAX + 1;
         let read = (host.headers(Side::Request), host.body(Side::Request, bytes_max));
@@ -106,33 +105,33 @@ impl<H: Host + Clone> Visit<H> {
 
     /// Feeds the engine and does what it says, until it has no more to say.
     fn drive(&mut self, event: Event<'_>) {
-        let desk = Rc::clone(&self.desk);
+        let desk = Rc::clone(&self.root);
         let host = &desk.host;
         let Ok(now) = host.now() else {
             return;
         };
-        let mut effects: VecDeque<Effect> = self.admin.handle(event, now).into();
+        let mut effects: VecDeque<AdminEffect> = self.admin.handle(event, now).into();
         while let Some(effect) = effects.pop_front() {
             let event = match effect {
-                Effect::Load(cell) => load(host, cell),
-                Effect::Store { cell, bytes, expected } => store(host, cell, &bytes, expected),
-                Effect::Told(line) => {
+                AdminEffect::Load(cell) => load(host, cell),
+                AdminEffect::Store { cell, bytes, expected } => store(host, cell, &bytes, expected),
+                AdminEffect::Told(line) => {
                     log::warn!("dana: {line}");
                     continue;
                 }
-                Effect::Changed(change) => {
+                AdminEffect::Changed(change) => {
                     if let Some(policy) = self.admin.policy() {
-                        desk.teller(policy).changed(&change);
+                        desk.reporter(policy).changed(&change);
                     }
                     continue;
                 }
-                Effect::Anomaly(anomaly) => {
+                AdminEffect::Anomaly(anomaly) => {
                     if let Some(policy) = self.admin.policy() {
-                        desk.teller(policy).anomaly(&anomaly);
+                        desk.reporter(policy).anomaly(&anomaly);
                     }
                     continue;
                 }
-                Effect::Reply(reply) => {
+                AdminEffect::Reply(reply) => {
                     self.reply(&reply);
                     continue;
                 }
@@ -143,7 +142,7 @@ impl<H: Host + Clone> Visit<H> {
 
     /// If the host takes no answer, the request stays held until the client gives up.
     fn reply(&mut self, reply: &Reply) {
-        let _ = self.desk.host.reply(reply);
+        let _ = self.root.host.reply(reply);
         self.answered = true;
     }
 }

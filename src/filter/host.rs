@@ -4,9 +4,9 @@
 //! flight on that worker. So the ABI's functions are declared there and every status becomes a
 //! typed error; what depends on the failed call fails closed.
 
-use crate::engine::event::{Beat, Call, Expected};
-use crate::engine::metrics::Kind;
-use crate::engine::protocol::local_reply::Reply;
+use crate::engine::event::{Call, Expected, Probe};
+use crate::engine::metrics::MetricKind;
+use crate::engine::protocol::Reply;
 use crate::engine::time::Timestamp;
 
 /// A host call that did not do what it should, with the ABI's status.
@@ -49,7 +49,7 @@ pub fn is_service_time(name: &[u8]) -> bool {
 
 /// A request that is kept, so that it can be sent to another gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct BufferedRequest {
     /// Its header fields in the ABI's serialised form.
     pub headers: Vec<u8>,
     /// Its body.
@@ -114,17 +114,17 @@ pub trait Host {
     ///
     /// # Errors
     /// When it cannot be sent, a cluster without hosts among the reasons.
-    fn beat(&self, beat: &Beat) -> Result<u32, HostError>;
+    fn probe(&self, beat: &Probe) -> Result<u32, HostError>;
     /// Sends a request to a cluster, past the router; its answer will carry the token.
     ///
     /// # Errors
     /// When it cannot be sent, a cluster without hosts among the reasons. Then it was not.
-    fn call(&self, call: &Call, request: &Kept) -> Result<u32, HostError>;
+    fn call(&self, call: &Call, request: &BufferedRequest) -> Result<u32, HostError>;
     /// A counter or gauge of this name, which the whole process shares.
     ///
     /// # Errors
     /// When the host refuses.
-    fn define_metric(&self, kind: Kind, name: &str) -> Result<u32, HostError>;
+    fn define_metric(&self, kind: MetricKind, name: &str) -> Result<u32, HostError>;
     /// Adds one to a counter.
     ///
     /// # Errors

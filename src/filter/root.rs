@@ -10,16 +10,16 @@ use crate::engine::config::Config;
 use crate::engine::event::{Cell, Effect, Event};
 use crate::engine::gateway::GatewayId;
 use crate::engine::limits;
-use crate::engine::tick::Pulse;
+use crate::engine::tick::Tick;
 use crate::engine::time::{Millis, Timestamp};
 
 /// One worker's root, once it is configured.
 #[derive(Debug)]
 pub(super) struct Root<H> {
     worker: Rc<Worker<H>>,
-    pulse: Pulse,
+    pulse: Tick,
     /// Heartbeats under way, by the token of their call, and from when on they count as lost.
-    beats: BTreeMap<u32, (GatewayId, Timestamp)>,
+    probes: BTreeMap<u32, (GatewayId, Timestamp)>,
 }
 
 impl<H: Host> Root<H> {
@@ -30,10 +30,10 @@ impl<H: Host> Root<H> {
     pub(super) fn configure(host: H, config: &Config) -> Result<Self, String> {
         let policy = Rc::new(join(&host, config)?);
         let owner = worker_number(&host)?;
-        let pulse = Pulse::new(Rc::clone(&policy), owner);
+        let pulse = Tick::new(Rc::clone(&policy), owner);
         let worker = Rc::new(Worker::new(host, policy, owner));
         worker.show();
-        Ok(Self { worker, pulse, beats: BTreeMap::new() })
+        Ok(Self { worker, pulse, probes: BTreeMap::new() })
     }
 
     pub(super) const fn worker(&self) -> &Rc<Worker<H>> {
@@ -55,22 +55,26 @@ impl<H: Host> Root<H> {
         let Ok(now) = self.worker.host.now() else {
             return;
         };
-        let lost: Vec<GatewayId> =
-            self.beats.values().filter(|(_, by)| now >= *by).map(|(gateway, _)| *gateway).collect();
-        self.beats.retain(|_, (_, by)| now < *by);
+        let lost: Vec<GatewayId> = self
+            .probes
+            .values()
+            .filter(|(_, by)| now >= *by)
+            .map(|(gateway, _)| *gateway)
+            .collect();
+        self.probes.retain(|_, (_, by)| now < *by);
         for gateway in lost {
-            let effects = self.pulse.beaten(gateway, false);
+            let effects = self.pulse.on_probe(gateway, false);
             self.drive(effects);
         }
     }
 
     /// A heartbeat was answered, by the gateway or in its place by Envoy.
     pub(super) fn answered(&mut self, token: u32) {
-        let Some((gateway, _)) = self.beats.remove(&token) else {
+        let Some((gateway, _)) = self.probes.remove(&token) else {
             return;
         };
         let good = self.is_good(gateway);
-        let effects = self.pulse.beaten(gateway, good);
+        let effects = self.pulse.on_probe(gateway, good);
         self.drive(effects);
     }
 
@@ -107,19 +111,19 @@ impl<H: Host> Root<H> {
                         | Event::Loaded(..)
                         | Event::Request(_)
                         | Event::Answered(_) => {
-                            self.pulse.conflict(cell, &mut self.worker.tallies.borrow_mut())
+                            self.pulse.conflict(cell, &mut self.worker.counters.borrow_mut())
                         }
                     };
                     effects.extend(more);
                 }
-                Effect::Beat(beat) => match self.worker.host.beat(&beat) {
+                Effect::Probe(beat) => match self.worker.host.probe(&beat) {
                     Ok(token) => {
                         let now = self.worker.host.now().unwrap_or_default();
-                        let lost_at = now.plus(beat.probe.lost_after());
-                        self.beats.insert(token, (beat.gateway, lost_at));
+                        let lost_at = now.plus(beat.spec.lost_after());
+                        self.probes.insert(token, (beat.gateway, lost_at));
                     }
                     // A cluster without hosts answers nothing, ever.
-                    Err(_) => effects.extend(self.pulse.beaten(beat.gateway, false)),
+                    Err(_) => effects.extend(self.pulse.on_probe(beat.gateway, false)),
                 },
                 Effect::Changed(change) => self.worker.changed(&change),
                 Effect::Anomaly(anomaly) => self.worker.anomaly(&anomaly),
@@ -127,7 +131,7 @@ impl<H: Host> Root<H> {
                     self.worker.show_in_flight(gateway, requests);
                 }
                 Effect::Counted(counted) => self.worker.counted(&counted),
-                Effect::Note(_)
+                Effect::Decided(_)
                 | Effect::Forward(_)
                 | Effect::Call(_)
                 | Effect::Reply(_)
@@ -143,6 +147,6 @@ impl<H: Host> Root<H> {
         let Event::Loaded(_, loaded) = self.worker.load(cell) else {
             return Vec::new();
         };
-        self.pulse.loaded(cell, loaded, now, &mut self.worker.tallies.borrow_mut())
+        self.pulse.loaded(cell, loaded, now, &mut self.worker.counters.borrow_mut())
     }
 }

@@ -7,15 +7,14 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::host::{Host, Kept, Side, is_service_time};
+use super::host::{BufferedRequest, Host, Side, is_service_time};
 use super::pairs;
 use super::worker::Worker;
 use crate::engine::event::{Answer, Call, Effect, Event, Forward, Request};
 use crate::engine::exchange::Exchange;
-use crate::engine::health::peer_tls::Peer;
+use crate::engine::health::Peer;
 use crate::engine::limits;
-use crate::engine::protocol::local_reply::{About, Saying};
-use crate::engine::protocol::verdict::{Body, Evidence, Flags, Origin};
+use crate::engine::protocol::{Body, Flags, LocalReply, Origin, ReplyContext, Response};
 use crate::engine::time::{Millis, Timestamp};
 
 /// What a callback tells Envoy.
@@ -39,7 +38,7 @@ pub(super) struct Stream<H> {
     composite: bool,
     /// Whether the request may have to be sent to another gateway, and then the request.
     keep: bool,
-    kept: Kept,
+    kept: BufferedRequest,
     /// The call that is under way, which Envoy knows by this token.
     calling: Option<u32>,
     head: Option<Head>,
@@ -96,7 +95,7 @@ impl<H: Host> Stream<H> {
             response: Phase::Held,
             composite: false,
             keep: false,
-            kept: Kept::default(),
+            kept: BufferedRequest::default(),
             calling: None,
             head: None,
             decided_at: Timestamp::default(),
@@ -142,7 +141,7 @@ impl<H: Host> Stream<H> {
         let request = Request { headers: &fields, body: &body, peer: &peer, context };
         self.drive(Event::Request(request), now);
         if self.keep {
-            self.kept = Kept { headers, body };
+            self.kept = BufferedRequest { headers, body };
         }
         if self.request == Phase::Held {
             self.fail_closed();
@@ -168,10 +167,11 @@ impl<H: Host> Stream<H> {
     /// The host did not let us decide: nothing is sent.
     fn fail_closed(&mut self) {
         let retry_after = Millis::new(1000);
-        let saying = Saying::StoreFailed { retry_after };
+        let saying = LocalReply::StoreFailed { retry_after };
         let protocol = self.worker.policy.config.protocol;
         let id = self.worker.host.property(&["request", "id"]).ok().flatten().unwrap_or_default();
-        let about = About { request_id: &String::from_utf8_lossy(&id), ..About::default() };
+        let about =
+            ReplyContext { request_id: &String::from_utf8_lossy(&id), ..ReplyContext::default() };
         // If even this fails, the request stays held until the client gives up.
         let _ = self.worker.host.reply(&saying.reply(protocol, &about));
         self.request = Phase::Replied;
@@ -215,7 +215,7 @@ impl<H: Host> Stream<H> {
             Some(_) => Origin::Envoy { flags: Flags::CLIENT_GONE, attached: true },
             None => self.origin_without_answer(),
         };
-        let evidence = Evidence { origin, status: 0, body: Body::Unreadable };
+        let evidence = Response { origin, status: 0, body: Body::Unreadable };
         let endpoint = self.endpoint();
         let answer = Answer {
             evidence,
@@ -338,7 +338,7 @@ impl<H: Host> Stream<H> {
         let bytes = if reads { host.body(side, bytes_max).ok() } else { None };
         let bytes = bytes.filter(|bytes| bytes.len() < bytes_max);
         let body = bytes.as_deref().map_or(Body::Unreadable, Body::Complete);
-        let evidence = Evidence { origin: head.origin, status: head.status, body };
+        let evidence = Response { origin: head.origin, status: head.status, body };
         let answer = Answer {
             evidence,
             endpoint: head.endpoint.as_deref(),
@@ -360,7 +360,7 @@ impl<H: Host> Stream<H> {
     fn drive(&mut self, event: Event<'_>, now: Timestamp) {
         let worker = Rc::clone(&self.worker);
         let feed = |exchange: &mut Exchange, event: Event<'_>| {
-            exchange.handle(event, now, &mut worker.tallies.borrow_mut())
+            exchange.handle(event, now, &mut worker.counters.borrow_mut())
         };
         let mut effects: VecDeque<Effect> = feed(&mut self.exchange, event).into();
         while let Some(effect) = effects.pop_front() {
@@ -394,11 +394,11 @@ impl<H: Host> Stream<H> {
                     self.worker.anomaly(&anomaly);
                     None
                 }
-                Effect::Note(note) => {
+                Effect::Decided(note) => {
                     self.worker.note(&note);
                     None
                 }
-                Effect::Beat(_) | Effect::Counted(_) | Effect::InFlight(..) => None,
+                Effect::Probe(_) | Effect::Counted(_) | Effect::InFlight(..) => None,
             };
             if let Some(event) = event {
                 effects.extend(feed(&mut self.exchange, event));
@@ -434,7 +434,7 @@ fn seconds(value: &str) -> Option<Millis> {
 }
 
 const NEVER_LEFT: Event<'static> = Event::Answered(Answer {
-    evidence: Evidence { origin: Origin::NeverLeft, status: 0, body: Body::Unreadable },
+    evidence: Response { origin: Origin::NeverLeft, status: 0, body: Body::Unreadable },
     endpoint: None,
     peer: None,
     content_type: None,

@@ -6,21 +6,16 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::host::{Host, StoreError};
-use crate::engine::config::policy::Policy;
-use crate::engine::event::{Cell, Event, Expected, Loaded, Note};
+use crate::engine::config::Policy;
+use crate::engine::event::{Cell, Decision, Event, Expected, Loaded};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::breaker::State;
-use crate::engine::health::history::Why;
-use crate::engine::health::overrides::Steer;
-use crate::engine::health::worker_counts::Tallies;
-use crate::engine::health::{Cause, Change, Health};
+use crate::engine::health::{
+    BreakerState, Cause, Health, HealthEvent, OverrideKind, Why, WorkerCounters,
+};
 use crate::engine::limits;
-use crate::engine::metrics::implied::{self, Implied};
-use crate::engine::metrics::{self, Family};
-use crate::engine::payment::anomaly::Anomaly;
-use crate::engine::store::census::MAKES_ROOM;
-use crate::engine::store::layout::Layout;
-use crate::engine::store::local::placement::{Placement, Seed};
+use crate::engine::metrics::{self, Family, Implied, implied};
+use crate::engine::payment::Anomaly;
+use crate::engine::store::{Layout, MAKES_ROOM, Placement, Seed};
 use crate::engine::time::{Millis, Timestamp};
 
 mod counted;
@@ -30,14 +25,14 @@ mod counted;
 pub(super) struct Worker<H> {
     pub(super) host: H,
     pub(super) policy: Rc<Policy>,
-    pub(super) tallies: RefCell<Tallies>,
+    pub(super) counters: RefCell<WorkerCounters>,
     metrics: RefCell<BTreeMap<String, u32>>,
 }
 
 impl<H: Host> Worker<H> {
     pub(super) fn new(host: H, policy: Rc<Policy>, owner: u64) -> Self {
-        let tallies = RefCell::new(Tallies::of(owner));
-        Self { host, policy, tallies, metrics: RefCell::default() }
+        let counters = RefCell::new(WorkerCounters::of(owner));
+        Self { host, policy, counters, metrics: RefCell::default() }
     }
 
     /// Reads a shared value.
@@ -51,7 +46,7 @@ impl<H: Host> Worker<H> {
     }
 
     /// Puts a request's line into the access log and counts it.
-    pub(super) fn note(&self, note: &Note) {
+    pub(super) fn note(&self, note: &Decision) {
         // Neither is worth failing a payment for.
         let _ = self.host.set_property("dana_decision", &note.to_string());
         self.count(
@@ -94,7 +89,7 @@ impl<H: Host> Worker<H> {
                 (&metrics::HEARTBEAT_UP, up),
                 (&metrics::IN_FLIGHT, 0),
                 (&metrics::BARRED, u64::from(member.barred.is_some())),
-                (&metrics::OVERRIDE, steer.map_or(0, |one| one.steer as u64)),
+                (&metrics::OVERRIDE, steer.map_or(0, |one| one.kind as u64)),
             ] {
                 self.set(family, &[&gateway.name], value);
             }
@@ -109,10 +104,10 @@ impl<H: Host> Worker<H> {
     }
 
     /// Tells operators of a change.
-    pub(super) fn changed(&self, change: &Change) {
+    pub(super) fn changed(&self, change: &HealthEvent) {
         let name = |gateway| self.policy.names(Gateways::only(gateway));
         match change {
-            Change::Breaker(gateway, transition) => {
+            HealthEvent::Breaker(gateway, transition) => {
                 let to = transition.to.name();
                 let gateway = name(*gateway);
                 let rule = transition.rule;
@@ -120,18 +115,18 @@ impl<H: Host> Worker<H> {
                 self.count(&metrics::TRANSITIONS, &[&gateway, to, rule.name()]);
                 self.set(&metrics::BREAKER_STATE, &[&gateway], number(transition.to));
             }
-            Change::Heartbeat(gateway, up) => {
+            HealthEvent::Heartbeat(gateway, up) => {
                 let gateway = name(*gateway);
                 log::warn!("dana: heartbeat of {gateway}: {}", if *up { "up" } else { "down" });
                 self.set(&metrics::HEARTBEAT_UP, &[&gateway], u64::from(*up));
             }
-            Change::Disagree(gateway, up) => {
+            HealthEvent::Disagree(gateway, up) => {
                 let gateway = name(*gateway);
                 let says = if *up { "up" } else { "down" };
                 log::warn!("dana: heartbeat of {gateway} says {says}, and its traffic otherwise");
                 self.count(&metrics::DISAGREES, &[&gateway, says]);
             }
-            Change::Switch { from, to, cause } => {
+            HealthEvent::Switch { from, to, cause } => {
                 let (from, to) = (name(*from), name(*to));
                 let kind = cause.name();
                 log::warn!("dana: {kind} from {from} to {to}");
@@ -141,12 +136,12 @@ impl<H: Host> Worker<H> {
                 let share = if steps { 100 / u64::from(limits::RAMP_STEPS) } else { 100 };
                 self.set(&metrics::RAMP, &[&to], share);
             }
-            Change::Ramp(gateway, percent) => {
+            HealthEvent::Ramp(gateway, percent) => {
                 let gateway = name(*gateway);
                 log::info!("dana: {percent} % of the new payments go to {gateway} first");
                 self.set(&metrics::RAMP, &[&gateway], (*percent).into());
             }
-            Change::Barred(gateway, breach) => {
+            HealthEvent::Barred(gateway, breach) => {
                 let gateway = name(*gateway);
                 if let Some(breach) = breach {
                     let why = breach.name();
@@ -160,21 +155,21 @@ impl<H: Host> Worker<H> {
                 }
                 self.set(&metrics::BARRED, &[&gateway], u64::from(breach.is_some()));
             }
-            Change::Override(gateway, steer) => {
+            HealthEvent::Override(gateway, steer) => {
                 let gateway = name(*gateway);
-                let to = steer.map_or("auto", Steer::name);
+                let to = steer.map_or("auto", OverrideKind::name);
                 log::warn!("dana: override of {gateway}: {to}");
                 self.count(&metrics::OVERRIDES, &[&gateway, to]);
                 self.set(&metrics::OVERRIDE, &[&gateway], steer.map_or(0, |steer| steer as u64));
             }
-            Change::Refusing(Why::StoreFull) => {
+            HealthEvent::Refusing(Why::StoreFull) => {
                 log::error!(
                     "dana: the claim store is full, and payments are refused. {MAKES_ROOM}"
                 );
                 // The next count may be minutes away, and says how it is then.
                 self.set(&metrics::STORE_FILL, &[], 100);
             }
-            Change::Refusing(why) => {
+            HealthEvent::Refusing(why) => {
                 log::warn!("dana: payments are refused: {}", why.sentence());
             }
         }
@@ -252,11 +247,11 @@ pub(super) fn store<H: Host>(
 }
 
 /// A state's number in metrics.
-const fn number(state: State) -> u64 {
+const fn number(state: BreakerState) -> u64 {
     match state {
-        State::Closed { .. } => 0,
-        State::HalfOpen { .. } => 1,
-        State::Open { .. } => 2,
+        BreakerState::Closed { .. } => 0,
+        BreakerState::HalfOpen { .. } => 1,
+        BreakerState::Open { .. } => 2,
     }
 }
 

@@ -130,10 +130,10 @@ fn one_worker_sends_the_heartbeats() {
     let sandbox = Sandbox::start();
     let slower = json!({"heartbeat": {"interval_ms": 200}});
     let _envoy = Envoy::start(&rendered(&sandbox, &with(quick(), &slower)));
-    let beats = || sandbox.stats()["primary"]["heartbeats"].as_u64().unwrap();
-    let before = beats();
+    let probes = || sandbox.stats()["primary"]["heartbeats"].as_u64().unwrap();
+    let before = probes();
     pause(Duration::from_secs(4));
-    let sent = beats() - before;
+    let sent = probes() - before;
     // Twenty intervals, give or take; two workers and the main thread would make sixty.
     assert!((12..=26).contains(&sent), "{sent} in 20 intervals");
 }

@@ -9,12 +9,11 @@ use crate::support::client::{
     CANCEL, CREATE, STATUS, Seen, TOPUP, TRANSFER, about, bytes, call, order, raw, send,
 };
 use crate::support::envoy::{Envoy, manager, quick, rendered, with};
-use crate::support::operator;
 use crate::support::sandbox::Sandbox;
 use crate::support::secrets::{
     ACCOUNT_NUMBER, AUTHORIZATION, BODY_NOTE, CUSTOMER_NUMBER, CUSTOMER_TOKEN, SIGNATURE,
 };
-use crate::support::until;
+use crate::support::{operator, until};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -138,9 +138,9 @@ fn claims_outlive_the_filter_on_both_workers() {
     }
     assert_eq!(sandbox.ledger()["executed_at_both"], 0);
     // Whoever sent the heartbeats, somebody does.
-    let beats = || sandbox.stats()["primary"]["heartbeats"].as_u64().unwrap();
-    let before = beats();
-    until("heartbeats go on", PATIENCE, || (beats() > before + 2).then_some(()));
+    let probes = || sandbox.stats()["primary"]["heartbeats"].as_u64().unwrap();
+    let before = probes();
+    until("heartbeats go on", PATIENCE, || (probes() > before + 2).then_some(()));
 }
 
 /// Repeats a request. Until the answer is the one that is wanted, it is said to be unknown or under

@@ -1,7 +1,7 @@
 //! Two more promises, each judged in stories of its own kind.
 
-use dana_failover::engine::config::policy::Policy;
-use dana_failover::engine::health::breaker::{Rule, State};
+use dana_failover::engine::config::Policy;
+use dana_failover::engine::health::{BreakerState, Rule};
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::truth::{Reached, Shared, Truth};
@@ -31,7 +31,7 @@ impl Truth<'_> {
             let (was, is) = (of(before).breaker, of(after).breaker);
             let failed = matches!(is.cause(), Some(Rule::TrialFailed))
                 && was.generation() != is.generation()
-                && matches!(is.state(), State::Open { .. });
+                && matches!(is.state(), BreakerState::Open { .. });
             let alone = self.others_known.is_none_or(|known| now < known);
             if is.is_closed() || forced == Some(gateway) || alone {
                 self.failed_trials[place] = 0;

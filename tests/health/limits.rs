@@ -3,11 +3,9 @@
 
 use std::rc::Rc;
 
-use dana_failover::engine::config::Config;
-use dana_failover::engine::config::policy::Policy;
+use dana_failover::engine::config::{Config, Policy};
 use dana_failover::engine::limits;
-use dana_failover::engine::store::layout::Layout;
-use dana_failover::engine::store::local::placement::{Placement, Seed};
+use dana_failover::engine::store::{Layout, Placement, Seed};
 use dana_failover::engine::time::Timestamp;
 
 pub(crate) const NAMES: [&str; 3] = ["one", "two", "three"];
@@ -92,7 +90,7 @@ impl Setting {
         let wait = breaker.open_max.get() * u64::from(100 + breaker.open_jitter_pct) / 100;
         let lost_permits = breaker.half_open_max.get();
         // A lease runs out, and then enough heartbeats are good.
-        let beats = policy.heartbeat_lease().get()
+        let probes = policy.heartbeat_lease().get()
             + (u64::from(heartbeat.rise) + 1) * heartbeat.interval.get()
             + policy.gateways[0].probe.timeout.get();
         let trials = (u64::from(breaker.half_open_permits) + 1) * (self.gap + 200);
@@ -101,6 +99,6 @@ impl Setting {
         // Each step ends with a tick, and may be made again once for failures before all was well.
         let ramp = 2 * policy.failback.ramp.get() + u64::from(limits::RAMP_STEPS) * 500;
         let ticks = 2 * 500;
-        last_failure + beats + each * policy.gateways.len() as u64 + failback + ramp + ticks
+        last_failure + probes + each * policy.gateways.len() as u64 + failback + ramp + ticks
     }
 }

@@ -153,27 +153,27 @@ impl Ways {
                 10 => Conduct::Declines,
                 _ => Conduct::Flaps(lot.from(50, 1500)),
             };
-            let beats = match lot.from(0, 9) {
+            let probes = match lot.from(0, 9) {
                 0..=5 => Beats::Honest,
                 6 | 7 => Beats::Good,
                 8 => Beats::Bad,
                 _ => Beats::Silent,
             };
-            ways.push((until, conduct, beats));
+            ways.push((until, conduct, probes));
         }
         Self(ways)
     }
 
     fn at(&self, at: u64) -> (Conduct, Beats) {
         let way = self.0.iter().find(|(until, ..)| at < *until);
-        let (conduct, beats) =
-            way.map_or((Conduct::Works, Beats::Honest), |(_, conduct, beats)| (*conduct, *beats));
+        let (conduct, probes) =
+            way.map_or((Conduct::Works, Beats::Honest), |(_, conduct, probes)| (*conduct, *probes));
         let conduct = if let Conduct::Flaps(turn) = conduct {
             if (at / turn).is_multiple_of(2) { Conduct::Works } else { Conduct::Fails }
         } else {
             conduct
         };
-        (conduct, beats)
+        (conduct, probes)
     }
 
     pub(crate) fn conduct(&self, at: u64) -> Conduct {

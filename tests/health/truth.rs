@@ -1,11 +1,11 @@
 //! What must hold after each write of the shared value and of each payment that is sent, judged
 //! by what was seen from outside.
 
-use dana_failover::engine::config::policy::Policy;
+use dana_failover::engine::config::Policy;
 use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::health::breaker::State;
-use dana_failover::engine::health::overrides::{Refusal, Steer};
-use dana_failover::engine::health::{Change, Health, Member};
+use dana_failover::engine::health::{
+    BreakerState, Health, HealthEvent, Member, OverrideError, OverrideKind,
+};
 use dana_failover::engine::time::Timestamp;
 
 /// A worker may be so late with what it read or heard: reads are a little old, and are made anew
@@ -45,8 +45,8 @@ impl Shared {
 
 /// Whether an operator has drained it.
 fn is_drained(health: &Health, gateway: GatewayId, now: Timestamp) -> bool {
-    let drains = |steer| matches!(steer, Steer::Drain);
-    health.overrides(now).any(|one| one.gateway == gateway && drains(one.steer))
+    let drains = |steer| matches!(steer, OverrideKind::Drain);
+    health.overrides(now).any(|one| one.gateway == gateway && drains(one.kind))
 }
 
 /// How often things happened that a story is about.
@@ -176,7 +176,7 @@ pub(crate) struct Truth<'s> {
     pub(super) policy: &'s Policy,
     calls: Vec<Call>,
     /// Of each gateway, newest last.
-    beats: Vec<Vec<(Timestamp, bool)>>,
+    probes: Vec<Vec<(Timestamp, bool)>>,
     last_switch: Option<Timestamp>,
     /// When a payment last went to the first gateway first, and no trial.
     first_used: Timestamp,
@@ -194,7 +194,7 @@ impl<'s> Truth<'s> {
         Self {
             policy,
             calls: Vec::new(),
-            beats: vec![Vec::new(); policy.gateways.len()],
+            probes: vec![Vec::new(); policy.gateways.len()],
             last_switch: None,
             first_used: Timestamp::default(),
             failed_trials: vec![0; policy.gateways.len()],
@@ -222,19 +222,19 @@ impl<'s> Truth<'s> {
 
     pub(crate) fn beaten(&mut self, gateway: GatewayId, good: bool, now: Timestamp) {
         let place = self.policy.order().position(|id| id == gateway).unwrap();
-        self.beats[place].push((now, good));
+        self.probes[place].push((now, good));
     }
 
-    pub(crate) fn told(&mut self, change: &Change) {
+    pub(crate) fn told(&mut self, change: &HealthEvent) {
         match change {
-            Change::Breaker(..) => self.reached.told += 1,
-            Change::Heartbeat(..) => self.reached.heartbeat_turns += 1,
-            Change::Switch { .. }
-            | Change::Ramp(..)
-            | Change::Disagree(..)
-            | Change::Override(..)
-            | Change::Barred(..)
-            | Change::Refusing(_) => {}
+            HealthEvent::Breaker(..) => self.reached.told += 1,
+            HealthEvent::Heartbeat(..) => self.reached.heartbeat_turns += 1,
+            HealthEvent::Switch { .. }
+            | HealthEvent::Ramp(..)
+            | HealthEvent::Disagree(..)
+            | HealthEvent::Override(..)
+            | HealthEvent::Barred(..)
+            | HealthEvent::Refusing(_) => {}
         }
     }
 
@@ -256,18 +256,18 @@ impl<'s> Truth<'s> {
     pub(crate) fn refused(
         &mut self,
         gateway: GatewayId,
-        refusal: Refusal,
+        refusal: OverrideError,
         shared: &Shared,
         now: Timestamp,
     ) {
         self.reached.refused += 1;
         match refusal {
-            Refusal::Ttl => panic!("none was too short or too long"),
-            Refusal::Barred => panic!("no gateway is barred here"),
-            Refusal::Forced => {
+            OverrideError::Ttl => panic!("none was too short or too long"),
+            OverrideError::Barred => panic!("no gateway is barred here"),
+            OverrideError::Forced => {
                 assert_eq!(shared.health.forced(self.policy, now), Some(gateway));
             }
-            Refusal::NobodyLeft => {
+            OverrideError::NobodyLeft => {
                 let others = self.policy.order().filter(|other| *other != gateway);
                 for other in others.filter(|other| !is_drained(&shared.health, *other, now)) {
                     let member = shared.health.member(other).cloned().unwrap_or_default();
@@ -313,7 +313,8 @@ impl<'s> Truth<'s> {
             self.check_permits(gateway, &is, now);
             if was.breaker.generation() != is.breaker.generation() {
                 self.reached.moved += 1;
-                self.reached.trips += u64::from(matches!(is.breaker.state(), State::Open { .. }));
+                self.reached.trips +=
+                    u64::from(matches!(is.breaker.state(), BreakerState::Open { .. }));
                 self.reached.closings += u64::from(is.breaker.is_closed());
             }
         }
@@ -346,13 +347,15 @@ impl<'s> Truth<'s> {
         assert_eq!(was.heartbeat, is.heartbeat, "a payment is no heartbeat");
         let generation = was.breaker.generation();
         let call = &mut self.calls[call];
-        if let State::HalfOpen { out, since, .. } = is.breaker.state()
+        if let BreakerState::HalfOpen { out, since, .. } = is.breaker.state()
             && call.sent.is_empty()
         {
             let taken = match was.breaker.state() {
-                State::HalfOpen { out: before, since: taken, .. } => out > before || since != taken,
-                State::Open { .. } => true,
-                State::Closed { .. } => panic!("nobody tries what is closed"),
+                BreakerState::HalfOpen { out: before, since: taken, .. } => {
+                    out > before || since != taken
+                }
+                BreakerState::Open { .. } => true,
+                BreakerState::Closed { .. } => panic!("nobody tries what is closed"),
             };
             if taken {
                 assert_eq!(call.permit, None, "one permit for one payment");
@@ -375,7 +378,7 @@ impl<'s> Truth<'s> {
     }
 
     fn check_permits(&self, gateway: GatewayId, is: &Member, now: Timestamp) {
-        let State::HalfOpen { out, passed, .. } = is.breaker.state() else {
+        let BreakerState::HalfOpen { out, passed, .. } = is.breaker.state() else {
             return;
         };
         let limits = &self.policy.breaker;
@@ -404,7 +407,7 @@ impl<'s> Truth<'s> {
             return;
         };
         assert_eq!(since, now);
-        let last = after.health.chronicle().switches().last();
+        let last = after.health.history().switches().last();
         assert!(last.is_some_and(|one| (one.from, one.to, one.at) == (was, is, now)), "{last:?}");
         if let Some(forced) = after.health.forced(self.policy, now) {
             assert_eq!(is, forced, "all new payments go to the forced one");
@@ -426,7 +429,7 @@ impl<'s> Truth<'s> {
             well(is),
             "at {now:?} it went to {is:?}, which is not usable: {:?}, heartbeats {:?}",
             after.health.member(is),
-            self.beats
+            self.probes
         );
         if is_drained(&after.health, was, now) {
             return self.switched_by_override(now);
@@ -465,16 +468,17 @@ impl<'s> Truth<'s> {
     /// may not yet have written down the very last ones.
     fn may_be_heard(&self, gateway: GatewayId, now: Timestamp) -> bool {
         let limits = &self.policy.heartbeat;
-        let beats = &self.beats[self.policy.order().position(|id| id == gateway).unwrap()];
-        let fresh = beats
+        let probes = &self.probes[self.policy.order().position(|id| id == gateway).unwrap()];
+        let fresh = probes
             .iter()
             .rev()
             .find(|(_, good)| *good)
             .is_some_and(|(at, _)| now.since(*at).get() <= limits.stale.get() + LATE_MS);
         let rose =
-            beats.windows(usize::from(limits.rise)).any(|run| run.iter().all(|(_, good)| *good));
-        let late = beats.iter().rev().take_while(|(at, _)| now.since(*at).get() <= LATE_MS).count();
-        let known = &beats[..beats.len() - late];
+            probes.windows(usize::from(limits.rise)).any(|run| run.iter().all(|(_, good)| *good));
+        let late =
+            probes.iter().rev().take_while(|(at, _)| now.since(*at).get() <= LATE_MS).count();
+        let known = &probes[..probes.len() - late];
         let last = known.iter().rev().take(usize::from(limits.fall));
         let fell = known.len() >= usize::from(limits.fall) && last.clone().all(|(_, good)| !good);
         fresh && rose && (!fell || late > 0)
@@ -524,7 +528,7 @@ impl<'s> Truth<'s> {
             let first_member = read.member(first).cloned().unwrap_or_default();
             if members[0] == first {
                 self.first_used = now;
-                let bad = self.beats[0].last().is_some_and(|(_, good)| !good);
+                let bad = self.probes[0].last().is_some_and(|(_, good)| !good);
                 self.reached.in_spite_of_heartbeat += u64::from(bad);
             } else if active == Some(first) {
                 let share = read.share(self.policy, now);

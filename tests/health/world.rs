@@ -6,11 +6,9 @@ use std::rc::Rc;
 use dana_failover::engine::event::{Answer, Cell, Effect, Event, Expected, Loaded, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::health::Health;
-use dana_failover::engine::health::overrides::{Override, Steer};
-use dana_failover::engine::health::worker_counts::Tallies;
-use dana_failover::engine::protocol::verdict::{Body, Evidence, Flags, Origin};
-use dana_failover::engine::tick::Pulse;
+use dana_failover::engine::health::{Health, Override, OverrideKind, WorkerCounters};
+use dana_failover::engine::protocol::{Body, Flags, Origin, Response};
+use dana_failover::engine::tick::Tick;
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::limits::Setting;
@@ -56,8 +54,8 @@ struct Wire {
 }
 
 struct Worker {
-    pulse: Pulse,
-    tallies: Tallies,
+    pulse: Tick,
+    counters: WorkerCounters,
     birth: u64,
 }
 
@@ -153,8 +151,8 @@ impl<'s> World<'s> {
     }
 
     fn worker(&self, birth: u64) -> Worker {
-        let pulse = Pulse::new(Rc::clone(&self.setting.policy), birth + 1);
-        Worker { pulse, tallies: Tallies::of(birth + 1), birth }
+        let pulse = Tick::new(Rc::clone(&self.setting.policy), birth + 1);
+        Worker { pulse, counters: WorkerCounters::of(birth + 1), birth }
     }
 
     fn time(&self) -> Timestamp {
@@ -238,7 +236,7 @@ impl<'s> World<'s> {
             Happening::Beaten(worker, birth, gateway, good) => {
                 if self.workers[worker].birth == birth {
                     self.truth.beaten(gateway, good, self.time());
-                    let effects = self.workers[worker].pulse.beaten(gateway, good);
+                    let effects = self.workers[worker].pulse.on_probe(gateway, good);
                     self.carry_out(Actor::Pulse(worker), effects);
                 }
             }
@@ -275,16 +273,17 @@ impl<'s> World<'s> {
         let policy = Rc::clone(&self.setting.policy);
         let mut health = self.shared.health.clone();
         let steer = match wish {
-            Wish::Drain => Steer::Drain,
-            Wish::Force => Steer::Force,
+            Wish::Drain => OverrideKind::Drain,
+            Wish::Force => OverrideKind::Force,
             Wish::Release => {
                 health.release(gateway);
                 return self.steered(&health, now);
             }
         };
         let (until, text) = (now.plus(Millis::new(ttl)), String::new);
-        let wish = Override { gateway, steer, since: now, until, actor: text(), reason: text() };
-        match health.steer_by(wish, &policy, now) {
+        let wish =
+            Override { gateway, kind: steer, since: now, until, actor: text(), reason: text() };
+        match health.override_by(wish, &policy, now) {
             Ok(_) => self.steered(&health, now),
             Err(refusal) => self.truth.refused(gateway, refusal, &self.shared, now),
         }
@@ -341,14 +340,14 @@ impl<'s> World<'s> {
     fn tell(&mut self, actor: Actor, event: Event<'_>) {
         let now = self.time();
         let worker = self.worker_of(actor);
-        let Worker { pulse, tallies, .. } = &mut self.workers[worker];
+        let Worker { pulse, counters, .. } = &mut self.workers[worker];
         let effects = match (actor, event) {
-            (Actor::Call(at), event) => self.calls[at].exchange.handle(event, now, tallies),
+            (Actor::Call(at), event) => self.calls[at].exchange.handle(event, now, counters),
             (Actor::Pulse(_), Event::Loaded(cell, loaded)) => {
-                pulse.loaded(cell, loaded, now, tallies)
+                pulse.loaded(cell, loaded, now, counters)
             }
             (Actor::Pulse(_), Event::Stored(cell)) => pulse.stored(cell),
-            (Actor::Pulse(_), Event::Conflict(cell)) => pulse.conflict(cell, tallies),
+            (Actor::Pulse(_), Event::Conflict(cell)) => pulse.conflict(cell, counters),
             (Actor::Pulse(_), other) => panic!("a pulse hears nothing of {other:?}"),
         };
         self.carry_out(actor, effects);
@@ -380,12 +379,12 @@ impl<'s> World<'s> {
                     let cluster = forward.headers.iter().find(|(name, _)| name == "x-dana-cluster");
                     self.send(at, &cluster.unwrap().1);
                 }
-                Effect::Beat(beat) => {
+                Effect::Probe(beat) => {
                     let Actor::Pulse(worker) = actor else { panic!("a payment is no heartbeat") };
                     let place = self.place(beat.gateway);
                     let (good, later) = match self.ways[place].beat(self.now) {
                         Some(good) => (good, self.lot.from(10, 200)),
-                        None => (false, beat.probe.timeout.get()),
+                        None => (false, beat.spec.timeout.get()),
                     };
                     self.after(later, Happening::Beaten(worker, birth, beat.gateway, good));
                 }
@@ -401,7 +400,7 @@ impl<'s> World<'s> {
                 | Effect::Anomaly(_)
                 | Effect::Reply(_)
                 | Effect::Relay { .. }
-                | Effect::Note(_) => {}
+                | Effect::Decided(_) => {}
                 Effect::Call(_) => panic!("a charge goes through the router alone"),
             }
         }
@@ -533,7 +532,7 @@ impl<'s> World<'s> {
         });
         let policy = Rc::clone(&self.setting.policy);
         let answer = Answer {
-            evidence: Evidence {
+            evidence: Response {
                 origin: wire.origin,
                 status: wire.code.map_or(503, |(status, _)| status),
                 body: Body::Complete(body.as_bytes()),

@@ -1,17 +1,16 @@
 //! The engine's transitions against the table, for every state, event and boundary in time.
 
 use dana_failover::engine::gateway::{GatewayId, Gateways};
-use dana_failover::engine::payment::claim::{
-    Admission, AttemptId, Claim, Closed, Event, Fetch, Incarnation, Outcome, Resolution, Rules,
-    State, Status, Step,
+use dana_failover::engine::payment::{
+    Admission, AttemptId, Claim, ClaimKey, ClaimRules, ClaimState, Closed, Evidence, Fetch,
+    Fingerprint, Incarnation, Outcome, PaymentStatus, Resolution, Step,
 };
-use dana_failover::engine::payment::key::{ClaimKey, Fingerprint};
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::reference::{Reference, record};
 
 /// Each its own order of magnitude, so that no two boundaries fall together.
-const RULES: Rules = Rules {
+const RULES: ClaimRules = ClaimRules {
     lease: Millis::new(30_000),
     response: Millis::new(10_000),
     repeat_after: Millis::new(5000),
@@ -39,21 +38,21 @@ fn sets() -> impl Iterator<Item = Gateways> + Clone {
 
 /// Every state that a record can have. An attempt after a NO and a repeat go to one gateway;
 /// [`is_possible`] holds the engine to that. A repeat may go to one of several that share a ledger.
-fn states() -> Vec<State> {
+fn states() -> Vec<ClaimState> {
     let (early, late) = (after(BIRTH.claimed_at, 10_000), after(BIRTH.claimed_at, 3_597_000));
     let until = after(BIRTH.claimed_at, 30_000);
     let mut states = Vec::new();
     for candidates in sets() {
-        states.push(State::InFlight { candidates, until, after_no: false });
-        states.extend([State::settled(candidates), State::said_settled(candidates)]);
+        states.push(ClaimState::InFlight { candidates, until, after_no: false });
+        states.extend([ClaimState::settled(candidates), ClaimState::said_settled(candidates)]);
         if candidates.single().is_some() {
-            states.push(State::Settled { gateways: candidates, repeat_until: Some(until) });
+            states.push(ClaimState::Settled { gateways: candidates, repeat_until: Some(until) });
         }
         for how in [Closed::Failed, Closed::Cancelled, Closed::Refunded] {
-            states.push(State::Closed { how, gateways: candidates });
+            states.push(ClaimState::Closed { how, gateways: candidates });
         }
         for ended_at in [early, late] {
-            let doubt = |repeat_until, not_found| State::InDoubt {
+            let doubt = |repeat_until, not_found| ClaimState::InDoubt {
                 candidates,
                 ended_at,
                 repeat_until,
@@ -74,44 +73,44 @@ fn states() -> Vec<State> {
             }
         }
         if let Some(gateway) = candidates.single() {
-            states.push(State::InFlight { candidates, until, after_no: true });
-            states.push(State::Rejected { gateway });
+            states.push(ClaimState::InFlight { candidates, until, after_no: true });
+            states.push(ClaimState::Rejected { gateway });
         }
     }
     states
 }
 
-fn is_possible(state: State) -> bool {
+fn is_possible(state: ClaimState) -> bool {
     match state {
-        State::InFlight { candidates, after_no, .. } => {
+        ClaimState::InFlight { candidates, after_no, .. } => {
             !candidates.is_empty() && (!after_no || candidates.single().is_some())
         }
-        State::InDoubt { candidates, .. } => !candidates.is_empty(),
-        State::Settled { gateways, repeat_until } => {
+        ClaimState::InDoubt { candidates, .. } => !candidates.is_empty(),
+        ClaimState::Settled { gateways, repeat_until } => {
             let repeats = repeat_until.is_some_and(|until| until != Timestamp::NEVER);
             !gateways.is_empty() && (!repeats || gateways.single().is_some())
         }
-        State::Closed { gateways, .. } => !gateways.is_empty(),
-        State::Rejected { .. } => true,
+        ClaimState::Closed { gateways, .. } => !gateways.is_empty(),
+        ClaimState::Rejected { .. } => true,
     }
 }
 
 /// Every time at which something may change for `state`, one before and one after.
-fn times(state: State) -> Vec<Timestamp> {
+fn times(state: ClaimState) -> Vec<Timestamp> {
     let claimed_at = BIRTH.claimed_at;
     let mut edges = vec![claimed_at, after(claimed_at, RULES.repeat_max_age.get())];
     let mut ends = Vec::new();
     match state {
-        State::InFlight { until, .. } => ends.push(until),
-        State::InDoubt { ended_at, repeat_until, not_found, .. } => {
+        ClaimState::InFlight { until, .. } => ends.push(until),
+        ClaimState::InDoubt { ended_at, repeat_until, not_found, .. } => {
             ends.push(ended_at);
             ends.extend(repeat_until);
             edges.extend(not_found.map(|(_, at)| after(at, RULES.settle_delay.get())));
         }
-        State::Settled { repeat_until, .. } => {
+        ClaimState::Settled { repeat_until, .. } => {
             ends.extend(repeat_until.filter(|until| *until != Timestamp::NEVER));
         }
-        State::Rejected { .. } | State::Closed { .. } => {}
+        ClaimState::Rejected { .. } | ClaimState::Closed { .. } => {}
     }
     for end in ends {
         edges.extend([end, end.plus(RULES.repeat_after), end.plus(RULES.settle_delay)]);
@@ -131,18 +130,18 @@ const OUTCOMES: [Outcome; 6] = [
     Outcome::Doubtful,
     Outcome::NeverSent,
 ];
-const STATUSES: [Status; 6] = [
-    Status::Executed,
-    Status::Pending,
-    Status::Closed(Closed::Failed),
-    Status::Closed(Closed::Cancelled),
-    Status::Closed(Closed::Refunded),
-    Status::NotFound,
+const STATUSES: [PaymentStatus; 6] = [
+    PaymentStatus::Executed,
+    PaymentStatus::Pending,
+    PaymentStatus::Closed(Closed::Failed),
+    PaymentStatus::Closed(Closed::Cancelled),
+    PaymentStatus::Closed(Closed::Refunded),
+    PaymentStatus::NotFound,
 ];
 
 /// Every answer, of the last attempt and of all others, and everything a gateway or an operator
 /// can tell.
-fn events(attempt: u16) -> Vec<Event> {
+fn events(attempt: u16) -> Vec<Evidence> {
     let of = |incarnation, attempt| AttemptId { incarnation, attempt };
     let attempts = [
         of(BIRTH, attempt),
@@ -154,14 +153,14 @@ fn events(attempt: u16) -> Vec<Event> {
     let mut events = Vec::new();
     for gateways in sets() {
         for of in attempts {
-            events.extend(OUTCOMES.map(|outcome| Event::Answer { of, outcome, gateways }));
+            events.extend(OUTCOMES.map(|outcome| Evidence::Answer { of, outcome, gateways }));
         }
     }
     for gateway in gateways() {
-        events.extend(STATUSES.map(|status| Event::Told { gateway, status }));
-        events.push(Event::Operator(Resolution::ExecutedAt(gateway)));
+        events.extend(STATUSES.map(|status| Evidence::Told { gateway, status }));
+        events.push(Evidence::Operator(Resolution::ExecutedAt(gateway)));
     }
-    events.push(Event::Operator(Resolution::NotExecuted));
+    events.push(Evidence::Operator(Resolution::NotExecuted));
     events
 }
 
@@ -173,7 +172,7 @@ fn claims() -> impl Iterator<Item = Claim> {
 fn every_state_meets_every_event_as_the_table_says() {
     let reference = Reference::new(RULES);
     // What a shared ledger lets a payment do again, the stories tell (`shared.rs`).
-    let shared = Reference::new(Rules { shared_ledger: true, ..RULES });
+    let shared = Reference::new(ClaimRules { shared_ledger: true, ..RULES });
     let (mut steps, mut admissions) = (0u64, 0u64);
     for claim in claims() {
         let events = events(claim.attempt);

@@ -2,8 +2,8 @@
 
 use dana_failover::engine::event::Forward;
 use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::payment::claim::{Claim, State};
-use dana_failover::engine::store::local::bucket::Found;
+use dana_failover::engine::payment::{Claim, ClaimState};
+use dana_failover::engine::store::Found;
 use dana_failover::engine::time::Timestamp;
 
 use super::reference::Reference;
@@ -72,7 +72,8 @@ impl Reference {
         }
         let ended_at = claim.changed_at.plus(self.rules().lease);
         let candidates = claim.holders();
-        let state = State::InDoubt { candidates, ended_at, repeat_until: None, not_found: None };
+        let state =
+            ClaimState::InDoubt { candidates, ended_at, repeat_until: None, not_found: None };
         Claim { state, observed: false, ..claim }
     }
 
@@ -87,11 +88,13 @@ impl Reference {
         let before = self.at(before, now);
         let candidates = before.holders().with(first);
         let state = match before.state {
-            State::Settled { .. } => State::settled(candidates),
-            State::Closed { how, .. } => State::Closed { how, gateways: candidates },
-            State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. } => {
+            ClaimState::Settled { .. } => ClaimState::settled(candidates),
+            ClaimState::Closed { how, .. } => ClaimState::Closed { how, gateways: candidates },
+            ClaimState::InFlight { .. }
+            | ClaimState::Rejected { .. }
+            | ClaimState::InDoubt { .. } => {
                 let repeat_until = Some(now.plus(self.rules().lease));
-                State::InDoubt { candidates, ended_at: now, repeat_until, not_found: None }
+                ClaimState::InDoubt { candidates, ended_at: now, repeat_until, not_found: None }
             }
         };
         let attempt = before.attempt + 1;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use dana_failover::engine::payment::claim::{Claim, State};
-use dana_failover::engine::store::local::bucket::Found;
+use dana_failover::engine::payment::{Claim, ClaimState};
+use dana_failover::engine::store::Found;
 
 use super::ledger::services;
 use super::wishes::{What, partner};
@@ -28,7 +28,7 @@ impl World<'_> {
         let Found::Claim(claim) = self.find(payment) else {
             return false;
         };
-        matches!(claim.state, State::Settled { .. } | State::Closed { .. })
+        matches!(claim.state, ClaimState::Settled { .. } | ClaimState::Closed { .. })
     }
 
     /// The other payments that the same header key would be a mistake for.
@@ -43,8 +43,9 @@ impl World<'_> {
     pub(crate) fn check_key(&mut self, at: usize, payment: usize) {
         // What was executed or may have been is repeated under whatever key it comes: to deny it for the
         // key's sake would read as failed.
-        let in_doubt =
-            |claim: Claim| matches!(claim.state, State::InDoubt { .. } | State::Settled { .. });
+        let in_doubt = |claim: Claim| {
+            matches!(claim.state, ClaimState::InDoubt { .. } | ClaimState::Settled { .. })
+        };
         if matches!(self.find(payment), Found::Claim(claim) if in_doubt(claim)) {
             return;
         }

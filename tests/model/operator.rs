@@ -1,11 +1,10 @@
 //! An operator who looks where the money is, and says what is there.
 
-use dana_failover::engine::admin::resolve::{Refused, resolve};
+use dana_failover::engine::admin::{ResolveError, resolve};
 use dana_failover::engine::event::{Cell, Loaded};
-use dana_failover::engine::payment::claim::{Event as Said, Resolution, Step};
-use dana_failover::engine::payment::key::KeyFront;
-use dana_failover::engine::store::local::bucket::Found;
-use dana_failover::engine::time::leaps::Leaps;
+use dana_failover::engine::payment::{Evidence as Said, KeyFront, Resolution, Step};
+use dana_failover::engine::store::Found;
+use dana_failover::engine::time::Leaps;
 
 use super::proof::Cause;
 use super::setup::Kind;
@@ -67,11 +66,11 @@ impl World<'_> {
                 };
                 let step = reference.step(claim, event, now);
                 let fits = match why {
-                    Refused::NotFound => claim.is_none() && step == Step::Stays,
-                    Refused::LeaseRuns { until } => until > now && step == Step::Stays,
-                    Refused::AlreadySo(_) => step == Step::Stays,
-                    Refused::Contradicts(_) => matches!(step, Step::Contradicted(_)),
-                    Refused::Ambiguous | Refused::Unreadable => false,
+                    ResolveError::NotFound => claim.is_none() && step == Step::Stays,
+                    ResolveError::LeaseRuns { until } => until > now && step == Step::Stays,
+                    ResolveError::AlreadySo(_) => step == Step::Stays,
+                    ResolveError::Contradicts(_) => matches!(step, Step::Contradicted(_)),
+                    ResolveError::Ambiguous | ResolveError::Unreadable => false,
                 };
                 assert!(fits, "payment {payment}, {event:?}: {why:?} of {before:?}, not {step:?}");
             }

@@ -2,12 +2,12 @@
 //! record may take by it.
 
 use dana_failover::engine::gateway::Gateways;
-use dana_failover::engine::payment::claim::{
-    Admission, AttemptId, Claim, Closed, Event, Fetch, Outcome, State, Status, Step,
+use dana_failover::engine::payment::{
+    Admission, AttemptId, Claim, ClaimState, Closed, Evidence, Fetch, Fingerprint, Outcome,
+    PaymentStatus, Step,
 };
-use dana_failover::engine::payment::key::Fingerprint;
-use dana_failover::engine::protocol::verdict::Origin;
-use dana_failover::engine::store::local::bucket::Found;
+use dana_failover::engine::protocol::Origin;
+use dana_failover::engine::store::Found;
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ pub(crate) enum Cause {
     /// The payment is about to be sent; whether it asks for what the record says.
     Sends { same: bool },
     /// An answer came, or a status that was asked for at that time.
-    Evidence(Event, Timestamp),
+    Evidence(Evidence, Timestamp),
 }
 
 /// What the end of an exchange says of the payment. `wire` is there if it could be read.
@@ -31,7 +31,7 @@ pub(crate) fn evidence(
     origin: Origin,
     wire: Option<&Wire>,
     gateways: Gateways,
-) -> Option<Event> {
+) -> Option<Evidence> {
     let read = wire.filter(|_| origin == Origin::Upstream).and_then(|wire| read(what, wire));
     if let What::Pay { payment, .. } = what {
         let outcome = match origin {
@@ -46,22 +46,22 @@ pub(crate) fn evidence(
                 _ => Outcome::Doubtful,
             }),
         };
-        return Some(Event::Answer { of: of?, outcome, gateways });
+        return Some(Evidence::Answer { of: of?, outcome, gateways });
     }
     let ((http, case), body) = read?;
     let ties = body["originalPartnerReferenceNo"] == reference(what.payment());
     let status = match (what, http, case) {
-        (What::Ask { .. }, 404, 1) => Status::NotFound,
+        (What::Ask { .. }, 404, 1) => PaymentStatus::NotFound,
         (What::Ask { .. }, 200, 0) if ties => match body["latestTransactionStatus"].as_str()? {
-            "00" => Status::Executed,
-            "05" => Status::Closed(Closed::Cancelled),
-            "06" => Status::Closed(Closed::Failed),
+            "00" => PaymentStatus::Executed,
+            "05" => PaymentStatus::Closed(Closed::Cancelled),
+            "06" => PaymentStatus::Closed(Closed::Failed),
             other => panic!("the ledgers know no status {other}"),
         },
-        (What::Cancel { .. }, 200, 0) if ties => Status::Closed(Closed::Cancelled),
+        (What::Cancel { .. }, 200, 0) if ties => PaymentStatus::Closed(Closed::Cancelled),
         _ => return None,
     };
-    Some(Event::Told { gateway: gateways.single()?, status })
+    Some(Evidence::Told { gateway: gateways.single()?, status })
 }
 
 /// HTTP status and case of a code that fits, and the body.
@@ -74,15 +74,17 @@ fn read(what: What, wire: &Wire) -> Option<((u16, u8), Value)> {
 
 /// What a record is of after an answer: of one that was learnt from a status, what the gateway has
 /// recognised.
-fn learnt(before: &Claim, event: Event, asked: Fingerprint) -> Fingerprint {
+fn learnt(before: &Claim, event: Evidence, asked: Fingerprint) -> Fingerprint {
     match event {
-        Event::Answer { of, outcome: Outcome::Executed, .. }
+        Evidence::Answer { of, outcome: Outcome::Executed, .. }
             if before.fingerprint == Fingerprint::UNKNOWN
                 && (of.incarnation, of.attempt) == (before.incarnation, before.attempt) =>
         {
             asked
         }
-        Event::Answer { .. } | Event::Told { .. } | Event::Operator(_) => before.fingerprint,
+        Evidence::Answer { .. } | Evidence::Told { .. } | Evidence::Operator(_) => {
+            before.fingerprint
+        }
     }
 }
 
@@ -126,7 +128,8 @@ impl Reference {
     fn check_sent(&self, before: Option<&Claim>, after: &Claim, same: bool, now: Timestamp) {
         let Some(before) = before else {
             let until = now.plus(self.rules().lease);
-            let State::InFlight { candidates, until: end, after_no: false } = after.state else {
+            let ClaimState::InFlight { candidates, until: end, after_no: false } = after.state
+            else {
                 panic!("a first attempt is in flight, not {after:?}");
             };
             assert!(!candidates.is_empty() && end == until, "{after:?}");

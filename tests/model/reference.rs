@@ -8,11 +8,10 @@
 use std::cell::RefCell;
 
 use dana_failover::engine::gateway::{GatewayId, Gateways};
-use dana_failover::engine::payment::claim::{
-    Admission, Claim, Closed, Event, Fetch, Incarnation, Money, Outcome, Resolution, Rules, State,
-    Status, Step,
+use dana_failover::engine::payment::{
+    Admission, Claim, ClaimRules, ClaimState, Closed, Evidence, Fetch, Fingerprint, Incarnation,
+    Money, Outcome, PaymentStatus, Resolution, Step,
 };
-use dana_failover::engine::payment::key::Fingerprint;
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::table::{Becomes, Condition, Ended, Table, Who};
@@ -20,7 +19,7 @@ use super::table::{Becomes, Condition, Ended, Table, Who};
 /// The table at work.
 pub(crate) struct Reference {
     table: Table,
-    rules: Rules,
+    rules: ClaimRules,
     /// How often each row was taken.
     taken: RefCell<Vec<u64>>,
 }
@@ -30,26 +29,26 @@ pub(crate) struct Reference {
 struct Facts<'a> {
     /// As written; none where the key is free.
     claim: Option<&'a Claim>,
-    event: Option<Event>,
+    event: Option<Evidence>,
     same: bool,
     now: Timestamp,
-    rules: &'a Rules,
+    rules: &'a ClaimRules,
 }
 
 /// A record of which only `state` and `attempt` matter. The one place that lists its members.
-pub(crate) fn record(state: State, attempt: u16, incarnation: Incarnation) -> Claim {
+pub(crate) fn record(state: ClaimState, attempt: u16, incarnation: Incarnation) -> Claim {
     let claim = Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default());
     Claim { attempt, ..claim }
 }
 
 impl Reference {
-    pub(crate) fn new(rules: Rules) -> Self {
+    pub(crate) fn new(rules: ClaimRules) -> Self {
         let table = Table::read();
         let taken = RefCell::new(vec![0; table.rows().len()]);
         Self { table, rules, taken }
     }
 
-    pub(crate) const fn rules(&self) -> &Rules {
+    pub(crate) const fn rules(&self) -> &ClaimRules {
         &self.rules
     }
 
@@ -72,7 +71,7 @@ impl Reference {
     }
 
     /// What `event`, of `now`, does to a record, or to a free key.
-    pub(crate) fn step(&self, claim: Option<&Claim>, event: Event, now: Timestamp) -> Step {
+    pub(crate) fn step(&self, claim: Option<&Claim>, event: Evidence, now: Timestamp) -> Step {
         let claim = claim.map(|claim| self.at(claim, now));
         let facts = Facts {
             claim: claim.as_ref(),
@@ -82,36 +81,39 @@ impl Reference {
             rules: &self.rules,
         };
         let single = |who| facts.who(who).single().expect("one gateway says so");
-        let closed = |who, how| State::Closed { how, gateways: facts.who(who) };
+        let closed = |who, how| ClaimState::Closed { how, gateways: facts.who(who) };
         Step::To(match self.take(column(event), &facts) {
             Becomes::Stays => return Step::Stays,
             Becomes::Contradicted => return Step::Contradicted(facts.state()),
             Becomes::ContradictedAsBefore => return Step::Contradicted(facts.as_before()),
             Becomes::AsBefore => facts.as_before(),
             Becomes::Released => return Step::Released,
-            Becomes::Overturned(who) => return Step::Overturned(State::settled(facts.who(who))),
-            Becomes::OverturnedBySaying(who) => {
-                return Step::Overturned(State::said_settled(facts.who(who)));
+            Becomes::Overturned(who) => {
+                return Step::Overturned(ClaimState::settled(facts.who(who)));
             }
-            Becomes::Settled(who) => State::settled(facts.who(who)),
-            Becomes::SaidSettled(who) => State::said_settled(facts.who(who)),
-            Becomes::Rejected(who) => State::Rejected { gateway: single(who) },
+            Becomes::OverturnedBySaying(who) => {
+                return Step::Overturned(ClaimState::said_settled(facts.who(who)));
+            }
+            Becomes::Settled(who) => ClaimState::settled(facts.who(who)),
+            Becomes::SaidSettled(who) => ClaimState::said_settled(facts.who(who)),
+            Becomes::Rejected(who) => ClaimState::Rejected { gateway: single(who) },
             Becomes::Failed(who) => closed(who, Closed::Failed),
             Becomes::Cancelled(who) => closed(who, Closed::Cancelled),
             Becomes::Refunded(who) => closed(who, Closed::Refunded),
             Becomes::InDoubt(who, ended) => facts.in_doubt(who, ended),
             Becomes::Noted(who) => {
-                let State::InDoubt { candidates, ended_at, .. } = facts.state() else {
+                let ClaimState::InDoubt { candidates, ended_at, .. } = facts.state() else {
                     panic!("only in doubt is anything noted")
                 };
                 let (repeat_until, not_found) = (None, Some((single(who), now)));
-                State::InDoubt { candidates, ended_at, repeat_until, not_found }
+                ClaimState::InDoubt { candidates, ended_at, repeat_until, not_found }
             }
             Becomes::InDoubtAsBefore => {
-                let State::InDoubt { candidates, ended_at, not_found, .. } = facts.state() else {
+                let ClaimState::InDoubt { candidates, ended_at, not_found, .. } = facts.state()
+                else {
                     panic!("it was not in doubt before")
                 };
-                State::InDoubt { candidates, ended_at, repeat_until: None, not_found }
+                ClaimState::InDoubt { candidates, ended_at, repeat_until: None, not_found }
             }
             other => panic!("{event:?} makes it {other:?}"),
         })
@@ -123,7 +125,7 @@ impl Reference {
         let facts = Facts { claim: Some(&claim), event: None, same, now, rules: &self.rules };
         let them = facts.who(Who::Them);
         // Nobody is told to wait for longer than the longest wait there is.
-        let Rules { lease, repeat_after, settle_delay, .. } = self.rules;
+        let ClaimRules { lease, repeat_after, settle_delay, .. } = self.rules;
         let longest = lease.max(repeat_after).max(settle_delay);
         let rest = parts(claim.state).ended_at.plus(repeat_after).since(now).min(longest);
         let due = self.due(&claim, now);
@@ -164,19 +166,19 @@ impl Reference {
     }
 
     /// The state of a record whose payment is sent once more, as [`Self::admit`] allowed.
-    pub(crate) fn sent(&self, claim: &Claim, now: Timestamp) -> State {
+    pub(crate) fn sent(&self, claim: &Claim, now: Timestamp) -> ClaimState {
         let claim = self.at(claim, now);
         let facts = Facts { claim: Some(&claim), event: None, same: true, now, rules: &self.rules };
         let (candidates, until) = (facts.who(Who::Them), now.plus(self.rules.lease));
         match self.take("sent", &facts) {
-            Becomes::InFlightAfterNo => State::InFlight { candidates, until, after_no: true },
-            Becomes::RepeatRuns if matches!(claim.state, State::Settled { .. }) => {
-                State::Settled { gateways: candidates, repeat_until: Some(until) }
+            Becomes::InFlightAfterNo => ClaimState::InFlight { candidates, until, after_no: true },
+            Becomes::RepeatRuns if matches!(claim.state, ClaimState::Settled { .. }) => {
+                ClaimState::Settled { gateways: candidates, repeat_until: Some(until) }
             }
             Becomes::RepeatRuns => {
                 let Parts { ended_at, noted, .. } = parts(claim.state);
                 let repeat_until = Some(until);
-                State::InDoubt { candidates, ended_at, repeat_until, not_found: noted }
+                ClaimState::InDoubt { candidates, ended_at, repeat_until, not_found: noted }
             }
             other => panic!("sent makes it {other:?}"),
         }
@@ -190,9 +192,9 @@ impl Reference {
 }
 
 /// The column of an event.
-pub(crate) const fn column(event: Event) -> &'static str {
+pub(crate) const fn column(event: Evidence) -> &'static str {
     match event {
-        Event::Answer { outcome, .. } => match outcome {
+        Evidence::Answer { outcome, .. } => match outcome {
             Outcome::Executed => "200xx00",
             Outcome::No => "NO",
             Outcome::NotKnown => "not known",
@@ -200,16 +202,16 @@ pub(crate) const fn column(event: Event) -> &'static str {
             Outcome::Doubtful => "doubtful",
             Outcome::NeverSent => "never sent",
         },
-        Event::Told { status, .. } => match status {
-            Status::Executed => "success",
-            Status::Pending => "pending",
-            Status::Closed(Closed::Failed) => "failed",
-            Status::Closed(Closed::Cancelled) => "cancelled",
-            Status::Closed(Closed::Refunded) => "refunded",
-            Status::NotFound => "not found",
+        Evidence::Told { status, .. } => match status {
+            PaymentStatus::Executed => "success",
+            PaymentStatus::Pending => "pending",
+            PaymentStatus::Closed(Closed::Failed) => "failed",
+            PaymentStatus::Closed(Closed::Cancelled) => "cancelled",
+            PaymentStatus::Closed(Closed::Refunded) => "refunded",
+            PaymentStatus::NotFound => "not found",
         },
-        Event::Operator(Resolution::ExecutedAt(_)) => "executed at g",
-        Event::Operator(Resolution::NotExecuted) => "not executed",
+        Evidence::Operator(Resolution::ExecutedAt(_)) => "executed at g",
+        Evidence::Operator(Resolution::NotExecuted) => "not executed",
     }
 }
 
@@ -227,23 +229,23 @@ struct Parts {
     said: bool,
 }
 
-fn parts(state: State) -> Parts {
+fn parts(state: ClaimState) -> Parts {
     let nothing = Parts::default();
     match state {
-        State::InFlight { candidates, until, after_no } => {
+        ClaimState::InFlight { candidates, until, after_no } => {
             Parts { them: candidates, lease: Some(until), after_no, ..nothing }
         }
-        State::Settled { gateways, repeat_until } => {
+        ClaimState::Settled { gateways, repeat_until } => {
             let said = repeat_until == Some(Timestamp::NEVER);
             let repeat = repeat_until.filter(|_| !said);
             Parts { them: gateways, repeat, said, ..nothing }
         }
-        State::Rejected { gateway } => Parts { them: Gateways::only(gateway), ..nothing },
-        State::InDoubt { candidates, ended_at, repeat_until, not_found } => {
+        ClaimState::Rejected { gateway } => Parts { them: Gateways::only(gateway), ..nothing },
+        ClaimState::InDoubt { candidates, ended_at, repeat_until, not_found } => {
             let (repeat, noted) = (repeat_until, not_found);
             Parts { them: candidates, ended_at, repeat, noted, ..nothing }
         }
-        State::Closed { how, gateways } => Parts { them: gateways, how: Some(how), ..nothing },
+        ClaimState::Closed { how, gateways } => Parts { them: gateways, how: Some(how), ..nothing },
     }
 }
 
@@ -252,18 +254,18 @@ impl Facts<'_> {
         match self.claim {
             None => "absent",
             Some(claim) => match claim.state {
-                State::InFlight { .. } => "in flight",
-                State::Settled { .. } => "settled",
-                State::Rejected { .. } => "rejected",
-                State::InDoubt { .. } => "in doubt",
-                State::Closed { how: Closed::Failed, .. } => "failed",
-                State::Closed { how: Closed::Cancelled, .. } => "cancelled",
-                State::Closed { how: Closed::Refunded, .. } => "refunded",
+                ClaimState::InFlight { .. } => "in flight",
+                ClaimState::Settled { .. } => "settled",
+                ClaimState::Rejected { .. } => "rejected",
+                ClaimState::InDoubt { .. } => "in doubt",
+                ClaimState::Closed { how: Closed::Failed, .. } => "failed",
+                ClaimState::Closed { how: Closed::Cancelled, .. } => "cancelled",
+                ClaimState::Closed { how: Closed::Refunded, .. } => "refunded",
             },
         }
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> ClaimState {
         self.claim.expect("a record").state
     }
 
@@ -274,9 +276,12 @@ impl Facts<'_> {
     const fn teller(&self) -> Option<GatewayId> {
         match self.event {
             Some(
-                Event::Told { gateway, .. } | Event::Operator(Resolution::ExecutedAt(gateway)),
+                Evidence::Told { gateway, .. }
+                | Evidence::Operator(Resolution::ExecutedAt(gateway)),
             ) => Some(gateway),
-            Some(Event::Answer { .. } | Event::Operator(Resolution::NotExecuted)) | None => None,
+            Some(Evidence::Answer { .. } | Evidence::Operator(Resolution::NotExecuted)) | None => {
+                None
+            }
         }
     }
 
@@ -294,17 +299,17 @@ impl Facts<'_> {
             (Who::Teller, event) => {
                 Gateways::only(self.teller().unwrap_or_else(|| panic!("nobody tells {event:?}")))
             }
-            (Who::Spoken, Some(Event::Answer { gateways, .. })) => gateways,
+            (Who::Spoken, Some(Evidence::Answer { gateways, .. })) => gateways,
             (Who::Spoken, event) => panic!("{who:?} of {event:?}"),
         }
     }
 
     /// Executed, and nothing is under way any longer.
-    fn as_before(&self) -> State {
-        State::settled(self.parts().them)
+    fn as_before(&self) -> ClaimState {
+        ClaimState::settled(self.parts().them)
     }
 
-    fn in_doubt(&self, who: Who, ended: Ended) -> State {
+    fn in_doubt(&self, who: Who, ended: Ended) -> ClaimState {
         let ended_at = match ended {
             Ended::Now => self.now,
             Ended::AsBefore => self.parts().ended_at,
@@ -312,7 +317,7 @@ impl Facts<'_> {
             Ended::WithItsRepeat => self.parts().repeat.expect("a repeat"),
         };
         let (repeat_until, not_found) = (None, None);
-        State::InDoubt { candidates: self.who(who), ended_at, repeat_until, not_found }
+        ClaimState::InDoubt { candidates: self.who(who), ended_at, repeat_until, not_found }
     }
 
     fn holds(&self, condition: Condition) -> bool {
@@ -321,10 +326,10 @@ impl Facts<'_> {
         let waited = |since: Timestamp, wait| now >= since.plus(wait);
         let claim = self.claim.expect("a record");
         let is_last = |event| match event {
-            Event::Answer { of, .. } => {
+            Evidence::Answer { of, .. } => {
                 (of.incarnation, of.attempt) == (claim.incarnation, claim.attempt)
             }
-            Event::Told { .. } | Event::Operator(_) => false,
+            Evidence::Told { .. } | Evidence::Operator(_) => false,
         };
         match condition {
             Condition::LastAttempt => self.event.is_some_and(is_last),

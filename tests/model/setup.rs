@@ -2,11 +2,9 @@
 
 use std::rc::Rc;
 
-use dana_failover::engine::config::Config;
-use dana_failover::engine::config::policy::Policy;
-use dana_failover::engine::payment::key::{ClaimKey, KeyPrefix};
-use dana_failover::engine::store::layout::Layout;
-use dana_failover::engine::store::local::placement::{Placement, Seed};
+use dana_failover::engine::config::{Config, Policy};
+use dana_failover::engine::payment::{ClaimKey, KeyPrefix};
+use dana_failover::engine::store::{Layout, Placement, Seed};
 use dana_failover::engine::time::Timestamp;
 
 use super::ledger::PAYMENTS;

@@ -1,6 +1,6 @@
 //! What must hold where both gateways know the same payments, though perhaps not at once.
 
-use dana_failover::engine::payment::claim::{Claim, State};
+use dana_failover::engine::payment::{Claim, ClaimState};
 use dana_failover::engine::time::Timestamp;
 
 use super::reference::Reference;
@@ -45,15 +45,18 @@ impl Reference {
         let before = self.at(before, now);
         let wrong = || -> ! { panic!("no further attempt: {before:?} to {after:?}") };
         match (before.state, after.state) {
-            (State::Rejected { gateway }, State::InFlight { candidates, until, after_no }) => {
+            (
+                ClaimState::Rejected { gateway },
+                ClaimState::InFlight { candidates, until, after_no },
+            ) => {
                 let single = candidates.single();
                 assert!(single.is_some() && after_no && until == now.plus(rules.lease));
                 let rested = now >= before.changed_at.plus(rules.settle_delay);
                 assert!(single == Some(gateway) || rested, "{before:?} to {after:?}");
             }
             (
-                State::InDoubt { candidates, ended_at, repeat_until: None, not_found },
-                State::InDoubt {
+                ClaimState::InDoubt { candidates, ended_at, repeat_until: None, not_found },
+                ClaimState::InDoubt {
                     candidates: all,
                     ended_at: end,
                     repeat_until: Some(until),
@@ -72,8 +75,8 @@ impl Reference {
             }
             // Who has executed it says so again.
             (
-                State::Settled { gateways, repeat_until: None },
-                State::Settled { gateways: same_ones, repeat_until: Some(until) },
+                ClaimState::Settled { gateways, repeat_until: None },
+                ClaimState::Settled { gateways: same_ones, repeat_until: Some(until) },
             ) => {
                 assert!(same && gateways == same_ones && gateways.single().is_some(), "{after:?}");
                 assert_eq!(until, now.plus(rules.lease));

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use dana_failover::engine::event::{Cell, Expected, Loaded};
-use dana_failover::engine::payment::key::KeyPrefix;
-use dana_failover::engine::store::local::bucket::{Bucket, Found};
+use dana_failover::engine::payment::KeyPrefix;
+use dana_failover::engine::store::{Bucket, Found};
 
 /// Values by their cells, each with its version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

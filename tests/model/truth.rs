@@ -1,9 +1,9 @@
 //! What must hold whatever happens. The ledgers are the truth; what the engine wrote, sent or said
 //! is compared with them.
 
-use dana_failover::engine::payment::claim::{AttemptId, Claim, Closed, State};
-use dana_failover::engine::protocol::local_reply::Reply;
-use dana_failover::engine::store::local::bucket::Found;
+use dana_failover::engine::payment::{AttemptId, Claim, ClaimState, Closed};
+use dana_failover::engine::protocol::Reply;
+use dana_failover::engine::store::Found;
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ impl World<'_> {
             assert!(!may, "payment {payment} is {what}, and a copy of it may be executed");
         };
         match claim.state {
-            State::Settled { gateways, .. } => {
+            ClaimState::Settled { gateways, .. } => {
                 let executed = self.ledger.executed_at(payment);
                 let held = gateways.iter().any(|gateway| {
                     executed.contains(&self.place(gateway))
@@ -58,21 +58,21 @@ impl World<'_> {
                     "payment {payment} settled at {gateways:?}, executed at {executed:?}"
                 );
             }
-            State::Rejected { gateway } => {
+            ClaimState::Rejected { gateway } => {
                 no_money("rejected");
                 self.pins[payment] = Some(self.place(gateway));
             }
-            State::Closed { how: Closed::Failed, .. } => no_money("failed"),
-            State::Closed { how: Closed::Cancelled | Closed::Refunded, .. } => {
+            ClaimState::Closed { how: Closed::Failed, .. } => no_money("failed"),
+            ClaimState::Closed { how: Closed::Cancelled | Closed::Refunded, .. } => {
                 no_money("cancelled");
                 let cancelled = (0..GATEWAYS).any(|gateway| {
                     self.ledger.standing(gateway, payment) == Some(Standing::Cancelled)
                 });
                 assert!(cancelled, "payment {payment} is cancelled, and nobody cancelled it");
             }
-            State::InDoubt { .. } => self.reached.in_doubt += 1,
+            ClaimState::InDoubt { .. } => self.reached.in_doubt += 1,
             // A retry goes nowhere but where the NO came from: only one gateway can have it.
-            State::InFlight { .. } => {}
+            ClaimState::InFlight { .. } => {}
         }
     }
 
@@ -106,21 +106,21 @@ impl World<'_> {
         let (incarnation, attempt) = (claim.incarnation, claim.attempt);
         self.runs[at].attempt = Some(AttemptId { incarnation, attempt });
         let under_way = match claim.at(self.time()).state {
-            State::InFlight { candidates, .. } => {
+            ClaimState::InFlight { candidates, .. } => {
                 assert_eq!(candidates.iter().count(), members.len(), "all of them are candidates");
                 true
             }
-            State::InDoubt { repeat_until, .. } => repeat_until.is_some(),
+            ClaimState::InDoubt { repeat_until, .. } => repeat_until.is_some(),
             // Proven, or cancelled, between the claim and this moment, and there: it is a repeat like
             // any other.
-            State::Settled { gateways, .. } | State::Closed { gateways, .. } => {
+            ClaimState::Settled { gateways, .. } | ClaimState::Closed { gateways, .. } => {
                 self.setup.is_shared()
                     || members.iter().all(|m| gateways.iter().any(|g| self.place(g) == *m))
             }
-            State::Rejected { .. } => false,
+            ClaimState::Rejected { .. } => false,
         };
         assert!(under_way, "payment {payment} was let go under {:?}", claim.state);
-        if matches!(claim.state, State::Settled { repeat_until: Some(until), .. } if until != Timestamp::NEVER)
+        if matches!(claim.state, ClaimState::Settled { repeat_until: Some(until), .. } if until != Timestamp::NEVER)
         {
             // Whoever is asked for the answer knows the payment, whoever else may have it.
             let knows = |member: &usize| !self.ledger.would_execute(*member, payment);
@@ -226,7 +226,7 @@ impl World<'_> {
     /// Of several gateways that share a ledger only the first healthy one is asked; if another one
     /// was the first to say "not found", that is never said twice.
     fn is_asked_in_vain(claim: &Claim) -> bool {
-        matches!(claim.state, State::InDoubt { candidates, not_found: Some(_), .. }
+        matches!(claim.state, ClaimState::InDoubt { candidates, not_found: Some(_), .. }
             if candidates.single().is_none())
     }
 
@@ -247,11 +247,11 @@ impl World<'_> {
             }
             let charged = self.ledger.is_charged(payment);
             match state.state {
-                State::Settled { .. } => assert!(charged, "payment {payment}: {state:?}"),
-                State::InFlight { .. }
-                | State::Rejected { .. }
-                | State::InDoubt { .. }
-                | State::Closed { .. } => assert!(!charged, "payment {payment}: {state:?}"),
+                ClaimState::Settled { .. } => assert!(charged, "payment {payment}: {state:?}"),
+                ClaimState::InFlight { .. }
+                | ClaimState::Rejected { .. }
+                | ClaimState::InDoubt { .. }
+                | ClaimState::Closed { .. } => assert!(!charged, "payment {payment}: {state:?}"),
             }
         }
     }

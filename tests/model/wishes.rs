@@ -1,6 +1,6 @@
 //! What clients want, as the requests they send.
 
-use dana_failover::engine::payment::key::ClaimKey;
+use dana_failover::engine::payment::ClaimKey;
 
 use super::ledger::{reference, services};
 

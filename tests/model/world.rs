@@ -3,17 +3,16 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use dana_failover::engine::payment::claim::{
-    AttemptId, Claim, Event as Said, Incarnation, Money, State,
+use dana_failover::engine::payment::{
+    AttemptId, Claim, ClaimState, Evidence as Said, Incarnation, Money,
 };
 
 use dana_failover::engine::event::{Call, Cell, Effect, Event, Expected, Forward, Loaded, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::health::Health;
-use dana_failover::engine::health::worker_counts::Tallies;
-use dana_failover::engine::payment::key::Fingerprint;
-use dana_failover::engine::store::local::bucket::Found;
+use dana_failover::engine::health::{Health, WorkerCounters};
+use dana_failover::engine::payment::Fingerprint;
+use dana_failover::engine::store::Found;
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::acts::{Act, Answer, Fate};
@@ -98,7 +97,7 @@ pub(crate) struct World<'a> {
     /// Nothing is enforced for what begins now.
     observing: bool,
     store: Store,
-    tallies: [Tallies; 2],
+    counters: [WorkerCounters; 2],
     pub(crate) runs: Vec<Run>,
     pub(crate) copies: Vec<Copy>,
     pub(crate) ledger: Ledger,
@@ -123,7 +122,7 @@ impl<'a> World<'a> {
             days: 0,
             observing: false,
             store: Store::default(),
-            tallies: Default::default(),
+            counters: Default::default(),
             runs: Vec::new(),
             copies: Vec::new(),
             ledger: Ledger::new(setup.lag(), now),
@@ -155,7 +154,8 @@ impl<'a> World<'a> {
     fn fill(&mut self) {
         let mut bucket = self.store.bucket(0);
         let (candidates, ended_at) = (self.setup.policy.order().collect(), self.time());
-        let state = State::InDoubt { candidates, ended_at, repeat_until: None, not_found: None };
+        let state =
+            ClaimState::InDoubt { candidates, ended_at, repeat_until: None, not_found: None };
         let incarnation = Incarnation { claimed_at: ended_at, nonce: 0 };
         let claim = Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default());
         for number in 0..16 {
@@ -168,8 +168,8 @@ impl<'a> World<'a> {
     fn tick(&mut self) {
         let (policy, now) = (Rc::clone(&self.setup.policy), self.time());
         let mut health = Health::decode(&self.store.load(Cell::Health).bytes);
-        for tallies in &mut self.tallies {
-            health.tell_course(tallies, &policy, now);
+        for counters in &mut self.counters {
+            health.tell_course(counters, &policy, now);
         }
         health.mend(&policy, now);
         assert!(self.store.store(Cell::Health, health.encode(), Expected::Any));
@@ -343,7 +343,7 @@ impl<'a> World<'a> {
         self.runs[at].has_read &= !matches!(event, Event::Conflict(_));
         let now = self.time();
         let run = &mut self.runs[at];
-        let effects = run.exchange.handle(event, now, &mut self.tallies[run.worker]);
+        let effects = run.exchange.handle(event, now, &mut self.counters[run.worker]);
         run.todo.extend(effects);
     }
 
@@ -371,10 +371,10 @@ impl<'a> World<'a> {
             Effect::Forward(forward) => self.forward(at, &forward),
             Effect::Reply(reply) => self.check_reply(at, &reply),
             Effect::Relay { gateway } => self.check_let_through(at, gateway.is_some()),
-            Effect::Note(note) => self.reached.repeated += u64::from(note.decision == "repeat"),
+            Effect::Decided(note) => self.reached.repeated += u64::from(note.decision == "repeat"),
             Effect::Call(call) => self.call(at, &call),
             Effect::Changed(_)
-            | Effect::Beat(_)
+            | Effect::Probe(_)
             | Effect::Counted(_)
             | Effect::InFlight(..)
             | Effect::Anomaly(_) => {}
@@ -416,7 +416,7 @@ impl<'a> World<'a> {
         let loaded = self.store.load(Cell::Health);
         let mut health = Health::decode(&loaded.bytes);
         let policy = &self.setup.policy;
-        health.beaten(policy.order().nth(gateway).unwrap(), good, policy, self.time());
+        health.on_probe(policy.order().nth(gateway).unwrap(), good, policy, self.time());
         assert!(self.store.store(Cell::Health, health.encode(), Expected::Any));
     }
 

@@ -40,14 +40,10 @@ mod world;
 
 use std::rc::Rc;
 
-use dana_failover::engine::config::Config;
-use dana_failover::engine::config::policy::Policy;
+use dana_failover::engine::config::{Config, Policy};
 use dana_failover::engine::health::Health;
-use dana_failover::engine::payment::key::Fingerprint;
-use dana_failover::engine::store::kept_answer::Kept;
-use dana_failover::engine::store::layout::Layout;
-use dana_failover::engine::store::local::bucket::{Bucket, Found};
-use dana_failover::engine::store::local::placement::{Placement, Seed};
+use dana_failover::engine::payment::Fingerprint;
+use dana_failover::engine::store::{Bucket, Found, KeptAnswer, Layout, Placement, Seed};
 use dana_failover::engine::time::Timestamp;
 
 use plays::{Input, Place, Plays, Root, Value, Want};
@@ -94,7 +90,7 @@ fn health(policy: &Policy) -> Vec<u8> {
     let mut health = Health::default();
     for gateway in policy.order() {
         for _ in 0..2 {
-            health.beaten(gateway, true, policy, Timestamp::from_millis(NOW));
+            health.on_probe(gateway, true, policy, Timestamp::from_millis(NOW));
         }
     }
     health.encode()
@@ -190,7 +186,7 @@ fn cells(start: &Start, policy: &Policy, plays: &mut Plays) -> [Value; 3] {
     let body = match (start.claim.filter(|_| start.is_kept), executed.first()) {
         (Some(claim), Some(gateway)) => {
             let body = ledger::Ledger::success(*gateway, 0).into_bytes();
-            let kept = Kept { status: 200, content_type: None, body };
+            let kept = KeptAnswer { status: 200, content_type: None, body };
             let bytes = plays.number(kept.put(&[], &key(0), claim.incarnation));
             Value { bytes, version: 1 }
         }

@@ -5,14 +5,13 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use dana_failover::engine::config::policy::Policy;
+use dana_failover::engine::config::Policy;
 use dana_failover::engine::event::{
     Answer, Cell, Effect, Event, Expected, Forward, Loaded, Request,
 };
 use dana_failover::engine::exchange::Exchange;
-use dana_failover::engine::health::worker_counts::Tallies;
-use dana_failover::engine::protocol::local_reply::Reply;
-use dana_failover::engine::protocol::verdict::{Body, Evidence, Flags, Origin};
+use dana_failover::engine::health::WorkerCounters;
+use dana_failover::engine::protocol::{Body, Flags, Origin, Reply, Response};
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value as Json;
 
@@ -225,7 +224,7 @@ impl Plays {
         let (headers, body) = root.what.request(None);
         let request =
             Request { headers: &headers, body: body.as_bytes(), peer: &[], context: root.context };
-        let effects = exchange.handle(Event::Request(request), now, &mut Tallies::default());
+        let effects = exchange.handle(Event::Request(request), now, &mut WorkerCounters::default());
         let mut wants = effects.into_iter().filter_map(|effect| self.want(effect)).collect();
         for input in inputs {
             wants = self.feed(&mut exchange, *input, root.now);
@@ -243,9 +242,9 @@ impl Plays {
             Effect::Reply(reply) => Want::Reply(Rc::new(Said::of(&reply))),
             Effect::Relay { .. } => Want::Relay,
             // Seen by operators alone.
-            Effect::Note(_) | Effect::Changed(_) | Effect::Anomaly(_) => return None,
+            Effect::Decided(_) | Effect::Changed(_) | Effect::Anomaly(_) => return None,
             Effect::Call(call) => Want::Call(usize::from(call.cluster == "dana_secondary")),
-            Effect::Beat(_) | Effect::Counted(_) | Effect::InFlight(..) => {
+            Effect::Probe(_) | Effect::Counted(_) | Effect::InFlight(..) => {
                 panic!("no request does a worker's work")
             }
         })
@@ -272,7 +271,7 @@ impl Plays {
                     }
                     Arrival::Timeout { .. } | Arrival::Refused => (503, Body::Unreadable),
                 };
-                let evidence = Evidence { origin, status, body };
+                let evidence = Response { origin, status, body };
                 let endpoint = arrival.gateway().map(|gateway| super::NAMES[gateway]);
                 Event::Answered(Answer {
                     evidence,
@@ -288,7 +287,7 @@ impl Plays {
         };
         self.fed += 1;
         // What is only counted comes back in no effect.
-        let effects = exchange.handle(event, now, &mut Tallies::default());
+        let effects = exchange.handle(event, now, &mut WorkerCounters::default());
         effects.into_iter().filter_map(|effect| self.want(effect)).collect()
     }
 }

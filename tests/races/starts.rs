@@ -3,9 +3,10 @@
 
 use dana_failover::engine::gateway::{GatewayId, Gateways};
 use dana_failover::engine::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
-use dana_failover::engine::payment::claim::{Claim, Closed, Incarnation, State};
-use dana_failover::engine::payment::key::{ClaimKey, Fingerprint, KeyPrefix};
-use dana_failover::engine::store::local::bucket::Bucket;
+use dana_failover::engine::payment::{
+    Claim, ClaimKey, ClaimState, Closed, Fingerprint, Incarnation, KeyPrefix,
+};
+use dana_failover::engine::store::Bucket;
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::ledger::{Deed, Ledger};
@@ -48,7 +49,7 @@ impl Makings {
         Gateways::only(self.order[gateway])
     }
 
-    fn start(&self, name: &str, state: State) -> Start {
+    fn start(&self, name: &str, state: ClaimState) -> Start {
         let incarnation = Incarnation { claimed_at: at(-300_000), nonce: 9 };
         let claim = Claim { fingerprint: self.print, ..record(state, 1, incarnation) };
         let (ledger, travels) = (Ledger::default(), None);
@@ -60,9 +61,9 @@ impl Makings {
     pub(crate) fn starts(&self) -> Vec<Start> {
         let mut starts = vec![Start { claim: None, ..self.start("absent", self.settled()) }];
         let holder = self.order[HOLDER];
-        starts.push(self.start("rejected", State::Rejected { gateway: holder }));
+        starts.push(self.start("rejected", ClaimState::Rejected { gateway: holder }));
         for (how, name) in [(Closed::Failed, "failed"), (Closed::Cancelled, "cancelled")] {
-            let closed = State::Closed { how, gateways: self.only(HOLDER) };
+            let closed = ClaimState::Closed { how, gateways: self.only(HOLDER) };
             let mut start = self.start(name, closed);
             if how == Closed::Cancelled {
                 start.ledger = executed();
@@ -82,8 +83,8 @@ impl Makings {
         starts
     }
 
-    fn settled(&self) -> State {
-        State::settled(self.only(HOLDER))
+    fn settled(&self) -> ClaimState {
+        ClaimState::settled(self.only(HOLDER))
     }
 
     /// Settled, and about to expire or just expired, in a bucket that makes room.
@@ -101,7 +102,7 @@ impl Makings {
     fn unkept(&self, edge: Option<i64>) -> Start {
         let (gateways, repeat_until) = (self.only(HOLDER), edge.map(at));
         let name = format!("settled, unkept, repeat ends at {edge:?}");
-        let start = self.start(&name, State::Settled { gateways, repeat_until });
+        let start = self.start(&name, ClaimState::Settled { gateways, repeat_until });
         Start { ledger: executed(), is_kept: false, ..start }
     }
 
@@ -115,7 +116,8 @@ impl Makings {
     /// In flight by a worker that died, its copy executed, on its way, or lost.
     fn in_flight(&self, edge: i64) -> Vec<Start> {
         let both: Gateways = self.order.iter().copied().collect();
-        let state = |candidates| State::InFlight { candidates, until: at(edge), after_no: false };
+        let state =
+            |candidates| ClaimState::InFlight { candidates, until: at(edge), after_no: false };
         let mut starts = Vec::new();
         for (name, candidates, to) in
             [("both, first", both, 0), ("both, second", both, 1), ("one", self.only(HOLDER), 1)]
@@ -130,7 +132,7 @@ impl Makings {
     fn in_doubt(&self, edge: i64) -> Vec<Start> {
         let both: Gateways = self.order.iter().copied().collect();
         let rested = at(edge - self.repeat_after.cast_signed());
-        let doubt = |candidates, ended_at, repeat_until| State::InDoubt {
+        let doubt = |candidates, ended_at, repeat_until| ClaimState::InDoubt {
             candidates,
             ended_at,
             repeat_until,
@@ -167,7 +169,7 @@ impl Makings {
     fn others(&self, count: usize) -> Vec<(KeyPrefix, Claim)> {
         let candidates = self.only(0);
         let (ended_at, repeat_until, not_found) = (at(-100_000), None, None);
-        let doubt = State::InDoubt { candidates, ended_at, repeat_until, not_found };
+        let doubt = ClaimState::InDoubt { candidates, ended_at, repeat_until, not_found };
         let claim = |number: usize| {
             let state = if number.is_multiple_of(2) { doubt } else { self.settled() };
             Claim { changed_at: at(-100_000), ..record(state, 1, incarnation(number)) }

@@ -2,9 +2,10 @@
 
 use dana_failover::engine::event::Forward;
 use dana_failover::engine::gateway::{GatewayId, Gateways};
-use dana_failover::engine::payment::claim::{AttemptId, Claim, Incarnation, State as Standing};
-use dana_failover::engine::payment::key::{Fingerprint, KeyPrefix};
-use dana_failover::engine::store::local::bucket::{Bucket, Found};
+use dana_failover::engine::payment::{
+    AttemptId, Claim, ClaimState as Standing, Fingerprint, Incarnation, KeyPrefix,
+};
+use dana_failover::engine::store::{Bucket, Found};
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 

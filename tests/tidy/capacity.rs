@@ -1,15 +1,15 @@
 //! Which rate the store sustains: that the formula is that of the store's own code, and that the
 //! README tells what comes out of it.
 
+use dana_failover::engine::store::Capacity;
 use std::time::Duration;
 
 use dana_failover::engine::config::Config;
 use dana_failover::engine::gateway::Gateways;
 use dana_failover::engine::limits::BUCKET_RECORDS_MEAN;
-use dana_failover::engine::payment::claim::{Claim, Incarnation, Money, State};
-use dana_failover::engine::payment::key::Fingerprint;
-use dana_failover::engine::store::local::bucket::Bucket;
-use dana_failover::engine::store::local::capacity;
+use dana_failover::engine::payment::{Claim, ClaimState, Fingerprint, Incarnation, Money};
+use dana_failover::engine::store::Bucket;
+use dana_failover::engine::store::capacity;
 use dana_failover::engine::time::{Millis, Timestamp};
 
 /// The default store.
@@ -40,7 +40,7 @@ fn refused_by_a_bucket(mean: u32) -> u32 {
     for (number, gap) in (0..PAYMENTS).zip(gaps()) {
         time += gap;
         let now = Timestamp::from_millis(u64::try_from(time.as_millis()).unwrap());
-        let state = State::settled(Gateways::default());
+        let state = ClaimState::settled(Gateways::default());
         let incarnation = Incarnation { claimed_at: now, nonce: 0 };
         let claim = Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default());
         let key = u128::from(number).to_le_bytes();
@@ -61,7 +61,7 @@ fn a_bucket_refuses_as_many_as_the_formula_says() {
 
 #[test]
 fn the_readme_tells_what_the_default_store_sustains() {
-    let store = capacity::Store::of(&defaults());
+    let store = Capacity::of(&defaults());
     assert!(capacity::refused(f64::from(BUCKET_RECORDS_MEAN)) < 1e-18);
     let readme = super::read("README.md");
     let rows = [

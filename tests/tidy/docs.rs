@@ -6,12 +6,11 @@ use std::fmt::Write;
 
 use dana_failover::engine::config::Config;
 use dana_failover::engine::metrics;
-use dana_failover::engine::payment::claim::Closed;
-use dana_failover::engine::protocol::local_reply::{
-    About, NotExecuted, Refusal, Saying, Standing, Unknown,
+use dana_failover::engine::payment::Closed;
+use dana_failover::engine::protocol::{
+    Class, Identity, LocalReply, NotExecuted, Protocol, Repeat, ReplyContext, RequestError,
+    Standing, Unknown, dana_snap,
 };
-use dana_failover::engine::protocol::operation::{Class, Identity, Repeat, dana_snap};
-use dana_failover::engine::protocol::verdict::Protocol;
 use dana_failover::engine::time::Millis;
 use serde_json::{Value, json};
 
@@ -36,65 +35,65 @@ fn holds(document: &str, table: &str) {
 
 /// Every answer of the filter's own, each with what a merchant does on seeing it. Whoever adds one
 /// is told by the compiler or by the last assertion.
-fn answers() -> Vec<(Saying, &'static str)> {
+fn answers() -> Vec<(LocalReply, &'static str)> {
     let retry_after = Millis::new(1000);
     let refused = |refusal, what| {
         let standing = Standing::NotExecuted;
-        (Saying::Refused { refusal, standing }, what)
+        (LocalReply::Refused { refusal, standing }, what)
     };
-    let bad_field = || Refusal::BadField(String::new());
-    let not = |why, what| (Saying::NotExecuted { why, retry_after }, what);
+    let bad_field = || RequestError::BadField(String::new());
+    let not = |why, what| (LocalReply::NotExecuted { why, retry_after }, what);
     let mend = "mend the request, and send it under the same reference";
     vec![
-        refused(Refusal::Unmatched, "check the path: [operations](operations.md)"),
-        refused(Refusal::AmbiguousPath, "write the path as DANA's documents do"),
-        refused(Refusal::Method { allowed: "POST" }, "use the method of the `Allow` header"),
-        refused(Refusal::Peer, "use the client certificate of this partner"),
-        refused(Refusal::Operation, "ask the operator of this Envoy for the right to it"),
-        refused(Refusal::NoIdentity(String::new()), mend),
+        refused(RequestError::Unmatched, "check the path: [operations](operations.md)"),
+        refused(RequestError::AmbiguousPath, "write the path as DANA's documents do"),
+        refused(RequestError::Method { allowed: "POST" }, "use the method of the `Allow` header"),
+        refused(RequestError::Peer, "use the client certificate of this partner"),
+        refused(RequestError::Operation, "ask the operator of this Envoy for the right to it"),
+        refused(RequestError::NoIdentity(String::new()), mend),
         refused(bad_field(), mend),
         (
-            Saying::Refused { refusal: bad_field(), standing: Standing::Unknown },
+            LocalReply::Refused { refusal: bad_field(), standing: Standing::Unknown },
             "mend the request, and repeat it under the same reference; ask for the status of the \
              payment that was sent before",
         ),
         (
-            Saying::Refused { refusal: bad_field(), standing: Standing::Executed },
+            LocalReply::Refused { refusal: bad_field(), standing: Standing::Executed },
             "take it for paid; mend the request for the answer",
         ),
-        refused(Refusal::BodyTooLarge { bytes_max: 0 }, mend),
+        refused(RequestError::BodyTooLarge { bytes_max: 0 }, mend),
         (
-            Saying::InProgress { unknown: false, retry_after },
+            LocalReply::InProgress { unknown: false, retry_after },
             "wait as long as `Retry-After` says, and repeat it unchanged",
         ),
         (
-            Saying::InProgress { unknown: true, retry_after },
+            LocalReply::InProgress { unknown: true, retry_after },
             "the same; do not pay under another reference",
         ),
         (
-            Saying::Unknown { what: Unknown::Sent, retry_after },
+            LocalReply::Unknown { what: Unknown::Sent, retry_after },
             "ask for its status, or repeat it unchanged; do not pay under another reference",
         ),
-        (Saying::NoAnswer { retry_after }, "ask again; it says nothing about any payment"),
+        (LocalReply::NoAnswer { retry_after }, "ask again; it says nothing about any payment"),
         (
-            Saying::StoreFailed { retry_after },
+            LocalReply::StoreFailed { retry_after },
             "repeat it unchanged; do not pay under another reference",
         ),
         (
-            Saying::Mismatch,
+            LocalReply::Mismatch,
             "the reference is of another payment: find out which, before you pay under a new one",
         ),
         (
-            Saying::AlreadyExecuted { retry_after: None },
+            LocalReply::AlreadyExecuted { retry_after: None },
             "take it for paid; ask for its status for the details",
         ),
         (
-            Saying::Contradicted,
+            LocalReply::Contradicted,
             "take it for paid; ask for its status, and ask the operator of this Envoy",
         ),
-        (Saying::Closed(Closed::Failed), "pay under a new reference, if it is still wanted"),
-        (Saying::Closed(Closed::Cancelled), "pay under a new reference, if it is still wanted"),
-        (Saying::Closed(Closed::Refunded), "pay under a new reference, if it is still wanted"),
+        (LocalReply::Closed(Closed::Failed), "pay under a new reference, if it is still wanted"),
+        (LocalReply::Closed(Closed::Cancelled), "pay under a new reference, if it is still wanted"),
+        (LocalReply::Closed(Closed::Refunded), "pay under a new reference, if it is still wanted"),
         not(NotExecuted::NoGateway, "repeat it unchanged, after `Retry-After`"),
         not(NotExecuted::PinnedGatewayDown, "repeat it unchanged, after `Retry-After`"),
         not(NotExecuted::NeverSent, "repeat it unchanged, after `Retry-After`"),
@@ -112,7 +111,7 @@ fn every_answer_is_in_the_table() {
         "| reason | HTTP status | responseCode | outcome | safe_new_key | Retry-After | what to do |\n\
          |---|---|---|---|---|---|---|\n",
     );
-    let about = About { service_code: Some("xx"), ..About::default() };
+    let about = ReplyContext { service_code: Some("xx"), ..ReplyContext::default() };
     for (saying, what) in answers() {
         let reply = saying.reply(Protocol::DanaSnap, &about);
         let plain = saying.reply(Protocol::Http, &about).status;
@@ -198,8 +197,8 @@ fn every_metric_is_in_the_table_and_its_labels_are_in_the_reference() {
     let (readme, reference) = (read("README.md"), read("envoy/envoy.yaml"));
     for family in metrics::ALL {
         let kind = match family.kind {
-            metrics::Kind::Counter => "counter",
-            metrics::Kind::Gauge => "gauge",
+            metrics::MetricKind::Counter => "counter",
+            metrics::MetricKind::Gauge => "gauge",
         };
         let labels = family.labels.join(", ");
         writeln!(table, "| `{}` | {kind} | {labels} | {} |", family.name, family.help).unwrap();

@@ -4,10 +4,9 @@
 //! response code where there was one, and otherwise the status. An answer with another payment's
 //! reference is the one thing that it does not show.
 
-use crate::engine::config::policy::Policy;
-use crate::engine::health::breaker::Heard;
-use crate::engine::protocol::operation::Class;
-use crate::engine::protocol::verdict::{Body, Evidence, Flags, Origin, Signal, SnapCode, judge};
+use crate::engine::config::Policy;
+use crate::engine::health::Heard;
+use crate::engine::protocol::{Body, Class, Flags, Origin, Response, Signal, SnapCode, judge};
 
 use super::line::{Fields, Mistake, Outcome, Record, mistake, named};
 
@@ -67,7 +66,7 @@ pub(super) fn read(fields: &Fields<'_>, policy: &Policy) -> Result<Record, Mista
     };
     let body = code.map(|code| format!(r#"{{"responseCode":"{code}"}}"#)).unwrap_or_default();
     let attached = fields.connected.as_text().is_some_and(|address| address != "-");
-    let evidence = Evidence {
+    let evidence = Response {
         origin: match code {
             None if bits != 0 => Origin::Envoy { flags: Flags::new(bits), attached },
             Some(_) | None => Origin::Upstream,

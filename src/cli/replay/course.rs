@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::config::policy::Policy;
+use crate::engine::config::Policy;
 use crate::engine::gateway::GatewayId;
-use crate::engine::health::breaker::{Heard, Report, State};
-use crate::engine::health::{Asks, Cause, Change, Health, NewRequest};
-use crate::engine::protocol::verdict::Signal;
-use crate::engine::tick::Pulse;
+use crate::engine::health::{
+    BreakerState, Cause, Health, HealthEvent, Heard, NewRequest, Report, RequestKind,
+};
+use crate::engine::protocol::Signal;
+use crate::engine::tick::Tick;
 use crate::engine::time::{Millis, Timestamp};
 
 use super::line::{LATENCY_MS_MAX, OUTCOMES, Outcome};
@@ -22,7 +23,7 @@ pub(super) struct Decision {
     pub(super) at: Timestamp,
     /// The line that brought it about; none where time alone did.
     pub(super) line: Option<u64>,
-    pub(super) change: Change,
+    pub(super) change: HealthEvent,
 }
 
 /// What is counted of one gateway.
@@ -86,7 +87,7 @@ impl<'p> Course<'p> {
             health: Health::default(),
             from,
             now: from,
-            period: Pulse::new(policy.clone().into(), 0).period(),
+            period: Tick::new(policy.clone().into(), 0).period(),
             tick_at: from,
             assumed: if assume { policy.order().collect() } else { Vec::new() },
             choices: VecDeque::new(),
@@ -104,7 +105,7 @@ impl<'p> Course<'p> {
         for gateway in course.assumed.clone() {
             for _ in 0..policy.heartbeat.rise {
                 // The filter has been running: that a gateway is up is no news.
-                let _ = course.health.beaten(gateway, true, policy, from);
+                let _ = course.health.on_probe(gateway, true, policy, from);
             }
         }
         course.look();
@@ -129,7 +130,7 @@ impl<'p> Course<'p> {
             let heartbeat = &mut self.health.member_mut(gateway).heartbeat;
             if heartbeat.is_due(self.now, limits) {
                 heartbeat.sent(self.now, limits);
-                let changes = self.health.beaten(gateway, true, self.policy, self.now);
+                let changes = self.health.on_probe(gateway, true, self.policy, self.now);
                 self.note(changes);
             }
         }
@@ -140,7 +141,7 @@ impl<'p> Course<'p> {
     pub(super) fn beaten(&mut self, gateway: GatewayId, good: bool, line: u64) {
         self.line = Some(line);
         self.assumed.retain(|assumed| *assumed != gateway);
-        let changes = self.health.beaten(gateway, good, self.policy, self.now);
+        let changes = self.health.on_probe(gateway, good, self.policy, self.now);
         self.note(changes);
         self.steer();
     }
@@ -170,7 +171,7 @@ impl<'p> Course<'p> {
     }
 
     fn steer(&mut self) {
-        let change = self.health.steer(self.policy, self.now);
+        let change = self.health.update_active(self.policy, self.now);
         self.note(change);
         self.look();
     }
@@ -185,8 +186,9 @@ impl<'p> Course<'p> {
         if closed_or_later(&self.health) {
             return false;
         }
-        let takers = self.health.takers(self.policy, &NewRequest::of_nobody(Asks::Payment), began);
-        if !takers.trial || takers.order.first() != Some(&gateway) {
+        let selection =
+            self.health.select(self.policy, &NewRequest::of_nobody(RequestKind::Payment), began);
+        if !selection.trial || selection.order.first() != Some(&gateway) {
             return false;
         }
         let change = self.health.take_permit(gateway, self.policy, self.now);
@@ -228,27 +230,29 @@ impl<'p> Course<'p> {
         }
     }
 
-    fn note(&mut self, changes: impl IntoIterator<Item = Change>) {
+    fn note(&mut self, changes: impl IntoIterator<Item = HealthEvent>) {
         for change in changes {
             match change {
-                Change::Breaker(gateway, moved) if matches!(moved.to, State::Open { .. }) => {
+                HealthEvent::Breaker(gateway, moved)
+                    if matches!(moved.to, BreakerState::Open { .. }) =>
+                {
                     if let Some(at) = self.place(gateway)
                         && let Some(totals) = self.totals.get_mut(at)
                     {
                         totals.trips += 1;
                     }
                 }
-                Change::Switch { cause: Cause::Failback, .. } => self.failbacks += 1,
-                Change::Switch { cause: Cause::Failover | Cause::Override, .. } => {
+                HealthEvent::Switch { cause: Cause::Failback, .. } => self.failbacks += 1,
+                HealthEvent::Switch { cause: Cause::Failover | Cause::Override, .. } => {
                     self.failovers += 1
                 }
-                Change::Breaker(..)
-                | Change::Heartbeat(..)
-                | Change::Disagree(..)
-                | Change::Ramp(..)
-                | Change::Override(..)
-                | Change::Barred(..)
-                | Change::Refusing(_) => {}
+                HealthEvent::Breaker(..)
+                | HealthEvent::Heartbeat(..)
+                | HealthEvent::Disagree(..)
+                | HealthEvent::Ramp(..)
+                | HealthEvent::Override(..)
+                | HealthEvent::Barred(..)
+                | HealthEvent::Refusing(_) => {}
             }
             self.decided += 1;
             if self.decisions.len() < DECISIONS_MAX {
@@ -283,9 +287,9 @@ impl<'p> Course<'p> {
             return CLOSED | SILENT | if active == Some(gateway) { ACTIVE } else { 0 };
         };
         let breaker = match member.breaker.state() {
-            State::Closed { .. } => CLOSED,
-            State::Open { .. } => OPEN,
-            State::HalfOpen { .. } => HALF_OPEN,
+            BreakerState::Closed { .. } => CLOSED,
+            BreakerState::Open { .. } => OPEN,
+            BreakerState::HalfOpen { .. } => HALF_OPEN,
         };
         let is_heard = member.heartbeat.is_target(self.now, &self.policy.heartbeat);
         breaker

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use crate::engine::config::policy::Policy;
+use crate::engine::config::Policy;
 use crate::engine::gateway::GatewayId;
-use crate::engine::health::breaker::Heard;
-use crate::engine::protocol::verdict::Signal;
+use crate::engine::health::Heard;
+use crate::engine::protocol::Signal;
 use crate::engine::time::{Millis, Timestamp};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 

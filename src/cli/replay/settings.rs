@@ -4,10 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::engine::config::Config;
-use crate::engine::config::policy::Policy;
-use crate::engine::store::layout::Layout;
-use crate::engine::store::local::placement::{Placement, Seed};
+use crate::engine::config::{Config, Policy};
+use crate::engine::store::{Layout, Placement, Seed};
 use crate::engine::time::Timestamp;
 use serde_json::Value;
 

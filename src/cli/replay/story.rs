@@ -2,10 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::engine::health::Change;
-use crate::engine::health::breaker::{State, Transition};
-use crate::engine::health::overrides::Steer;
-use crate::engine::health::peer_tls::Breach;
+use crate::engine::health::{Breach, BreakerState, HealthEvent, OverrideKind, Transition};
 use crate::engine::time::{Length, Millis, Utc};
 use serde_json::{Map, Value, json};
 
@@ -102,41 +99,43 @@ fn tell_sums(out: &mut impl Write, course: &Course<'_>, lines: &Lines) -> io::Re
     Ok(())
 }
 
-fn sentence(course: &Course<'_>, change: &Change) -> String {
+fn sentence(course: &Course<'_>, change: &HealthEvent) -> String {
     match change {
-        Change::Breaker(gateway, moved) => {
+        HealthEvent::Breaker(gateway, moved) => {
             let name = course.name(*gateway);
             format!("{name}: breaker {}: {}", moved.to.name(), reason(course, moved))
         }
-        Change::Heartbeat(gateway, true) => format!("{}: heartbeat up", course.name(*gateway)),
-        Change::Heartbeat(gateway, false) => format!("{}: heartbeat down", course.name(*gateway)),
-        Change::Disagree(gateway, up) => {
+        HealthEvent::Heartbeat(gateway, true) => format!("{}: heartbeat up", course.name(*gateway)),
+        HealthEvent::Heartbeat(gateway, false) => {
+            format!("{}: heartbeat down", course.name(*gateway))
+        }
+        HealthEvent::Disagree(gateway, up) => {
             let says = if *up { "up" } else { "down" };
             format!("{}: heartbeat says {says}, and traffic otherwise", course.name(*gateway))
         }
-        Change::Switch { from, to, cause } => {
+        HealthEvent::Switch { from, to, cause } => {
             format!("{}: {} -> {}", cause.name(), course.name(*from), course.name(*to))
         }
-        Change::Ramp(gateway, percent) => {
+        HealthEvent::Ramp(gateway, percent) => {
             format!("{percent} % of the new payments go to {} first", course.name(*gateway))
         }
-        Change::Override(gateway, steer) => {
-            let steer = steer.map_or("auto", Steer::name);
+        HealthEvent::Override(gateway, steer) => {
+            let steer = steer.map_or("auto", OverrideKind::name);
             format!("{}: override {steer}", course.name(*gateway))
         }
-        Change::Barred(gateway, breach) => {
+        HealthEvent::Barred(gateway, breach) => {
             let why = breach.map_or("admitted", Breach::name);
             format!("{}: {why}", course.name(*gateway))
         }
-        Change::Refusing(why) => format!("payments are refused: {}", why.sentence()),
+        HealthEvent::Refusing(why) => format!("payments are refused: {}", why.sentence()),
     }
 }
 
 fn reason(course: &Course<'_>, moved: &Transition) -> String {
     let why = moved.rule.sentence(&course.policy.breaker);
     match moved.to {
-        State::Open { until } => format!("{why}, until {}", Utc(until)),
-        State::Closed { .. } | State::HalfOpen { .. } => why,
+        BreakerState::Open { until } => format!("{why}, until {}", Utc(until)),
+        BreakerState::Closed { .. } | BreakerState::HalfOpen { .. } => why,
     }
 }
 
@@ -212,7 +211,7 @@ pub(super) fn tell_json(
 fn decision(course: &Course<'_>, decision: &Decision) -> Value {
     let Decision { at, line, change } = decision;
     let mut told = match change {
-        Change::Breaker(gateway, moved) => {
+        HealthEvent::Breaker(gateway, moved) => {
             let numbers: Map<String, Value> = moved
                 .rule
                 .numbers()
@@ -228,35 +227,36 @@ fn decision(course: &Course<'_>, decision: &Decision) -> Value {
                 "generation": moved.generation,
             })
         }
-        Change::Heartbeat(gateway, up) => {
+        HealthEvent::Heartbeat(gateway, up) => {
             json!({"kind": "heartbeat", "gateway": course.name(*gateway), "up": up})
         }
-        Change::Disagree(gateway, up) => {
+        HealthEvent::Disagree(gateway, up) => {
             json!({"kind": "disagree", "gateway": course.name(*gateway), "heartbeat_up": up})
         }
-        Change::Switch { from, to, cause } => json!({
+        HealthEvent::Switch { from, to, cause } => json!({
             "kind": "switch",
             "from": course.name(*from),
             "to": course.name(*to),
             "cause": cause.name(),
         }),
-        Change::Ramp(gateway, percent) => {
+        HealthEvent::Ramp(gateway, percent) => {
             json!({"kind": "ramp", "gateway": course.name(*gateway), "percent": percent})
         }
-        Change::Override(gateway, steer) => {
-            let steer = steer.map_or("auto", Steer::name);
+        HealthEvent::Override(gateway, steer) => {
+            let steer = steer.map_or("auto", OverrideKind::name);
             json!({"kind": "override", "gateway": course.name(*gateway), "to": steer})
         }
-        Change::Barred(gateway, breach) => {
+        HealthEvent::Barred(gateway, breach) => {
             let why = breach.map(Breach::name);
             json!({"kind": "barred", "gateway": course.name(*gateway), "why": why})
         }
-        Change::Refusing(why) => json!({"kind": "refusing", "why": why.name()}),
+        HealthEvent::Refusing(why) => json!({"kind": "refusing", "why": why.name()}),
     };
     if let Some(members) = told.as_object_mut() {
         members.insert("at".to_owned(), Utc(*at).to_string().into());
         members.insert("line".to_owned(), (*line).into());
-        if let Change::Breaker(_, Transition { to: State::Open { until }, .. }) = change {
+        if let HealthEvent::Breaker(_, Transition { to: BreakerState::Open { until }, .. }) = change
+        {
             members.insert("until".to_owned(), Utc(*until).to_string().into());
         }
     }

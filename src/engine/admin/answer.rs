@@ -1,14 +1,13 @@
 //! Answers to operators: JSON, the page, or problem details (RFC 9457) that say what to do.
 
 use super::object::Object;
-use super::resolve::Refused;
+use super::resolve::ResolveError;
 use super::status::list;
-use crate::engine::config::ConfigError;
-use crate::engine::config::policy::Unjoined;
-use crate::engine::health::overrides::Refusal;
+use crate::engine::config::{ConfigError, JoinError};
+use crate::engine::health::OverrideError;
 use crate::engine::limits;
-use crate::engine::payment::claim::State;
-use crate::engine::protocol::local_reply::Reply;
+use crate::engine::payment::ClaimState;
+use crate::engine::protocol::Reply;
 use crate::engine::time::{Length, Millis, Utc};
 
 /// Why an operator does not get what they asked for.
@@ -27,7 +26,7 @@ pub(super) enum Problem {
     /// These mistakes are in the request.
     Mistakes(Vec<ConfigError>),
     /// The payments' filter has not joined the store yet.
-    NotConfigured(Option<Unjoined>),
+    NotConfigured(Option<JoinError>),
     /// What is stored was written by another version of this filter.
     OtherVersion,
     /// Nobody has counted the claims yet.
@@ -38,9 +37,9 @@ pub(super) enum Problem {
     /// A key too short to say where its record is, and not among the payments that are listed.
     NotListed,
     /// An operator's word on a payment that must not be.
-    Resolution(Refused),
+    Resolution(ResolveError),
     /// An override that must not be.
-    Override { refusal: Refusal, gateway: String },
+    Override { refusal: OverrideError, gateway: String },
     /// Other writers were quicker, again and again. Nothing was written.
     Contended,
     /// The store failed; whether a write happened is not known.
@@ -48,7 +47,7 @@ pub(super) enum Problem {
 }
 
 /// The fixed part of a problem.
-struct Form {
+struct ProblemForm {
     status: u16,
     reason: &'static str,
     title: &'static str,
@@ -56,7 +55,7 @@ struct Form {
 
 impl Problem {
     pub(super) fn reply(&self) -> Reply {
-        let Form { status, reason, title } = self.form();
+        let ProblemForm { status, reason, title } = self.form();
         let mut problem = Object::new()
             .with("type", format!("urn:dana-failover:admin:{reason}"))
             .with("title", title)
@@ -105,7 +104,7 @@ impl Problem {
         reply
     }
 
-    const fn form(&self) -> Form {
+    const fn form(&self) -> ProblemForm {
         let (status, reason, title) = match self {
             Self::Unauthorized => (401, "unauthorized", "Token Required"),
             Self::NotFound => (404, "not_found", "Not Found"),
@@ -118,23 +117,23 @@ impl Problem {
             Self::NotCounted { .. } => (503, "not_counted", "Claims Are Not Counted Yet"),
             Self::NotListed => (404, "not_listed", "Payment Is Not Listed"),
             Self::Resolution(refused) => match refused {
-                Refused::NotFound => (404, "no_payment", "No Such Payment"),
-                Refused::Ambiguous => (409, "ambiguous", "Several Such Payments"),
-                Refused::Unreadable => (503, "other_version", "Store Of Another Version"),
-                Refused::LeaseRuns { .. } => (409, "under_way", "Payment Is Under Way"),
-                Refused::Contradicts(_) => (409, "contradiction", "The Record Says Otherwise"),
-                Refused::AlreadySo(_) => (409, "already_so", "The Record Says So Already"),
+                ResolveError::NotFound => (404, "no_payment", "No Such Payment"),
+                ResolveError::Ambiguous => (409, "ambiguous", "Several Such Payments"),
+                ResolveError::Unreadable => (503, "other_version", "Store Of Another Version"),
+                ResolveError::LeaseRuns { .. } => (409, "under_way", "Payment Is Under Way"),
+                ResolveError::Contradicts(_) => (409, "contradiction", "The Record Says Otherwise"),
+                ResolveError::AlreadySo(_) => (409, "already_so", "The Record Says So Already"),
             },
             Self::Override { refusal, .. } => match refusal {
-                Refusal::NobodyLeft => (409, "nobody_left", "No Gateway Would Be Left"),
-                Refusal::Forced => (409, "forced", "Gateway Is Forced"),
-                Refusal::Barred => (409, "barred", "Gateway Is Barred"),
-                Refusal::Ttl => (409, "ttl", "Override Would Be Over At Once"),
+                OverrideError::NobodyLeft => (409, "nobody_left", "No Gateway Would Be Left"),
+                OverrideError::Forced => (409, "forced", "Gateway Is Forced"),
+                OverrideError::Barred => (409, "barred", "Gateway Is Barred"),
+                OverrideError::Ttl => (409, "ttl", "Override Would Be Over At Once"),
             },
             Self::Contended => (503, "contended", "Store Is Busy"),
             Self::StoreFailed => (503, "store_failed", "Store Failed"),
         };
-        Form { status, reason, title }
+        ProblemForm { status, reason, title }
     }
 
     fn detail(&self) -> String {
@@ -165,14 +164,14 @@ impl Problem {
                 "The payments' filter has not configured this vm_id yet: it is not there, has not \
                  accepted its configuration, or goes by another vm_id than this listener."
             }
-            Self::NotConfigured(Some(Unjoined::Gateway { name })) => {
+            Self::NotConfigured(Some(JoinError::Gateway { name })) => {
                 return format!(
                     "The payments' filter has not configured this vm_id with a gateway {name} yet: \
                      this listener's gateways are not those of the payments' listener, or its \
                      configuration was not accepted."
                 );
             }
-            Self::NotConfigured(Some(Unjoined::Buckets { stored, configured })) => {
+            Self::NotConfigured(Some(JoinError::Buckets { stored, configured })) => {
                 return format!(
                     "The payments' filter has configured this vm_id with another \
                      idempotency.store.local.claims_max ({stored} buckets, here {configured}): give \
@@ -209,55 +208,57 @@ impl Problem {
     }
 }
 
-fn refused(refusal: Refusal, gateway: &str) -> String {
+fn refused(refusal: OverrideError, gateway: &str) -> String {
     match refusal {
-        Refusal::NobodyLeft => format!(
+        OverrideError::NobodyLeft => format!(
             "Without {gateway} no gateway would be left that can take a payment now. Nothing was \
              changed. Wait until another one is usable (GET /status says what it lacks), or force \
              another one if you know better than its breaker and heartbeats."
         ),
-        Refusal::Forced => format!(
+        OverrideError::Forced => format!(
             "{gateway} is forced, so all new payments go to it: it cannot be drained as well. \
              Nothing was changed. Set it to auto, or force another gateway, and then drain it."
         ),
-        Refusal::Barred => format!(
+        OverrideError::Barred => format!(
             "{gateway} is barred: an answer came over a connection that is not what its tls \
              demands, and nobody is forced on to it. Nothing was changed. Find out where those \
              connections end, and then admit it."
         ),
-        Refusal::Ttl => "The override would be over at once, or last longer than a day. Nothing \
+        OverrideError::Ttl => {
+            "The override would be over at once, or last longer than a day. Nothing \
                          was changed. Give it a ttl_s from 1 to 86400."
-            .to_owned(),
+                .to_owned()
+        }
     }
 }
 
-fn unresolved(refused: Refused) -> String {
+fn unresolved(refused: ResolveError) -> String {
     let why = match refused {
-        Refused::NotFound => "No payment has a key that begins like this one.".to_owned(),
-        Refused::Ambiguous => {
+        ResolveError::NotFound => "No payment has a key that begins like this one.".to_owned(),
+        ResolveError::Ambiguous => {
             "Several payments have a key that begins like this one: give more of it.".to_owned()
         }
-        Refused::Unreadable => {
+        ResolveError::Unreadable => {
             "The record was written by another version of the filter. Give both listeners the same \
              module."
                 .to_owned()
         }
-        Refused::LeaseRuns { until } => format!(
+        ResolveError::LeaseRuns { until } => format!(
             "An attempt may be under way until {}, and nobody can know how it ends. Ask the \
              gateway again after that.",
             Utc(until)
         ),
-        Refused::Contradicts(State::InDoubt { .. }) => {
+        ResolveError::Contradicts(ClaimState::InDoubt { .. }) => {
             "The payment cannot have reached that gateway: GET /in-doubt names those that it may \
              have reached. Look the payment up there."
                 .to_owned()
         }
-        Refused::Contradicts(state) => format!(
+        ResolveError::Contradicts(state) => format!(
             "The record has evidence of the contrary: it is {}. What a gateway has proven is not \
              overruled; reconcile it with the gateway.",
             state.name()
         ),
-        Refused::AlreadySo(state) => format!("The record is {} already.", state.name()),
+        ResolveError::AlreadySo(state) => format!("The record is {} already.", state.name()),
     };
     format!("{why} Nothing was changed.")
 }

@@ -3,10 +3,8 @@
 use super::object::Object;
 use super::status::{list, time};
 use crate::engine::gateway::Gateways;
-use crate::engine::payment::claim::Money;
-use crate::engine::payment::key::KeyPrefix;
-use crate::engine::store::census::{Census, InDoubt};
-use crate::engine::store::layout::Layout;
+use crate::engine::payment::{KeyPrefix, Money};
+use crate::engine::store::{Census, InDoubt, Layout};
 use crate::engine::time::{Millis, Timestamp};
 
 /// The last census at one moment.

@@ -2,16 +2,14 @@
 //! escaped, and every state told by a sign and a word as well as by its colour.
 
 use super::doubt::{Doubt, grouped, letters};
-use super::status::{Status, VERSION};
-use crate::engine::config::policy::{Gateway, Policy};
+use super::status::{StatusReport, VERSION};
+use crate::engine::config::{Gateway, Policy};
 use crate::engine::gateway::GatewayId;
-use crate::engine::health::breaker::{Breaker, State};
-use crate::engine::health::heartbeat::Punctuality;
-use crate::engine::health::overrides::{Override, Steer};
-use crate::engine::health::{Member, Takers};
+use crate::engine::health::{
+    Breaker, BreakerState, Member, Override, OverrideKind, Punctuality, Selection,
+};
 use crate::engine::limits;
-use crate::engine::time::zone::Clock;
-use crate::engine::time::{Length, Millis};
+use crate::engine::time::{Clock, Length, Millis};
 
 pub(super) mod doubts;
 mod html;
@@ -21,7 +19,7 @@ mod store;
 use html::{Html, Mark, WARNING};
 
 /// The page.
-pub(super) fn render(status: &Status<'_>) -> String {
+pub(super) fn render(status: &StatusReport<'_>) -> String {
     let headline = headline(status);
     let mut html = Html::begin(&headline.title, true);
     head(&mut html, status, ", renewed every 5 s");
@@ -42,7 +40,7 @@ pub(super) fn render(status: &Status<'_>) -> String {
     html.end()
 }
 
-fn head(html: &mut Html, status: &Status<'_>, renewed: &str) {
+fn head(html: &mut Html, status: &StatusReport<'_>, renewed: &str) {
     html.raw("<header><h1>DANA payments");
     if let Some(instance) = status.instance.told() {
         html.raw(" <span class=dim>at ").text(&instance).raw("</span>");
@@ -65,8 +63,8 @@ struct Headline {
     title: String,
 }
 
-fn headline(status: &Status<'_>) -> Headline {
-    let Takers { order, trial } = status.takers();
+fn headline(status: &StatusReport<'_>) -> Headline {
+    let Selection { order, trial } = status.selection();
     let gateway = status.active().or_else(|| order.first().copied());
     let Some(gateway) = gateway else {
         let text = "nowhere".to_owned();
@@ -88,8 +86,8 @@ fn headline(status: &Status<'_>) -> Headline {
 }
 
 /// Who takes payments now, why, and since when.
-fn choice(html: &mut Html, status: &Status<'_>, headline: &Headline) {
-    let Takers { order, trial } = status.takers();
+fn choice(html: &mut Html, status: &StatusReport<'_>, headline: &Headline) {
+    let Selection { order, trial } = status.selection();
     html.open(headline.mark);
     html.raw("<p class=dim>New payments go to</p><p class=big>");
     html.raw(headline.sign).text(&headline.text).raw("</p><p>").text(&status.why());
@@ -115,7 +113,7 @@ fn choice(html: &mut Html, status: &Status<'_>, headline: &Headline) {
 }
 
 /// How much money nobody knows the outcome of, as far as it was counted.
-fn money(html: &mut Html, status: &Status<'_>) {
+fn money(html: &mut Html, status: &StatusReport<'_>) {
     let Some(doubt) = &status.doubt else {
         html.open(Mark::Care);
         html.raw("<p class=dim>Money in doubt</p><p class=big>").raw(Mark::Care.sign());
@@ -180,7 +178,7 @@ fn doubts(doubt: &Doubt<'_>) -> String {
     told
 }
 
-fn card(html: &mut Html, status: &Status<'_>, gateway: &Gateway) {
+fn card(html: &mut Html, status: &StatusReport<'_>, gateway: &Gateway) {
     let member = status.member(gateway.id);
     let (mark, place) = place(status, gateway);
     html.open(mark);
@@ -190,7 +188,7 @@ fn card(html: &mut Html, status: &Status<'_>, gateway: &Gateway) {
         html.pair("Why not", &hindrance);
     }
     if let Some(one) = status.override_of(gateway.id) {
-        html.pair("Override", &format!("{}, {}", one.steer.name(), left(one, status)));
+        html.pair("Override", &format!("{}, {}", one.kind.name(), left(one, status)));
     }
     html.pair("Breaker", &breaker(status, gateway.id, &member.breaker));
     if let Some(cause) = status.cause(&member.breaker) {
@@ -206,49 +204,53 @@ fn card(html: &mut Html, status: &Status<'_>, gateway: &Gateway) {
 }
 
 /// A gateway's part in new payments.
-fn place(status: &Status<'_>, gateway: &Gateway) -> (Mark, String) {
-    let takers = status.takers();
+fn place(status: &StatusReport<'_>, gateway: &Gateway) -> (Mark, String) {
+    let selection = status.selection();
     let usable = status.is_usable(gateway.id);
-    let steer = status.override_of(gateway.id).map(|one| one.steer);
-    let (mark, place) = match takers.order.iter().position(|id| *id == gateway.id) {
-        Some(0) if steer == Some(Steer::Force) && !usable => {
+    let steer = status.override_of(gateway.id).map(|one| one.kind);
+    let (mark, place) = match selection.order.iter().position(|id| *id == gateway.id) {
+        Some(0) if steer == Some(OverrideKind::Force) && !usable => {
             (Mark::Bad, "takes new payments, forced although not usable")
         }
-        Some(0) if takers.trial => (Mark::Care, "takes trials"),
-        Some(0) if steer == Some(Steer::Force) => (Mark::Care, "takes new payments, forced"),
+        Some(0) if selection.trial => (Mark::Care, "takes trials"),
+        Some(0) if steer == Some(OverrideKind::Force) => (Mark::Care, "takes new payments, forced"),
         Some(0) => (Mark::Good, "takes new payments"),
-        Some(1) if takers.trial => (Mark::Good, "takes new payments"),
+        Some(1) if selection.trial => (Mark::Good, "takes new payments"),
         Some(_) => (Mark::Good, "in reserve"),
         None if status.is_asked(gateway.id) => (Mark::Care, "takes questions, on trial"),
         None if status.member(gateway.id).barred.is_some() => (Mark::Bad, "barred"),
-        None if steer == Some(Steer::Drain) => (Mark::Care, "drained"),
+        None if steer == Some(OverrideKind::Drain) => (Mark::Care, "drained"),
         None if usable => (Mark::Care, "left out while another one is forced"),
         None => (Mark::Bad, "not usable"),
     };
     (mark, place.to_owned())
 }
 
-fn breaker(status: &Status<'_>, gateway: GatewayId, breaker: &Breaker) -> String {
+fn breaker(status: &StatusReport<'_>, gateway: GatewayId, breaker: &Breaker) -> String {
     let limits = &status.policy.breaker;
     match (breaker.state(), status.lacks(gateway)) {
-        (State::Closed { .. }, _) => match status.takers().order.first() {
+        (BreakerState::Closed { .. }, _) => match status.selection().order.first() {
             Some(first) if *first == gateway => "\u{2714} closed: traffic flows".to_owned(),
             Some(_) | None if status.is_usable(gateway) => {
                 "\u{2714} closed: traffic would flow".to_owned()
             }
             Some(_) | None => "\u{25b2} closed, but see above: no new payments come".to_owned(),
         },
-        (State::Open { until }, _) if !breaker.may_try(status.now, limits) => {
+        (BreakerState::Open { until }, _) if !breaker.may_try(status.now, limits) => {
             format!("\u{2716} open: no trial for {}", Length(until.since(status.now)))
         }
-        (State::Open { .. }, Some(lack)) => {
+        (BreakerState::Open { .. }, Some(lack)) => {
             format!("\u{2716} open: the wait for a trial is over, but {lack}")
         }
-        (State::Open { .. }, None) if status.is_asked(gateway) && !status.is_tried(gateway) => {
+        (BreakerState::Open { .. }, None)
+            if status.is_asked(gateway) && !status.is_tried(gateway) =>
+        {
             "\u{2716} open: the next question may be a trial".to_owned()
         }
-        (State::Open { .. }, None) => "\u{2716} open: the next payment may be a trial".to_owned(),
-        (State::HalfOpen { out, passed, .. }, lack) => {
+        (BreakerState::Open { .. }, None) => {
+            "\u{2716} open: the next payment may be a trial".to_owned()
+        }
+        (BreakerState::HalfOpen { out, passed, .. }, lack) => {
             let lack = lack.map_or_else(String::new, |lack| format!("; no further one: {lack}"));
             let permits = limits.half_open_permits;
             format!(
@@ -258,7 +260,7 @@ fn breaker(status: &Status<'_>, gateway: GatewayId, breaker: &Breaker) -> String
     }
 }
 
-fn traffic(status: &Status<'_>, breaker: &Breaker) -> String {
+fn traffic(status: &StatusReport<'_>, breaker: &Breaker) -> String {
     let limits = &status.policy.breaker;
     let seen = breaker.seen(status.now, limits);
     let moved_for = status.now.since(breaker.since());
@@ -272,7 +274,7 @@ fn traffic(status: &Status<'_>, breaker: &Breaker) -> String {
         1 => format!("1 call {span}: {} failed, {} slow", seen.failures, seen.slow),
         calls => format!("{calls} calls {span}: {} failed, {} slow", seen.failures, seen.slow),
     };
-    let State::Closed { run: run @ 1.. } = breaker.state() else {
+    let BreakerState::Closed { run: run @ 1.. } = breaker.state() else {
         return told;
     };
     // A run is as long as it is; the window forgets.
@@ -282,7 +284,7 @@ fn traffic(status: &Status<'_>, breaker: &Breaker) -> String {
     format!("{told}; {before}{run} {failures} in a row (limit {most})")
 }
 
-fn heartbeat(status: &Status<'_>, member: &Member) -> String {
+fn heartbeat(status: &StatusReport<'_>, member: &Member) -> String {
     let heartbeat = &member.heartbeat;
     let up = if heartbeat.is_up() { "\u{2714} up" } else { "\u{2716} down" };
     let punctual = match heartbeat.punctuality(status.now, &status.policy.heartbeat) {
@@ -297,7 +299,7 @@ fn heartbeat(status: &Status<'_>, member: &Member) -> String {
     format!("{up}, {punctual}; {last}")
 }
 
-fn overrides(html: &mut Html, status: &Status<'_>) {
+fn overrides(html: &mut Html, status: &StatusReport<'_>) {
     let mut standing = status.overrides().peekable();
     if standing.peek().is_none() {
         return;
@@ -305,7 +307,7 @@ fn overrides(html: &mut Html, status: &Status<'_>) {
     html.open(Mark::Care);
     html.raw("<h2>Overrides</h2>");
     let row = |one: &Override| {
-        let steer = one.steer.name().to_owned();
+        let steer = one.kind.name().to_owned();
         let (actor, reason) = (one.actor.clone(), one.reason.clone());
         vec![status.name(one.gateway), steer, left(one, status), actor, reason]
     };
@@ -314,7 +316,7 @@ fn overrides(html: &mut Html, status: &Status<'_>) {
 }
 
 /// Until when an override stands, and how long that is.
-fn left(one: &Override, status: &Status<'_>) -> String {
+fn left(one: &Override, status: &StatusReport<'_>) -> String {
     let left = Length(one.until.since(status.now));
     format!("until {}, {left} left", Clock(one.until, status.zone()))
 }

@@ -5,14 +5,12 @@ use serde_json::Value;
 
 use super::answer::Problem;
 use super::auth::Caller;
-use crate::engine::config::reader::{Errors, Fields, Node};
-use crate::engine::config::{Config, ConfigError};
+use crate::engine::config::{Config, ConfigError, Errors, Fields, Node};
 use crate::engine::event::Request;
-use crate::engine::health::overrides::Steer;
-use crate::engine::json;
-use crate::engine::limits;
-use crate::engine::payment::key::KeyFront;
+use crate::engine::health::OverrideKind;
+use crate::engine::payment::KeyFront;
 use crate::engine::time::Millis;
+use crate::engine::{json, limits};
 
 /// What an operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,16 +27,16 @@ pub(super) enum Ask {
         page: bool,
     },
     /// That a gateway is forced or drained, or no longer.
-    Override(Wish),
+    Override(OverrideRequest),
     /// That a payment has ended as somebody found out.
-    Resolve(Word),
+    Resolve(ResolveRequest),
 }
 
 /// What an operator wants of a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// This, for so long.
-    Override(Steer, Millis),
+    Override(OverrideKind, Millis),
     /// It is left to breakers and heartbeats again.
     Auto,
     /// It is admitted again after it was barred because of its connection.
@@ -57,11 +55,11 @@ impl Wanted {
 
 /// What is to become of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wish {
+pub(super) struct OverrideRequest {
     /// One of the configured names.
     pub(super) gateway: String,
     /// What.
-    pub(super) steer: Wanted,
+    pub(super) change: Wanted,
     /// Who asks.
     pub(super) actor: String,
     /// Why.
@@ -70,11 +68,11 @@ pub(super) struct Wish {
 
 /// What somebody found out about a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Word {
+pub(super) struct ResolveRequest {
     /// Of which one.
     pub(super) key: KeyFront,
     /// What.
-    pub(super) verdict: Verdict,
+    pub(super) verdict: ResolvedAs,
     /// Where the proof is.
     pub(super) evidence: String,
     /// Who says so.
@@ -85,7 +83,7 @@ pub(super) struct Word {
 
 /// How a payment has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ResolvedAs {
     /// Executed, by the gateway of this name.
     ExecutedAt(String),
     /// Executed by nobody, for good.
@@ -94,14 +92,14 @@ pub(super) enum Verdict {
 
 /// The header fields that matter.
 #[derive(Clone, Copy, Default)]
-struct Head<'a> {
+struct AdminHead<'a> {
     method: &'a str,
     target: &'a str,
     accept: &'a str,
     content_type: &'a str,
 }
 
-impl<'a> Head<'a> {
+impl<'a> AdminHead<'a> {
     fn pick(request: &Request<'a>) -> Self {
         let mut head = Self::default();
         for &(name, value) in request.headers {
@@ -128,7 +126,7 @@ impl Ask {
         caller: &Caller,
         config: &Config,
     ) -> Result<Self, Problem> {
-        let head = Head::pick(request);
+        let head = AdminHead::pick(request);
         let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
         let allow = match path {
             "/" | "/status" | "/in-doubt" => READS,
@@ -153,11 +151,11 @@ impl Ask {
             "/status" if prefers_html(head.accept) => Ok(Self::Page),
             "/status" => Ok(Self::Status),
             "/override" => {
-                let body = Body::read(&head, request.body)?;
+                let body = PostedObject::read(&head, request.body)?;
                 body.parse(|fields| read_wish(fields, caller, config)).map(Self::Override)
             }
             _ => {
-                let body = Body::read(&head, request.body)?;
+                let body = PostedObject::read(&head, request.body)?;
                 body.parse(|fields| read_word(fields, caller)).map(Self::Resolve)
             }
         }
@@ -189,12 +187,12 @@ fn read_limit(query: &str) -> Result<usize, Problem> {
 }
 
 /// A JSON object that was posted.
-struct Body(Value);
+struct PostedObject(Value);
 
-impl Body {
+impl PostedObject {
     /// A page of another site can make a browser post a form with the credentials that it keeps,
     /// but not JSON: so nothing else is taken.
-    fn read(head: &Head<'_>, bytes: &[u8]) -> Result<Self, Problem> {
+    fn read(head: &AdminHead<'_>, bytes: &[u8]) -> Result<Self, Problem> {
         let media_type = head.content_type.split(';').next().unwrap_or_default().trim();
         if !media_type.eq_ignore_ascii_case("application/json") {
             let found = if media_type.is_empty() { "nothing" } else { media_type };
@@ -215,10 +213,11 @@ impl Body {
     }
 }
 
-fn read_wish(fields: &Fields<'_>, caller: &Caller, config: &Config) -> Option<Wish> {
+fn read_wish(fields: &Fields<'_>, caller: &Caller, config: &Config) -> Option<OverrideRequest> {
     let gateway = read_gateway(fields, "gateway", config);
     // Until it is known for how long.
-    let [force, drain] = [Steer::Force, Steer::Drain].map(|s| Wanted::Override(s, Millis::new(0)));
+    let [force, drain] =
+        [OverrideKind::Force, OverrideKind::Drain].map(|s| Wanted::Override(s, Millis::new(0)));
     let steers =
         [("force", force), ("drain", drain), ("auto", Wanted::Auto), ("admit", Wanted::Admit)];
     let expected = "\"force\" or \"drain\" or \"auto\" or \"admit\"";
@@ -243,10 +242,10 @@ fn read_wish(fields: &Fields<'_>, caller: &Caller, config: &Config) -> Option<Wi
         }
         other @ (Wanted::Auto | Wanted::Admit) => other,
     };
-    Some(Wish { gateway: gateway?, steer, actor: actor?, reason: reason? })
+    Some(OverrideRequest { gateway: gateway?, change: steer, actor: actor?, reason: reason? })
 }
 
-fn read_word(fields: &Fields<'_>, caller: &Caller) -> Option<Word> {
+fn read_word(fields: &Fields<'_>, caller: &Caller) -> Option<ResolveRequest> {
     const KEY: &str = "16 to 64 hexadecimal digits, in pairs: the front of a claim key";
     const VERDICT: &str = "a gateway's name; or executed: false";
     const EVIDENCE: &str = "the id of the proof, 1 to 128 bytes of plain text";
@@ -254,9 +253,11 @@ fn read_word(fields: &Fields<'_>, caller: &Caller) -> Option<Word> {
     let key = key.and_then(|node| node.text(KEY, |text| KeyFront::parse(text).is_some()));
     let verdict = match (fields.get("executed"), fields.get("executed_at")) {
         (None, None) => fields.demand("executed_at", VERDICT).and(None),
-        (None, Some(node)) => node.text(VERDICT, |text| !text.is_empty()).map(Verdict::ExecutedAt),
+        (None, Some(node)) => {
+            node.text(VERDICT, |text| !text.is_empty()).map(ResolvedAs::ExecutedAt)
+        }
         (Some(node), None) => match node.flag() {
-            Some(false) => Some(Verdict::NotExecuted),
+            Some(false) => Some(ResolvedAs::NotExecuted),
             Some(true) => {
                 node.wrong("false; of a payment that was executed, executed_at says where");
                 None
@@ -272,7 +273,7 @@ fn read_word(fields: &Fields<'_>, caller: &Caller) -> Option<Word> {
         .demand("evidence", EVIDENCE)
         .and_then(|node| node.text(EVIDENCE, |text| is_plain(text, limits::EVIDENCE_ID_BYTES_MAX)));
     let (actor, reason) = (read_actor(fields, caller), read_reason(fields));
-    Some(Word {
+    Some(ResolveRequest {
         key: KeyFront::parse(&key?)?,
         verdict: verdict?,
         evidence: evidence?,

@@ -5,11 +5,11 @@
 //! reason, and changes nothing.
 
 use crate::engine::gateway::GatewayId;
-use crate::engine::payment::claim::{Claim, Event, Resolution, Rules, State, Step};
-use crate::engine::payment::key::{KeyFront, KeyPrefix};
-use crate::engine::store::local::bucket::{Bucket, Found};
-use crate::engine::time::Timestamp;
-use crate::engine::time::leaps::Leaps;
+use crate::engine::payment::{
+    Claim, ClaimRules, ClaimState, Evidence, KeyFront, KeyPrefix, Resolution, Step,
+};
+use crate::engine::store::{Bucket, Found};
+use crate::engine::time::{Leaps, Timestamp};
 
 /// A payment's record moved by an operator's word, not yet written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +18,9 @@ pub struct Resolved {
     pub key: KeyPrefix,
     /// Where it stood, as it counted: a lease that is over and a copy that was only observed are
     /// in doubt.
-    pub before: State,
+    pub before: ClaimState,
     /// Where it stands from now on.
-    pub after: State,
+    pub after: ClaimState,
     /// It was resolved before, and otherwise: somebody may have been told that it failed.
     pub overturned: bool,
     /// The whole claim as it is from now on.
@@ -31,7 +31,7 @@ pub struct Resolved {
 
 /// Why an operator's word changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum ResolveError {
     /// No record has this key.
     NotFound,
     /// Several records have a key with this front.
@@ -44,9 +44,9 @@ pub enum Refused {
         until: Timestamp,
     },
     /// The record has evidence of the contrary, or the gateway named is none of its candidates.
-    Contradicts(State),
+    Contradicts(ClaimState),
     /// The record says so already, or says how the payment ended without money.
-    AlreadySo(State),
+    AlreadySo(ClaimState),
 }
 
 /// Works `resolution` into the claim in the bucket `bytes` whose key begins with `front`. All but
@@ -63,55 +63,56 @@ pub fn resolve(
     resolution: Resolution,
     leaps: &Leaps,
     now: Timestamp,
-    rules: &Rules,
-) -> Result<Resolved, Refused> {
-    let mut bucket = Bucket::decode(bytes).ok_or(Refused::Unreadable)?;
+    rules: &ClaimRules,
+) -> Result<Resolved, ResolveError> {
+    let mut bucket = Bucket::decode(bytes).ok_or(ResolveError::Unreadable)?;
     // Written with what is resolved, or else by whoever counts the store.
     let _ = bucket.mend(now, rules);
     let (key, claim) = find(&bucket, front)?;
     let claim = claim.seen(now, leaps).enforced(rules).at(now);
     let before = claim.state;
-    let (after, overturned) = match claim.apply(Event::Operator(resolution), now, rules) {
+    let (after, overturned) = match claim.apply(Evidence::Operator(resolution), now, rules) {
         Step::To(state) => (state, false),
         Step::Overturned(state) => (state, true),
         Step::Stays => return Err(stays(before, resolution, rules)),
         // Nobody's word frees a key.
-        Step::Contradicted(_) | Step::Released => return Err(Refused::Contradicts(before)),
+        Step::Contradicted(_) | Step::Released => return Err(ResolveError::Contradicts(before)),
     };
     let claim = Claim { state: after, changed_at: now, first: GatewayId::FIRST, ..claim };
     if !bucket.replace(&key, &claim) {
-        return Err(Refused::NotFound);
+        return Err(ResolveError::NotFound);
     }
     Ok(Resolved { key, before, after, overturned, claim, bytes: bucket.into_bytes() })
 }
 
-fn find(bucket: &Bucket, front: &KeyFront) -> Result<(KeyPrefix, Claim), Refused> {
+fn find(bucket: &Bucket, front: &KeyFront) -> Result<(KeyPrefix, Claim), ResolveError> {
     let mut found = bucket.find_front(front);
-    let first = found.next().ok_or(Refused::NotFound)?;
+    let first = found.next().ok_or(ResolveError::NotFound)?;
     if found.next().is_some() {
-        return Err(Refused::Ambiguous);
+        return Err(ResolveError::Ambiguous);
     }
     match first {
         (key, Found::Claim(claim)) => Ok((key, claim)),
-        (_, Found::Unreadable) => Err(Refused::Unreadable),
-        (_, Found::Absent) => Err(Refused::NotFound),
+        (_, Found::Unreadable) => Err(ResolveError::Unreadable),
+        (_, Found::Absent) => Err(ResolveError::NotFound),
     }
 }
 
-fn stays(state: State, resolution: Resolution, rules: &Rules) -> Refused {
+fn stays(state: ClaimState, resolution: Resolution, rules: &ClaimRules) -> ResolveError {
     match state {
-        State::InFlight { until, .. } | State::InDoubt { repeat_until: Some(until), .. } => {
-            Refused::LeaseRuns { until }
+        ClaimState::InFlight { until, .. }
+        | ClaimState::InDoubt { repeat_until: Some(until), .. } => {
+            ResolveError::LeaseRuns { until }
         }
-        State::InDoubt { ended_at, repeat_until: None, .. } => {
+        ClaimState::InDoubt { ended_at, repeat_until: None, .. } => {
             let until = match resolution {
                 Resolution::ExecutedAt(_) => ended_at,
                 Resolution::NotExecuted => ended_at.plus(rules.settle_delay),
             };
-            Refused::LeaseRuns { until }
+            ResolveError::LeaseRuns { until }
         }
-        State::Settled { .. } | State::Rejected { .. } | State::Closed { .. } => {
-            Refused::AlreadySo(state)
+        ClaimState::Settled { .. } | ClaimState::Rejected { .. } | ClaimState::Closed { .. } => {
+            ResolveError::AlreadySo(state)
         }
     }
 }
@@ -121,14 +122,13 @@ mod tests {
     use super::*;
     use crate::engine::gateway::{GatewayId, Gateways};
     use crate::engine::limits;
-    use crate::engine::payment::claim::{Closed, Incarnation, Money};
-    use crate::engine::payment::key::Fingerprint;
+    use crate::engine::payment::{Closed, Fingerprint, Incarnation, Money};
     use crate::engine::time::Millis;
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
     const RETENTION: Millis = Millis::new(86_400_000);
     const KEY: KeyPrefix = [0xAB; 16];
-    const RULES: Rules = Rules {
+    const RULES: ClaimRules = ClaimRules {
         lease: Millis::new(30_000),
         response: Millis::new(10_000),
         repeat_after: Millis::new(5000),
@@ -154,8 +154,8 @@ mod tests {
         [gateway(0), gateway(1)].into_iter().collect()
     }
 
-    fn doubt(ended: i64, repeat: Option<i64>) -> State {
-        State::InDoubt {
+    fn doubt(ended: i64, repeat: Option<i64>) -> ClaimState {
+        ClaimState::InDoubt {
             candidates: both(),
             ended_at: at(ended),
             repeat_until: repeat.map(at),
@@ -163,15 +163,15 @@ mod tests {
         }
     }
 
-    fn claim(state: State) -> Claim {
+    fn claim(state: ClaimState) -> Claim {
         let incarnation = Incarnation { claimed_at: at(-100_000), nonce: 77 };
         let money = Money { minor: 12_345_678, currency: *b"IDR" };
         let claim = Claim::new(Fingerprint::of_body(&key(), b"body"), state, incarnation, money);
         Claim { attempt: 3, header_keys: 2, ..claim }
     }
 
-    fn key() -> crate::engine::payment::key::ClaimKey {
-        crate::engine::payment::key::ClaimKey::derive("partner", "order", ["reference"])
+    fn key() -> crate::engine::payment::ClaimKey {
+        crate::engine::payment::ClaimKey::derive("partner", "order", ["reference"])
     }
 
     fn bucket(claims: &[(KeyPrefix, Claim)]) -> Vec<u8> {
@@ -186,19 +186,19 @@ mod tests {
         KeyFront::parse(&"ab".repeat(digits / 2)).unwrap()
     }
 
-    fn say(bytes: Vec<u8>, resolution: Resolution) -> Result<Resolved, Refused> {
+    fn say(bytes: Vec<u8>, resolution: Resolution) -> Result<Resolved, ResolveError> {
         resolve(bytes, &front(16), resolution, Leaps::NONE, NOW, &RULES)
     }
 
-    fn refused(claim: Claim, resolution: Resolution, why: Refused) {
+    fn refused(claim: Claim, resolution: Resolution, why: ResolveError) {
         let answer = say(bucket(&[(KEY, claim)]), resolution);
         assert_eq!(answer, Err(why), "{claim:?} {resolution:?}");
     }
 
     #[test]
     fn a_doubt_ends_as_the_operator_says_and_all_else_is_kept() {
-        let failed = State::Closed { how: Closed::Failed, gateways: both() };
-        let settled = State::said_settled(Gateways::only(gateway(1)));
+        let failed = ClaimState::Closed { how: Closed::Failed, gateways: both() };
+        let settled = ClaimState::said_settled(Gateways::only(gateway(1)));
         for (resolution, after) in [(executed_at(1), settled), (NOT_EXECUTED, failed)] {
             let mut other = KEY;
             other[3] = 0;
@@ -212,7 +212,7 @@ mod tests {
             assert_eq!(written.find(&KEY), Found::Claim(expected));
             assert_eq!(written.find(&other), Found::Claim(theirs));
             // A lost race that was won all the same: nothing is done twice.
-            assert_eq!(say(resolved.bytes, resolution), Err(Refused::AlreadySo(after)));
+            assert_eq!(say(resolved.bytes, resolution), Err(ResolveError::AlreadySo(after)));
         }
     }
 
@@ -220,23 +220,27 @@ mod tests {
     fn while_an_attempt_may_be_under_way_nobody_can_know_how_it_ends() {
         for resolution in [executed_at(0), NOT_EXECUTED] {
             let in_flight = |until| {
-                claim(State::InFlight { candidates: both(), until: at(until), after_no: false })
+                claim(ClaimState::InFlight {
+                    candidates: both(),
+                    until: at(until),
+                    after_no: false,
+                })
             };
-            let runs = Refused::LeaseRuns { until: at(1) };
+            let runs = ResolveError::LeaseRuns { until: at(1) };
             refused(in_flight(1), resolution, runs);
             refused(claim(doubt(-70_000, Some(1))), resolution, runs);
         }
         // The clock stepped back.
-        refused(claim(doubt(1, None)), executed_at(0), Refused::LeaseRuns { until: at(1) });
+        refused(claim(doubt(1, None)), executed_at(0), ResolveError::LeaseRuns { until: at(1) });
         let over = |until| {
             let in_flight =
-                State::InFlight { candidates: both(), until: at(until), after_no: false };
+                ClaimState::InFlight { candidates: both(), until: at(until), after_no: false };
             [claim(in_flight), claim(doubt(-130_000, Some(until))), claim(doubt(until, None))]
         };
         for claim in over(0) {
             assert!(say(bucket(&[(KEY, claim)]), executed_at(0)).is_ok(), "{claim:?}");
             // Whoever looked so soon may have looked too soon.
-            refused(claim, NOT_EXECUTED, Refused::LeaseRuns { until: at(60_000) });
+            refused(claim, NOT_EXECUTED, ResolveError::LeaseRuns { until: at(60_000) });
         }
         for claim in over(-60_000) {
             assert!(say(bucket(&[(KEY, claim)]), NOT_EXECUTED).is_ok(), "{claim:?}");
@@ -245,30 +249,30 @@ mod tests {
 
     #[test]
     fn an_observed_claim_is_resolved_as_the_doubt_that_it_is() {
-        let settled = State::settled(both());
+        let settled = ClaimState::settled(both());
         let observed =
             |changed| Claim { observed: true, changed_at: at(changed), ..claim(settled) };
-        refused(observed(-29_999), executed_at(0), Refused::LeaseRuns { until: at(1) });
-        refused(observed(-89_999), NOT_EXECUTED, Refused::LeaseRuns { until: at(1) });
+        refused(observed(-29_999), executed_at(0), ResolveError::LeaseRuns { until: at(1) });
+        refused(observed(-89_999), NOT_EXECUTED, ResolveError::LeaseRuns { until: at(1) });
         let resolved = say(bucket(&[(KEY, observed(-90_000))]), NOT_EXECUTED).unwrap();
         assert_eq!(resolved.before, doubt(-60_000, None));
-        let failed = State::Closed { how: Closed::Failed, gateways: both() };
+        let failed = ClaimState::Closed { how: Closed::Failed, gateways: both() };
         assert_eq!((resolved.after, resolved.claim.observed), (failed, false));
     }
 
     #[test]
     fn what_is_proven_otherwise_is_refused_and_what_had_failed_is_overturned() {
-        let settled = State::said_settled(Gateways::only(gateway(0)));
+        let settled = ClaimState::said_settled(Gateways::only(gateway(0)));
         for resolution in [NOT_EXECUTED, executed_at(1)] {
-            refused(claim(settled), resolution, Refused::Contradicts(settled));
+            refused(claim(settled), resolution, ResolveError::Contradicts(settled));
         }
-        refused(claim(settled), executed_at(0), Refused::AlreadySo(settled));
+        refused(claim(settled), executed_at(0), ResolveError::AlreadySo(settled));
         let doubt = doubt(-70_000, None);
-        refused(claim(doubt), executed_at(2), Refused::Contradicts(doubt));
-        let cancelled = State::Closed { how: Closed::Cancelled, gateways: both() };
-        refused(claim(cancelled), executed_at(0), Refused::Contradicts(cancelled));
-        refused(claim(cancelled), NOT_EXECUTED, Refused::AlreadySo(cancelled));
-        let failed = State::Closed { how: Closed::Failed, gateways: both() };
+        refused(claim(doubt), executed_at(2), ResolveError::Contradicts(doubt));
+        let cancelled = ClaimState::Closed { how: Closed::Cancelled, gateways: both() };
+        refused(claim(cancelled), executed_at(0), ResolveError::Contradicts(cancelled));
+        refused(claim(cancelled), NOT_EXECUTED, ResolveError::AlreadySo(cancelled));
+        let failed = ClaimState::Closed { how: Closed::Failed, gateways: both() };
         let resolved = say(bucket(&[(KEY, claim(failed))]), executed_at(0)).unwrap();
         assert_eq!((resolved.after, resolved.overturned), (settled, true));
     }
@@ -278,17 +282,17 @@ mod tests {
         let mine = claim(doubt(-70_000, None));
         let mut near = KEY;
         near[15] = 0;
-        assert_eq!(say(Vec::new(), NOT_EXECUTED), Err(Refused::NotFound));
-        assert_eq!(say(vec![1, 2, 3], NOT_EXECUTED), Err(Refused::Unreadable));
+        assert_eq!(say(Vec::new(), NOT_EXECUTED), Err(ResolveError::NotFound));
+        assert_eq!(say(vec![1, 2, 3], NOT_EXECUTED), Err(ResolveError::Unreadable));
         let two = bucket(&[(KEY, mine), (near, mine)]);
-        assert_eq!(say(two.clone(), NOT_EXECUTED), Err(Refused::Ambiguous));
+        assert_eq!(say(two.clone(), NOT_EXECUTED), Err(ResolveError::Ambiguous));
         let resolved = resolve(two, &front(32), NOT_EXECUTED, Leaps::NONE, NOW, &RULES);
         assert_eq!(resolved.unwrap().key, KEY);
         let mut foreign = bucket(&[(KEY, mine)]);
         foreign[1] = 9;
-        assert_eq!(say(foreign.clone(), NOT_EXECUTED), Err(Refused::Unreadable));
+        assert_eq!(say(foreign.clone(), NOT_EXECUTED), Err(ResolveError::Unreadable));
         let both = [foreign, bucket(&[(near, mine)])].concat();
-        assert_eq!(say(both, NOT_EXECUTED), Err(Refused::Ambiguous));
+        assert_eq!(say(both, NOT_EXECUTED), Err(ResolveError::Ambiguous));
     }
 
     #[test]

@@ -1,26 +1,22 @@
 //! What an operator found out about a payment in doubt, worked into its record.
 
 use super::answer::{self, Problem};
-use super::doubt;
 use super::object::Object;
-use super::request::{Verdict, Word};
-use super::resolve::{Refused, Resolved, resolve};
+use super::request::{ResolveRequest, ResolvedAs};
+use super::resolve::{ResolveError, Resolved, resolve};
 use super::status::time;
-use super::{Admin, Effect, Next, Stage, again, end};
-use crate::engine::config::policy::Policy;
+use super::{Admin, AdminEffect, AdminNext, AdminStage, again, doubt, end};
+use crate::engine::config::Policy;
 use crate::engine::event::{Cell, Event, Loaded};
 use crate::engine::health::Health;
-use crate::engine::payment::anomaly::Anomaly;
-use crate::engine::payment::claim::{Event as Evidence, Resolution, State, Step};
-use crate::engine::store::census::Census;
-use crate::engine::store::layout::Layout;
-use crate::engine::time::Timestamp;
-use crate::engine::time::leaps::Leaps;
+use crate::engine::payment::{Anomaly, ClaimState, Evidence, Resolution, Step};
+use crate::engine::store::{Census, Layout};
+use crate::engine::time::{Leaps, Timestamp};
 
 /// A resolution on its way into its bucket.
 #[derive(Debug)]
 pub(super) struct Resolving {
-    word: Word,
+    word: ResolveRequest,
     resolution: Resolution,
     /// The bucket that holds the record, once that is known.
     bucket: Option<u32>,
@@ -33,11 +29,11 @@ pub(super) struct Resolving {
 impl Resolving {
     /// Begins with the bucket where the key says which it is, and else with the census, which
     /// lists it.
-    pub(super) fn begin(word: Word, policy: &Policy, layout: &Layout) -> Next {
+    pub(super) fn begin(word: ResolveRequest, policy: &Policy, layout: &Layout) -> AdminNext {
         let resolution = match &word.verdict {
-            Verdict::NotExecuted => Resolution::NotExecuted,
+            ResolvedAs::NotExecuted => Resolution::NotExecuted,
             // Of all names that were ever used: who holds it may no longer be configured.
-            Verdict::ExecutedAt(name) => match layout.find(name) {
+            ResolvedAs::ExecutedAt(name) => match layout.find(name) {
                 Some(gateway) => Resolution::ExecutedAt(gateway),
                 None => return end(unknown_gateway(name, layout).reply()),
             },
@@ -45,7 +41,7 @@ impl Resolving {
         let bucket = word.key.reference().map(|payment| policy.placement.bucket(payment));
         let leaps = Leaps::default();
         let resolving = Self { word, resolution, bucket, attempts: 0, written: None, leaps };
-        (Stage::Resolving(Box::new(resolving)), vec![Effect::Load(Cell::Health)])
+        (AdminStage::Resolving(Box::new(resolving)), vec![AdminEffect::Load(Cell::Health)])
     }
 }
 
@@ -61,7 +57,7 @@ impl Admin {
         mut resolving: Box<Resolving>,
         event: Event<'_>,
         now: Timestamp,
-    ) -> Next {
+    ) -> AdminNext {
         let Some((policy, layout)) = self.joined.as_ref() else {
             return end(Problem::NotConfigured(None).reply());
         };
@@ -70,7 +66,7 @@ impl Admin {
             (Event::Loaded(Cell::Health, loaded), _) => {
                 resolving.leaps = Health::decode(&loaded.bytes).leaps_unticked(policy, now);
                 let cell = own.unwrap_or(Cell::Census);
-                (Stage::Resolving(resolving), vec![Effect::Load(cell)])
+                (AdminStage::Resolving(resolving), vec![AdminEffect::Load(cell)])
             }
             (Event::Loaded(Cell::Census, loaded), _) if own.is_none() => {
                 find(resolving, &loaded.bytes)
@@ -83,7 +79,7 @@ impl Admin {
             }
             (Event::Conflict(cell), _) if own == Some(cell) => {
                 resolving.attempts = resolving.attempts.saturating_add(1);
-                again(resolving.attempts, cell, Stage::Resolving(resolving))
+                again(resolving.attempts, cell, AdminStage::Resolving(resolving))
             }
             _ => end(Problem::StoreFailed.reply()),
         }
@@ -91,7 +87,7 @@ impl Admin {
 }
 
 /// Looks a key up that is too short to say by itself where its record is.
-fn find(mut resolving: Box<Resolving>, census: &[u8]) -> Next {
+fn find(mut resolving: Box<Resolving>, census: &[u8]) -> AdminNext {
     let census = Census::decode(census).unwrap_or_default();
     let key = resolving.word.key;
     let mut listed = census.find_front(&key);
@@ -99,9 +95,9 @@ fn find(mut resolving: Box<Resolving>, census: &[u8]) -> Next {
         (Some(only), None) => {
             let bucket = only.bucket;
             resolving.bucket = Some(bucket);
-            (Stage::Resolving(resolving), vec![Effect::Load(Cell::Claims(bucket))])
+            (AdminStage::Resolving(resolving), vec![AdminEffect::Load(Cell::Claims(bucket))])
         }
-        (Some(_), Some(_)) => end(Problem::Resolution(Refused::Ambiguous).reply()),
+        (Some(_), Some(_)) => end(Problem::Resolution(ResolveError::Ambiguous).reply()),
         (None, _) => end(Problem::NotListed.reply()),
     }
 }
@@ -113,18 +109,18 @@ fn work_in(
     policy: &Policy,
     layout: &Layout,
     now: Timestamp,
-) -> Next {
+) -> AdminNext {
     let Loaded { bytes, version } = loaded;
     let (key, rules) = (&resolving.word.key, &policy.claims);
     match resolve(bytes, key, resolving.resolution, &resolving.leaps, now, rules) {
         Ok(mut resolved) => {
             let bytes = std::mem::take(&mut resolved.bytes);
             resolving.written = Some(resolved);
-            let store = Effect::Store { cell, bytes, expected: version };
-            (Stage::Resolving(resolving), vec![store])
+            let store = AdminEffect::Store { cell, bytes, expected: version };
+            (AdminStage::Resolving(resolving), vec![store])
         }
         // As often as it is said: whoever missed the answer may say it again.
-        Err(Refused::AlreadySo(state)) => {
+        Err(ResolveError::AlreadySo(state)) => {
             let body = Object::new()
                 .with("now", time(now))
                 .with("changed", false)
@@ -138,14 +134,14 @@ fn work_in(
 }
 
 fn told(
-    word: &Word,
+    word: &ResolveRequest,
     resolution: Resolution,
     resolved: &Resolved,
     layout: &Layout,
     now: Timestamp,
-) -> Next {
+) -> AdminNext {
     let Resolved { key, before, after, overturned, claim, .. } = resolved;
-    let Word { evidence, reason, actor, .. } = word;
+    let ResolveRequest { evidence, reason, actor, .. } = word;
     let what = Object::new()
         .with("key", doubt::hex(key))
         .with("before", describe(*before, layout))
@@ -160,18 +156,18 @@ fn told(
         .with("actor", actor.as_str());
     let body = what.with("now", time(now)).with("changed", true);
     let reply = answer::json(&body, "resolve");
-    let mut effects = vec![Effect::Told(format!("resolve {line}"))];
+    let mut effects = vec![AdminEffect::Told(format!("resolve {line}"))];
     if *overturned {
         let (said, step) = (Evidence::Operator(resolution), Step::Overturned(*after));
         let anomaly = Anomaly::of(doubt::hex(key), *before, said, step);
-        effects.extend(anomaly.map(Effect::Anomaly));
+        effects.extend(anomaly.map(AdminEffect::Anomaly));
     }
-    effects.push(Effect::Reply(reply));
-    (Stage::Ended, effects)
+    effects.push(AdminEffect::Reply(reply));
+    (AdminStage::Ended, effects)
 }
 
-fn describe(state: State, layout: &Layout) -> Object {
-    let how = if let State::Closed { how, .. } = state { Some(how.name()) } else { None };
+fn describe(state: ClaimState, layout: &Layout) -> Object {
+    let how = if let ClaimState::Closed { how, .. } = state { Some(how.name()) } else { None };
     Object::new()
         .with("state", state.name())
         .with("how", how)

@@ -7,17 +7,14 @@ use serde_json::Value;
 use super::doubt::Doubt;
 use super::instance::Instance;
 use super::object::Object;
-use crate::engine::config::policy::{Gateway, Policy};
+use crate::engine::config::{Gateway, Policy};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::breaker::{Breaker, State};
-use crate::engine::health::heartbeat::Heartbeat;
-use crate::engine::health::history::{Refused, Why};
-use crate::engine::health::overrides::{Override, Steer};
-use crate::engine::health::peer_tls::Breach;
-use crate::engine::health::{Asks, Health, Member, NewRequest, Takers};
-use crate::engine::store::layout::Layout;
-use crate::engine::time::zone::Zone;
-use crate::engine::time::{Length, Timestamp, Utc};
+use crate::engine::health::{
+    Breach, Breaker, BreakerState, Health, Heartbeat, Member, NewRequest, Override, OverrideKind,
+    RefusalRun, RequestKind, Selection, Why,
+};
+use crate::engine::store::Layout;
+use crate::engine::time::{Length, Timestamp, Utc, Zone};
 
 /// Of this crate, as operators ask for it.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -28,7 +25,7 @@ const TOO_OLD: &str = "its last good heartbeat is too long ago";
 
 /// Everything that is known at one moment.
 #[derive(Clone, Copy)]
-pub(super) struct Status<'a> {
+pub(super) struct StatusReport<'a> {
     pub(super) policy: &'a Policy,
     pub(super) health: &'a Health,
     /// What the last census has counted; nothing before there was one.
@@ -42,15 +39,15 @@ pub(super) struct Status<'a> {
     pub(super) now: Timestamp,
 }
 
-impl Status<'_> {
+impl StatusReport<'_> {
     /// In which zone people are told times.
     pub(super) const fn zone(&self) -> &Zone {
         &self.policy.config.time_zone
     }
 
     /// Refusals that may go on.
-    pub(super) fn refused_now(&self) -> impl Iterator<Item = (Why, Refused)> {
-        self.health.chronicle().refusals().filter(|(_, run)| run.is_recent(self.now))
+    pub(super) fn refused_now(&self) -> impl Iterator<Item = (Why, RefusalRun)> {
+        self.health.history().refusals().filter(|(_, run)| run.is_recent(self.now))
     }
 
     /// The name of a gateway, also of one that is no longer configured.
@@ -67,15 +64,15 @@ impl Status<'_> {
     }
 
     /// Who may take a new payment.
-    pub(super) fn takers(&self) -> Takers {
-        self.health.takers(self.policy, &NewRequest::of_nobody(Asks::Payment), self.now)
+    pub(super) fn selection(&self) -> Selection {
+        self.health.select(self.policy, &NewRequest::of_nobody(RequestKind::Payment), self.now)
     }
 
     /// Whether a gateway is on trial with questions, and not with payments yet.
     pub(super) fn is_asked(&self, gateway: GatewayId) -> bool {
-        let takers =
-            self.health.takers(self.policy, &NewRequest::of_nobody(Asks::Question), self.now);
-        takers.trial && takers.order.first() == Some(&gateway)
+        let selection =
+            self.health.select(self.policy, &NewRequest::of_nobody(RequestKind::Inquiry), self.now);
+        selection.trial && selection.order.first() == Some(&gateway)
     }
 
     /// How many requests are with a gateway, over all workers.
@@ -118,7 +115,7 @@ impl Status<'_> {
             let why = breach.sentence();
             return Some(format!("barred until an operator admits it: {why}"));
         }
-        let drained = self.override_of(gateway).filter(|one| one.steer == Steer::Drain);
+        let drained = self.override_of(gateway).filter(|one| one.kind == OverrideKind::Drain);
         if let Some(Override { actor, reason, .. }) = drained {
             return Some(format!("drained by {actor}: {reason}"));
         }
@@ -126,13 +123,13 @@ impl Status<'_> {
         let cause = self.cause(&member.breaker).unwrap_or_default();
         let is_closed = member.breaker.is_closed();
         let hindrance = match member.breaker.state() {
-            State::Open { .. } => format!("its breaker is open: {cause}"),
-            State::HalfOpen { .. } => "its breaker lets trials through only".to_owned(),
-            State::Closed { .. } if self.is_crowded(gateway) => CROWDED.to_owned(),
-            State::Closed { .. } if !member.heartbeat.is_up() => {
+            BreakerState::Open { .. } => format!("its breaker is open: {cause}"),
+            BreakerState::HalfOpen { .. } => "its breaker lets trials through only".to_owned(),
+            BreakerState::Closed { .. } if self.is_crowded(gateway) => CROWDED.to_owned(),
+            BreakerState::Closed { .. } if !member.heartbeat.is_up() => {
                 format!("{NOT_UP}, and only the first gateway goes without")
             }
-            State::Closed { .. } => TOO_OLD.to_owned(),
+            BreakerState::Closed { .. } => TOO_OLD.to_owned(),
         };
         Some(match self.lacks(gateway).filter(|_| !is_closed) {
             Some(lack) => format!("{hindrance}; it could be tried, but {lack}"),
@@ -146,8 +143,8 @@ impl Status<'_> {
 
     /// Whether the next payment may be a gateway's trial.
     pub(super) fn is_tried(&self, gateway: GatewayId) -> bool {
-        let takers = self.takers();
-        takers.trial && takers.order.first() == Some(&gateway)
+        let selection = self.selection();
+        selection.trial && selection.order.first() == Some(&gateway)
     }
 
     /// What keeps a gateway from a trial that its breaker would allow, for people; nothing if its
@@ -158,10 +155,10 @@ impl Status<'_> {
         if !allowed || self.is_tried(gateway) || self.is_asked(gateway) {
             return None;
         }
-        let drained = self.override_of(gateway).is_some_and(|one| one.steer == Steer::Drain);
+        let drained = self.override_of(gateway).is_some_and(|one| one.kind == OverrideKind::Drain);
         let heard = member.heartbeat.is_target(self.now, &self.policy.heartbeat);
         let questions =
-            self.health.takers(self.policy, &NewRequest::of_nobody(Asks::Question), self.now);
+            self.health.select(self.policy, &NewRequest::of_nobody(RequestKind::Inquiry), self.now);
         let lack = match self.health.forced(self.policy, self.now) {
             _ if drained => "it is drained",
             Some(forced) if forced == gateway => return None,
@@ -179,15 +176,15 @@ impl Status<'_> {
 
     /// Why new payments go where they go, for people.
     pub(super) fn why(&self) -> String {
-        let takers = self.takers();
-        let forced = self
-            .overrides()
-            .find(|one| one.steer == Steer::Force && self.policy.gateway(one.gateway).is_some());
+        let selection = self.selection();
+        let forced = self.overrides().find(|one| {
+            one.kind == OverrideKind::Force && self.policy.gateway(one.gateway).is_some()
+        });
         if let Some(Override { actor, reason, .. }) = forced {
             return format!("forced by {actor}: {reason}");
         }
         let Some(active) = self.active() else {
-            return if takers.order.is_empty() {
+            return if selection.order.is_empty() {
                 "no gateway is usable: new payments are answered with 503, and nothing is sent"
             } else {
                 "no gateway is usable, so payments are trials of one that waits long enough"
@@ -236,7 +233,7 @@ impl Status<'_> {
     }
 
     fn refused(&self) -> impl Iterator<Item = Object> {
-        self.health.chronicle().refusals().map(|(why, run)| {
+        self.health.history().refusals().map(|(why, run)| {
             Object::new()
                 .with("reason", why.name())
                 .with("since", time(run.since))
@@ -248,7 +245,7 @@ impl Status<'_> {
 
     /// The last one first.
     fn switches(&self) -> impl Iterator<Item = Object> {
-        self.health.chronicle().switches().iter().rev().map(|one| {
+        self.health.history().switches().iter().rev().map(|one| {
             Object::new()
                 .with("at", time(one.at))
                 .with("from", self.any_name(one.from))
@@ -259,14 +256,14 @@ impl Status<'_> {
 
     /// Where new payments go.
     pub(super) fn summary(&self) -> Object {
-        let takers = self.takers();
-        let order: Vec<String> = takers.order.iter().map(|id| self.name(*id)).collect();
+        let selection = self.selection();
+        let order: Vec<String> = selection.order.iter().map(|id| self.name(*id)).collect();
         Object::new()
             .with("now", time(self.now))
             .with("active", self.active().map(|active| self.name(active)))
             .with("active_since", self.active_since().map(time))
             .with("why", self.why())
-            .with("takers", Object::new().with("gateways", order).with("trial", takers.trial))
+            .with("takers", Object::new().with("gateways", order).with("trial", selection.trial))
     }
 
     /// What an operator sees of one gateway.
@@ -291,9 +288,9 @@ impl Status<'_> {
         let seen = breaker.seen(self.now, limits);
         let (mut run, mut until, mut permits) = (None, None, None);
         match breaker.state() {
-            State::Closed { run: failures } => run = Some(failures),
-            State::Open { until: end } => until = Some(time(end)),
-            State::HalfOpen { out, passed, .. } => {
+            BreakerState::Closed { run: failures } => run = Some(failures),
+            BreakerState::Open { until: end } => until = Some(time(end)),
+            BreakerState::HalfOpen { out, passed, .. } => {
                 let max = limits.half_open_permits;
                 permits =
                     Some(Object::new().with("out", out).with("passed", passed).with("max", max));
@@ -338,7 +335,7 @@ fn barred((at, breach): (Timestamp, Breach)) -> Object {
 
 fn told(one: &Override) -> Object {
     Object::new()
-        .with("steer", one.steer.name())
+        .with("steer", one.kind.name())
         .with("since", time(one.since))
         .with("until", time(one.until))
         .with("actor", one.actor.as_str())

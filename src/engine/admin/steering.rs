@@ -4,27 +4,26 @@ use std::rc::Rc;
 
 use super::answer::{self, Problem};
 use super::object::Object;
-use super::request::{Wanted, Wish};
-use super::status::Status;
-use super::{Admin, Effect, Next, Stage, again, end};
-use crate::engine::config::policy::{Gateway, Policy};
+use super::request::{OverrideRequest, Wanted};
+use super::status::StatusReport;
+use super::{Admin, AdminEffect, AdminNext, AdminStage, again, end};
+use crate::engine::config::{Gateway, Policy};
 use crate::engine::event::{Cell, Event, Loaded};
-use crate::engine::health::overrides::Override;
-use crate::engine::health::{Change, Health};
-use crate::engine::store::layout::Layout;
+use crate::engine::health::{Health, HealthEvent, Override};
+use crate::engine::store::Layout;
 use crate::engine::time::{Timestamp, Utc};
 
 /// An override on its way into the shared health.
 #[derive(Debug)]
 pub(super) struct Steering {
-    wish: Wish,
+    wish: OverrideRequest,
     attempts: u8,
     /// What is to be written, and what changes by it.
-    written: Option<(Health, Change)>,
+    written: Option<(Health, HealthEvent)>,
 }
 
 impl Steering {
-    pub(super) const fn new(wish: Wish) -> Self {
+    pub(super) const fn new(wish: OverrideRequest) -> Self {
         Self { wish, attempts: 0, written: None }
     }
 }
@@ -35,7 +34,7 @@ impl Admin {
         mut steering: Box<Steering>,
         event: &Event<'_>,
         now: Timestamp,
-    ) -> Next {
+    ) -> AdminNext {
         let joined = self.joined.as_ref();
         let named =
             joined.and_then(|joined| Some((joined, joined.0.named(&steering.wish.gateway)?)));
@@ -53,7 +52,7 @@ impl Admin {
             }
             (Event::Conflict(Cell::Health), _) => {
                 steering.attempts = steering.attempts.saturating_add(1);
-                again(steering.attempts, Cell::Health, Stage::Steering(steering))
+                again(steering.attempts, Cell::Health, AdminStage::Steering(steering))
             }
             _ => end(Problem::StoreFailed.reply()),
         }
@@ -66,12 +65,12 @@ impl Admin {
         gateway: &Gateway,
         loaded: &Loaded,
         now: Timestamp,
-    ) -> Next {
+    ) -> AdminNext {
         let Some(mut health) = Health::read(&loaded.bytes) else {
             return end(Problem::OtherVersion.reply());
         };
         let (wish, policy) = (&steering.wish, &joined.0);
-        let change = match wish.steer {
+        let change = match wish.change {
             Wanted::Auto => Ok(health.release(gateway.id)),
             // A gateway that nothing is known of has nothing to be admitted from.
             Wanted::Admit => {
@@ -80,13 +79,13 @@ impl Admin {
             Wanted::Override(steer, ttl) => {
                 let wanted = Override {
                     gateway: gateway.id,
-                    steer,
+                    kind: steer,
                     since: now,
                     until: now.plus(ttl),
                     actor: wish.actor.clone(),
                     reason: wish.reason.clone(),
                 };
-                health.steer_by(wanted, policy, now).map(Some)
+                health.override_by(wanted, policy, now).map(Some)
             }
         };
         match change {
@@ -100,36 +99,41 @@ impl Admin {
             }
             Ok(Some(change)) => {
                 let (cell, expected) = (Cell::Health, loaded.version);
-                let store = Effect::Store { cell, bytes: health.encode(), expected };
+                let store = AdminEffect::Store { cell, bytes: health.encode(), expected };
                 steering.written = Some((health, change));
-                (Stage::Steering(steering), vec![store])
+                (AdminStage::Steering(steering), vec![store])
             }
         }
     }
 }
 
-fn steered(wish: &Wish, status: &Status<'_>, gateway: &Gateway, change: Option<Change>) -> Next {
+fn steered(
+    wish: &OverrideRequest,
+    status: &StatusReport<'_>,
+    gateway: &Gateway,
+    change: Option<HealthEvent>,
+) -> AdminNext {
     let body = status.summary();
     let body = body.with("changed", change.is_some()).with("gateway", status.gateway(gateway));
     let mut effects = Vec::new();
     if let Some(change) = change {
-        effects.extend([Effect::Told(wish.line(status.now)), Effect::Changed(change)]);
+        effects.extend([AdminEffect::Told(wish.line(status.now)), AdminEffect::Changed(change)]);
     }
-    effects.push(Effect::Reply(answer::json(&body, "override")));
-    (Stage::Ended, effects)
+    effects.push(AdminEffect::Reply(answer::json(&body, "override")));
+    (AdminStage::Ended, effects)
 }
 
-impl Wish {
+impl OverrideRequest {
     /// What the log says of it.
     fn line(&self, now: Timestamp) -> String {
         let Self { gateway, actor, reason, .. } = self;
-        let until = match self.steer {
+        let until = match self.change {
             Wanted::Override(_, ttl) => Some(Utc(now.plus(ttl)).to_string()),
             Wanted::Auto | Wanted::Admit => None,
         };
         let line = Object::new()
             .with("gateway", gateway.as_str())
-            .with("steer", self.steer.name())
+            .with("steer", self.change.name())
             .with("until", until)
             .with("actor", actor.as_str())
             .with("reason", reason.as_str());

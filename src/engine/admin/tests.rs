@@ -5,13 +5,10 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::engine::gateway::GatewayId;
-use crate::engine::health::breaker;
-use crate::engine::health::breaker::Report;
-use crate::engine::health::fair_share::Source;
-use crate::engine::health::overrides::{Override, Steer};
-use crate::engine::payment::anomaly::Anomaly;
-use crate::engine::protocol::verdict::Signal;
-use crate::engine::store::local::placement::{Placement, Seed};
+use crate::engine::health::{Override, OverrideKind, Report, Source};
+use crate::engine::payment::Anomaly;
+use crate::engine::protocol::Signal;
+use crate::engine::store::{Placement, Seed};
 use crate::engine::time::Millis;
 
 mod apart;
@@ -51,7 +48,7 @@ struct Got {
     headers: Vec<(&'static str, String)>,
     text: String,
     told: Vec<String>,
-    changes: Vec<Change>,
+    changes: Vec<HealthEvent>,
     anomalies: Vec<Anomaly>,
 }
 
@@ -139,8 +136,8 @@ impl Scene {
     fn beat(&mut self, name: &str, good: bool) {
         let id = self.id(name);
         self.health(|health, policy, now| {
-            health.beaten(id, good, policy, now);
-            health.steer(policy, now)
+            health.on_probe(id, good, policy, now);
+            health.update_active(policy, now)
         });
     }
 
@@ -155,7 +152,7 @@ impl Scene {
                 policy,
                 now,
             );
-            health.steer(policy, now)
+            health.update_active(policy, now)
         });
     }
 
@@ -202,29 +199,31 @@ impl Scene {
         loop {
             assert!(!effects.is_empty(), "it ends with an answer");
             let event = match effects.remove(0) {
-                Effect::Told(line) => {
+                AdminEffect::Told(line) => {
                     told.push(line);
                     continue;
                 }
-                Effect::Changed(change) => {
+                AdminEffect::Changed(change) => {
                     changes.push(change);
                     continue;
                 }
-                Effect::Anomaly(anomaly) => {
+                AdminEffect::Anomaly(anomaly) => {
                     anomalies.push(anomaly);
                     continue;
                 }
-                Effect::Reply(reply) => {
+                AdminEffect::Reply(reply) => {
                     assert!(effects.is_empty() && admin.is_ended());
                     let text = String::from_utf8(reply.body).unwrap();
                     let Reply { status, headers, .. } = reply;
                     return Got { status, headers, text, told, changes, anomalies };
                 }
-                Effect::Load(cell) | Effect::Store { cell, .. } if self.fails == Some(cell) => {
+                AdminEffect::Load(cell) | AdminEffect::Store { cell, .. }
+                    if self.fails == Some(cell) =>
+                {
                     Event::StoreFailed(cell)
                 }
-                Effect::Load(cell) => Event::Loaded(cell, self.loaded(cell)),
-                Effect::Store { cell, bytes, expected } => self.store(cell, bytes, expected),
+                AdminEffect::Load(cell) => Event::Loaded(cell, self.loaded(cell)),
+                AdminEffect::Store { cell, bytes, expected } => self.store(cell, bytes, expected),
             };
             steps += 1;
             assert!(steps < 100, "it comes to an end");
@@ -342,8 +341,11 @@ fn foreign_events_end_a_request_and_late_ones_change_nothing() {
     let headers: [(&[u8], &[u8]); 3] =
         [(b":method", b"GET"), (b":path", b"/"), (b"authorization", b"Bearer s3cret")];
     let request = Request { headers: &headers, body: b"", peer: &[], context: 1 };
-    assert_eq!(admin.handle(Event::Request(request), now), [Effect::Load(Cell::Layout)]);
+    assert_eq!(admin.handle(Event::Request(request), now), [AdminEffect::Load(Cell::Layout)]);
     let answer = admin.handle(Event::Stored(Cell::Health), now);
-    assert!(matches!(&answer[..], [Effect::Reply(reply)] if reply.status == 503), "{answer:?}");
+    assert!(
+        matches!(&answer[..], [AdminEffect::Reply(reply)] if reply.status == 503),
+        "{answer:?}"
+    );
     assert!(admin.handle(Event::Conflict(Cell::Health), now).is_empty());
 }

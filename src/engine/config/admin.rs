@@ -1,7 +1,7 @@
 //! Whose listener the plugin stands in: the merchants', or the operators'.
 
 use super::reader::{Errors, Fields, Node};
-use crate::engine::time::zone::Zone;
+use crate::engine::time::Zone;
 
 /// Whose listener the plugin stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

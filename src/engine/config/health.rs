@@ -3,8 +3,7 @@
 use super::policy::Failback;
 use super::reader::{Errors, Fields};
 use super::{Floor, HOUR_MS};
-use crate::engine::health::heartbeat::Probe;
-use crate::engine::health::{breaker, heartbeat};
+use crate::engine::health::{BreakerLimits, Expect, HeartbeatLimits, ProbeSpec};
 use crate::engine::limits;
 use crate::engine::time::Millis;
 
@@ -14,10 +13,10 @@ pub(super) fn read_breaker(
     floor: Floor,
     tick: Millis,
     response: Millis,
-) -> breaker::Limits {
+) -> BreakerLimits {
     let percent = |name, default| clamp_u32(fields.number(name, 1..=100, default));
     let window = floor.millis(fields, "window_ms", 1000, HOUR_MS, 30_000);
-    breaker::Limits {
+    BreakerLimits {
         consecutive_failures: u16::try_from(fields.number("consecutive_failures", 1..=1000, 5))
             .unwrap_or(u16::MAX),
         window,
@@ -47,8 +46,8 @@ pub(super) fn read_heartbeat(
     fields: &Fields<'_>,
     floor: Floor,
     errors: &Errors,
-) -> heartbeat::Limits {
-    let limits = heartbeat::Limits {
+) -> HeartbeatLimits {
+    let limits = HeartbeatLimits {
         interval: floor.millis(fields, "interval_ms", 500, HOUR_MS, 2000),
         stale: floor.millis(fields, "stale_ms", 1000, HOUR_MS, 10_000),
         rise: u8::try_from(fields.number("rise", 1..=100, 2)).unwrap_or(u8::MAX),
@@ -65,10 +64,10 @@ pub(super) fn read_heartbeat(
 }
 
 /// What a heartbeat asks and expects; what is left out is as in `base`.
-pub(super) fn read_probe(fields: &Fields<'_>, floor: Floor, base: &Probe) -> Probe {
+pub(super) fn read_probe(fields: &Fields<'_>, floor: Floor, base: &ProbeSpec) -> ProbeSpec {
     let methods = [("GET", "GET"), ("HEAD", "HEAD")];
     let method = if base.method == "HEAD" { "HEAD" } else { "GET" };
-    Probe {
+    ProbeSpec {
         timeout: floor.millis(fields, "timeout_ms", 100, 60_000, base.timeout.get()),
         method: fields.choice("method", &methods, method).to_owned(),
         path: fields.text("path", &base.path, "a path that begins with /", |path| {
@@ -82,12 +81,12 @@ pub(super) fn read_probe(fields: &Fields<'_>, floor: Floor, base: &Probe) -> Pro
     }
 }
 
-fn read_expect(fields: &Fields<'_>) -> heartbeat::Expect {
+fn read_expect(fields: &Fields<'_>) -> Expect {
     let status = fields.get("status").and_then(|node| node.number_unless("answered", &(100..=599)));
     let status = status.and_then(|status| u16::try_from(status).ok());
     let expected = "a text of at most 256 characters";
     let body_contains = fields.text("body_contains", "", expected, |text| text.len() <= 256);
-    heartbeat::Expect { status, body_contains }
+    Expect { status, body_contains }
 }
 
 pub(super) fn read_failback(fields: &Fields<'_>, floor: Floor) -> Failback {

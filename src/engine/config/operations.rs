@@ -6,10 +6,9 @@ use super::reader::{Errors, Fields, Node};
 use super::{MODES, NAME, is_name};
 use crate::engine::json::Pointer;
 use crate::engine::limits;
-use crate::engine::protocol::operation::{
-    Class, Concerns, Identity, Operation, Reference, Repeat, StatusTable, dana_snap,
+use crate::engine::protocol::{
+    Class, Concerns, Identity, Operation, Protocol, Reference, Repeat, StatusTable, dana_snap,
 };
-use crate::engine::protocol::verdict::Protocol;
 
 const PATH: &str = "a path that begins with / and has no query";
 const CLASS: &str = "\"charge\", \"follow-up\", \"inquiry\" or \"state\"";

@@ -3,17 +3,12 @@
 
 use super::Config;
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::heartbeat::Probe;
-use crate::engine::health::peer_tls::Demand;
-use crate::engine::health::{breaker, heartbeat};
+use crate::engine::health::{BreakerLimits, Demand, HeartbeatLimits, ProbeSpec};
 use crate::engine::limits;
-use crate::engine::payment::claim;
-use crate::engine::protocol::local_reply::Memory;
-use crate::engine::protocol::operation::{Compiled, Mode, Table};
-use crate::engine::store::layout::{KeyDefinition, Layout, LayoutError};
-use crate::engine::store::local::placement::Placement;
-use crate::engine::time::leaps::Leaps;
-use crate::engine::time::{Millis, Timestamp};
+use crate::engine::payment::ClaimRules;
+use crate::engine::protocol::{Compiled, Memory, Mode, Table};
+use crate::engine::store::{KeyDefinition, Layout, LayoutError, Placement};
+use crate::engine::time::{Leaps, Millis, Timestamp};
 
 /// Everything that decisions are made by.
 #[derive(Clone, Debug)]
@@ -25,13 +20,13 @@ pub struct Policy {
     /// What requests do.
     pub operations: Table,
     /// When breakers move.
-    pub breaker: breaker::Limits,
+    pub breaker: BreakerLimits,
     /// When a gateway is up.
-    pub heartbeat: heartbeat::Limits,
+    pub heartbeat: HeartbeatLimits,
     /// When an earlier gateway takes over again.
     pub failback: Failback,
     /// The delays that money waits for.
-    pub claims: claim::Rules,
+    pub claims: ClaimRules,
     /// Where each payment's records stand in the store.
     pub placement: Placement,
     /// When the store began, by the wall clock.
@@ -53,7 +48,7 @@ pub struct Gateway {
     /// the merchant's request.
     pub host: Option<String>,
     /// What its heartbeats ask and expect.
-    pub probe: Probe,
+    pub probe: ProbeSpec,
     /// The operations that may go there; all of them where there is no list.
     operations: Option<Vec<String>>,
     /// What the connection to it must be, where that is watched.
@@ -95,7 +90,7 @@ pub struct Failback {
 
 /// Why a configuration cannot be looked up in the layout that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unjoined {
+pub enum JoinError {
     /// The store has another number of buckets.
     Buckets {
         /// What the store has.
@@ -112,7 +107,7 @@ pub enum Unjoined {
 
 /// A cluster to name, and whom it reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target<'p> {
+pub struct RouteTarget<'p> {
     /// Envoy's name for it.
     pub cluster: &'p str,
     /// In the order in which Envoy tries them; the first one is meant.
@@ -143,13 +138,13 @@ impl Policy {
     ///
     /// # Errors
     /// When nobody has joined such a configuration to it yet.
-    pub fn over(config: Config, layout: &Layout) -> Result<Self, Unjoined> {
+    pub fn over(config: Config, layout: &Layout) -> Result<Self, JoinError> {
         let (stored, configured) = (layout.placement().buckets(), config.buckets());
         if stored != configured {
-            return Err(Unjoined::Buckets { stored, configured });
+            return Err(JoinError::Buckets { stored, configured });
         }
         let find = |name: &String| {
-            layout.find(name).ok_or_else(|| Unjoined::Gateway { name: name.clone() })
+            layout.find(name).ok_or_else(|| JoinError::Gateway { name: name.clone() })
         };
         let ids = config.gateways.iter().map(|gateway| find(&gateway.name));
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
@@ -259,21 +254,21 @@ impl Policy {
 
     /// The cluster that reaches `gateway` alone.
     #[must_use]
-    pub fn plain(&self, gateway: GatewayId) -> Option<Target<'_>> {
+    pub fn plain(&self, gateway: GatewayId) -> Option<RouteTarget<'_>> {
         let members = vec![gateway];
-        self.gateway(gateway).map(|gateway| Target { cluster: &gateway.cluster, members })
+        self.gateway(gateway).map(|gateway| RouteTarget { cluster: &gateway.cluster, members })
     }
 
     /// The cluster for a request that all of `takers` may take, the first of them first: the
     /// composite that reaches most of them and nobody else, or else the first one's own.
     #[must_use]
-    pub fn target(&self, takers: &[GatewayId]) -> Option<Target<'_>> {
-        let first = *takers.first()?;
+    pub fn target(&self, selection: &[GatewayId]) -> Option<RouteTarget<'_>> {
+        let first = *selection.first()?;
         let fits = |c: &&Composite| {
-            c.members.first() == Some(&first) && c.members.iter().all(|m| takers.contains(m))
+            c.members.first() == Some(&first) && c.members.iter().all(|m| selection.contains(m))
         };
         match self.composites.iter().filter(fits).max_by_key(|c| c.members.len()) {
-            Some(c) => Some(Target { cluster: &c.cluster, members: c.members.clone() }),
+            Some(c) => Some(RouteTarget { cluster: &c.cluster, members: c.members.clone() }),
             None => self.plain(first),
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::reader::{Errors, Fields, Node};
 use super::{Config, GatewayConfig};
-use crate::engine::health::peer_tls::{Demand, Version};
+use crate::engine::health::{Demand, Version};
 use crate::engine::limits;
 
 /// Who is meant that has no entry of its own.

@@ -1,8 +1,9 @@
 //! The configuration: its defaults, every field, and what is said about each mistake.
 
 use super::*;
+use crate::engine::health::Expect;
 use crate::engine::json::Pointer;
-use crate::engine::protocol::operation::{Class, Identity, Reference, Repeat, Table, dana_snap};
+use crate::engine::protocol::{Class, Identity, Reference, Repeat, Table, dana_snap};
 use serde_json::json;
 
 mod gateways;
@@ -44,7 +45,7 @@ fn two_gateways_are_enough_and_everything_else_has_a_default() {
     assert_eq!(headers, ("x-dana-cluster", "x-partner-id"));
     assert_eq!(numbers(&config), DEFAULTS);
     for gateway in &config.gateways {
-        assert_eq!(gateway.probe, Probe::default());
+        assert_eq!(gateway.probe, ProbeSpec::default());
     }
     assert!(!config.failback.manual);
     assert_eq!(config.buckets(), 65_536);
@@ -183,7 +184,7 @@ fn every_word_and_list_is_read() {
     assert_eq!((config.protocol, config.partner_header.as_str()), (Protocol::Http, "x-tenant"));
     assert_eq!(config.gateways[0].probe.method, "HEAD");
     assert_eq!(config.gateways[0].probe.path, "/health?x=1");
-    let expect = heartbeat::Expect { status: Some(204), body_contains: "UP".to_owned() };
+    let expect = Expect { status: Some(204), body_contains: "UP".to_owned() };
     assert_eq!((&config.gateways[0].probe.expect, config.failback.manual), (&expect, true));
     assert_eq!((config.claims.settle_delay.get(), config.store.retention.get()), (1, 1000));
     let classes: Vec<_> = config.operations.iter().map(|operation| operation.class).collect();

@@ -1,13 +1,12 @@
 //! A request on its way: to which cluster, under which claim, and who is asked after that.
 
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::payment::claim::{AttemptId, Claim, Closed, Outcome, Status};
-use crate::engine::protocol::operation::Class;
-use crate::engine::protocol::verdict::Verdict;
+use crate::engine::payment::{AttemptId, Claim, Closed, Outcome, PaymentStatus};
+use crate::engine::protocol::{Class, Verdict};
 
 /// A request on its way.
 #[derive(Clone, Debug)]
-pub(super) struct Send {
+pub(super) struct Attempt {
     /// Envoy's cluster.
     pub(super) cluster: String,
     /// Whom the cluster reaches, in the order in which Envoy tries them.
@@ -25,7 +24,7 @@ pub(super) struct Send {
     /// The customer's token leads here, and not for much longer unless that is written anew.
     pub(super) renews_token: bool,
     /// Who is asked if these do not have the payment.
-    pub(super) walk: Walk,
+    pub(super) lookup: Lookup,
     /// Word for logs.
     pub(super) decision: &'static str,
     /// What would have been decided, where the filter only observes.
@@ -34,11 +33,11 @@ pub(super) struct Send {
 
 /// The way from gateway to gateway of a request that none of those asked so far could answer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Walk {
+pub(super) struct Lookup {
     /// Who is left, with their breakers' generations.
     pub(super) left: Vec<(GatewayId, u32)>,
     /// When to go on.
-    pub(super) when: GoOn,
+    pub(super) when: ContinueOn,
     /// Whether those that were asked and those that are left are all there are.
     pub(super) asks_all: bool,
     /// Whether all that were asked before the last one said that the payment had ended.
@@ -47,7 +46,7 @@ pub(super) struct Walk {
 
 /// When a walk goes on to the next gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum GoOn {
+pub(super) enum ContinueOn {
     /// Only when this one says, in SNAP's words, that it knows no such payment.
     #[default]
     NotFound,
@@ -58,7 +57,7 @@ pub(super) enum GoOn {
     Inconclusive,
 }
 
-impl Send {
+impl Attempt {
     /// The attempt that is being made.
     pub(super) fn attempt(&self) -> Option<AttemptId> {
         let claim = self.claim?;
@@ -76,7 +75,7 @@ impl Send {
     }
 }
 
-impl Walk {
+impl Lookup {
     /// Who is asked next, if `asked` leaves it open what became of a payment.
     pub(super) fn next(
         &self,
@@ -87,16 +86,16 @@ impl Walk {
         let goes_on = match (class, self.when) {
             // Only a definite NO shows that nothing was done there.
             (Class::FollowUp, _) => verdict.outcome == Outcome::No && verdict.not_found,
-            (Class::Inquiry, GoOn::NotFound) => verdict.not_found,
-            (Class::Inquiry, GoOn::Unnamed) => {
-                verdict.not_found || matches!(verdict.told, Some(Status::Closed(_)))
+            (Class::Inquiry, ContinueOn::NotFound) => verdict.not_found,
+            (Class::Inquiry, ContinueOn::Unnamed) => {
+                verdict.not_found || matches!(verdict.told, Some(PaymentStatus::Closed(_)))
             }
-            (Class::Inquiry, GoOn::Inconclusive) => !matches!(
+            (Class::Inquiry, ContinueOn::Inconclusive) => !matches!(
                 verdict.told,
                 Some(
-                    Status::Executed
-                        | Status::Pending
-                        | Status::Closed(Closed::Cancelled | Closed::Refunded)
+                    PaymentStatus::Executed
+                        | PaymentStatus::Pending
+                        | PaymentStatus::Closed(Closed::Cancelled | Closed::Refunded)
                 )
             ),
             (Class::Charge | Class::State, _) => false,

@@ -1,23 +1,20 @@
 //! What is written before anything leaves, the permit, the binding of the header key and the claim
 //! in this order, and then the request itself.
 
-use super::attempt::Send;
+use super::attempt::Attempt;
 use super::load::{Deciding, STORE_FAILED, Writing};
-use super::request::Intent;
+use super::request::ParsedRequest;
 use super::{Context, Next, Sent, Stage};
 use crate::engine::event::{Cell, Effect, Expected, Forward};
 use crate::engine::health::Health;
-use crate::engine::payment::key::ClaimKey;
-use crate::engine::protocol::local_reply::{NotExecuted, Saying};
-use crate::engine::protocol::operation::Class;
-use crate::engine::store::alias::{Link, Target};
-use crate::engine::store::local::bucket::{Bucket, Retention};
-use crate::engine::time::leaps::Leaps;
-use crate::engine::time::{Millis, Timestamp};
+use crate::engine::payment::ClaimKey;
+use crate::engine::protocol::{Class, LocalReply, NotExecuted};
+use crate::engine::store::{Alias, AliasTarget, Bucket, Retention};
+use crate::engine::time::{Leaps, Millis, Timestamp};
 
 /// A claim is refused for want of room only where there was none before.
-const STORE_FULL: Saying =
-    Saying::NotExecuted { why: NotExecuted::StoreFull, retry_after: Millis::new(1000) };
+const STORE_FULL: LocalReply =
+    LocalReply::NotExecuted { why: NotExecuted::StoreFull, retry_after: Millis::new(1000) };
 
 impl Context<'_> {
     /// Takes the permit for a trial, if it is one, and then the claim. A permit that is held from
@@ -25,7 +22,7 @@ impl Context<'_> {
     pub(super) fn prepare(
         self,
         mut deciding: Box<Deciding>,
-        mut send: Box<Send>,
+        mut send: Box<Attempt>,
         mut health: Health,
         expected: Expected,
     ) -> Next {
@@ -76,25 +73,25 @@ impl Context<'_> {
 
     fn own_bucket(&self, deciding: &Deciding) -> Option<u32> {
         deciding
-            .intent
+            .parsed
             .payment
             .as_ref()
             .map(|payment| self.policy.placement.bucket(payment.key.reference()))
     }
 
-    fn binding(&self, deciding: &Deciding) -> Option<(ClaimKey, Link)> {
-        let payment = deciding.intent.payment.as_ref()?;
+    fn binding(&self, deciding: &Deciding) -> Option<(ClaimKey, Alias)> {
+        let payment = deciding.parsed.payment.as_ref()?;
         let is_wanted = deciding.send.as_ref().is_some_and(|send| send.binds);
-        let to = Target::Payment(payment.key.reference());
-        let link = Link { to, used_at: self.now, nonce: deciding.intent.nonce };
+        let to = AliasTarget::Payment(payment.key.reference());
+        let link = Alias { to, used_at: self.now, nonce: deciding.parsed.nonce };
         payment.header_key.filter(|_| is_wanted).map(|key| (key, link))
     }
 
     /// Puts the binding, if there is to be one, into its bucket; false when that is full.
     fn put_binding(&self, deciding: &Deciding, bucket: &mut Bucket) -> bool {
-        let leaps = self.tallies.leaps(self.now);
+        let leaps = self.counters.leaps(self.now);
         self.binding(deciding).is_none_or(|(key, link)| {
-            bucket.put_link(&key.prefix(), &link, self.now, self.retention(&leaps)).is_ok()
+            bucket.put_alias(&key.prefix(), &link, self.now, self.retention(&leaps)).is_ok()
         })
     }
 
@@ -106,7 +103,7 @@ impl Context<'_> {
 
     pub(super) fn claim(self, mut deciding: Box<Deciding>) -> Next {
         let claim = deciding.send.as_ref().and_then(|send| send.claim);
-        let (Some(claim), Some(payment)) = (claim, &deciding.intent.payment) else {
+        let (Some(claim), Some(payment)) = (claim, &deciding.parsed.payment) else {
             return self.forward(deciding);
         };
         let (key, number) = (payment.key, self.policy.placement.bucket(payment.key.reference()));
@@ -115,7 +112,7 @@ impl Context<'_> {
         };
         let binding =
             self.binding(&deciding).map(|(key, _)| self.policy.placement.bucket(key.reference()));
-        let leaps = self.tallies.leaps(self.now);
+        let leaps = self.counters.leaps(self.now);
         // A record that is there finds room again: the claim comes first.
         let has_room = bucket.put(&key.prefix(), &claim, self.now, self.retention(&leaps)).is_ok()
             && (binding != Some(number)
@@ -132,21 +129,26 @@ impl Context<'_> {
 
     pub(super) fn forward(mut self, mut deciding: Box<Deciding>) -> Next {
         match deciding.send.take() {
-            Some(send) => self.let_go(deciding.intent, send, deciding.started),
+            Some(send) => self.let_go(deciding.parsed, send, deciding.started),
             None => self.give_up(deciding, STORE_FAILED),
         }
     }
 
-    pub(super) fn let_go(&mut self, intent: Intent, send: Box<Send>, at: Timestamp) -> Next {
-        let forward = self.headers(&intent, &send);
+    pub(super) fn let_go(
+        &mut self,
+        parsed: ParsedRequest,
+        send: Box<Attempt>,
+        at: Timestamp,
+    ) -> Next {
+        let forward = self.headers(&parsed, &send);
         if let Some(first) = send.members.first() {
-            self.tallies.goes_out(*first, intent.source);
+            self.counters.goes_out(*first, parsed.source);
         }
-        let sent = Sent { intent, send, at, called: false };
+        let sent = Sent { parsed, send, at, called: false };
         (Stage::Sent(Box::new(sent)), vec![Effect::Forward(forward)])
     }
 
-    fn headers(&self, intent: &Intent, send: &Send) -> Forward {
+    fn headers(&self, parsed: &ParsedRequest, send: &Attempt) -> Forward {
         let mut headers = vec![(self.policy.config.route_header.clone(), send.cluster.clone())];
         let mut set = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
         // The route's one retry is enough for two gateways.
@@ -156,18 +158,18 @@ impl Context<'_> {
             members => set("x-envoy-max-retries", &(members - 1).to_string()),
         }
         if !send.is_observed() {
-            set("x-envoy-upstream-rq-timeout-ms", &self.timeout(intent).get().to_string());
-            headers.extend(own_headers(intent));
+            set("x-envoy-upstream-rq-timeout-ms", &self.timeout(parsed).get().to_string());
+            headers.extend(own_headers(parsed));
         }
         let composite = send.members.len() > 1;
         let sole = send.candidates().single();
-        let keep = send.walk.left.iter().any(|(gateway, _)| Some(*gateway) != sole);
+        let keep = send.lookup.left.iter().any(|(gateway, _)| Some(*gateway) != sole);
         Forward { headers, composite, keep }
     }
 
-    pub(super) fn timeout(&self, intent: &Intent) -> Millis {
+    pub(super) fn timeout(&self, parsed: &ParsedRequest) -> Millis {
         let timeouts = self.policy.config.timeouts;
-        match intent.class() {
+        match parsed.class() {
             Some(Class::Inquiry) => timeouts.inquiry,
             Some(Class::Charge | Class::FollowUp | Class::State) | None => timeouts.response,
         }
@@ -180,16 +182,16 @@ fn is_first(deciding: &Deciding) -> bool {
 }
 
 /// What the gateway gets beside the client's own header fields.
-pub(super) fn own_headers(intent: &Intent) -> Vec<(String, String)> {
+pub(super) fn own_headers(parsed: &ParsedRequest) -> Vec<(String, String)> {
     let mut headers = Vec::new();
     let mut set = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
-    if intent.accepts_encodings && intent.operation.is_some() {
+    if parsed.accepts_encodings && parsed.operation.is_some() {
         set("accept-encoding", "identity");
     }
-    if let Some(payment) = &intent.payment {
+    if let Some(payment) = &parsed.payment {
         set("idempotency-key", &payment.idempotency_key);
     }
-    if let Some(external_id) = &intent.external_id {
+    if let Some(external_id) = &parsed.external_id {
         set("x-external-id", external_id);
     }
     headers

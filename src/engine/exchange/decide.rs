@@ -1,38 +1,36 @@
 //! Where a request goes, if anywhere: a pure function of what it wants, what the store says and
 //! how the gateways do.
 
-use crate::engine::config::policy::Policy;
+use crate::engine::config::Policy;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
-use crate::engine::payment::claim::{Admission, Claim, Fetch, Incarnation, State};
-use crate::engine::protocol::local_reply::{NotExecuted, Saying, Unknown};
-use crate::engine::protocol::operation::{Class, Repeat};
-use crate::engine::store::local::bucket::Found;
-use crate::engine::time::leaps::Leaps;
-use crate::engine::time::{Millis, Timestamp};
+use crate::engine::payment::{Admission, Claim, ClaimState, Fetch, Incarnation};
+use crate::engine::protocol::{Class, LocalReply, NotExecuted, Repeat, Unknown};
+use crate::engine::store::Found;
+use crate::engine::time::{Leaps, Millis, Timestamp};
 
-use super::attempt::{GoOn, Send, Walk};
-use super::request::{Intent, Payment};
+use super::attempt::{Attempt, ContinueOn, Lookup};
+use super::request::{ParsedRequest, Payment};
 
 /// What is to be done with a request.
 #[derive(Debug)]
-pub(super) enum Decision {
+pub(super) enum Action {
     /// Answer it ourselves.
     Say {
-        saying: Saying,
+        local_reply: LocalReply,
         /// Who holds the payment, as far as it is known.
         gateways: Gateways,
     },
     /// Answer it with what the gateway said the first time.
     Replay { incarnation: Incarnation, gateways: Gateways },
     /// Send it.
-    Send(Box<Send>),
+    Send(Box<Attempt>),
 }
 
 /// Everything a decision looks at.
-pub(super) struct Facts<'a> {
+pub(super) struct Snapshot<'a> {
     pub(super) policy: &'a Policy,
-    pub(super) intent: &'a Intent,
+    pub(super) parsed: &'a ParsedRequest,
     /// The payment's own record.
     pub(super) own: Found,
     /// The record of the payment it is about.
@@ -44,7 +42,7 @@ pub(super) struct Facts<'a> {
     /// When that was last written.
     pub(super) issued_at: Option<Timestamp>,
     /// Gateways that have enough of this partner's requests: new ones go elsewhere.
-    pub(super) crowded: Gateways,
+    pub(super) at_capacity: Gateways,
     /// The payment was executed, and its answer was looked for in vain.
     pub(super) is_unkept: bool,
     pub(super) health: &'a Health,
@@ -69,9 +67,9 @@ pub(super) enum Bound {
     },
 }
 
-impl Facts<'_> {
-    pub(super) fn decide(&self) -> Decision {
-        match (self.intent.class(), &self.intent.payment) {
+impl Snapshot<'_> {
+    pub(super) fn decide(&self) -> Action {
+        match (self.parsed.class(), &self.parsed.payment) {
             (_, Some(payment)) => self.decide_payment(payment),
             (Some(Class::Inquiry), None) => self.decide_inquiry(),
             (Some(Class::Charge | Class::FollowUp | Class::State) | None, None) => {
@@ -83,7 +81,7 @@ impl Facts<'_> {
     /// A record as it counts for this request.
     pub(super) fn counted(&self, claim: Claim) -> Claim {
         let claim = claim.seen(self.now, self.leaps);
-        let claim = if self.policy.observes(self.intent.operation.as_deref()) {
+        let claim = if self.policy.observes(self.parsed.operation.as_deref()) {
             claim
         } else {
             claim.enforced(&self.policy.claims)
@@ -91,7 +89,7 @@ impl Facts<'_> {
         claim.at(self.now)
     }
 
-    fn decide_payment(&self, payment: &Payment) -> Decision {
+    fn decide_payment(&self, payment: &Payment) -> Action {
         let rules = &self.policy.claims;
         let claim = match self.own {
             Found::Absent => {
@@ -102,7 +100,7 @@ impl Facts<'_> {
             Found::Claim(claim) => self.counted(claim),
         };
         // A payment that may have been executed is not denied for the sake of a header key.
-        if matches!(claim.state, State::Rejected { .. })
+        if matches!(claim.state, ClaimState::Rejected { .. })
             && let Some(taken) = self.decide_by_header_key()
         {
             return taken;
@@ -116,14 +114,14 @@ impl Facts<'_> {
         let holders = claim.holders();
         match claim.admit(payment.fingerprint, self.now, rules) {
             Admission::InProgress { unknown, retry_after } => {
-                self.say(Saying::InProgress { unknown, retry_after }, holders)
+                self.say(LocalReply::InProgress { unknown, retry_after }, holders)
             }
             Admission::Replay { .. } if self.is_unkept => self.fetch(&claim, payment),
             Admission::Replay { gateways } => {
-                Decision::Replay { incarnation: claim.incarnation, gateways }
+                Action::Replay { incarnation: claim.incarnation, gateways }
             }
-            Admission::Mismatch => self.say(Saying::Mismatch, Gateways::NONE),
-            Admission::Closed(how) => self.say(Saying::Closed(how), holders),
+            Admission::Mismatch => self.say(LocalReply::Mismatch, Gateways::NONE),
+            Admission::Closed(how) => self.say(LocalReply::Closed(how), holders),
             Admission::Unknown { retry_after } => self.unknown(holders, retry_after),
             Admission::Retry { gateway } => self
                 .again(&claim, gateway, payment, "retry")
@@ -137,10 +135,10 @@ impl Facts<'_> {
 
     /// A payment that was executed and whose answer is not kept: whoever executed it says it again,
     /// if it may be asked now.
-    fn fetch(&self, claim: &Claim, payment: &Payment) -> Decision {
+    fn fetch(&self, claim: &Claim, payment: &Payment) -> Action {
         let rules = &self.policy.claims;
         let executed =
-            |retry_after| self.say(Saying::AlreadyExecuted { retry_after }, claim.holders());
+            |retry_after| self.say(LocalReply::AlreadyExecuted { retry_after }, claim.holders());
         match claim.fetch(self.now, rules) {
             Fetch::Wait { retry_after } => executed(Some(retry_after)),
             Fetch::Repeat { gateway }
@@ -156,13 +154,13 @@ impl Facts<'_> {
 
     /// The same header key on another payment is a mistake once that payment is proven. One that
     /// is not proven turns nobody away for good, so that nobody can squat a key.
-    pub(super) fn decide_by_header_key(&self) -> Option<Decision> {
+    pub(super) fn decide_by_header_key(&self) -> Option<Action> {
         let rules = &self.policy.claims;
         let Bound::Elsewhere { since, claim } = self.bound else {
             return None;
         };
         let in_progress = |unknown, retry_after, holders| {
-            Some(self.say(Saying::InProgress { unknown, retry_after }, holders))
+            Some(self.say(LocalReply::InProgress { unknown, retry_after }, holders))
         };
         let claim = match claim {
             Found::Claim(claim) => self.counted(claim),
@@ -179,14 +177,14 @@ impl Facts<'_> {
             }
         };
         match claim.state {
-            State::Settled { .. } | State::Closed { .. } => {
-                Some(self.say(Saying::Mismatch, Gateways::NONE))
+            ClaimState::Settled { .. } | ClaimState::Closed { .. } => {
+                Some(self.say(LocalReply::Mismatch, Gateways::NONE))
             }
-            State::InFlight { .. } => {
+            ClaimState::InFlight { .. } => {
                 in_progress(false, claim.answer_due(self.now, rules), claim.holders())
             }
-            State::InDoubt { .. } => in_progress(true, rules.repeat_after, claim.holders()),
-            State::Rejected { .. } => None,
+            ClaimState::InDoubt { .. } => in_progress(true, rules.repeat_after, claim.holders()),
+            ClaimState::Rejected { .. } => None,
         }
     }
 
@@ -194,7 +192,7 @@ impl Facts<'_> {
     /// under way, or turned out to be elsewhere, or is still unknown, so that each gateway may be
     /// asked again.
     fn begins_anew(&self, own: &Claim) -> bool {
-        let State::Rejected { gateway: refused_by } = own.state else {
+        let ClaimState::Rejected { gateway: refused_by } = own.state else {
             return false;
         };
         match self.concerned {
@@ -202,15 +200,15 @@ impl Facts<'_> {
                 let concerned = self.counted(concerned);
                 let holder = concerned.holders().single();
                 holder.is_some_and(|holder| holder != refused_by)
-                    || matches!(concerned.state, State::InFlight { .. })
+                    || matches!(concerned.state, ClaimState::InFlight { .. })
             }
-            Found::Absent => self.intent.class() == Some(Class::FollowUp),
+            Found::Absent => self.parsed.class() == Some(Class::FollowUp),
             Found::Unreadable => false,
         }
     }
 
     /// A payment that was never seen. A follow-up goes where its payment is.
-    fn decide_new(&self, payment: &Payment) -> Decision {
+    fn decide_new(&self, payment: &Payment) -> Action {
         let concerned = match self.concerned {
             Found::Absent => return self.to_new(payment),
             Found::Unreadable => {
@@ -221,9 +219,9 @@ impl Facts<'_> {
         let holders = concerned.holders();
         let holder = holders.single().or_else(|| holders.iter().find(|_| self.is_shared()));
         match (concerned.state, holder) {
-            (State::InFlight { .. }, _) => {
+            (ClaimState::InFlight { .. }, _) => {
                 let retry_after = concerned.answer_due(self.now, &self.policy.claims);
-                self.say(Saying::InProgress { unknown: false, retry_after }, holders)
+                self.say(LocalReply::InProgress { unknown: false, retry_after }, holders)
             }
             (_, Some(gateway)) => {
                 let to = |gateway| {
@@ -240,21 +238,21 @@ impl Facts<'_> {
 
     pub(super) fn first_claim(&self, payment: &Payment, candidates: Gateways) -> Claim {
         let until = self.now.plus(self.policy.claims.lease);
-        let state = State::InFlight { candidates, until, after_no: false };
-        let incarnation = Incarnation { claimed_at: self.now, nonce: self.intent.nonce };
+        let state = ClaimState::InFlight { candidates, until, after_no: false };
+        let incarnation = Incarnation { claimed_at: self.now, nonce: self.parsed.nonce };
         Claim::new(payment.fingerprint, state, incarnation, payment.money)
     }
 
     /// A charge goes to whoever may take it, or to the only one where its customer is known. A
     /// follow-up of a payment unknown to us goes from gateway to gateway until one knows it.
-    fn to_new(&self, payment: &Payment) -> Decision {
+    fn to_new(&self, payment: &Payment) -> Action {
         let claim = |candidates| self.first_claim(payment, candidates);
-        if self.intent.class() == Some(Class::Charge) {
+        if self.parsed.class() == Some(Class::Charge) {
             return match self.issuer() {
                 Some(gateway) => self
                     .to_one(gateway, "forward", claim(Gateways::only(gateway)))
                     .filter(|_| self.health.takes_new(gateway, self.policy, self.now))
-                    .filter(|_| !self.crowded.contains(gateway))
+                    .filter(|_| !self.at_capacity.contains(gateway))
                     .unwrap_or_else(|| self.pinned_gateway_down(Gateways::only(gateway))),
                 None => self.to_any("forward", Some(&claim)),
             };
@@ -267,41 +265,43 @@ impl Facts<'_> {
         };
         let others = || self.policy.order().filter(|other| *other != gateway);
         let usable = others().filter(|other| self.is_closed(*other));
-        let walk = Walk {
-            asks_all: self.intent.concerns.is_some()
+        let lookup = Lookup {
+            asks_all: self.parsed.concerns.is_some()
                 && (self.is_shared() || others().all(|other| self.is_closed(other)))
                 && self.may_ask_all(),
-            ..self.walk(usable, GoOn::NotFound)
+            ..self.lookup(usable, ContinueOn::NotFound)
         };
-        decision.with(walk)
+        decision.with(lookup)
     }
 
     /// A status goes to the gateway that holds the payment, whatever its breaker says: nobody else
     /// can answer. Where several may hold it each is asked, and for a payment unknown to us all.
-    fn decide_inquiry(&self) -> Decision {
+    fn decide_inquiry(&self) -> Action {
         let asks_for_payment =
-            self.intent.operation.as_ref().is_some_and(|o| o.operation.status.is_some());
+            self.parsed.operation.as_ref().is_some_and(|o| o.operation.status.is_some());
         match self.concerned {
             Found::Claim(claim) => self.ask_holders(&self.counted(claim)),
             Found::Absent if asks_for_payment => {
-                let when = if self.intent.is_named() { GoOn::NotFound } else { GoOn::Unnamed };
-                let walk = self.walk(self.by_health(self.policy.order()), when);
-                self.to_any("forward", None).with(Walk { asks_all: self.may_ask_all(), ..walk })
+                let when =
+                    if self.parsed.is_named() { ContinueOn::NotFound } else { ContinueOn::Unnamed };
+                let lookup = self.lookup(self.by_health(self.policy.order()), when);
+                self.to_any("forward", None).with(Lookup { asks_all: self.may_ask_all(), ..lookup })
             }
             Found::Absent | Found::Unreadable => self.to_issuer_or_any(),
         }
     }
 
-    fn ask_holders(&self, claim: &Claim) -> Decision {
+    fn ask_holders(&self, claim: &Claim) -> Action {
         let is_configured = |gateway: &GatewayId| self.policy.gateway(*gateway).is_some();
         let holders = self.by_health(claim.holders().iter().filter(is_configured));
-        let in_flight = matches!(claim.state, State::InFlight { .. });
+        let in_flight = matches!(claim.state, ClaimState::InFlight { .. });
         // Envoy tries one after the other: the first one is the likeliest to have it.
         let named = holders.contains(&claim.first).then_some(&claim.first);
         let first = named.filter(|_| in_flight).or_else(|| holders.first());
         // Questions fill a gateway's ceiling as payments do; nobody else has the answer.
-        if first.is_some_and(|gateway| self.crowded.contains(*gateway)) {
-            return self.say(Saying::NoAnswer { retry_after: Millis::new(1000) }, claim.holders());
+        if first.is_some_and(|gateway| self.at_capacity.contains(*gateway)) {
+            return self
+                .say(LocalReply::NoAnswer { retry_after: Millis::new(1000) }, claim.holders());
         }
         let Some(decision) = first.and_then(|gateway| self.pinned(*gateway, "follow")) else {
             return self.to_any("forward", None);
@@ -309,24 +309,24 @@ impl Facts<'_> {
         if in_flight {
             return decision;
         }
-        decision.with(self.walk(holders, GoOn::Inconclusive))
+        decision.with(self.lookup(holders, ContinueOn::Inconclusive))
     }
 
-    const fn say(&self, saying: Saying, gateways: Gateways) -> Decision {
-        Decision::Say { saying, gateways }
+    const fn say(&self, local_reply: LocalReply, gateways: Gateways) -> Action {
+        Action::Say { local_reply, gateways }
     }
 
-    const fn unknown(&self, gateways: Gateways, retry_after: Millis) -> Decision {
-        self.say(Saying::Unknown { what: Unknown::Earlier, retry_after }, gateways)
+    const fn unknown(&self, gateways: Gateways, retry_after: Millis) -> Action {
+        self.say(LocalReply::Unknown { what: Unknown::Earlier, retry_after }, gateways)
     }
 
-    pub(super) const fn pinned_gateway_down(&self, gateways: Gateways) -> Decision {
+    pub(super) const fn pinned_gateway_down(&self, gateways: Gateways) -> Action {
         let (why, retry_after) = (NotExecuted::PinnedGatewayDown, self.policy.breaker.open);
-        self.say(Saying::NotExecuted { why, retry_after }, gateways)
+        self.say(LocalReply::NotExecuted { why, retry_after }, gateways)
     }
 
-    pub(super) const fn no_gateway(&self) -> Decision {
+    pub(super) const fn no_gateway(&self) -> Action {
         let (why, retry_after) = (NotExecuted::NoGateway, self.policy.breaker.open);
-        self.say(Saying::NotExecuted { why, retry_after }, Gateways::NONE)
+        self.say(LocalReply::NotExecuted { why, retry_after }, Gateways::NONE)
     }
 }

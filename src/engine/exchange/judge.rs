@@ -2,31 +2,27 @@
 
 use std::collections::VecDeque;
 
-use super::attempt::Send;
-use super::request::{Intent, token_key};
+use super::attempt::Attempt;
+use super::request::{ParsedRequest, token_key};
 use super::respond::{After, Answered, CallAnswer};
 use super::settle::{Settling, Update};
 use super::{Context, Next, Sent};
 use crate::engine::event::{Answer, Effect};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::breaker::{Heard, Report};
-use crate::engine::health::peer_tls::Breach;
-use crate::engine::payment::claim::{Closed, Event as Evidence, Outcome, Status};
-use crate::engine::payment::key::ClaimKey;
-use crate::engine::protocol::local_reply::{Saying, Unknown};
-use crate::engine::protocol::operation::ANSWER_REFERENCE;
-use crate::engine::protocol::verdict::{
-    Absence, Body, Evidence as Facts, Flags, Origin, Protocol, Signal, Verdict, is_failed_before,
-    judge, text_of,
+use crate::engine::health::{Breach, Heard, Report};
+use crate::engine::payment::{ClaimKey, Closed, Evidence, Outcome, PaymentStatus};
+use crate::engine::protocol::{
+    ANSWER_REFERENCE, Absence, Body, Flags, LocalReply, Origin, Protocol, Response as Facts,
+    Signal, Unknown, Verdict, is_failed_before, judge, text_of,
 };
-use crate::engine::store::kept_answer::Kept;
+use crate::engine::store::KeptAnswer;
 use crate::engine::time::Millis;
 
 impl Context<'_> {
     /// The exchange with the gateway has ended, one way or another.
     pub(super) fn answered(self, sent: Sent, answer: &Answer<'_>) -> Next {
         if let Some(first) = sent.send.members.first() {
-            self.tallies.comes_back(*first, sent.intent.source);
+            self.counters.comes_back(*first, sent.parsed.source);
         }
         let barred = self.breaches(&sent.send, answer);
         if barred.is_empty() {
@@ -42,7 +38,7 @@ impl Context<'_> {
     }
 
     /// The gateways whose answer this may be, if its connection is not what each of them demands.
-    fn breaches(&self, send: &Send, answer: &Answer<'_>) -> Vec<(GatewayId, Breach)> {
+    fn breaches(&self, send: &Attempt, answer: &Answer<'_>) -> Vec<(GatewayId, Breach)> {
         let (Origin::Upstream, Some(peer)) = (answer.evidence.origin, &answer.peer) else {
             return Vec::new();
         };
@@ -56,13 +52,13 @@ impl Context<'_> {
     }
 
     fn take_in(self, sent: Sent, answer: &Answer<'_>, mut updates: VecDeque<Update>) -> Next {
-        let Sent { mut intent, send, at, called } = sent;
-        let Some(operation) = intent.operation.clone() else {
-            return self.pass_back(&intent, &send, updates);
+        let Sent { mut parsed, send, at, called } = sent;
+        let Some(operation) = parsed.operation.clone() else {
+            return self.pass_back(&parsed, &send, updates);
         };
         let protocol = self.policy.config.protocol;
         let mut verdict =
-            judge(protocol, &operation, intent.reference.as_deref(), &answer.evidence);
+            judge(protocol, &operation, parsed.reference.as_deref(), &answer.evidence);
         if is_failed_before(&operation, verdict.code) {
             verdict.outcome = Outcome::FailedBefore;
         }
@@ -70,36 +66,36 @@ impl Context<'_> {
             verdict.outcome = Outcome::NotKnown;
         }
         let gateways = self.spoken_of(&send, answer);
-        if let Some(later) = &intent.named_later {
+        if let Some(later) = &parsed.named_later {
             let named = text_of(&operation, &answer.evidence, ANSWER_REFERENCE);
-            intent.concerns = named.map(|named| later.key(&intent.partner, &named));
+            parsed.concerns = named.map(|named| later.key(&parsed.partner, &named));
         }
         let asked = gateways.single();
         let class = operation.operation.class;
-        let onward = asked.and_then(|asked| send.walk.next(class, &verdict, asked));
+        let onward = asked.and_then(|asked| send.lookup.next(class, &verdict, asked));
         let onward = onward.filter(|_| answer.client_waits);
-        if let (Some(payment), Some(of)) = (&intent.payment, send.attempt()) {
+        if let (Some(payment), Some(of)) = (&parsed.payment, send.attempt()) {
             let evidence = Evidence::Answer { of, outcome: verdict.outcome, gateways };
             let onward = onward.map(|(gateway, _)| gateway);
             updates.push_back(Update::Own { key: payment.key, evidence, onward, asked_at: at });
         }
         if let Some(gateway) = asked {
-            let tokens = tokens(&intent, &send, &verdict, answer);
+            let tokens = tokens(&parsed, &send, &verdict, answer);
             updates.extend(tokens.map(|key| Update::Issued { key, gateway }));
         }
-        let speaks_of_it = verdict.echoes || !intent.named_twice;
+        let speaks_of_it = verdict.echoes || !parsed.named_twice;
         let told_of_it = verdict.told.filter(|_| speaks_of_it);
-        if let Some(key) = intent.concerns {
+        if let Some(key) = parsed.concerns {
             let told = told_of_it.zip(gateways.single());
             let evidence = told.map(|(status, gateway)| Evidence::Told { gateway, status });
             updates.push_back(Update::Concerned { key, evidence, asked_at: at });
         }
-        if let (Some(key), Some(gateway), Some(Status::Closed(Closed::Cancelled))) =
-            (intent.cancel, asked, told_of_it)
+        if let (Some(key), Some(gateway), Some(PaymentStatus::Closed(Closed::Cancelled))) =
+            (parsed.cancel, asked, told_of_it)
         {
             updates.push_back(Update::Cancel { key, gateway, asked_at: at });
         }
-        let (signal, source) = (verdict.signal, intent.source);
+        let (signal, source) = (verdict.signal, parsed.source);
         let report = Report { signal, source, ..self.report_after(self.now.since(at), answer) };
         let reports = reports(&send, gateways, &verdict, report);
         if answer.evidence.origin == Origin::NeverLeft {
@@ -109,16 +105,16 @@ impl Context<'_> {
         }
         // The answer is kept before the claim says that there is one: whoever finds the claim
         // settled finds the answer too.
-        if let Some(keep) = self.keep(&intent, &send, &verdict, answer) {
+        if let Some(keep) = self.keep(&parsed, &send, &verdict, answer) {
             updates.push_front(keep);
         }
         let answered = Answered {
             from_upstream: answer.evidence.origin == Origin::Upstream,
             client_waits: answer.client_waits,
             onward,
-            asked_all: asked.is_some_and(|asked| send.walk.ends_with(asked)),
+            asked_all: asked.is_some_and(|asked| send.lookup.ends_with(asked)),
             called: called.then(|| CallAnswer::new(answer)),
-            intent,
+            parsed,
             send,
             verdict,
             gateways,
@@ -137,15 +133,20 @@ impl Context<'_> {
 
     /// What was passed on without promises comes back the same way, unless it came from nobody
     /// knows where.
-    fn pass_back(self, intent: &Intent, send: &Send, mut updates: VecDeque<Update>) -> Next {
+    fn pass_back(
+        self,
+        parsed: &ParsedRequest,
+        send: &Attempt,
+        mut updates: VecDeque<Update>,
+    ) -> Next {
         let gateway = send.members.first().copied();
         let effects = if updates.is_empty() || send.is_observed() {
             let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
             vec![Effect::Relay { gateway: name.filter(|_| !send.is_observed()) }]
         } else {
             let retry_after = self.policy.claims.repeat_after;
-            let unknown = Saying::Unknown { what: Unknown::Sent, retry_after };
-            self.say(intent, &unknown, send.candidates())
+            let unknown = LocalReply::Unknown { what: Unknown::Sent, retry_after };
+            self.say(parsed, &unknown, send.candidates())
         };
         updates.extend(unmade_trial(send));
         self.next_update(Box::new(Settling::ending(updates, effects)))
@@ -153,7 +154,7 @@ impl Context<'_> {
 
     /// Whom an answer can speak of: the gateway that the endpoint's metadata names, if it is one
     /// that was meant; otherwise everyone who was.
-    fn spoken_of(&self, send: &Send, answer: &Answer<'_>) -> Gateways {
+    fn spoken_of(&self, send: &Attempt, answer: &Answer<'_>) -> Gateways {
         let candidates = send.candidates();
         let named = answer.endpoint.and_then(|name| self.policy.named(name)).map(|g| g.id);
         match named.filter(|gateway| candidates.contains(*gateway)) {
@@ -165,8 +166,8 @@ impl Context<'_> {
     /// Keeps the answer to an executed payment for its replays.
     fn keep(
         &self,
-        intent: &Intent,
-        send: &Send,
+        parsed: &ParsedRequest,
+        send: &Attempt,
         verdict: &Verdict,
         answer: &Answer<'_>,
     ) -> Option<Update> {
@@ -184,8 +185,8 @@ impl Context<'_> {
         if labelled && self.policy.config.protocol == Protocol::Http {
             return None;
         }
-        let (payment, of) = (intent.payment.as_ref()?, send.attempt()?);
-        let kept = Kept {
+        let (payment, of) = (parsed.payment.as_ref()?, send.attempt()?);
+        let kept = KeptAnswer {
             status: answer.evidence.status,
             content_type: answer.content_type.map(str::to_owned),
             body: body.to_vec(),
@@ -195,7 +196,7 @@ impl Context<'_> {
 }
 
 /// The permit of a trial that proves nothing because it was not made.
-fn unmade_trial(send: &Send) -> Option<Update> {
+fn unmade_trial(send: &Attempt) -> Option<Update> {
     let gateway = send.members.first().copied().filter(|_| send.trial)?;
     let generation = send.generations.first().copied()?;
     Some(Update::ReturnPermit { gateway, generation })
@@ -204,23 +205,23 @@ fn unmade_trial(send: &Send) -> Option<Update> {
 /// The customers' tokens that lead to whoever gave this answer: one that it issues, and one that was
 /// used there and would be forgotten.
 fn tokens(
-    intent: &Intent,
-    send: &Send,
+    parsed: &ParsedRequest,
+    send: &Attempt,
     verdict: &Verdict,
     answer: &Answer<'_>,
 ) -> impl Iterator<Item = ClaimKey> {
-    let issued = intent.operation.as_ref().and_then(|operation| {
+    let issued = parsed.operation.as_ref().and_then(|operation| {
         let token = text_of(operation, &answer.evidence, operation.token?)?;
-        Some(token_key(&intent.partner, &token))
+        Some(token_key(&parsed.partner, &token))
     });
     let is_used = send.renews_token && verdict.outcome == Outcome::Executed;
-    issued.into_iter().chain(intent.token.filter(|_| is_used))
+    issued.into_iter().chain(parsed.token.filter(|_| is_used))
 }
 
 /// What an answer says of each gateway that Envoy tried; `answering` is what it says of the one that
 /// it speaks of.
 fn reports(
-    send: &Send,
+    send: &Attempt,
     spoken_of: Gateways,
     verdict: &Verdict,
     answering: Report,

@@ -2,38 +2,35 @@
 
 use std::collections::VecDeque;
 
-use super::attempt::Send;
-use super::decide::{Bound, Decision, Facts};
-use super::request::Intent;
+use super::attempt::Attempt;
+use super::decide::{Action, Bound, Snapshot};
+use super::request::ParsedRequest;
 use super::settle::{Settling, Update};
 use super::{Context, Next, Replaying, Stage};
 use crate::engine::event::{Cell, Effect, Event, Expected, Request};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::fair_share::Source;
-use crate::engine::health::{Change, Health, Member};
+use crate::engine::health::{Health, HealthEvent, Member, Source};
 use crate::engine::limits;
-use crate::engine::payment::key::{ClaimKey, PaymentRef};
-use crate::engine::protocol::local_reply::Saying;
-use crate::engine::store::alias::Target;
-use crate::engine::store::local::bucket::{Bucket, Found};
-use crate::engine::time::leaps::Leaps;
-use crate::engine::time::{Millis, Timestamp};
+use crate::engine::payment::{ClaimKey, PaymentRef};
+use crate::engine::protocol::LocalReply;
+use crate::engine::store::{AliasTarget, Bucket, Found};
+use crate::engine::time::{Leaps, Millis, Timestamp};
 
 /// A request that is held until everything is known and written.
 #[derive(Debug)]
 pub(super) struct Deciding {
-    pub(super) intent: Intent,
+    pub(super) parsed: ParsedRequest,
     pub(super) started: Timestamp,
     pub(super) buckets: Buckets,
     health: Option<(Health, Expected)>,
     /// What was decided, while it is being written.
-    pub(super) send: Option<Box<Send>>,
+    pub(super) send: Option<Box<Attempt>>,
     /// What was last asked to be written.
     pub(super) writing: Writing,
     /// The buckets that were asked for.
     asked: Vec<u32>,
     /// What operators are told once the permit is written.
-    pub(super) change: Option<Change>,
+    pub(super) change: Option<HealthEvent>,
     /// A permit that was taken: gateway and generation.
     pub(super) permit: Option<(GatewayId, u32)>,
     /// What it will be once the health is written.
@@ -73,14 +70,15 @@ impl Buckets {
     }
 }
 
-pub(super) const STORE_FAILED: Saying = Saying::StoreFailed { retry_after: Millis::new(1000) };
+pub(super) const STORE_FAILED: LocalReply =
+    LocalReply::StoreFailed { retry_after: Millis::new(1000) };
 
 impl Context<'_> {
     pub(super) fn begin(self, request: &Request<'_>) -> Next {
         let started = self.now;
-        match Intent::parse(request, self.policy, self.now) {
-            Ok(intent) => self.load_all(Box::new(Deciding {
-                intent,
+        match ParsedRequest::parse(request, self.policy, self.now) {
+            Ok(parsed) => self.load_all(Box::new(Deciding {
+                parsed,
                 started,
                 buckets: Buckets::default(),
                 health: None,
@@ -106,7 +104,7 @@ impl Context<'_> {
 
     /// Asks for the buckets that were not asked for yet.
     fn load_more(&self, deciding: &mut Deciding) -> Vec<Effect> {
-        let mut needed = self.buckets_of(&deciding.intent, &deciding.buckets);
+        let mut needed = self.buckets_of(&deciding.parsed, &deciding.buckets);
         needed.retain(|number| !deciding.asked.contains(number));
         deciding.asked.extend(&needed);
         needed.into_iter().map(|number| Effect::Load(Cell::Claims(number))).collect()
@@ -114,13 +112,13 @@ impl Context<'_> {
 
     /// The buckets that a decision looks at. The payment's own comes last: what was read longest
     /// ago is what a race is lost by.
-    fn buckets_of(&self, intent: &Intent, known: &Buckets) -> Vec<u32> {
+    fn buckets_of(&self, parsed: &ParsedRequest, known: &Buckets) -> Vec<u32> {
         let number = |key: &ClaimKey| self.policy.placement.bucket(key.reference());
-        let payment = intent.payment.as_ref();
-        let bound = self.bound_to(intent, known).map(|(to, _)| self.policy.placement.bucket(to));
+        let payment = parsed.payment.as_ref();
+        let bound = self.bound_to(parsed, known).map(|(to, _)| self.policy.placement.bucket(to));
         let needed = [
-            intent.concerns.as_ref().map(number),
-            intent.token.as_ref().map(number),
+            parsed.concerns.as_ref().map(number),
+            parsed.token.as_ref().map(number),
             payment.and_then(|payment| payment.header_key.as_ref()).map(number),
             bound,
             payment.map(|payment| number(&payment.key)),
@@ -134,13 +132,13 @@ impl Context<'_> {
     }
 
     /// The payment that the client's header key was used for, and since when.
-    fn bound_to(&self, intent: &Intent, known: &Buckets) -> Option<(PaymentRef, Timestamp)> {
-        let key = intent.payment.as_ref()?.header_key?;
+    fn bound_to(&self, parsed: &ParsedRequest, known: &Buckets) -> Option<(PaymentRef, Timestamp)> {
+        let key = parsed.payment.as_ref()?.header_key?;
         let link =
-            known.get(self.policy.placement.bucket(key.reference()))?.find_link(&key.prefix())?;
+            known.get(self.policy.placement.bucket(key.reference()))?.find_alias(&key.prefix())?;
         match link.to {
-            Target::Payment(payment) => Some((payment, link.used_at)),
-            Target::Gateway(_) => None,
+            AliasTarget::Payment(payment) => Some((payment, link.used_at)),
+            AliasTarget::Gateway(_) => None,
         }
     }
 
@@ -193,20 +191,20 @@ impl Context<'_> {
         self.decide(deciding)
     }
 
-    fn facts<'a>(
+    fn snapshot<'a>(
         &'a self,
-        intent: &'a Intent,
+        parsed: &'a ParsedRequest,
         buckets: &Buckets,
         health: &'a Health,
         leaps: &'a Leaps,
-    ) -> Facts<'a> {
+    ) -> Snapshot<'a> {
         let bucket = |key: &ClaimKey| buckets.get(self.policy.placement.bucket(key.reference()));
         let find = |key: Option<&ClaimKey>| {
             let found = key.and_then(|key| Some(bucket(key)?.find(&key.prefix())));
             found.unwrap_or(Found::Absent)
         };
-        let own = intent.payment.as_ref().map(|payment| &payment.key);
-        let bound = match self.bound_to(intent, buckets) {
+        let own = parsed.payment.as_ref().map(|payment| &payment.key);
+        let bound = match self.bound_to(parsed, buckets) {
             None => Bound::Free,
             Some((to, _)) if Some(to) == own.map(ClaimKey::reference) => Bound::Here,
             Some((to, since)) => {
@@ -215,20 +213,20 @@ impl Context<'_> {
                 Bound::Elsewhere { since, claim }
             }
         };
-        let issuer = intent.token.as_ref().and_then(|key| bucket(key)?.find_link(&key.prefix()));
+        let issuer = parsed.token.as_ref().and_then(|key| bucket(key)?.find_alias(&key.prefix()));
         let issuer = issuer.and_then(|link| match link.to {
-            Target::Gateway(gateway) => Some((gateway, link.used_at)),
-            Target::Payment(_) => None,
+            AliasTarget::Gateway(gateway) => Some((gateway, link.used_at)),
+            AliasTarget::Payment(_) => None,
         });
-        Facts {
+        Snapshot {
             policy: self.policy,
-            intent,
+            parsed,
             own: find(own),
-            concerned: find(intent.concerns.as_ref()),
+            concerned: find(parsed.concerns.as_ref()),
             bound,
             issuer: issuer.map(|(gateway, _)| gateway),
             issued_at: issuer.map(|(_, at)| at),
-            crowded: self.crowded_by(intent.source, health),
+            at_capacity: self.at_capacity_for(parsed.source, health),
             is_unkept: false,
             health,
             leaps,
@@ -239,7 +237,7 @@ impl Context<'_> {
     /// The gateways of whose ceiling a partner has all that one may have while others pay, wherever
     /// they do: the reserve is theirs too. Without this, one partner whose requests hang takes one
     /// gateway after the other from all.
-    fn crowded_by(&self, source: Source, health: &Health) -> Gateways {
+    fn at_capacity_for(&self, source: Source, health: &Health) -> Gateways {
         let limits = &self.policy.breaker;
         if limits.partner_failures_pct >= 100 {
             return Gateways::NONE;
@@ -247,12 +245,16 @@ impl Context<'_> {
         let most = u64::from(limits.in_flight_max) * u64::from(limits.partner_failures_pct) / 100;
         let is_crowded = |gateway: &GatewayId| {
             let requests = health.in_flight(*gateway, self.now);
-            u64::from(self.tallies.share(*gateway, source, requests)) >= most.max(1)
+            u64::from(self.counters.share(*gateway, source, requests)) >= most.max(1)
         };
-        let crowded: Gateways = self.policy.order().filter(is_crowded).collect();
+        let at_capacity: Gateways = self.policy.order().filter(is_crowded).collect();
         let pay = |one: &Member| one.breaker.others_pay(source, self.now, limits);
         let mut members = self.policy.order().filter_map(|gateway| health.member(gateway));
-        if crowded == Gateways::NONE || !members.any(pay) { Gateways::NONE } else { crowded }
+        if at_capacity == Gateways::NONE || !members.any(pay) {
+            Gateways::NONE
+        } else {
+            at_capacity
+        }
     }
 
     fn decide(self, mut deciding: Box<Deciding>) -> Next {
@@ -267,43 +269,44 @@ impl Context<'_> {
             return (Stage::Deciding(deciding), vec![Effect::Store { cell, bytes, expected }]);
         }
         // A worker that has just begun knows nothing of the clock.
-        self.tallies.learn(health.leaps());
-        let leaps = self.tallies.leaps(self.now);
+        self.counters.learn(health.leaps());
+        let leaps = self.counters.leaps(self.now);
         if let Some((gateway, generation)) = deciding.permit {
             // Taken before a race for the claim was lost: it is decided anew, as if it were free.
             health.member_mut(gateway).breaker.return_permit(generation);
         }
         // What is known of this worker's own requests is as old as its last tick.
-        health.tell_in_flight(self.tallies, self.now);
+        health.tell_in_flight(self.counters, self.now);
         let window = self.policy.breaker.window;
-        self.tallies.asks(deciding.intent.source, self.now, window);
-        health.tell_asked(self.tallies, self.policy, self.now);
+        self.counters.asks(deciding.parsed.source, self.now, window);
+        health.tell_asked(self.counters, self.policy, self.now);
         let is_unkept = deciding.is_unkept;
-        let facts = self.facts(&deciding.intent, &deciding.buckets, &health, &leaps);
-        let facts = Facts { is_unkept, ..facts };
-        let mut decision = facts.decide();
-        if self.policy.observes(deciding.intent.operation.as_deref()) {
+        let snapshot = self.snapshot(&deciding.parsed, &deciding.buckets, &health, &leaps);
+        let snapshot = Snapshot { is_unkept, ..snapshot };
+        let mut decision = snapshot.decide();
+        if self.policy.observes(deciding.parsed.operation.as_deref()) {
             let would = match &decision {
-                Decision::Say { saying, .. } => saying.reason(),
-                Decision::Replay { .. } => "replay",
-                Decision::Send(send) => send.decision,
+                Action::Say { local_reply, .. } => local_reply.reason(),
+                Action::Replay { .. } => "replay",
+                Action::Send(send) => send.decision,
             };
-            decision = facts.observe(would).map_or(decision, |send| Decision::Send(Box::new(send)));
+            decision =
+                snapshot.observe(would).map_or(decision, |send| Action::Send(Box::new(send)));
         }
         match decision {
-            Decision::Say { saying, gateways } => {
-                let effects = self.say(&deciding.intent, &saying, gateways);
+            Action::Say { local_reply, gateways } => {
+                let effects = self.say(&deciding.parsed, &local_reply, gateways);
                 self.finish(deciding.permit, effects)
             }
-            Decision::Replay { incarnation, gateways } => {
-                let Some(payment) = &deciding.intent.payment else {
+            Action::Replay { incarnation, gateways } => {
+                let Some(payment) = &deciding.parsed.payment else {
                     return (Stage::Ended, Vec::new());
                 };
                 let load = Effect::Load(self.kept_in(&payment.key));
                 let replaying = Replaying { deciding, incarnation, gateways };
                 (Stage::Replaying(Box::new(replaying)), vec![load])
             }
-            Decision::Send(send) => self.prepare(deciding, send, health, health_version),
+            Action::Send(send) => self.prepare(deciding, send, health, health_version),
         }
     }
 
@@ -339,22 +342,22 @@ impl Context<'_> {
     }
 
     /// Nothing was sent and nothing will be.
-    pub(super) fn give_up(mut self, deciding: Box<Deciding>, saying: Saying) -> Next {
-        if self.policy.observes(deciding.intent.operation.as_deref())
-            && let Some(send) = self.unclaimed(&deciding.intent, saying.reason())
+    pub(super) fn give_up(mut self, deciding: Box<Deciding>, local_reply: LocalReply) -> Next {
+        if self.policy.observes(deciding.parsed.operation.as_deref())
+            && let Some(send) = self.unclaimed(&deciding.parsed, local_reply.reason())
         {
-            return self.let_go(deciding.intent, Box::new(send), deciding.started);
+            return self.let_go(deciding.parsed, Box::new(send), deciding.started);
         }
-        let effects = self.say(&deciding.intent, &saying, Gateways::NONE);
+        let effects = self.say(&deciding.parsed, &local_reply, Gateways::NONE);
         self.finish(deciding.permit, effects)
     }
 
     /// What is only observed goes on also when nothing can be written about it.
-    pub(super) fn unclaimed(&self, intent: &Intent, would: &'static str) -> Option<Send> {
+    pub(super) fn unclaimed(&self, parsed: &ParsedRequest, would: &'static str) -> Option<Attempt> {
         let health = Health::default();
         let leaps = Leaps::default();
-        let send = self.facts(intent, &Buckets::default(), &health, &leaps).observe(would)?;
-        Some(Send { claim: None, ..send })
+        let send = self.snapshot(parsed, &Buckets::default(), &health, &leaps).observe(would)?;
+        Some(Attempt { claim: None, ..send })
     }
 
     /// Ends without having sent anything; a permit that was taken comes back first.

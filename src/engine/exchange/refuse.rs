@@ -1,24 +1,24 @@
 //! A request that is refused, of a payment that may have been made before. Its refusal must not read
 //! as if that payment had failed, so its record is looked up where the request still names it.
 
-use super::request::head::Head;
-use super::request::{Intent, may_speak};
+use super::request::head::RequestHead;
+use super::request::{ParsedRequest, may_speak};
 use super::{Context, Next, Stage};
-use crate::engine::config::policy::Policy;
-use crate::engine::event::{Cell, Effect, Event, Note, Request};
+use crate::engine::config::Policy;
+use crate::engine::event::{Cell, Decision, Effect, Event, Request};
 use crate::engine::gateway::Gateways;
 use crate::engine::json::{Extractor, Scalar};
-use crate::engine::payment::claim::{Closed, State};
-use crate::engine::payment::key::{ClaimKey, parse_idempotency_key};
-use crate::engine::protocol::local_reply::{Refusal, Saying, Standing};
-use crate::engine::protocol::operation::{Class, Compiled, Identity, Operation};
-use crate::engine::store::local::bucket::{Bucket, Found};
+use crate::engine::payment::{ClaimKey, ClaimState, Closed, parse_idempotency_key};
+use crate::engine::protocol::{
+    Class, Compiled, Identity, LocalReply, Operation, RequestError, Standing,
+};
+use crate::engine::store::{Bucket, Found};
 
 use std::rc::Rc;
 
 /// A request that was refused, with its operation as far as it was known.
-pub(super) struct Refused {
-    pub(super) refusal: Refusal,
+pub(super) struct RefusedRequest {
+    pub(super) refusal: RequestError,
     pub(super) operation: Option<Rc<Compiled>>,
     /// Envoy's id of the request.
     pub(super) request_id: String,
@@ -36,7 +36,7 @@ pub(super) struct Named {
 
 /// The payment that a request names which was refused. Nothing is made of it: it is only looked up.
 pub(super) fn named(
-    head: &Head<'_>,
+    head: &RequestHead<'_>,
     request: &Request<'_>,
     operation: &Compiled,
     policy: &Policy,
@@ -78,24 +78,25 @@ pub(super) fn named(
 /// A refusal that waits for what is known of its payment.
 #[derive(Debug)]
 pub(super) struct Refusing {
-    refusal: Refusal,
+    refusal: RequestError,
     operation: Option<Rc<Compiled>>,
     request_id: String,
     named: Named,
 }
 
 impl Context<'_> {
-    pub(super) fn refuse(mut self, refused: Refused) -> Next {
-        let Refused { refusal, operation, request_id, named } = refused;
+    pub(super) fn refuse(mut self, refused: RefusedRequest) -> Next {
+        let RefusedRequest { refusal, operation, request_id, named } = refused;
         if self.policy.observes(operation.as_deref()) {
-            let intent = Intent::passed(request_id.clone());
-            let saying = Saying::Refused { refusal: refusal.clone(), standing: Standing::Unasked };
+            let parsed = ParsedRequest::passed(request_id.clone());
+            let local_reply =
+                LocalReply::Refused { refusal: refusal.clone(), standing: Standing::Unasked };
             let (reply, note) =
-                self.reply(&saying, operation.as_deref(), &request_id, Gateways::NONE);
-            if let Some(send) = self.unclaimed(&intent, reply.reason) {
-                let note = Note { decision: send.decision, would: send.would, ..note };
-                let (stage, mut effects) = self.let_go(intent, Box::new(send), self.now);
-                effects.insert(0, Effect::Note(note));
+                self.reply(&local_reply, operation.as_deref(), &request_id, Gateways::NONE);
+            if let Some(send) = self.unclaimed(&parsed, reply.reason) {
+                let note = Decision { decision: send.decision, would: send.would, ..note };
+                let (stage, mut effects) = self.let_go(parsed, Box::new(send), self.now);
+                effects.insert(0, Effect::Decided(note));
                 return (stage, effects);
             }
         }
@@ -142,12 +143,11 @@ impl Context<'_> {
             Found::Claim(claim) => {
                 let claim = claim.enforced(&self.policy.claims).at(self.now);
                 let standing = match claim.state {
-                    State::InFlight { .. } | State::InDoubt { .. } => Standing::Unknown,
-                    State::Settled { .. } | State::Closed { how: Closed::Refunded, .. } => {
-                        Standing::Executed
-                    }
-                    State::Rejected { .. }
-                    | State::Closed { how: Closed::Failed | Closed::Cancelled, .. } => {
+                    ClaimState::InFlight { .. } | ClaimState::InDoubt { .. } => Standing::Unknown,
+                    ClaimState::Settled { .. }
+                    | ClaimState::Closed { how: Closed::Refunded, .. } => Standing::Executed,
+                    ClaimState::Rejected { .. }
+                    | ClaimState::Closed { how: Closed::Failed | Closed::Cancelled, .. } => {
                         Standing::NotExecuted
                     }
                 };
@@ -157,7 +157,7 @@ impl Context<'_> {
         let mut effects =
             self.refused(refusal, standing, operation.as_deref(), &request_id, gateways);
         for effect in &mut effects {
-            if let Effect::Note(note) = effect {
+            if let Effect::Decided(note) = effect {
                 note.key = key.reference().to_string();
             }
         }
@@ -166,14 +166,14 @@ impl Context<'_> {
 
     fn refused(
         &self,
-        refusal: Refusal,
+        refusal: RequestError,
         standing: Standing,
         operation: Option<&Compiled>,
         request_id: &str,
         gateways: Gateways,
     ) -> Vec<Effect> {
-        let saying = Saying::Refused { refusal, standing };
-        let (reply, note) = self.reply(&saying, operation, request_id, gateways);
-        vec![Effect::Note(note), Effect::Reply(reply)]
+        let local_reply = LocalReply::Refused { refusal, standing };
+        let (reply, note) = self.reply(&local_reply, operation, request_id, gateways);
+        vec![Effect::Decided(note), Effect::Reply(reply)]
     }
 }

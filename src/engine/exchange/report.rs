@@ -2,9 +2,7 @@
 
 use super::Context;
 use crate::engine::gateway::GatewayId;
-use crate::engine::health::breaker::Report;
-use crate::engine::health::worker_counts::Batch;
-use crate::engine::health::{Change, Health};
+use crate::engine::health::{Batch, Health, HealthEvent, Report};
 
 impl Context<'_> {
     /// Tells health what was seen. Successes that end nothing are only counted, and come along with
@@ -14,11 +12,11 @@ impl Context<'_> {
         bytes: &[u8],
         reports: &[(GatewayId, Report)],
         counted: &mut Vec<Batch>,
-    ) -> (Vec<Change>, Option<Vec<u8>>) {
+    ) -> (Vec<HealthEvent>, Option<Vec<u8>>) {
         let mut health = Health::decode(bytes);
         if reports.iter().all(|(gateway, report)| is_quiet(&health, *gateway, report)) {
             for (gateway, report) in reports {
-                self.tallies.add(Batch {
+                self.counters.add(Batch {
                     gateway: *gateway,
                     generation: report.generation,
                     pays: report.source.pays(),
@@ -27,10 +25,10 @@ impl Context<'_> {
                 });
             }
             // Another worker has ended the run that an earlier try was to end.
-            self.tallies.put_back(&std::mem::take(counted));
+            self.counters.put_back(&std::mem::take(counted));
             return (Vec::new(), None);
         }
-        counted.extend(self.tallies.take());
+        counted.extend(self.counters.take());
         let mut changes = Vec::new();
         for batch in counted.iter() {
             changes.extend(health.merge(batch, self.policy, self.now));
@@ -39,7 +37,7 @@ impl Context<'_> {
             changes.extend(health.record(*gateway, *report, self.policy, self.now));
         }
         if !changes.is_empty() {
-            changes.extend(health.steer(self.policy, self.now));
+            changes.extend(health.update_active(self.policy, self.now));
         }
         (changes, Some(health.encode()))
     }

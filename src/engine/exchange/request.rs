@@ -7,25 +7,23 @@ use std::rc::Rc;
 mod amount;
 pub(super) mod head;
 
-use super::refuse::{Refused, named};
-use crate::engine::config::Ledger;
-use crate::engine::config::policy::Policy;
+use super::refuse::{RefusedRequest, named};
+use crate::engine::config::{Ledger, Policy};
 use crate::engine::event::Request;
-use crate::engine::health::fair_share::Source;
+use crate::engine::health::Source;
 use crate::engine::json::{Pointer, Scalar};
 use crate::engine::limits;
-use crate::engine::payment::claim::Money;
-use crate::engine::payment::key::{ClaimKey, Fingerprint, parse_idempotency_key, quote};
-use crate::engine::protocol::local_reply::Refusal;
-use crate::engine::protocol::operation::{CANCEL, Class, Compiled, Identity, Matched, Repeat};
-use crate::engine::protocol::verdict::Protocol;
+use crate::engine::payment::{ClaimKey, Fingerprint, Money, parse_idempotency_key, quote};
+use crate::engine::protocol::{
+    CANCEL, Class, Compiled, Identity, Matched, Protocol, Repeat, RequestError,
+};
 use crate::engine::time::Timestamp;
 use amount::{hundredths, plain_amount};
-use head::{Head, Stamp, client_key, path};
+use head::{RequestHead, Stamp, client_key, path};
 
 /// What a request wants.
 #[derive(Clone, Debug)]
-pub(super) struct Intent {
+pub(super) struct ParsedRequest {
     /// Its operation; none for one that is passed on without promises.
     pub(super) operation: Option<Rc<Compiled>>,
     /// The payment it makes.
@@ -88,19 +86,19 @@ impl NamedLater {
     }
 }
 
-impl Intent {
+impl ParsedRequest {
     /// Reads a request.
     pub(super) fn parse(
         request: &Request<'_>,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, RefusedRequest> {
         // Whatever it is refused for, its operation says whether that is enforced.
         let found = policy.operations.find(path(request));
         let operation = if let Matched::Operation(found) = &found { Some(*found) } else { None };
         let (head, fault) = pick(request, policy, operation);
         fault.and_then(|()| Self::read(&head, request, &found, policy, now)).map_err(|refusal| {
-            Refused {
+            RefusedRequest {
                 refusal,
                 operation: operation.map(Rc::clone),
                 request_id: head.request_id.to_owned(),
@@ -110,18 +108,18 @@ impl Intent {
     }
 
     fn read(
-        head: &Head<'_>,
+        head: &RequestHead<'_>,
         request: &Request<'_>,
         found: &Matched<'_>,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, RequestError> {
         if !may_speak(request.peer, head.partner, policy) {
-            return Err(Refusal::Peer);
+            return Err(RequestError::Peer);
         }
         if request.body.len() > policy.config.request_body_bytes_max {
             let bytes_max = policy.config.request_body_bytes_max;
-            return Err(Refusal::BodyTooLarge { bytes_max });
+            return Err(RequestError::BodyTooLarge { bytes_max });
         }
         let request_id = head.request_id.to_owned();
         let operation = match found {
@@ -129,12 +127,12 @@ impl Intent {
             Matched::Unmatched if policy.config.pass_unmatched => {
                 return Ok(Self::passed(request_id));
             }
-            Matched::Unmatched => return Err(Refusal::Unmatched),
-            Matched::Ambiguous => return Err(Refusal::AmbiguousPath),
+            Matched::Unmatched => return Err(RequestError::Unmatched),
+            Matched::Ambiguous => return Err(RequestError::AmbiguousPath),
         };
         check_form(head, policy, operation)?;
         check_rights(head, policy, operation)?;
-        let members = Members::read(request.body, operation, policy)?;
+        let members = IdentityMembers::read(request.body, operation, policy)?;
         let partner = head.partner.unwrap_or_default();
         let payment = match operation.operation.class {
             Class::Charge | Class::FollowUp => {
@@ -220,8 +218,8 @@ fn pick<'a>(
     request: &Request<'a>,
     policy: &Policy,
     operation: Option<&Rc<Compiled>>,
-) -> (Head<'a>, Result<(), Refusal>) {
-    let (mut head, fault) = Head::pick(request, policy);
+) -> (RequestHead<'a>, Result<(), RequestError>) {
+    let (mut head, fault) = RequestHead::pick(request, policy);
     let by_client_key = operation.is_some_and(|one| one.operation.by_client_key);
     if fault.is_err() || head.partner.is_some() || !by_client_key {
         return (head, fault);
@@ -246,34 +244,42 @@ pub(super) fn token_key(partner: &str, token: &str) -> ClaimKey {
 
 /// Its method, and how its body is written down. Whoever decodes a body otherwise than we read it may
 /// find another payment in it.
-fn check_form(head: &Head<'_>, policy: &Policy, operation: &Compiled) -> Result<(), Refusal> {
+fn check_form(
+    head: &RequestHead<'_>,
+    policy: &Policy,
+    operation: &Compiled,
+) -> Result<(), RequestError> {
     let class = operation.operation.class;
     let reads = policy.config.protocol == Protocol::Http && class == Class::Inquiry;
     match (head.method, head.foreign_encoding) {
         ("POST", Some(name)) if matches!(class, Class::Charge | Class::FollowUp) => {
-            Err(Refusal::BadField(format!("{name}; the body must be plain UTF-8 JSON.")))
+            Err(RequestError::BadField(format!("{name}; the body must be plain UTF-8 JSON.")))
         }
         ("POST", _) => Ok(()),
         ("GET", _) if reads => Ok(()),
-        _ => Err(Refusal::Method { allowed: "POST" }),
+        _ => Err(RequestError::Method { allowed: "POST" }),
     }
 }
 
 /// Whether the partner may call it, and any gateway may get it.
-fn check_rights(head: &Head<'_>, policy: &Policy, operation: &Compiled) -> Result<(), Refusal> {
+fn check_rights(
+    head: &RequestHead<'_>,
+    policy: &Policy,
+    operation: &Compiled,
+) -> Result<(), RequestError> {
     let name = &*operation.operation.name;
     let permitted = policy.gateways.iter().any(|gateway| gateway.permits(Some(name)));
     if permitted && policy.config.may_call(head.partner.unwrap_or_default(), name) {
         return Ok(());
     }
-    Err(Refusal::Operation)
+    Err(RequestError::Operation)
 }
 
 /// The members of a body that matter.
-struct Members<'a>(Vec<Option<Scalar<'a>>>);
+struct IdentityMembers<'a>(Vec<Option<Scalar<'a>>>);
 
-impl<'a> Members<'a> {
-    fn read(body: &'a [u8], operation: &Compiled, policy: &Policy) -> Result<Self, Refusal> {
+impl<'a> IdentityMembers<'a> {
+    fn read(body: &'a [u8], operation: &Compiled, policy: &Policy) -> Result<Self, RequestError> {
         let moves_money = matches!(operation.operation.class, Class::Charge | Class::FollowUp);
         let slots = &operation.slots;
         let needs = policy.config.protocol == Protocol::DanaSnap
@@ -284,12 +290,12 @@ impl<'a> Members<'a> {
         // Strings that nobody asks for are passed over unread, and what bytes beyond ASCII hide from
         // a reader of another encoding is for nobody to find out.
         if moves_money && std::str::from_utf8(body).is_err() {
-            return Err(Refusal::BadField("The body is not UTF-8.".to_owned()));
+            return Err(RequestError::BadField("The body is not UTF-8.".to_owned()));
         }
         match operation.request.extract(body) {
             Ok(members) => Ok(Self(members)),
             Err(error) if moves_money => {
-                Err(Refusal::BadField(format!("The body is not readable as JSON: {error}.")))
+                Err(RequestError::BadField(format!("The body is not readable as JSON: {error}.")))
             }
             // A query that we cannot read is the gateway's to refuse.
             Err(_) => Ok(Self(Vec::new())),
@@ -346,18 +352,18 @@ impl<'a> Members<'a> {
 
     fn payment(
         &self,
-        head: &Head<'_>,
+        head: &RequestHead<'_>,
         policy: &Policy,
         operation: &Compiled,
         body: &[u8],
-    ) -> Result<Payment, Refusal> {
+    ) -> Result<Payment, RequestError> {
         let partner = head.partner.filter(|partner| !partner.is_empty()).ok_or_else(|| {
             let name = policy.config.partner_header.to_uppercase();
-            Refusal::NoIdentity(format!("Header {name} is missing."))
+            RequestError::NoIdentity(format!("Header {name} is missing."))
         })?;
         let namespace = &operation.operation.namespace;
         let header_key = head.idempotency_key.map(parse_idempotency_key).transpose();
-        let header_key = header_key.map_err(|what| Refusal::BadField(format!("{what}.")))?;
+        let header_key = header_key.map_err(|what| RequestError::BadField(format!("{what}.")))?;
         let in_body = match &operation.operation.identity {
             Identity::Body(pointers) => self.identity(pointers, &operation.slots.identity)?,
             Identity::Header => None,
@@ -395,7 +401,9 @@ impl<'a> Members<'a> {
         });
         let mut named = operation.operation.fingerprint.iter().zip(fields.clone());
         if let Some((pointer, _)) = named.find(|(_, field)| *field == Some(&Scalar::Composite)) {
-            return Err(Refusal::BadField(format!("{pointer} must not be an object or a list.")));
+            return Err(RequestError::BadField(format!(
+                "{pointer} must not be an object or a list."
+            )));
         }
         let fingerprint = if operation.slots.fingerprint.is_empty() {
             Fingerprint::of_body(&key, body)
@@ -418,7 +426,7 @@ impl<'a> Members<'a> {
         &self,
         pointers: &[Pointer],
         places: &[usize],
-    ) -> Result<Option<Vec<&str>>, Refusal> {
+    ) -> Result<Option<Vec<&str>>, RequestError> {
         let mut identity = Vec::with_capacity(places.len());
         for (pointer, place) in pointers.iter().zip(places) {
             match self.scalar(*place) {
@@ -426,13 +434,13 @@ impl<'a> Members<'a> {
                 Some(Scalar::Text(text)) if text.is_empty() => {}
                 Some(Scalar::Text(text)) if text.chars().count() > limits::IDENTITY_CHARS_MAX => {
                     let chars_max = limits::IDENTITY_CHARS_MAX;
-                    return Err(Refusal::BadField(format!(
+                    return Err(RequestError::BadField(format!(
                         "{pointer} is longer than {chars_max}."
                     )));
                 }
                 Some(Scalar::Text(text)) => identity.push(text.as_ref()),
                 Some(Scalar::Bool(_) | Scalar::Number(_) | Scalar::Composite) => {
-                    return Err(Refusal::BadField(format!("{pointer} must be a string.")));
+                    return Err(RequestError::BadField(format!("{pointer} must be a string.")));
                 }
             }
         }
@@ -453,8 +461,8 @@ impl<'a> Members<'a> {
     }
 }
 
-fn no_identity(identity: &Identity) -> Refusal {
-    Refusal::NoIdentity(match identity {
+fn no_identity(identity: &Identity) -> RequestError {
+    RequestError::NoIdentity(match identity {
         Identity::Body(pointers) => {
             let names: Vec<String> = pointers.iter().map(ToString::to_string).collect();
             format!(

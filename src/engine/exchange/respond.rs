@@ -1,23 +1,22 @@
 //! The last word: what the client gets, once everything is written down.
 
-use super::attempt::Send;
+use super::attempt::Attempt;
 use super::commit::own_headers;
-use super::request::Intent;
+use super::request::ParsedRequest;
 use super::{Context, Next, Sent, Stage, name};
-use crate::engine::event::{Answer, Call, Effect, Note};
+use crate::engine::event::{Answer, Call, Decision, Effect};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::payment::anomaly::Anomaly;
-use crate::engine::payment::claim::{Outcome, State, Status};
-use crate::engine::protocol::local_reply::{About, NotExecuted, Reply, Saying, Unknown};
-use crate::engine::protocol::operation::Class;
-use crate::engine::protocol::verdict::{Absence, Body, Protocol, Verdict};
+use crate::engine::payment::{Anomaly, ClaimState, Outcome, PaymentStatus};
+use crate::engine::protocol::{
+    Absence, Body, Class, LocalReply, NotExecuted, Protocol, Reply, ReplyContext, Unknown, Verdict,
+};
 use crate::engine::time::Millis;
 
 /// What is known when a request's exchange with the gateway has ended.
 #[derive(Debug)]
 pub(super) struct Answered {
-    pub(super) intent: Intent,
-    pub(super) send: Box<Send>,
+    pub(super) parsed: ParsedRequest,
+    pub(super) send: Box<Attempt>,
     pub(super) verdict: Verdict,
     /// The gateways that the answer can speak of.
     pub(super) gateways: Gateways,
@@ -38,7 +37,7 @@ pub(super) struct Answered {
 /// Where a claim stands after the evidence.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct After {
-    pub(super) state: Option<State>,
+    pub(super) state: Option<ClaimState>,
     /// What was learnt could not be written.
     pub(super) lost: bool,
 }
@@ -59,7 +58,7 @@ impl Worked {
     pub(super) const LOST: Self =
         Self { after: After { state: None, lost: true }, written: None, anomaly: None };
 
-    pub(super) fn at(state: State) -> Self {
+    pub(super) fn at(state: ClaimState) -> Self {
         Self { after: After { state: Some(state), lost: false }, ..Self::default() }
     }
 }
@@ -105,20 +104,20 @@ impl Context<'_> {
         let Some(target) = self.policy.plain(gateway) else {
             return (Stage::Ended, self.end(answered));
         };
-        let Answered { intent, mut send, gateways: asked, verdict, .. } = answered;
-        let mut headers = own_headers(&intent);
+        let Answered { parsed, mut send, gateways: asked, verdict, .. } = answered;
+        let mut headers = own_headers(&parsed);
         let host = self.policy.gateway(gateway).and_then(|gateway| gateway.host.clone());
         headers.extend(host.map(|host| (":authority".to_owned(), host)));
         let cluster = target.cluster.to_owned();
-        let call = Call { cluster, timeout: self.timeout(&intent), headers };
-        send.walk.said_closed &= matches!(verdict.told, Some(Status::Closed(_)));
-        send.walk.left.retain(|(other, _)| *other != gateway && !asked.contains(*other));
+        let call = Call { cluster, timeout: self.timeout(&parsed), headers };
+        send.lookup.said_closed &= matches!(verdict.told, Some(PaymentStatus::Closed(_)));
+        send.lookup.left.retain(|(other, _)| *other != gateway && !asked.contains(*other));
         send.cluster.clone_from(&call.cluster);
         send.members = target.members;
         send.generations = vec![generation];
         send.trial = false;
-        self.tallies.goes_out(gateway, intent.source);
-        let sent = Sent { intent, send, at: self.now, called: true };
+        self.counters.goes_out(gateway, parsed.source);
+        let sent = Sent { parsed, send, at: self.now, called: true };
         (Stage::Sent(Box::new(sent)), vec![Effect::Call(call)])
     }
 
@@ -126,28 +125,35 @@ impl Context<'_> {
         let mut effects = Vec::new();
         let gateway = self.policy.names(answered.gateways);
         let code = answered.verdict.code.map(|code| code.to_string()).unwrap_or_default();
-        let saying = self.saying(&answered);
+        let local_reply = self.local_reply(&answered);
         let after =
-            if answered.intent.payment.is_some() { answered.own } else { answered.concerned };
+            if answered.parsed.payment.is_some() { answered.own } else { answered.concerned };
         let lost = if after.lost { "settle_lost" } else { name(after.state) };
         let (decision, would) = (answered.send.decision, answered.send.would);
         let observed = answered.send.is_observed();
-        let line = self.note(&answered.intent);
-        match saying {
+        let line = self.note(&answered.parsed);
+        match local_reply {
             None => {
                 let claim = lost;
-                let note = Note { decision, would, claim, gateway: gateway.clone(), code, ..line };
-                effects.push(Effect::Note(note));
+                let note =
+                    Decision { decision, would, claim, gateway: gateway.clone(), code, ..line };
+                effects.push(Effect::Decided(note));
                 effects.push(match answered.called {
                     Some(answer) => Effect::Reply(answer.reply(gateway)),
                     None => Effect::Relay { gateway: Some(gateway).filter(|_| !observed) },
                 });
             }
-            Some(saying) => {
+            Some(local_reply) => {
                 let (about, protocol) = self.about(&answered, &gateway, &code);
-                let reply = saying.reply(protocol, &about);
+                let reply = local_reply.reply(protocol, &about);
                 let decision = if answered.client_waits { reply.reason } else { "unanswered" };
-                effects.push(Effect::Note(Note { decision, claim: lost, gateway, code, ..line }));
+                effects.push(Effect::Decided(Decision {
+                    decision,
+                    claim: lost,
+                    gateway,
+                    code,
+                    ..line
+                }));
                 effects.push(Effect::Reply(reply));
             }
         }
@@ -162,25 +168,25 @@ impl Context<'_> {
         answered: &'a Answered,
         gateway: &'a str,
         code: &'a str,
-    ) -> (About<'a>, Protocol) {
-        let line = answered.intent.operation.as_ref().map(|compiled| &compiled.operation);
-        let about = About {
+    ) -> (ReplyContext<'a>, Protocol) {
+        let line = answered.parsed.operation.as_ref().map(|compiled| &compiled.operation);
+        let about = ReplyContext {
             service_code: line.and_then(|line| line.service_codes.first()).map(AsRef::as_ref),
             inquiry_path: line.and_then(|line| line.inquiry_path.as_deref()),
             gateway: Some(gateway).filter(|name| !name.is_empty()),
             gateway_code: Some(code).filter(|code| !code.is_empty()),
             follows_up: line.is_some_and(|line| line.class == Class::FollowUp),
             memory: self.memory_of(line.map(|line| line.class)),
-            request_id: &answered.intent.request_id,
+            request_id: &answered.parsed.request_id,
         };
         (about, self.policy.config.protocol)
     }
 
     /// What to say in the place of the gateway's answer; `None` to let that through.
-    fn saying(&self, answered: &Answered) -> Option<Saying> {
+    fn local_reply(&self, answered: &Answered) -> Option<LocalReply> {
         let left = answered.verdict.outcome != Outcome::NeverSent;
-        let unknown = Saying::Unknown {
-            what: match answered.intent.class() {
+        let unknown = LocalReply::Unknown {
+            what: match answered.parsed.class() {
                 Some(Class::Inquiry) => Unknown::Asked,
                 Some(Class::Charge | Class::FollowUp | Class::State) | None if left => {
                     Unknown::Sent
@@ -192,7 +198,7 @@ impl Context<'_> {
         if answered.send.is_observed() {
             return None;
         }
-        match answered.intent.class() {
+        match answered.parsed.class() {
             Some(Class::Charge | Class::FollowUp) => answered.saying_of_payment(unknown),
             Some(Class::Inquiry) => answered.saying_of_inquiry(unknown),
             Some(Class::State) if answered.from_upstream => None,
@@ -210,17 +216,19 @@ impl Context<'_> {
 }
 
 impl Answered {
-    fn saying_of_payment(&self, unknown: Saying) -> Option<Saying> {
+    fn saying_of_payment(&self, unknown: LocalReply) -> Option<LocalReply> {
         let outcome = self.verdict.outcome;
         if self.own.lost {
             // What could not be written is still true of this answer, but of a repeat's only its
             // success says anything about the payment.
             let is_first = self.is_first();
-            let was_executed =
-                self.send.claim.is_some_and(|claim| matches!(claim.state, State::Settled { .. }));
+            let was_executed = self
+                .send
+                .claim
+                .is_some_and(|claim| matches!(claim.state, ClaimState::Settled { .. }));
             return match outcome {
                 Outcome::Executed => None,
-                _ if was_executed => Some(Saying::AlreadyExecuted { retry_after: None }),
+                _ if was_executed => Some(LocalReply::AlreadyExecuted { retry_after: None }),
                 _ if self.speaks_of_unknown_payment() => Some(unknown),
                 Outcome::No | Outcome::FailedBefore if is_first => None,
                 Outcome::NeverSent if is_first => Some(self.never_sent()),
@@ -233,19 +241,23 @@ impl Answered {
         }
         match (self.own.state, outcome) {
             (_, Outcome::Executed) => None,
-            (Some(State::Rejected { .. }), Outcome::NeverSent) => Some(self.never_sent()),
+            (Some(ClaimState::Rejected { .. }), Outcome::NeverSent) => Some(self.never_sent()),
             // Gone with the record is what became of the attempts before this one.
             (None, Outcome::NeverSent) if self.is_first() => Some(self.never_sent()),
-            (Some(State::Rejected { .. }), Outcome::No | Outcome::FailedBefore) => {
+            (Some(ClaimState::Rejected { .. }), Outcome::No | Outcome::FailedBefore) => {
                 self.speaks_of_unknown_payment().then_some(unknown)
             }
             // Its payment is elsewhere, and there it begins anew when it comes again.
-            (Some(State::Rejected { .. }), Outcome::NotKnown | Outcome::Doubtful) => Some(unknown),
-            (Some(State::Closed { .. }), Outcome::FailedBefore) => None,
+            (Some(ClaimState::Rejected { .. }), Outcome::NotKnown | Outcome::Doubtful) => {
+                Some(unknown)
+            }
+            (Some(ClaimState::Closed { .. }), Outcome::FailedBefore) => None,
             // Another attempt or a status has proven success meanwhile.
-            (Some(State::Settled { .. }), _) => Some(Saying::AlreadyExecuted { retry_after: None }),
-            (Some(State::Closed { how, .. }), _) => Some(Saying::Closed(how)),
-            (Some(State::InDoubt { .. } | State::InFlight { .. }) | None, _) => {
+            (Some(ClaimState::Settled { .. }), _) => {
+                Some(LocalReply::AlreadyExecuted { retry_after: None })
+            }
+            (Some(ClaimState::Closed { how, .. }), _) => Some(LocalReply::Closed(how)),
+            (Some(ClaimState::InDoubt { .. } | ClaimState::InFlight { .. }) | None, _) => {
                 if self.from_upstream && self.verdict.reads_as_pending {
                     None
                 } else {
@@ -255,12 +267,12 @@ impl Answered {
         }
     }
 
-    const fn never_sent(&self) -> Saying {
+    const fn never_sent(&self) -> LocalReply {
         let why = match self.verdict.absence {
             Absence::RateLimited => NotExecuted::RateLimited,
             Absence::StillConnecting | Absence::Other => NotExecuted::NeverSent,
         };
-        Saying::NotExecuted { why, retry_after: Millis::new(1000) }
+        LocalReply::NotExecuted { why, retry_after: Millis::new(1000) }
     }
 
     fn is_first(&self) -> bool {
@@ -271,26 +283,30 @@ impl Answered {
     /// it: relayed, it would read as "there is no such payment".
     fn speaks_of_unknown_payment(&self) -> bool {
         let ended = match self.concerned.state {
-            Some(State::Rejected { .. } | State::Closed { .. }) => true,
+            Some(ClaimState::Rejected { .. } | ClaimState::Closed { .. }) => true,
             // Nothing is known of it here, and nobody else knows it.
             None => self.asked_all && !self.concerned.lost,
-            Some(State::Settled { .. } | State::InDoubt { .. } | State::InFlight { .. }) => false,
+            Some(
+                ClaimState::Settled { .. }
+                | ClaimState::InDoubt { .. }
+                | ClaimState::InFlight { .. },
+            ) => false,
         };
-        self.intent.class() == Some(Class::FollowUp) && self.verdict.not_found && !ended
+        self.parsed.class() == Some(Class::FollowUp) && self.verdict.not_found && !ended
     }
 
     /// "Not found" and "failed" are told only when no charge can exist.
-    fn saying_of_inquiry(&self, unknown: Saying) -> Option<Saying> {
+    fn saying_of_inquiry(&self, unknown: LocalReply) -> Option<LocalReply> {
         if !self.from_upstream {
             // Of several that were asked, the last one said nothing.
             let several = self.called.is_some();
-            let no_answer = Saying::NoAnswer { retry_after: Millis::new(1000) };
+            let no_answer = LocalReply::NoAnswer { retry_after: Millis::new(1000) };
             return Some(if several { unknown } else { no_answer });
         }
         let reads_as_failed = match self.verdict.told {
             _ if !self.asks_for_payment() => false,
-            Some(Status::Executed | Status::Pending) => false,
-            Some(Status::Closed(_) | Status::NotFound) => true,
+            Some(PaymentStatus::Executed | PaymentStatus::Pending) => false,
+            Some(PaymentStatus::Closed(_) | PaymentStatus::NotFound) => true,
             // Whoever reads "404", or a status that we cannot, may take it for a failure.
             None => self.verdict.code.is_none_or(|code| matches!(code.http, 200 | 404)),
         };
@@ -299,21 +315,27 @@ impl Answered {
         }
         match (self.concerned.state, self.verdict.told) {
             _ if self.concerned.lost => Some(unknown),
-            (Some(State::Rejected { .. } | State::Closed { .. }), _) => None,
-            (Some(State::Settled { .. }), _) => Some(Saying::Contradicted),
-            (Some(State::InDoubt { .. } | State::InFlight { .. }), _) => Some(unknown),
+            (Some(ClaimState::Rejected { .. } | ClaimState::Closed { .. }), _) => None,
+            (Some(ClaimState::Settled { .. }), _) => Some(LocalReply::Contradicted),
+            (Some(ClaimState::InDoubt { .. } | ClaimState::InFlight { .. }), _) => Some(unknown),
             // Nothing is known of it here: a gateway that says how it ended has it.
-            (None, Some(Status::Closed(_))) if self.intent.concerns.is_some() => None,
+            (None, Some(PaymentStatus::Closed(_))) if self.parsed.concerns.is_some() => None,
             // What cannot be looked up may be known here all the same, and be somebody else's.
-            (None, Some(Status::Closed(_))) if self.asked_all && self.send.walk.said_closed => None,
-            (None, Some(Status::NotFound)) if self.asked_all && self.intent.is_named() => None,
+            (None, Some(PaymentStatus::Closed(_)))
+                if self.asked_all && self.send.lookup.said_closed =>
+            {
+                None
+            }
+            (None, Some(PaymentStatus::NotFound)) if self.asked_all && self.parsed.is_named() => {
+                None
+            }
             // Other gateways were not asked.
             (None, Some(_) | None) => Some(unknown),
         }
     }
 
     fn asks_for_payment(&self) -> bool {
-        let operation = self.intent.operation.as_ref();
+        let operation = self.parsed.operation.as_ref();
         operation.is_some_and(|compiled| compiled.operation.status.is_some())
     }
 }

@@ -1,19 +1,18 @@
 //! Which cluster reaches whom: what was decided becomes a request on its way.
 
-use super::attempt::{GoOn, Send, Walk};
-use super::decide::{Bound, Decision, Facts};
-use super::request::{Intent, Payment};
-use crate::engine::config::Ledger;
-use crate::engine::config::policy::Target;
+use super::attempt::{Attempt, ContinueOn, Lookup};
+use super::decide::{Action, Bound, Snapshot};
+use super::request::{ParsedRequest, Payment};
+use crate::engine::config::{Ledger, RouteTarget};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::{Asks, NewRequest, Takers};
+use crate::engine::health::{NewRequest, RequestKind, Selection};
 use crate::engine::limits;
-use crate::engine::payment::claim::{Claim, State};
-use crate::engine::protocol::operation::Class;
-use crate::engine::store::local::bucket::Found;
+use crate::engine::payment::{Claim, ClaimState};
+use crate::engine::protocol::Class;
+use crate::engine::store::Found;
 use crate::engine::time::Millis;
 
-impl Facts<'_> {
+impl Snapshot<'_> {
     /// Those first that are likely to answer.
     pub(super) fn by_health(&self, gateways: impl Iterator<Item = GatewayId>) -> Vec<GatewayId> {
         let mut gateways: Vec<GatewayId> = gateways.collect();
@@ -24,20 +23,24 @@ impl Facts<'_> {
     /// Where all gateways know the same payments, the first one's "not found" is everyone's. Of
     /// several that may have a payment each must be asked all the same: none speaks for a copy that
     /// still travels to another one.
-    pub(super) fn walk(&self, left: impl IntoIterator<Item = GatewayId>, when: GoOn) -> Walk {
-        let one_for_all = self.is_shared() && when != GoOn::Inconclusive;
+    pub(super) fn lookup(
+        &self,
+        left: impl IntoIterator<Item = GatewayId>,
+        when: ContinueOn,
+    ) -> Lookup {
+        let one_for_all = self.is_shared() && when != ContinueOn::Inconclusive;
         let left = left.into_iter().filter(|gateway| !one_for_all && self.is_permitted(*gateway));
         let left = left.map(|gateway| (gateway, self.health.generation(gateway))).collect();
-        Walk { left, when, asks_all: false, said_closed: when == GoOn::Unnamed }
+        Lookup { left, when, asks_all: false, said_closed: when == ContinueOn::Unnamed }
     }
 
     /// What carries a customer's token goes to whoever issued it, or must have, and to nobody else.
     pub(super) fn issuer(&self) -> Option<GatewayId> {
-        self.intent.token?;
+        self.parsed.token?;
         self.issuer.or_else(|| self.policy.order().next())
     }
 
-    pub(super) fn to_issuer_or_any(&self) -> Decision {
+    pub(super) fn to_issuer_or_any(&self) -> Action {
         match self.issuer() {
             Some(gateway) => self
                 .pinned(gateway, "forward")
@@ -51,30 +54,30 @@ impl Facts<'_> {
         &self,
         decision: &'static str,
         claim: Option<&dyn Fn(Gateways) -> Claim>,
-    ) -> Decision {
-        let takers = self.takers();
-        let Some(target) = self.policy.target(&takers.order) else {
+    ) -> Action {
+        let selection = self.selection();
+        let Some(target) = self.policy.target(&selection.order) else {
             return self.no_gateway();
         };
         let candidates = target.members.iter().copied().collect();
-        self.send(target, takers.trial, claim.map(|claim| claim(candidates)), decision)
+        self.send(target, selection.trial, claim.map(|claim| claim(candidates)), decision)
     }
 
     /// Who may take it and has the right to.
-    fn takers(&self) -> Takers {
-        let Intent { source, nonce, .. } = self.intent;
-        let new = NewRequest { asks: self.asks(), source: Some(*source), draw: nonce % 100 };
-        let Takers { mut order, trial } = self.health.takers(self.policy, &new, self.now);
+    fn selection(&self) -> Selection {
+        let ParsedRequest { source, nonce, .. } = self.parsed;
+        let new = NewRequest { kind: self.asks(), source: Some(*source), draw: nonce % 100 };
+        let Selection { mut order, trial } = self.health.select(self.policy, &new, self.now);
         let first = order.first().copied();
         let forced = self.health.forced(self.policy, self.now);
-        let is_crowded = |gateway| forced != Some(gateway) && self.crowded.contains(gateway);
+        let is_crowded = |gateway| forced != Some(gateway) && self.at_capacity.contains(gateway);
         order.retain(|gateway| self.is_permitted(*gateway) && !is_crowded(*gateway));
-        Takers { trial: trial && first == order.first().copied(), order }
+        Selection { trial: trial && first == order.first().copied(), order }
     }
 
     /// Whether anything of its kind may go there at all.
     fn is_permitted(&self, gateway: GatewayId) -> bool {
-        let operation = self.intent.operation.as_ref().map(|compiled| &*compiled.operation.name);
+        let operation = self.parsed.operation.as_ref().map(|compiled| &*compiled.operation.name);
         let permits = self.policy.gateway(gateway).is_some_and(|one| one.permits(operation));
         permits && !self.health.is_barred(gateway)
     }
@@ -86,7 +89,7 @@ impl Facts<'_> {
 
     /// To this one and nobody else, whatever its breaker says; `None` when it is not configured,
     /// or nothing of the kind may go there.
-    pub(super) fn pinned(&self, gateway: GatewayId, decision: &'static str) -> Option<Decision> {
+    pub(super) fn pinned(&self, gateway: GatewayId, decision: &'static str) -> Option<Action> {
         let target = self.policy.plain(gateway).filter(|_| self.is_permitted(gateway))?;
         Some(self.send(target, self.may_try(gateway), None, decision))
     }
@@ -97,7 +100,7 @@ impl Facts<'_> {
         gateway: GatewayId,
         decision: &'static str,
         claim: Claim,
-    ) -> Option<Decision> {
+    ) -> Option<Action> {
         let target = self.policy.plain(gateway).filter(|_| self.is_permitted(gateway))?;
         let closed = self.is_closed(gateway);
         let forced = self.health.forced(self.policy, self.now) == Some(gateway);
@@ -113,11 +116,11 @@ impl Facts<'_> {
         gateway: GatewayId,
         payment: &Payment,
         decision: &'static str,
-    ) -> Option<Decision> {
+    ) -> Option<Action> {
         let rules = &self.policy.claims;
         // Whoever drains a gateway wants no money moved there. What it holds can still be asked
         // for and undone.
-        let charges = self.intent.class() == Some(Class::Charge);
+        let charges = self.parsed.class() == Some(Class::Charge);
         let takes = |gateway: &GatewayId| !(charges && self.health.is_drained(*gateway, self.now));
         let to = |gateway| {
             let claim = claim.further_attempt(payment.fingerprint, gateway, self.now, rules);
@@ -128,8 +131,8 @@ impl Facts<'_> {
 
     /// A cancel or refund in doubt, asked of a gateway that its payment turned out not to be at:
     /// that gateway's "not found" proves something, and so it is asked however old the doubt is.
-    pub(super) fn again_astray(&self, own: &Claim, payment: &Payment) -> Option<Decision> {
-        let State::InDoubt { candidates, ended_at, repeat_until: None, .. } = own.state else {
+    pub(super) fn again_astray(&self, own: &Claim, payment: &Payment) -> Option<Action> {
+        let ClaimState::InDoubt { candidates, ended_at, repeat_until: None, .. } = own.state else {
             return None;
         };
         let gateway = candidates.single()?;
@@ -139,7 +142,7 @@ impl Facts<'_> {
             return None;
         }
         let mut decision = self.again(own, gateway, payment, "repeat")?;
-        if let Decision::Send(send) = &mut decision {
+        if let Action::Send(send) = &mut decision {
             send.astray = true;
         }
         Some(decision)
@@ -151,9 +154,10 @@ impl Facts<'_> {
             return false;
         };
         let concerned = self.counted(concerned);
-        let proven = matches!(concerned.state, State::Settled { .. } | State::Closed { .. });
+        let proven =
+            matches!(concerned.state, ClaimState::Settled { .. } | ClaimState::Closed { .. });
         let elsewhere = !concerned.holders().is_empty() && !concerned.holders().contains(gateway);
-        let follows = self.intent.class() == Some(Class::FollowUp);
+        let follows = self.parsed.class() == Some(Class::FollowUp);
         follows && proven && elsewhere && !self.is_shared()
     }
 
@@ -169,16 +173,16 @@ impl Facts<'_> {
     /// said that it does not know the payment.
     pub(super) fn in_turn(&self, claim: &Claim, gateway: GatewayId) -> Vec<GatewayId> {
         let (ended_at, not_found) = match claim.state {
-            State::InDoubt { ended_at, not_found, .. } => (ended_at, not_found.is_some()),
-            State::InFlight { .. }
-            | State::Settled { .. }
-            | State::Rejected { .. }
-            | State::Closed { .. } => (claim.changed_at, false),
+            ClaimState::InDoubt { ended_at, not_found, .. } => (ended_at, not_found.is_some()),
+            ClaimState::InFlight { .. }
+            | ClaimState::Settled { .. }
+            | ClaimState::Rejected { .. }
+            | ClaimState::Closed { .. } => (claim.changed_at, false),
         };
         let is_over = self.now >= ended_at.plus(self.policy.claims.settle_delay);
         let mut order = Vec::new();
         if self.is_shared() && is_over && !not_found {
-            order = self.takers().order;
+            order = self.selection().order;
         }
         let others = order.iter().copied().filter(|other| *other != gateway);
         let sole = claim.holders().single() == Some(gateway);
@@ -186,10 +190,10 @@ impl Facts<'_> {
         first.into_iter().chain(others).collect()
     }
 
-    fn asks(&self) -> Asks {
-        match self.intent.class() {
-            Some(Class::Inquiry) => Asks::Question,
-            Some(Class::Charge | Class::FollowUp | Class::State) | None => Asks::Payment,
+    fn asks(&self) -> RequestKind {
+        match self.parsed.class() {
+            Some(Class::Inquiry) => RequestKind::Inquiry,
+            Some(Class::Charge | Class::FollowUp | Class::State) | None => RequestKind::Payment,
         }
     }
 
@@ -208,29 +212,34 @@ impl Facts<'_> {
         }
         self.health.member(gateway).is_some_and(|member| {
             let breaker = &member.breaker;
-            let waits = self.asks() == Asks::Question && breaker.wants_payment(limits);
+            let waits = self.asks() == RequestKind::Inquiry && breaker.wants_payment(limits);
             breaker.may_try(self.now, limits) && !waits
         })
     }
 
     fn send(
         &self,
-        target: Target<'_>,
+        target: RouteTarget<'_>,
         trial: bool,
         mut claim: Option<Claim>,
         decision: &'static str,
-    ) -> Decision {
+    ) -> Action {
         let binds = claim.as_mut().is_some_and(|claim| self.binds(claim));
         if let (Some(claim), Some(first)) = (&mut claim, target.members.first()) {
             claim.first = *first;
         }
         let send = self.plainly(target, claim, decision);
-        Decision::Send(Box::new(Send { trial, binds, ..send }))
+        Action::Send(Box::new(Attempt { trial, binds, ..send }))
     }
 
-    fn plainly(&self, target: Target<'_>, claim: Option<Claim>, decision: &'static str) -> Send {
+    fn plainly(
+        &self,
+        target: RouteTarget<'_>,
+        claim: Option<Claim>,
+        decision: &'static str,
+    ) -> Attempt {
         let generations = target.members.iter().map(|m| self.health.generation(*m)).collect();
-        Send {
+        Attempt {
             cluster: target.cluster.to_owned(),
             members: target.members,
             generations,
@@ -239,7 +248,7 @@ impl Facts<'_> {
             binds: false,
             astray: false,
             renews_token: self.renews_token(),
-            walk: Walk::default(),
+            lookup: Lookup::default(),
             decision,
             would: "",
         }
@@ -248,12 +257,12 @@ impl Facts<'_> {
     /// Whether the client's `Idempotency-Key` is to be bound to the payment, which counts them.
     fn binds(&self, claim: &mut Claim) -> bool {
         let has_key =
-            self.intent.payment.as_ref().is_some_and(|payment| payment.header_key.is_some());
+            self.parsed.payment.as_ref().is_some_and(|payment| payment.header_key.is_some());
         if !has_key || self.decide_by_header_key().is_some() {
             return false;
         }
         let is_bound = matches!(self.bound, Bound::Here);
-        let after_no = matches!(claim.state, State::InFlight { after_no: true, .. });
+        let after_no = matches!(claim.state, ClaimState::InFlight { after_no: true, .. });
         // A new claim has its own binding, whatever was left of an earlier one. And after a NO the
         // key could have been taken by another payment: to write it again is to see that.
         if is_bound && claim.attempt > 1 {
@@ -267,10 +276,10 @@ impl Facts<'_> {
     }
 
     /// Where the filter only observes: to the first gateway, whatever was decided.
-    pub(super) fn observe(&self, would: &'static str) -> Option<Send> {
+    pub(super) fn observe(&self, would: &'static str) -> Option<Attempt> {
         let gateway = self.policy.order().next()?;
         let target = self.policy.plain(gateway)?;
-        let claim = match (&self.intent.payment, self.own) {
+        let claim = match (&self.parsed.payment, self.own) {
             (None, _) | (_, Found::Unreadable) => None,
             (Some(payment), Found::Absent) => {
                 let first = self.first_claim(payment, Gateways::only(gateway));
@@ -280,15 +289,15 @@ impl Facts<'_> {
                 Some(claim.observed_at(gateway, self.now, &self.policy.claims))
             }
         };
-        Some(Send { would, ..self.plainly(target, claim, "observe") })
+        Some(Attempt { would, ..self.plainly(target, claim, "observe") })
     }
 }
 
-impl Decision {
+impl Action {
     /// The same, and who is asked next.
-    pub(super) fn with(mut self, walk: Walk) -> Self {
+    pub(super) fn with(mut self, lookup: Lookup) -> Self {
         if let Self::Send(send) = &mut self {
-            send.walk = walk;
+            send.lookup = lookup;
         }
         self
     }

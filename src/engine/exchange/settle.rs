@@ -6,31 +6,25 @@ use super::respond::{After, Answered, Worked};
 use super::{Context, Next, Stage};
 use crate::engine::event::{Cell, Effect, Event, Loaded};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::breaker::Report;
-use crate::engine::health::peer_tls::Breach;
-use crate::engine::health::worker_counts::Batch;
-use crate::engine::health::{Change, Health};
+use crate::engine::health::{Batch, Breach, Health, HealthEvent, Report};
 use crate::engine::limits;
-use crate::engine::payment::anomaly::Anomaly;
-use crate::engine::payment::claim::{
-    Claim, Event as Evidence, Incarnation, Money, Outcome, State, Status, Step,
+use crate::engine::payment::{
+    Anomaly, Claim, ClaimKey, ClaimState, Evidence, Fingerprint, Incarnation, Money, Outcome,
+    PaymentStatus, Step,
 };
-use crate::engine::payment::key::{ClaimKey, Fingerprint};
-use crate::engine::store::alias::{Link, Target};
-use crate::engine::store::kept_answer::Kept;
-use crate::engine::store::local::bucket::{Bucket, Found};
+use crate::engine::store::{Alias, AliasTarget, Bucket, Found, KeptAnswer};
 use crate::engine::time::Timestamp;
 
 /// One thing to be written down.
 #[derive(Debug)]
 pub(super) enum Update {
     /// The answer to an executed payment, for its replays.
-    Keep { key: ClaimKey, of: Incarnation, kept: Kept },
+    Keep { key: ClaimKey, of: Incarnation, kept: KeptAnswer },
     /// What the answer proves of the payment that was made; or, if nothing has happened there, the
     /// gateway that it goes on to.
     Own { key: ClaimKey, evidence: Evidence, onward: Option<GatewayId>, asked_at: Timestamp },
     /// The payment was never sent: its header key is free again.
-    Unbind { key: ClaimKey, link: Link },
+    Unbind { key: ClaimKey, link: Alias },
     /// A customer's token was issued by this gateway, or used there.
     Issued { key: ClaimKey, gateway: GatewayId },
     /// What it proves, if anything, of the payment that it is about.
@@ -51,7 +45,7 @@ pub(super) struct Settling {
     updates: VecDeque<Update>,
     attempts: u8,
     /// What operators are told once it is written.
-    changes: Vec<Change>,
+    changes: Vec<HealthEvent>,
     /// Taken from the worker's tallies and not yet written.
     counted: Vec<Batch>,
     anomaly: Option<Anomaly>,
@@ -133,7 +127,7 @@ impl Context<'_> {
             Event::Conflict(_) | Event::StoreFailed(_) => {
                 settling.note_lost();
                 settling.changes.clear();
-                self.tallies.put_back(&std::mem::take(&mut settling.counted));
+                self.counters.put_back(&std::mem::take(&mut settling.counted));
                 settling.updates.pop_front();
                 // What could not be written is true all the same.
                 self.tell_and_go_on(settling)
@@ -159,7 +153,7 @@ impl Context<'_> {
             Some(Update::Unbind { key, link }) => {
                 let (key, link) = (key.prefix(), *link);
                 Bucket::decode(bytes).and_then(|mut bucket| {
-                    let ours = bucket.find_link(&key) == Some(link);
+                    let ours = bucket.find_alias(&key) == Some(link);
                     bucket.remove(&key);
                     ours.then(|| bucket.into_bytes())
                 })
@@ -175,7 +169,8 @@ impl Context<'_> {
                 worked.written
             }
             Some(Update::Cancel { key, gateway, asked_at }) => {
-                let evidence = Evidence::Told { gateway: *gateway, status: Status::Executed };
+                let evidence =
+                    Evidence::Told { gateway: *gateway, status: PaymentStatus::Executed };
                 let evidence = Some((evidence, *asked_at));
                 let observed = settling.is_observed();
                 // One that nobody here asked for is no claim of ours.
@@ -216,9 +211,9 @@ impl Context<'_> {
     /// A customer's token leads to this gateway.
     fn note_issuer(&self, bytes: Vec<u8>, key: &ClaimKey, gateway: GatewayId) -> Option<Vec<u8>> {
         let mut bucket = Bucket::decode(bytes)?;
-        let link = Link { to: Target::Gateway(gateway), used_at: self.now, nonce: 0 };
-        let leaps = self.tallies.leaps(self.now);
-        bucket.put_link(&key.prefix(), &link, self.now, self.retention(&leaps)).ok()?;
+        let link = Alias { to: AliasTarget::Gateway(gateway), used_at: self.now, nonce: 0 };
+        let leaps = self.counters.leaps(self.now);
+        bucket.put_alias(&key.prefix(), &link, self.now, self.retention(&leaps)).ok()?;
         Some(bucket.into_bytes())
     }
 
@@ -271,7 +266,7 @@ impl Context<'_> {
         let Found::Claim(claim) = bucket.find(&key.prefix()) else {
             return None;
         };
-        let leaps = self.tallies.leaps(self.now);
+        let leaps = self.counters.leaps(self.now);
         let claim = claim.seen(self.now, &leaps);
         let claim = claim.onward(of, gateway, self.now, &self.policy.claims)?;
         bucket.put(&key.prefix(), &claim, self.now, self.retention(&leaps)).ok()?;
@@ -291,7 +286,7 @@ impl Context<'_> {
             return Worked::LOST;
         };
         let prefix = key.prefix();
-        let (rules, leaps) = (&self.policy.claims, self.tallies.leaps(self.now));
+        let (rules, leaps) = (&self.policy.claims, self.counters.leaps(self.now));
         let mended = bucket.mend(self.now, rules);
         let evidence = evidence.map(|(event, at)| (event, self.known(at)));
         let mut anomaly = None;
@@ -362,7 +357,7 @@ impl Settling {
         match &self.ending {
             Ending::Effects(_) => Fingerprint::UNKNOWN,
             Ending::Answer(answered) => answered
-                .intent
+                .parsed
                 .payment
                 .as_ref()
                 .filter(|payment| payment.key == *key)
@@ -395,12 +390,12 @@ impl Settling {
         let Ending::Answer(answered) = &self.ending else {
             return;
         };
-        let payment = answered.intent.payment.as_ref().filter(|_| answered.own.state.is_none());
+        let payment = answered.parsed.payment.as_ref().filter(|_| answered.own.state.is_none());
         let key = payment.and_then(|payment| payment.header_key);
         if let (Some(payment), Some(key), Some(claim)) = (payment, key, answered.send.claim) {
-            let to = Target::Payment(payment.key.reference());
+            let to = AliasTarget::Payment(payment.key.reference());
             let Incarnation { claimed_at, nonce } = claim.incarnation;
-            let link = Link { to, used_at: claimed_at, nonce };
+            let link = Alias { to, used_at: claimed_at, nonce };
             self.updates.push_front(Update::Unbind { key, link });
         }
     }
@@ -435,20 +430,20 @@ impl Settling {
 }
 
 /// What evidence makes of a payment that was unknown: success is a pin worth having.
-fn learnt(evidence: Evidence) -> Option<(State, Option<Incarnation>)> {
+fn learnt(evidence: Evidence) -> Option<(ClaimState, Option<Incarnation>)> {
     match evidence {
         Evidence::Answer { of, outcome: Outcome::Executed, gateways } => {
-            Some((State::settled(gateways), Some(of.incarnation)))
+            Some((ClaimState::settled(gateways), Some(of.incarnation)))
         }
-        Evidence::Told { gateway, status: Status::Executed } => {
-            Some((State::settled(Gateways::only(gateway)), None))
+        Evidence::Told { gateway, status: PaymentStatus::Executed } => {
+            Some((ClaimState::settled(Gateways::only(gateway)), None))
         }
         Evidence::Answer { .. } | Evidence::Told { .. } | Evidence::Operator(_) => None,
     }
 }
 
 /// The claim after its state changed at `now`.
-const fn moved(mut claim: Claim, state: State, now: Timestamp) -> Claim {
+const fn moved(mut claim: Claim, state: ClaimState, now: Timestamp) -> Claim {
     claim.state = state;
     claim.first = GatewayId::FIRST;
     claim.changed_at = now;

@@ -1,28 +1,21 @@
 //! Whole requests through the door: events in, effects out, over a store in memory that fails,
 //! loses races and crashes where a test says so.
 
+use crate::engine::health::{BreakerState, Report};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::Exchange;
-use crate::engine::config::Config;
-use crate::engine::config::policy::Policy;
+use crate::engine::config::{Config, Policy};
 use crate::engine::event::{
-    Answer, Call, Cell, Effect, Event, Expected, Forward, Loaded, Note, Request,
+    Answer, Call, Cell, Decision, Effect, Event, Expected, Forward, Loaded, Request,
 };
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::breaker;
-use crate::engine::health::fair_share::Source;
-use crate::engine::health::worker_counts::Tallies;
-use crate::engine::health::{Change, Health};
+use crate::engine::health::{Health, HealthEvent, Source, WorkerCounters};
 use crate::engine::limits;
-use crate::engine::payment::anomaly::Anomaly;
-use crate::engine::payment::claim::{Claim, Closed, State};
-use crate::engine::protocol::local_reply::Reply;
-use crate::engine::protocol::verdict::{Body, Evidence, Flags, Origin, Signal};
-use crate::engine::store::layout::Layout;
-use crate::engine::store::local::bucket::Bucket;
-use crate::engine::store::local::placement::{Placement, Seed};
+use crate::engine::payment::{Anomaly, Claim, ClaimState, Closed};
+use crate::engine::protocol::{Body, Flags, Origin, Reply, Response, Signal};
+use crate::engine::store::{Bucket, Layout, Placement, Seed};
 use crate::engine::time::Timestamp;
 
 mod anomalies;
@@ -33,13 +26,13 @@ mod faults;
 mod held;
 mod kept;
 mod load;
+mod lookup;
 mod modes;
 mod money;
 mod refusals;
 mod rights;
 mod scope;
 mod status;
-mod walk;
 
 const CREATE: &str = "/payment-gateway/v1.0/debit/payment-host-to-host.htm";
 const STATUS: &str = "/payment-gateway/v1.0/debit/status.htm";
@@ -65,13 +58,13 @@ const CONFIG: &str = r#"{
     "idempotency": {"store": {"local": {"claims_max": 64}}, "body_bytes_max": 512}
 }"#;
 
-const fn name(state: State) -> &'static str {
+const fn name(state: ClaimState) -> &'static str {
     match state {
-        State::InFlight { .. } => "in_flight",
-        State::Settled { .. } => "settled",
-        State::Rejected { .. } => "rejected",
-        State::InDoubt { .. } => "in_doubt",
-        State::Closed { .. } => "closed",
+        ClaimState::InFlight { .. } => "in_flight",
+        ClaimState::Settled { .. } => "settled",
+        ClaimState::Rejected { .. } => "rejected",
+        ClaimState::InDoubt { .. } => "in_doubt",
+        ClaimState::Closed { .. } => "closed",
     }
 }
 
@@ -91,7 +84,7 @@ struct World {
     policy: Rc<Policy>,
     now: u64,
     cells: BTreeMap<String, (Vec<u8>, u32)>,
-    tallies: Tallies,
+    counters: WorkerCounters,
     /// Calls of the store so far, and which one goes wrong how.
     calls: usize,
     fault: Option<(usize, Fault)>,
@@ -105,11 +98,11 @@ struct Run {
     forward: Option<Forward>,
     reply: Option<Reply>,
     relayed: Option<String>,
-    note: Option<Note>,
+    note: Option<Decision>,
     /// Calls of our own, in their order.
     calls: Vec<Call>,
     /// What operators were told.
-    changes: Vec<Change>,
+    changes: Vec<HealthEvent>,
     anomalies: Vec<Anomaly>,
 }
 
@@ -148,20 +141,20 @@ impl Asked {
 /// How a request's exchange with the gateways ends.
 #[derive(Clone, Copy)]
 struct Ending<'a> {
-    evidence: Evidence<'a>,
+    evidence: Response<'a>,
     endpoint: Option<&'a str>,
     client_waits: bool,
 }
 
 const fn upstream(status: u16, body: &str) -> Ending<'_> {
     let body = Body::Complete(body.as_bytes());
-    let evidence = Evidence { origin: Origin::Upstream, status, body };
+    let evidence = Response { origin: Origin::Upstream, status, body };
     Ending { evidence, endpoint: Some("primary"), client_waits: true }
 }
 
 const fn no_answer(flags: u64, attached: bool) -> Ending<'static> {
     let origin = Origin::Envoy { flags: Flags::new(flags), attached };
-    let evidence = Evidence { origin, status: 503, body: Body::Unreadable };
+    let evidence = Response { origin, status: 503, body: Body::Unreadable };
     Ending { evidence, endpoint: None, client_waits: true }
 }
 
@@ -194,15 +187,15 @@ impl World {
             policy: Rc::new(policy),
             now: 1_790_000_000_000,
             cells: BTreeMap::new(),
-            tallies: Tallies::default(),
+            counters: WorkerCounters::default(),
             calls: 0,
             fault: None,
             contexts: 0,
         };
         world.health(|health, policy, now| {
             for gateway in policy.order() {
-                health.beaten(gateway, true, policy, now);
-                health.beaten(gateway, true, policy, now);
+                health.on_probe(gateway, true, policy, now);
+                health.on_probe(gateway, true, policy, now);
             }
         });
         world
@@ -224,7 +217,7 @@ impl World {
     fn tick(&mut self) {
         let (mut health, version) = self.read_health();
         let now = self.time();
-        health.tell_course(&mut self.tallies, &self.policy, now);
+        health.tell_course(&mut self.counters, &self.policy, now);
         health.mend(&self.policy, self.time());
         self.cells.insert(format!("{:?}", Cell::Health), (health.encode(), version + 1));
     }
@@ -250,7 +243,7 @@ impl World {
         cell.map_or_else(Default::default, |(bytes, version)| (Health::decode(bytes), *version))
     }
 
-    fn breaker(&self, name: &str) -> breaker::State {
+    fn breaker(&self, name: &str) -> BreakerState {
         self.read_health().0.member(self.id(name)).unwrap().breaker.state()
     }
 
@@ -261,18 +254,18 @@ impl World {
             for _ in 0..policy.breaker.consecutive_failures {
                 let generation = health.generation(gateway);
                 let signal = Signal::Failure;
-                let report = breaker::Report {
+                let report = Report {
                     signal,
                     slow: false,
                     generation,
                     trial: false,
                     source: Source::default(),
-                    ..breaker::Report::default()
+                    ..Report::default()
                 };
                 health.record(gateway, report, policy, now);
             }
         });
-        assert!(matches!(self.breaker(name), breaker::State::Open { .. }));
+        assert!(matches!(self.breaker(name), BreakerState::Open { .. }));
     }
 
     /// The claims that the store holds, in no order.
@@ -327,7 +320,7 @@ impl World {
 
     fn feed(&mut self, run: &mut Run, event: Event<'_>) {
         let now = self.time();
-        run.todo.extend(run.exchange.handle(event, now, &mut self.tallies));
+        run.todo.extend(run.exchange.handle(event, now, &mut self.counters));
     }
 
     fn go_on(&mut self, run: &mut Run) {
@@ -356,11 +349,11 @@ impl World {
             }
             Effect::Reply(reply) => assert!(run.reply.replace(reply).is_none(), "answered twice"),
             Effect::Relay { gateway } => run.relayed = Some(gateway.unwrap_or_default()),
-            Effect::Note(note) => run.note = Some(note),
+            Effect::Decided(note) => run.note = Some(note),
             Effect::Call(call) => run.calls.push(call),
             Effect::Changed(change) => run.changes.push(change),
             Effect::Anomaly(anomaly) => run.anomalies.push(anomaly),
-            Effect::Beat(_) | Effect::Counted(_) | Effect::InFlight(..) => {
+            Effect::Probe(_) | Effect::Counted(_) | Effect::InFlight(..) => {
                 unreachable!("no request does a worker's work")
             }
         }
@@ -370,11 +363,11 @@ impl World {
     /// No payment is let go without a claim that is written and unresolved.
     fn check_claimed(&self) {
         let under_way = |claim: Claim| match claim.at(self.time()).state {
-            State::InFlight { .. } => true,
-            State::InDoubt { repeat_until, .. } | State::Settled { repeat_until, .. } => {
+            ClaimState::InFlight { .. } => true,
+            ClaimState::InDoubt { repeat_until, .. } | ClaimState::Settled { repeat_until, .. } => {
                 repeat_until.is_some()
             }
-            State::Rejected { .. } | State::Closed { .. } => false,
+            ClaimState::Rejected { .. } | ClaimState::Closed { .. } => false,
         };
         assert!(self.claims().into_iter().any(under_way), "{:?}", self.claims());
     }

@@ -14,12 +14,12 @@
 //! forgotten step by step while the gateway stays well. What is known of partners outlives
 //! transitions: a partner whose payments fail everywhere looks the same after each of them.
 
-use super::fair_share::{Source, Sources};
+use super::fair_share::{FairShare, Source};
 use super::heartbeat::Heartbeat;
 use super::window::{Tally, Window};
 use super::worker_counts::Batch;
 use crate::engine::limits::RUN_ALONE_MAX;
-use crate::engine::protocol::verdict::Signal;
+use crate::engine::protocol::Signal;
 use crate::engine::time::{Millis, Timestamp};
 
 mod half_open;
@@ -30,14 +30,14 @@ mod rule;
 mod silence;
 mod stored;
 
-pub use limits::Limits;
+pub use limits::BreakerLimits;
 pub use report::{Heard, Report};
 pub use rule::Rule;
 use silence::Silence;
 
 /// Whether traffic flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum BreakerState {
     /// It does.
     Closed {
         /// Failures since the last success.
@@ -61,7 +61,7 @@ pub enum State {
     },
 }
 
-impl State {
+impl BreakerState {
     /// What it is called in logs, metrics and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -77,7 +77,7 @@ impl State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// Whether traffic flows now.
-    pub to: State,
+    pub to: BreakerState,
     /// Why.
     pub rule: Rule,
     /// The generation that begins.
@@ -87,7 +87,7 @@ pub struct Transition {
 /// The breaker of one gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breaker {
-    state: State,
+    state: BreakerState,
     generation: u32,
     /// Trips that are not forgotten yet.
     trips: u8,
@@ -103,7 +103,7 @@ pub struct Breaker {
     run_began: Timestamp,
     /// Payments in a row of which nothing was heard.
     silence: Silence,
-    sources: Sources,
+    fair_share: FairShare,
     /// Partners whose trouble opened it or failed a trial, since it was last closed: a bit for each
     /// slot. Others go on trial before them.
     suspects: u32,
@@ -123,7 +123,7 @@ struct Questions {
 impl Default for Breaker {
     fn default() -> Self {
         Self {
-            state: State::Closed { run: 0 },
+            state: BreakerState::Closed { run: 0 },
             generation: 0,
             trips: 0,
             asks_first: false,
@@ -132,7 +132,7 @@ impl Default for Breaker {
             window: Window::default(),
             run_began: Timestamp::default(),
             silence: Silence::default(),
-            sources: Sources::default(),
+            fair_share: FairShare::default(),
             suspects: 0,
             failed_last: 0,
             questions: Questions::default(),
@@ -143,7 +143,7 @@ impl Default for Breaker {
 impl Breaker {
     /// Where it stands.
     #[must_use]
-    pub const fn state(&self) -> State {
+    pub const fn state(&self) -> BreakerState {
         self.state
     }
 
@@ -167,7 +167,7 @@ impl Breaker {
 
     /// What the window holds at `now`, payments and questions.
     #[must_use]
-    pub fn seen(&self, now: Timestamp, limits: &Limits) -> Tally {
+    pub fn seen(&self, now: Timestamp, limits: &BreakerLimits) -> Tally {
         let questions = self.questions.window.total(now, limits.window);
         self.window.total(now, limits.window).plus(questions)
     }
@@ -175,14 +175,14 @@ impl Breaker {
     /// Whether traffic flows.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed { .. })
+        matches!(self.state, BreakerState::Closed { .. })
     }
 
     /// Whether a success has a run of its own kind to end: then it must be written at once.
     #[must_use]
     pub const fn has_run(&self, pays: bool) -> bool {
         if pays {
-            matches!(self.state, State::Closed { run: 1.. }) || self.silence.has_begun()
+            matches!(self.state, BreakerState::Closed { run: 1.. }) || self.silence.has_begun()
         } else {
             self.questions.run > 0
         }
@@ -190,7 +190,7 @@ impl Breaker {
 
     /// Whether traffic flows, and payments went well within the window.
     #[must_use]
-    pub fn is_proven(&self, now: Timestamp, limits: &Limits) -> bool {
+    pub fn is_proven(&self, now: Timestamp, limits: &BreakerLimits) -> bool {
         let seen = self.window.total(now, limits.window);
         self.is_closed() && seen.calls > seen.failures
     }
@@ -198,17 +198,17 @@ impl Breaker {
     /// Whether payments fail at half of the rate that trips or more, as failures count: those of one
     /// partner alone are its own.
     #[must_use]
-    pub fn is_shaky(&self, now: Timestamp, limits: &Limits) -> bool {
+    pub fn is_shaky(&self, now: Timestamp, limits: &BreakerLimits) -> bool {
         let seen = self.window.total(now, limits.window);
         let pct = limits.partner_failures_pct;
-        let failures = self.sources.counted(seen.failures, now, limits.window, pct);
+        let failures = self.fair_share.counted(seen.failures, now, limits.window, pct);
         u64::from(failures) * 200 >= u64::from(limits.failure_rate_pct) * u64::from(seen.calls)
             && failures > 0
     }
 
     /// Whether traffic flows, and within the window has gone well and not failed.
     #[must_use]
-    pub fn goes_well(&self, now: Timestamp, limits: &Limits) -> bool {
+    pub fn goes_well(&self, now: Timestamp, limits: &BreakerLimits) -> bool {
         let seen = self.seen(now, limits);
         self.is_closed() && seen.calls > 0 && seen.failures == 0
     }
@@ -218,28 +218,33 @@ impl Breaker {
         &mut self,
         report: Report,
         now: Timestamp,
-        limits: &Limits,
+        limits: &BreakerLimits,
     ) -> Option<Transition> {
         if report.generation != self.generation {
             return None;
         }
         match self.state {
-            State::Closed { .. } if !report.source.pays() => self.hear(report, now, limits),
-            State::Closed { run } => self.record_closed(report, run, now, limits),
+            BreakerState::Closed { .. } if !report.source.pays() => self.hear(report, now, limits),
+            BreakerState::Closed { run } => self.record_closed(report, run, now, limits),
             // Traffic that had to go there all the same (a pinned status): the wait decides.
-            State::Open { .. } => None,
-            State::HalfOpen { .. } => self.record_half_open(report, now, limits),
+            BreakerState::Open { .. } => None,
+            BreakerState::HalfOpen { .. } => self.record_half_open(report, now, limits),
         }
     }
 
     /// Takes in successes that a worker counted for itself since it last did.
-    pub fn merge(&mut self, batch: &Batch, now: Timestamp, limits: &Limits) -> Option<Transition> {
+    pub fn merge(
+        &mut self,
+        batch: &Batch,
+        now: Timestamp,
+        limits: &BreakerLimits,
+    ) -> Option<Transition> {
         if !self.is_closed() {
             return None;
         }
         if batch.pays {
             self.window.add(batch.tally, now, limits.window);
-            self.sources.well(batch.seen, now, limits.window);
+            self.fair_share.success(batch.seen, now, limits.window);
         } else {
             self.questions.window.add(batch.tally, now, limits.window);
         }
@@ -247,13 +252,23 @@ impl Breaker {
     }
 
     /// Takes in how many requests are with the gateway.
-    pub fn crowd(&mut self, in_flight: u32, now: Timestamp, limits: &Limits) -> Option<Transition> {
+    pub fn crowd(
+        &mut self,
+        in_flight: u32,
+        now: Timestamp,
+        limits: &BreakerLimits,
+    ) -> Option<Transition> {
         let trips = self.is_closed() && in_flight >= limits.in_flight_max;
         trips.then(|| self.trip(Rule::InFlight { requests: in_flight }, now, limits))
     }
 
     /// The result of a question.
-    fn hear(&mut self, report: Report, now: Timestamp, limits: &Limits) -> Option<Transition> {
+    fn hear(
+        &mut self,
+        report: Report,
+        now: Timestamp,
+        limits: &BreakerLimits,
+    ) -> Option<Transition> {
         let tally = report.tally();
         if !tally.is_empty() {
             self.questions.window.add(tally, now, limits.window);
@@ -276,7 +291,7 @@ impl Breaker {
         report: Report,
         run: u16,
         now: Timestamp,
-        limits: &Limits,
+        limits: &BreakerLimits,
     ) -> Option<Transition> {
         self.silence.hear(report.heard, now, limits);
         let run = match report.signal {
@@ -288,7 +303,7 @@ impl Breaker {
         if run == 1 {
             self.run_began = now;
         }
-        self.state = State::Closed { run };
+        self.state = BreakerState::Closed { run };
         let tally = report.tally();
         if !tally.is_empty() {
             self.window.add(tally, now, limits.window);
@@ -309,16 +324,18 @@ impl Breaker {
     }
 
     /// Whose trouble it was, or whose payment went well.
-    fn note_source(&mut self, report: Report, now: Timestamp, limits: &Limits) {
+    fn note_source(&mut self, report: Report, now: Timestamp, limits: &BreakerLimits) {
         let Report { signal, slow, source, .. } = report;
         match signal {
-            Signal::Failure | Signal::Throttled => self.sources.trouble(source, now, limits.window),
-            Signal::Success if slow => self.sources.trouble(source, now, limits.window),
+            Signal::Failure | Signal::Throttled => {
+                self.fair_share.failure(source, now, limits.window)
+            }
+            Signal::Success if slow => self.fair_share.failure(source, now, limits.window),
             Signal::Success | Signal::Alive => {
-                self.sources.well(source.seen(), now, limits.window);
+                self.fair_share.success(source.seen(), now, limits.window);
             }
             Signal::Abandoned if report.heard.lasted(limits.unheard) => {
-                self.sources.trouble(source, now, limits.window);
+                self.fair_share.failure(source, now, limits.window);
             }
             Signal::Abandoned | Signal::Neutral => {}
         }
@@ -327,13 +344,13 @@ impl Breaker {
     /// How much of a run counts. What one partner has of it is capped as long as others are known
     /// to pay, what one operation has only at first: if payments of another one went well still,
     /// they would have ended it.
-    fn counted_run(&self, run: u16, now: Timestamp, limits: &Limits) -> u32 {
+    fn counted_run(&self, run: u16, now: Timestamp, limits: &BreakerLimits) -> u32 {
         let (window, pct) = (limits.window, limits.partner_failures_pct);
-        let counted = self.sources.counted(run.into(), now, window, pct);
+        let counted = self.fair_share.counted(run.into(), now, window, pct);
         if self.run_lasts(now) {
             return counted;
         }
-        counted.min(self.sources.counted_by_operation(run.into(), now, window, pct))
+        counted.min(self.fair_share.counted_by_operation(run.into(), now, window, pct))
     }
 
     fn run_lasts(&self, now: Timestamp) -> bool {
@@ -347,9 +364,9 @@ impl Breaker {
         &mut self,
         heartbeat: &Heartbeat,
         now: Timestamp,
-        limits: &Limits,
+        limits: &BreakerLimits,
     ) -> Option<Transition> {
-        let State::Closed { run } = self.state else {
+        let BreakerState::Closed { run } = self.state else {
             return None;
         };
         if run >= limits.consecutive_failures
@@ -363,24 +380,24 @@ impl Breaker {
     }
 
     /// So many payments in a row of which nothing was heard, if they are too many.
-    fn too_long_unheard(&self, now: Timestamp, limits: &Limits) -> Option<u16> {
+    fn too_long_unheard(&self, now: Timestamp, limits: &BreakerLimits) -> Option<u16> {
         let requests = self.silence.patient();
         let pct = limits.partner_failures_pct;
-        let counted = self.sources.counted(requests.into(), now, limits.window, pct);
+        let counted = self.fair_share.counted(requests.into(), now, limits.window, pct);
         (counted >= limits.consecutive_failures.into()).then_some(requests)
     }
 
     /// Whether payments of other partners than this one's go well.
     #[must_use]
-    pub fn others_pay(&self, source: Source, now: Timestamp, limits: &Limits) -> bool {
-        self.sources.others_pay(source, now, limits.window)
+    pub fn others_pay(&self, source: Source, now: Timestamp, limits: &BreakerLimits) -> bool {
+        self.fair_share.others_pay(source, now, limits.window)
     }
 
-    fn check_rates(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {
+    fn check_rates(&mut self, now: Timestamp, limits: &BreakerLimits) -> Option<Transition> {
         let is_settled = |window: &Window| window.age(now, limits.window) >= limits.rate_age_min;
         let seen = self.window.total(now, limits.window);
         let pct = limits.partner_failures_pct;
-        let cap = |trouble| self.sources.counted(trouble, now, limits.window, pct);
+        let cap = |failure| self.fair_share.counted(failure, now, limits.window, pct);
         let mut rule = limits
             .exceeded(seen, cap(seen.failures), cap(seen.slow))
             .filter(|_| is_settled(&self.window));
@@ -393,12 +410,12 @@ impl Breaker {
         rule.map(|rule| self.trip(rule, now, limits))
     }
 
-    fn trip(&mut self, rule: Rule, now: Timestamp, limits: &Limits) -> Transition {
+    fn trip(&mut self, rule: Rule, now: Timestamp, limits: &BreakerLimits) -> Transition {
         if self.is_closed() {
             // One trip is forgotten for each longest wait that went well.
             let forgotten = now.since(self.since).get() / limits.open_max.get().max(1);
             self.trips = self.trips.saturating_sub(u8::try_from(forgotten).unwrap_or(u8::MAX));
-            self.suspects = self.sources.troubled(now, limits.window);
+            self.suspects = self.fair_share.troubled(now, limits.window);
             self.failed_last = 0;
         }
         self.trips = self.trips.saturating_add(1);
@@ -411,14 +428,14 @@ impl Breaker {
         rule: Rule,
         at_least: Millis,
         now: Timestamp,
-        limits: &Limits,
+        limits: &BreakerLimits,
     ) -> Transition {
         let wait = limits.wait(self.trips.max(1), jitter(self.generation, now));
         let wait = wait.max(at_least.min(limits.open_max));
-        self.enter(State::Open { until: now.plus(wait) }, rule, now)
+        self.enter(BreakerState::Open { until: now.plus(wait) }, rule, now)
     }
 
-    fn enter(&mut self, to: State, rule: Rule, now: Timestamp) -> Transition {
+    fn enter(&mut self, to: BreakerState, rule: Rule, now: Timestamp) -> Transition {
         self.state = to;
         self.generation = self.generation.wrapping_add(1);
         self.since = now;

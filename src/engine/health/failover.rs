@@ -2,17 +2,17 @@
 
 use super::fair_share::Source;
 use super::history::Switched;
-use super::overrides::{Override, Refusal, Steer};
-use super::{Cause, Change, Health, Ramp};
-use crate::engine::config::policy::Policy;
+use super::overrides::{Override, OverrideError, OverrideKind};
+use super::{Cause, Health, HealthEvent, Ramp};
+use crate::engine::config::Policy;
 use crate::engine::gateway::GatewayId;
 use crate::engine::time::{Millis, Timestamp};
 
 /// What is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asks {
+pub enum RequestKind {
     /// Something that only reads: what a gateway on trial gets first.
-    Question,
+    Inquiry,
     /// Something that moves money or changes state.
     Payment,
 }
@@ -21,7 +21,7 @@ pub enum Asks {
 #[derive(Clone, Copy, Debug)]
 pub struct NewRequest {
     /// What.
-    pub asks: Asks,
+    pub kind: RequestKind,
     /// Whose; nobody's in particular where there is none.
     pub source: Option<Source>,
     /// Evenly spread over requests, from 0 to 99: which of them go to a gateway that takes over
@@ -32,14 +32,14 @@ pub struct NewRequest {
 impl NewRequest {
     /// Nobody's in particular, and as early as possible to a gateway that takes over again.
     #[must_use]
-    pub const fn of_nobody(asks: Asks) -> Self {
-        Self { asks, source: None, draw: 0 }
+    pub const fn of_nobody(asks: RequestKind) -> Self {
+        Self { kind: asks, source: None, draw: 0 }
     }
 }
 
 /// Who may take a new payment now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Takers {
+pub struct Selection {
     /// In the order in which they are tried.
     pub order: Vec<GatewayId>,
     /// Whether the first of them is on trial and needs a permit.
@@ -73,10 +73,10 @@ impl Health {
 
     /// Who may take something new at `now`. Empty when nobody may.
     #[must_use]
-    pub fn takers(&self, policy: &Policy, new: &NewRequest, now: Timestamp) -> Takers {
+    pub fn select(&self, policy: &Policy, new: &NewRequest, now: Timestamp) -> Selection {
         if let Some(forced) = self.forced(policy, now) {
-            let trial = self.may_try_forced(forced, new.asks, policy, now);
-            return Takers { order: vec![forced], trial };
+            let trial = self.may_try_forced(forced, new.kind, policy, now);
+            return Selection { order: vec![forced], trial };
         }
         let active = self.active(policy, now);
         let trial = policy.order().find(|gateway| self.may_try(*gateway, new, active, policy, now));
@@ -88,7 +88,7 @@ impl Health {
                 order.push(gateway);
             }
         }
-        Takers { order, trial: trial.is_some() }
+        Selection { order, trial: trial.is_some() }
     }
 
     /// A heartbeat argues for a trial, and questions go first and not last. A trial is not made by
@@ -106,9 +106,9 @@ impl Health {
             return false;
         };
         let (breaker, limits) = (&member.breaker, &policy.breaker);
-        let waits = match new.asks {
-            Asks::Payment => breaker.prefers_question(now, limits),
-            Asks::Question => breaker.wants_payment(limits),
+        let waits = match new.kind {
+            RequestKind::Payment => breaker.prefers_question(now, limits),
+            RequestKind::Inquiry => breaker.wants_payment(limits),
         };
         let argued = member.heartbeat.is_target(now, &policy.heartbeat) && !waits;
         let asked = self.asked.at(now, limits.window);
@@ -117,7 +117,7 @@ impl Health {
             && !new.source.is_some_and(|source| breaker.yields(source, asked, now, limits))
             && !self.is_barred(gateway)
             && !self.overrides.is_drained(gateway, now)
-            && !self.is_crowded(gateway, policy, now)
+            && !self.is_at_capacity(gateway, policy, now)
     }
 
     /// What is sent to a forced gateway all the same may as well show how it does.
@@ -125,18 +125,18 @@ impl Health {
     pub fn may_try_forced(
         &self,
         gateway: GatewayId,
-        asks: Asks,
+        asks: RequestKind,
         policy: &Policy,
         now: Timestamp,
     ) -> bool {
         let limits = &policy.breaker;
         self.member(gateway).is_some_and(|member| {
-            let waits = asks == Asks::Question && member.breaker.wants_payment(limits);
+            let waits = asks == RequestKind::Inquiry && member.breaker.wants_payment(limits);
             member.breaker.may_try_forced(now, limits) && !waits
         })
     }
 
-    fn is_crowded(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
+    fn is_at_capacity(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
         self.in_flight(gateway, now) >= policy.breaker.in_flight_max
     }
 
@@ -148,7 +148,7 @@ impl Health {
             // A name that is no longer configured.
             _ if policy.gateway(gateway).is_none() => false,
             _ if self.is_barred(gateway) || self.overrides.is_drained(gateway, now) => false,
-            _ if self.is_crowded(gateway, policy, now) => false,
+            _ if self.is_at_capacity(gateway, policy, now) => false,
             None => first,
             Some(member) => {
                 // A heartbeat is needed to be chosen. Whoever is chosen and does well needs none.
@@ -161,7 +161,7 @@ impl Health {
     }
 
     /// Leaves an active gateway that is not usable, or returns to an earlier one that is well.
-    pub fn steer(&mut self, policy: &Policy, now: Timestamp) -> Option<Change> {
+    pub fn update_active(&mut self, policy: &Policy, now: Timestamp) -> Option<HealthEvent> {
         let from = self.active.or_else(|| policy.order().next())?;
         let usable = self.active(policy, now)?;
         let steered = self.forced(policy, now).is_some() || self.overrides.is_drained(from, now);
@@ -175,8 +175,8 @@ impl Health {
         self.active_since = now;
         let ramps = cause == Cause::Failback && policy.failback.ramp > Millis::ZERO;
         self.ramp = ramps.then_some(Ramp::begin(from, now));
-        self.chronicle.switched(Switched { at: now, from, to, cause });
-        Some(Change::Switch { from, to, cause })
+        self.history.switched(Switched { at: now, from, to, cause });
+        Some(HealthEvent::Switch { from, to, cause })
     }
 
     fn failback_target(
@@ -209,41 +209,41 @@ impl Health {
     ///
     /// # Errors
     /// When it would leave nobody who can take a payment now, or contradicts itself.
-    pub fn steer_by(
+    pub fn override_by(
         &mut self,
         wish: Override,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<Change, Refusal> {
+    ) -> Result<HealthEvent, OverrideError> {
         if wish.is_over(now) {
-            return Err(Refusal::Ttl);
+            return Err(OverrideError::Ttl);
         }
-        let (gateway, steer) = (wish.gateway, wish.steer);
-        if steer == Steer::Force && self.is_barred(gateway) {
-            return Err(Refusal::Barred);
+        let (gateway, steer) = (wish.gateway, wish.kind);
+        if steer == OverrideKind::Force && self.is_barred(gateway) {
+            return Err(OverrideError::Barred);
         }
-        if steer == Steer::Drain {
+        if steer == OverrideKind::Drain {
             if self.forced(policy, now) == Some(gateway) {
-                return Err(Refusal::Forced);
+                return Err(OverrideError::Forced);
             }
             let mut others = policy.order().filter(|other| *other != gateway);
             if !others.any(|other| self.is_usable(other, policy, now)) {
-                return Err(Refusal::NobodyLeft);
+                return Err(OverrideError::NobodyLeft);
             }
         }
         self.overrides.put(wish);
-        Ok(Change::Override(gateway, Some(steer)))
+        Ok(HealthEvent::Override(gateway, Some(steer)))
     }
 
     /// Leaves a gateway to the breakers and heartbeats again; nothing where it is so already.
-    pub fn release(&mut self, gateway: GatewayId) -> Option<Change> {
-        self.overrides.lift(gateway).then_some(Change::Override(gateway, None))
+    pub fn release(&mut self, gateway: GatewayId) -> Option<HealthEvent> {
+        self.overrides.lift(gateway).then_some(HealthEvent::Override(gateway, None))
     }
 
     /// Ends the overrides whose time is over.
-    pub fn expire_overrides(&mut self, now: Timestamp) -> Vec<Change> {
+    pub fn expire_overrides(&mut self, now: Timestamp) -> Vec<HealthEvent> {
         let over = self.overrides.expire(now).into_iter();
-        over.map(|gateway| Change::Override(gateway, None)).collect()
+        over.map(|gateway| HealthEvent::Override(gateway, None)).collect()
     }
 
     /// Whether operators let new payments go to `gateway`.

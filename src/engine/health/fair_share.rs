@@ -39,7 +39,7 @@ pub struct Seen {
 
 /// The trouble of a gateway, by source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sources {
+pub(super) struct FairShare {
     /// When the window under way began.
     began: Timestamp,
     partners: Spread,
@@ -52,7 +52,7 @@ struct Spread([Half; 2]);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Half {
-    trouble: [u8; SLOTS],
+    failures: [u8; SLOTS],
     well: u32,
 }
 
@@ -100,16 +100,16 @@ impl Seen {
     }
 }
 
-impl Sources {
+impl FairShare {
     /// A call of `source` failed or took too long.
-    pub fn trouble(&mut self, source: Source, now: Timestamp, window: Millis) {
+    pub(super) fn failure(&mut self, source: Source, now: Timestamp, window: Millis) {
         self.slide(now, window);
-        self.partners.trouble(source.partner);
-        self.operations.trouble(source.operation);
+        self.partners.failure(source.partner);
+        self.operations.failure(source.operation);
     }
 
     /// These were seen to go well.
-    pub fn well(&mut self, seen: Seen, now: Timestamp, window: Millis) {
+    pub(super) fn success(&mut self, seen: Seen, now: Timestamp, window: Millis) {
         self.slide(now, window);
         self.partners.note_well(seen.partners);
         self.operations.note_well(seen.operations);
@@ -118,26 +118,26 @@ impl Sources {
     /// How much of so many failures or slow answers counts: of one partner at most `pct` percent of
     /// what counts, as long as payments of another one go well.
     #[must_use]
-    pub fn counted(&self, trouble: u32, now: Timestamp, window: Millis, pct: u32) -> u32 {
-        self.at(now, window).partners.counted(trouble, pct)
+    pub(super) fn counted(&self, failure: u32, now: Timestamp, window: Millis, pct: u32) -> u32 {
+        self.at(now, window).partners.counted(failure, pct)
     }
 
     /// The same, by operation.
     #[must_use]
-    pub fn counted_by_operation(
+    pub(super) fn counted_by_operation(
         &self,
-        trouble: u32,
+        failure: u32,
         now: Timestamp,
         window: Millis,
         pct: u32,
     ) -> u32 {
-        self.at(now, window).operations.counted(trouble, pct)
+        self.at(now, window).operations.counted(failure, pct)
     }
 
     /// Whether the trouble seems to be this partner's own: its last payment had trouble, and
     /// payments of another one go well.
     #[must_use]
-    pub fn is_suspected(&self, source: Source, now: Timestamp, window: Millis) -> bool {
+    pub(super) fn is_suspected(&self, source: Source, now: Timestamp, window: Millis) -> bool {
         let partners = self.at(now, window).partners;
         let (own, well) = (bit(source.partner), partners.well());
         partners.troubled() & own != 0 && well & !own != 0
@@ -151,7 +151,7 @@ impl Sources {
 
     /// Whether payments of other partners than this one's go well.
     #[must_use]
-    pub fn others_pay(&self, source: Source, now: Timestamp, window: Millis) -> bool {
+    pub(super) fn others_pay(&self, source: Source, now: Timestamp, window: Millis) -> bool {
         self.at(now, window).partners.well() & !bit(source.partner) != 0
     }
 
@@ -180,9 +180,9 @@ impl Sources {
         for half in self.partners.0.iter().chain(&self.operations.0) {
             bytes.extend(half.well.to_le_bytes());
             // Mostly there is no trouble, and every request reads these bytes.
-            let any = half.trouble.iter().any(|count| *count > 0);
+            let any = half.failures.iter().any(|count| *count > 0);
             bytes.push(u8::from(any));
-            bytes.extend(half.trouble.iter().filter(|_| any));
+            bytes.extend(half.failures.iter().filter(|_| any));
         }
     }
 
@@ -190,8 +190,8 @@ impl Sources {
         let began = bytes.time()?;
         let mut half = || {
             let well = bytes.word()?;
-            let trouble = if bytes.byte()? == 0 { [0; SLOTS] } else { bytes.take()? };
-            Some(Half { trouble, well })
+            let failure = if bytes.byte()? == 0 { [0; SLOTS] } else { bytes.take()? };
+            Some(Half { failures: failure, well })
         };
         let partners = Spread([half()?, half()?]);
         let operations = Spread([half()?, half()?]);
@@ -200,12 +200,12 @@ impl Sources {
 }
 
 impl Spread {
-    fn trouble(&mut self, slot: u8) {
+    fn failure(&mut self, slot: u8) {
         for half in &mut self.0 {
             half.well &= !bit(slot);
         }
         let [newest, _] = &mut self.0;
-        if let Some(count) = newest.trouble.get_mut(usize::from(slot)) {
+        if let Some(count) = newest.failures.get_mut(usize::from(slot)) {
             *count = count.saturating_add(1);
         }
     }
@@ -222,14 +222,14 @@ impl Spread {
 
     /// Who had trouble and has not gone well since.
     fn troubled(&self) -> u32 {
-        let troubled = self.0.iter().flat_map(|half| (0u8..).zip(&half.trouble));
+        let troubled = self.0.iter().flat_map(|half| (0u8..).zip(&half.failures));
         let slots = troubled.filter(|(_, count)| **count > 0);
         slots.fold(0, |slots, (slot, _)| slots | bit(slot)) & !self.well()
     }
 
-    fn counted(&self, trouble: u32, pct: u32) -> u32 {
+    fn counted(&self, failure: u32, pct: u32) -> u32 {
         let [newest, before] = &self.0;
-        let counts = newest.trouble.iter().zip(&before.trouble);
+        let counts = newest.failures.iter().zip(&before.failures);
         let counts = counts.map(|(a, b)| u64::from(*a) + u64::from(*b));
         let (all, (worst, most)) =
             (0u8..).zip(counts).fold((0, (0, 0)), |(all, worst), (slot, count)| {
@@ -237,18 +237,18 @@ impl Spread {
             });
         let others_go_well = self.well() & !bit(worst) != 0;
         if !others_go_well || all == 0 || pct >= 100 {
-            return trouble;
+            return failure;
         }
         let others = all - most;
         let allowed = most.min(others * u64::from(pct) / u64::from(100 - pct));
-        u32::try_from(u64::from(trouble) * (others + allowed) / all).unwrap_or(trouble)
+        u32::try_from(u64::from(failure) * (others + allowed) / all).unwrap_or(failure)
     }
 }
 
 /// Which partners asked for payments in the window under way and the one before, a bit for each
 /// slot: whether somebody else can make a trial.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub(super) struct Asked {
     /// When the window under way began.
     began: Timestamp,
     /// The newest first.
@@ -257,7 +257,7 @@ pub struct Asked {
 
 impl Asked {
     /// These have asked.
-    pub fn note(&mut self, partners: u32, now: Timestamp, window: Millis) {
+    pub(super) fn note(&mut self, partners: u32, now: Timestamp, window: Millis) {
         let (begins, gone) = windows_gone(self.began, now, window);
         let [newest, before] = self.halves;
         self.halves = match gone {
@@ -270,7 +270,7 @@ impl Asked {
 
     /// Who has.
     #[must_use]
-    pub fn at(&self, now: Timestamp, window: Millis) -> u32 {
+    pub(super) fn at(&self, now: Timestamp, window: Millis) -> u32 {
         let [newest, before] = self.halves;
         match windows_gone(self.began, now, window).1 {
             0 => newest | before,
@@ -331,18 +331,18 @@ mod tests {
     }
 
     /// Sources after these partners had trouble and those went well.
-    fn partners(trouble: &str, well: &str) -> Sources {
-        let mut sources = Sources::default();
-        for partner in trouble.split_whitespace() {
+    fn partners(failure: &str, well: &str) -> FairShare {
+        let mut fair_share = FairShare::default();
+        for partner in failure.split_whitespace() {
             // Each by another operation, so that only partners are capped.
             let mut operation = Source { operation: 0, ..source(partner, "") };
-            operation.operation = sources.partners.0[0].trouble.iter().sum::<u8>() % 32;
-            sources.trouble(operation, at(0), WINDOW);
+            operation.operation = fair_share.partners.0[0].failures.iter().sum::<u8>() % 32;
+            fair_share.failure(operation, at(0), WINDOW);
         }
         for partner in well.split_whitespace() {
-            sources.well(source(partner, "other").seen(), at(0), WINDOW);
+            fair_share.success(source(partner, "other").seen(), at(0), WINDOW);
         }
-        sources
+        fair_share
     }
 
     #[test]
@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn one_partner_alone_counts_only_while_no_other_one_pays() {
-        for (trouble, well, counted) in [
+        for (failure, well, counted) in [
             ("ana ana ana ana ana ana", "", 6),
             ("ana ana ana ana ana ana", "ana", 6),
             ("ana ana ana ana ana ana", "budi", 0),
@@ -366,73 +366,73 @@ mod tests {
             ("ana ana ana budi budi budi", "citra", 6),
             ("ana ana ana ana budi citra", "dewi", 4),
         ] {
-            let sources = partners(trouble, well);
-            assert_eq!(sources.counted(6, at(0), WINDOW, 50), counted, "{trouble} | {well}");
+            let fair_share = partners(failure, well);
+            assert_eq!(fair_share.counted(6, at(0), WINDOW, 50), counted, "{failure} | {well}");
         }
     }
 
     #[test]
     fn the_share_is_what_was_configured() {
-        let sources = partners("ana ana ana ana ana ana ana ana budi budi", "citra");
+        let fair_share = partners("ana ana ana ana ana ana ana ana budi budi", "citra");
         for (pct, counted) in [(1, 2), (20, 2), (50, 4), (60, 5), (80, 10), (100, 10)] {
-            assert_eq!(sources.counted(10, at(0), WINDOW, pct), counted, "{pct}%");
+            assert_eq!(fair_share.counted(10, at(0), WINDOW, pct), counted, "{pct}%");
         }
     }
 
     #[test]
     fn one_operation_alone_does_not_count_while_another_one_pays() {
-        let mut sources = Sources::default();
+        let mut fair_share = FairShare::default();
         for partner in ["ana", "budi", "citra"] {
-            sources.trouble(source(partner, "top-up"), at(0), WINDOW);
+            fair_share.failure(source(partner, "top-up"), at(0), WINDOW);
         }
-        assert_eq!(sources.counted_by_operation(3, at(0), WINDOW, 50), 3);
+        assert_eq!(fair_share.counted_by_operation(3, at(0), WINDOW, 50), 3);
         let question = Source::new("ana", "status", false);
-        sources.well(question.seen(), at(0), WINDOW);
+        fair_share.success(question.seen(), at(0), WINDOW);
         assert_eq!(
-            sources.counted_by_operation(3, at(0), WINDOW, 50),
+            fair_share.counted_by_operation(3, at(0), WINDOW, 50),
             3,
             "questions do not speak for it"
         );
-        sources.well(source("ana", "create").seen(), at(0), WINDOW);
-        assert_eq!(sources.counted_by_operation(3, at(0), WINDOW, 50), 0);
+        fair_share.success(source("ana", "create").seen(), at(0), WINDOW);
+        assert_eq!(fair_share.counted_by_operation(3, at(0), WINDOW, 50), 0);
     }
 
     #[test]
     fn who_fails_no_longer_speaks_for_the_gateway() {
-        let mut sources = partners("ana ana ana", "budi");
-        assert_eq!(sources.counted(3, at(0), WINDOW, 50), 0);
-        sources.trouble(source("budi", "create"), at(0), WINDOW);
-        assert_eq!(sources.counted(4, at(0), WINDOW, 50), 4);
-        sources.well(source("budi", "create").seen(), at(0), WINDOW);
-        assert_eq!(sources.counted(4, at(0), WINDOW, 50), 2);
+        let mut fair_share = partners("ana ana ana", "budi");
+        assert_eq!(fair_share.counted(3, at(0), WINDOW, 50), 0);
+        fair_share.failure(source("budi", "create"), at(0), WINDOW);
+        assert_eq!(fair_share.counted(4, at(0), WINDOW, 50), 4);
+        fair_share.success(source("budi", "create").seen(), at(0), WINDOW);
+        assert_eq!(fair_share.counted(4, at(0), WINDOW, 50), 2);
     }
 
     #[test]
     fn what_went_well_speaks_for_two_windows_at_most() {
-        let mut sources = Sources::default();
-        sources.well(source("budi", "create").seen(), at(0), WINDOW);
+        let mut fair_share = FairShare::default();
+        fair_share.success(source("budi", "create").seen(), at(0), WINDOW);
         for (later, counted) in [(900, 0), (1500, 0), (1999, 0), (2000, 2), (9000, 2)] {
-            let mut sources = sources.clone();
-            sources.trouble(source("ana", "create"), at(later), WINDOW);
-            sources.trouble(source("ana", "create"), at(later), WINDOW);
-            assert_eq!(sources.counted(2, at(later), WINDOW, 50), counted, "{later} ms");
+            let mut fair_share = fair_share.clone();
+            fair_share.failure(source("ana", "create"), at(later), WINDOW);
+            fair_share.failure(source("ana", "create"), at(later), WINDOW);
+            assert_eq!(fair_share.counted(2, at(later), WINDOW, 50), counted, "{later} ms");
         }
-        sources.trouble(source("ana", "create"), at(500), WINDOW);
-        assert_eq!(sources.counted(1, at(500), WINDOW, 50), 0);
-        assert_eq!(sources.counted(1, Timestamp::from_millis(5), WINDOW, 50), 1, "stepped back");
+        fair_share.failure(source("ana", "create"), at(500), WINDOW);
+        assert_eq!(fair_share.counted(1, at(500), WINDOW, 50), 0);
+        assert_eq!(fair_share.counted(1, Timestamp::from_millis(5), WINDOW, 50), 1, "stepped back");
     }
 
     #[test]
     fn a_partner_is_suspected_while_its_last_payment_failed_and_others_go_well() {
-        let suspected = |sources: &Sources, partner| {
-            sources.is_suspected(source(partner, "create"), at(0), WINDOW)
+        let suspected = |fair_share: &FairShare, partner| {
+            fair_share.is_suspected(source(partner, "create"), at(0), WINDOW)
         };
-        let sources = partners("ana ana", "budi");
-        assert!(suspected(&sources, "ana") && !suspected(&sources, "budi"));
-        assert!(!suspected(&sources, "citra"), "never seen");
+        let fair_share = partners("ana ana", "budi");
+        assert!(suspected(&fair_share, "ana") && !suspected(&fair_share, "budi"));
+        assert!(!suspected(&fair_share, "citra"), "never seen");
         assert!(!suspected(&partners("ana ana", ""), "ana"), "nobody else pays");
         assert!(!suspected(&partners("ana ana", "ana budi"), "ana"), "it has paid since");
-        assert!(!sources.is_suspected(source("ana", "create"), at(2000), WINDOW), "long ago");
+        assert!(!fair_share.is_suspected(source("ana", "create"), at(2000), WINDOW), "long ago");
     }
 
     #[test]
@@ -452,11 +452,11 @@ mod tests {
 
     #[test]
     fn stored_and_read_again_it_is_the_same() {
-        for sources in [Sources::default(), partners("ana ana budi", "citra")] {
+        for fair_share in [FairShare::default(), partners("ana ana budi", "citra")] {
             let mut bytes = Vec::new();
-            sources.encode(&mut bytes);
-            assert_eq!(Sources::decode(&mut Reader(&bytes)), Some(sources));
-            assert_eq!(Sources::decode(&mut Reader(&bytes[..bytes.len() - 1])), None);
+            fair_share.encode(&mut bytes);
+            assert_eq!(FairShare::decode(&mut Reader(&bytes)), Some(fair_share));
+            assert_eq!(FairShare::decode(&mut Reader(&bytes[..bytes.len() - 1])), None);
         }
     }
 }

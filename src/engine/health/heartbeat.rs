@@ -8,7 +8,7 @@ use crate::engine::time::{Millis, Timestamp};
 
 /// When a gateway counts as up.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct HeartbeatLimits {
     /// From one heartbeat to the next.
     pub interval: Millis,
     /// A good heartbeat older than this proves nothing.
@@ -21,7 +21,7 @@ pub struct Limits {
 
 /// The request that a heartbeat is: read-only, and the same for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
+pub struct ProbeSpec {
     /// How long it may take.
     pub timeout: Millis,
     /// Method of the request.
@@ -32,7 +32,7 @@ pub struct Probe {
     pub expect: Expect,
 }
 
-impl Limits {
+impl HeartbeatLimits {
     /// How often a worker ticks: often enough for each heartbeat to leave in time.
     #[must_use]
     pub fn tick_period(&self) -> Millis {
@@ -40,14 +40,14 @@ impl Limits {
     }
 }
 
-impl Default for Probe {
+impl Default for ProbeSpec {
     fn default() -> Self {
         let (method, path) = ("GET".to_owned(), "/".to_owned());
         Self { timeout: Millis::new(1000), method, path, expect: Expect::default() }
     }
 }
 
-impl Probe {
+impl ProbeSpec {
     /// By then Envoy has answered in the gateway's place. A call of which nothing was heard until
     /// then is never answered.
     #[must_use]
@@ -121,7 +121,7 @@ impl Punctuality {
 impl Heartbeat {
     /// How recent the last good one is.
     #[must_use]
-    pub fn punctuality(&self, now: Timestamp, limits: &Limits) -> Punctuality {
+    pub fn punctuality(&self, now: Timestamp, limits: &HeartbeatLimits) -> Punctuality {
         let age = self.age(now);
         if age > limits.stale {
             Punctuality::Silent
@@ -145,7 +145,7 @@ impl Heartbeat {
 
     /// Whether the gateway may take payments that another one cannot.
     #[must_use]
-    pub fn is_target(&self, now: Timestamp, limits: &Limits) -> bool {
+    pub fn is_target(&self, now: Timestamp, limits: &HeartbeatLimits) -> bool {
         self.up && self.age(now) <= limits.stale
     }
 
@@ -171,17 +171,17 @@ impl Heartbeat {
     /// Whether it is time for the next one. A due time further away than the interval was set
     /// before the clock stepped back.
     #[must_use]
-    pub fn is_due(&self, now: Timestamp, limits: &Limits) -> bool {
+    pub fn is_due(&self, now: Timestamp, limits: &HeartbeatLimits) -> bool {
         now >= self.due_at || self.due_at.since(now) > limits.interval
     }
 
     /// Notes that one is sent.
-    pub fn sent(&mut self, now: Timestamp, limits: &Limits) {
+    pub fn sent(&mut self, now: Timestamp, limits: &HeartbeatLimits) {
         self.due_at = now.plus(limits.interval);
     }
 
     /// Takes in the result of one; tells whether the gateway came up or went down.
-    pub fn record(&mut self, good: bool, now: Timestamp, limits: &Limits) -> Option<bool> {
+    pub fn record(&mut self, good: bool, now: Timestamp, limits: &HeartbeatLimits) -> Option<bool> {
         if good {
             self.good_at = now;
         }
@@ -214,8 +214,13 @@ impl Heartbeat {
 mod tests {
     use super::*;
 
-    fn limits() -> Limits {
-        Limits { interval: Millis::new(2000), stale: Millis::new(10_000), rise: 2, fall: 3 }
+    fn limits() -> HeartbeatLimits {
+        HeartbeatLimits {
+            interval: Millis::new(2000),
+            stale: Millis::new(10_000),
+            rise: 2,
+            fall: 3,
+        }
     }
 
     #[test]
@@ -246,9 +251,9 @@ mod tests {
     #[test]
     fn it_takes_rise_to_come_up_and_fall_to_go_down() {
         let mut heartbeat = Heartbeat::default();
-        let beats = "+-+-++ +-+--+--- ";
+        let probes = "+-+-++ +-+--+--- ";
         let mut told = String::new();
-        for (second, beat) in (0u64..).zip(beats.chars().filter(|beat| *beat != ' ')) {
+        for (second, beat) in (0u64..).zip(probes.chars().filter(|beat| *beat != ' ')) {
             told.push(match heartbeat.record(beat == '+', at(second), &limits()) {
                 None => '.',
                 Some(true) => 'U',

@@ -11,11 +11,11 @@ use crate::engine::time::Timestamp;
 
 /// What happened lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chronicle {
+pub struct History {
     /// The oldest first; at most [`limits::SWITCHES_KEPT`].
     switches: Vec<Switched>,
     /// By [`Why`].
-    refused: [Refused; Why::ALL.len()],
+    refused: [RefusalRun; Why::ALL.len()],
 }
 
 /// New payments went to another gateway first.
@@ -46,7 +46,7 @@ pub enum Why {
 
 /// A run of refusals for one reason: no two of them are [`limits::REFUSALS_APART`] apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusalRun {
     /// When the first one was counted, to a tick.
     pub since: Timestamp,
     /// When the last one was, to a tick.
@@ -89,7 +89,7 @@ impl Why {
     }
 }
 
-impl Refused {
+impl RefusalRun {
     /// Whether it may go on: the last one was just now. A clock that stepped back ends a run.
     #[must_use]
     pub fn is_recent(&self, now: Timestamp) -> bool {
@@ -98,7 +98,7 @@ impl Refused {
     }
 }
 
-impl Chronicle {
+impl History {
     /// New payments go to another gateway first.
     pub fn switched(&mut self, switched: Switched) {
         if self.switches.len() >= limits::SWITCHES_KEPT {
@@ -120,7 +120,7 @@ impl Chronicle {
         };
         let begins = !run.is_recent(now);
         if begins {
-            *run = Refused { since: now, ..Refused::default() };
+            *run = RefusalRun { since: now, ..RefusalRun::default() };
         }
         run.last = now;
         run.requests = run.requests.saturating_add(requests.into());
@@ -128,7 +128,7 @@ impl Chronicle {
     }
 
     /// The last run of refusals of each kind that ever happened.
-    pub fn refusals(&self) -> impl Iterator<Item = (Why, Refused)> {
+    pub fn refusals(&self) -> impl Iterator<Item = (Why, RefusalRun)> {
         let runs = Why::ALL.into_iter().zip(self.refused);
         runs.filter(|(_, run)| run.requests > 0)
     }
@@ -159,9 +159,10 @@ impl Chronicle {
             Some(Switched { at, from: gateway(from)?, to: gateway(to)?, cause })
         });
         let switches = switches.collect::<Option<Vec<_>>>()?;
-        let mut refused = [Refused::default(); Why::ALL.len()];
+        let mut refused = [RefusalRun::default(); Why::ALL.len()];
         for run in &mut refused {
-            *run = Refused { since: bytes.time()?, last: bytes.time()?, requests: bytes.long()? };
+            *run =
+                RefusalRun { since: bytes.time()?, last: bytes.time()?, requests: bytes.long()? };
         }
         Some(Self { switches, refused })
     }
@@ -170,8 +171,7 @@ impl Chronicle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::protocol::local_reply::{About, NotExecuted, Saying};
-    use crate::engine::protocol::verdict::Protocol;
+    use crate::engine::protocol::{LocalReply, NotExecuted, Protocol, ReplyContext};
     use crate::engine::time::Millis;
 
     const fn at(millis: u64) -> Timestamp {
@@ -184,40 +184,40 @@ mod tests {
 
     #[test]
     fn the_last_switches_are_kept_and_no_more() {
-        let mut chronicle = Chronicle::default();
+        let mut history = History::default();
         for number in 0..100 {
             let (from, to) = (gateway(0), gateway(1));
             let cause = Cause::ALL[number % Cause::ALL.len()];
-            chronicle.switched(Switched { at: at(number as u64), from, to, cause });
+            history.switched(Switched { at: at(number as u64), from, to, cause });
         }
-        assert_eq!(chronicle.switches().len(), limits::SWITCHES_KEPT);
-        assert_eq!(chronicle.switches().last().unwrap().at, at(99));
+        assert_eq!(history.switches().len(), limits::SWITCHES_KEPT);
+        assert_eq!(history.switches().last().unwrap().at, at(99));
         let mut bytes = Vec::new();
-        chronicle.encode(&mut bytes);
+        history.encode(&mut bytes);
         assert!(bytes.len() < 300, "{} bytes are read for each payment", bytes.len());
-        assert_eq!(Chronicle::decode(&mut Reader(&bytes)), Some(chronicle));
+        assert_eq!(History::decode(&mut Reader(&bytes)), Some(history));
         bytes[0] = 200;
-        assert_eq!(Chronicle::decode(&mut Reader(&bytes)), None);
+        assert_eq!(History::decode(&mut Reader(&bytes)), None);
     }
 
     #[test]
     fn a_run_of_refusals_ends_with_a_pause() {
-        let mut chronicle = Chronicle::default();
-        assert!(!chronicle.refused(Why::StoreFull, 0, at(0)));
-        assert_eq!(chronicle.refusals().count(), 0);
-        assert!(chronicle.refused(Why::StoreFull, 3, at(1000)));
-        assert!(!chronicle.refused(Why::StoreFull, 4, at(31_000)));
-        assert!(chronicle.refused(Why::NoGateway, 1, at(31_000)));
-        let run = Refused { since: at(1000), last: at(31_000), requests: 7 };
-        assert!(chronicle.refusals().any(|one| one == (Why::StoreFull, run)));
+        let mut history = History::default();
+        assert!(!history.refused(Why::StoreFull, 0, at(0)));
+        assert_eq!(history.refusals().count(), 0);
+        assert!(history.refused(Why::StoreFull, 3, at(1000)));
+        assert!(!history.refused(Why::StoreFull, 4, at(31_000)));
+        assert!(history.refused(Why::NoGateway, 1, at(31_000)));
+        let run = RefusalRun { since: at(1000), last: at(31_000), requests: 7 };
+        assert!(history.refusals().any(|one| one == (Why::StoreFull, run)));
         assert!(run.is_recent(at(91_000)) && !run.is_recent(at(91_001)));
-        assert!(chronicle.refused(Why::StoreFull, 1, at(91_001)), "another one begins");
+        assert!(history.refused(Why::StoreFull, 1, at(91_001)), "another one begins");
         // The clock was ahead, and is put right.
-        assert!(chronicle.refused(Why::NeverSent, 1, at(9_000_000)));
-        assert!(chronicle.refused(Why::NeverSent, 1, at(0)));
+        assert!(history.refused(Why::NeverSent, 1, at(9_000_000)));
+        assert!(history.refused(Why::NeverSent, 1, at(0)));
         let mut bytes = Vec::new();
-        chronicle.encode(&mut bytes);
-        assert_eq!(Chronicle::decode(&mut Reader(&bytes)), Some(chronicle));
+        history.encode(&mut bytes);
+        assert_eq!(History::decode(&mut Reader(&bytes)), Some(history));
     }
 
     #[test]
@@ -229,8 +229,8 @@ mod tests {
             NotExecuted::StoreFull,
         ];
         for (why, counted) in whys.into_iter().zip(Why::ALL) {
-            let saying = Saying::NotExecuted { why, retry_after: Millis::new(1) };
-            let reply = saying.reply(Protocol::DanaSnap, &About::default());
+            let saying = LocalReply::NotExecuted { why, retry_after: Millis::new(1) };
+            let reply = saying.reply(Protocol::DanaSnap, &ReplyContext::default());
             assert_eq!(Why::named(reply.reason), Some(counted), "{}", reply.reason);
         }
         assert_eq!(Why::named("unknown"), None);

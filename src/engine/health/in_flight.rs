@@ -10,16 +10,16 @@ use crate::engine::time::Timestamp;
 
 /// What each worker last told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InFlight(Vec<Told>);
+pub(super) struct InFlight(Vec<WorkerReport>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Told {
+struct WorkerReport {
     owner: u64,
     at: Timestamp,
     counts: Vec<(GatewayId, u32)>,
 }
 
-impl Told {
+impl WorkerReport {
     fn is_stale(&self, now: Timestamp) -> bool {
         now.since(self.at).max(self.at.since(now)) > limits::IN_FLIGHT_STALE
     }
@@ -28,7 +28,7 @@ impl Told {
 impl InFlight {
     /// How many are with `gateway`.
     #[must_use]
-    pub fn at(&self, gateway: GatewayId, now: Timestamp) -> u32 {
+    pub(super) fn at(&self, gateway: GatewayId, now: Timestamp) -> u32 {
         let fresh = self.0.iter().filter(|told| !told.is_stale(now));
         let counts = fresh.flat_map(|told| &told.counts).filter(|(id, _)| *id == gateway);
         counts.fold(0, |all, (_, count)| all.saturating_add(*count))
@@ -36,8 +36,8 @@ impl InFlight {
 
     /// Takes in what `owner` has under way. What it told before stays while it is the same and
     /// not about to go stale.
-    pub fn tell(&mut self, owner: u64, counts: &[(GatewayId, u32)], now: Timestamp) {
-        let is_told = |told: &Told| {
+    pub(super) fn tell(&mut self, owner: u64, counts: &[(GatewayId, u32)], now: Timestamp) {
+        let is_told = |told: &WorkerReport| {
             told.owner == owner
                 && told.counts == counts
                 && now >= told.at
@@ -48,7 +48,7 @@ impl InFlight {
         }
         self.0.retain(|told| told.owner != owner && !told.is_stale(now));
         if !counts.is_empty() && self.0.len() < limits::WORKERS_MAX {
-            self.0.push(Told { owner, at: now, counts: counts.to_vec() });
+            self.0.push(WorkerReport { owner, at: now, counts: counts.to_vec() });
         }
     }
 
@@ -73,7 +73,7 @@ impl InFlight {
             for _ in 0..bytes.byte()? {
                 counts.push((GatewayId::new(usize::from(bytes.byte()?))?, bytes.word()?));
             }
-            all.push(Told { owner, at, counts });
+            all.push(WorkerReport { owner, at, counts });
         }
         Some(Self(all))
     }

@@ -11,14 +11,14 @@ use crate::engine::time::{Millis, Timestamp};
 
 /// What is to become of a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Steer {
+pub enum OverrideKind {
     /// All new payments go to it and to nobody else, whatever its breaker and heartbeats say.
     Force = 1,
     /// No new payments go to it.
     Drain = 2,
 }
 
-impl Steer {
+impl OverrideKind {
     /// What it is called in logs, metrics and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -35,7 +35,7 @@ pub struct Override {
     /// Which one.
     pub gateway: GatewayId,
     /// What is to become of it.
-    pub steer: Steer,
+    pub kind: OverrideKind,
     /// Since when.
     pub since: Timestamp,
     /// From then on it is over.
@@ -61,7 +61,7 @@ impl Override {
 
 /// Why an override is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum OverrideError {
     /// Without this gateway none would be left that can take a payment now.
     NobodyLeft,
     /// This gateway is forced, so it cannot be drained.
@@ -74,31 +74,32 @@ pub enum Refusal {
 
 /// All overrides: at most one for each gateway, and at most one that forces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Overrides(Vec<Override>);
+pub(super) struct Overrides(Vec<Override>);
 
 impl Overrides {
     /// Those that are not over.
-    pub fn standing(&self, now: Timestamp) -> impl Iterator<Item = &Override> {
+    pub(super) fn standing(&self, now: Timestamp) -> impl Iterator<Item = &Override> {
         self.0.iter().filter(move |one| !one.is_over(now))
     }
 
     /// The gateway that all new payments go to.
     #[must_use]
-    pub fn forced(&self, now: Timestamp) -> Option<GatewayId> {
-        self.standing(now).find(|one| one.steer == Steer::Force).map(|one| one.gateway)
+    pub(super) fn forced(&self, now: Timestamp) -> Option<GatewayId> {
+        self.standing(now).find(|one| one.kind == OverrideKind::Force).map(|one| one.gateway)
     }
 
     /// Whether no new payments go to `gateway`.
     #[must_use]
-    pub fn is_drained(&self, gateway: GatewayId, now: Timestamp) -> bool {
-        self.standing(now).any(|one| one.gateway == gateway && one.steer == Steer::Drain)
+    pub(super) fn is_drained(&self, gateway: GatewayId, now: Timestamp) -> bool {
+        self.standing(now).any(|one| one.gateway == gateway && one.kind == OverrideKind::Drain)
     }
 
     /// Puts one in, in the place of what stood for its gateway and, if it forces, of the one that
     /// forced before.
     pub(in crate::engine) fn put(&mut self, new: Override) {
         let gives_way = |one: &Override| {
-            one.gateway == new.gateway || (one.steer == Steer::Force && new.steer == Steer::Force)
+            one.gateway == new.gateway
+                || (one.kind == OverrideKind::Force && new.kind == OverrideKind::Force)
         };
         self.0.retain(|one| !gives_way(one));
         self.0.push(new);
@@ -130,7 +131,7 @@ impl Overrides {
     pub(in crate::engine) fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.push(u8::try_from(self.0.len()).unwrap_or(u8::MAX));
         for one in &self.0 {
-            bytes.extend([one.gateway.byte(), u8::from(one.steer == Steer::Drain)]);
+            bytes.extend([one.gateway.byte(), u8::from(one.kind == OverrideKind::Drain)]);
             bytes.extend(one.since.as_millis().to_le_bytes());
             bytes.extend(one.until.as_millis().to_le_bytes());
             for text in [&one.actor, &one.reason] {
@@ -144,14 +145,14 @@ impl Overrides {
         let mut overrides = Vec::new();
         for _ in 0..bytes.byte()? {
             let gateway = GatewayId::new(usize::from(bytes.byte()?))?;
-            let steer = if bytes.byte()? == 0 { Steer::Force } else { Steer::Drain };
+            let steer = if bytes.byte()? == 0 { OverrideKind::Force } else { OverrideKind::Drain };
             let (since, until) = (bytes.time()?, bytes.time()?);
             let mut text = || {
                 let length = usize::from(bytes.short()?);
                 String::from_utf8(bytes.slice(length)?.to_vec()).ok()
             };
             let (actor, reason) = (text()?, text()?);
-            overrides.push(Override { gateway, steer, since, until, actor, reason });
+            overrides.push(Override { gateway, kind: steer, since, until, actor, reason });
         }
         Some(Self(overrides))
     }

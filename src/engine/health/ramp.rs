@@ -4,9 +4,9 @@
 //! steps over `ramp_ms`, each of them only while few of its payments fail, and the gateway that was
 //! in use until then takes the rest. If that one is not usable any more, there is nothing to share.
 
-use super::{Change, Health};
+use super::{Health, HealthEvent};
 use crate::engine::codec::Reader;
-use crate::engine::config::policy::Policy;
+use crate::engine::config::Policy;
 use crate::engine::gateway::GatewayId;
 use crate::engine::limits::RAMP_STEPS;
 use crate::engine::time::{Millis, Timestamp};
@@ -73,7 +73,7 @@ impl Health {
 
     /// Takes the next step when the one under way is over, unless too many payments fail; then the
     /// step is made again. For the worker that leads.
-    pub fn climb(&mut self, policy: &Policy, now: Timestamp) -> Option<Change> {
+    pub fn climb(&mut self, policy: &Policy, now: Timestamp) -> Option<HealthEvent> {
         let (ramp, active) = (self.ramp?, self.active?);
         let length = Millis::new(policy.failback.ramp.get() / u64::from(RAMP_STEPS));
         let lasts = now.since(ramp.since).max(ramp.since.since(now));
@@ -85,6 +85,6 @@ impl Health {
         let step = if holds { ramp.step } else { ramp.step + 1 };
         let next = Ramp { step, since: now, ..ramp };
         self.ramp = (step < RAMP_STEPS).then_some(next);
-        (!holds).then(|| Change::Ramp(active, next.share()))
+        (!holds).then(|| HealthEvent::Ramp(active, next.share()))
     }
 }

@@ -7,9 +7,8 @@ use crate::engine::health::breaker::Rule;
 use crate::engine::health::fair_share::{Seen, Source};
 use crate::engine::health::window::Tally;
 use crate::engine::health::worker_counts::Batch;
-use crate::engine::protocol::verdict::Signal;
-use crate::engine::store::layout::Layout;
-use crate::engine::store::local::placement::{Placement, Seed};
+use crate::engine::protocol::Signal;
+use crate::engine::store::{Layout, Placement, Seed};
 use crate::engine::time::Millis;
 use proptest::prelude::*;
 
@@ -57,7 +56,7 @@ impl Scene {
         &self.policy.gateway(gateway).unwrap().name
     }
 
-    fn report(&mut self, name: &str, signal: Signal, trial: bool) -> Vec<Change> {
+    fn report(&mut self, name: &str, signal: Signal, trial: bool) -> Vec<HealthEvent> {
         let (gateway, now) = (self.id(name), self.time());
         let generation = self.health.generation(gateway);
         let report = Report {
@@ -69,22 +68,22 @@ impl Scene {
             ..Report::default()
         };
         let mut changes = self.health.record(gateway, report, &self.policy, now);
-        changes.extend(self.health.steer(&self.policy, now));
+        changes.extend(self.health.update_active(&self.policy, now));
         changes
     }
 
-    fn trip(&mut self, name: &str) -> Vec<Change> {
+    fn trip(&mut self, name: &str) -> Vec<HealthEvent> {
         let first = self.report(name, Signal::Failure, false);
         let second = self.report(name, Signal::Failure, false);
         first.into_iter().chain(second).collect()
     }
 
-    fn beat(&mut self, names: &[&str], good: bool) -> Vec<Change> {
+    fn beat(&mut self, names: &[&str], good: bool) -> Vec<HealthEvent> {
         let mut changes = Vec::new();
         for name in names {
             let (gateway, now) = (self.id(name), self.time());
-            changes.extend(self.health.beaten(gateway, good, &self.policy, now));
-            changes.extend(self.health.steer(&self.policy, now));
+            changes.extend(self.health.on_probe(gateway, good, &self.policy, now));
+            changes.extend(self.health.update_active(&self.policy, now));
         }
         changes
     }
@@ -96,23 +95,26 @@ impl Scene {
     }
 
     /// Lets time pass while the heartbeats of these gateways stay good.
-    fn pass(&mut self, millis: u64, names: &[&str]) -> Vec<Change> {
+    fn pass(&mut self, millis: u64, names: &[&str]) -> Vec<HealthEvent> {
         let mut changes = Vec::new();
         let until = self.now + millis;
         while self.now < until {
             self.now = until.min(self.now + 2000);
             changes.extend(self.beat(names, true));
-            changes.extend(self.health.steer(&self.policy, self.time()));
+            changes.extend(self.health.update_active(&self.policy, self.time()));
         }
         changes
     }
 
     /// Who may take a payment, in order; `?` marks one on trial.
-    fn takers(&self) -> String {
-        let takers =
-            self.health.takers(&self.policy, &NewRequest::of_nobody(Asks::Payment), self.time());
-        let names = takers.order.iter().enumerate().map(|(at, gateway)| {
-            format!("{}{}", self.name(*gateway), if takers.trial && at == 0 { "?" } else { "" })
+    fn selection(&self) -> String {
+        let selection = self.health.select(
+            &self.policy,
+            &NewRequest::of_nobody(RequestKind::Payment),
+            self.time(),
+        );
+        let names = selection.order.iter().enumerate().map(|(at, gateway)| {
+            format!("{}{}", self.name(*gateway), if selection.trial && at == 0 { "?" } else { "" })
         });
         names.collect::<Vec<_>>().join(" ")
     }
@@ -121,18 +123,18 @@ impl Scene {
         self.health.active(&self.policy, self.time()).map_or("", |gateway| self.name(gateway))
     }
 
-    fn switches(&self, changes: &[Change]) -> Vec<String> {
-        let switch = |change: &Change| match change {
-            Change::Switch { from, to, cause } => {
+    fn switches(&self, changes: &[HealthEvent]) -> Vec<String> {
+        let switch = |change: &HealthEvent| match change {
+            HealthEvent::Switch { from, to, cause } => {
                 Some(format!("{} {} {}", cause.name(), self.name(*from), self.name(*to)))
             }
-            Change::Breaker(..)
-            | Change::Heartbeat(..)
-            | Change::Disagree(..)
-            | Change::Ramp(..)
-            | Change::Override(..)
-            | Change::Barred(..)
-            | Change::Refusing(_) => None,
+            HealthEvent::Breaker(..)
+            | HealthEvent::Heartbeat(..)
+            | HealthEvent::Disagree(..)
+            | HealthEvent::Ramp(..)
+            | HealthEvent::Override(..)
+            | HealthEvent::Barred(..)
+            | HealthEvent::Refusing(_) => None,
         };
         changes.iter().filter_map(switch).collect()
     }
@@ -141,13 +143,13 @@ impl Scene {
 #[test]
 fn at_the_start_the_first_gateway_is_usable_and_no_other() {
     let mut scene = Scene::new(3);
-    assert_eq!((scene.takers().as_str(), scene.active()), ("one", "one"));
+    assert_eq!((scene.selection().as_str(), scene.active()), ("one", "one"));
     scene.beat(&["two"], true);
-    assert_eq!(scene.takers(), "one", "one good heartbeat is not enough");
+    assert_eq!(scene.selection(), "one", "one good heartbeat is not enough");
     scene.beat(&["two"], true);
-    assert_eq!(scene.takers(), "one two");
+    assert_eq!(scene.selection(), "one two");
     scene.up(&["three"]);
-    assert_eq!(scene.takers(), "one two three");
+    assert_eq!(scene.selection(), "one two three");
 }
 
 #[test]
@@ -155,15 +157,15 @@ fn another_gateway_needs_a_fresh_good_heartbeat_and_the_first_one_none() {
     let mut scene = Scene::new(2);
     scene.up(&["one", "two"]);
     scene.now += 10_000;
-    assert_eq!(scene.takers(), "one two");
+    assert_eq!(scene.selection(), "one two");
     scene.now += 1;
-    assert_eq!(scene.takers(), "one", "stale");
+    assert_eq!(scene.selection(), "one", "stale");
     scene.up(&["one", "two"]);
     scene.beat(&["two", "one"], false);
     scene.beat(&["two", "one"], false);
-    assert_eq!(scene.takers(), "one two", "it takes three to go down");
+    assert_eq!(scene.selection(), "one two", "it takes three to go down");
     scene.beat(&["two", "one"], false);
-    assert_eq!(scene.takers(), "one", "heartbeats never open the first one's breaker");
+    assert_eq!(scene.selection(), "one", "heartbeats never open the first one's breaker");
 }
 
 #[test]
@@ -174,16 +176,16 @@ fn failover_is_at_once_and_told() {
     assert_eq!(scene.switches(&changes), ["failover one two"]);
     assert!(matches!(
         changes[0],
-        Change::Breaker(gateway, Transition { rule: Rule::ConsecutiveFailures { run: 2 }, .. })
+        HealthEvent::Breaker(gateway, Transition { rule: Rule::ConsecutiveFailures { run: 2 }, .. })
             if gateway == scene.id("one")
     ));
-    assert_eq!((scene.takers().as_str(), scene.active()), ("two three", "two"));
+    assert_eq!((scene.selection().as_str(), scene.active()), ("two three", "two"));
     let changes = scene.trip("two");
     assert_eq!(scene.switches(&changes), ["failover two three"]);
-    assert_eq!(scene.takers(), "three");
+    assert_eq!(scene.selection(), "three");
     let changes = scene.trip("three");
     assert_eq!(scene.switches(&changes), Vec::<String>::new());
-    assert_eq!((scene.takers().as_str(), scene.active()), ("", ""), "there is no panic mode");
+    assert_eq!((scene.selection().as_str(), scene.active()), ("", ""), "there is no panic mode");
 }
 
 #[test]
@@ -194,7 +196,7 @@ fn a_gateway_whose_heartbeats_stop_is_left_when_it_is_not_the_first() {
     assert_eq!(scene.active(), "two");
     let changes = scene.pass(10_001, &["three"]);
     assert_eq!(scene.switches(&changes), ["failover two three"]);
-    assert_eq!(scene.takers(), "three");
+    assert_eq!(scene.selection(), "three");
 }
 
 /// Brings a gateway whose wait is over back by passing its trials.
@@ -215,12 +217,12 @@ fn failback_waits_until_the_earlier_gateway_was_well_for_long() {
     scene.trip("one");
     scene.pass(10_000, &all);
     recover(&mut scene, "one");
-    assert_eq!(scene.takers(), "two one three", "a target, but not the first");
+    assert_eq!(scene.selection(), "two one three", "a target, but not the first");
     let changes = scene.pass(59_999, &all);
     assert_eq!(scene.switches(&changes), Vec::<String>::new());
     let changes = scene.pass(1, &all);
     assert_eq!(scene.switches(&changes), ["failback two one"]);
-    assert_eq!(scene.takers(), "one two three");
+    assert_eq!(scene.selection(), "one two three");
 }
 
 #[test]
@@ -283,16 +285,16 @@ fn a_trial_comes_first_and_the_active_gateway_behind_it() {
     scene.trip("one");
     // The wait, and half as much for a question to come first.
     scene.pass(14_999, &NAMES);
-    assert_eq!(scene.takers(), "two three");
+    assert_eq!(scene.selection(), "two three");
     scene.pass(1, &NAMES);
-    assert_eq!(scene.takers(), "one? two three");
+    assert_eq!(scene.selection(), "one? two three");
     let one = scene.id("one");
     let (policy, now) = (&scene.policy, Timestamp::from_millis(scene.now));
-    assert!(matches!(scene.health.take_permit(one, policy, now), Some(Change::Breaker(..))));
-    assert_eq!(scene.takers(), "one? two three", "a second permit");
+    assert!(matches!(scene.health.take_permit(one, policy, now), Some(HealthEvent::Breaker(..))));
+    assert_eq!(scene.selection(), "one? two three", "a second permit");
     let now = scene.time();
     assert_eq!(scene.health.take_permit(one, &scene.policy, now), None);
-    assert_eq!(scene.takers(), "two three", "no permit left");
+    assert_eq!(scene.selection(), "two three", "no permit left");
 }
 
 #[test]
@@ -301,15 +303,15 @@ fn without_a_heartbeat_a_trial_is_made_only_when_nobody_else_can_take_the_paymen
     scene.up(&["two"]);
     scene.trip("one");
     scene.pass(20_000, &["two"]);
-    assert_eq!(scene.takers(), "two");
+    assert_eq!(scene.selection(), "two");
     scene.up(&["one"]);
-    assert_eq!(scene.takers(), "one? two");
+    assert_eq!(scene.selection(), "one? two");
     scene.beat(&["one"], false);
     scene.beat(&["one"], false);
     scene.beat(&["one"], false);
-    assert_eq!(scene.takers(), "two");
+    assert_eq!(scene.selection(), "two");
     scene.trip("two");
-    assert_eq!(scene.takers(), "one?");
+    assert_eq!(scene.selection(), "one?");
 }
 
 #[test]
@@ -343,7 +345,7 @@ fn merged_successes_dilute_and_end_nothing() {
     let changes = scene.health.merge(&slow, &scene.policy, now);
     assert!(matches!(
         changes[..],
-        [Change::Breaker(_, Transition { rule: Rule::SlowRate { .. }, .. })]
+        [HealthEvent::Breaker(_, Transition { rule: Rule::SlowRate { .. }, .. })]
     ));
 }
 
@@ -415,12 +417,12 @@ proptest! {
             }
             let bytes = scene.health.encode();
             prop_assert_eq!(&Health::decode(&bytes), &scene.health);
-            let takers = scene.health.takers(&scene.policy, &NewRequest::of_nobody(Asks::Payment), now);
+            let selection = scene.health.select(&scene.policy, &NewRequest::of_nobody(RequestKind::Payment), now);
             // Nobody twice, and the first one on trial only if it is not well.
-            for (at, gateway) in takers.order.iter().enumerate() {
-                prop_assert!(!takers.order[..at].contains(gateway));
+            for (at, gateway) in selection.order.iter().enumerate() {
+                prop_assert!(!selection.order[..at].contains(gateway));
                 let closed = scene.health.member(*gateway).is_none_or(|m| m.breaker.is_closed());
-                prop_assert_eq!(closed, !(takers.trial && at == 0));
+                prop_assert_eq!(closed, !(selection.trial && at == 0));
             }
         }
     }
@@ -433,22 +435,22 @@ proptest! {
         }
         let health = Health::decode(&noise);
         let scene = Scene::new(2);
-        let _ = health.takers(&scene.policy, &NewRequest::of_nobody(Asks::Payment), scene.time());
+        let _ = health.select(&scene.policy, &NewRequest::of_nobody(RequestKind::Payment), scene.time());
     }
 }
 
 #[test]
 fn heartbeats_and_traffic_that_contradict_each_other_are_told() {
-    let disagree = |scene: &Scene, changes: &[Change]| -> Vec<String> {
-        let told = |change: &Change| match change {
-            Change::Disagree(gateway, up) => Some(format!("{} {up}", scene.name(*gateway))),
-            Change::Breaker(..)
-            | Change::Heartbeat(..)
-            | Change::Switch { .. }
-            | Change::Ramp(..)
-            | Change::Override(..)
-            | Change::Barred(..)
-            | Change::Refusing(_) => None,
+    let disagree = |scene: &Scene, changes: &[HealthEvent]| -> Vec<String> {
+        let told = |change: &HealthEvent| match change {
+            HealthEvent::Disagree(gateway, up) => Some(format!("{} {up}", scene.name(*gateway))),
+            HealthEvent::Breaker(..)
+            | HealthEvent::Heartbeat(..)
+            | HealthEvent::Switch { .. }
+            | HealthEvent::Ramp(..)
+            | HealthEvent::Override(..)
+            | HealthEvent::Barred(..)
+            | HealthEvent::Refusing(_) => None,
         };
         changes.iter().filter_map(told).collect()
     };
@@ -471,7 +473,7 @@ fn heartbeats_and_traffic_that_contradict_each_other_are_told() {
         if let Some(signal) = signal {
             scene.report("one", signal, false);
         }
-        let bad: Vec<Change> = (0..3).flat_map(|_| scene.beat(&["one"], false)).collect();
+        let bad: Vec<HealthEvent> = (0..3).flat_map(|_| scene.beat(&["one"], false)).collect();
         assert_eq!(disagree(&scene, &bad), expected, "{signal:?}");
         assert_eq!(scene.active(), "one", "a heartbeat alone moves nothing");
     }
@@ -492,7 +494,7 @@ fn where_it_is_manual_nothing_fails_back_until_the_present_gateway_fails() {
         scene.health.take_permit(one, &policy, now);
         scene.report("one", Signal::Success, true);
     }
-    assert_eq!(scene.takers(), "two one");
+    assert_eq!(scene.selection(), "two one");
     let changes = scene.pass(600_000, &["one", "two"]);
     assert_eq!(scene.switches(&changes), Vec::<String>::new());
     assert_eq!(scene.active(), "two");
@@ -505,17 +507,17 @@ fn whoever_is_in_use_and_does_well_needs_no_heartbeat_to_stay() {
     let mut scene = Scene::new(2);
     scene.up(&NAMES[..2]);
     scene.trip("one");
-    assert_eq!(scene.takers(), "two");
+    assert_eq!(scene.selection(), "two");
     scene.report("two", Signal::Success, false);
     for _ in 0..3 {
         scene.beat(&["two"], false);
     }
-    assert_eq!(scene.takers(), "two", "its payments go well");
+    assert_eq!(scene.selection(), "two", "its payments go well");
     scene.now += 11_000;
-    assert_eq!(scene.takers(), "two", "silent as well");
+    assert_eq!(scene.selection(), "two", "silent as well");
     // Only for as long as that is known.
     scene.now += 30_000;
-    assert_eq!(scene.takers(), "one?");
+    assert_eq!(scene.selection(), "one?");
     // And it does not make it a target again.
     let mut scene = Scene::new(2);
     scene.up(&NAMES[..2]);
@@ -523,5 +525,5 @@ fn whoever_is_in_use_and_does_well_needs_no_heartbeat_to_stay() {
     for _ in 0..3 {
         scene.beat(&["two"], false);
     }
-    assert_eq!(scene.takers(), "one");
+    assert_eq!(scene.selection(), "one");
 }

@@ -11,7 +11,7 @@ const CELLS: usize = 10;
 
 /// Calls of a trailing window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Window {
+pub(super) struct Window {
     /// When the first call came since it was last empty.
     began: Timestamp,
     /// When the newest cell begins.
@@ -61,7 +61,7 @@ impl Tally {
 
 impl Window {
     /// Counts `tally` at `now`, in a window `length` long.
-    pub fn add(&mut self, tally: Tally, now: Timestamp, length: Millis) {
+    pub(super) fn add(&mut self, tally: Tally, now: Timestamp, length: Millis) {
         self.slide(now, length);
         if self.is_empty() && !tally.is_empty() {
             self.began = now;
@@ -75,7 +75,7 @@ impl Window {
     /// window may hold the failures of a few moments and not the successes beside them, which
     /// workers bring on their ticks.
     #[must_use]
-    pub fn age(&self, now: Timestamp, length: Millis) -> Millis {
+    pub(super) fn age(&self, now: Timestamp, length: Millis) -> Millis {
         let mut window = self.clone();
         window.slide(now, length);
         if window.is_empty() { Millis::ZERO } else { now.since(window.began) }
@@ -87,7 +87,7 @@ impl Window {
 
     /// What was counted in the `length` before `now`.
     #[must_use]
-    pub fn total(&self, now: Timestamp, length: Millis) -> Tally {
+    pub(super) fn total(&self, now: Timestamp, length: Millis) -> Tally {
         let mut window = self.clone();
         window.slide(now, length);
         window.cells.iter().copied().fold(Tally::default(), Tally::plus)

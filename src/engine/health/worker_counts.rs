@@ -8,12 +8,11 @@ use super::fair_share::{Asked, SLOTS, Seen, Source};
 use super::history::Why;
 use super::window::Tally;
 use crate::engine::gateway::GatewayId;
-use crate::engine::time::leaps::{Course, Leaps};
-use crate::engine::time::{Millis, Timestamp};
+use crate::engine::time::{ClockWatch, Leaps, Millis, Timestamp};
 
 /// What one worker has counted since its last tick, and what it has under way.
 #[derive(Debug, Default)]
-pub struct Tallies {
+pub struct WorkerCounters {
     /// Told apart from other workers by this.
     owner: u64,
     counted: Vec<Batch>,
@@ -22,7 +21,7 @@ pub struct Tallies {
     by_partner: Vec<(GatewayId, [u32; SLOTS])>,
     asked: Asked,
     /// How the clock has run.
-    course: Course,
+    clock: ClockWatch,
     /// Requests that would have moved money and were refused, one entry for each reason.
     refused: Vec<(Why, u32)>,
 }
@@ -43,7 +42,7 @@ pub struct Batch {
     pub seen: Seen,
 }
 
-impl Tallies {
+impl WorkerCounters {
     /// Those of the worker `owner`.
     #[must_use]
     pub fn of(owner: u64) -> Self {
@@ -71,23 +70,23 @@ impl Tallies {
 
     /// The worker ticks: what it has seen of the clock and what all know become one.
     pub fn tick(&mut self, now: Timestamp, shared: &mut Leaps, longest: Millis) {
-        self.course.tick(now, shared, longest);
+        self.clock.tick(now, shared, longest);
     }
 
     /// A request sees the clock.
     pub fn look(&mut self, now: Timestamp) {
-        self.course.look(now);
+        self.clock.look(now);
     }
 
     /// Takes in what other workers have seen of the clock.
     pub fn learn(&mut self, shared: &Leaps) {
-        self.course.learn(shared);
+        self.clock.learn(shared);
     }
 
     /// Where the clock leapt, as far as this worker knows.
     #[must_use]
     pub fn leaps(&self, now: Timestamp) -> Leaps {
-        self.course.now_known(now)
+        self.clock.now_known(now)
     }
 
     /// Counts calls.

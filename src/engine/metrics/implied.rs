@@ -9,13 +9,11 @@
 //! and requests of no known operation.
 
 use super::{ANOMALIES, BREACHES, DISAGREES, Family, OVERRIDES, REQUESTS, SWITCHES, TRANSITIONS};
-use crate::engine::config::policy::Policy;
+use crate::engine::config::Policy;
 use crate::engine::gateway::Gateways;
-use crate::engine::health::Cause;
-use crate::engine::health::breaker::Rule;
-use crate::engine::health::peer_tls::Breach;
+use crate::engine::health::{Breach, Cause, Rule};
 use crate::engine::limits;
-use crate::engine::protocol::operation::{Class, Compiled, Repeat};
+use crate::engine::protocol::{Class, Compiled, Repeat};
 
 /// A counter of a family, with the values of its labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +35,7 @@ pub fn counters(policy: &Policy) -> Vec<Implied> {
             all.push(Implied { family, values });
         }
     };
-    for kind in crate::engine::payment::anomaly::Kind::ALL {
+    for kind in crate::engine::payment::AnomalyKind::ALL {
         add(&ANOMALIES, &[kind.name()]);
     }
     let names: Vec<&str> = policy.gateways.iter().map(|gateway| gateway.name.as_str()).collect();
@@ -66,7 +64,7 @@ pub fn counters(policy: &Policy) -> Vec<Implied> {
     }
     let sets = Sets::of(policy);
     for compiled in policy.operations.iter() {
-        for (decision, claims, to) in courses(compiled, policy) {
+        for (decision, claims, to) in paths(compiled, policy) {
             for claim in claims {
                 for gateway in sets.of_kind(to) {
                     add(&REQUESTS, &[&compiled.operation.name, decision, claim, gateway]);
@@ -118,7 +116,7 @@ impl Sets {
     }
 }
 
-type Course = (&'static str, &'static [&'static str], To);
+type Path = (&'static str, &'static [&'static str], To);
 
 /// Where the claim of a payment stands after an answer that was let through.
 const AFTER: &[&str] = &["settled", "rejected", "in_doubt", "closed", "settle_lost"];
@@ -127,7 +125,7 @@ const UNPROVEN: &[&str] = &["in_doubt", "settle_lost"];
 const NOTHING: &[&str] = &[""];
 
 /// Of whatever is no known payment yet.
-const REFUSED: [Course; 4] = [
+const REFUSED: [Path; 4] = [
     ("method", NOTHING, To::Nobody),
     ("bad_field", NOTHING, To::Nobody),
     ("body_too_large", NOTHING, To::Nobody),
@@ -135,7 +133,7 @@ const REFUSED: [Course; 4] = [
 ];
 
 /// Of what moves money.
-const PAYMENT: [Course; 25] = [
+const PAYMENT: [Path; 25] = [
     ("no_identity", NOTHING, To::Nobody),
     ("forward", AFTER, To::Any),
     ("retry", AFTER, To::One),
@@ -164,7 +162,7 @@ const PAYMENT: [Course; 25] = [
 ];
 
 /// Of what only reads.
-const INQUIRY: [Course; 4] = [
+const INQUIRY: [Path; 4] = [
     ("no_answer", NOTHING, To::Nobody),
     ("no_answer", NOTHING, To::Any),
     ("unanswered", NOTHING, To::Any),
@@ -175,7 +173,7 @@ const CONCERNED: &[&str] =
     &["in_flight", "settled", "rejected", "in_doubt", "closed", "settle_lost"];
 
 /// Of what asks for a payment.
-const STATUS: [Course; 5] = [
+const STATUS: [Path; 5] = [
     ("forward", CONCERNED, To::One),
     ("follow", CONCERNED, To::One),
     ("unknown", CONCERNED, To::One),
@@ -184,7 +182,7 @@ const STATUS: [Course; 5] = [
 ];
 
 /// Of what changes something that is not money.
-const STATE: [Course; 6] = [
+const STATE: [Path; 6] = [
     ("forward", NOTHING, To::Any),
     ("unknown", NOTHING, To::Any),
     ("unanswered", NOTHING, To::Any),
@@ -194,7 +192,7 @@ const STATE: [Course; 6] = [
 ];
 
 /// What can become of a request of this operation.
-fn courses(compiled: &Compiled, policy: &Policy) -> Vec<Course> {
+fn paths(compiled: &Compiled, policy: &Policy) -> Vec<Path> {
     let operation = &compiled.operation;
     let config = &policy.config;
     let pays = matches!(operation.class, Class::Charge | Class::FollowUp);
@@ -231,8 +229,7 @@ mod tests {
 
     use super::*;
     use crate::engine::config::Config;
-    use crate::engine::store::layout::Layout;
-    use crate::engine::store::local::placement::{Placement, Seed};
+    use crate::engine::store::{Layout, Placement, Seed};
     use crate::engine::time::Timestamp;
 
     fn policy(gateways: usize, more: &str) -> Policy {

@@ -3,18 +3,19 @@
 
 use std::fmt;
 
-use super::claim::{Closed, Event, Outcome, Resolution, State, Status, Step};
+use super::claim::evidence::{Evidence, Outcome, PaymentStatus, Resolution, Step};
+use super::claim::state::{ClaimState, Closed};
 use crate::engine::gateway::Gateways;
 
 /// Evidence that contradicts what was known of a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anomaly {
     /// What became of the record by it.
-    pub kind: Kind,
+    pub kind: AnomalyKind,
     /// The front of the claim key, in hexadecimal, as the access log has it.
     pub key: String,
     /// Where the payment stood.
-    pub was: State,
+    pub was: ClaimState,
     /// What was said of it.
     pub said: &'static str,
     /// The gateways that said so, or of which it was said.
@@ -23,7 +24,7 @@ pub struct Anomaly {
 
 /// What became of a record by evidence that contradicts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum AnomalyKind {
     /// It was closed as failed, and is settled now. Whoever was told that it had failed may have
     /// paid again.
     Overturned,
@@ -31,7 +32,7 @@ pub enum Kind {
     Contradicted,
 }
 
-impl Kind {
+impl AnomalyKind {
     /// Both, in the order of their weight.
     pub const ALL: [Self; 2] = [Self::Overturned, Self::Contradicted];
 
@@ -49,19 +50,24 @@ impl Anomaly {
     /// What is to be told where `event` has moved the claim of `key`, which stood as `was`, by
     /// `step`.
     #[must_use]
-    pub fn of(key: impl fmt::Display, was: State, event: Event, step: Step) -> Option<Self> {
+    pub fn of(
+        key: impl fmt::Display,
+        was: ClaimState,
+        event: Evidence,
+        step: Step,
+    ) -> Option<Self> {
         let kind = match step {
-            Step::Overturned(_) => Kind::Overturned,
-            Step::Contradicted(_) => Kind::Contradicted,
+            Step::Overturned(_) => AnomalyKind::Overturned,
+            Step::Contradicted(_) => AnomalyKind::Contradicted,
             Step::Stays | Step::To(_) | Step::Released => return None,
         };
         let (said, by) = match event {
-            Event::Answer { outcome, gateways, .. } => (outcome_name(outcome), gateways),
-            Event::Told { gateway, status } => (status_name(status), Gateways::only(gateway)),
-            Event::Operator(Resolution::ExecutedAt(by)) => {
+            Evidence::Answer { outcome, gateways, .. } => (outcome_name(outcome), gateways),
+            Evidence::Told { gateway, status } => (status_name(status), Gateways::only(gateway)),
+            Evidence::Operator(Resolution::ExecutedAt(by)) => {
                 ("executed (an operator)", Gateways::only(by))
             }
-            Event::Operator(Resolution::NotExecuted) => {
+            Evidence::Operator(Resolution::NotExecuted) => {
                 ("not executed (an operator)", Gateways::NONE)
             }
         };
@@ -72,13 +78,13 @@ impl Anomaly {
     #[must_use]
     pub fn line(&self, by: &str) -> String {
         let Self { kind, key, was, said, .. } = self;
-        let was = if let State::Closed { how, .. } = was { how.name() } else { was.name() };
+        let was = if let ClaimState::Closed { how, .. } = was { how.name() } else { was.name() };
         let what_to_do = match kind {
-            Kind::Overturned => {
+            AnomalyKind::Overturned => {
                 "It is settled now. Its merchant may have been told that it failed, and may have \
                  paid again under another reference: look for a second payment, and refund one."
             }
-            Kind::Contradicted => {
+            AnomalyKind::Contradicted => {
                 "Its record stays as it was. Look the payment up at the gateway; if the record is \
                  wrong, tell the merchant."
             }
@@ -101,13 +107,13 @@ const fn outcome_name(outcome: Outcome) -> &'static str {
     }
 }
 
-const fn status_name(status: Status) -> &'static str {
+const fn status_name(status: PaymentStatus) -> &'static str {
     match status {
-        Status::Executed => "executed (status)",
-        Status::Pending => "pending (status)",
-        Status::Closed(Closed::Failed) => "failed (status)",
-        Status::Closed(Closed::Cancelled) => "cancelled (status)",
-        Status::Closed(Closed::Refunded) => "refunded (status)",
-        Status::NotFound => "not found (status)",
+        PaymentStatus::Executed => "executed (status)",
+        PaymentStatus::Pending => "pending (status)",
+        PaymentStatus::Closed(Closed::Failed) => "failed (status)",
+        PaymentStatus::Closed(Closed::Cancelled) => "cancelled (status)",
+        PaymentStatus::Closed(Closed::Refunded) => "refunded (status)",
+        PaymentStatus::NotFound => "not found (status)",
     }
 }

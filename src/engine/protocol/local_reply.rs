@@ -8,14 +8,14 @@
 use serde_json::{Map, Value};
 
 use super::verdict::Protocol;
-use crate::engine::payment::claim::Closed;
+use crate::engine::payment::Closed;
 use crate::engine::time::{Length, Millis, Timestamp, Utc};
 
 mod refusal;
 
 /// Why a request was refused before anything else happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RequestError {
     /// The path is of no known operation.
     Unmatched,
     /// The path can be read in two ways.
@@ -81,11 +81,11 @@ pub enum Unknown {
 
 /// What an answer of ours says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Saying {
+pub enum LocalReply {
     /// The request was refused.
     Refused {
         /// Why.
-        refusal: Refusal,
+        refusal: RequestError,
         /// What is known of the payment that it names.
         standing: Standing,
     },
@@ -148,7 +148,7 @@ pub enum Memory {
 
 /// What an answer is about.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct About<'a> {
+pub struct ReplyContext<'a> {
     /// SNAP's two digits of the operation.
     pub service_code: Option<&'a str>,
     /// Where the outcome may be asked for.
@@ -179,7 +179,7 @@ pub struct Reply {
 }
 
 /// The fixed part of an answer.
-struct Form {
+struct ReplyForm {
     /// HTTP status and case of SNAP's code.
     snap: (u16, u8),
     /// HTTP status for plain HTTP.
@@ -191,13 +191,13 @@ struct Form {
     safe_new_key: bool,
 }
 
-impl Saying {
+impl LocalReply {
     /// The answer in the words of `protocol`.
     #[must_use]
-    pub fn reply(&self, protocol: Protocol, about: &About<'_>) -> Reply {
+    pub fn reply(&self, protocol: Protocol, about: &ReplyContext<'_>) -> Reply {
         let mut form = self.form();
         if about.follows_up && matches!(self, Self::NotExecuted { .. }) {
-            form = Form { title: "Request Not Sent", safe_new_key: false, ..form };
+            form = ReplyForm { title: "Request Not Sent", safe_new_key: false, ..form };
         }
         let was_done = matches!(
             self,
@@ -249,7 +249,7 @@ impl Saying {
         if let Some(retry_after) = self.retry_after() {
             headers.push(("retry-after", retry_after.as_retry_after().to_string()));
         }
-        if let Self::Refused { refusal: Refusal::Method { allowed }, .. } = self {
+        if let Self::Refused { refusal: RequestError::Method { allowed }, .. } = self {
             headers.push(("allow", (*allowed).to_owned()));
         }
         let body = Value::Object(members).to_string().into_bytes();
@@ -274,8 +274,8 @@ impl Saying {
         }
     }
 
-    fn form(&self) -> Form {
-        let not_executed = |snap, http, reason, title| Form {
+    fn form(&self) -> ReplyForm {
+        let not_executed = |snap, http, reason, title| ReplyForm {
             snap,
             http,
             reason,
@@ -285,7 +285,7 @@ impl Saying {
         };
         match self {
             Self::Refused { refusal, standing } => standing.form(refusal),
-            Self::InProgress { unknown, .. } => Form {
+            Self::InProgress { unknown, .. } => ReplyForm {
                 snap: (429, 0),
                 http: 409,
                 reason: "in_progress",
@@ -300,7 +300,7 @@ impl Saying {
             }
             // The code is DANA's own for it. Money may have moved under this reference, and what
             // differs may be a detail of the same purchase: a new key is not safe.
-            Self::Mismatch => Form {
+            Self::Mismatch => ReplyForm {
                 snap: (404, 18),
                 http: 422,
                 reason: "mismatch",
@@ -318,7 +318,7 @@ impl Saying {
             Self::Closed(Closed::Cancelled) => {
                 not_executed((404, 4), 409, "closed_cancelled", "Payment Cancelled")
             }
-            Self::Closed(Closed::Refunded) => Form {
+            Self::Closed(Closed::Refunded) => ReplyForm {
                 snap: (404, 0),
                 http: 409,
                 reason: "closed_refunded",
@@ -419,8 +419,8 @@ impl Saying {
 }
 
 /// What DANA's tables call pending: the merchant waits and asks.
-const fn timeout(reason: &'static str, title: &'static str, outcome: &'static str) -> Form {
-    Form { snap: (504, 0), http: 504, reason, title, outcome, safe_new_key: false }
+const fn timeout(reason: &'static str, title: &'static str, outcome: &'static str) -> ReplyForm {
+    ReplyForm { snap: (504, 0), http: 504, reason, title, outcome, safe_new_key: false }
 }
 
 impl Memory {

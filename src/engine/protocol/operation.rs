@@ -189,9 +189,9 @@ pub const CANCEL: &str = "cancel";
 const GATEWAYS_NUMBER: &str = "/originalReferenceNo";
 
 /// Place of `responseCode` in what [`Compiled::answer`] finds.
-pub const ANSWER_CODE: usize = 0;
+pub(super) const ANSWER_CODE: usize = 0;
 /// Place of the transaction status in what [`Compiled::answer`] finds.
-pub const ANSWER_STATUS: usize = 1;
+pub(super) const ANSWER_STATUS: usize = 1;
 /// Place of the reference in what [`Compiled::answer`] finds.
 pub const ANSWER_REFERENCE: usize = 2;
 

@@ -9,7 +9,7 @@ use super::operation::{
     ANSWER_CODE, ANSWER_REFERENCE, ANSWER_STATUS, CANCEL, Class, Compiled, StatusTable,
 };
 use crate::engine::json::Scalar;
-use crate::engine::payment::claim::{Closed, Outcome, Status};
+use crate::engine::payment::{Closed, Outcome, PaymentStatus};
 
 /// Envoy's response flags, a bit mask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub enum Body<'a> {
 
 /// An answer, or its absence, as far as it can be evidence.
 #[derive(Clone, Copy, Debug)]
-pub struct Evidence<'a> {
+pub struct Response<'a> {
     /// Who made it.
     pub origin: Origin,
     /// Its HTTP status; 0 when there was none.
@@ -156,7 +156,7 @@ pub struct Verdict {
     /// Whether DANA's tables call this answer pending, so that a client that gets it waits.
     pub reads_as_pending: bool,
     /// What it tells of the payment that a status inquiry or a cancel concerns.
-    pub told: Option<Status>,
+    pub told: Option<PaymentStatus>,
     /// Whether the gateway says, in its protocol's words, that it knows no such payment.
     pub not_found: bool,
     /// Whether it names the payment that was asked for, and not only fails to contradict.
@@ -180,7 +180,7 @@ pub fn judge(
     protocol: Protocol,
     operation: &Compiled,
     reference: Option<&str>,
-    evidence: &Evidence<'_>,
+    evidence: &Response<'_>,
 ) -> Verdict {
     match evidence.origin {
         Origin::Envoy { flags, attached } => {
@@ -250,7 +250,7 @@ struct Read<'a> {
     reference: Option<Scalar<'a>>,
 }
 
-fn read_snap<'a>(operation: &Compiled, evidence: &Evidence<'a>) -> Option<Read<'a>> {
+fn read_snap<'a>(operation: &Compiled, evidence: &Response<'a>) -> Option<Read<'a>> {
     let Body::Complete(bytes) = evidence.body else {
         return None;
     };
@@ -270,7 +270,7 @@ fn read_snap<'a>(operation: &Compiled, evidence: &Evidence<'a>) -> Option<Read<'
 
 /// A text member of a successful answer, by its place in what [`Compiled::answer`] finds.
 #[must_use]
-pub fn text_of(operation: &Compiled, evidence: &Evidence<'_>, place: usize) -> Option<String> {
+pub fn text_of(operation: &Compiled, evidence: &Response<'_>, place: usize) -> Option<String> {
     let is_success = |code: SnapCode| (code.http, code.case) == (200, 0);
     if evidence.origin != Origin::Upstream || !is_success(read_snap(operation, evidence)?.code) {
         return None;
@@ -283,7 +283,7 @@ pub fn text_of(operation: &Compiled, evidence: &Evidence<'_>, place: usize) -> O
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-fn judge_snap(operation: &Compiled, reference: Option<&str>, evidence: &Evidence<'_>) -> Verdict {
+fn judge_snap(operation: &Compiled, reference: Option<&str>, evidence: &Response<'_>) -> Verdict {
     let Some(read) = read_snap(operation, evidence) else {
         return Verdict {
             outcome: Outcome::Doubtful,
@@ -307,7 +307,8 @@ fn judge_snap(operation: &Compiled, reference: Option<&str>, evidence: &Evidence
         code: Some(read.code),
         reads_as_pending: reads_as_pending(read.code),
         told,
-        not_found: told == Some(Status::NotFound) || (read.code.http, read.code.case) == (404, 1),
+        not_found: told == Some(PaymentStatus::NotFound)
+            || (read.code.http, read.code.case) == (404, 1),
         echoes,
         absence: Absence::Other,
     }
@@ -363,18 +364,20 @@ const fn reads_as_pending(code: SnapCode) -> bool {
     }
 }
 
-fn told(operation: &Compiled, read: &Read<'_>) -> Option<Status> {
+fn told(operation: &Compiled, read: &Read<'_>) -> Option<PaymentStatus> {
     let operation = &operation.operation;
     match (operation.status, operation.class) {
-        (Some(_), _) if read.code.http == 404 && read.code.case == 1 => Some(Status::NotFound),
+        (Some(_), _) if read.code.http == 404 && read.code.case == 1 => {
+            Some(PaymentStatus::NotFound)
+        }
         (Some(table), _) if read.code.http == 200 && read.code.case == 0 => {
             told_status(table, read.status.as_ref()?.as_text()?)
         }
         (None, Class::FollowUp) if read.code.http == 200 && read.code.case == 0 => {
             match operation.namespace.as_ref() {
-                CANCEL => Some(Status::Closed(Closed::Cancelled)),
+                CANCEL => Some(PaymentStatus::Closed(Closed::Cancelled)),
                 // Only a payment that was executed can be refunded; part of it may stay paid.
-                "refund" => Some(Status::Executed),
+                "refund" => Some(PaymentStatus::Executed),
                 _ => None,
             }
         }
@@ -384,23 +387,23 @@ fn told(operation: &Compiled, read: &Read<'_>) -> Option<Status> {
 
 /// `latestTransactionStatus`. DANA reads 07 as failed and advises a new order; it is taken as "not
 /// found" here, which must be proven first, because a request may still be travelling.
-fn told_status(table: StatusTable, status: &str) -> Option<Status> {
+fn told_status(table: StatusTable, status: &str) -> Option<PaymentStatus> {
     match (table, status) {
-        (_, "00") | (StatusTable::Order, "01" | "02") => Some(Status::Executed),
+        (_, "00") | (StatusTable::Order, "01" | "02") => Some(PaymentStatus::Executed),
         (StatusTable::Order, "03") | (StatusTable::Disbursement, "01" | "02" | "03") => {
-            Some(Status::Pending)
+            Some(PaymentStatus::Pending)
         }
-        (_, "04") => Some(Status::Closed(Closed::Refunded)),
-        (_, "05") => Some(Status::Closed(Closed::Cancelled)),
-        (_, "06") => Some(Status::Closed(Closed::Failed)),
-        (_, "07") => Some(Status::NotFound),
+        (_, "04") => Some(PaymentStatus::Closed(Closed::Refunded)),
+        (_, "05") => Some(PaymentStatus::Closed(Closed::Cancelled)),
+        (_, "06") => Some(PaymentStatus::Closed(Closed::Failed)),
+        (_, "07") => Some(PaymentStatus::NotFound),
         _ => None,
     }
 }
 
 /// Plain HTTP: a complete 2xx other than 202 is success, the statuses by which a server refuses a
 /// request before acting on it are a NO, everything else is in doubt.
-const fn judge_http(evidence: &Evidence<'_>) -> Verdict {
+const fn judge_http(evidence: &Response<'_>) -> Verdict {
     let complete = matches!(evidence.body, Body::Complete(_));
     let (outcome, signal) = match evidence.status {
         202 => (Outcome::Doubtful, Signal::Alive),

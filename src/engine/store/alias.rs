@@ -13,8 +13,7 @@
 
 use crate::engine::codec::Reader;
 use crate::engine::gateway::GatewayId;
-use crate::engine::payment::key::KeyPrefix;
-use crate::engine::payment::key::PaymentRef;
+use crate::engine::payment::{KeyPrefix, PaymentRef};
 use crate::engine::time::Timestamp;
 
 const SIZE: u8 = 51;
@@ -24,9 +23,9 @@ const GATEWAY: u8 = 2;
 
 /// What a key leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
+pub struct Alias {
     /// Where.
-    pub to: Target,
+    pub to: AliasTarget,
     /// When it began to lead there; it is kept this long and `retention_s`, or longer where its
     /// bucket has room. A payment in doubt for longer than that outlives its header keys.
     pub used_at: Timestamp,
@@ -36,18 +35,18 @@ pub struct Link {
 
 /// Where a key leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum AliasTarget {
     /// To this payment.
     Payment(PaymentRef),
     /// To this gateway.
     Gateway(GatewayId),
 }
 
-impl Link {
+impl Alias {
     pub(super) fn encode(&self, key: &KeyPrefix) -> Vec<u8> {
         let (tag, target) = match self.to {
-            Target::Payment(payment) => (PAYMENT, payment.bytes()),
-            Target::Gateway(gateway) => {
+            AliasTarget::Payment(payment) => (PAYMENT, payment.bytes()),
+            AliasTarget::Gateway(gateway) => {
                 let mut target = [0; PaymentRef::SIZE];
                 target[0] = gateway.byte();
                 (GATEWAY, target)
@@ -74,8 +73,8 @@ impl Link {
         let target: [u8; PaymentRef::SIZE] = bytes.take()?;
         let (used_at, nonce) = (bytes.time()?, bytes.word()?);
         let to = match tag {
-            PAYMENT => Target::Payment(PaymentRef::from_bytes(target)),
-            GATEWAY => Target::Gateway(GatewayId::new(usize::from(target[0]))?),
+            PAYMENT => AliasTarget::Payment(PaymentRef::from_bytes(target)),
+            GATEWAY => AliasTarget::Gateway(GatewayId::new(usize::from(target[0]))?),
             _ => return None,
         };
         bytes.0.is_empty().then_some(Self { to, used_at, nonce })

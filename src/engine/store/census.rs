@@ -17,10 +17,8 @@ use super::local::capacity;
 use crate::engine::codec::Reader;
 use crate::engine::gateway::Gateways;
 use crate::engine::limits;
-use crate::engine::payment::claim::{Claim, Money, Rules, State};
-use crate::engine::payment::key::{KeyFront, KeyPrefix};
-use crate::engine::time::leaps::Leaps;
-use crate::engine::time::{Millis, Timestamp};
+use crate::engine::payment::{Claim, ClaimRules, ClaimState, KeyFront, KeyPrefix, Money};
+use crate::engine::time::{Leaps, Millis, Timestamp};
 
 /// The result of one pass over all buckets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -310,7 +308,7 @@ impl InDoubt {
 /// How claims count.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct Counts<'a> {
-    pub(in crate::engine) rules: &'a Rules,
+    pub(in crate::engine) rules: &'a ClaimRules,
     /// How long a resolved claim is kept, and header keys and tokens where there is no room.
     pub(in crate::engine) retention: Millis,
     /// Time that the clock skipped, in which nothing grew older.
@@ -357,7 +355,7 @@ impl Draft {
             records += 1;
             match entry {
                 Entry::Claim(claim) => self.count_claim(key, number, &claim, how, now),
-                Entry::Link(_) => {}
+                Entry::Alias(_) => {}
                 Entry::Unreadable => self.census.states.unreadable += 1,
             }
         }
@@ -378,11 +376,11 @@ impl Draft {
         let counts = if how.observing { seen } else { seen.enforced(how.rules) }.at(now);
         let states = &mut self.census.states;
         match counts.state {
-            State::InFlight { .. } => states.in_flight += 1,
-            State::Settled { .. } => states.settled += 1,
-            State::Rejected { .. } => states.rejected += 1,
-            State::Closed { .. } => states.closed += 1,
-            State::InDoubt { candidates, ended_at, repeat_until, .. } => {
+            ClaimState::InFlight { .. } => states.in_flight += 1,
+            ClaimState::Settled { .. } => states.settled += 1,
+            ClaimState::Rejected { .. } => states.rejected += 1,
+            ClaimState::Closed { .. } => states.closed += 1,
+            ClaimState::InDoubt { candidates, ended_at, repeat_until, .. } => {
                 states.in_doubt += 1;
                 self.sum(counts.money);
                 let claimed_at = counts.incarnation.claimed_at;

@@ -23,12 +23,11 @@
 
 use crate::engine::codec::Reader;
 use crate::engine::limits;
-use crate::engine::payment::claim::Incarnation;
-use crate::engine::payment::key::ClaimKey;
+use crate::engine::payment::{ClaimKey, Incarnation};
 
 /// A kept answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptAnswer {
     /// HTTP status.
     pub status: u16,
     /// `content-type`, if there was one.
@@ -41,7 +40,7 @@ const VERSION: u8 = 2;
 /// Key prefix, time of the claim, nonce: whose answer it is.
 const OWNER: usize = 28;
 
-impl Kept {
+impl KeptAnswer {
     /// How many sets hold `answers` answers.
     #[must_use]
     pub const fn sets(answers: u32) -> u32 {
@@ -132,10 +131,10 @@ mod tests {
         ClaimKey::derive("p", "order", [number.to_string().as_str()])
     }
 
-    fn kept(number: usize) -> Kept {
+    fn kept(number: usize) -> KeptAnswer {
         let body = format!("\0{{{number}}}\u{e9}").into_bytes();
         let content_type = (!number.is_multiple_of(3)).then(|| format!("text/{number}"));
-        Kept { status: 200, content_type, body }
+        KeptAnswer { status: 200, content_type, body }
     }
 
     #[test]
@@ -147,14 +146,14 @@ mod tests {
             set = kept(number).put(&set, &key(number), OF);
         }
         for number in 0..5 {
-            assert_eq!(Kept::find(&set, &key(number), OF), Some(kept(number)));
-            assert_eq!(Kept::find(&set, &key(number), later), None);
-            assert_eq!(Kept::find(&set, &key(number), earlier), None);
+            assert_eq!(KeptAnswer::find(&set, &key(number), OF), Some(kept(number)));
+            assert_eq!(KeptAnswer::find(&set, &key(number), later), None);
+            assert_eq!(KeptAnswer::find(&set, &key(number), earlier), None);
         }
-        assert_eq!(Kept::find(&set, &key(5), OF), None);
+        assert_eq!(KeptAnswer::find(&set, &key(5), OF), None);
         // A second answer takes the place of the first one.
         set = kept(7).put(&set, &key(1), OF);
-        assert_eq!(Kept::find(&set, &key(1), OF), Some(kept(7)));
+        assert_eq!(KeptAnswer::find(&set, &key(1), OF), Some(kept(7)));
         assert_eq!(entries(&set).count(), 5);
     }
 
@@ -167,7 +166,7 @@ mod tests {
             assert!(entries(&set).count() <= most);
             let oldest = (number + 1).saturating_sub(most);
             for other in 0..=number {
-                let found = Kept::find(&set, &key(other), OF);
+                let found = KeptAnswer::find(&set, &key(other), OF);
                 assert_eq!(found, (other >= oldest).then(|| kept(other)), "{other} of {number}");
             }
         }
@@ -183,7 +182,7 @@ mod tests {
             let part = &set[..cut];
             let whole = entries(part).count();
             for number in 0..3 {
-                let found = Kept::find(part, &key(number), OF);
+                let found = KeptAnswer::find(part, &key(number), OF);
                 assert_eq!(found, (number < whole).then(|| kept(number)), "{cut}");
             }
             let again = kept(9).put(part, &key(9), OF);
@@ -193,15 +192,15 @@ mod tests {
         let mut old = vec![1];
         old.extend(owner(&key(0), OF));
         old.extend(b"\xc8\0\0{}");
-        assert_eq!(Kept::find(&old, &key(0), OF), None);
+        assert_eq!(KeptAnswer::find(&old, &key(0), OF), None);
         old.clone_from(&kept(0).put(&old, &key(0), OF));
-        assert_eq!(Kept::find(&old, &key(0), OF), Some(kept(0)));
+        assert_eq!(KeptAnswer::find(&old, &key(0), OF), Some(kept(0)));
     }
 
     /// Of so many answers, how many of ten thousand are gone: the mean over a few stores.
     fn lost(answers: usize, bodies_max: u32) -> usize {
         const STORES: u8 = 4;
-        let sets = Kept::sets(bodies_max);
+        let sets = KeptAnswer::sets(bodies_max);
         let mut gone = 0;
         for seed in 0..STORES {
             let placement = Placement::new(1, Seed::new([seed; Seed::SIZE]));
@@ -209,14 +208,14 @@ mod tests {
             let place = |key: &ClaimKey| placement.body(key.reference(), sets) as usize;
             for number in 0..answers {
                 let set = &mut stored[place(&key(number))];
-                *set = Kept { status: 200, content_type: None, body: Vec::new() }.put(
+                *set = KeptAnswer { status: 200, content_type: None, body: Vec::new() }.put(
                     set,
                     &key(number),
                     OF,
                 );
             }
             let is_gone = |number: &usize| {
-                Kept::find(&stored[place(&key(*number))], &key(*number), OF).is_none()
+                KeptAnswer::find(&stored[place(&key(*number))], &key(*number), OF).is_none()
             };
             gone += (0..answers).filter(is_gone).count();
         }
@@ -233,6 +232,6 @@ mod tests {
 
     #[test]
     fn a_store_of_few_answers_has_a_set_all_the_same() {
-        assert_eq!([0, 1, 16, 17, 16_384].map(Kept::sets), [1, 1, 1, 2, 1024]);
+        assert_eq!([0, 1, 16, 17, 16_384].map(KeptAnswer::sets), [1, 1, 1, 2, 1024]);
     }
 }

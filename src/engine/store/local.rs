@@ -1,5 +1,5 @@
 //! The store in Envoy's shared data: buckets of records, and how many payments they sustain.
 
-pub mod bucket;
+pub(super) mod bucket;
 pub mod capacity;
-pub mod placement;
+pub(super) mod placement;

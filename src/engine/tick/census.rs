@@ -6,13 +6,12 @@
 
 use crate::engine::event::{Cell, Effect, Expected, Loaded};
 use crate::engine::limits;
-use crate::engine::store::census::{Counted, Counts, Draft};
-use crate::engine::store::local::bucket::Bucket;
+use crate::engine::store::{Bucket, Counted, Counts, Draft};
 use crate::engine::time::Timestamp;
 
 /// Where the walk stands.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Walk {
+pub(in crate::engine) struct CensusPass {
     pass: Option<Pass>,
     /// When the last pass that ended began.
     last: Option<Timestamp>,
@@ -31,7 +30,7 @@ struct Pass {
     left: u32,
 }
 
-impl Walk {
+impl CensusPass {
     /// A tick of the worker that counts.
     pub(in crate::engine) fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
         if self.pass.as_ref().is_some_and(|pass| pass.awaits.is_some()) {

@@ -109,13 +109,13 @@ impl Leaps {
 
 /// What one worker knows of the clock.
 #[derive(Debug, Default)]
-pub struct Course {
+pub struct ClockWatch {
     /// When it last ticked; none before the first tick.
     ticked_at: Option<Timestamp>,
     leaps: Leaps,
 }
 
-impl Course {
+impl ClockWatch {
     /// It ticks: what it has seen and what all know become one, in `shared` too. A leap longer
     /// ago than `longest` matters to nothing that waits.
     pub fn tick(&mut self, now: Timestamp, shared: &mut Leaps, longest: Millis) {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     /// A worker that ticks twice a second from `from` to `to`.
-    fn tick(course: &mut Course, shared: &mut Leaps, from: u64, to: u64) {
+    fn tick(course: &mut ClockWatch, shared: &mut Leaps, from: u64, to: u64) {
         for millis in (from..=to).step_by(500) {
             course.tick(at(millis), shared, LONGEST);
         }
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn time_that_was_skipped_has_not_passed() {
-        let (mut course, mut shared) = (Course::default(), Leaps::default());
+        let (mut course, mut shared) = (ClockWatch::default(), Leaps::default());
         tick(&mut course, &mut shared, 0, 10_000);
         assert_eq!(shared, Leaps::default(), "a steady clock leaps nowhere");
         // Before the tick that notes it, and after it.
@@ -183,14 +183,14 @@ mod tests {
         assert_eq!(known.passed(at(20_000), now).get(), 3000, "written at a time in between");
         assert_eq!(known.shifted(at(8000), now), at(8000 + DAY));
         // Another worker learns it, and one that begins now.
-        let mut late = Course::default();
+        let mut late = ClockWatch::default();
         late.learn(&shared);
         assert_eq!(late.now_known(now), known);
     }
 
     #[test]
     fn a_clock_that_comes_back_has_undone_the_leap() {
-        let (mut course, mut shared) = (Course::default(), Leaps::default());
+        let (mut course, mut shared) = (ClockWatch::default(), Leaps::default());
         tick(&mut course, &mut shared, 0, 1000);
         tick(&mut course, &mut shared, 1000 + DAY, 3000 + DAY);
         // But for the moment that it lasted.
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_was_written_while_the_clock_was_behind_is_not_as_old_as_it_looks() {
-        let (mut course, mut shared) = (Course::default(), Leaps::default());
+        let (mut course, mut shared) = (ClockWatch::default(), Leaps::default());
         tick(&mut course, &mut shared, DAY, DAY + 1000);
         // Behind for less than a tick: a request sees it.
         course.look(at(1200));
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn several_workers_see_one_leap_once_and_a_leap_of_long_ago_is_forgotten() {
         let mut shared = Leaps::default();
-        let mut workers = [Course::default(), Course::default()];
+        let mut workers = [ClockWatch::default(), ClockWatch::default()];
         for (worker, offset) in workers.iter_mut().zip([0, 250]) {
             worker.tick(at(offset), &mut shared, LONGEST);
         }
@@ -233,13 +233,13 @@ mod tests {
 
     #[test]
     fn of_many_leaps_no_time_between_them_counts_as_passed_that_did_not() {
-        let (mut course, mut shared) = (Course::default(), Leaps::default());
+        let (mut course, mut shared) = (ClockWatch::default(), Leaps::default());
         let longest = Millis::new(u64::MAX);
         for hour in 0..20 {
             course.tick(at(hour * 3_600_000), &mut shared, longest);
         }
         assert_eq!(shared.0.len(), 1, "they touch");
-        let (mut course, mut shared) = (Course::default(), Leaps::default());
+        let (mut course, mut shared) = (ClockWatch::default(), Leaps::default());
         for hour in 0..20 {
             course.tick(at(hour * 3_600_000), &mut shared, longest);
             course.tick(at(hour * 3_600_000 + 500), &mut shared, longest);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use proxy_wasm::hostcalls;
 
 use super::{
-    Beat, Call, Expected, Host, HostError, Kept, Kind, Reply, Side, StoreError, Timestamp,
+    BufferedRequest, Call, Expected, Host, HostError, MetricKind, Probe, Reply, Side, StoreError,
+    Timestamp,
 };
 use crate::filter::pairs;
 
@@ -272,22 +273,22 @@ impl Host for Envoy {
 
     /// By the SDK, which must know the token to hand the answer on. It returns an error for
     /// both statuses that Envoy gives.
-    fn beat(&self, beat: &Beat) -> Result<u32, HostError> {
+    fn probe(&self, probe: &Probe) -> Result<u32, HostError> {
         let headers = vec![
-            (":method", beat.probe.method.as_str()),
-            (":path", beat.probe.path.as_str()),
-            (":authority", beat.host.as_str()),
+            (":method", probe.spec.method.as_str()),
+            (":path", probe.spec.path.as_str()),
+            (":authority", probe.host.as_str()),
             ("user-agent", "dana-failover-heartbeat"),
         ];
-        let timeout = Duration::from_millis(beat.probe.timeout.get());
-        hostcalls::dispatch_http_call(&beat.cluster, headers, None, Vec::new(), timeout)
+        let timeout = Duration::from_millis(probe.spec.timeout.get());
+        hostcalls::dispatch_http_call(&probe.cluster, headers, None, Vec::new(), timeout)
             .map_err(|status| HostError(status as u32))
     }
 
     /// By the SDK, as heartbeats are. Envoy itself sets the length of the body, and makes every
     /// call the root context's: it goes on when the stream ends, so that its token always comes
     /// back and leaves the SDK's table.
-    fn call(&self, call: &Call, request: &Kept) -> Result<u32, HostError> {
+    fn call(&self, call: &Call, request: &BufferedRequest) -> Result<u32, HostError> {
         let fields = pairs::decode(&request.headers).unwrap_or_default();
         let set = |name: &str| call.headers.iter().any(|(other, _)| other == name);
         let mut headers: Vec<(&str, &str)> = fields
@@ -305,11 +306,11 @@ impl Host for Envoy {
             .map_err(|status| HostError(status as u32))
     }
 
-    fn define_metric(&self, kind: Kind, name: &str) -> Result<u32, HostError> {
+    fn define_metric(&self, kind: MetricKind, name: &str) -> Result<u32, HostError> {
         let mut id = 0;
         let kind = match kind {
-            Kind::Counter => 0,
-            Kind::Gauge => 1,
+            MetricKind::Counter => 0,
+            MetricKind::Gauge => 1,
         };
         // SAFETY: pointer and length are those of a live slice, the out-pointer is to a live
         // local.

@@ -9,19 +9,19 @@ use sha2::{Digest, Sha256};
 use super::envoy::{CONFIG, Deed, Process, Ready, Way, Wish};
 use super::fake::{FakeHost, Fault, Lasts, ways};
 use crate::engine::config::Config;
-use crate::engine::payment::claim::State;
-use crate::engine::protocol::local_reply::Reply;
-use crate::filter::admin::{Desk, Visit};
+use crate::engine::payment::ClaimState;
+use crate::engine::protocol::Reply;
+use crate::filter::admin::{AdminRoot, AdminStream};
 use crate::filter::stream::Flow;
 
 const TOKEN: &str = "s3cret";
 
-fn desk(process: &Process) -> Rc<Desk<FakeHost>> {
+fn desk(process: &Process) -> Rc<AdminRoot<FakeHost>> {
     let mut config: Value = serde_json::from_str(CONFIG).unwrap();
     let digest: String = Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
     config["admin"] = serde_json::json!({"role": "admin", "token_sha256": digest});
     let config = Config::parse(config.to_string().as_bytes()).unwrap();
-    Rc::new(Desk::new(process.host.clone(), config))
+    Rc::new(AdminRoot::new(process.host.clone(), config))
 }
 
 /// A request of an operator, from its first byte to the answer, in two pieces of a body.
@@ -41,7 +41,7 @@ fn ask(process: &Process, method: &str, path: &str, body: &str) -> Option<Reply>
         inside.replies.clear();
         inside.calls.clear();
     }
-    let mut visit = Visit::new(desk(process), 1);
+    let mut visit = AdminStream::new(desk(process), 1);
     let mut flows = vec![visit.request_headers(body.is_empty())];
     if !body.is_empty() {
         flows.push(visit.request_body(body.len() / 2, false));
@@ -88,7 +88,7 @@ fn requests(key: &str) -> [(&'static str, &'static str, String); 5] {
 }
 
 fn is_closed(process: &Process) -> bool {
-    process.claims().iter().any(|claim| matches!(claim.state, State::Closed { .. }))
+    process.claims().iter().any(|claim| matches!(claim.state, ClaimState::Closed { .. }))
 }
 
 fn is_drained(process: &Process) -> bool {

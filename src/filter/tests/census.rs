@@ -101,11 +101,11 @@ fn merchants_cannot_name_gauges_at_will() {
     let process = Process::new(&ready);
     let worker = process.worker();
     for (at, letter) in (b'A'..=b'Z').enumerate() {
-        let census = crate::engine::store::census::Census {
+        let census = crate::engine::store::Census {
             at_risk: vec![([b'X', b'X', letter], 1)],
             ..Default::default()
         };
-        worker.counted(&crate::engine::store::census::Counted::after(census, &[]));
+        worker.counted(&crate::engine::store::Counted::after(census, &[]));
         let inside = process.host.0.borrow();
         let named = inside.metrics.iter().filter(|(name, _)| name.contains("currency"));
         assert_eq!(named.count(), (at + 1).min(16));

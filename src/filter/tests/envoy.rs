@@ -1,23 +1,20 @@
 //! A process in memory: a worker, its host, two gateways with ledgers of their own, and requests
 //! that come and go as Envoy's callbacks bring them.
 
+use crate::engine::health::BreakerState;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 
 use super::fake::{FakeHost, TOKEN};
-use crate::engine::config::Config;
-use crate::engine::config::policy::Policy;
+use crate::engine::config::{Config, Policy};
 use crate::engine::event::{Cell, Event, Expected};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::Health;
-use crate::engine::health::breaker;
-use crate::engine::health::breaker::Report;
-use crate::engine::health::fair_share::Source;
-use crate::engine::payment::claim::{Claim, State};
-use crate::engine::protocol::verdict::Signal;
-use crate::engine::store::local::bucket::Bucket;
+use crate::engine::health::{Health, Report, Source};
+use crate::engine::payment::{Claim, ClaimState};
+use crate::engine::protocol::Signal;
+use crate::engine::store::Bucket;
 use crate::engine::time::Timestamp;
 use crate::filter::stream::{Flow, Stream};
 use crate::filter::worker::{Worker, join};
@@ -138,7 +135,7 @@ impl Ready {
         for gateway in ready.policy.order() {
             for _ in 0..2 {
                 process.health(|health, now| {
-                    health.beaten(gateway, true, &ready.policy, now);
+                    health.on_probe(gateway, true, &ready.policy, now);
                 });
             }
         }
@@ -350,17 +347,17 @@ impl Process {
     pub(super) fn check_settled(&self, what: &str, unproven_trial: bool) {
         let claims = self.claims();
         let under_way = |claim: &Claim| match claim.state {
-            State::InFlight { .. } => true,
-            State::InDoubt { repeat_until, .. } | State::Settled { repeat_until, .. } => {
+            ClaimState::InFlight { .. } => true,
+            ClaimState::InDoubt { repeat_until, .. } | ClaimState::Settled { repeat_until, .. } => {
                 repeat_until.is_some()
             }
-            State::Rejected { .. } | State::Closed { .. } => false,
+            ClaimState::Rejected { .. } | ClaimState::Closed { .. } => false,
         };
         assert!(!claims.iter().any(under_way), "{what}: {claims:?}");
         self.health(|health, _| {
             for gateway in self.worker.policy.order() {
                 let state = health.member(gateway).map(|member| member.breaker.state());
-                let out = matches!(state, Some(breaker::State::HalfOpen { out, .. }) if out > 0);
+                let out = matches!(state, Some(BreakerState::HalfOpen { out, .. }) if out > 0);
                 assert!(!out || unproven_trial, "{what}: a permit is out: {state:?}");
             }
         });
@@ -371,12 +368,12 @@ impl Process {
         let order: Vec<GatewayId> = self.worker.policy.order().collect();
         let meant: Gateways = members.iter().map(|member| order[*member]).collect();
         let names_them = |claim: Claim| match claim.state {
-            State::InFlight { candidates, .. } => candidates == meant,
-            State::InDoubt { candidates: gateways, repeat_until, .. }
-            | State::Settled { gateways, repeat_until } => {
+            ClaimState::InFlight { candidates, .. } => candidates == meant,
+            ClaimState::InDoubt { candidates: gateways, repeat_until, .. }
+            | ClaimState::Settled { gateways, repeat_until } => {
                 gateways == meant && repeat_until.is_some()
             }
-            State::Rejected { .. } | State::Closed { .. } => false,
+            ClaimState::Rejected { .. } | ClaimState::Closed { .. } => false,
         };
         let claims = self.claims();
         assert!(claims.iter().copied().any(names_them), "to {members:?} under {claims:?}");

@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::engine::event::{Beat, Call, Expected};
-use crate::engine::metrics::Kind;
-use crate::engine::protocol::local_reply::Reply;
+use crate::engine::event::{Call, Expected, Probe};
+use crate::engine::metrics::MetricKind;
+use crate::engine::protocol::Reply;
 use crate::engine::time::Timestamp;
-use crate::filter::host::{Host, HostError, Kept, Side, StoreError};
+use crate::filter::host::{BufferedRequest, Host, HostError, Side, StoreError};
 use crate::filter::pairs;
 use crate::filter::stream::Flow;
 
@@ -248,13 +248,13 @@ impl Host for FakeHost {
         refused
     }
 
-    fn beat(&self, _: &Beat) -> Result<u32, HostError> {
+    fn probe(&self, _: &Probe) -> Result<u32, HostError> {
         self.attempt("beat")?;
         // Every call has a token of its own.
         Ok(u32::try_from(self.0.borrow().calls.len()).unwrap_or(0))
     }
 
-    fn call(&self, call: &Call, request: &Kept) -> Result<u32, HostError> {
+    fn call(&self, call: &Call, request: &BufferedRequest) -> Result<u32, HostError> {
         self.attempt("call")?;
         let mut inside = self.0.borrow_mut();
         let same = request.body == inside.request_body;
@@ -263,7 +263,7 @@ impl Host for FakeHost {
         Ok(TOKEN)
     }
 
-    fn define_metric(&self, _: Kind, name: &str) -> Result<u32, HostError> {
+    fn define_metric(&self, _: MetricKind, name: &str) -> Result<u32, HostError> {
         self.attempt("define_metric")?;
         let metrics = &mut self.0.borrow_mut().metrics;
         let known = metrics.iter().position(|(other, _)| other == name);

@@ -4,9 +4,8 @@ use std::cell::RefCell;
 
 use super::fake::{FakeHost, Fault, How, Lasts};
 use crate::engine::config::Config;
-use crate::engine::health::Health;
-use crate::engine::health::heartbeat::Punctuality;
-use crate::engine::store::local::placement::{Placement, Seed};
+use crate::engine::health::{Health, Punctuality};
+use crate::engine::store::{Placement, Seed};
 use crate::engine::time::Timestamp;
 use crate::filter::root::Root;
 use crate::filter::worker::{join, worker_number};
@@ -40,8 +39,8 @@ impl Worker {
         self.host.0.borrow_mut().calls.clear();
         self.root.tick();
         let calls = self.host.0.borrow().calls.clone();
-        let beats = (1u32..).zip(calls).filter(|(_, name)| *name == "beat");
-        beats.map(|(token, _)| token).collect()
+        let probes = (1u32..).zip(calls).filter(|(_, name)| *name == "beat");
+        probes.map(|(token, _)| token).collect()
     }
 
     fn answer(&mut self, token: u32, status: &str, by_gateway: bool) {

@@ -3,7 +3,7 @@
 use super::Worker;
 use crate::engine::limits;
 use crate::engine::metrics::{self, AT_RISK};
-use crate::engine::store::census::Counted;
+use crate::engine::store::Counted;
 use crate::filter::host::Host;
 
 impl<H: Host> Worker<H> {

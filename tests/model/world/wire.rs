@@ -2,7 +2,7 @@
 
 use dana_failover::engine::event::{Answer as EndOfExchange, Event};
 use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::protocol::verdict::{Body, Evidence, Flags, Origin};
+use dana_failover::engine::protocol::{Body, Flags, Origin, Response};
 
 use super::super::acts::{Answer, Fate};
 use super::super::ledger::{Deed, Wire};
@@ -97,7 +97,7 @@ impl World<'_> {
         let body = if end.readable { Body::Complete(text.as_bytes()) } else { Body::Unreadable };
         self.note_evidence(at, &end, endpoint);
         self.runs[at].answer = end.wire;
-        let evidence = Evidence { origin: end.origin, status, body };
+        let evidence = Response { origin: end.origin, status, body };
         let client_waits = end.client_waits;
         let answer = EndOfExchange {
             evidence,

@@ -2,9 +2,8 @@
 //! table.
 
 use dana_failover::engine::event::{Cell, Event, Expected};
-use dana_failover::engine::payment::claim::{AttemptId, Claim};
-use dana_failover::engine::payment::key::Fingerprint;
-use dana_failover::engine::store::local::bucket::{Bucket, Found};
+use dana_failover::engine::payment::{AttemptId, Claim, Fingerprint};
+use dana_failover::engine::store::{Bucket, Found};
 use dana_failover::engine::time::Timestamp;
 
 use super::super::proof::Cause;

@@ -1,9 +1,7 @@
 //! The store of claims, which belongs to a vm_id.
 
-use crate::engine::config::Config;
-use crate::engine::config::policy::Policy;
-use crate::engine::store::layout::Layout;
-use crate::engine::store::local::placement::{Placement, Seed};
+use crate::engine::config::{Config, Policy};
+use crate::engine::store::{Layout, Placement, Seed};
 use crate::engine::time::Timestamp;
 
 use super::super::finding::Severity::{Error, Note, Warning};

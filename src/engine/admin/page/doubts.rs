@@ -3,16 +3,15 @@
 use super::html::{Html, Mark, WARNING};
 use super::{foot, head};
 use crate::engine::admin::doubt::{Doubt, grouped, hex, letters, names};
-use crate::engine::admin::status::Status;
+use crate::engine::admin::status::StatusReport;
 use crate::engine::limits;
-use crate::engine::store::census::InDoubt;
-use crate::engine::time::zone::Clock;
-use crate::engine::time::{Length, Timestamp};
+use crate::engine::store::InDoubt;
+use crate::engine::time::{Clock, Length, Timestamp};
 
 const FACTS: [&str; 5] = ["Sent", "Amount", "May be at", "Key", "Attempts"];
 
 /// The oldest ones, on the page of everything.
-pub(super) fn oldest(html: &mut Html, status: &Status<'_>) {
+pub(super) fn oldest(html: &mut Html, status: &StatusReport<'_>) {
     let Some(doubt) = status.doubt.filter(|doubt| !doubt.census.oldest.is_empty()) else {
         return;
     };
@@ -25,7 +24,7 @@ pub(super) fn oldest(html: &mut Html, status: &Status<'_>) {
 
 /// The page of all that are listed, up to `limit`.
 pub(in crate::engine::admin) fn render(
-    status: &Status<'_>,
+    status: &StatusReport<'_>,
     doubt: &Doubt<'_>,
     limit: usize,
 ) -> String {
@@ -62,7 +61,7 @@ pub(in crate::engine::admin) fn render(
     html.end()
 }
 
-fn facts(status: &Status<'_>, one: &InDoubt) -> [String; 5] {
+fn facts(status: &StatusReport<'_>, one: &InDoubt) -> [String; 5] {
     let age = Length(one.age(status.now));
     let sent = format!("{}, {age} ago", Clock(one.claimed_at, status.zone()));
     let amount = letters(&one.money.currency).map_or_else(
@@ -73,7 +72,7 @@ fn facts(status: &Status<'_>, one: &InDoubt) -> [String; 5] {
     [sent, amount, gateways, hex(&one.key), one.attempt.to_string()]
 }
 
-fn payment(html: &mut Html, status: &Status<'_>, one: &InDoubt) {
+fn payment(html: &mut Html, status: &StatusReport<'_>, one: &InDoubt) {
     html.open(Mark::Bad).raw("<dl>");
     for (name, value) in FACTS.iter().zip(facts(status, one)) {
         html.pair(name, &value);
@@ -95,11 +94,11 @@ fn payment(html: &mut Html, status: &Status<'_>, one: &InDoubt) {
     html.raw("</pre></section>");
 }
 
-fn under_way(status: &Status<'_>, one: &InDoubt) -> Option<Timestamp> {
+fn under_way(status: &StatusReport<'_>, one: &InDoubt) -> Option<Timestamp> {
     one.repeat_until.filter(|until| *until > status.now)
 }
 
-fn command(status: &Status<'_>, key: &str, verdict: &str) -> String {
+fn command(status: &StatusReport<'_>, key: &str, verdict: &str) -> String {
     let origin = status.origin;
     format!(
         "curl -sS -u \"$USER:$TOKEN\" -H 'content-type: application/json' {origin}/resolve -d \

@@ -1,13 +1,12 @@
 //! What happened lately: refusals and switches.
 
 use super::html::{Html, Mark};
-use crate::engine::admin::status::Status;
-use crate::engine::health::history::{Refused, Why};
-use crate::engine::time::Length;
-use crate::engine::time::zone::Clock;
+use crate::engine::admin::status::StatusReport;
+use crate::engine::health::{RefusalRun, Why};
+use crate::engine::time::{Clock, Length};
 
 /// How bad it is that payments are refused now.
-pub(super) fn mark(status: &Status<'_>) -> Mark {
+pub(super) fn mark(status: &StatusReport<'_>) -> Mark {
     status.refused_now().map(|(why, _)| of(why)).max().unwrap_or(Mark::Good)
 }
 
@@ -19,7 +18,7 @@ const fn of(why: Why) -> Mark {
 }
 
 /// What is refused now, since when and how many, as sentences.
-pub(super) fn refusals(html: &mut Html, status: &Status<'_>) {
+pub(super) fn refusals(html: &mut Html, status: &StatusReport<'_>) {
     for (why, run) in status.refused_now() {
         html.raw("<p><strong>").raw(of(why).sign());
         html.text(&format!("{}: {}.", counted(&run), why.sentence())).raw("</strong> ");
@@ -32,7 +31,7 @@ pub(super) fn refusals(html: &mut Html, status: &Status<'_>) {
     }
 }
 
-fn counted(run: &Refused) -> String {
+fn counted(run: &RefusalRun) -> String {
     match run.requests {
         1 => "1 request was refused".to_owned(),
         requests => format!("{requests} requests were refused"),
@@ -40,17 +39,17 @@ fn counted(run: &Refused) -> String {
 }
 
 /// The table of switches, the last one first, and of refusals that are over.
-pub(super) fn table(html: &mut Html, status: &Status<'_>) {
-    let chronicle = status.health.chronicle();
-    let over = chronicle.refusals().filter(|(_, run)| !run.is_recent(status.now));
-    let over: Vec<(Why, Refused)> = over.collect();
-    let switches = chronicle.switches();
+pub(super) fn table(html: &mut Html, status: &StatusReport<'_>) {
+    let history = status.health.history();
+    let over = history.refusals().filter(|(_, run)| !run.is_recent(status.now));
+    let over: Vec<(Why, RefusalRun)> = over.collect();
+    let switches = history.switches();
     if switches.is_empty() && over.is_empty() {
         return;
     }
     html.open(Mark::Good).raw("<h2>Lately</h2>");
     if !switches.is_empty() {
-        let row = |one: &crate::engine::health::history::Switched| {
+        let row = |one: &crate::engine::health::Switched| {
             let age = Length(status.now.since(one.at));
             let when = format!("{}, {age} ago", Clock(one.at, status.zone()));
             let names = [one.from, one.to].map(|gateway| status.any_name(gateway));

@@ -1,11 +1,11 @@
 //! How much room the claim store has.
 
 use super::html::{Html, Mark};
-use crate::engine::admin::status::Status;
-use crate::engine::health::history::Why;
-use crate::engine::store::census::{MAKES_ROOM, Room};
+use crate::engine::admin::status::StatusReport;
+use crate::engine::health::Why;
+use crate::engine::store::{MAKES_ROOM, Room};
 
-pub(super) fn card(html: &mut Html, status: &Status<'_>) {
+pub(super) fn card(html: &mut Html, status: &StatusReport<'_>) {
     let refuses = status.refused_now().any(|(why, _)| why == Why::StoreFull);
     let census = status.doubt.map(|doubt| doubt.census);
     let room = census.map(|census| census.room());

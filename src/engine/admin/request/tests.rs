@@ -101,18 +101,18 @@ fn html_is_for_whoever_prefers_it() {
 fn an_override_is_read() {
     let body = json!({"gateway": "primary", "steer": "drain", "ttl_s": 90, "reason": "planned work",
                       "actor": "anna"});
-    let wish = |steer| Wish {
+    let wish = |steer| OverrideRequest {
         gateway: "primary".to_owned(),
-        steer,
+        change: steer,
         actor: "anna".to_owned(),
         reason: "planned work".to_owned(),
     };
-    let drain = Wanted::Override(Steer::Drain, Millis::new(90_000));
+    let drain = Wanted::Override(OverrideKind::Drain, Millis::new(90_000));
     assert_eq!(post("/override", None, &body.to_string()), Ok(Ask::Override(wish(drain))));
     // Who says in the request who they are is that one.
     assert_eq!(post("/override", Some("bo"), &body.to_string()), Ok(Ask::Override(wish(drain))));
     let force = r#"{"gateway":"primary","steer":"force","ttl_s":86400,"reason":"planned work"}"#;
-    let day = Wanted::Override(Steer::Force, limits::OVERRIDE_TTL_MAX);
+    let day = Wanted::Override(OverrideKind::Force, limits::OVERRIDE_TTL_MAX);
     assert_eq!(post("/override", Some("anna"), force), Ok(Ask::Override(wish(day))));
     let auto = r#"{"gateway":"primary","steer":"auto","reason":"planned work"}"#;
     assert_eq!(post("/override", Some("anna"), auto), Ok(Ask::Override(wish(Wanted::Auto))));
@@ -263,7 +263,7 @@ fn check_word(field: &str, value: Option<Value>, expected: &str) {
 
 #[test]
 fn a_word_on_a_payment_is_read() {
-    let word = |verdict| Word {
+    let word = |verdict| ResolveRequest {
         key: KeyFront::parse("0123456789abcdef").unwrap(),
         verdict,
         evidence: "CASE-7".to_owned(),
@@ -272,8 +272,8 @@ fn a_word_on_a_payment_is_read() {
     };
     let rest = r#""key":"0123456789ABcdef","evidence":"CASE-7","reason":"asked""#;
     for (verdict, expected) in [
-        (r#""executed":false"#, Verdict::NotExecuted),
-        (r#""executed_at":"old-name""#, Verdict::ExecutedAt("old-name".to_owned())),
+        (r#""executed":false"#, ResolvedAs::NotExecuted),
+        (r#""executed_at":"old-name""#, ResolvedAs::ExecutedAt("old-name".to_owned())),
     ] {
         let read = post("/resolve", Some("anna"), &format!("{{{verdict},{rest}}}"));
         assert_eq!(read, Ok(Ask::Resolve(word(expected))));

@@ -3,9 +3,10 @@
 
 use super::*;
 use crate::engine::gateway::Gateways;
-use crate::engine::payment::claim::{Claim, Incarnation, Money, State};
-use crate::engine::payment::key::{ClaimKey, Fingerprint, KeyPrefix};
-use crate::engine::store::local::bucket::{Bucket, Found};
+use crate::engine::payment::{
+    Claim, ClaimKey, ClaimState, Fingerprint, Incarnation, KeyPrefix, Money,
+};
+use crate::engine::store::{Bucket, Found};
 
 const FORGETFUL: &str = r#", "testing": {"unsafe_timings": true},
     "idempotency": {"retention_s": 1}, "failback": {"stable_ms": 1, "dwell_ms": 1}"#;
@@ -28,8 +29,8 @@ fn a_resolution_forgets_no_other_payment() {
         Claim::new(Fingerprint::of_body(&key, b"x"), state, incarnation, money)
     };
     let both: Gateways = scene.policy.order().collect();
-    let settled = claim(State::settled(Gateways::only(scene.id("primary"))));
-    let in_doubt = claim(State::InDoubt {
+    let settled = claim(ClaimState::settled(Gateways::only(scene.id("primary"))));
+    let in_doubt = claim(ClaimState::InDoubt {
         candidates: both,
         ended_at: scene.time(),
         repeat_until: None,
@@ -83,20 +84,20 @@ fn an_override_switches_nothing_by_the_operators_own_settings() {
     assert_eq!((got.status, got.changes.as_slice()), (200, [].as_slice()), "{}", got.text);
     assert_eq!(scene.loaded(Cell::Health), stored);
 
-    for (gateway, steer, takers) in [
+    for (gateway, steer, selection) in [
         ("secondary", "force", json!(["secondary"])),
         ("secondary", "auto", json!(["secondary", "primary"])),
         ("secondary", "drain", json!(["primary"])),
         ("secondary", "auto", json!(["secondary", "primary"])),
     ] {
         let got = scene.override_of(gateway, steer);
-        assert_eq!(got.json()["takers"]["gateways"], takers, "{steer}: {}", got.text);
-        assert!(matches!(&got.changes[..], [Change::Override(..)]), "{:?}", got.changes);
+        assert_eq!(got.json()["takers"]["gateways"], selection, "{steer}: {}", got.text);
+        assert!(matches!(&got.changes[..], [HealthEvent::Override(..)]), "{:?}", got.changes);
     }
     // The payments' leader draws the conclusion.
     scene.override_of("secondary", "drain");
-    let switch = scene.health(|health, policy, now| health.steer(policy, now));
+    let switch = scene.health(|health, policy, now| health.update_active(policy, now));
     let (from, to) = (scene.id("secondary"), scene.id("primary"));
     let cause = crate::engine::health::Cause::Override;
-    assert_eq!(switch, Some(Change::Switch { from, to, cause }));
+    assert_eq!(switch, Some(HealthEvent::Switch { from, to, cause }));
 }

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::engine::gateway::Gateways;
-use crate::engine::payment::claim::{Claim, Closed, Incarnation, Money, State};
-use crate::engine::payment::key::{ClaimKey, Fingerprint};
-use crate::engine::store::census::InDoubt;
-use crate::engine::store::local::bucket::{Bucket, Found};
+use crate::engine::payment::{
+    Claim, ClaimKey, ClaimState, Closed, Fingerprint, Incarnation, Money,
+};
+use crate::engine::store::{Bucket, Found, InDoubt};
 
 fn key(reference: &str) -> ClaimKey {
     ClaimKey::derive("partner", "order", [reference])
@@ -17,7 +17,7 @@ fn digits(reference: &str, count: usize) -> String {
 }
 
 impl Scene {
-    fn claim(&mut self, reference: &str, state: State) {
+    fn claim(&mut self, reference: &str, state: ClaimState) {
         let (key, now) = (key(reference), self.time());
         let incarnation = Incarnation { claimed_at: now, nonce: 7 };
         let money = Money { minor: 1_000_050, currency: *b"IDR" };
@@ -31,7 +31,8 @@ impl Scene {
     /// A payment that either gateway may have, and that a census has counted.
     fn doubt(&mut self, reference: &str) {
         let (candidates, ended_at) = (self.both(), self.time());
-        let state = State::InDoubt { candidates, ended_at, repeat_until: None, not_found: None };
+        let state =
+            ClaimState::InDoubt { candidates, ended_at, repeat_until: None, not_found: None };
         self.claim(reference, state);
         let (key, now) = (key(reference), self.time());
         let mut census = Census::decode(&self.loaded(Cell::Census).bytes).unwrap_or_default();
@@ -57,7 +58,7 @@ impl Scene {
         self.policy.order().collect()
     }
 
-    fn state(&self, reference: &str) -> Option<State> {
+    fn state(&self, reference: &str) -> Option<ClaimState> {
         let key = key(reference);
         let cell = Cell::Claims(self.policy.placement.bucket(key.reference()));
         let bucket = Bucket::decode(self.loaded(cell).bytes).unwrap();
@@ -207,8 +208,8 @@ fn a_doubt_is_ended_by_what_somebody_found_out() {
             assert_eq!((&line["key"], &line["after"]), (&digits("a", 32).into(), &after));
             let primary = Gateways::only(scene.id("primary"));
             let expected = match verdict {
-                AT_PRIMARY => State::said_settled(primary),
-                _ => State::Closed { how: Closed::Failed, gateways: scene.both() },
+                AT_PRIMARY => ClaimState::said_settled(primary),
+                _ => ClaimState::Closed { how: Closed::Failed, gateways: scene.both() },
             };
             assert_eq!(scene.state("a"), Some(expected));
             // Said again, it is so already.
@@ -237,17 +238,21 @@ fn what_must_not_be_said_of_a_payment_is_refused_with_the_reason() {
 
     let (both, now) = (scene.both(), scene.time());
     let until = now.plus(Millis::new(5000));
-    scene.claim("flies", State::InFlight { candidates: both, until, after_no: false });
+    scene.claim("flies", ClaimState::InFlight { candidates: both, until, after_no: false });
     let told = refused(&mut scene, &digits("flies", 40), NOWHERE, 409, "under_way");
     assert!(told.contains("until 2026-09-21T14:13:25.000Z"), "{told}");
 
-    scene.claim("settled", State::settled(Gateways::only(scene.id("primary"))));
+    scene.claim("settled", ClaimState::settled(Gateways::only(scene.id("primary"))));
     let told = refused(&mut scene, &digits("settled", 40), NOWHERE, 409, "contradiction");
     assert!(told.contains("it is settled"), "{told}");
 
     let primary = Gateways::only(scene.id("primary"));
-    let state =
-        State::InDoubt { candidates: primary, ended_at: now, repeat_until: None, not_found: None };
+    let state = ClaimState::InDoubt {
+        candidates: primary,
+        ended_at: now,
+        repeat_until: None,
+        not_found: None,
+    };
     scene.claim("one", state);
     let other = r#""executed_at": "secondary""#;
     let told = refused(&mut scene, &digits("one", 40), other, 409, "contradiction");
@@ -269,7 +274,7 @@ fn a_leap_that_no_worker_has_seen_yet_ends_no_lease_and_no_delay() {
     scene.pass(0);
     let (both, now) = (scene.both(), scene.time());
     let until = now.plus(Millis::new(30_000));
-    let flies = State::InFlight { candidates: both, until, after_no: false };
+    let flies = ClaimState::InFlight { candidates: both, until, after_no: false };
     scene.claim("flies", flies);
     scene.doubt("ended");
     let health = scene.loaded(Cell::Health).bytes;
@@ -304,7 +309,7 @@ fn a_resolution_that_lost_a_race_is_decided_anew() {
     scene.rival = Some((bucket, 1000));
     let got = scene.resolve(&digits("b", 40), NOWHERE);
     assert_eq!((got.status, &got.json()["title"]), (503, &"Store Is Busy".into()));
-    assert!(got.told.is_empty() && matches!(scene.state("b"), Some(State::InDoubt { .. })));
+    assert!(got.told.is_empty() && matches!(scene.state("b"), Some(ClaimState::InDoubt { .. })));
 }
 
 #[test]

@@ -3,9 +3,9 @@
 
 use super::*;
 use crate::engine::gateway::Gateways;
-use crate::engine::health::history::Why;
-use crate::engine::payment::claim::Money;
-use crate::engine::store::census::{Census, InDoubt};
+use crate::engine::health::Why;
+use crate::engine::payment::Money;
+use crate::engine::store::{Census, InDoubt};
 
 fn contains(page: &str, texts: &[&str]) {
     for text in texts {
@@ -163,7 +163,7 @@ fn times_are_told_in_the_configured_zone_and_machines_get_utc() {
     let mut scene = Scene::new();
     scene.admin = Rc::new(config_with("admin", TWO, ""));
     let mut zoned = config("admin", TWO);
-    zoned.time_zone = crate::engine::time::zone::Zone::parse("Asia/Makassar").unwrap();
+    zoned.time_zone = crate::engine::time::Zone::parse("Asia/Makassar").unwrap();
     contains(&scene.page(), &["<small>2026-09-21 21:13:20 WIB, renewed"]);
     scene.admin = Rc::new(zoned);
     contains(&scene.page(), &["<small>2026-09-21 22:13:20 WITA, renewed"]);

@@ -14,7 +14,7 @@ fn a_gateway_is_drained_and_left_to_itself_again() {
     assert_eq!((&told["actor"], &told["steer"]), (&"anna".into(), &"drain".into()));
     assert_eq!(body["gateway"]["hindrance"], "drained by anna: planned");
     let primary = scene.id("primary");
-    assert_eq!(got.changes, [Change::Override(primary, Some(Steer::Drain))]);
+    assert_eq!(got.changes, [HealthEvent::Override(primary, Some(OverrideKind::Drain))]);
     assert_eq!(got.told.len(), 1);
     let line: Value = serde_json::from_str(got.told[0].strip_prefix("override ").unwrap()).unwrap();
     assert_eq!((&line["actor"], &line["reason"]), (&"anna".into(), &"planned".into()));
@@ -22,7 +22,7 @@ fn a_gateway_is_drained_and_left_to_itself_again() {
 
     scene.pass(1000);
     let got = scene.override_of("primary", "auto");
-    assert_eq!(got.changes, [Change::Override(primary, None)]);
+    assert_eq!(got.changes, [HealthEvent::Override(primary, None)]);
     let body = got.json();
     assert_eq!(
         (&body["gateway"]["override"], &body["gateway"]["usable"]),
@@ -67,10 +67,10 @@ fn what_would_leave_nobody_is_refused_with_the_way_out() {
     let got = scene.override_of("primary", "drain");
     assert_eq!((got.status, &got.json()["type"]), (409, &"urn:dana-failover:admin:forced".into()));
     assert!(got.told.is_empty() && got.changes.is_empty());
-    assert!(!refused_text(crate::engine::health::overrides::Refusal::Ttl).is_empty());
+    assert!(!refused_text(crate::engine::health::OverrideError::Ttl).is_empty());
 }
 
-fn refused_text(refusal: crate::engine::health::overrides::Refusal) -> String {
+fn refused_text(refusal: crate::engine::health::OverrideError) -> String {
     let problem = Problem::Override { refusal, gateway: "primary".to_owned() };
     String::from_utf8(problem.reply().body).unwrap()
 }
@@ -93,7 +93,7 @@ fn a_lost_race_is_decided_anew_and_ends() {
 
 #[test]
 fn a_barred_gateway_is_shown_not_forced_and_admitted_by_an_operator_alone() {
-    use crate::engine::health::peer_tls::Breach;
+    use crate::engine::health::Breach;
 
     let mut scene = Scene::new();
     let primary = scene.id("primary");
@@ -115,6 +115,6 @@ fn a_barred_gateway_is_shown_not_forced_and_admitted_by_an_operator_alone() {
     let got = scene.ask("POST", "/override", body);
     assert_eq!((got.status, &got.json()["changed"]), (200, &true.into()));
     assert_eq!(got.json()["gateway"]["barred"], Value::Null);
-    assert_eq!(got.changes.first(), Some(&Change::Barred(primary, None)));
+    assert_eq!(got.changes.first(), Some(&HealthEvent::Barred(primary, None)));
     assert!(got.told[0].contains("admit"), "{:?}", got.told);
 }

@@ -1,6 +1,7 @@
 //! What is told of each state: as JSON, and on the page.
 
 use super::*;
+use crate::engine::health::BreakerState;
 
 fn contains(page: &str, texts: &[&str]) {
     for text in texts {
@@ -115,7 +116,7 @@ fn on_trial_and_back() {
     scene.report("primary", Signal::Success, true);
     scene.report("primary", Signal::Success, true);
     let state = scene.health(|health, _, _| health.member(id).unwrap().breaker.state());
-    assert!(matches!(state, breaker::State::Closed { .. }));
+    assert!(matches!(state, BreakerState::Closed { .. }));
     let why = scene.get("/status").json()["why"].clone();
     let why = why.as_str().unwrap();
     assert!(why.starts_with("primary is usable again, and gets payments back once"), "{why}");
@@ -188,13 +189,13 @@ fn whoever_is_not_usable_is_told_why() {
     let id = scene.id("primary");
     let one = Override {
         gateway: id,
-        steer: Steer::Force,
+        kind: OverrideKind::Force,
         since: scene.time(),
         until: scene.time().plus(Millis::new(1000)),
         actor: "a".to_owned(),
         reason: "r".to_owned(),
     };
-    scene.health(|health, policy, now| health.steer_by(one, policy, now)).unwrap();
+    scene.health(|health, policy, now| health.override_by(one, policy, now)).unwrap();
     contains(
         &scene.page(),
         &["\u{26a0}\u{fe0e} primary", "takes new payments, forced although not usable"],
@@ -231,11 +232,11 @@ fn what_keeps_a_gateway_from_a_trial_is_named() {
     let mut scene = opened();
     scene.beat("primary", true);
     contains(&scene.page(), &["open: the next payment may be a trial"]);
-    let mut tallies = crate::engine::health::worker_counts::Tallies::of(1);
+    let mut counters = crate::engine::health::WorkerCounters::of(1);
     for _ in 0..scene.policy.breaker.in_flight_max {
-        tallies.goes_out(scene.id("primary"), Source::default());
+        counters.goes_out(scene.id("primary"), Source::default());
     }
-    scene.health(|health, _, now| health.tell_in_flight(&tallies, now));
+    scene.health(|health, _, now| health.tell_in_flight(&counters, now));
     told(&mut scene, "it could be tried, but as many requests are with it as may be");
 
     let mut scene = opened();

@@ -12,7 +12,7 @@ fn a_gateway_may_be_asked_otherwise_than_the_others() {
         "heartbeat": {"method": "HEAD", "path": "/up", "expect": {"status": 200}},
     }));
     let [first, second] = [0, 1].map(|at| config.gateways[at].probe.clone());
-    let asked = |probe: &Probe| {
+    let asked = |probe: &ProbeSpec| {
         (probe.method.clone(), probe.path.clone(), probe.timeout.get(), probe.expect.status)
     };
     assert_eq!(asked(&first), ("HEAD".to_owned(), "/up".to_owned(), 1000, Some(200)));

@@ -2,16 +2,15 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::engine::config::PARTNER_HEADER;
-use crate::engine::config::policy::Policy;
+use crate::engine::config::{PARTNER_HEADER, Policy};
 use crate::engine::event::Request;
 use crate::engine::limits;
-use crate::engine::protocol::local_reply::Refusal;
+use crate::engine::protocol::RequestError;
 use crate::engine::time::Timestamp;
 
 /// The header fields that matter.
 #[derive(Default)]
-pub(in crate::engine::exchange) struct Head<'a> {
+pub(in crate::engine::exchange) struct RequestHead<'a> {
     pub(in crate::engine::exchange) method: &'a str,
     pub(in crate::engine::exchange) partner: Option<&'a str>,
     pub(in crate::engine::exchange) idempotency_key: Option<&'a str>,
@@ -52,13 +51,13 @@ fn steers(name: &[u8]) -> bool {
         || STEERING_ENDS.iter().any(|end| name.ends_with(end))
 }
 
-impl<'a> Head<'a> {
+impl<'a> RequestHead<'a> {
     /// The fields, and the first mistake among them. What is wrong elsewhere leaves the partner and
     /// the payment readable; a partner that stands there in two ways is none.
     pub(in crate::engine::exchange) fn pick(
         request: &Request<'a>,
         policy: &Policy,
-    ) -> (Self, Result<(), Refusal>) {
+    ) -> (Self, Result<(), RequestError>) {
         let (mut head, mut partner) = (Self::default(), Ok(()));
         let mut others = Ok(());
         for &(name, value) in request.headers {
@@ -76,7 +75,12 @@ impl<'a> Head<'a> {
         (head, partner.and(others))
     }
 
-    fn take(&mut self, name: &'a [u8], value: &'a [u8], policy: &Policy) -> Result<(), Refusal> {
+    fn take(
+        &mut self,
+        name: &'a [u8],
+        value: &'a [u8],
+        policy: &Policy,
+    ) -> Result<(), RequestError> {
         match name {
             b":method" => self.method = text(name, value)?,
             b"x-request-id" => self.request_id = std::str::from_utf8(value).unwrap_or_default(),
@@ -101,7 +105,7 @@ impl<'a> Head<'a> {
                 || steers(name) =>
             {
                 let name = String::from_utf8_lossy(name);
-                return Err(Refusal::BadField(format!("Header {name} may not be sent.")));
+                return Err(RequestError::BadField(format!("Header {name} may not be sent.")));
             }
             _ => {}
         }
@@ -130,7 +134,7 @@ fn is_utf8(content_type: &[u8]) -> bool {
 pub(in crate::engine::exchange) fn client_key<'a>(
     request: &Request<'a>,
     policy: &Policy,
-) -> Result<Option<&'a str>, Refusal> {
+) -> Result<Option<&'a str>, RequestError> {
     let mut partner = None;
     let fields = request.headers.iter().filter(|(name, _)| *name == b"x-client-key");
     for (name, value) in fields.filter(|_| policy.config.partner_header == PARTNER_HEADER) {
@@ -145,9 +149,9 @@ pub(in crate::engine::exchange) fn path<'a>(request: &Request<'a>) -> &'a str {
     field.and_then(|(_, value)| std::str::from_utf8(value).ok()).unwrap_or_default()
 }
 
-fn text<'a>(name: &[u8], value: &'a [u8]) -> Result<&'a str, Refusal> {
+fn text<'a>(name: &[u8], value: &'a [u8]) -> Result<&'a str, RequestError> {
     std::str::from_utf8(value).map_err(|_| {
-        Refusal::BadField(format!("Header {} is not UTF-8.", String::from_utf8_lossy(name)))
+        RequestError::BadField(format!("Header {} is not UTF-8.", String::from_utf8_lossy(name)))
     })
 }
 
@@ -156,14 +160,14 @@ fn once<'a>(
     name: &[u8],
     value: &'a [u8],
     chars_max: usize,
-) -> Result<(), Refusal> {
+) -> Result<(), RequestError> {
     let value = text(name, value)?;
     let name = String::from_utf8_lossy(name);
     if value.len() > chars_max {
-        return Err(Refusal::BadField(format!("Header {name} is longer than {chars_max}.")));
+        return Err(RequestError::BadField(format!("Header {name} is longer than {chars_max}.")));
     }
     if place.replace(value).is_some() {
-        return Err(Refusal::BadField(format!("Header {name} stands twice.")));
+        return Err(RequestError::BadField(format!("Header {name} stands twice.")));
     }
     Ok(())
 }

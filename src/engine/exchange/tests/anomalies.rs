@@ -1,8 +1,7 @@
 //! Evidence that contradicts what was known: somebody is told, once, and which payment it is.
 
 use super::*;
-use crate::engine::payment::anomaly::Kind;
-use crate::engine::payment::key::ClaimKey;
+use crate::engine::payment::{AnomalyKind, ClaimKey};
 
 fn status(latest: &str) -> String {
     format!(
@@ -30,7 +29,7 @@ fn a_payment_closed_as_failed_that_was_executed_is_told() {
     assert_eq!(world.state(), "closed");
     let told = ask(&mut world, upstream(200, &executed));
     let [anomaly] = told.as_slice() else { panic!("{told:?}") };
-    assert_eq!((anomaly.kind, &anomaly.key), (Kind::Overturned, &the_order()));
+    assert_eq!((anomaly.kind, &anomaly.key), (AnomalyKind::Overturned, &the_order()));
     assert_eq!(anomaly.key.len(), 40);
     let line = anomaly.line("primary");
     assert!(line.contains("its record said failed, primary says executed (status)"), "{line}");
@@ -47,8 +46,8 @@ fn a_payment_closed_as_failed_that_was_executed_is_told() {
         // The kept answer is read and written, the bucket read.
         world.fault = fault.map(|fault| (world.calls + 4, fault));
         world.end(&mut run, upstream(200, OK));
-        let kinds: Vec<Kind> = run.anomalies.iter().map(|anomaly| anomaly.kind).collect();
-        assert_eq!(kinds, [Kind::Overturned], "{fault:?}");
+        let kinds: Vec<AnomalyKind> = run.anomalies.iter().map(|anomaly| anomaly.kind).collect();
+        assert_eq!(kinds, [AnomalyKind::Overturned], "{fault:?}");
     }
 }
 
@@ -65,7 +64,7 @@ fn an_executed_payment_that_is_said_to_have_failed_is_told() {
         for _ in 0..2 {
             let told = ask(&mut world, ending);
             let [anomaly] = told.as_slice() else { panic!("{told:?}") };
-            assert_eq!((anomaly.kind, anomaly.said), (Kind::Contradicted, said));
+            assert_eq!((anomaly.kind, anomaly.said), (AnomalyKind::Contradicted, said));
             assert_eq!(anomaly.key, the_order());
             assert_eq!(world.state(), "settled");
         }
@@ -82,7 +81,7 @@ fn an_executed_payment_that_is_said_to_have_failed_is_told() {
     world.end(&mut run, failed);
     assert_eq!(run.told(), "504 already_executed executed");
     let [anomaly] = run.anomalies.as_slice() else { panic!("{:?}", run.anomalies) };
-    assert_eq!((anomaly.kind, anomaly.said), (Kind::Contradicted, "failed before"));
+    assert_eq!((anomaly.kind, anomaly.said), (AnomalyKind::Contradicted, "failed before"));
     assert_eq!(world.ask(&asked, None), "to dana_primary", "its lease is over");
 }
 
@@ -105,12 +104,11 @@ fn an_answer_that_contradicts_nothing_is_not_told() {
 /// The claim of the order is closed as failed, and an operator finds that it was executed.
 #[test]
 fn what_an_operator_overturns_is_told_by_the_operators_listener() {
-    use crate::engine::payment::anomaly::Kind as AnomalyKind;
-    use crate::engine::payment::claim::{Event as Said, Resolution, Step};
+    use crate::engine::payment::{AnomalyKind, Evidence as Said, Resolution, Step};
     let gateway = GatewayId::new(0).unwrap();
-    let was = State::Closed { how: Closed::Failed, gateways: Gateways::only(gateway) };
+    let was = ClaimState::Closed { how: Closed::Failed, gateways: Gateways::only(gateway) };
     let said = Said::Operator(Resolution::ExecutedAt(gateway));
-    let step = Step::Overturned(State::settled(Gateways::only(gateway)));
+    let step = Step::Overturned(ClaimState::settled(Gateways::only(gateway)));
     let anomaly = Anomaly::of("ab", was, said, step).unwrap();
     assert_eq!((anomaly.kind, anomaly.key.as_str()), (AnomalyKind::Overturned, "ab"));
     assert!(anomaly.line("primary").starts_with("payment ab overturned: its record said failed"));

@@ -1,8 +1,7 @@
 //! A store that is young knows nothing of what was sent before it began, and says so.
 
 use super::*;
-use crate::engine::time::Millis;
-use crate::engine::time::leaps::Leaps;
+use crate::engine::time::{Leaps, Millis};
 
 /// A world whose store began `age` before the present.
 fn aged(config: &str, age: u64) -> World {
@@ -87,7 +86,7 @@ fn what_a_record_proves_is_as_safe_as_ever() {
 fn time_that_the_clock_skipped_is_no_memory() {
     let mut world = aged(CONFIG, 60_000);
     let (mut shared, longest) = (Leaps::default(), Millis::new(86_400_000));
-    world.tallies.tick(world.time(), &mut shared, longest);
+    world.counters.tick(world.time(), &mut shared, longest);
     world.pass(2 * 3_600_000);
     let (what, detail) = told(&mut world, REFUSED);
     assert_eq!(what, "503 never_sent not_executed", "{detail}");

@@ -63,7 +63,7 @@ fn a_worker_that_begins_after_the_leap_knows_of_it() {
     pay_many(&mut world, 0..100);
     world.now += DAY;
     world.tick();
-    world.tallies = Tallies::default();
+    world.counters = WorkerCounters::default();
     pay_many(&mut world, 100..110);
     assert_eq!(world.claims().len(), 110);
 }

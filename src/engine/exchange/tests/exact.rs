@@ -1,6 +1,7 @@
 //! Answers that say what is known and nothing else.
 
 use super::*;
+use crate::engine::health::BreakerState;
 
 fn detail(run: &Run) -> String {
     run.body()["detail"].as_str().unwrap().to_owned()
@@ -130,7 +131,7 @@ fn what_never_left_is_not_called_sent() {
     let mut run = world.begin(&post(CANCEL, OF_ORDER));
     world.answer(&mut run, upstream(404, r#"{"responseCode":"4045701"}"#));
     let origin = Origin::NeverLeft;
-    let evidence = Evidence { origin, status: 0, body: Body::Unreadable };
+    let evidence = Response { origin, status: 0, body: Body::Unreadable };
     world.answer(&mut run, Ending { evidence, endpoint: None, client_waits: true });
     claims(detail(&run));
     // A question says nothing of having been sent at all.
@@ -162,7 +163,7 @@ fn only_who_could_not_be_connected_to_is_blamed() {
         let mut world = World::with(&one);
         world.pay(Ending { endpoint, ..no_answer(0x4, false) });
         let states = ["primary", "secondary"].map(|name| world.breaker(name));
-        let is_open = states.map(|state| matches!(state, breaker::State::Open { .. }));
+        let is_open = states.map(|state| matches!(state, BreakerState::Open { .. }));
         assert_eq!(is_open, open, "{endpoint:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! Stores that fail, races that are lost, clients that leave, workers that die.
 
 use super::*;
+use crate::engine::health::BreakerState;
 
 /// What went before, and the request that is now made and how it ends.
 struct Scene {
@@ -221,8 +222,10 @@ impl World {
 #[test]
 fn a_permit_comes_back_when_its_trial_is_not_made() {
     let out = |world: &World| match world.breaker("primary") {
-        breaker::State::HalfOpen { out, .. } => out,
-        breaker::State::Closed { .. } | breaker::State::Open { .. } => panic!("not half-open"),
+        BreakerState::HalfOpen { out, .. } => out,
+        BreakerState::Closed { .. } | BreakerState::Open { .. } => {
+            panic!("not half-open")
+        }
     };
     // Another worker claims the payment after this one has taken the permit.
     let mut world = World::new();
@@ -372,7 +375,7 @@ fn a_closed_payment_that_turns_out_executed_is_settled_again() {
     }
     assert_eq!(
         world.claims()[0].at(world.time()).state,
-        State::Closed { how: Closed::Failed, gateways: Gateways::only(world.id("secondary")) }
+        ClaimState::Closed { how: Closed::Failed, gateways: Gateways::only(world.id("secondary")) }
     );
     world.end(&mut run, upstream(200, OK).at("primary"));
     assert_eq!((run.told().as_str(), world.state()), ("relayed from primary", "settled"));
@@ -399,8 +402,8 @@ fn operators_are_told_what_was_written_and_only_that() {
         let before = world.calls;
         world.fault = fault.map(|(call, fault)| (before + call, fault));
         world.end(&mut run, TIMEOUT.at("primary"));
-        let opened = matches!(world.breaker("primary"), breaker::State::Open { .. });
-        let opens = |change: &&Change| matches!(change, Change::Breaker(..));
+        let opened = matches!(world.breaker("primary"), BreakerState::Open { .. });
+        let opens = |change: &&HealthEvent| matches!(change, HealthEvent::Breaker(..));
         (opened, run.changes.iter().filter(opens).count(), world.calls - before)
     };
     let (opened, changes, calls) = told(None);
@@ -420,7 +423,7 @@ fn operators_are_told_what_was_written_and_only_that() {
         let before = world.calls;
         world.fault = fault.map(|(call, fault)| (before + call, fault));
         let run = world.begin(&post(CREATE, ORDER));
-        let half_open = matches!(world.breaker("primary"), breaker::State::HalfOpen { .. });
+        let half_open = matches!(world.breaker("primary"), BreakerState::HalfOpen { .. });
         (half_open, run.changes.len(), world.calls - before)
     };
     let (half_open, changes, calls) = on_trial(None);

@@ -2,7 +2,7 @@
 //! gateways that are drained, and labels that say nothing.
 
 use super::*;
-use crate::engine::health::overrides::{Override, Steer};
+use crate::engine::health::{Breaker, Override, OverrideKind};
 
 const UNKNOWN_CANCEL: &str = r#"{"responseCode":"4045701"}"#;
 const CANCELLED: &str = r#"{"responseCode":"2005700","originalPartnerReferenceNo":"r-1"}"#;
@@ -97,7 +97,7 @@ fn a_cancel_that_succeeds_during_a_repeat_closes_the_payment() {
     let cancel = world.ask(&post(CANCEL, OF_ORDER), Some(upstream(200, CANCELLED)));
     assert_eq!(cancel, "relayed from primary");
     let order = world.claims().into_iter().find(|claim| claim.attempt == 2).unwrap();
-    assert!(matches!(order.state, State::Closed { how: Closed::Cancelled, .. }), "{order:?}");
+    assert!(matches!(order.state, ClaimState::Closed { how: Closed::Cancelled, .. }), "{order:?}");
     world.end(&mut repeat, upstream(404, r#"{"responseCode":"4045404"}"#));
     assert_eq!(repeat.told(), "404 closed_cancelled not_executed safe");
     assert_eq!(world.ask(&post(CREATE, ORDER), None), "404 closed_cancelled not_executed safe");
@@ -108,9 +108,9 @@ fn drain(world: &mut World, name: &str) {
     let until = Timestamp::from_millis(world.now + 3_600_000);
     let (actor, reason) = ("ops".to_owned(), "a drill".to_owned());
     world.health(|health, policy, _| {
-        let steer = Steer::Drain;
-        let wish = Override { gateway, steer, since: now, until, actor, reason };
-        health.steer_by(wish, policy, now).unwrap();
+        let steer = OverrideKind::Drain;
+        let wish = Override { gateway, kind: steer, since: now, until, actor, reason };
+        health.override_by(wish, policy, now).unwrap();
     });
 }
 
@@ -144,9 +144,9 @@ fn a_status_in_flight_asks_the_first_member_of_the_composite_that_was_named() {
             // Only the wait is over: so it stands behind the other one, on trial.
             let (gateway, policy) = (world.id(name), Rc::clone(&world.policy));
             world.health(|health, _, now| {
-                health.steer(&policy, now);
+                health.update_active(&policy, now);
                 let breaker = &mut health.member_mut(gateway).breaker;
-                *breaker = breaker::Breaker::default();
+                *breaker = Breaker::default();
             });
         }
         let pay = world.begin(&post(CREATE, ORDER));

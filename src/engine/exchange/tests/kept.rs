@@ -1,7 +1,7 @@
 //! Answers that are kept, and payments that were executed whose answer is not.
 
 use super::*;
-use crate::engine::health::peer_tls::Breach;
+use crate::engine::health::Breach;
 
 fn numbered(number: usize) -> (Asked, String) {
     let [order, ok] = [ORDER, OK].map(|text| text.replace("r-1", &format!("n-{number}")));
@@ -46,7 +46,7 @@ fn of_two_answers_that_are_kept_at_once_none_is_lost() {
             retry_after: None,
             client_waits: true,
         };
-        run.todo.extend(run.exchange.handle(Event::Answered(answer), time, &mut world.tallies));
+        run.todo.extend(run.exchange.handle(Event::Answered(answer), time, &mut world.counters));
         assert!(matches!(run.todo.front(), Some(Effect::Load(Cell::Body(_)))), "{:?}", run.todo);
     }
     for (run, _) in &mut runs {

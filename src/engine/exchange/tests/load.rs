@@ -2,7 +2,7 @@
 //! them are put on trial.
 
 use super::*;
-use crate::engine::health::{Asks, NewRequest};
+use crate::engine::health::{BreakerState, NewRequest, RequestKind};
 
 fn world(breaker: &str) -> World {
     World::with(&CONFIG.replacen(
@@ -28,7 +28,7 @@ const FAILS: Ending<'static> = upstream(500, r#"{"responseCode":"5005401"}"#);
 
 /// The worker brings what it has counted.
 fn tick(world: &mut World) {
-    let counted = world.tallies.take();
+    let counted = world.counters.take();
     world.health(|health, policy, now| {
         for batch in &counted {
             health.merge(batch, policy, now);
@@ -47,18 +47,18 @@ fn what_is_under_way_is_counted_until_it_has_ended_whichever_way() {
     let [primary, secondary] = ["primary", "secondary"].map(|name| world.id(name));
     let endings = [upstream(200, OK), TIMEOUT, REFUSED, no_answer(0x4000, true).client_gone()];
     let mut runs: Vec<Run> = (0..4).map(|n| world.begin(&order("partner-1", n))).collect();
-    assert_eq!(world.tallies.in_flight(), [(primary, 4)]);
+    assert_eq!(world.counters.in_flight(), [(primary, 4)]);
     for (left, (run, ending)) in (0..4).rev().zip(runs.iter_mut().zip(endings)) {
         world.end(run, ending);
         let expected = if left == 0 { vec![] } else { vec![(primary, left)] };
-        assert_eq!(world.tallies.in_flight(), expected);
+        assert_eq!(world.counters.in_flight(), expected);
     }
     // From gateway to gateway, it is where it is.
     let mut run = world.begin(&post(STATUS, OF_ORDER.replace("r-1", "r-9").as_str()));
     world.answer(&mut run, upstream(404, r#"{"responseCode":"4045501"}"#));
-    assert_eq!(world.tallies.in_flight(), [(secondary, 1)]);
+    assert_eq!(world.counters.in_flight(), [(secondary, 1)]);
     world.end(&mut run, upstream(404, r#"{"responseCode":"4045501"}"#));
-    assert_eq!(world.tallies.in_flight(), []);
+    assert_eq!(world.counters.in_flight(), []);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn one_partner_does_not_take_a_gateways_whole_ceiling_while_another_one_pays() {
     for n in 20..23 {
         assert_eq!(begin("partner-2", n), "to dana_primary_first");
     }
-    assert!(matches!(world.breaker("primary"), breaker::State::Closed { .. }));
+    assert!(matches!(world.breaker("primary"), BreakerState::Closed { .. }));
     // Questions fill a ceiling too, and a customer's token is no way around it.
     let status = post(STATUS, &OF_ORDER.replace("r-1", "r-10"));
     assert_eq!(world.begin(&status).told(), "504 no_answer unknown");
@@ -111,12 +111,12 @@ fn one_partner_in_trouble_does_not_take_the_gateway_from_the_others() {
     for n in 0..9 {
         world.ask(&order("partner-1", 10 + n), Some(FAILS));
     }
-    assert!(matches!(world.breaker("primary"), breaker::State::Closed { run: 9 }));
+    assert!(matches!(world.breaker("primary"), BreakerState::Closed { run: 9 }));
     // A second one, and it is the gateway's trouble.
     for n in 0..3 {
         world.ask(&order("partner-3", 20 + n), Some(FAILS));
     }
-    assert!(matches!(world.breaker("primary"), breaker::State::Open { .. }));
+    assert!(matches!(world.breaker("primary"), BreakerState::Open { .. }));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_partner_with_nobody_beside_it_trips_as_ever() {
     for n in 0..3 {
         world.ask(&order("partner-1", n), Some(FAILS));
     }
-    assert!(matches!(world.breaker("primary"), breaker::State::Open { .. }));
+    assert!(matches!(world.breaker("primary"), BreakerState::Open { .. }));
 }
 
 #[test]
@@ -135,16 +135,16 @@ fn a_question_is_put_on_trial_before_a_payment_is() {
     world.health(|health, policy, now| {
         let later = now.plus(policy.breaker.open);
         for gateway in policy.order() {
-            health.beaten(gateway, true, policy, later);
+            health.on_probe(gateway, true, policy, later);
         }
     });
     world.pass(10_000);
-    let takers = |world: &World, what| {
+    let selection = |world: &World, what| {
         let new = NewRequest::of_nobody(what);
-        world.read_health().0.takers(&world.policy, &new, world.time())
+        world.read_health().0.select(&world.policy, &new, world.time())
     };
-    assert!(!takers(&world, Asks::Payment).trial);
-    assert!(takers(&world, Asks::Question).trial);
+    assert!(!selection(&world, RequestKind::Payment).trial);
+    assert!(selection(&world, RequestKind::Inquiry).trial);
     let asked = post("/rest/v1.0/balance-inquiry.htm", r#"{"accountNo":"1"}"#);
     let mut question = world.begin(&asked);
     assert!(question.told().starts_with("to dana_primary"), "{}", question.told());
@@ -155,9 +155,9 @@ fn a_question_is_put_on_trial_before_a_payment_is() {
 
 #[test]
 fn a_token_takes_no_new_payment_to_a_gateway_that_operators_have_closed() {
-    use crate::engine::health::overrides::{Override, Steer};
+    use crate::engine::health::{Override, OverrideKind};
 
-    for (gateway, steer) in [("primary", Steer::Drain), ("secondary", Steer::Force)] {
+    for (gateway, steer) in [("primary", OverrideKind::Drain), ("secondary", OverrideKind::Force)] {
         let mut world = World::new();
         let with_token = order("partner-1", 1).with("authorization-customer", "Bearer t-1");
         assert_eq!(
@@ -168,8 +168,8 @@ fn a_token_takes_no_new_payment_to_a_gateway_that_operators_have_closed() {
         world.health(|health, policy, now| {
             let until = now.plus(crate::engine::time::Millis::new(60_000));
             let (actor, reason) = ("ops".to_owned(), "a drill".to_owned());
-            let wish = Override { gateway: id, steer, since: now, until, actor, reason };
-            health.steer_by(wish, policy, now).unwrap();
+            let wish = Override { gateway: id, kind: steer, since: now, until, actor, reason };
+            health.override_by(wish, policy, now).unwrap();
         });
         let told = world.ask(&with_token, None);
         assert_eq!(told, "503 pinned_gateway_down not_executed safe", "{steer:?}");

@@ -1,6 +1,7 @@
 //! Payments: claimed, sent, settled, replayed, retried and repeated.
 
 use super::*;
+use crate::engine::health::BreakerState;
 
 #[test]
 fn a_payment_is_claimed_sent_and_settled() {
@@ -43,7 +44,7 @@ fn every_ending_of_a_first_attempt_leaves_the_claim_where_it_belongs() {
     let busy = r#"{"responseCode":"4295400","responseMessage":"Too Many Requests"}"#;
     let earlier = r#"{"responseCode":"4045418","responseMessage":"Inconsistent Request"}"#;
     let other = OK.replace("r-1", "r-2");
-    let unreadable = Evidence { body: Body::Unreadable, ..upstream(200, "").evidence };
+    let unreadable = Response { body: Body::Unreadable, ..upstream(200, "").evidence };
     let unreadable = Ending { evidence: unreadable, ..upstream(200, "") };
     let unnamed = Ending { endpoint: None, ..upstream(403, no) };
     let table = [
@@ -316,9 +317,9 @@ fn a_repeat_waits_for_its_gateway_and_ends_with_its_age() {
     world.pass(30_000);
     let mut run = world.begin(&post(CREATE, ORDER));
     assert_eq!(run.told(), "to dana_primary");
-    assert!(matches!(world.breaker("primary"), breaker::State::HalfOpen { out: 1, .. }));
+    assert!(matches!(world.breaker("primary"), BreakerState::HalfOpen { out: 1, .. }));
     world.end(&mut run, TIMEOUT);
-    assert!(matches!(world.breaker("primary"), breaker::State::Open { .. }));
+    assert!(matches!(world.breaker("primary"), BreakerState::Open { .. }));
     let mut world = World::new();
     world.pay(TIMEOUT.at("primary"));
     world.pass(3_600_000);

@@ -2,7 +2,7 @@
 //! what they must be.
 
 use super::*;
-use crate::engine::health::peer_tls::{Breach, Peer};
+use crate::engine::health::{Breach, Peer};
 
 const GATEWAYS: &str = r#"
         {"name": "primary", "cluster": "dana_primary"},
@@ -169,7 +169,7 @@ fn an_answer_over_another_connection_proves_nothing_and_bars_the_gateway() {
         assert_eq!(run.told(), "504 unknown unknown", "{breach:?}");
         assert_eq!(world.state(), "in_doubt");
         assert_eq!((world.barred("primary"), world.barred("secondary")), (Some(breach), None));
-        assert!(run.changes.iter().any(|change| matches!(change, Change::Barred(_, Some(_)))));
+        assert!(run.changes.iter().any(|change| matches!(change, HealthEvent::Barred(_, Some(_)))));
         // New payments go to the other one, at once and alone.
         let next = post(CREATE, &ORDER.replace("r-1", "r-2"));
         assert_eq!(world.ask(&next, None), "to dana_secondary");
@@ -194,7 +194,7 @@ fn no_traffic_and_no_wait_lifts_a_bar_and_an_operator_does() {
     assert_eq!(world.ask(&next, None), "to dana_secondary");
     let primary = world.id("primary");
     world.health(|health, _, _| {
-        assert_eq!(health.admit(primary), Some(Change::Barred(primary, None)));
+        assert_eq!(health.admit(primary), Some(HealthEvent::Barred(primary, None)));
         assert_eq!(health.admit(primary), None);
     });
     let next = post(CREATE, &ORDER.replace("r-1", "r-4"));

@@ -2,8 +2,7 @@
 //! client certificates.
 
 use super::*;
-use crate::engine::payment::claim::{Incarnation, Money};
-use crate::engine::payment::key::{ClaimKey, Fingerprint};
+use crate::engine::payment::{ClaimKey, Fingerprint, Incarnation, Money};
 
 const OTHER_ORDER: &str = r#"{"merchantId":"m-1","partnerReferenceNo":"r-2","amount":{"value":"10000.00","currency":"IDR"}}"#;
 
@@ -119,7 +118,7 @@ fn fill_bucket(world: &mut World, key: &ClaimKey) {
     let (bytes, version) = world.cells.remove(&cell).unwrap_or_default();
     let mut bucket = Bucket::decode(bytes).unwrap();
     let incarnation = Incarnation { claimed_at: world.time(), nonce: 0 };
-    let state = State::settled(Gateways::only(world.id("primary")));
+    let state = ClaimState::settled(Gateways::only(world.id("primary")));
     let other = Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default());
     let retention = world.policy.config.store.retention;
     for number in 0u8.. {

@@ -4,19 +4,21 @@
 //! `half_open_ms_max` is over, so that trials per time are bounded. Failed trials are judged as
 //! calls are: the breaker opens again when they reach the failure rate's share of the permits.
 
-use super::{Breaker, Heard, Limits, Report, Rule, State, Transition};
+use super::{Breaker, BreakerLimits, BreakerState, Heard, Report, Rule, Transition};
 use crate::engine::health::fair_share::Source;
-use crate::engine::protocol::verdict::Signal;
+use crate::engine::protocol::Signal;
 use crate::engine::time::{Millis, Timestamp};
 
 impl Breaker {
     /// Whether a trial may be made now.
     #[must_use]
-    pub fn may_try(&self, now: Timestamp, limits: &Limits) -> bool {
+    pub fn may_try(&self, now: Timestamp, limits: &BreakerLimits) -> bool {
         match self.state {
-            State::Closed { .. } => false,
-            State::Open { until } => now >= until || until.since(now) > limits.longest_wait(),
-            State::HalfOpen { out, passed, since, .. } => {
+            BreakerState::Closed { .. } => false,
+            BreakerState::Open { until } => {
+                now >= until || until.since(now) > limits.longest_wait()
+            }
+            BreakerState::HalfOpen { out, passed, since, .. } => {
                 out.saturating_add(passed) < limits.half_open_permits || is_lost(since, now, limits)
             }
         }
@@ -25,22 +27,22 @@ impl Breaker {
     /// Whether a payment that an operator forces on the gateway may be a trial: a first wait after
     /// the breaker opened at the latest, however long it waits by itself.
     #[must_use]
-    pub fn may_try_forced(&self, now: Timestamp, limits: &Limits) -> bool {
+    pub fn may_try_forced(&self, now: Timestamp, limits: &BreakerLimits) -> bool {
         let is_over = || now >= self.since.plus(limits.open) || self.since > now;
-        self.may_try(now, limits) || (matches!(self.state, State::Open { .. }) && is_over())
+        self.may_try(now, limits) || (matches!(self.state, BreakerState::Open { .. }) && is_over())
     }
 
     /// Whether a trial should be a question rather than a payment: for half of the first wait after
     /// a trial became possible. If one came, until it was passed, or for as long again.
     #[must_use]
-    pub fn prefers_question(&self, now: Timestamp, limits: &Limits) -> bool {
+    pub fn prefers_question(&self, now: Timestamp, limits: &BreakerLimits) -> bool {
         let grace = Millis::new(limits.open.get() / 2);
         match self.state {
-            State::Closed { .. } => false,
-            State::Open { until } => {
+            BreakerState::Closed { .. } => false,
+            BreakerState::Open { until } => {
                 now < until.plus(grace) && until.since(now) <= limits.longest_wait()
             }
-            State::HalfOpen { passed, .. } => {
+            BreakerState::HalfOpen { passed, .. } => {
                 let waited = now >= self.since.plus(grace) || self.since.since(now) > grace;
                 self.asks_first && passed == 0 && !waited
             }
@@ -49,36 +51,42 @@ impl Breaker {
 
     /// Whether only a payment can still pass: a question on trial would but hold its permit.
     #[must_use]
-    pub const fn wants_payment(&self, limits: &Limits) -> bool {
+    pub const fn wants_payment(&self, limits: &BreakerLimits) -> bool {
         match self.state {
-            State::HalfOpen { passed, .. } => passed.saturating_add(1) >= limits.half_open_permits,
-            State::Closed { .. } | State::Open { .. } => false,
+            BreakerState::HalfOpen { passed, .. } => {
+                passed.saturating_add(1) >= limits.half_open_permits
+            }
+            BreakerState::Closed { .. } | BreakerState::Open { .. } => false,
         }
     }
 
     /// Takes a permit for a trial; the move to half-open is told if this was the first one.
     /// The caller has asked [`Breaker::may_try`].
-    pub fn take_permit(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {
+    pub fn take_permit(&mut self, now: Timestamp, limits: &BreakerLimits) -> Option<Transition> {
         self.take(Rule::WaitOver, now, limits)
     }
 
     /// The same for a payment that an operator forces on the gateway, after
     /// [`Breaker::may_try_forced`].
-    pub fn take_forced_permit(&mut self, now: Timestamp, limits: &Limits) -> Option<Transition> {
+    pub fn take_forced_permit(
+        &mut self,
+        now: Timestamp,
+        limits: &BreakerLimits,
+    ) -> Option<Transition> {
         self.take(Rule::Forced, now, limits)
     }
 
-    fn take(&mut self, rule: Rule, now: Timestamp, limits: &Limits) -> Option<Transition> {
+    fn take(&mut self, rule: Rule, now: Timestamp, limits: &BreakerLimits) -> Option<Transition> {
         let prefers_question = self.prefers_question(now, limits);
         match &mut self.state {
-            State::Closed { .. } => None,
-            State::Open { .. } => {
+            BreakerState::Closed { .. } => None,
+            BreakerState::Open { .. } => {
                 // Nobody else was let on trial.
                 self.asks_first = prefers_question;
-                let to = State::HalfOpen { out: 1, passed: 0, failed: 0, since: now };
+                let to = BreakerState::HalfOpen { out: 1, passed: 0, failed: 0, since: now };
                 Some(self.enter(to, rule, now))
             }
-            State::HalfOpen { out, passed, since, .. } => {
+            BreakerState::HalfOpen { out, passed, since, .. } => {
                 if out.saturating_add(*passed) >= limits.half_open_permits {
                     // Nobody brought the permits back in time: their trials were lost.
                     *out = 0;
@@ -92,7 +100,7 @@ impl Breaker {
 
     /// Gives back a permit whose trial was never made.
     pub const fn return_permit(&mut self, generation: u32) {
-        if let State::HalfOpen { out, .. } = &mut self.state
+        if let BreakerState::HalfOpen { out, .. } = &mut self.state
             && self.generation == generation
         {
             *out = out.saturating_sub(1);
@@ -103,15 +111,21 @@ impl Breaker {
     /// trouble opened the breaker, or its trial failed last. With nobody else to make it, or when
     /// none of them came for a window, it may be this one's all the same.
     #[must_use]
-    pub fn yields(&self, source: Source, asked: u32, now: Timestamp, limits: &Limits) -> bool {
+    pub fn yields(
+        &self,
+        source: Source,
+        asked: u32,
+        now: Timestamp,
+        limits: &BreakerLimits,
+    ) -> bool {
         let own = source.bit();
         let is_over = match self.state {
-            State::Closed { .. } => true,
-            State::Open { until } => {
+            BreakerState::Closed { .. } => true,
+            BreakerState::Open { until } => {
                 now >= until.plus(limits.window) || until.since(now) > limits.longest_wait()
             }
             // A permit that comes back with time alone is somebody else's again.
-            State::HalfOpen { since, .. } => {
+            BreakerState::HalfOpen { since, .. } => {
                 now >= since.plus(limits.half_open_max).plus(limits.window)
                     || since.since(now) > limits.half_open_max
             }
@@ -130,14 +144,14 @@ impl Breaker {
         &mut self,
         report: Report,
         now: Timestamp,
-        limits: &Limits,
+        limits: &BreakerLimits,
     ) -> Option<Transition> {
-        let State::HalfOpen { out, passed, failed, since } = self.state else {
+        let BreakerState::HalfOpen { out, passed, failed, since } = self.state else {
             return None;
         };
         let unheard = report.signal == Signal::Abandoned && report.heard.lasted(limits.unheard);
         let slow = report.trial && report.slow && report.signal == Signal::Success;
-        let suspected = self.sources.is_suspected(report.source, now, limits.window);
+        let suspected = self.fair_share.is_suspected(report.source, now, limits.window);
         if report.source.pays() {
             self.note_source(report, now, limits);
         }
@@ -159,10 +173,10 @@ impl Breaker {
                 self.asks_first &= counts;
                 let passed = passed.saturating_add(u8::from(counts));
                 if passed >= limits.half_open_permits {
-                    let to = State::Closed { run: 0 };
+                    let to = BreakerState::Closed { run: 0 };
                     return Some(self.enter(to, Rule::TrialsPassed { passed }, now));
                 }
-                self.state = State::HalfOpen { out, passed, failed, since };
+                self.state = BreakerState::HalfOpen { out, passed, failed, since };
                 None
             }
             // Nothing was proven, so the permit stays out.
@@ -181,9 +195,9 @@ impl Breaker {
         report: Report,
         suspected: bool,
         now: Timestamp,
-        limits: &Limits,
+        limits: &BreakerLimits,
     ) -> Option<Transition> {
-        let State::HalfOpen { out, passed, failed, since } = self.state else {
+        let BreakerState::HalfOpen { out, passed, failed, since } = self.state else {
             return None;
         };
         self.suspects |= report.source.bit();
@@ -191,7 +205,7 @@ impl Breaker {
         let failed = failed.saturating_add(1);
         if !limits.ends_trials(failed) {
             let out = out.saturating_sub(u8::from(report.trial));
-            self.state = State::HalfOpen { out, passed, failed, since };
+            self.state = BreakerState::HalfOpen { out, passed, failed, since };
             return None;
         }
         // Nor does a trial that came before its time.
@@ -203,7 +217,7 @@ impl Breaker {
 }
 
 /// Whether permits are given up for lost: nobody took one for as long as a trial can last.
-fn is_lost(since: Timestamp, now: Timestamp, limits: &Limits) -> bool {
+fn is_lost(since: Timestamp, now: Timestamp, limits: &BreakerLimits) -> bool {
     now >= since.plus(limits.half_open_max) || since.since(now) > limits.half_open_max
 }
 

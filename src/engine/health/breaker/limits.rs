@@ -7,7 +7,7 @@ use crate::engine::time::Millis;
 
 /// When a breaker trips and how it comes back.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct BreakerLimits {
     /// Failures in a row that trip.
     pub consecutive_failures: u16,
     /// Length of the window that the rates look at.
@@ -47,7 +47,7 @@ pub struct Limits {
     pub half_open_max: Millis,
 }
 
-impl Limits {
+impl BreakerLimits {
     /// The rate that a window exceeds, if any; `failures` and `slow` are what counts of its own.
     pub(super) fn exceeded(&self, seen: Tally, failures: u32, slow: u32) -> Option<Rule> {
         if seen.calls < self.min_calls {

@@ -2,7 +2,7 @@
 
 use crate::engine::health::fair_share::Source;
 use crate::engine::health::window::Tally;
-use crate::engine::protocol::verdict::{Origin, Signal};
+use crate::engine::protocol::{Origin, Signal};
 use crate::engine::time::Millis;
 
 /// The result of a call, as it is reported to a breaker.

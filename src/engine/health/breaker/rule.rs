@@ -1,6 +1,6 @@
 //! Why a breaker moved: the rule and the numbers that decided.
 
-use super::Limits;
+use super::BreakerLimits;
 use crate::engine::codec::Reader;
 use crate::engine::health::window::Tally;
 
@@ -99,7 +99,7 @@ impl Rule {
 
     /// The same for people, beside the limits that were met.
     #[must_use]
-    pub fn sentence(&self, limits: &Limits) -> String {
+    pub fn sentence(&self, limits: &BreakerLimits) -> String {
         match self {
             Self::ConsecutiveFailures { run } => {
                 format!("{run} failures in a row (limit {})", limits.consecutive_failures)

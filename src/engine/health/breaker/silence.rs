@@ -3,7 +3,7 @@
 //! A client that gives up early takes its payment's outcome with it: no answer and no timeout ever
 //! tells that the gateway hangs. So the silence itself is counted, from answer to answer.
 
-use super::{Heard, Limits};
+use super::{BreakerLimits, Heard};
 use crate::engine::codec::Reader;
 use crate::engine::health::heartbeat::Heartbeat;
 use crate::engine::time::Timestamp;
@@ -21,7 +21,7 @@ pub(super) struct Silence {
 
 impl Silence {
     /// A payment ended.
-    pub(super) fn hear(&mut self, heard: Heard, now: Timestamp, limits: &Limits) {
+    pub(super) fn hear(&mut self, heard: Heard, now: Timestamp, limits: &BreakerLimits) {
         match heard {
             Heard::Answer => *self = Self::default(),
             Heard::Unsent => {}
@@ -51,7 +51,7 @@ impl Silence {
         &self,
         heartbeat: &Heartbeat,
         now: Timestamp,
-        limits: &Limits,
+        limits: &BreakerLimits,
     ) -> Option<u16> {
         // A heartbeat from the time to come was seen before the clock was put back.
         let good = heartbeat.good_at().filter(|good| *good <= now);

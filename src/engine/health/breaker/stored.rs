@@ -1,15 +1,15 @@
 //! The stored form.
 
-use super::{Breaker, Questions, Rule, Silence, Sources, State, Window};
+use super::{Breaker, BreakerState, FairShare, Questions, Rule, Silence, Window};
 use crate::engine::codec::Reader;
 use crate::engine::time::Timestamp;
 
 impl Breaker {
     pub(in crate::engine) fn encode(&self, bytes: &mut Vec<u8>) {
         let (tag, a, b, at) = match self.state {
-            State::Closed { run } => (0, run, 0, Timestamp::default()),
-            State::Open { until } => (1, 0, 0, until),
-            State::HalfOpen { out, passed, failed, since } => {
+            BreakerState::Closed { run } => (0, run, 0, Timestamp::default()),
+            BreakerState::Open { until } => (1, 0, 0, until),
+            BreakerState::HalfOpen { out, passed, failed, since } => {
                 (2, u16::from_le_bytes([out, failed]), passed, since)
             }
         };
@@ -24,7 +24,7 @@ impl Breaker {
         self.window.encode(bytes);
         bytes.extend(self.run_began.as_millis().to_le_bytes());
         self.silence.encode(bytes);
-        self.sources.encode(bytes);
+        self.fair_share.encode(bytes);
         bytes.extend(self.suspects.to_le_bytes());
         bytes.extend(self.failed_last.to_le_bytes());
         self.questions.window.encode(bytes);
@@ -34,11 +34,11 @@ impl Breaker {
     pub(in crate::engine) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
         let (tag, a, b, at) = (bytes.byte()?, bytes.short()?, bytes.byte()?, bytes.time()?);
         let state = match tag {
-            0 => State::Closed { run: a },
-            1 => State::Open { until: at },
+            0 => BreakerState::Closed { run: a },
+            1 => BreakerState::Open { until: at },
             2 => {
                 let [out, failed] = a.to_le_bytes();
-                State::HalfOpen { out, passed: b, failed, since: at }
+                BreakerState::HalfOpen { out, passed: b, failed, since: at }
             }
             _ => return None,
         };
@@ -52,7 +52,7 @@ impl Breaker {
             window: Window::decode(bytes)?,
             run_began: bytes.time()?,
             silence: Silence::decode(bytes)?,
-            sources: Sources::decode(bytes)?,
+            fair_share: FairShare::decode(bytes)?,
             suspects: bytes.word()?,
             failed_last: bytes.word()?,
             questions: Questions { window: Window::decode(bytes)?, run: bytes.short()? },

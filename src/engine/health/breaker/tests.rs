@@ -8,12 +8,12 @@ use crate::engine::health::fair_share::{Seen, Source};
 use crate::engine::health::worker_counts::Batch;
 
 mod account;
+mod fair_share;
 mod rules;
 mod silence;
-mod sources;
 
 /// Small numbers, so that short stories reach every rule. Without jitter, so that times are exact.
-const LIMITS: Limits = Limits {
+const LIMITS: BreakerLimits = BreakerLimits {
     consecutive_failures: 3,
     window: Millis::new(3000),
     min_calls: 4,

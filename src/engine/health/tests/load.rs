@@ -1,21 +1,24 @@
 //! What is under way, and who goes on trial first.
 
 use super::*;
-use crate::engine::health::worker_counts::Tallies;
+use crate::engine::health::worker_counts::WorkerCounters;
 
 impl Scene {
     fn crowd(&mut self, owner: u64, name: &str, requests: u32) {
-        let mut tallies = Tallies::of(owner);
+        let mut counters = WorkerCounters::of(owner);
         for _ in 0..requests {
-            tallies.goes_out(self.id(name), Source::default());
+            counters.goes_out(self.id(name), Source::default());
         }
-        self.health.tell_in_flight(&tallies, self.time());
+        self.health.tell_in_flight(&counters, self.time());
     }
 
     fn questions(&self) -> String {
-        let takers =
-            self.health.takers(&self.policy, &NewRequest::of_nobody(Asks::Question), self.time());
-        format!("{}{}", if takers.trial { "?" } else { "" }, self.name(takers.order[0]))
+        let selection = self.health.select(
+            &self.policy,
+            &NewRequest::of_nobody(RequestKind::Inquiry),
+            self.time(),
+        );
+        format!("{}{}", if selection.trial { "?" } else { "" }, self.name(selection.order[0]))
     }
 }
 
@@ -26,13 +29,13 @@ fn a_gateway_with_too_much_under_way_gets_nothing_more_and_then_opens() {
     scene.policy.breaker.in_flight_max = 8;
     scene.crowd(1, "one", 4);
     scene.crowd(2, "one", 3);
-    assert_eq!(scene.takers(), "one two");
+    assert_eq!(scene.selection(), "one two");
     let now = scene.time();
     assert_eq!(scene.health.check_in_flight(&scene.policy, now), []);
     scene.crowd(2, "one", 4);
-    assert_eq!(scene.takers(), "two", "before anybody ticked");
+    assert_eq!(scene.selection(), "two", "before anybody ticked");
     let changes = scene.health.check_in_flight(&scene.policy, now);
-    let [Change::Breaker(_, moved), Change::Disagree(_, true)] = changes[..] else {
+    let [HealthEvent::Breaker(_, moved), HealthEvent::Disagree(_, true)] = changes[..] else {
         panic!("{changes:?}")
     };
     assert_eq!(moved.rule, Rule::InFlight { requests: 8 });
@@ -42,9 +45,9 @@ fn a_gateway_with_too_much_under_way_gets_nothing_more_and_then_opens() {
     scene.now += 6000;
     scene.beat(&["one", "two"], true);
     scene.crowd(1, "one", 8);
-    assert_eq!(scene.takers(), "two");
+    assert_eq!(scene.selection(), "two");
     scene.crowd(1, "one", 7);
-    assert_eq!(scene.takers(), "one? two");
+    assert_eq!(scene.selection(), "one? two");
 }
 
 #[test]
@@ -53,12 +56,12 @@ fn questions_are_tried_before_payments() {
     scene.up(&NAMES[..2]);
     scene.trip("one");
     scene.pass(10_000, &["one", "two"]);
-    assert_eq!((scene.questions().as_str(), scene.takers().as_str()), ("?one", "two"));
+    assert_eq!((scene.questions().as_str(), scene.selection().as_str()), ("?one", "two"));
     let (one, now) = (scene.id("one"), scene.time());
     scene.health.take_permit(one, &scene.policy, now);
-    assert_eq!(scene.takers(), "two", "a question is under way");
+    assert_eq!(scene.selection(), "two", "a question is under way");
     scene.report("one", Signal::Success, true);
-    assert_eq!(scene.takers(), "one? two", "and was answered");
+    assert_eq!(scene.selection(), "one? two", "and was answered");
 }
 
 #[test]
@@ -81,8 +84,8 @@ fn questions_leave_the_last_permit_to_a_payment() {
     };
     scene.health.record(one, passed, &scene.policy, now);
     // However many of them come, none is in the way.
-    assert_eq!((scene.questions().as_str(), scene.takers().as_str()), ("two", "one? two"));
-    assert_eq!(scene.takers(), "one? two");
+    assert_eq!((scene.questions().as_str(), scene.selection().as_str()), ("two", "one? two"));
+    assert_eq!(scene.selection(), "one? two");
 }
 
 #[test]
@@ -91,13 +94,13 @@ fn a_payment_goes_on_trial_when_no_question_comes() {
     scene.up(&NAMES[..2]);
     scene.trip("one");
     scene.pass(14_999, &["one", "two"]);
-    assert_eq!(scene.takers(), "two");
+    assert_eq!(scene.selection(), "two");
     scene.now += 1;
-    assert_eq!(scene.takers(), "one? two");
+    assert_eq!(scene.selection(), "one? two");
     // With nobody else to take it, at once.
     let mut scene = Scene::new(2);
     scene.up(&["one"]);
     scene.trip("one");
     scene.pass(10_000, &["one"]);
-    assert_eq!(scene.takers(), "one?");
+    assert_eq!(scene.selection(), "one?");
 }

@@ -1,23 +1,23 @@
 //! The way back step by step, and who goes on trial while others ask.
 
 use super::*;
-use crate::engine::health::overrides::{Override, Steer};
-use crate::engine::health::worker_counts::Tallies;
+use crate::engine::health::overrides::{Override, OverrideKind};
+use crate::engine::health::worker_counts::WorkerCounters;
 use crate::engine::limits::RAMP_STEPS;
 
 impl Scene {
     /// Percent of the new payments that go to `name` first.
     fn percent(&self, name: &str) -> usize {
         let first = |draw: &u32| {
-            let new = NewRequest { draw: *draw, ..NewRequest::of_nobody(Asks::Payment) };
-            let takers = self.health.takers(&self.policy, &new, self.time());
-            self.name(takers.order[0]) == name
+            let new = NewRequest { draw: *draw, ..NewRequest::of_nobody(RequestKind::Payment) };
+            let selection = self.health.select(&self.policy, &new, self.time());
+            self.name(selection.order[0]) == name
         };
         (0..100).filter(first).count()
     }
 
     /// Ticks the leading worker after so long, while heartbeats stay good.
-    fn climb(&mut self, millis: u64) -> Vec<Change> {
+    fn climb(&mut self, millis: u64) -> Vec<HealthEvent> {
         self.pass(millis, &NAMES[..2]);
         let now = self.time();
         self.health.climb(&self.policy, now).into_iter().collect()
@@ -53,7 +53,7 @@ fn a_gateway_that_takes_over_again_gets_its_payments_in_equal_steps() {
     assert_eq!(scene.climb(STEP - 2000), [], "not yet");
     for step in 2..=RAMP_STEPS {
         let percent = u32::from(step) * 10;
-        assert_eq!(scene.climb(STEP), [Change::Ramp(scene.id("one"), percent)]);
+        assert_eq!(scene.climb(STEP), [HealthEvent::Ramp(scene.id("one"), percent)]);
         assert_eq!(scene.percent("one"), percent as usize);
     }
     assert_eq!(scene.climb(STEP), [], "it is over");
@@ -89,7 +89,7 @@ fn one_partner_whose_payments_always_fail_holds_no_step_up() {
             assert_eq!(scene.health.record(one, report, &scene.policy, now), [], "{partner}");
         }
     }
-    assert_eq!(scene.climb(STEP), [Change::Ramp(one, 20)]);
+    assert_eq!(scene.climb(STEP), [HealthEvent::Ramp(one, 20)]);
 }
 
 #[test]
@@ -108,14 +108,14 @@ fn nothing_is_shared_with_a_gateway_that_cannot_take_it() {
     let mut scene = Scene::returning(STEP * u64::from(RAMP_STEPS));
     let force = Override {
         gateway: scene.id("one"),
-        steer: Steer::Force,
+        kind: OverrideKind::Force,
         since: scene.time(),
         until: scene.time().plus(Millis::new(1000)),
         actor: "ops".to_owned(),
         reason: "a drill".to_owned(),
     };
     let now = scene.time();
-    scene.health.steer_by(force, &scene.policy, now).unwrap();
+    scene.health.override_by(force, &scene.policy, now).unwrap();
     assert_eq!(scene.percent("one"), 100);
 }
 
@@ -134,18 +134,19 @@ fn whoever_failed_a_trial_makes_no_further_one_while_others_ask() {
     fail(&mut scene, false);
     fail(&mut scene, false);
     scene.now += 10_000;
-    let mut tallies = Tallies::of(1);
-    tallies.asks(ana, now, scene.policy.breaker.window);
-    scene.health.tell_asked(&tallies, &scene.policy, scene.time());
+    let mut counters = WorkerCounters::of(1);
+    counters.asks(ana, now, scene.policy.breaker.window);
+    scene.health.tell_asked(&counters, &scene.policy, scene.time());
     let is_tried = |scene: &Scene, source| {
-        let new = NewRequest { source: Some(source), ..NewRequest::of_nobody(Asks::Payment) };
-        scene.health.takers(&scene.policy, &new, scene.time()).trial
+        let new =
+            NewRequest { source: Some(source), ..NewRequest::of_nobody(RequestKind::Payment) };
+        scene.health.select(&scene.policy, &new, scene.time()).trial
     };
     // A question would go first for half a wait.
     scene.now += 5000;
     assert!(is_tried(&scene, ana), "nobody else has asked");
-    tallies.asks(budi, scene.time(), scene.policy.breaker.window);
-    scene.health.tell_asked(&tallies, &scene.policy, scene.time());
+    counters.asks(budi, scene.time(), scene.policy.breaker.window);
+    scene.health.tell_asked(&counters, &scene.policy, scene.time());
     assert!(!is_tried(&scene, ana) && is_tried(&scene, budi));
     assert_eq!(Health::decode(&scene.health.encode()), scene.health);
 }
@@ -153,17 +154,17 @@ fn whoever_failed_a_trial_makes_no_further_one_while_others_ask() {
 #[test]
 fn who_asks_is_written_only_while_a_breaker_is_not_closed() {
     let mut scene = Scene::new(2);
-    let mut tallies = Tallies::of(1);
-    tallies.asks(Source::new("ana", "create", true), scene.time(), scene.policy.breaker.window);
+    let mut counters = WorkerCounters::of(1);
+    counters.asks(Source::new("ana", "create", true), scene.time(), scene.policy.breaker.window);
     let before = scene.health.clone();
-    scene.health.tell_asked(&tallies, &scene.policy, scene.time());
+    scene.health.tell_asked(&counters, &scene.policy, scene.time());
     assert_eq!(scene.health, before);
     scene.trip("one");
     let before = scene.health.clone();
-    scene.health.tell_asked(&tallies, &scene.policy, scene.time());
+    scene.health.tell_asked(&counters, &scene.policy, scene.time());
     assert_ne!(scene.health, before);
     let once = scene.health.clone();
-    scene.health.tell_asked(&tallies, &scene.policy, scene.time());
+    scene.health.tell_asked(&counters, &scene.policy, scene.time());
     assert_eq!(scene.health, once, "and once for all");
 }
 
@@ -174,22 +175,22 @@ fn what_goes_well_on_a_forced_gateway_closes_its_breaker() {
     scene.trip("one");
     let force = Override {
         gateway: scene.id("one"),
-        steer: Steer::Force,
+        kind: OverrideKind::Force,
         since: scene.time(),
         until: scene.time().plus(Millis::new(3_600_000)),
         actor: "ops".to_owned(),
         reason: "a drill".to_owned(),
     };
     let now = scene.time();
-    scene.health.steer_by(force, &scene.policy, now).unwrap();
-    assert_eq!(scene.takers(), "one", "its wait is not over");
+    scene.health.override_by(force, &scene.policy, now).unwrap();
+    assert_eq!(scene.selection(), "one", "its wait is not over");
     scene.now += 10_000;
     for _ in 0..2 {
-        assert_eq!(scene.takers(), "one?");
+        assert_eq!(scene.selection(), "one?");
         let (one, now) = (scene.id("one"), scene.time());
         scene.health.take_permit(one, &scene.policy, now);
         scene.report("one", Signal::Success, true);
     }
     assert!(scene.health.member(scene.id("one")).unwrap().breaker.is_closed());
-    assert_eq!(scene.takers(), "one");
+    assert_eq!(scene.selection(), "one");
 }

@@ -1,6 +1,9 @@
 //! What evidence does to a claim: every state against every event, none left to a default.
 
-use super::{AttemptId, Claim, Closed, Event, Outcome, Resolution, Rules, State, Status, Step};
+use super::Claim;
+use super::evidence::{AttemptId, Evidence, Outcome, Resolution, Step};
+use super::rules::ClaimRules;
+use super::state::{ClaimState as State, Closed};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::time::Timestamp;
 
@@ -8,20 +11,20 @@ impl Claim {
     /// What `event` does to the claim. `now` is when an attempt's answer came, or an operator spoke;
     /// of a status it is when it was asked for, because the answer may be as old as the question.
     #[must_use]
-    pub fn apply(&self, event: Event, now: Timestamp, rules: &Rules) -> Step {
+    pub fn apply(&self, event: Evidence, now: Timestamp, rules: &ClaimRules) -> Step {
         match event {
-            Event::Answer { of, outcome, gateways } => {
+            Evidence::Answer { of, outcome, gateways } => {
                 self.answered(of, outcome, gateways, now, rules)
             }
-            Event::Told { gateway, status } => self.told(gateway, status, now, rules),
-            Event::Operator(resolution) => self.resolved(resolution, now, rules),
+            Evidence::Told { gateway, status } => self.told(gateway, status, now, rules),
+            Evidence::Operator(resolution) => self.resolved(resolution, now, rules),
         }
     }
 
     /// An operator speaks last, and never makes room for a second charge: what was not executed is
     /// closed and not released, because somebody who looked too early must not free the key. While
     /// an attempt is under way nobody can know how it ends.
-    fn resolved(&self, resolution: Resolution, now: Timestamp, rules: &Rules) -> Step {
+    fn resolved(&self, resolution: Resolution, now: Timestamp, rules: &ClaimRules) -> Step {
         let claim = self.at(now);
         match (claim.state, resolution) {
             (State::InFlight { .. }, Resolution::ExecutedAt(_) | Resolution::NotExecuted) => {
@@ -80,7 +83,7 @@ impl Claim {
         outcome: Outcome,
         gateways: Gateways,
         now: Timestamp,
-        rules: &Rules,
+        rules: &ClaimRules,
     ) -> Step {
         let claim = self.at(now);
         let current = claim.is_current(of);
@@ -113,10 +116,10 @@ impl Claim {
             (State::InFlight { .. }, Outcome::No | Outcome::NotKnown | Outcome::FailedBefore) => {
                 match gateways.single() {
                     Some(gateway) => Step::To(State::Rejected { gateway }),
-                    None => Step::To(in_doubt(gateways, now)),
+                    None => Step::To(State::in_doubt(gateways, now)),
                 }
             }
-            (State::InFlight { .. }, Outcome::Doubtful) => Step::To(in_doubt(gateways, now)),
+            (State::InFlight { .. }, Outcome::Doubtful) => Step::To(State::in_doubt(gateways, now)),
             (State::InFlight { candidates, after_no, .. }, Outcome::NeverSent) => {
                 match candidates.single() {
                     Some(gateway) if after_no => Step::To(State::Rejected { gateway }),
@@ -128,7 +131,7 @@ impl Claim {
                 Outcome::No | Outcome::NotKnown | Outcome::FailedBefore | Outcome::NeverSent,
             ) => Step::Stays,
             (State::Rejected { gateway }, Outcome::Doubtful) => {
-                Step::To(in_doubt(Gateways::only(gateway), now))
+                Step::To(State::in_doubt(Gateways::only(gateway), now))
             }
             (State::InDoubt { candidates, repeat_until: Some(_), .. }, Outcome::FailedBefore) => {
                 Step::To(State::Closed { how: Closed::Failed, gateways: candidates })
@@ -138,7 +141,7 @@ impl Claim {
             (
                 State::InDoubt { candidates, repeat_until: Some(_), .. },
                 Outcome::No | Outcome::Doubtful | Outcome::NeverSent,
-            ) => Step::To(in_doubt(candidates, now)),
+            ) => Step::To(State::in_doubt(candidates, now)),
             // Of a cancel whose payment is elsewhere it does: what this gateway does not know it
             // can have cancelled only if that arrives later still, so it is proven like any "not
             // found". Its own copy is answered; what may travel is what ended before it.
@@ -162,149 +165,17 @@ impl Claim {
     }
 
     /// A repeat has ended with "not known", which counts like any other "not found".
-    fn not_known(&self, by: Option<GatewayId>, now: Timestamp, rules: &Rules) -> Step {
+    fn not_known(&self, by: Option<GatewayId>, now: Timestamp, rules: &ClaimRules) -> Step {
         match by.map(|by| self.not_found(by, now, rules)) {
             Some(Step::To(state)) => Step::To(state),
             _ => Step::To(self.state),
         }
     }
 
-    fn told(&self, by: GatewayId, status: Status, now: Timestamp, rules: &Rules) -> Step {
-        let claim = self.at(now);
-        let executed = claim.executed_at(by, rules);
-        let closed = |how| State::Closed { how, gateways: Gateways::only(by) };
-        // The answer may be older than what the record says.
-        let asked_before = now < claim.changed_at;
-        match (claim.state, status) {
-            (State::Settled { gateways, .. }, Status::Closed(how))
-                if how != Closed::Failed && gateways.contains(by) =>
-            {
-                Step::To(closed(how))
-            }
-            (State::Settled { gateways, .. }, status) => {
-                let contradicts = match status {
-                    Status::Executed | Status::Pending => false,
-                    Status::Closed(Closed::Cancelled | Closed::Refunded) => true,
-                    Status::Closed(Closed::Failed) => !asked_before,
-                    // Only who has executed it must know it.
-                    Status::NotFound => !asked_before && gateways.contains(by),
-                };
-                if contradicts { Step::Contradicted(claim.state) } else { Step::Stays }
-            }
-            (State::Closed { how: Closed::Failed, .. }, Status::Executed) => {
-                Step::Overturned(executed)
-            }
-            (State::Closed { .. }, Status::Executed) if asked_before => Step::Stays,
-            (State::Closed { .. }, Status::Executed) => Step::Contradicted(claim.state),
-            (State::Closed { .. }, Status::Pending | Status::Closed(_) | Status::NotFound) => {
-                Step::Stays
-            }
-            (
-                State::InFlight { .. } | State::Rejected { .. } | State::InDoubt { .. },
-                Status::Executed,
-            ) => Step::To(executed),
-            // While the attempt is under way, an answer about it may be older than the attempt.
-            (State::InFlight { .. }, Status::Pending | Status::Closed(_) | Status::NotFound) => {
-                Step::Stays
-            }
-            (State::Rejected { gateway }, Status::Pending) if gateway == by => {
-                Step::To(in_doubt(Gateways::only(by), now))
-            }
-            (State::Rejected { .. }, Status::Pending | Status::NotFound) => Step::Stays,
-            (State::Rejected { .. }, Status::Closed(how)) => Step::To(closed(how)),
-            // Only a candidate can speak of itself.
-            (State::InDoubt { candidates, .. }, _) if !candidates.contains(by) => Step::Stays,
-            (State::InDoubt { candidates, ended_at, .. }, Status::Pending) => {
-                match candidates.single() {
-                    None => Step::To(in_doubt(Gateways::only(by), ended_at)),
-                    Some(_) => Step::Stays,
-                }
-            }
-            // The question is older than the attempt, or a repeat may yet succeed where an earlier
-            // attempt failed. What was undone is undone: a repeat has the same name, and finds it so.
-            (State::InDoubt { ended_at, .. }, Status::Closed(_)) if now < ended_at => Step::Stays,
-            (State::InDoubt { repeat_until: Some(_), .. }, Status::Closed(Closed::Failed)) => {
-                Step::Stays
-            }
-            // It may be an earlier attempt that failed, while the last one still travels.
-            (State::InDoubt { ended_at, .. }, Status::Closed(Closed::Failed))
-                if claim.attempt > 1 && now < ended_at.plus(rules.settle_delay) =>
-            {
-                Step::Stays
-            }
-            (State::InDoubt { candidates, ended_at, .. }, Status::Closed(Closed::Failed)) => {
-                clear(candidates, by, ended_at, closed(Closed::Failed))
-            }
-            // What was undone there had reached it, and so reached nobody else.
-            (
-                State::InDoubt { .. },
-                Status::Closed(how @ (Closed::Cancelled | Closed::Refunded)),
-            ) => Step::To(closed(how)),
-            (State::InDoubt { .. }, Status::NotFound) => claim.not_found(by, now, rules),
-        }
-    }
-
     /// Whether none of `gateways` is one that the record knows to have the payment.
-    fn is_elsewhere(&self, gateways: Gateways, rules: &Rules) -> bool {
+    fn is_elsewhere(&self, gateways: Gateways, rules: &ClaimRules) -> bool {
         !rules.shared_ledger && !gateways.iter().any(|by| self.holders().contains(by))
     }
-
-    /// Executed by `by`, as it says of itself. If that gateway never had the payment from here, then
-    /// whoever had it may have executed it too: it is asked for the answer by nobody, because what
-    /// it takes for a repeat would be a second payment.
-    fn executed_at(&self, by: GatewayId, rules: &Rules) -> State {
-        let had_it = match self.state {
-            // Of several it is not known yet which one has it.
-            State::InFlight { candidates, .. } => candidates.single() == Some(by),
-            State::Settled { .. }
-            | State::Rejected { .. }
-            | State::InDoubt { .. }
-            | State::Closed { .. } => self.holders().contains(by),
-        };
-        let gateways = Gateways::only(by);
-        if had_it || rules.shared_ledger {
-            State::settled(gateways)
-        } else {
-            State::said_settled(gateways)
-        }
-    }
-
-    /// "Not found" may be said of a request that is still travelling. It proves something only
-    /// when a first one came `settle_delay` after the last attempt ended, and this one at least as
-    /// much later, both from the same candidate.
-    fn not_found(&self, by: GatewayId, now: Timestamp, rules: &Rules) -> Step {
-        let State::InDoubt { candidates, ended_at, repeat_until, not_found } = self.state else {
-            return Step::Stays;
-        };
-        if repeat_until.is_some() || now < ended_at.plus(rules.settle_delay) {
-            return Step::Stays;
-        }
-        match not_found {
-            None => Step::To(State::InDoubt {
-                candidates,
-                ended_at,
-                repeat_until,
-                not_found: Some((by, now)),
-            }),
-            Some((first, at)) if first == by && now >= at.plus(rules.settle_delay) => {
-                clear(candidates, by, ended_at, State::Rejected { gateway: by })
-            }
-            Some(_) => Step::Stays,
-        }
-    }
-}
-
-/// `by` is no candidate any longer; if it was the only one, the claim ends in `alone`.
-fn clear(candidates: Gateways, by: GatewayId, ended_at: Timestamp, alone: State) -> Step {
-    let left = candidates.without(by);
-    if left.is_empty() {
-        return Step::To(alone);
-    }
-    Step::To(in_doubt(left, ended_at))
-}
-
-pub(super) const fn in_doubt(candidates: Gateways, ended_at: Timestamp) -> State {
-    State::InDoubt { candidates, ended_at, repeat_until: None, not_found: None }
 }
 
 /// The repeat of a payment that was executed has ended, whatever it brought.

@@ -1,6 +1,9 @@
 //! A payment that was executed and whose answer is no longer kept: it is asked for again.
 
-use super::{Claim, Event, Outcome, Rules, State};
+use super::Claim;
+use super::evidence::{Evidence, Outcome};
+use super::rules::ClaimRules;
+use super::state::ClaimState;
 use crate::engine::gateway::GatewayId;
 use crate::engine::payment::key::Fingerprint;
 use crate::engine::time::{Millis, Timestamp};
@@ -26,9 +29,9 @@ impl Claim {
     /// What the same payment may do at `now` that was executed and whose answer is not kept. It is
     /// sent at most as late as a repeat of one in doubt, and to nobody but who executed it.
     #[must_use]
-    pub fn fetch(&self, now: Timestamp, rules: &Rules) -> Fetch {
+    pub fn fetch(&self, now: Timestamp, rules: &ClaimRules) -> Fetch {
         let claim = self.at(now);
-        let State::Settled { gateways, repeat_until } = claim.state else {
+        let ClaimState::Settled { gateways, repeat_until } = claim.state else {
             return Fetch::Never;
         };
         let is_young = now.since(claim.incarnation.claimed_at) <= rules.repeat_max_age;
@@ -44,7 +47,7 @@ impl Claim {
     /// least a second, and never longer than an answer takes. Its lease is longer, for the case that
     /// nobody is left to say so.
     #[must_use]
-    pub fn answer_due(&self, now: Timestamp, rules: &Rules) -> Millis {
+    pub fn answer_due(&self, now: Timestamp, rules: &ClaimRules) -> Millis {
         let left = self.changed_at.plus(rules.response).since(now);
         left.min(rules.response).max(Millis::new(1000))
     }
@@ -52,8 +55,8 @@ impl Claim {
     /// The claim after an attempt was answered, and `fingerprint` is what that asked for. What is
     /// known from a status alone learns it when the gateway has recognised the payment by it.
     #[must_use]
-    pub fn learn(mut self, event: Event, fingerprint: Fingerprint) -> Self {
-        if let Event::Answer { of, outcome: Outcome::Executed, .. } = event
+    pub fn learn(mut self, event: Evidence, fingerprint: Fingerprint) -> Self {
+        if let Evidence::Answer { of, outcome: Outcome::Executed, .. } = event
             && self.fingerprint == Fingerprint::UNKNOWN
             && self.is_current(of)
         {

@@ -1,11 +1,13 @@
 //! The table of states and events, as data: each cell says what becomes of the claim.
 
-use super::*;
+use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::payment::*;
+use crate::engine::time::{Millis, Timestamp};
 
 mod fetched;
 
 const NOW: u64 = 10_000_000;
-const RULES: Rules = Rules {
+const RULES: ClaimRules = ClaimRules {
     lease: Millis::new(30_000),
     response: Millis::new(10_000),
     repeat_after: Millis::new(5000),
@@ -36,14 +38,14 @@ fn letters(gateways: Gateways) -> String {
     gateways.iter().map(|gateway| char::from(b"abc"[gateway.index()])).collect()
 }
 
-fn claim(state: State) -> Claim {
+fn claim(state: ClaimState) -> Claim {
     let money = Money { minor: 1_000_000, currency: *b"IDR" };
     let claim = Claim::new(MINE, state, BIRTH, money);
     Claim { attempt: ATTEMPT, changed_at: at(-100_000), ..claim }
 }
 
-fn doubt(candidates: &str, ended: i64) -> State {
-    State::InDoubt {
+fn doubt(candidates: &str, ended: i64) -> ClaimState {
+    ClaimState::InDoubt {
         candidates: set(candidates),
         ended_at: at(ended),
         repeat_until: None,
@@ -53,29 +55,29 @@ fn doubt(candidates: &str, ended: i64) -> State {
 
 /// The states of the table by name. `ab` stands for the gateways, `!` for a repeat under way, and
 /// `?a` for a first "not found" of gateway a.
-fn state(name: &str) -> State {
+fn state(name: &str) -> ClaimState {
     let (kind, rest) = name.rsplit_once(' ').unwrap();
     let in_flight =
-        |after_no| State::InFlight { candidates: set(rest), until: at(10_000), after_no };
-    let closed = |how| State::Closed { how, gateways: set(rest) };
+        |after_no| ClaimState::InFlight { candidates: set(rest), until: at(10_000), after_no };
+    let closed = |how| ClaimState::Closed { how, gateways: set(rest) };
     match kind {
         "in flight" => in_flight(false),
         "in flight after NO" => in_flight(true),
         "settled" => match rest.strip_suffix('!') {
             Some(gateways) => {
-                State::Settled { gateways: set(gateways), repeat_until: Some(at(10_000)) }
+                ClaimState::Settled { gateways: set(gateways), repeat_until: Some(at(10_000)) }
             }
-            None => State::settled(set(rest)),
+            None => ClaimState::settled(set(rest)),
         },
-        "rejected" => State::Rejected { gateway: set(rest).single().unwrap() },
+        "rejected" => ClaimState::Rejected { gateway: set(rest).single().unwrap() },
         "in doubt" => match (rest.strip_suffix('!'), rest.split_once('?')) {
-            (Some(candidates), _) => State::InDoubt {
+            (Some(candidates), _) => ClaimState::InDoubt {
                 candidates: set(candidates),
                 ended_at: at(-70_000),
                 repeat_until: Some(at(10_000)),
                 not_found: None,
             },
-            (None, Some((candidates, by))) => State::InDoubt {
+            (None, Some((candidates, by))) => ClaimState::InDoubt {
                 candidates: set(candidates),
                 ended_at: at(-130_000),
                 repeat_until: None,
@@ -90,28 +92,30 @@ fn state(name: &str) -> State {
     }
 }
 
-fn show_state(state: State) -> String {
+fn show_state(state: ClaimState) -> String {
     match state {
-        State::InFlight { candidates, after_no: false, .. } => {
+        ClaimState::InFlight { candidates, after_no: false, .. } => {
             format!("in flight {}", letters(candidates))
         }
-        State::InFlight { candidates, after_no: true, .. } => {
+        ClaimState::InFlight { candidates, after_no: true, .. } => {
             format!("in flight after NO {}", letters(candidates))
         }
-        State::Settled { gateways, repeat_until } => match repeat_until {
+        ClaimState::Settled { gateways, repeat_until } => match repeat_until {
             Some(Timestamp::NEVER) => format!("said {}", letters(gateways)),
             Some(_) => format!("settled {}!", letters(gateways)),
             None => format!("settled {}", letters(gateways)),
         },
-        State::Rejected { gateway } => format!("rejected {}", letters(Gateways::only(gateway))),
-        State::InDoubt { candidates, ended_at, repeat_until, not_found } => {
+        ClaimState::Rejected { gateway } => {
+            format!("rejected {}", letters(Gateways::only(gateway)))
+        }
+        ClaimState::InDoubt { candidates, ended_at, repeat_until, not_found } => {
             let repeat = if repeat_until.is_some() { "!" } else { "" };
             let told = not_found
                 .map_or_else(String::new, |(by, _)| format!("?{}", letters(Gateways::only(by))));
             let ended = if ended_at == at(0) { "*" } else { "" };
             format!("in doubt {}{repeat}{told}{ended}", letters(candidates))
         }
-        State::Closed { how, gateways } => {
+        ClaimState::Closed { how, gateways } => {
             let how = match how {
                 Closed::Failed => "failed",
                 Closed::Cancelled => "cancelled",
@@ -132,31 +136,31 @@ fn show(step: Step) -> String {
     }
 }
 
-fn answer(outcome: Outcome, gateways: &str) -> Event {
+fn answer(outcome: Outcome, gateways: &str) -> Evidence {
     let of = AttemptId { incarnation: BIRTH, attempt: ATTEMPT };
-    Event::Answer { of, outcome, gateways: set(gateways) }
+    Evidence::Answer { of, outcome, gateways: set(gateways) }
 }
 
-fn told(by: char, status: Status) -> Event {
-    Event::Told { gateway: gateway(by), status }
+fn told(by: char, status: PaymentStatus) -> Evidence {
+    Evidence::Told { gateway: gateway(by), status }
 }
 
 /// The columns by name; the answers are of the last attempt and speak of gateway a.
-fn event(name: &str) -> Event {
+fn event(name: &str) -> Evidence {
     match name {
         "200xx00" => answer(Outcome::Executed, "a"),
         "NO" => answer(Outcome::No, "a"),
         "5003800" => answer(Outcome::FailedBefore, "a"),
         "doubtful" => answer(Outcome::Doubtful, "a"),
         "never sent" => answer(Outcome::NeverSent, "a"),
-        "success" => told('a', Status::Executed),
-        "pending" => told('a', Status::Pending),
-        "failed" => told('a', Status::Closed(Closed::Failed)),
-        "cancelled" => told('a', Status::Closed(Closed::Cancelled)),
-        "refunded" => told('a', Status::Closed(Closed::Refunded)),
-        "not found" => told('a', Status::NotFound),
-        "executed at a" => Event::Operator(Resolution::ExecutedAt(gateway('a'))),
-        "not executed" => Event::Operator(Resolution::NotExecuted),
+        "success" => told('a', PaymentStatus::Executed),
+        "pending" => told('a', PaymentStatus::Pending),
+        "failed" => told('a', PaymentStatus::Closed(Closed::Failed)),
+        "cancelled" => told('a', PaymentStatus::Closed(Closed::Cancelled)),
+        "refunded" => told('a', PaymentStatus::Closed(Closed::Refunded)),
+        "not found" => told('a', PaymentStatus::NotFound),
+        "executed at a" => Evidence::Operator(Resolution::ExecutedAt(gateway('a'))),
+        "not executed" => Evidence::Operator(Resolution::NotExecuted),
         other => panic!("{other}"),
     }
 }
@@ -291,7 +295,8 @@ fn an_operator_waits_for_every_lease_and_frees_no_key() {
 #[test]
 fn only_the_gateway_that_executed_a_payment_can_undo_it() {
     for how in [Closed::Cancelled, Closed::Refunded, Closed::Failed] {
-        let step = claim(state("settled b")).apply(told('a', Status::Closed(how)), at(0), &RULES);
+        let step =
+            claim(state("settled b")).apply(told('a', PaymentStatus::Closed(how)), at(0), &RULES);
         assert!(matches!(step, Step::Stays | Step::Contradicted(_)), "{how:?}: {}", show(step));
     }
 }
@@ -306,7 +311,7 @@ fn an_answer_that_may_be_of_several_gateways_clears_none_of_them() {
         in doubt ab   | settled ab | -            | -            | -            | -
         ",
         |row, column| {
-            let Event::Answer { outcome, .. } = event(column) else { unreachable!() };
+            let Evidence::Answer { outcome, .. } = event(column) else { unreachable!() };
             show(claim(state(row)).apply(answer(outcome, "ab"), at(0), &RULES))
         },
     );
@@ -334,10 +339,10 @@ fn a_foreign_incarnation_or_an_earlier_attempt_may_settle_and_nothing_else() {
     for (name, of) in all_states().into_iter().flat_map(|name| foreign.map(|of| (name, of))) {
         let claim = claim(state(name));
         for outcome in others {
-            let event = Event::Answer { of, outcome, gateways: set("a") };
+            let event = Evidence::Answer { of, outcome, gateways: set("a") };
             assert_eq!(claim.apply(event, at(0), &RULES), Step::Stays, "{name} {outcome:?} {of:?}");
         }
-        let event = Event::Answer { of, outcome: Outcome::Executed, gateways: set("a") };
+        let event = Evidence::Answer { of, outcome: Outcome::Executed, gateways: set("a") };
         let own = claim.apply(answer(Outcome::Executed, "a"), at(0), &RULES);
         assert_eq!(claim.apply(event, at(0), &RULES), own, "{name} {of:?}");
     }
@@ -376,7 +381,8 @@ fn a_lease_frees_nothing_and_ends_at_its_end() {
     for (offset, expected) in [(9999, "in doubt a!"), (10_000, "in doubt a")] {
         assert_eq!(show_state(claim(state("in doubt a!")).at(at(offset)).state), expected);
     }
-    let State::InDoubt { ended_at, .. } = claim(state("in doubt a!")).at(at(20_000)).state else {
+    let ClaimState::InDoubt { ended_at, .. } = claim(state("in doubt a!")).at(at(20_000)).state
+    else {
         panic!("not in doubt")
     };
     assert_eq!(ended_at, at(10_000));
@@ -446,7 +452,7 @@ fn of_a_record_learnt_from_a_status_nothing_is_a_mismatch() {
 
 #[test]
 fn a_repeat_waits_after_the_last_attempt_and_comes_not_too_late() {
-    let check = |state: State, age: i64, now: i64, expected: &str| {
+    let check = |state: ClaimState, age: i64, now: i64, expected: &str| {
         let incarnation = Incarnation { claimed_at: at(now - age), nonce: 5 };
         let claim = Claim { incarnation, ..claim(state) };
         let found = show_admission(claim.admit(MINE, at(now), &RULES));
@@ -474,7 +480,7 @@ fn a_repeat_waits_after_the_last_attempt_and_comes_not_too_late() {
 #[test]
 fn a_further_attempt_after_a_no_is_in_flight_and_takes_the_fingerprint_over() {
     let before = claim(state("rejected a"));
-    let state = State::InFlight { candidates: set("a"), until: at(30_000), after_no: true };
+    let state = ClaimState::InFlight { candidates: set("a"), until: at(30_000), after_no: true };
     let expected =
         Claim { fingerprint: OTHER, state, attempt: ATTEMPT + 1, changed_at: at(0), ..before };
     assert_eq!(before.further_attempt(OTHER, gateway('a'), at(0), &RULES), expected);
@@ -486,7 +492,7 @@ fn a_repeat_stays_in_doubt_and_keeps_the_fingerprint() {
         let before = claim(state(name));
         let after = before.further_attempt(OTHER, gateway('a'), at(20_000), &RULES);
         assert_eq!(show_state(after.state), "in doubt a!", "{name}");
-        let State::InDoubt { repeat_until, .. } = after.state else { unreachable!() };
+        let ClaimState::InDoubt { repeat_until, .. } = after.state else { unreachable!() };
         assert_eq!(repeat_until, Some(at(50_000)));
         assert_eq!((after.fingerprint, after.attempt), (MINE, ATTEMPT + 1));
         assert_eq!((after.incarnation, after.money), (before.incarnation, before.money));
@@ -497,7 +503,7 @@ fn a_repeat_stays_in_doubt_and_keeps_the_fingerprint() {
 
 #[test]
 fn failed_may_be_said_of_an_earlier_attempt_while_the_last_one_travels() {
-    let failed = Status::Closed(Closed::Failed);
+    let failed = PaymentStatus::Closed(Closed::Failed);
     let check = |attempt: u16, ended: i64, closes: bool| {
         let claim = Claim { attempt, ..claim(doubt("a", ended)) };
         let step = claim.apply(told('a', failed), at(0), &RULES);
@@ -522,7 +528,7 @@ fn a_walk_goes_on_from_the_only_gateway_that_its_last_attempt_went_to() {
         let before = claim(state(name));
         let after = before.onward(of, gateway('b'), at(offset), &RULES);
         let until = at(offset + 30_000);
-        let under_way = State::InFlight { candidates: set("b"), until, after_no: false };
+        let under_way = ClaimState::InFlight { candidates: set("b"), until, after_no: false };
         let expected =
             Claim { state: under_way, attempt: ATTEMPT + 1, changed_at: at(offset), ..before };
         assert_eq!(after, goes_on.then_some(expected), "{name} {of:?}");
@@ -551,12 +557,12 @@ fn story(candidates: &str, script: &[(i64, &str)]) -> String {
             }
             "end" => {
                 let of = AttemptId { incarnation: BIRTH, attempt: claim.attempt };
-                let answer = Event::Answer { of, outcome: Outcome::No, gateways: set("a") };
+                let answer = Evidence::Answer { of, outcome: Outcome::No, gateways: set("a") };
                 claim.apply(answer, at(*offset), &RULES)
             }
             by => {
                 let by = by.chars().next().unwrap();
-                claim.apply(told(by, Status::NotFound), at(*offset), &RULES)
+                claim.apply(told(by, PaymentStatus::NotFound), at(*offset), &RULES)
             }
         };
         match step {

@@ -1,12 +1,12 @@
 //! What a request is told that was refused.
 
-use super::{Form, Refusal, Standing, timeout};
+use super::{ReplyForm, RequestError, Standing, timeout};
 
 impl Standing {
-    pub(super) const fn form(self, refusal: &Refusal) -> Form {
+    pub(super) const fn form(self, refusal: &RequestError) -> ReplyForm {
         match self {
             Self::NotExecuted => refusal.form(),
-            Self::Unasked => Form { outcome: "unknown", ..refusal.form() },
+            Self::Unasked => ReplyForm { outcome: "unknown", ..refusal.form() },
             // The refusal's own code reads as failed, and money may have moved.
             Self::Unknown => timeout("refused_in_doubt", "Payment Outcome Unknown", "unknown"),
             Self::Executed => timeout("refused_executed", "Payment Already Executed", "executed"),
@@ -14,8 +14,8 @@ impl Standing {
     }
 }
 
-impl Refusal {
-    pub(super) const fn form(&self) -> Form {
+impl RequestError {
+    pub(super) const fn form(&self) -> ReplyForm {
         let (snap, http, reason, title) = match self {
             Self::Unmatched => ((403, 1), 403, "unmatched", "Feature Not Allowed"),
             Self::Peer => ((403, 1), 403, "peer", "Feature Not Allowed"),
@@ -28,7 +28,7 @@ impl Refusal {
         };
         // What is wrong is the request, and its reference may have been paid before: it is to be
         // mended and sent under the same one.
-        Form { snap, http, reason, title, outcome: "not_executed", safe_new_key: false }
+        ReplyForm { snap, http, reason, title, outcome: "not_executed", safe_new_key: false }
     }
 
     pub(super) fn detail(&self) -> String {

@@ -2,17 +2,17 @@
 
 use super::*;
 
-fn all() -> Vec<Saying> {
+fn all() -> Vec<LocalReply> {
     let retry_after = Millis::new(1500);
     let refusals = [
-        Refusal::Unmatched,
-        Refusal::AmbiguousPath,
-        Refusal::Peer,
-        Refusal::Operation,
-        Refusal::Method { allowed: "POST" },
-        Refusal::NoIdentity("x is missing.".to_owned()),
-        Refusal::BadField("x is not a string.".to_owned()),
-        Refusal::BodyTooLarge { bytes_max: 10 },
+        RequestError::Unmatched,
+        RequestError::AmbiguousPath,
+        RequestError::Peer,
+        RequestError::Operation,
+        RequestError::Method { allowed: "POST" },
+        RequestError::NoIdentity("x is missing.".to_owned()),
+        RequestError::BadField("x is not a string.".to_owned()),
+        RequestError::BodyTooLarge { bytes_max: 10 },
     ];
     let whys = [
         NotExecuted::NoGateway,
@@ -23,35 +23,35 @@ fn all() -> Vec<Saying> {
     ];
     let standings =
         [Standing::Unasked, Standing::NotExecuted, Standing::Unknown, Standing::Executed];
-    let refused = |refusal: Refusal| {
-        standings.map(|standing| Saying::Refused { refusal: refusal.clone(), standing })
+    let refused = |refusal: RequestError| {
+        standings.map(|standing| LocalReply::Refused { refusal: refusal.clone(), standing })
     };
-    let mut all: Vec<Saying> = refusals.into_iter().flat_map(refused).collect();
-    all.extend(whys.map(|why| Saying::NotExecuted { why, retry_after }));
-    all.extend([Closed::Failed, Closed::Cancelled, Closed::Refunded].map(Saying::Closed));
-    all.extend([true, false].map(|unknown| Saying::InProgress { unknown, retry_after }));
+    let mut all: Vec<LocalReply> = refusals.into_iter().flat_map(refused).collect();
+    all.extend(whys.map(|why| LocalReply::NotExecuted { why, retry_after }));
+    all.extend([Closed::Failed, Closed::Cancelled, Closed::Refunded].map(LocalReply::Closed));
+    all.extend([true, false].map(|unknown| LocalReply::InProgress { unknown, retry_after }));
     let unknown = [Unknown::Sent, Unknown::Earlier, Unknown::Asked];
-    all.extend(unknown.map(|what| Saying::Unknown { what, retry_after }));
-    all.extend([Saying::NoAnswer { retry_after }, Saying::Contradicted]);
-    all.push(Saying::StoreFailed { retry_after });
+    all.extend(unknown.map(|what| LocalReply::Unknown { what, retry_after }));
+    all.extend([LocalReply::NoAnswer { retry_after }, LocalReply::Contradicted]);
+    all.push(LocalReply::StoreFailed { retry_after });
     all.extend(
-        [None, Some(retry_after)].map(|retry_after| Saying::AlreadyExecuted { retry_after }),
+        [None, Some(retry_after)].map(|retry_after| LocalReply::AlreadyExecuted { retry_after }),
     );
-    all.push(Saying::Mismatch);
+    all.push(LocalReply::Mismatch);
     all
 }
 
 #[test]
 fn none_reads_as_failed_while_a_charge_may_exist() {
     for saying in all() {
-        let reply = saying.reply(Protocol::DanaSnap, &About::default());
+        let reply = saying.reply(Protocol::DanaSnap, &ReplyContext::default());
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(body["status"], reply.status, "{saying:?}");
         assert!(body["responseCode"].as_str().unwrap().starts_with(&reply.status.to_string()));
         assert!((400..600).contains(&reply.status), "never 2xx or 3xx: {saying:?}");
         let unseen = [Standing::Unasked, Standing::NotExecuted];
-        let is_unseen = |saying: &Saying| matches!(saying, Saying::Refused { standing, .. } if unseen.contains(standing));
-        let of_another = saying == Saying::Mismatch || is_unseen(&saying);
+        let is_unseen = |saying: &LocalReply| matches!(saying, LocalReply::Refused { standing, .. } if unseen.contains(standing));
+        let of_another = saying == LocalReply::Mismatch || is_unseen(&saying);
         if of_another {
             assert_eq!(body["safe_new_key"], false, "{saying:?}");
         } else if body["safe_new_key"] == false {
@@ -66,7 +66,7 @@ fn none_reads_as_failed_while_a_charge_may_exist() {
 
 #[test]
 fn it_names_what_helps() {
-    let about = About {
+    let about = ReplyContext {
         service_code: Some("54"),
         inquiry_path: Some("/debit/status"),
         gateway: Some("primary"),
@@ -75,7 +75,7 @@ fn it_names_what_helps() {
         memory: Memory::Whole,
         request_id: "r-1",
     };
-    let saying = Saying::Unknown { what: Unknown::Sent, retry_after: Millis::new(1500) };
+    let saying = LocalReply::Unknown { what: Unknown::Sent, retry_after: Millis::new(1500) };
     let reply = saying.reply(Protocol::DanaSnap, &about);
     let body: Value = serde_json::from_slice(&reply.body).unwrap();
     assert_eq!(body["responseCode"], "5045400");
@@ -84,5 +84,5 @@ fn it_names_what_helps() {
     assert_eq!(body["inquiry_path"], "/debit/status");
     assert_eq!(body["request_id"], "r-1");
     assert!(reply.headers.contains(&("retry-after", "2".to_owned())));
-    assert_eq!(Saying::Mismatch.reply(Protocol::Http, &about).status, 422);
+    assert_eq!(LocalReply::Mismatch.reply(Protocol::Http, &about).status, 422);
 }

@@ -1,7 +1,7 @@
 //! Which path is which operation. DANA's endpoints are listed as its documents and SDKs name them.
 
 use super::*;
-use crate::engine::payment::key::ClaimKey;
+use crate::engine::payment::ClaimKey;
 use proptest::prelude::*;
 
 /// Path, operation, class (m: moves money, f: follow-up, i: inquiry, s: state), service codes.

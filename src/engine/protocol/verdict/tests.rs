@@ -14,7 +14,7 @@ fn operation(name: &str) -> Compiled {
 /// An answer of the gateway, judged. The payment asked about is `r-1`.
 fn judged(operation: &Compiled, status: u16, body: &str) -> Verdict {
     let body = Body::Complete(body.as_bytes());
-    let evidence = Evidence { origin: Origin::Upstream, status, body };
+    let evidence = Response { origin: Origin::Upstream, status, body };
     judge(Protocol::DanaSnap, operation, Some("r-1"), &evidence)
 }
 
@@ -169,13 +169,13 @@ fn an_answer_that_was_not_read_to_its_end_proves_nothing() {
     let operation = operation("create-order");
     for protocol in [Protocol::DanaSnap, Protocol::Http] {
         for status in [200, 201, 202, 500, 504] {
-            let evidence = Evidence { origin: Origin::Upstream, status, body: Body::Unreadable };
+            let evidence = Response { origin: Origin::Upstream, status, body: Body::Unreadable };
             let verdict = judge(protocol, &operation, Some("r-1"), &evidence);
             assert_eq!(verdict.outcome, Outcome::Doubtful, "{protocol:?} {status}");
         }
     }
     for status in [400, 401, 403, 404, 405] {
-        let evidence = Evidence { origin: Origin::Upstream, status, body: Body::Unreadable };
+        let evidence = Response { origin: Origin::Upstream, status, body: Body::Unreadable };
         let verdict = judge(Protocol::DanaSnap, &operation, Some("r-1"), &evidence);
         assert_eq!(verdict.outcome, Outcome::Doubtful, "{status}");
     }
@@ -215,7 +215,7 @@ fn success_needs_the_reference_that_was_sent() {
         }
         // A request without a reference settles without comparison.
         let body = format!(r#"{{"responseCode":"200{service}00"}}"#);
-        let evidence = Evidence {
+        let evidence = Response {
             origin: Origin::Upstream,
             status: 200,
             body: Body::Complete(body.as_bytes()),
@@ -251,7 +251,7 @@ fn absent(operation: &Compiled, bits: u64, attached: bool) -> String {
     let origin = Origin::Envoy { flags: Flags::new(bits), attached };
     // A body and a status of Envoy's own say nothing.
     let body = br#"{"responseCode":"2005400","partnerReferenceNo":"r-1"}"#;
-    let evidence = Evidence { origin, status: 200, body: Body::Complete(body) };
+    let evidence = Response { origin, status: 200, body: Body::Complete(body) };
     let verdicts = [Protocol::DanaSnap, Protocol::Http]
         .map(|protocol| judge(protocol, operation, Some("r-1"), &evidence));
     assert_eq!(verdicts[0], verdicts[1]);
@@ -289,7 +289,7 @@ fn only_the_listed_flags_prove_that_nothing_was_sent() {
 
 #[test]
 fn a_request_that_the_filter_could_not_let_go_was_never_sent() {
-    let evidence = Evidence { origin: Origin::NeverLeft, status: 0, body: Body::Unreadable };
+    let evidence = Response { origin: Origin::NeverLeft, status: 0, body: Body::Unreadable };
     for protocol in [Protocol::DanaSnap, Protocol::Http] {
         let verdict = judge(protocol, &operation("top-up"), None, &evidence);
         assert_eq!(show(&verdict), "NeverSent Neutral");
@@ -298,9 +298,9 @@ fn a_request_that_the_filter_could_not_let_go_was_never_sent() {
 
 #[test]
 fn statuses_tell_what_the_table_says() {
-    const NONE: Option<Status> = None;
-    let closed = |how| Some(Status::Closed(how));
-    let check = |name: &str, service: &str, status: &str, expected: Option<Status>| {
+    const NONE: Option<PaymentStatus> = None;
+    let closed = |how| Some(PaymentStatus::Closed(how));
+    let check = |name: &str, service: &str, status: &str, expected: Option<PaymentStatus>| {
         let body = format!(
             r#"{{"responseCode":"200{service}00","originalPartnerReferenceNo":"r-1",
                "latestTransactionStatus":"{status}"}}"#
@@ -311,11 +311,11 @@ fn statuses_tell_what_the_table_says() {
     let (order, disbursements) =
         (("order-status", "55"), [("top-up-status", "39"), ("transfer-bank-status", "00")]);
     let both = [
-        ("00", Some(Status::Executed)),
+        ("00", Some(PaymentStatus::Executed)),
         ("04", closed(Closed::Refunded)),
         ("05", closed(Closed::Cancelled)),
         ("06", closed(Closed::Failed)),
-        ("07", Some(Status::NotFound)),
+        ("07", Some(PaymentStatus::NotFound)),
         ("08", NONE),
         ("", NONE),
         ("0", NONE),
@@ -329,9 +329,9 @@ fn statuses_tell_what_the_table_says() {
     }
     // 01 and 02 of a create prove that the order exists there; of money out they are pending.
     for (status, of_order, of_money_out) in [
-        ("01", Status::Executed, Status::Pending),
-        ("02", Status::Executed, Status::Pending),
-        ("03", Status::Pending, Status::Pending),
+        ("01", PaymentStatus::Executed, PaymentStatus::Pending),
+        ("02", PaymentStatus::Executed, PaymentStatus::Pending),
+        ("03", PaymentStatus::Pending, PaymentStatus::Pending),
     ] {
         check(order.0, order.1, status, Some(of_order));
         for (name, service) in disbursements {
@@ -342,7 +342,7 @@ fn statuses_tell_what_the_table_says() {
 
 #[test]
 fn a_status_tells_nothing_unless_it_is_one_about_this_payment() {
-    let check = |status: u16, body: &str, expected: Option<Status>| {
+    let check = |status: u16, body: &str, expected: Option<PaymentStatus>| {
         assert_eq!(judged(&operation("order-status"), status, body).told, expected, "{body}");
     };
     let of = |reference: &str| {
@@ -351,15 +351,15 @@ fn a_status_tells_nothing_unless_it_is_one_about_this_payment() {
                "originalPartnerReferenceNo":{reference}}}"#
         )
     };
-    check(200, &of(r#""r-1""#), Some(Status::Executed));
-    check(200, &of("null"), Some(Status::Executed));
+    check(200, &of(r#""r-1""#), Some(PaymentStatus::Executed));
+    check(200, &of("null"), Some(PaymentStatus::Executed));
     check(200, &of(r#""r-2""#), None);
     check(200, r#"{"responseCode":"2005500","latestTransactionStatus":0}"#, None);
     check(200, r#"{"responseCode":"2005500"}"#, None);
     check(200, r#"{"responseCode":"2005400","latestTransactionStatus":"00"}"#, None);
     check(200, r#"{"responseCode":"2005501","latestTransactionStatus":"00"}"#, None);
     check(202, r#"{"responseCode":"2025500","latestTransactionStatus":"00"}"#, None);
-    check(404, r#"{"responseCode":"4045501"}"#, Some(Status::NotFound));
+    check(404, r#"{"responseCode":"4045501"}"#, Some(PaymentStatus::NotFound));
     check(404, r#"{"responseCode":"4045501","originalPartnerReferenceNo":"r-2"}"#, None);
     check(403, r#"{"responseCode":"4045501"}"#, None);
     check(404, r#"{"responseCode":"4045401"}"#, None);
@@ -374,14 +374,14 @@ fn a_status_tells_nothing_unless_it_is_one_about_this_payment() {
 
 #[test]
 fn a_successful_cancel_closes_and_a_successful_refund_proves_the_payment() {
-    let check = |name: &str, http: u16, case: u8, expected: Option<Status>| {
+    let check = |name: &str, http: u16, case: u8, expected: Option<PaymentStatus>| {
         let operation = operation(name);
         let service = operation.operation.service_codes[0].to_string();
         let verdict = judged(&operation, http, &snap_body(&operation, http, &service, case));
         assert_eq!(verdict.told, expected, "{name} {http} {case}");
     };
-    check("cancel", 200, 0, Some(Status::Closed(Closed::Cancelled)));
-    check("refund", 200, 0, Some(Status::Executed));
+    check("cancel", 200, 0, Some(PaymentStatus::Closed(Closed::Cancelled)));
+    check("refund", 200, 0, Some(PaymentStatus::Executed));
     for name in ["cancel", "refund", "create-order", "widget-pay", "top-up", "transfer-bank"] {
         for (http, case) in [(202, 0), (404, 1), (404, 18), (409, 0), (429, 0), (500, 0), (500, 1)]
         {
@@ -398,7 +398,7 @@ fn a_text_is_read_from_a_gateways_success_alone() {
     let operation = operation("order-status");
     let read = |origin, status, body: &str| {
         let body = Body::Complete(body.as_bytes());
-        text_of(&operation, &Evidence { origin, status, body }, ANSWER_REFERENCE)
+        text_of(&operation, &Response { origin, status, body }, ANSWER_REFERENCE)
     };
     let named = |code: &str, name: &str| {
         format!(r#"{{"responseCode":"{code}","originalPartnerReferenceNo":{name}}}"#)
@@ -414,7 +414,7 @@ fn a_text_is_read_from_a_gateways_success_alone() {
     for nothing in [r#""""#, "7", "null", "{}"] {
         assert_eq!(read(up, 200, &named("2005500", nothing)), None, "{nothing}");
     }
-    let unread = Evidence { origin: up, status: 200, body: Body::Unreadable };
+    let unread = Response { origin: up, status: 200, body: Body::Unreadable };
     assert_eq!(text_of(&operation, &unread, ANSWER_REFERENCE), None);
 }
 
@@ -447,13 +447,13 @@ fn plain_http_is_judged_by_status() {
     let operation = operation("create-order");
     for status in 0..=999 {
         let body = Body::Complete(b"anything");
-        let evidence = Evidence { origin: Origin::Upstream, status, body };
+        let evidence = Response { origin: Origin::Upstream, status, body };
         let verdict = judge(Protocol::Http, &operation, Some("r-1"), &evidence);
         assert_eq!(show(&verdict), listed(status), "{status}");
         assert_eq!((verdict.code, verdict.told), (None, None));
         assert_eq!(verdict.not_found, status == 404, "{status}");
         // Half an answer says that the gateway lives, and nothing of the payment.
-        let evidence = Evidence { body: Body::Unreadable, ..evidence };
+        let evidence = Response { body: Body::Unreadable, ..evidence };
         let half = show(&judge(Protocol::Http, &operation, Some("r-1"), &evidence));
         let expected =
             if listed(status) == "Executed Success" { "Doubtful Alive" } else { listed(status) };
@@ -499,7 +499,7 @@ proptest! {
         status in 0u16..700, body in proptest::collection::vec(any::<u8>(), 0..80),
     ) {
         let evidence =
-            Evidence { origin: Origin::Upstream, status, body: Body::Complete(&body) };
+            Response { origin: Origin::Upstream, status, body: Body::Complete(&body) };
         let verdict = judge(Protocol::DanaSnap, &operation("create-order"), Some("r-1"), &evidence);
         prop_assert_eq!(verdict.outcome, Outcome::Doubtful);
     }

@@ -4,13 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::engine::gateway::GatewayId;
-use crate::engine::payment::claim::{Closed, Incarnation};
-use crate::engine::payment::key::Fingerprint;
-use crate::engine::store::alias::{Link, Target};
+use crate::engine::payment::{Closed, Fingerprint, Incarnation};
+use crate::engine::store::alias::{Alias, AliasTarget};
 
 pub(in crate::engine) const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 pub(in crate::engine) const RETENTION: Millis = Millis::new(86_400_000);
-pub(in crate::engine) const RULES: Rules = Rules {
+pub(in crate::engine) const RULES: ClaimRules = ClaimRules {
     lease: Millis::new(30_000),
     response: Millis::new(10_000),
     repeat_after: Millis::new(5000),
@@ -44,12 +43,12 @@ pub(in crate::engine) fn one() -> Gateways {
 pub(in crate::engine) const fn doubt(
     candidates: Gateways,
     repeat_until: Option<Timestamp>,
-) -> State {
-    State::InDoubt { candidates, ended_at: at(-50_000), repeat_until, not_found: None }
+) -> ClaimState {
+    ClaimState::InDoubt { candidates, ended_at: at(-50_000), repeat_until, not_found: None }
 }
 
 /// A claim of 100 IDR, so old.
-pub(in crate::engine) fn claim(state: State, age: i64) -> Claim {
+pub(in crate::engine) fn claim(state: ClaimState, age: i64) -> Claim {
     let incarnation = Incarnation { claimed_at: at(-age), nonce: 77 };
     let money = Money { minor: 10_000, currency: *b"IDR" };
     Claim::new(Fingerprint([3; 16]), state, incarnation, money)
@@ -73,13 +72,13 @@ pub(in crate::engine) fn count(buckets: &[Vec<u8>], how: Counts<'_>) -> Census {
 
 #[test]
 fn claims_count_where_they_stand_now() {
-    let in_flight = |until| State::InFlight { candidates: one(), until, after_no: false };
-    let closed = |how| State::Closed { how, gateways: one() };
+    let in_flight = |until| ClaimState::InFlight { candidates: one(), until, after_no: false };
+    let closed = |how| ClaimState::Closed { how, gateways: one() };
     let states = [
         in_flight(at(1)),
         in_flight(NOW),
-        State::settled(one()),
-        State::Rejected { gateway: gateway(0) },
+        ClaimState::settled(one()),
+        ClaimState::Rejected { gateway: gateway(0) },
         doubt(one(), None),
         doubt(one(), Some(at(1))),
         closed(Closed::Failed),
@@ -104,9 +103,9 @@ fn what_cannot_be_read_counts_and_links_only_take_room() {
     let mut foreign = bucket(&[claim(doubt(one(), None), 1)]);
     foreign[1] = 9;
     let mut links = Bucket::default();
-    let link = Link { to: Target::Gateway(gateway(1)), used_at: NOW, nonce: 1 };
-    links.put_link(&key(7), &link, NOW, RETENTION).unwrap();
-    links.put_link(&key(8), &link, NOW, RETENTION).unwrap();
+    let link = Alias { to: AliasTarget::Gateway(gateway(1)), used_at: NOW, nonce: 1 };
+    links.put_alias(&key(7), &link, NOW, RETENTION).unwrap();
+    links.put_alias(&key(8), &link, NOW, RETENTION).unwrap();
     let buckets = [foreign, vec![1, 2, 3], Vec::new(), links.into_bytes()];
     let census = count(&buckets, ENFORCING);
     assert_eq!(census.states, States { unreadable: 2, ..States::default() });
@@ -117,7 +116,7 @@ fn what_cannot_be_read_counts_and_links_only_take_room() {
 
 /// A bucket with so many settled claims of these ages.
 pub(in crate::engine) fn aged(claims: &[(usize, i64)]) -> Vec<u8> {
-    let settled = State::settled(one());
+    let settled = ClaimState::settled(one());
     let ages = claims.iter().flat_map(|(many, age)| std::iter::repeat_n(*age, *many));
     let mut bucket = Bucket::default();
     for (number, age) in ages.enumerate() {
@@ -171,7 +170,7 @@ fn the_fill_grows_with_what_is_kept_and_warns_in_time() {
 
 #[test]
 fn an_observed_claim_is_in_doubt_once_claims_are_enforced() {
-    let settled = claim(State::settled(one()), 60_000);
+    let settled = claim(ClaimState::settled(one()), 60_000);
     let buckets = [bucket(&[Claim { observed: true, ..settled }, settled])];
     let observing = count(&buckets, OBSERVING);
     assert_eq!(observing.states, States { settled: 2, ..States::default() });

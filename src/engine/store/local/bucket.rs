@@ -30,15 +30,15 @@
 use crate::engine::codec::Reader;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::limits;
-use crate::engine::payment::claim::{Claim, Closed, Incarnation, Money, Rules, State};
-use crate::engine::payment::key::{Fingerprint, KeyFront, KeyPrefix};
-use crate::engine::time::leaps::Leaps;
-use crate::engine::time::{Millis, Timestamp};
+use crate::engine::payment::{
+    Claim, ClaimRules, ClaimState, Closed, Fingerprint, Incarnation, KeyFront, KeyPrefix, Money,
+};
+use crate::engine::time::{Leaps, Millis, Timestamp};
 
-use crate::engine::store::alias::{Link, Target};
+use crate::engine::store::alias::{Alias, AliasTarget};
 
 /// Bytes of a record of this version.
-pub const SIZE: usize = SIZE_BYTE as usize;
+pub(crate) const SIZE: usize = SIZE_BYTE as usize;
 const SIZE_BYTE: u8 = 94;
 const VERSION: u8 = 1;
 const OBSERVED: u8 = 0x80;
@@ -67,7 +67,7 @@ pub enum Entry {
     /// A claim.
     Claim(Claim),
     /// A key that leads elsewhere.
-    Link(Link),
+    Alias(Alias),
     /// A record that this version cannot read: an unresolved claim.
     Unreadable,
 }
@@ -157,18 +157,18 @@ impl Bucket {
 
     /// What a key that is no payment's leads to.
     #[must_use]
-    pub fn find_link(&self, key: &KeyPrefix) -> Option<Link> {
-        self.records().find(|record| has_key(record, key)).and_then(Link::decode)
+    pub fn find_alias(&self, key: &KeyPrefix) -> Option<Alias> {
+        self.records().find(|record| has_key(record, key)).and_then(Alias::decode)
     }
 
     /// Puts what a key leads to in, in the place of what it led to before.
     ///
     /// # Errors
     /// When there is no room.
-    pub fn put_link<'l>(
+    pub fn put_alias<'l>(
         &mut self,
         key: &KeyPrefix,
-        link: &Link,
+        link: &Alias,
         now: Timestamp,
         retention: impl Into<Retention<'l>>,
     ) -> Result<(), BucketError> {
@@ -220,7 +220,7 @@ impl Bucket {
     /// count as changed now: nobody waits for the clock to come to where it was. Tells whether
     /// there were any, which must then be written.
     #[must_use]
-    pub fn mend(&mut self, now: Timestamp, rules: &Rules) -> bool {
+    pub fn mend(&mut self, now: Timestamp, rules: &ClaimRules) -> bool {
         let mut end = 0;
         let mut mended: Vec<(usize, Vec<u8>)> = Vec::new();
         for record in self.records() {
@@ -247,7 +247,7 @@ impl Bucket {
         self.entries().filter(|(key, _)| front.fits(key)).filter_map(|(key, entry)| match entry {
             Entry::Claim(claim) => Some((key, Found::Claim(claim))),
             Entry::Unreadable => Some((key, Found::Unreadable)),
-            Entry::Link(_) => None,
+            Entry::Alias(_) => None,
         })
     }
 
@@ -255,7 +255,7 @@ impl Bucket {
     pub fn entries(&self) -> impl Iterator<Item = (KeyPrefix, Entry)> {
         self.records().filter_map(|record| {
             let key = record.get(KEY_AT..)?.first_chunk().copied()?;
-            let link = || Link::decode(record).map_or(Entry::Unreadable, Entry::Link);
+            let link = || Alias::decode(record).map_or(Entry::Unreadable, Entry::Alias);
             Some((key, decode(record).map_or_else(link, Entry::Claim)))
         })
     }
@@ -302,10 +302,10 @@ fn expired_since(record: &[u8], now: Timestamp, retention: Retention<'_>) -> Opt
     let (since, kept) = if let Some(claim) = decode(record) {
         (claim.is_resolved().then_some(claim.changed_at)?, retention.claims)
     } else {
-        let link = Link::decode(record)?;
+        let link = Alias::decode(record)?;
         let kept = match link.to {
-            Target::Payment(_) => retention.claims,
-            Target::Gateway(_) => retention.tokens,
+            AliasTarget::Payment(_) => retention.claims,
+            AliasTarget::Gateway(_) => retention.tokens,
         };
         (link.used_at, kept)
     };
@@ -314,14 +314,14 @@ fn expired_since(record: &[u8], now: Timestamp, retention: Retention<'_>) -> Opt
 }
 
 /// A record that was changed too far ahead, as if that had been now.
-fn mend(record: &[u8], now: Timestamp, rules: &Rules) -> Option<Vec<u8>> {
+fn mend(record: &[u8], now: Timestamp, rules: &ClaimRules) -> Option<Vec<u8>> {
     let key = record.get(KEY_AT..)?.first_chunk()?;
     if let Some(claim) = decode(record) {
         return claim.mended(now, rules).map(|claim| encode(key, &claim));
     }
-    let link = Link::decode(record)?;
+    let link = Alias::decode(record)?;
     let used_at = link.used_at.or_now(now, rules.ahead_max());
-    (used_at != link.used_at).then(|| Link { used_at, ..link }.encode(key))
+    (used_at != link.used_at).then(|| Alias { used_at, ..link }.encode(key))
 }
 
 const IN_FLIGHT: u8 = 1;
@@ -343,24 +343,24 @@ struct Flat {
     not_found: Option<(GatewayId, Timestamp)>,
 }
 
-fn flatten(state: State) -> Flat {
+fn flatten(state: ClaimState) -> Flat {
     match state {
-        State::InFlight { candidates, until, after_no } => Flat {
+        ClaimState::InFlight { candidates, until, after_no } => Flat {
             tag: if after_no { IN_FLIGHT_AFTER_NO } else { IN_FLIGHT },
             gateways: candidates,
             until,
             ..Flat::default()
         },
-        State::Settled { gateways, repeat_until } => {
+        ClaimState::Settled { gateways, repeat_until } => {
             Flat { tag: SETTLED, gateways, repeat_until, ..Flat::default() }
         }
-        State::Rejected { gateway } => {
+        ClaimState::Rejected { gateway } => {
             Flat { tag: REJECTED, gateways: Gateways::only(gateway), ..Flat::default() }
         }
-        State::InDoubt { candidates, ended_at, repeat_until, not_found } => {
+        ClaimState::InDoubt { candidates, ended_at, repeat_until, not_found } => {
             Flat { tag: IN_DOUBT, gateways: candidates, until: ended_at, repeat_until, not_found }
         }
-        State::Closed { how, gateways } => Flat {
+        ClaimState::Closed { how, gateways } => Flat {
             tag: match how {
                 Closed::Failed => CLOSED_FAILED,
                 Closed::Cancelled => CLOSED_CANCELLED,
@@ -372,17 +372,17 @@ fn flatten(state: State) -> Flat {
     }
 }
 
-fn unflatten(flat: &Flat) -> Option<State> {
+fn unflatten(flat: &Flat) -> Option<ClaimState> {
     let gateways = flat.gateways;
     let in_flight =
-        |after_no| State::InFlight { candidates: gateways, until: flat.until, after_no };
-    let closed = |how| State::Closed { how, gateways };
+        |after_no| ClaimState::InFlight { candidates: gateways, until: flat.until, after_no };
+    let closed = |how| ClaimState::Closed { how, gateways };
     Some(match flat.tag {
         IN_FLIGHT => in_flight(false),
         IN_FLIGHT_AFTER_NO => in_flight(true),
-        SETTLED => State::Settled { gateways, repeat_until: flat.repeat_until },
-        REJECTED => State::Rejected { gateway: gateways.single()? },
-        IN_DOUBT => State::InDoubt {
+        SETTLED => ClaimState::Settled { gateways, repeat_until: flat.repeat_until },
+        REJECTED => ClaimState::Rejected { gateway: gateways.single()? },
+        IN_DOUBT => ClaimState::InDoubt {
             candidates: gateways,
             ended_at: flat.until,
             repeat_until: flat.repeat_until,

@@ -11,12 +11,12 @@ use crate::engine::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
 
 /// A store, as far as its rate depends on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Store {
+pub struct Capacity {
     buckets: f64,
     retention_s: f64,
 }
 
-impl Store {
+impl Capacity {
     /// The store that a configuration lays out.
     #[must_use]
     pub fn of(config: &Config) -> Self {

@@ -10,7 +10,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::engine::payment::key::PaymentRef;
+use crate::engine::payment::PaymentRef;
 
 /// What makes the places of one store its own. Whoever writes it to a log gives it away, so its
 /// `Debug` form does not show it. The default one, zero, is for stores that no stranger writes to:
@@ -97,7 +97,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::engine::payment::key::ClaimKey;
+    use crate::engine::payment::ClaimKey;
 
     fn payment(number: u32) -> PaymentRef {
         ClaimKey::derive("p", "order", [number.to_string().as_str()]).reference()

@@ -1,20 +1,16 @@
 //! The walk of a pulse over a store in memory.
 
+use crate::engine::store::census_fixtures::*;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::engine::config::Config;
-use crate::engine::config::policy::Policy;
+use crate::engine::config::{Config, Policy};
 use crate::engine::event::{Cell, Effect, Expected, Loaded};
-use crate::engine::health::Health;
-use crate::engine::health::worker_counts::Tallies;
+use crate::engine::health::{Health, WorkerCounters};
 use crate::engine::limits;
-use crate::engine::payment::claim::{Claim, Money, State};
-use crate::engine::store::census::tests::*;
-use crate::engine::store::census::{Census, Counted};
-use crate::engine::store::layout::Layout;
-use crate::engine::store::local::placement::{Placement, Seed};
-use crate::engine::tick::Pulse;
+use crate::engine::payment::{Claim, ClaimState, Money};
+use crate::engine::store::{Census, Counted, Layout, Placement, Seed};
+use crate::engine::tick::Tick;
 use crate::engine::time::{Millis, Timestamp};
 
 /// A store in memory and the pulses of its workers.
@@ -49,8 +45,8 @@ impl World {
         Self { policy, cells, now: NOW, loads: Vec::new(), counted: Vec::new(), broken: None }
     }
 
-    fn pulse(&self, owner: u64) -> Pulse {
-        Pulse::new(Rc::clone(&self.policy), owner)
+    fn pulse(&self, owner: u64) -> Tick {
+        Tick::new(Rc::clone(&self.policy), owner)
     }
 
     fn put(&mut self, cell: Cell, bytes: Vec<u8>) {
@@ -65,7 +61,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, pulse: &mut Pulse, effects: Vec<Effect>) {
+    fn carry_out(&mut self, pulse: &mut Tick, effects: Vec<Effect>) {
         let mut todo: std::collections::VecDeque<Effect> = effects.into();
         while let Some(effect) = todo.pop_front() {
             match effect {
@@ -73,7 +69,8 @@ impl World {
                     self.loads.push(cell);
                     if self.broken != Some(cell) {
                         let loaded = self.read(cell);
-                        let more = pulse.loaded(cell, loaded, self.now, &mut Tallies::default());
+                        let more =
+                            pulse.loaded(cell, loaded, self.now, &mut WorkerCounters::default());
                         todo.extend(more);
                     }
                 }
@@ -84,7 +81,7 @@ impl World {
                     todo.extend(pulse.stored(cell));
                 }
                 Effect::Counted(counted) => self.counted.push(*counted),
-                Effect::Beat(_)
+                Effect::Probe(_)
                 | Effect::Changed(_)
                 | Effect::InFlight(..)
                 | Effect::Anomaly(_) => {}
@@ -92,13 +89,13 @@ impl World {
                 | Effect::Call(_)
                 | Effect::Reply(_)
                 | Effect::Relay { .. }
-                | Effect::Note(_)) => panic!("no pulse's business: {other:?}"),
+                | Effect::Decided(_)) => panic!("no pulse's business: {other:?}"),
             }
         }
     }
 
     /// The next tick; the buckets that were read.
-    fn tick(&mut self, pulse: &mut Pulse) -> Vec<u32> {
+    fn tick(&mut self, pulse: &mut Tick) -> Vec<u32> {
         self.now = self.now.plus(pulse.period());
         self.loads.clear();
         let effects = pulse.tick();
@@ -111,7 +108,7 @@ impl World {
     }
 
     /// Ticks until a census ends.
-    fn census(&mut self, pulse: &mut Pulse) -> Counted {
+    fn census(&mut self, pulse: &mut Tick) -> Counted {
         let before = self.counted.len();
         for _ in 0..20 {
             self.tick(pulse);
@@ -128,7 +125,7 @@ fn a_pass_reads_every_bucket_once_a_few_on_each_tick() {
     let buckets = limits::CENSUS_BUCKETS_PER_TICK * 2 + 3;
     let mut world = World::new(buckets);
     for number in 0..buckets {
-        let filled = vec![claim(State::settled(one()), 1); 16 + number as usize % 9];
+        let filled = vec![claim(ClaimState::settled(one()), 1); 16 + number as usize % 9];
         world.put(Cell::Claims(number), bucket(&filled));
     }
     world.put(Cell::Claims(0), bucket(&vec![claim(doubt(one(), None), 60_000); 16]));
@@ -181,29 +178,29 @@ fn health_is_written_before_a_bucket_is_asked_for() {
     let effects = pulse.tick();
     assert_eq!(effects, [Effect::Load(Cell::Health)]);
     let health = world.read(Cell::Health);
-    let effects = pulse.loaded(Cell::Health, health, world.now, &mut Tallies::default());
+    let effects = pulse.loaded(Cell::Health, health, world.now, &mut WorkerCounters::default());
     assert!(matches!(effects.as_slice(), [Effect::Store { cell: Cell::Health, .. }]));
     // Another worker was quicker: nothing is asked for yet.
-    let effects = pulse.conflict(Cell::Health, &mut Tallies::default());
+    let effects = pulse.conflict(Cell::Health, &mut WorkerCounters::default());
     assert_eq!(effects, [Effect::Load(Cell::Health)]);
     let health = world.read(Cell::Health);
-    let effects = pulse.loaded(Cell::Health, health, world.now, &mut Tallies::default());
+    let effects = pulse.loaded(Cell::Health, health, world.now, &mut WorkerCounters::default());
     let [Effect::Store { bytes, .. }] = effects.as_slice() else { panic!("{effects:?}") };
     world.put(Cell::Health, bytes.clone());
     let effects = pulse.stored(Cell::Health);
     let (last, before) = effects.split_last().unwrap();
     assert_eq!(*last, Effect::Load(Cell::Claims(0)), "after everything else");
-    assert_eq!(before.iter().filter(|e| matches!(e, Effect::Beat(_))).count(), 2);
+    assert_eq!(before.iter().filter(|e| matches!(e, Effect::Probe(_))).count(), 2);
     // What becomes of a census is no news of health.
     assert_eq!(pulse.stored(Cell::Census), []);
-    assert_eq!(pulse.conflict(Cell::Census, &mut Tallies::default()), []);
+    assert_eq!(pulse.conflict(Cell::Census, &mut WorkerCounters::default()), []);
 }
 
 #[test]
 fn only_the_worker_that_sends_heartbeats_counts_and_the_next_one_begins_anew() {
     let mut world = World::new(limits::CENSUS_BUCKETS_PER_TICK + 1);
     for number in 0..=limits::CENSUS_BUCKETS_PER_TICK {
-        let settled = claim(State::settled(one()), 1);
+        let settled = claim(ClaimState::settled(one()), 1);
         world.put(Cell::Claims(number), bucket(&[settled; 16]));
     }
     let (mut first, mut second) = (world.pulse(1), world.pulse(2));
@@ -220,7 +217,7 @@ fn only_the_worker_that_sends_heartbeats_counts_and_the_next_one_begins_anew() {
     assert!(world.tick(&mut first).is_empty());
     let late = Loaded { bytes: Vec::new(), version: Expected::Absent };
     for cell in [Cell::Claims(256), Cell::Claims(0), Cell::Census] {
-        let effects = first.loaded(cell, late.clone(), world.now, &mut Tallies::default());
+        let effects = first.loaded(cell, late.clone(), world.now, &mut WorkerCounters::default());
         assert_eq!(effects, [], "{cell:?}");
     }
     assert_eq!(world.tick(&mut second), [256]);
@@ -242,7 +239,7 @@ fn a_bucket_that_comes_after_the_right_has_gone_is_not_counted() {
     world.tick(&mut second);
     world.tick(&mut first);
     let late = Loaded { bytes: Vec::new(), version: Expected::Absent };
-    let effects = first.loaded(Cell::Claims(1), late, world.now, &mut Tallies::default());
+    let effects = first.loaded(Cell::Claims(1), late, world.now, &mut WorkerCounters::default());
     assert_eq!(effects, []);
 }
 
@@ -271,7 +268,7 @@ fn buckets_that_nobody_asked_for_are_not_counted() {
     for number in [0, 255, 256, 257, 599, u32::MAX] {
         let loaded = Loaded { bytes: Vec::new(), version: Expected::Absent };
         let cell = Cell::Claims(number);
-        assert_eq!(pulse.loaded(cell, loaded, world.now, &mut Tallies::default()), []);
+        assert_eq!(pulse.loaded(cell, loaded, world.now, &mut WorkerCounters::default()), []);
     }
     assert_eq!(world.census(&mut pulse).census.buckets, 600);
 }
@@ -287,7 +284,7 @@ fn a_currency_of_which_nothing_is_at_risk_any_more_is_told_once() {
     let counted = world.census(&mut pulse);
     assert_eq!(counted.census.at_risk, [(*b"IDR", 10_000), (*b"USD", 500)]);
     assert_eq!(counted.gone, Vec::<[u8; 3]>::new());
-    world.put(Cell::Claims(0), bucket(&[Claim { state: State::settled(one()), ..paid }]));
+    world.put(Cell::Claims(0), bucket(&[Claim { state: ClaimState::settled(one()), ..paid }]));
     // Also when another worker counts by then.
     let mut next = world.pulse(2);
     world.now = world.now.plus(world.policy.heartbeat_lease());

@@ -6,7 +6,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// Of three trials one may fail.
-const LIMITS: Limits = Limits { half_open_permits: 3, ..super::LIMITS };
+const LIMITS: BreakerLimits = BreakerLimits { half_open_permits: 3, ..super::LIMITS };
 
 /// One thing that happens in a story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,15 +314,15 @@ impl Pair {
         let account = &self.account;
         assert_eq!(self.breaker.generation(), account.transitions);
         let phase = match self.breaker.state() {
-            State::Closed { run } => {
+            BreakerState::Closed { run } => {
                 assert_eq!(usize::from(run), account.run(), "failures since the last success");
                 Phase::Closed
             }
-            State::Open { until } => {
+            BreakerState::Open { until } => {
                 assert_eq!(until.as_millis(), account.since + account.wait, "the wait");
                 Phase::Open
             }
-            State::HalfOpen { out, passed, failed, .. } => {
+            BreakerState::HalfOpen { out, passed, failed, .. } => {
                 assert_eq!(usize::from(failed), account.count(Entry::Failed));
                 assert_eq!(usize::from(out), account.out(), "permits that are out");
                 assert_eq!(usize::from(passed), account.count(Entry::Passed));
@@ -460,7 +460,7 @@ proptest! {
     fn a_wait_doubles_to_the_longest_with_a_bounded_addition(
         trips in 1u8..=255, jitter in 0u64..=100, open in 1u64..100_000, pct in 0u32..=100,
     ) {
-        let limits = Limits {
+        let limits = BreakerLimits {
             open: Millis::new(open),
             open_max: Millis::new(open * 30),
             open_jitter_pct: pct,

@@ -4,7 +4,7 @@ use super::*;
 
 /// What a story of letters does: `s` success, `f` failure, `t` throttled, `a` alive, `n` neutral,
 /// `l` slow, each one millisecond after the other. The answer says which letter tripped, and why.
-fn trips_at(story: &str, limits: &Limits) -> Option<(usize, &'static str)> {
+fn trips_at(story: &str, limits: &BreakerLimits) -> Option<(usize, &'static str)> {
     let mut breaker = Breaker::default();
     for (at, letter) in story.chars().enumerate() {
         let (signal, slow) = match letter {
@@ -46,7 +46,8 @@ fn trips_at(story: &str, limits: &Limits) -> Option<(usize, &'static str)> {
 
 #[test]
 fn a_rule_trips_at_its_limit_and_not_before() {
-    let limits = Limits { consecutive_failures: 5, min_calls: 10, slow_rate_pct: 80, ..LIMITS };
+    let limits =
+        BreakerLimits { consecutive_failures: 5, min_calls: 10, slow_rate_pct: 80, ..LIMITS };
     let check = |story: &str, expected: Option<(usize, &str)>| {
         assert_eq!(trips_at(story, &limits), expected, "{story}");
     };
@@ -87,8 +88,11 @@ fn a_transition_names_the_rule_and_the_numbers() {
     }
     let seen = Tally { calls: 4, failures: 2, slow: 0 };
     let until = now.plus(LIMITS.open);
-    let transition =
-        Transition { to: State::Open { until }, rule: Rule::FailureRate { seen }, generation: 1 };
+    let transition = Transition {
+        to: BreakerState::Open { until },
+        rule: Rule::FailureRate { seen },
+        generation: 1,
+    };
     assert_eq!(told, [transition]);
     let half = breaker.take_permit(until, &LIMITS).unwrap();
     assert_eq!((half.rule, half.generation), (Rule::WaitOver, 2));
@@ -150,7 +154,7 @@ fn waits(healthy: &[u64]) -> Vec<u64> {
             };
             breaker.record(report, Timestamp::from_millis(now), &LIMITS);
         }
-        let State::Open { until } = breaker.state() else { panic!("did not trip") };
+        let BreakerState::Open { until } = breaker.state() else { panic!("did not trip") };
         waits.push(until.as_millis() - now);
         now = until.as_millis();
         for _ in 0..LIMITS.half_open_permits {
@@ -207,7 +211,10 @@ fn permits_that_nobody_brings_back_come_back_in_time() {
     assert!(!breaker.may_try(at(3699), &LIMITS), "since the last one was taken");
     assert!(breaker.may_try(at(3700), &LIMITS));
     breaker.take_permit(at(3700), &LIMITS);
-    assert_eq!(breaker.state(), State::HalfOpen { out: 1, passed: 0, failed: 0, since: at(3700) });
+    assert_eq!(
+        breaker.state(),
+        BreakerState::HalfOpen { out: 1, passed: 0, failed: 0, since: at(3700) }
+    );
     // One that was returned may be taken at once; one of an earlier generation is nobody's.
     breaker.take_permit(at(3701), &LIMITS);
     breaker.return_permit(breaker.generation() - 1);

@@ -1,11 +1,11 @@
 //! Trials that prove nothing, gateways that ask for less, and payments of which nothing is heard.
 
 use super::*;
-use crate::engine::health::heartbeat;
+use crate::engine::health::HeartbeatLimits;
 use crate::engine::health::heartbeat::Heartbeat;
 
-const BEATS: heartbeat::Limits =
-    heartbeat::Limits { interval: Millis::new(200), stale: Millis::new(1000), rise: 1, fall: 3 };
+const BEATS: HeartbeatLimits =
+    HeartbeatLimits { interval: Millis::new(200), stale: Millis::new(1000), rise: 1, fall: 3 };
 
 /// A payment of `partner` whose client left after it had waited so long.
 fn leaves(breaker: &mut Breaker, partner: &str, waited: u64, millis: u64) -> Option<Rule> {
@@ -36,7 +36,7 @@ fn clients_that_waited_and_left_unheard_open_it_in_a_row() {
     }
     let rule = leaves(&mut breaker, "budi", 150, 1014);
     assert_eq!(rule, Some(Rule::Unheard { requests: 3 }));
-    assert!(matches!(breaker.state(), State::Open { .. }));
+    assert!(matches!(breaker.state(), BreakerState::Open { .. }));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_trial_that_is_throttled_ends_all_trials_for_as_long_as_the_gateway_asks() {
         let retry_after = asked.map(Millis::new);
         let report = Report { signal: Signal::Throttled, retry_after, ..Report::default() };
         assert_eq!(trial(&mut breaker, report, 1100), Some(Rule::TrialThrottled));
-        assert_eq!(breaker.state(), State::Open { until: at(1100 + wait) }, "{asked:?}");
+        assert_eq!(breaker.state(), BreakerState::Open { until: at(1100 + wait) }, "{asked:?}");
     }
 }
 
@@ -155,7 +155,7 @@ fn what_is_forced_on_a_gateway_closes_its_breaker_when_it_goes_well() {
         breaker.trips = 4;
         breaker.open(Rule::TrialFailed, Millis::ZERO, at(0), &LIMITS);
     }
-    assert_eq!(breaker.state(), State::Open { until: at(4000) });
+    assert_eq!(breaker.state(), BreakerState::Open { until: at(4000) });
     assert!(!breaker.may_try_forced(at(999), &LIMITS));
     assert!(breaker.may_try_forced(at(1000), &LIMITS) && !breaker.may_try(at(1000), &LIMITS));
     let moved = breaker.take_forced_permit(at(1000), &LIMITS).unwrap();
@@ -164,7 +164,7 @@ fn what_is_forced_on_a_gateway_closes_its_breaker_when_it_goes_well() {
     let mut failing = breaker.clone();
     let failed = Report { signal: Signal::Failure, ..Report::default() };
     assert_eq!(trial(&mut failing, failed, 1001), Some(Rule::TrialFailed));
-    assert_eq!((failing.state(), failing.trips), (State::Open { until: at(5001) }, 4));
+    assert_eq!((failing.state(), failing.trips), (BreakerState::Open { until: at(5001) }, 4));
     breaker.take_forced_permit(at(1000), &LIMITS);
     let passed = Report { signal: Signal::Success, ..Report::default() };
     assert_eq!(trial(&mut breaker, passed, 1002), None);
@@ -173,7 +173,8 @@ fn what_is_forced_on_a_gateway_closes_its_breaker_when_it_goes_well() {
 
 #[test]
 fn rates_wait_until_every_worker_has_brought_its_successes() {
-    let limits = Limits { rate_age_min: Millis::new(200), consecutive_failures: 100, ..LIMITS };
+    let limits =
+        BreakerLimits { rate_age_min: Millis::new(200), consecutive_failures: 100, ..LIMITS };
     let mut breaker = Breaker::default();
     let mut fails = |millis| {
         let report = Report { signal: Signal::Failure, ..Report::default() };

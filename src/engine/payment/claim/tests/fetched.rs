@@ -13,7 +13,7 @@ fn an_answer_is_fetched_where_the_payment_was_executed_and_not_too_late() {
     assert_eq!(fetch("settled a", 3_600_000), repeat);
     assert_eq!(fetch("settled a", 3_600_001), Fetch::Never);
     assert_eq!(fetch("settled ab", 0), Fetch::Never, "nobody knows which of them");
-    let said = claim(State::said_settled(set("a")));
+    let said = claim(ClaimState::said_settled(set("a")));
     assert_eq!(said.fetch(at(0), &RULES), Fetch::Never, "no gateway has proven it");
     assert_eq!(said.at(at(1_000_000_000)), said);
     let wait = Fetch::Wait { retry_after: Millis::new(1000) };
@@ -26,14 +26,15 @@ fn an_answer_is_fetched_where_the_payment_was_executed_and_not_too_late() {
 #[test]
 fn an_answer_is_fetched_from_nobody_who_never_had_the_payment() {
     let after =
-        |name: &str, event, rules: &Rules| match claim(state(name)).apply(event, at(0), rules) {
+        |name: &str, event, rules: &ClaimRules| match claim(state(name)).apply(event, at(0), rules)
+        {
             Step::To(state) | Step::Overturned(state) => claim(state).fetch(at(0), rules),
             step @ (Step::Stays | Step::Released | Step::Contradicted(_)) => {
                 panic!("{name}: {step:?}")
             }
         };
     let repeat = Fetch::Repeat { gateway: gateway('a') };
-    let success = told('a', Status::Executed);
+    let success = told('a', PaymentStatus::Executed);
     for (name, expected) in [
         ("in flight a", repeat),
         ("in flight ab", Fetch::Never),
@@ -47,7 +48,7 @@ fn an_answer_is_fetched_from_nobody_who_never_had_the_payment() {
         ("failed b", Fetch::Never),
     ] {
         assert_eq!(after(name, success, &RULES), expected, "{name}");
-        let shared = Rules { shared_ledger: true, ..RULES };
+        let shared = ClaimRules { shared_ledger: true, ..RULES };
         assert_eq!(after(name, success, &shared), repeat, "{name}: all know what one has");
     }
     let executed = answer(Outcome::Executed, "b");
@@ -59,15 +60,16 @@ fn a_fetch_ends_with_its_answer_or_its_lease_and_the_payment_stays_executed() {
     let before = claim(state("settled a"));
     let sent = before.further_attempt(OTHER, gateway('a'), at(0), &RULES);
     let repeat_until = Some(at(30_000));
-    let under_way = State::Settled { gateways: set("a"), repeat_until };
+    let under_way = ClaimState::Settled { gateways: set("a"), repeat_until };
     let attempt = ATTEMPT + 1;
     assert_eq!(sent, Claim { state: under_way, attempt, changed_at: at(0), ..before });
     assert_eq!(sent.fetch(at(2500), &RULES), Fetch::Wait { retry_after: Millis::new(7500) });
     assert_eq!(sent.at(at(29_999)).state, under_way);
     assert_eq!(sent.at(at(30_000)).state, before.state);
     let of = AttemptId { incarnation: BIRTH, attempt };
-    let ends =
-        |of, outcome| sent.apply(Event::Answer { of, outcome, gateways: set("a") }, at(1), &RULES);
+    let ends = |of, outcome| {
+        sent.apply(Evidence::Answer { of, outcome, gateways: set("a") }, at(1), &RULES)
+    };
     for outcome in [Outcome::Executed, Outcome::No, Outcome::Doubtful, Outcome::NeverSent] {
         assert_eq!(ends(of, outcome), Step::To(before.state), "{outcome:?}");
         let earlier = AttemptId { attempt: ATTEMPT, ..of };
@@ -87,16 +89,16 @@ fn what_the_payment_asks_for_is_learnt_from_a_success_and_from_nothing_else() {
     for outcome in [Outcome::No, Outcome::FailedBefore, Outcome::Doubtful, Outcome::NeverSent] {
         assert_eq!(learn(unknown, answer(outcome, "a")), Fingerprint::UNKNOWN, "{outcome:?}");
     }
-    assert_eq!(learn(unknown, told('a', Status::Executed)), Fingerprint::UNKNOWN);
+    assert_eq!(learn(unknown, told('a', PaymentStatus::Executed)), Fingerprint::UNKNOWN);
     let of = AttemptId { incarnation: BIRTH, attempt: ATTEMPT - 1 };
-    let earlier = Event::Answer { of, outcome: Outcome::Executed, gateways: set("a") };
+    let earlier = Evidence::Answer { of, outcome: Outcome::Executed, gateways: set("a") };
     assert_eq!(learn(unknown, earlier), Fingerprint::UNKNOWN);
 }
 
 #[test]
 fn whoever_waits_for_an_answer_comes_again_when_it_is_due_and_not_with_the_lease() {
     let until = at(30_000);
-    let under_way = State::InFlight { candidates: set("a"), until, after_no: false };
+    let under_way = ClaimState::InFlight { candidates: set("a"), until, after_no: false };
     let sent = Claim { changed_at: at(0), ..claim(under_way) };
     for (offset, expected) in [(0, 10_000), (2500, 7500), (9500, 1000), (29_999, 1000)] {
         let retry_after = Millis::new(expected);
@@ -110,17 +112,17 @@ fn whoever_waits_for_an_answer_comes_again_when_it_is_due_and_not_with_the_lease
 fn only_what_was_asked_afterwards_contradicts() {
     let settled = Claim { changed_at: at(0), ..claim(state("settled a")) };
     let cancelled = Claim { changed_at: at(0), ..claim(state("cancelled a")) };
-    let failed = Status::Closed(Closed::Failed);
+    let failed = PaymentStatus::Closed(Closed::Failed);
     for (claim, by, status, asked_at, contradicts) in [
-        (settled, 'a', Status::NotFound, 0, true),
-        (settled, 'a', Status::NotFound, -1, false),
-        (settled, 'b', Status::NotFound, 0, false),
+        (settled, 'a', PaymentStatus::NotFound, 0, true),
+        (settled, 'a', PaymentStatus::NotFound, -1, false),
+        (settled, 'b', PaymentStatus::NotFound, 0, false),
         (settled, 'a', failed, 0, true),
         (settled, 'a', failed, -1, false),
         (settled, 'b', failed, 0, true),
-        (settled, 'b', Status::Closed(Closed::Cancelled), -1, true),
-        (cancelled, 'a', Status::Executed, 0, true),
-        (cancelled, 'a', Status::Executed, -1, false),
+        (settled, 'b', PaymentStatus::Closed(Closed::Cancelled), -1, true),
+        (cancelled, 'a', PaymentStatus::Executed, 0, true),
+        (cancelled, 'a', PaymentStatus::Executed, -1, false),
     ] {
         let step = claim.apply(told(by, status), at(asked_at), &RULES);
         let expected = if contradicts { Step::Contradicted(claim.state) } else { Step::Stays };

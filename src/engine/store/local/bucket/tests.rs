@@ -17,22 +17,22 @@ fn gateway(index: usize) -> GatewayId {
     GatewayId::new(index).unwrap()
 }
 
-fn claim(state: State, changed_at: Timestamp) -> Claim {
+fn claim(state: ClaimState, changed_at: Timestamp) -> Claim {
     let incarnation = Incarnation { claimed_at: changed_at, nonce: 77 };
     let money = Money { minor: 12_345_678, currency: *b"IDR" };
     Claim::new(Fingerprint([3; 16]), state, incarnation, money)
 }
 
-const SETTLED: State = State::settled(Gateways::from_bits(1));
-const IN_DOUBT: State = State::InDoubt {
+const SETTLED: ClaimState = ClaimState::settled(Gateways::from_bits(1));
+const IN_DOUBT: ClaimState = ClaimState::InDoubt {
     candidates: Gateways::from_bits(3),
     ended_at: NOW,
     repeat_until: None,
     not_found: None,
 };
 
-fn in_flight(until: Timestamp) -> State {
-    State::InFlight { candidates: Gateways::from_bits(1), until, after_no: false }
+fn in_flight(until: Timestamp) -> ClaimState {
+    ClaimState::InFlight { candidates: Gateways::from_bits(1), until, after_no: false }
 }
 
 /// A bucket of these claims, with keys from 0.
@@ -57,27 +57,27 @@ fn any_time() -> impl Strategy<Value = Timestamp> {
     (1u64..1 << 48).prop_map(Timestamp::from_millis)
 }
 
-fn any_state() -> impl Strategy<Value = State> {
+fn any_state() -> impl Strategy<Value = ClaimState> {
     let set = || any::<u16>().prop_map(Gateways::from_bits);
     let gateway = || (0usize..16).prop_map(gateway);
     let how = prop_oneof![Just(Closed::Failed), Just(Closed::Cancelled), Just(Closed::Refunded)];
     let not_found = proptest::option::of((gateway(), any_time()));
     prop_oneof![
         (set(), any_time(), any::<bool>()).prop_map(|(candidates, until, after_no)| {
-            State::InFlight { candidates, until, after_no }
+            ClaimState::InFlight { candidates, until, after_no }
         }),
         (set(), proptest::option::of(any_time()))
-            .prop_map(|(gateways, repeat_until)| State::Settled { gateways, repeat_until }),
-        gateway().prop_map(|gateway| State::Rejected { gateway }),
+            .prop_map(|(gateways, repeat_until)| ClaimState::Settled { gateways, repeat_until }),
+        gateway().prop_map(|gateway| ClaimState::Rejected { gateway }),
         (set(), any_time(), proptest::option::of(any_time()), not_found).prop_map(
-            |(candidates, ended_at, repeat_until, not_found)| State::InDoubt {
+            |(candidates, ended_at, repeat_until, not_found)| ClaimState::InDoubt {
                 candidates,
                 ended_at,
                 repeat_until,
                 not_found,
             }
         ),
-        (how, set()).prop_map(|(how, gateways)| State::Closed { how, gateways }),
+        (how, set()).prop_map(|(how, gateways)| ClaimState::Closed { how, gateways }),
     ]
 }
 
@@ -87,7 +87,7 @@ fn any_claim() -> impl Strategy<Value = Claim> {
     (any_state(), fixed, marks, any_time(), any_time()).prop_map(
         |(state, fixed, (observed, header_keys), claimed_at, changed_at)| {
             let (print, attempt, nonce, minor, currency) = fixed;
-            let flying = matches!(state, State::InFlight { .. });
+            let flying = matches!(state, ClaimState::InFlight { .. });
             Claim {
                 first: if flying { gateway(usize::from(currency[0] % 16)) } else { gateway(0) },
                 fingerprint: Fingerprint(print),
@@ -195,7 +195,7 @@ fn a_state_that_this_version_does_not_know_is_unresolved() {
         bytes[34] = tag;
         assert_eq!(Bucket::decode(bytes).unwrap().find(&key(0)), Found::Unreadable, "{tag}");
     }
-    let rejected = State::Rejected { gateway: gateway(2) };
+    let rejected = ClaimState::Rejected { gateway: gateway(2) };
     for gateways in [0u8, 3] {
         let mut bytes = bucket(&[claim(rejected, NOW)]).into_bytes();
         bytes[38] = gateways;
@@ -219,7 +219,7 @@ fn a_claim_is_replaced_in_place_and_removed() {
 
 /// What a later put does to a record of this state and age, in a bucket that holds as many as it
 /// was laid out for.
-fn survives(state: State, age: Millis) -> bool {
+fn survives(state: ClaimState, age: Millis) -> bool {
     let changed_at = Timestamp::from_millis(NOW.as_millis() - age.get());
     let mut bucket = Bucket::default();
     for other in 1..limits::BUCKET_RECORDS_MEAN {
@@ -233,8 +233,8 @@ fn survives(state: State, age: Millis) -> bool {
 
 #[test]
 fn a_resolved_claim_makes_room_after_its_retention_and_an_unresolved_one_never() {
-    let closed = State::Closed { how: Closed::Failed, gateways: Gateways::NONE };
-    for state in [SETTLED, State::Rejected { gateway: gateway(0) }, closed] {
+    let closed = ClaimState::Closed { how: Closed::Failed, gateways: Gateways::NONE };
+    for state in [SETTLED, ClaimState::Rejected { gateway: gateway(0) }, closed] {
         let retention = RETENTION.get();
         for (age, expected) in [(0, true), (retention - 1, true), (retention, false)] {
             assert_eq!(survives(state, Millis::new(age)), expected, "{state:?} after {age} ms");
@@ -295,8 +295,8 @@ fn a_front_finds_every_key_that_begins_with_it_and_no_link() {
     near[15] = 0;
     let mut bucket = bucket(&[claim(SETTLED, NOW), claim(IN_DOUBT, NOW)]);
     bucket.put(&near, &claim(IN_DOUBT, NOW), NOW, RETENTION).unwrap();
-    let link = Link { to: Target::Gateway(gateway(1)), used_at: NOW, nonce: 1 };
-    bucket.put_link(&key(2), &link, NOW, RETENTION).unwrap();
+    let link = Alias { to: AliasTarget::Gateway(gateway(1)), used_at: NOW, nonce: 1 };
+    bucket.put_alias(&key(2), &link, NOW, RETENTION).unwrap();
     let foreign = foreign_record(&key(3), 2, 40);
     let bucket = Bucket::decode([bucket.into_bytes(), foreign].concat()).unwrap();
     let found = |bytes: &[u8]| bucket.find_front(&front(bytes)).collect::<Vec<_>>();
@@ -310,7 +310,7 @@ fn a_front_finds_every_key_that_begins_with_it_and_no_link() {
     let entries: Vec<Entry> = bucket.entries().map(|(_, entry)| entry).collect();
     let claims = [settled, doubt, doubt].map(Entry::Claim);
     assert_eq!(entries[..3], claims);
-    assert_eq!(entries[3..], [Entry::Link(link), Entry::Unreadable]);
+    assert_eq!(entries[3..], [Entry::Alias(link), Entry::Unreadable]);
 }
 
 #[test]
@@ -319,9 +319,9 @@ fn a_claim_is_replaced_in_its_place_and_nothing_else_moves() {
     let mut claims = vec![claim(SETTLED, NOW); 40];
     claims[7] = claim(IN_DOUBT, NOW);
     let foreign = foreign_record(&key(200), 9, 40);
-    let link = Link { to: Target::Gateway(gateway(1)), used_at: NOW, nonce: 1 };
+    let link = Alias { to: AliasTarget::Gateway(gateway(1)), used_at: NOW, nonce: 1 };
     let mut before = bucket(&claims);
-    before.put_link(&key(201), &link, NOW, RETENTION).unwrap();
+    before.put_alias(&key(201), &link, NOW, RETENTION).unwrap();
     let before = Bucket::decode([foreign, before.into_bytes()].concat()).unwrap();
 
     let (mut after, new) = (before.clone(), claim(SETTLED, later));
@@ -360,7 +360,7 @@ fn only_as_many_leave_as_must_and_the_oldest_first() {
 
 #[test]
 fn what_lies_further_ahead_than_any_wait_is_mended_and_nothing_else() {
-    let rules = Rules {
+    let rules = ClaimRules {
         response: Millis::new(10_000),
         lease: Millis::new(30_000),
         repeat_after: Millis::new(5000),
@@ -370,7 +370,7 @@ fn what_lies_further_ahead_than_any_wait_is_mended_and_nothing_else() {
     };
     let at = |offset: u64| NOW.plus(Millis::new(offset));
     let ahead = 90_000_000;
-    let doubt = |ended: u64, repeat: Option<u64>, noted: u64| State::InDoubt {
+    let doubt = |ended: u64, repeat: Option<u64>, noted: u64| ClaimState::InDoubt {
         candidates: Gateways::from_bits(3),
         ended_at: at(ended),
         repeat_until: repeat.map(at),
@@ -397,10 +397,10 @@ fn what_lies_further_ahead_than_any_wait_is_mended_and_nothing_else() {
         let mut near = of_one(state, at(30_000));
         assert!(!near.mend(NOW, &rules) && near == of_one(state, at(30_000)));
     }
-    let link = |used_at| Link { to: Target::Gateway(gateway(1)), used_at, nonce: 1 };
+    let link = |used_at| Alias { to: AliasTarget::Gateway(gateway(1)), used_at, nonce: 1 };
     let mut bucket = Bucket::decode(foreign_record(&key(9), 2, 40)).unwrap();
-    bucket.put_link(&key(2), &link(at(ahead)), NOW, RETENTION).unwrap();
+    bucket.put_alias(&key(2), &link(at(ahead)), NOW, RETENTION).unwrap();
     assert!(bucket.mend(NOW, &rules));
-    assert_eq!(bucket.find_link(&key(2)), Some(link(NOW)));
+    assert_eq!(bucket.find_alias(&key(2)), Some(link(NOW)));
     assert_eq!(bucket.find(&key(9)), Found::Unreadable);
 }

@@ -129,7 +129,7 @@ fn the_claim_names_the_next_gateway_before_that_is_asked() {
     let mut world = World::new();
     let mut run = world.begin(&post(REFUND, OF_REFUND));
     let candidates = |world: &World| {
-        let State::InFlight { candidates, .. } = world.claims()[0].state else {
+        let ClaimState::InFlight { candidates, .. } = world.claims()[0].state else {
             panic!("{:?}", world.claims());
         };
         candidates
@@ -179,7 +179,7 @@ fn whatever_is_lost_on_the_way_stops_it() {
             if let Some(call) = run.calls.first() {
                 let state = world.claims()[0].state;
                 let at_secondary = Gateways::only(world.id("secondary"));
-                let is_named = matches!(state, State::InFlight { candidates, .. } if candidates == at_secondary);
+                let is_named = matches!(state, ClaimState::InFlight { candidates, .. } if candidates == at_secondary);
                 assert!(is_named, "{at} {fault:?}: {} is called under {state:?}", call.cluster);
             } else {
                 assert_eq!(run.told(), "504 unknown unknown", "{at} {fault:?}");

@@ -45,7 +45,7 @@ fn a_partner_alone_trips_no_rule_while_another_one_pays() {
 fn ended(breaker: &mut Breaker, pays: bool, signal: Signal, millis: u64) -> Option<Rule> {
     let source = Source::new("ana", if pays { "create" } else { "status" }, pays);
     let (generation, now) = (breaker.generation(), Timestamp::from_millis(START + millis));
-    let trial = matches!(breaker.state(), State::HalfOpen { .. });
+    let trial = matches!(breaker.state(), BreakerState::HalfOpen { .. });
     let report = Report { signal, slow: false, generation, trial, source, ..Report::default() };
     breaker.record(report, now, &LIMITS).map(|moved| moved.rule)
 }
@@ -64,7 +64,7 @@ fn a_run_of_one_partner_counts_when_nobody_else_has_paid_for_a_window() {
 #[test]
 fn a_run_of_one_operation_counts_when_it_has_lasted() {
     let mut breaker = Breaker::default();
-    let limits = Limits { min_calls: 100, ..LIMITS };
+    let limits = BreakerLimits { min_calls: 100, ..LIMITS };
     let pay = |breaker: &mut Breaker, partner, operation, signal, millis| {
         let source = Source::new(partner, operation, true);
         let report = Report { signal, source, ..Report::default() };
@@ -89,7 +89,7 @@ fn on_trial(breaker: &mut Breaker) -> u64 {
         let report = Report { signal: Signal::Failure, generation, source, ..Report::default() };
         breaker.record(report, at(0), &LIMITS);
     }
-    let State::Open { until } = breaker.state() else { panic!("{:?}", breaker.state()) };
+    let BreakerState::Open { until } = breaker.state() else { panic!("{:?}", breaker.state()) };
     breaker.take_permit(until, &LIMITS);
     until.as_millis() - START
 }
@@ -101,8 +101,8 @@ fn tried(breaker: &mut Breaker, partner: &str, signal: Signal, millis: u64) -> O
     let report = Report { signal, generation, trial: true, source, ..Report::default() };
     breaker.record(report, at(millis), &LIMITS)?;
     match breaker.state() {
-        State::Open { until } => Some(until.as_millis() - START - millis),
-        State::Closed { .. } | State::HalfOpen { .. } => None,
+        BreakerState::Open { until } => Some(until.as_millis() - START - millis),
+        BreakerState::Closed { .. } | BreakerState::HalfOpen { .. } => None,
     }
 }
 
@@ -211,7 +211,7 @@ fn the_last_trial_is_a_payments() {
         assert!(breaker.may_try(at(millis), &LIMITS), "{millis} ms");
         breaker.take_permit(at(millis), &LIMITS);
         assert_eq!(ended(&mut breaker, false, Signal::Success, millis), None);
-        let State::HalfOpen { out: 0, passed: 1, .. } = breaker.state() else {
+        let BreakerState::HalfOpen { out: 0, passed: 1, .. } = breaker.state() else {
             panic!("{:?}", breaker.state())
         };
     }
@@ -228,7 +228,7 @@ fn too_many_under_way_open_it_and_only_when_it_is_closed() {
     assert_eq!(breaker.crowd(7, now, &LIMITS), None);
     let moved = breaker.crowd(8, now, &LIMITS).unwrap();
     assert_eq!(moved.rule, Rule::InFlight { requests: 8 });
-    assert!(matches!(moved.to, State::Open { .. }));
+    assert!(matches!(moved.to, BreakerState::Open { .. }));
     assert_eq!(breaker.crowd(9, now, &LIMITS), None);
     assert_eq!(breaker.cause(), Some(Rule::InFlight { requests: 8 }));
     let mut bytes = Vec::new();
