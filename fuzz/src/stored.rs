@@ -93,14 +93,14 @@ fn claims(value: &[u8]) {
         let unresolved = match entry {
             Entry::Claim(claim) => !claim.is_resolved(),
             Entry::Unreadable => true,
-            Entry::Alias(_) => false,
+            Entry::Absent | Entry::Alias(_) => false,
         };
         // One that lies ahead counts as changed now, and as nothing else.
         let mended = match entry {
             Entry::Claim(claim) => {
                 claim.mended(world.time(), &world.policy.claims).map(Entry::Claim)
             }
-            Entry::Unreadable | Entry::Alias(_) => None,
+            Entry::Absent | Entry::Unreadable | Entry::Alias(_) => None,
         };
         let is_it = |kept| kept == entry || Some(kept) == mended;
         if unresolved && !own.starts_with(&hex) {

@@ -5,16 +5,18 @@ mod census;
 mod kept_answer;
 mod layout;
 mod local;
+mod record;
 
 pub use alias::{Alias, AliasTarget};
 pub use census::{Census, Counted, InDoubt, MAKES_ROOM, Room, States};
 pub(in crate::engine) use census::{Counts, Draft};
 pub use kept_answer::KeptAnswer;
 pub use layout::{KeyDefinition, Layout, LayoutError};
-pub use local::bucket::{Bucket, BucketError, Entry, Found, Retention};
+pub use local::bucket::{Bucket, BucketError, Retention};
 pub use local::capacity;
 pub use local::capacity::Capacity;
 pub use local::placement::{Placement, Seed};
+pub use record::Entry;
 
 pub(in crate::engine) use layout::hash as layout_hash;
 

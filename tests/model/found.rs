@@ -1,6 +1,6 @@
 //! Stories that once went wrong, each as short as it gets. The world itself checks them.
 
-use dana_failover::engine::store::Found;
+use dana_failover::engine::store::Entry;
 
 use super::acts::{Act, Answer, Fate};
 use super::ledger::Deed;
@@ -102,7 +102,7 @@ fn with_a_shared_ledger_what_is_in_doubt_can_be_resolved_by_asking() {
         ],
     );
     world.settle_down();
-    let Found::Claim(claim) = world.find(0) else {
+    let Entry::Claim(claim) = world.find(0) else {
         panic!("its claim stays");
     };
     assert!(claim.is_resolved(), "however often it is asked for: {claim:?}");

@@ -3,7 +3,7 @@
 use dana_failover::engine::event::Forward;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::payment::{Claim, ClaimState};
-use dana_failover::engine::store::Found;
+use dana_failover::engine::store::Entry;
 use dana_failover::engine::time::Timestamp;
 
 use super::reference::Reference;
@@ -32,7 +32,7 @@ impl World<'_> {
             return;
         };
         assert!(self.runs[at].attempt.is_some(), "payment {payment} leaves without a trace");
-        assert!(matches!(self.find(payment), Found::Claim(_)), "payment {payment}: its trace");
+        assert!(matches!(self.find(payment), Entry::Claim(_)), "payment {payment}: its trace");
         self.reached.observed += 1;
         let copies = self.copies.iter().filter(|copy| copy.payment == payment);
         let mut holders: Vec<usize> = copies.map(|copy| copy.gateway).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dana_failover::engine::payment::{Claim, ClaimState};
-use dana_failover::engine::store::Found;
+use dana_failover::engine::store::Entry;
 
 use super::ledger::services;
 use super::wishes::{What, partner};
@@ -25,7 +25,7 @@ pub(crate) struct Keys {
 
 impl World<'_> {
     fn is_proven(&self, payment: usize) -> bool {
-        let Found::Claim(claim) = self.find(payment) else {
+        let Entry::Claim(claim) = self.find(payment) else {
             return false;
         };
         matches!(claim.state, ClaimState::Settled { .. } | ClaimState::Closed { .. })
@@ -46,7 +46,7 @@ impl World<'_> {
         let in_doubt = |claim: Claim| {
             matches!(claim.state, ClaimState::InDoubt { .. } | ClaimState::Settled { .. })
         };
-        if matches!(self.find(payment), Found::Claim(claim) if in_doubt(claim)) {
+        if matches!(self.find(payment), Entry::Claim(claim) if in_doubt(claim)) {
             return;
         }
         let taken_by = self.runs[at].taken_by;
@@ -59,8 +59,8 @@ impl World<'_> {
     pub(crate) fn key_is_taken(&self, at: usize) -> Option<usize> {
         let (key, payment) = (self.runs[at].key, self.runs[at].what.payment());
         let is_kept = |other: &usize| match self.find(*other) {
-            Found::Claim(claim) => claim.header_keys < BOUND_MAX,
-            Found::Absent | Found::Unreadable => false,
+            Entry::Claim(claim) => claim.header_keys < BOUND_MAX,
+            Entry::Absent | Entry::Alias(_) | Entry::Unreadable => false,
         };
         if key == 0 || self.used.executed.contains(&(key, payment)) {
             return None;

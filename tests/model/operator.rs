@@ -3,7 +3,7 @@
 use dana_failover::engine::admin::{ResolveError, resolve};
 use dana_failover::engine::event::{Cell, Loaded};
 use dana_failover::engine::payment::{Evidence as Said, KeyFront, Resolution, Step};
-use dana_failover::engine::store::Found;
+use dana_failover::engine::store::Entry;
 use dana_failover::engine::time::Leaps;
 
 use super::proof::Cause;
@@ -33,8 +33,8 @@ impl World<'_> {
         let (now, (number, key)) = (self.time(), setup.keys[payment]);
         let (event, reference) = (Said::Operator(resolution), &setup.reference);
         let before = match self.find(payment) {
-            Found::Claim(claim) => Found::Claim(reference.counted(claim)),
-            other @ (Found::Absent | Found::Unreadable) => other,
+            Entry::Claim(claim) => Entry::Claim(reference.counted(claim)),
+            other @ (Entry::Absent | Entry::Alias(_) | Entry::Unreadable) => other,
         };
         let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let front = KeyFront::parse(&digits).unwrap();
@@ -55,14 +55,14 @@ impl World<'_> {
                 assert_eq!(resolved.key, key);
                 assert!(self.store_cell(Cell::Claims(number), resolved.bytes, version));
                 let after = self.find(payment);
-                assert_eq!(after, Found::Claim(resolved.claim));
+                assert_eq!(after, Entry::Claim(resolved.claim));
                 reference.check(&before, &after, Cause::Evidence(event, now), now);
                 self.reached.resolved += 1;
             }
             Err(why) => {
                 let claim = match &before {
-                    Found::Claim(claim) => Some(claim),
-                    Found::Absent | Found::Unreadable => None,
+                    Entry::Claim(claim) => Some(claim),
+                    Entry::Absent | Entry::Alias(_) | Entry::Unreadable => None,
                 };
                 let step = reference.step(claim, event, now);
                 let fits = match why {

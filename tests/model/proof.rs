@@ -7,7 +7,7 @@ use dana_failover::engine::payment::{
     PaymentStatus, Step,
 };
 use dana_failover::engine::protocol::Origin;
-use dana_failover::engine::store::Found;
+use dana_failover::engine::store::Entry;
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 
@@ -90,25 +90,25 @@ fn learnt(before: &Claim, event: Evidence, asked: Fingerprint) -> Fingerprint {
 
 impl Reference {
     /// Panics unless the table has the step from `before` to `after`.
-    pub(crate) fn check(&self, before: &Found, after: &Found, cause: Cause, now: Timestamp) {
+    pub(crate) fn check(&self, before: &Entry, after: &Entry, cause: Cause, now: Timestamp) {
         let wrong = |why: &str| -> ! { panic!("{why}: {before:?} to {after:?} by {cause:?}") };
         let before = match before {
-            Found::Absent => None,
-            Found::Claim(claim) => Some(claim),
-            Found::Unreadable => wrong("nothing unreadable was written"),
+            Entry::Absent => None,
+            Entry::Claim(claim) => Some(claim),
+            Entry::Alias(_) | Entry::Unreadable => wrong("nothing unreadable was written"),
         };
         let (event, at) = match (cause, after) {
-            (Cause::Sends { same }, Found::Claim(after)) => {
+            (Cause::Sends { same }, Entry::Claim(after)) => {
                 return self.check_sent(before, after, same, now);
             }
             (Cause::Sends { .. }, _) => wrong("a request takes no record away"),
             (Cause::Evidence(event, at), _) => (event, at),
         };
         match (self.step(before, event, at), after) {
-            (Step::Released, Found::Absent) => {}
+            (Step::Released, Entry::Absent) => {}
             (
                 Step::To(state) | Step::Overturned(state) | Step::Contradicted(state),
-                Found::Claim(after),
+                Entry::Claim(after),
             ) => match before {
                 Some(before) => {
                     let fingerprint = learnt(before, event, after.fingerprint);

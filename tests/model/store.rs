@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dana_failover::engine::event::{Cell, Expected, Loaded};
 use dana_failover::engine::payment::KeyPrefix;
-use dana_failover::engine::store::{Bucket, Found};
+use dana_failover::engine::store::{Bucket, Entry};
 
 /// Values by their cells, each with its version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +50,7 @@ impl Store {
         Bucket::decode(self.load(Cell::Claims(number)).bytes).expect("only buckets were written")
     }
 
-    pub(crate) fn find(&self, number: u32, key: &KeyPrefix) -> Found {
+    pub(crate) fn find(&self, number: u32, key: &KeyPrefix) -> Entry {
         self.bucket(number).find(key)
     }
 }

@@ -3,7 +3,7 @@
 
 use dana_failover::engine::payment::{AttemptId, Claim, ClaimState, Closed};
 use dana_failover::engine::protocol::Reply;
-use dana_failover::engine::store::Found;
+use dana_failover::engine::store::Entry;
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 
@@ -20,15 +20,15 @@ impl World<'_> {
             let once = self.ledger.executions(payment) <= 1 || self.known[payment].mixed;
             assert!(once, "payment {payment} executed at {executed:?}");
             match self.find(payment) {
-                Found::Absent => {
+                Entry::Absent => {
                     let is_clean = executed.is_empty() && !self.may_execute(payment);
                     assert!(is_clean, "payment {payment}: its key is free, and it was sent");
                     let pin = self.pins[payment];
                     assert_eq!(pin, None, "payment {payment}: its key is free, and a NO was said");
                     self.known[payment] = Copies::default();
                 }
-                Found::Unreadable => panic!("nothing unreadable was written"),
-                Found::Claim(claim) => {
+                Entry::Alias(_) | Entry::Unreadable => panic!("nothing unreadable was written"),
+                Entry::Claim(claim) => {
                     let claim = self.setup.reference.counted(claim).at(self.time());
                     self.check_claim(payment, &claim);
                 }
@@ -95,7 +95,7 @@ impl World<'_> {
         let What::Pay { payment, .. } = run.what else {
             return;
         };
-        let Found::Claim(claim) = self.find(payment) else {
+        let Entry::Claim(claim) = self.find(payment) else {
             panic!("payment {payment} was let go without a claim");
         };
         self.check_key(at, payment);
@@ -234,9 +234,9 @@ impl World<'_> {
     pub(crate) fn check_resolved(&self) {
         for payment in 0..self.setup.payments {
             let state = match self.find(payment) {
-                Found::Absent => continue,
-                Found::Unreadable => panic!("nothing unreadable was written"),
-                Found::Claim(claim) => self.setup.reference.counted(claim).at(self.time()),
+                Entry::Absent => continue,
+                Entry::Alias(_) | Entry::Unreadable => panic!("nothing unreadable was written"),
+                Entry::Claim(claim) => self.setup.reference.counted(claim).at(self.time()),
             };
             if self.setup.is_shared() && Self::is_asked_in_vain(&state) {
                 continue;

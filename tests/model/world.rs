@@ -12,7 +12,7 @@ use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::{Health, WorkerCounters};
 use dana_failover::engine::payment::Fingerprint;
-use dana_failover::engine::store::Found;
+use dana_failover::engine::store::Entry;
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::acts::{Act, Answer, Fate};
@@ -429,7 +429,7 @@ impl<'a> World<'a> {
     }
 
     /// What the store says of a payment.
-    pub(crate) fn find(&self, payment: usize) -> Found {
+    pub(crate) fn find(&self, payment: usize) -> Entry {
         let (bucket, key) = self.setup.keys[payment];
         self.store.find(bucket, &key)
     }

@@ -43,7 +43,7 @@ use std::rc::Rc;
 use dana_failover::engine::config::{Config, Policy};
 use dana_failover::engine::health::Health;
 use dana_failover::engine::payment::Fingerprint;
-use dana_failover::engine::store::{Bucket, Found, KeptAnswer, Layout, Placement, Seed};
+use dana_failover::engine::store::{Bucket, Entry, KeptAnswer, Layout, Placement, Seed};
 use dana_failover::engine::time::Timestamp;
 
 use plays::{Input, Place, Plays, Root, Value, Want};
@@ -108,7 +108,7 @@ fn print_of(policy: &Rc<Policy>, what: What) -> Fingerprint {
         panic!("a first payment writes its claim");
     };
     let bucket = Bucket::decode(plays.bytes(*bytes).to_vec()).unwrap();
-    let Found::Claim(claim) = bucket.find(&key(0).prefix()) else {
+    let Entry::Claim(claim) = bucket.find(&key(0).prefix()) else {
         panic!("its own claim");
     };
     claim.fingerprint

@@ -5,7 +5,7 @@ use dana_failover::engine::gateway::{GatewayId, Gateways};
 use dana_failover::engine::payment::{
     AttemptId, Claim, ClaimState as Standing, Fingerprint, Incarnation, KeyPrefix,
 };
-use dana_failover::engine::store::{Bucket, Found};
+use dana_failover::engine::store::{Bucket, Entry};
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 
@@ -27,13 +27,13 @@ pub(crate) struct Truth {
     pub(crate) prints: [Fingerprint; 2],
 }
 
-fn is_expired(found: &Found, now: Timestamp) -> bool {
+fn is_expired(found: &Entry, now: Timestamp) -> bool {
     match found {
-        Found::Claim(claim) => {
+        Entry::Claim(claim) => {
             let kept = now.since(claim.changed_at).get();
             claim.is_resolved() && kept >= super::RETENTION_MS.cast_unsigned()
         }
-        Found::Absent | Found::Unreadable => false,
+        Entry::Absent | Entry::Alias(_) | Entry::Unreadable => false,
     }
 }
 
@@ -47,9 +47,9 @@ impl Walk<'_> {
     /// The record of the payment.
     pub(crate) fn claim(&self, state: &State) -> Option<Claim> {
         match self.find(state) {
-            Found::Claim(claim) => Some(claim),
-            Found::Absent => None,
-            Found::Unreadable => panic!("nothing unreadable was written"),
+            Entry::Claim(claim) => Some(claim),
+            Entry::Absent => None,
+            Entry::Alias(_) | Entry::Unreadable => panic!("nothing unreadable was written"),
         }
     }
 
@@ -105,7 +105,7 @@ impl Walk<'_> {
         if old == new {
             return false;
         }
-        if new == Found::Absent && is_expired(&old, now) {
+        if new == Entry::Absent && is_expired(&old, now) {
             return true;
         }
         let cause = self.cause(at, before, &old).expect("it knows nothing that could change it");
@@ -119,13 +119,13 @@ impl Walk<'_> {
         let (before, after) = (self.bucket(before), self.bucket(after));
         for key in &self.truth.others {
             let (old, new) = (before.find(key), after.find(key));
-            let gone = new == Found::Absent && is_expired(&old, now);
+            let gone = new == Entry::Absent && is_expired(&old, now);
             assert!(old == new || gone, "another record: {old:?} to {new:?}");
         }
     }
 
     /// Why the request `at` may write now.
-    fn cause(&self, at: usize, state: &State, record: &Found) -> Option<Cause> {
+    fn cause(&self, at: usize, state: &State, record: &Entry) -> Option<Cause> {
         let (run, what) = (state.runs[at], self.race.whats[at]);
         let now = Timestamp::from_millis(self.race.clocks[at]);
         let Wire::Over(number) = run.wire else {
@@ -133,7 +133,7 @@ impl Walk<'_> {
                 return None;
             };
             let asked = self.truth.prints[usize::from(other_amount)];
-            let same = matches!(record, Found::Claim(claim)
+            let same = matches!(record, Entry::Claim(claim)
                 if claim.fingerprint == asked || claim.fingerprint == Fingerprint::UNKNOWN);
             return Some(Cause::Sends { same });
         };

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dana_failover::engine::event::Expected;
 use dana_failover::engine::payment::Incarnation;
-use dana_failover::engine::store::Found;
+use dana_failover::engine::store::Entry;
 
 use super::ledger::{Deed, Ledger};
 use super::plays::{Arrival, Input, Place, Plays, Root, Value, Want};
@@ -87,7 +87,7 @@ pub(crate) struct Walk<'a> {
     ledgers: Vec<Ledger>,
     seen: BTreeMap<State, f64>,
     /// The payment's record in the buckets of these numbers.
-    found: RefCell<BTreeMap<usize, Found>>,
+    found: RefCell<BTreeMap<usize, Entry>>,
     /// Writes of a bucket in which no other record suffered: before, after, by whom.
     pub(crate) harmless: BTreeSet<(usize, usize, usize)>,
     /// The schedule that is being walked: who does what, by the node that it is at.
@@ -170,10 +170,10 @@ impl<'a> Walk<'a> {
     }
 
     /// What the store says of the payment.
-    pub(crate) fn find(&self, state: &State) -> Found {
+    pub(crate) fn find(&self, state: &State) -> Entry {
         let value = state.cells[Place::Claims as usize];
         if value.version == 0 {
-            return Found::Absent;
+            return Entry::Absent;
         }
         let mut found = self.found.borrow_mut();
         *found.entry(value.bytes).or_insert_with(|| self.bucket(state).find(&self.truth.key))

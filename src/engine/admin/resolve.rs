@@ -8,7 +8,7 @@ use crate::engine::gateway::GatewayId;
 use crate::engine::payment::{
     Claim, ClaimRules, ClaimState, Evidence, KeyFront, KeyPrefix, Resolution, Step,
 };
-use crate::engine::store::{Bucket, Found};
+use crate::engine::store::{Bucket, Entry};
 use crate::engine::time::{Leaps, Timestamp};
 
 /// A payment's record moved by an operator's word, not yet written.
@@ -92,9 +92,9 @@ fn find(bucket: &Bucket, front: &KeyFront) -> Result<(KeyPrefix, Claim), Resolve
         return Err(ResolveError::Ambiguous);
     }
     match first {
-        (key, Found::Claim(claim)) => Ok((key, claim)),
-        (_, Found::Unreadable) => Err(ResolveError::Unreadable),
-        (_, Found::Absent) => Err(ResolveError::NotFound),
+        (key, Entry::Claim(claim)) => Ok((key, claim)),
+        (_, Entry::Unreadable) => Err(ResolveError::Unreadable),
+        (_, Entry::Absent | Entry::Alias(_)) => Err(ResolveError::NotFound),
     }
 }
 
@@ -209,8 +209,8 @@ mod tests {
             let expected = Claim { state: after, changed_at: NOW, ..mine };
             assert_eq!(resolved.claim, expected);
             let written = Bucket::decode(resolved.bytes.clone()).unwrap();
-            assert_eq!(written.find(&KEY), Found::Claim(expected));
-            assert_eq!(written.find(&other), Found::Claim(theirs));
+            assert_eq!(written.find(&KEY), Entry::Claim(expected));
+            assert_eq!(written.find(&other), Entry::Claim(theirs));
             // A lost race that was won all the same: nothing is done twice.
             assert_eq!(say(resolved.bytes, resolution), Err(ResolveError::AlreadySo(after)));
         }

@@ -6,7 +6,7 @@ use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
 use crate::engine::payment::{Admission, Claim, ClaimState, Fetch, Incarnation};
 use crate::engine::protocol::{Class, LocalReply, NotExecuted, Repeat, Unknown};
-use crate::engine::store::Found;
+use crate::engine::store::Entry;
 use crate::engine::time::{Leaps, Millis, Timestamp};
 
 use super::attempt::{Attempt, ContinueOn, Lookup};
@@ -32,9 +32,9 @@ pub(super) struct Snapshot<'a> {
     pub(super) policy: &'a Policy,
     pub(super) parsed: &'a ParsedRequest,
     /// The payment's own record.
-    pub(super) own: Found,
+    pub(super) own: Entry,
     /// The record of the payment it is about.
-    pub(super) concerned: Found,
+    pub(super) concerned: Entry,
     /// The payment that the client's `Idempotency-Key` was used for before.
     pub(super) bound: Bound,
     /// The gateway that issued the customer's token, as far as it is known.
@@ -63,7 +63,7 @@ pub(super) enum Bound {
         /// Since when.
         since: Timestamp,
         /// The record of that payment.
-        claim: Found,
+        claim: Entry,
     },
 }
 
@@ -92,12 +92,14 @@ impl Snapshot<'_> {
     fn decide_payment(&self, payment: &Payment) -> Action {
         let rules = &self.policy.claims;
         let claim = match self.own {
-            Found::Absent => {
+            Entry::Absent => {
                 let taken = self.decide_by_header_key();
                 return taken.unwrap_or_else(|| self.decide_new(payment));
             }
-            Found::Unreadable => return self.unknown(Gateways::NONE, rules.repeat_after),
-            Found::Claim(claim) => self.counted(claim),
+            Entry::Unreadable | Entry::Alias(_) => {
+                return self.unknown(Gateways::NONE, rules.repeat_after);
+            }
+            Entry::Claim(claim) => self.counted(claim),
         };
         // A payment that may have been executed is not denied for the sake of a header key.
         if matches!(claim.state, ClaimState::Rejected { .. })
@@ -163,10 +165,12 @@ impl Snapshot<'_> {
             Some(self.say(LocalReply::InProgress { unknown, retry_after }, holders))
         };
         let claim = match claim {
-            Found::Claim(claim) => self.counted(claim),
-            Found::Unreadable => return Some(self.unknown(Gateways::NONE, rules.repeat_after)),
+            Entry::Claim(claim) => self.counted(claim),
+            Entry::Unreadable | Entry::Alias(_) => {
+                return Some(self.unknown(Gateways::NONE, rules.repeat_after));
+            }
             // Bound, and never claimed: whoever did it may be about to, until its time is over.
-            Found::Absent => {
+            Entry::Absent => {
                 let left = since.plus(rules.lease).since(self.now);
                 return if left.get() == 0 {
                     None
@@ -196,25 +200,25 @@ impl Snapshot<'_> {
             return false;
         };
         match self.concerned {
-            Found::Claim(concerned) => {
+            Entry::Claim(concerned) => {
                 let concerned = self.counted(concerned);
                 let holder = concerned.holders().single();
                 holder.is_some_and(|holder| holder != refused_by)
                     || matches!(concerned.state, ClaimState::InFlight { .. })
             }
-            Found::Absent => self.parsed.class() == Some(Class::FollowUp),
-            Found::Unreadable => false,
+            Entry::Absent => self.parsed.class() == Some(Class::FollowUp),
+            Entry::Unreadable | Entry::Alias(_) => false,
         }
     }
 
     /// A payment that was never seen. A follow-up goes where its payment is.
     fn decide_new(&self, payment: &Payment) -> Action {
         let concerned = match self.concerned {
-            Found::Absent => return self.to_new(payment),
-            Found::Unreadable => {
+            Entry::Absent => return self.to_new(payment),
+            Entry::Unreadable | Entry::Alias(_) => {
                 return self.unknown(Gateways::NONE, self.policy.claims.repeat_after);
             }
-            Found::Claim(claim) => self.counted(claim),
+            Entry::Claim(claim) => self.counted(claim),
         };
         let holders = concerned.holders();
         let holder = holders.single().or_else(|| holders.iter().find(|_| self.is_shared()));
@@ -280,14 +284,14 @@ impl Snapshot<'_> {
         let asks_for_payment =
             self.parsed.operation.as_ref().is_some_and(|o| o.operation.status.is_some());
         match self.concerned {
-            Found::Claim(claim) => self.ask_holders(&self.counted(claim)),
-            Found::Absent if asks_for_payment => {
+            Entry::Claim(claim) => self.ask_holders(&self.counted(claim)),
+            Entry::Absent if asks_for_payment => {
                 let when =
                     if self.parsed.is_named() { ContinueOn::NotFound } else { ContinueOn::Unnamed };
                 let lookup = self.lookup(self.by_health(self.policy.order()), when);
                 self.to_any("forward", None).with(Lookup { asks_all: self.may_ask_all(), ..lookup })
             }
-            Found::Absent | Found::Unreadable => self.to_issuer_or_any(),
+            Entry::Absent | Entry::Unreadable | Entry::Alias(_) => self.to_issuer_or_any(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::engine::health::{Health, HealthEvent, Member, Source};
 use crate::engine::limits;
 use crate::engine::payment::{ClaimKey, PaymentRef};
 use crate::engine::protocol::LocalReply;
-use crate::engine::store::{AliasTarget, Bucket, Found};
+use crate::engine::store::{AliasTarget, Bucket, Entry};
 use crate::engine::time::{Leaps, Millis, Timestamp};
 
 /// A request that is held until everything is known and written.
@@ -201,7 +201,7 @@ impl Context<'_> {
         let bucket = |key: &ClaimKey| buckets.get(self.policy.placement.bucket(key.reference()));
         let find = |key: Option<&ClaimKey>| {
             let found = key.and_then(|key| Some(bucket(key)?.find(&key.prefix())));
-            found.unwrap_or(Found::Absent)
+            found.unwrap_or(Entry::Absent)
         };
         let own = parsed.payment.as_ref().map(|payment| &payment.key);
         let bound = match self.bound_to(parsed, buckets) {
@@ -209,7 +209,7 @@ impl Context<'_> {
             Some((to, _)) if Some(to) == own.map(ClaimKey::reference) => Bound::Here,
             Some((to, since)) => {
                 let bucket = buckets.get(self.policy.placement.bucket(to));
-                let claim = bucket.map_or(Found::Absent, |bucket| bucket.find(&to.prefix()));
+                let claim = bucket.map_or(Entry::Absent, |bucket| bucket.find(&to.prefix()));
                 Bound::Elsewhere { since, claim }
             }
         };

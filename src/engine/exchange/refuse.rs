@@ -12,7 +12,7 @@ use crate::engine::payment::{ClaimKey, ClaimState, Closed, parse_idempotency_key
 use crate::engine::protocol::{
     Class, Compiled, Identity, LocalReply, Operation, RequestError, Standing,
 };
-use crate::engine::store::{Bucket, Found};
+use crate::engine::store::{Bucket, Entry};
 
 use std::rc::Rc;
 
@@ -128,19 +128,19 @@ impl Context<'_> {
         let Refusing { refusal, operation, request_id, named: Named { key, in_part } } = refusing;
         let found = match event {
             Event::Loaded(Cell::Claims(_), loaded) => Bucket::decode(loaded.bytes.clone())
-                .map_or(Found::Unreadable, |bucket| bucket.find(&key.prefix())),
+                .map_or(Entry::Unreadable, |bucket| bucket.find(&key.prefix())),
             Event::Loaded(..)
             | Event::Stored(_)
             | Event::Conflict(_)
             | Event::StoreFailed(_)
             | Event::Request(_)
-            | Event::Answered(_) => Found::Unreadable,
+            | Event::Answered(_) => Entry::Unreadable,
         };
         let (standing, gateways) = match found {
-            Found::Absent if in_part => (Standing::Unasked, Gateways::NONE),
-            Found::Absent => (Standing::NotExecuted, Gateways::NONE),
-            Found::Unreadable => (Standing::Unknown, Gateways::NONE),
-            Found::Claim(claim) => {
+            Entry::Absent if in_part => (Standing::Unasked, Gateways::NONE),
+            Entry::Absent => (Standing::NotExecuted, Gateways::NONE),
+            Entry::Unreadable | Entry::Alias(_) => (Standing::Unknown, Gateways::NONE),
+            Entry::Claim(claim) => {
                 let claim = claim.enforced(&self.policy.claims).at(self.now);
                 let standing = match claim.state {
                     ClaimState::InFlight { .. } | ClaimState::InDoubt { .. } => Standing::Unknown,

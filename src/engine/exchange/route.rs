@@ -9,7 +9,7 @@ use crate::engine::health::{NewRequest, RequestKind, Selection};
 use crate::engine::limits;
 use crate::engine::payment::{Claim, ClaimState};
 use crate::engine::protocol::Class;
-use crate::engine::store::Found;
+use crate::engine::store::Entry;
 use crate::engine::time::Millis;
 
 impl Snapshot<'_> {
@@ -150,7 +150,7 @@ impl Snapshot<'_> {
 
     /// Whether the payment that this cancel or refund is about is proven to be at others.
     fn is_astray(&self, gateway: GatewayId) -> bool {
-        let Found::Claim(concerned) = self.concerned else {
+        let Entry::Claim(concerned) = self.concerned else {
             return false;
         };
         let concerned = self.counted(concerned);
@@ -280,12 +280,12 @@ impl Snapshot<'_> {
         let gateway = self.policy.order().next()?;
         let target = self.policy.plain(gateway)?;
         let claim = match (&self.parsed.payment, self.own) {
-            (None, _) | (_, Found::Unreadable) => None,
-            (Some(payment), Found::Absent) => {
+            (None, _) | (_, Entry::Unreadable | Entry::Alias(_)) => None,
+            (Some(payment), Entry::Absent) => {
                 let first = self.first_claim(payment, Gateways::only(gateway));
                 Some(Claim { observed: true, ..first })
             }
-            (Some(_), Found::Claim(claim)) => {
+            (Some(_), Entry::Claim(claim)) => {
                 Some(claim.observed_at(gateway, self.now, &self.policy.claims))
             }
         };

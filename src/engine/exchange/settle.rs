@@ -12,7 +12,7 @@ use crate::engine::payment::{
     Anomaly, Claim, ClaimKey, ClaimState, Evidence, Fingerprint, Incarnation, Money, Outcome,
     PaymentStatus, Step,
 };
-use crate::engine::store::{Alias, AliasTarget, Bucket, Found, KeptAnswer};
+use crate::engine::store::{Alias, AliasTarget, Bucket, Entry, KeptAnswer};
 use crate::engine::time::Timestamp;
 
 /// One thing to be written down.
@@ -175,7 +175,7 @@ impl Context<'_> {
                 let observed = settling.is_observed();
                 // One that nobody here asked for is no claim of ours.
                 let is_known = Bucket::decode(bytes.clone())
-                    .is_some_and(|bucket| bucket.find(&key.prefix()) != Found::Absent);
+                    .is_some_and(|bucket| bucket.find(&key.prefix()) != Entry::Absent);
                 let work = || self.work_in(bytes, key, evidence, Fingerprint::UNKNOWN, observed);
                 let worked = is_known.then(work).unwrap_or_default();
                 settling.anomaly = worked.anomaly;
@@ -263,7 +263,7 @@ impl Context<'_> {
         };
         let mut bucket = Bucket::decode(bytes.to_vec())?;
         let _ = bucket.mend(self.now, &self.policy.claims);
-        let Found::Claim(claim) = bucket.find(&key.prefix()) else {
+        let Entry::Claim(claim) = bucket.find(&key.prefix()) else {
             return None;
         };
         let leaps = self.counters.leaps(self.now);
@@ -291,7 +291,7 @@ impl Context<'_> {
         let evidence = evidence.map(|(event, at)| (event, self.known(at)));
         let mut anomaly = None;
         let (claim, step) = match (bucket.find(&prefix), evidence) {
-            (Found::Claim(before), evidence) => {
+            (Entry::Claim(before), evidence) => {
                 let before = before.seen(self.now, &leaps);
                 let before = if observed { before } else { before.enforced(rules) };
                 let was = before.at(self.now).state;
@@ -308,8 +308,8 @@ impl Context<'_> {
                     (claim, step) => (claim, step),
                 }
             }
-            (Found::Unreadable, _) => return Worked::LOST,
-            (Found::Absent, evidence) => match evidence.and_then(|(event, _)| learnt(event)) {
+            (Entry::Unreadable | Entry::Alias(_), _) => return Worked::LOST,
+            (Entry::Absent, evidence) => match evidence.and_then(|(event, _)| learnt(event)) {
                 None => return Worked::default(),
                 Some((state, incarnation)) => {
                     let incarnation =

@@ -12,8 +12,9 @@
 
 use std::collections::BTreeMap;
 
-use super::local::bucket::{Bucket, Entry, Retention};
+use super::local::bucket::{Bucket, Retention};
 use super::local::capacity;
+use super::record::Entry;
 use crate::engine::codec::Reader;
 use crate::engine::gateway::Gateways;
 use crate::engine::limits;
@@ -355,7 +356,7 @@ impl Draft {
             records += 1;
             match entry {
                 Entry::Claim(claim) => self.count_claim(key, number, &claim, how, now),
-                Entry::Alias(_) => {}
+                Entry::Absent | Entry::Alias(_) => {}
                 Entry::Unreadable => self.census.states.unreadable += 1,
             }
         }

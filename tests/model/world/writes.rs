@@ -3,7 +3,7 @@
 
 use dana_failover::engine::event::{Cell, Event, Expected};
 use dana_failover::engine::payment::{AttemptId, Claim, Fingerprint};
-use dana_failover::engine::store::{Bucket, Found};
+use dana_failover::engine::store::{Bucket, Entry};
 use dana_failover::engine::time::Timestamp;
 
 use super::super::proof::Cause;
@@ -48,45 +48,45 @@ impl World<'_> {
     }
 
     /// The attempt that a request is about to make.
-    fn learn_attempt(&mut self, at: usize, payment: usize, after: &Found) {
+    fn learn_attempt(&mut self, at: usize, payment: usize, after: &Entry) {
         let run = &mut self.runs[at];
-        if let (true, false, Found::Claim(claim)) = (run.what.pays(payment), run.is_answered, after)
+        if let (true, false, Entry::Claim(claim)) = (run.what.pays(payment), run.is_answered, after)
         {
             let Claim { incarnation, attempt, .. } = *claim;
             run.attempt = Some(AttemptId { incarnation, attempt });
         }
     }
 
-    fn check_step(&mut self, at: usize, before: Found, after: &Found, cause: Cause) {
+    fn check_step(&mut self, at: usize, before: Entry, after: &Entry, cause: Cause) {
         let (run, now, setup) = (&mut self.runs[at], Timestamp::from_millis(self.now), self.setup);
         let reference = &setup.reference;
-        if let (Cause::Sends { .. }, Found::Claim(after)) = (cause, after) {
+        if let (Cause::Sends { .. }, Entry::Claim(after)) = (cause, after) {
             run.attempt =
                 Some(AttemptId { incarnation: after.incarnation, attempt: after.attempt });
             assert_eq!(after.observed, run.observed, "{after:?}");
         }
         match (cause, before, after) {
-            (Cause::Sends { .. }, Found::Claim(before), Found::Claim(after)) if run.observed => {
+            (Cause::Sends { .. }, Entry::Claim(before), Entry::Claim(after)) if run.observed => {
                 let first = setup.policy.order().next().unwrap();
                 reference.check_observed_copy(&before, after, first, now);
             }
-            (Cause::Sends { same }, Found::Claim(before), Found::Claim(after))
+            (Cause::Sends { same }, Entry::Claim(before), Entry::Claim(after))
                 if setup.is_shared() =>
             {
                 reference.check_shared_attempt(&before, after, same, now);
             }
-            (_, Found::Claim(before), _) if !run.observed => {
-                reference.check(&Found::Claim(reference.counted(before)), after, cause, now);
+            (_, Entry::Claim(before), _) if !run.observed => {
+                reference.check(&Entry::Claim(reference.counted(before)), after, cause, now);
             }
             _ => reference.check(&before, after, cause, now),
         }
     }
 
     /// Whether a payment of this amount is the one that the record is of; learns what it asks for.
-    fn is_same(&mut self, payment: usize, other: bool, before: &Found, after: &Found) -> bool {
-        let print = |found: &Found| match found {
-            Found::Claim(claim) => Some(claim.fingerprint),
-            Found::Absent | Found::Unreadable => None,
+    fn is_same(&mut self, payment: usize, other: bool, before: &Entry, after: &Entry) -> bool {
+        let print = |found: &Entry| match found {
+            Entry::Claim(claim) => Some(claim.fingerprint),
+            Entry::Absent | Entry::Alias(_) | Entry::Unreadable => None,
         };
         let mine = &mut self.prints[payment][usize::from(other)];
         let same = print(before).is_some_and(|p| p == Fingerprint::UNKNOWN || Some(p) == *mine);

@@ -6,7 +6,7 @@ use crate::engine::gateway::Gateways;
 use crate::engine::payment::{
     Claim, ClaimKey, ClaimState, Fingerprint, Incarnation, KeyPrefix, Money,
 };
-use crate::engine::store::{Bucket, Found};
+use crate::engine::store::{Bucket, Entry};
 
 const FORGETFUL: &str = r#", "testing": {"unsafe_timings": true},
     "idempotency": {"retention_s": 1}, "failback": {"stable_ms": 1, "dwell_ms": 1}"#;
@@ -55,9 +55,9 @@ fn a_resolution_forgets_no_other_payment() {
     assert_eq!(got.status, 200, "{}", got.text);
     let bucket = Bucket::decode(scene.loaded(cell).bytes).unwrap();
     for other in &others {
-        assert_eq!(bucket.find(other), Found::Claim(settled));
+        assert_eq!(bucket.find(other), Entry::Claim(settled));
     }
-    assert!(matches!(bucket.find(&key.prefix()), Found::Claim(claim) if claim.is_resolved()));
+    assert!(matches!(bucket.find(&key.prefix()), Entry::Claim(claim) if claim.is_resolved()));
 }
 
 /// The payments' failback waits for longer than the operators' one would.

@@ -5,7 +5,7 @@ use crate::engine::gateway::Gateways;
 use crate::engine::payment::{
     Claim, ClaimKey, ClaimState, Closed, Fingerprint, Incarnation, Money,
 };
-use crate::engine::store::{Bucket, Found, InDoubt};
+use crate::engine::store::{Bucket, Entry, InDoubt};
 
 fn key(reference: &str) -> ClaimKey {
     ClaimKey::derive("partner", "order", [reference])
@@ -63,8 +63,8 @@ impl Scene {
         let cell = Cell::Claims(self.policy.placement.bucket(key.reference()));
         let bucket = Bucket::decode(self.loaded(cell).bytes).unwrap();
         match bucket.find(&key.prefix()) {
-            Found::Claim(claim) => Some(claim.state),
-            Found::Absent | Found::Unreadable => None,
+            Entry::Claim(claim) => Some(claim.state),
+            Entry::Absent | Entry::Alias(_) | Entry::Unreadable => None,
         }
     }
 

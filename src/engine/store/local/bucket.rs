@@ -4,73 +4,17 @@
 //! Probing over several values would let two workers win at an expiry boundary. Reading is total:
 //! a record of an unknown version is kept and counts as unresolved, never as absent. Beside claims
 //! stand small records that lead from some other key to a payment or a gateway ([`link`]).
-//!
-//! A claim of version 1, little-endian, [`SIZE`] bytes:
-//!
-//! | at | bytes | what |
-//! |---:|---:|---|
-//! | 0 | 1 | length of the record |
-//! | 1 | 1 | version |
-//! | 2 | 16 | key prefix |
-//! | 18 | 16 | fingerprint |
-//! | 34 | 1 | state |
-//! | 35 | 1 | 128 if observed only, plus the number of header keys |
-//! | 36 | 2 | attempt |
-//! | 38 | 2 | gateways, one bit each |
-//! | 40 | 8 | claimed at, ms |
-//! | 48 | 4 | nonce |
-//! | 52 | 8 | changed at, ms |
-//! | 60 | 8 | lease end, or end of the last attempt, ms |
-//! | 68 | 8 | end of the repeat's lease, ms; 0 none |
-//! | 76 | 6 | first "not found", ms; 0 none |
-//! | 82 | 1 | who said so; in flight: who is tried first |
-//! | 83 | 8 | amount in hundredths |
-//! | 91 | 3 | currency |
 
-use crate::engine::codec::Reader;
-use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::limits;
-use crate::engine::payment::{
-    Claim, ClaimRules, ClaimState, Closed, Fingerprint, Incarnation, KeyFront, KeyPrefix, Money,
-};
+use crate::engine::payment::{Claim, ClaimRules, KeyFront, KeyPrefix};
 use crate::engine::time::{Leaps, Millis, Timestamp};
 
 use crate::engine::store::alias::{Alias, AliasTarget};
-
-/// Bytes of a record of this version.
-pub(crate) const SIZE: usize = SIZE_BYTE as usize;
-const SIZE_BYTE: u8 = 94;
-const VERSION: u8 = 1;
-const OBSERVED: u8 = 0x80;
-const KEY_AT: usize = 2;
-/// Shortest record of any version: length, version, key.
-const SIZE_MIN: usize = KEY_AT + 16;
+use crate::engine::store::record::{Entry, KEY_AT, SIZE_MIN, decode, encode};
 
 /// One bucket of records, as it stands in shared data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bucket(Vec<u8>);
-
-/// What a bucket says about a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// Nothing.
-    Absent,
-    /// This claim.
-    Claim(Claim),
-    /// A record that this version cannot read: unresolved.
-    Unreadable,
-}
-
-/// What one record of a bucket is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
-    /// A claim.
-    Claim(Claim),
-    /// A key that leads elsewhere.
-    Alias(Alias),
-    /// A record that this version cannot read: an unresolved claim.
-    Unreadable,
-}
 
 /// Why a claim was not put into a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,11 +58,11 @@ impl Bucket {
 
     /// What it says about the key with this prefix.
     #[must_use]
-    pub fn find(&self, key: &KeyPrefix) -> Found {
+    pub fn find(&self, key: &KeyPrefix) -> Entry {
         let Some(record) = self.records().find(|record| has_key(record, key)) else {
-            return Found::Absent;
+            return Entry::Absent;
         };
-        decode(record).map_or(Found::Unreadable, Found::Claim)
+        decode(record).map_or(Entry::Unreadable, Entry::Claim)
     }
 
     /// Puts the claim of a key in, in the place of the one it has. Once a bucket holds what it was
@@ -243,11 +187,11 @@ impl Bucket {
 
     /// What it says about every key with this front: more than one thing where the front is too
     /// short to tell keys apart. Keys that only lead elsewhere are not among them.
-    pub fn find_front(&self, front: &KeyFront) -> impl Iterator<Item = (KeyPrefix, Found)> {
+    pub fn find_front(&self, front: &KeyFront) -> impl Iterator<Item = (KeyPrefix, Entry)> {
         self.entries().filter(|(key, _)| front.fits(key)).filter_map(|(key, entry)| match entry {
-            Entry::Claim(claim) => Some((key, Found::Claim(claim))),
-            Entry::Unreadable => Some((key, Found::Unreadable)),
-            Entry::Alias(_) => None,
+            Entry::Claim(claim) => Some((key, Entry::Claim(claim))),
+            Entry::Unreadable => Some((key, Entry::Unreadable)),
+            Entry::Absent | Entry::Alias(_) => None,
         })
     }
 
@@ -322,145 +266,6 @@ fn mend(record: &[u8], now: Timestamp, rules: &ClaimRules) -> Option<Vec<u8>> {
     let link = Alias::decode(record)?;
     let used_at = link.used_at.or_now(now, rules.ahead_max());
     (used_at != link.used_at).then(|| Alias { used_at, ..link }.encode(key))
-}
-
-const IN_FLIGHT: u8 = 1;
-const IN_FLIGHT_AFTER_NO: u8 = 2;
-const SETTLED: u8 = 3;
-const REJECTED: u8 = 4;
-const IN_DOUBT: u8 = 5;
-const CLOSED_FAILED: u8 = 6;
-const CLOSED_CANCELLED: u8 = 7;
-const CLOSED_REFUNDED: u8 = 8;
-
-/// The members of a state, laid out flat.
-#[derive(Default)]
-struct Flat {
-    tag: u8,
-    gateways: Gateways,
-    until: Timestamp,
-    repeat_until: Option<Timestamp>,
-    not_found: Option<(GatewayId, Timestamp)>,
-}
-
-fn flatten(state: ClaimState) -> Flat {
-    match state {
-        ClaimState::InFlight { candidates, until, after_no } => Flat {
-            tag: if after_no { IN_FLIGHT_AFTER_NO } else { IN_FLIGHT },
-            gateways: candidates,
-            until,
-            ..Flat::default()
-        },
-        ClaimState::Settled { gateways, repeat_until } => {
-            Flat { tag: SETTLED, gateways, repeat_until, ..Flat::default() }
-        }
-        ClaimState::Rejected { gateway } => {
-            Flat { tag: REJECTED, gateways: Gateways::only(gateway), ..Flat::default() }
-        }
-        ClaimState::InDoubt { candidates, ended_at, repeat_until, not_found } => {
-            Flat { tag: IN_DOUBT, gateways: candidates, until: ended_at, repeat_until, not_found }
-        }
-        ClaimState::Closed { how, gateways } => Flat {
-            tag: match how {
-                Closed::Failed => CLOSED_FAILED,
-                Closed::Cancelled => CLOSED_CANCELLED,
-                Closed::Refunded => CLOSED_REFUNDED,
-            },
-            gateways,
-            ..Flat::default()
-        },
-    }
-}
-
-fn unflatten(flat: &Flat) -> Option<ClaimState> {
-    let gateways = flat.gateways;
-    let in_flight =
-        |after_no| ClaimState::InFlight { candidates: gateways, until: flat.until, after_no };
-    let closed = |how| ClaimState::Closed { how, gateways };
-    Some(match flat.tag {
-        IN_FLIGHT => in_flight(false),
-        IN_FLIGHT_AFTER_NO => in_flight(true),
-        SETTLED => ClaimState::Settled { gateways, repeat_until: flat.repeat_until },
-        REJECTED => ClaimState::Rejected { gateway: gateways.single()? },
-        IN_DOUBT => ClaimState::InDoubt {
-            candidates: gateways,
-            ended_at: flat.until,
-            repeat_until: flat.repeat_until,
-            not_found: flat.not_found,
-        },
-        CLOSED_FAILED => closed(Closed::Failed),
-        CLOSED_CANCELLED => closed(Closed::Cancelled),
-        CLOSED_REFUNDED => closed(Closed::Refunded),
-        _ => return None,
-    })
-}
-
-fn encode(key: &KeyPrefix, claim: &Claim) -> Vec<u8> {
-    let flat = flatten(claim.state);
-    let first = if claim.is_in_flight() { claim.first } else { GatewayId::FIRST };
-    let (teller, told_at) =
-        flat.not_found.map_or_else(|| (first.byte(), 0), |(by, at)| (by.byte(), at.as_millis()));
-    let repeat_until = flat.repeat_until.map_or(0, Timestamp::as_millis);
-    let mut bytes = Vec::with_capacity(SIZE);
-    bytes.extend([SIZE_BYTE, VERSION]);
-    bytes.extend(key);
-    bytes.extend(claim.fingerprint.0);
-    let observed = if claim.observed { OBSERVED } else { 0 };
-    bytes.extend([flat.tag, observed | claim.header_keys.min(OBSERVED - 1)]);
-    bytes.extend(claim.attempt.to_le_bytes());
-    bytes.extend(flat.gateways.bits().to_le_bytes());
-    bytes.extend(claim.incarnation.claimed_at.as_millis().to_le_bytes());
-    bytes.extend(claim.incarnation.nonce.to_le_bytes());
-    bytes.extend(claim.changed_at.as_millis().to_le_bytes());
-    bytes.extend(flat.until.as_millis().to_le_bytes());
-    bytes.extend(repeat_until.to_le_bytes());
-    bytes.extend(told_at.to_le_bytes().iter().take(6));
-    bytes.push(teller);
-    bytes.extend(claim.money.minor.to_le_bytes());
-    bytes.extend(claim.money.currency);
-    bytes
-}
-
-/// `None` for a record that this version cannot read.
-fn decode(record: &[u8]) -> Option<Claim> {
-    let mut bytes = Reader(record);
-    let [length, VERSION] = bytes.take::<2>()? else {
-        return None;
-    };
-    if usize::from(length) != SIZE || record.len() != SIZE {
-        return None;
-    }
-    let _key: KeyPrefix = bytes.take()?;
-    let fingerprint = Fingerprint(bytes.take()?);
-    let [tag, marks] = bytes.take()?;
-    let attempt = bytes.short()?;
-    let gateways = Gateways::from_bits(u16::from_le_bytes(bytes.take()?));
-    let claimed_at = bytes.time()?;
-    let nonce = u32::from_le_bytes(bytes.take()?);
-    let changed_at = bytes.time()?;
-    let until = bytes.time()?;
-    let repeat_until = Some(bytes.time()?).filter(|until| until.as_millis() != 0);
-    let [t0, t1, t2, t3, t4, t5, teller] = bytes.take()?;
-    let told_at = u64::from_le_bytes([t0, t1, t2, t3, t4, t5, 0, 0]);
-    let teller = GatewayId::new(usize::from(teller))?;
-    let not_found = (told_at != 0).then_some((teller, Timestamp::from_millis(told_at)));
-    let minor = u64::from_le_bytes(bytes.take()?);
-    let currency = bytes.take()?;
-    Some(Claim {
-        fingerprint,
-        state: unflatten(&Flat { tag, gateways, until, repeat_until, not_found })?,
-        attempt,
-        incarnation: Incarnation { claimed_at, nonce },
-        changed_at,
-        money: Money { minor, currency },
-        observed: marks & OBSERVED != 0,
-        header_keys: marks & !OBSERVED,
-        first: if matches!(tag, IN_FLIGHT | IN_FLIGHT_AFTER_NO) {
-            teller
-        } else {
-            GatewayId::FIRST
-        },
-    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,14 @@
 //! unresolved ever makes room.
 
 use super::*;
+use crate::engine::gateway::GatewayId;
+use crate::engine::gateway::Gateways;
+use crate::engine::payment::ClaimState;
+use crate::engine::payment::Closed;
+use crate::engine::payment::Fingerprint;
+use crate::engine::payment::Incarnation;
+use crate::engine::payment::Money;
+use crate::engine::store::record::SIZE;
 use proptest::prelude::*;
 
 const RETENTION: Millis = Millis::new(86_400_000);
@@ -111,7 +119,7 @@ proptest! {
         let bytes = bucket.into_bytes();
         prop_assert_eq!(bytes.len(), SIZE);
         let bucket = Bucket::decode(bytes).unwrap();
-        prop_assert_eq!(bucket.find(&key), Found::Claim(claim));
+        prop_assert_eq!(bucket.find(&key), Entry::Claim(claim));
         prop_assert_eq!(bucket.claims().collect::<Vec<_>>(), vec![claim]);
     }
 
@@ -121,9 +129,9 @@ proptest! {
             claims.into_iter().map(|claim| Claim { changed_at: NOW, ..claim }).collect();
         let bucket = bucket(&claims);
         for (number, claim) in (0u8..).zip(&claims) {
-            prop_assert_eq!(bucket.find(&key(number)), Found::Claim(*claim));
+            prop_assert_eq!(bucket.find(&key(number)), Entry::Claim(*claim));
         }
-        prop_assert_eq!(bucket.find(&key(200)), Found::Absent);
+        prop_assert_eq!(bucket.find(&key(200)), Entry::Absent);
         prop_assert_eq!(bucket.into_bytes().len(), claims.len() * SIZE);
     }
 
@@ -147,7 +155,7 @@ proptest! {
         let mut bytes = bucket(&[claim]).into_bytes();
         bytes[at] = byte;
         let bucket = Bucket::decode(bytes).unwrap();
-        prop_assert_ne!(bucket.find(&key(0)), Found::Absent);
+        prop_assert_ne!(bucket.find(&key(0)), Entry::Absent);
     }
 
     #[test]
@@ -179,11 +187,11 @@ fn a_record_of_another_version_is_unresolved_and_never_expires() {
     for (version, length) in [(2, 94), (0, 94), (2, 18), (9, 255), (1, 95), (1, 93), (129, 94)] {
         let record = foreign_record(&key(9), version, length);
         let mut bucket = Bucket::decode(record.clone()).unwrap();
-        assert_eq!(bucket.find(&key(9)), Found::Unreadable, "{version} {length}");
-        assert_eq!(bucket.find(&key(8)), Found::Absent);
+        assert_eq!(bucket.find(&key(9)), Entry::Unreadable, "{version} {length}");
+        assert_eq!(bucket.find(&key(8)), Entry::Absent);
         bucket.put(&key(8), &claim(SETTLED, NOW), much_later, RETENTION).unwrap();
         bucket.put(&key(7), &claim(SETTLED, NOW), much_later, RETENTION).unwrap();
-        assert_eq!(bucket.find(&key(9)), Found::Unreadable, "{version} {length}");
+        assert_eq!(bucket.find(&key(9)), Entry::Unreadable, "{version} {length}");
         assert!(bucket.into_bytes().starts_with(&record), "kept byte for byte");
     }
 }
@@ -193,13 +201,13 @@ fn a_state_that_this_version_does_not_know_is_unresolved() {
     for tag in [0, 9, 255] {
         let mut bytes = bucket(&[claim(SETTLED, NOW)]).into_bytes();
         bytes[34] = tag;
-        assert_eq!(Bucket::decode(bytes).unwrap().find(&key(0)), Found::Unreadable, "{tag}");
+        assert_eq!(Bucket::decode(bytes).unwrap().find(&key(0)), Entry::Unreadable, "{tag}");
     }
     let rejected = ClaimState::Rejected { gateway: gateway(2) };
     for gateways in [0u8, 3] {
         let mut bytes = bucket(&[claim(rejected, NOW)]).into_bytes();
         bytes[38] = gateways;
-        assert_eq!(Bucket::decode(bytes).unwrap().find(&key(0)), Found::Unreadable);
+        assert_eq!(Bucket::decode(bytes).unwrap().find(&key(0)), Entry::Unreadable);
     }
 }
 
@@ -207,12 +215,12 @@ fn a_state_that_this_version_does_not_know_is_unresolved() {
 fn a_claim_is_replaced_in_place_and_removed() {
     let mut bucket = bucket(&[claim(in_flight(NOW), NOW), claim(IN_DOUBT, NOW)]);
     bucket.put(&key(0), &claim(SETTLED, NOW), NOW, RETENTION).unwrap();
-    assert_eq!(bucket.find(&key(0)), Found::Claim(claim(SETTLED, NOW)));
-    assert_eq!(bucket.find(&key(1)), Found::Claim(claim(IN_DOUBT, NOW)));
+    assert_eq!(bucket.find(&key(0)), Entry::Claim(claim(SETTLED, NOW)));
+    assert_eq!(bucket.find(&key(1)), Entry::Claim(claim(IN_DOUBT, NOW)));
     assert_eq!(bucket.claims().count(), 2);
     bucket.remove(&key(0));
-    assert_eq!(bucket.find(&key(0)), Found::Absent);
-    assert_eq!(bucket.find(&key(1)), Found::Claim(claim(IN_DOUBT, NOW)));
+    assert_eq!(bucket.find(&key(0)), Entry::Absent);
+    assert_eq!(bucket.find(&key(1)), Entry::Claim(claim(IN_DOUBT, NOW)));
     bucket.remove(&key(0));
     assert_eq!(bucket.into_bytes().len(), SIZE);
 }
@@ -228,7 +236,7 @@ fn survives(state: ClaimState, age: Millis) -> bool {
     }
     bucket.put(&key(0), &claim(state, changed_at), changed_at, RETENTION).unwrap();
     bucket.put(&key(1), &claim(SETTLED, NOW), NOW, RETENTION).unwrap();
-    bucket.find(&key(0)) != Found::Absent
+    bucket.find(&key(0)) != Entry::Absent
 }
 
 #[test]
@@ -251,7 +259,7 @@ fn a_clock_that_jumps_ahead_empties_no_bucket_that_has_room() {
     let later = NOW.plus(RETENTION).plus(RETENTION);
     bucket.put(&key(0), &claim(SETTLED, NOW), NOW, RETENTION).unwrap();
     bucket.put(&key(1), &claim(SETTLED, later), later, RETENTION).unwrap();
-    assert_ne!(bucket.find(&key(0)), Found::Absent);
+    assert_ne!(bucket.find(&key(0)), Entry::Absent);
 }
 
 #[test]
@@ -264,12 +272,12 @@ fn a_full_bucket_refuses_a_new_claim_and_keeps_all_others() {
     assert_eq!(bucket, full());
     // The one that is there may still change: its evidence must never be lost for room.
     bucket.put(&key(3), &claim(SETTLED, NOW), NOW, RETENTION).unwrap();
-    assert_eq!(bucket.find(&key(3)), Found::Claim(claim(SETTLED, NOW)));
+    assert_eq!(bucket.find(&key(3)), Entry::Claim(claim(SETTLED, NOW)));
     let put = bucket.put(&key(200), &claim(IN_DOUBT, NOW), NOW, RETENTION);
     assert_eq!(put, Err(BucketError::Full));
     // Once it is resolved and its retention over, it makes room.
     bucket.put(&key(200), &claim(IN_DOUBT, NOW), long_after, RETENTION).unwrap();
-    assert_eq!(bucket.find(&key(3)), Found::Absent);
+    assert_eq!(bucket.find(&key(3)), Entry::Absent);
     assert_eq!(bucket.claims().count(), limits::BUCKET_RECORDS_MAX);
 }
 
@@ -301,11 +309,11 @@ fn a_front_finds_every_key_that_begins_with_it_and_no_link() {
     let bucket = Bucket::decode([bucket.into_bytes(), foreign].concat()).unwrap();
     let found = |bytes: &[u8]| bucket.find_front(&front(bytes)).collect::<Vec<_>>();
     let (settled, doubt) = (claim(SETTLED, NOW), claim(IN_DOUBT, NOW));
-    assert_eq!(found(&key(0)), [(key(0), Found::Claim(settled))]);
-    assert_eq!(found(&key(0)[..8]), [(key(0), Found::Claim(settled)), (near, Found::Claim(doubt))]);
-    assert_eq!(found(&key(1)[..8]), [(key(1), Found::Claim(doubt))]);
+    assert_eq!(found(&key(0)), [(key(0), Entry::Claim(settled))]);
+    assert_eq!(found(&key(0)[..8]), [(key(0), Entry::Claim(settled)), (near, Entry::Claim(doubt))]);
+    assert_eq!(found(&key(1)[..8]), [(key(1), Entry::Claim(doubt))]);
     assert_eq!(found(&key(2)), []);
-    assert_eq!(found(&key(3)[..8]), [(key(3), Found::Unreadable)]);
+    assert_eq!(found(&key(3)[..8]), [(key(3), Entry::Unreadable)]);
     assert_eq!(found(&key(4)), []);
     let entries: Vec<Entry> = bucket.entries().map(|(_, entry)| entry).collect();
     let claims = [settled, doubt, doubt].map(Entry::Claim);
@@ -326,7 +334,7 @@ fn a_claim_is_replaced_in_its_place_and_nothing_else_moves() {
 
     let (mut after, new) = (before.clone(), claim(SETTLED, later));
     assert!(after.replace(&key(7), &new));
-    assert_eq!(after.find(&key(7)), Found::Claim(new));
+    assert_eq!(after.find(&key(7)), Entry::Claim(new));
     for ((key_before, entry), (key_after, kept)) in before.entries().zip(after.entries()) {
         assert_eq!(key_before, key_after, "in the same order");
         assert!(entry == kept || key_before == key(7));
@@ -353,7 +361,7 @@ fn only_as_many_leave_as_must_and_the_oldest_first() {
     let mean = limits::BUCKET_RECORDS_MEAN as usize;
     assert_eq!(bucket.claims().count(), mean);
     for number in 0..40 {
-        let kept = bucket.find(&key(number)) != Found::Absent;
+        let kept = bucket.find(&key(number)) != Entry::Absent;
         assert_eq!(kept, usize::from(number) < mean - 1, "{number}");
     }
 }
@@ -389,7 +397,7 @@ fn what_lies_further_ahead_than_any_wait_is_mended_and_nothing_else() {
     ] {
         let mut bucket = of_one(state, at(ahead));
         assert!(bucket.mend(NOW, &rules), "{state:?}");
-        let Found::Claim(found) = bucket.find(&key(0)) else { panic!("it is still there") };
+        let Entry::Claim(found) = bucket.find(&key(0)) else { panic!("it is still there") };
         let incarnation = claim(state, at(ahead)).incarnation;
         assert_eq!((found.state, found.changed_at, found.incarnation), (mended, NOW, incarnation));
         assert!(!bucket.mend(NOW, &rules), "once");
@@ -402,5 +410,5 @@ fn what_lies_further_ahead_than_any_wait_is_mended_and_nothing_else() {
     bucket.put_alias(&key(2), &link(at(ahead)), NOW, RETENTION).unwrap();
     assert!(bucket.mend(NOW, &rules));
     assert_eq!(bucket.find_alias(&key(2)), Some(link(NOW)));
-    assert_eq!(bucket.find(&key(9)), Found::Unreadable);
+    assert_eq!(bucket.find(&key(9)), Entry::Unreadable);
 }
