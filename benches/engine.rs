@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use dana_failover::engine::config::{Config, Policy};
-use dana_failover::engine::event::{Answer, Cell, Effect, Event, Expected, Loaded, Request};
+use dana_failover::engine::event::{Answer, Effect, Event, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::{GatewayId, Gateways};
 use dana_failover::engine::health::{Health, WorkerCounters};
@@ -27,7 +27,7 @@ use dana_failover::engine::payment::{
     Claim, ClaimKey, ClaimState, Fingerprint, Incarnation, Money,
 };
 use dana_failover::engine::protocol::{Body, Origin, Response};
-use dana_failover::engine::store::{Bucket, Layout, Placement, Seed};
+use dana_failover::engine::store::{Bucket, Cell, Expected, Layout, Loaded, Placement, Seed};
 use dana_failover::engine::time::{Millis, Timestamp};
 use serde_json::json;
 

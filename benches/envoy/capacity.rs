@@ -9,8 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use dana_failover::engine::config::Config;
 use dana_failover::engine::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
-use dana_failover::engine::store::Capacity;
-use dana_failover::engine::store::capacity;
+use dana_failover::engine::store::{Capacity, capacity};
 use serde_json::{Value, json};
 
 use super::config::Filter;

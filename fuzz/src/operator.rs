@@ -7,9 +7,10 @@ use std::rc::Rc;
 
 use dana_failover::engine::admin::{Admin, AdminEffect};
 use dana_failover::engine::config::Config;
-use dana_failover::engine::event::{Cell, Event, Request};
+use dana_failover::engine::event::{Event, Request};
 use dana_failover::engine::health::{Health, Override};
 use dana_failover::engine::protocol::Reply;
+use dana_failover::engine::store::Cell;
 
 use super::text::{Asked, contains};
 use super::world::World;

@@ -3,10 +3,9 @@
 //! The first byte says which value it is, the rest is the value.
 
 use dana_failover::engine::config::{Config, Policy};
-use dana_failover::engine::event::Cell;
 use dana_failover::engine::health::Health;
 use dana_failover::engine::protocol::{Body, Origin, Response};
-use dana_failover::engine::store::{Bucket, Census, Entry, Layout};
+use dana_failover::engine::store::{Bucket, Cell, Census, Entry, Layout};
 use dana_failover::engine::time::Timestamp;
 
 use super::world::{CREATE, Run, World};

@@ -5,15 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use dana_failover::engine::config::{Config, Policy};
-use dana_failover::engine::event::{
-    Answer, Call, Cell, Decision, Effect, Event, Expected, Forward, Loaded, Request,
-};
+use dana_failover::engine::event::{Answer, Call, Decision, Effect, Event, Forward, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::{Health, Peer, WorkerCounters};
 use dana_failover::engine::payment::Claim;
 use dana_failover::engine::protocol::{Body, Flags, Origin, Reply, Response};
-use dana_failover::engine::store::{Bucket, Layout, Placement, Seed};
+use dana_failover::engine::store::{Bucket, Cell, Expected, Layout, Loaded, Placement, Seed};
 use dana_failover::engine::time::Timestamp;
 
 pub(super) const CREATE: &str = "/payment-gateway/v1.0/debit/payment-host-to-host.htm";

@@ -12,12 +12,12 @@
 use std::rc::Rc;
 
 use crate::engine::config::{Config, Policy, Role};
-use crate::engine::event::{Cell, Event, Expected, Loaded, Request};
+use crate::engine::event::{Event, Request};
 use crate::engine::health::{Health, HealthEvent};
 use crate::engine::limits;
 use crate::engine::payment::Anomaly;
 use crate::engine::protocol::Reply;
-use crate::engine::store::{Census, Layout};
+use crate::engine::store::{Cell, Census, Expected, Layout, Loaded};
 use crate::engine::time::Timestamp;
 
 mod answer;

@@ -4,43 +4,8 @@ use crate::engine::gateway::GatewayId;
 use crate::engine::health::{HealthEvent, Peer, ProbeSpec};
 use crate::engine::payment::Anomaly;
 use crate::engine::protocol::{Reply, Response};
-use crate::engine::store::Counted;
+use crate::engine::store::{Cell, Counted, Expected, Loaded};
 use crate::engine::time::Millis;
-
-/// A value of the store that all workers share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell {
-    /// What is fixed for the life of the store.
-    Layout,
-    /// What is known of the gateways.
-    Health,
-    /// A bucket of claims.
-    Claims(u32),
-    /// A set of kept answers.
-    Body(u32),
-    /// The last census of all claims.
-    Census,
-}
-
-/// What must be true of a value for a write to it to happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// It was never written.
-    Absent,
-    /// It is still the one that was read.
-    At(u32),
-    /// Nothing: the last writer wins.
-    Any,
-}
-
-/// A value as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loaded {
-    /// Its bytes; empty when it was never written.
-    pub bytes: Vec<u8>,
-    /// What a write that builds on it must expect.
-    pub version: Expected,
-}
 
 /// A whole request.
 #[derive(Clone, Copy, Debug)]

@@ -5,87 +5,73 @@
 //! Answered  -> judge  -> settle the claims -> tell health -> Relay or Reply
 //! ```
 //!
-//! Every load and store is an effect, and its result an event, so a lost race between two workers
-//! is nothing special here: everything is read again and decided anew.
+//! What is asked of the store is asked by key, and its answer is an event, so a lost race between
+//! two workers is nothing special here: everything is read again and decided anew. The session with
+//! the store in shared data makes loads and stores of it, which are effects.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::engine::config::Policy;
-use crate::engine::event::{Cell, Decision, Effect, Event};
+use crate::engine::event::{Answer, Decision, Effect, Event, Request};
 use crate::engine::gateway::Gateways;
 use crate::engine::health::{Why, WorkerCounters};
-use crate::engine::payment::{ClaimState, Incarnation};
 use crate::engine::protocol::{Class, Compiled, LocalReply, Memory, Reply, ReplyContext};
-use crate::engine::store::KeptAnswer;
+use crate::engine::store::{
+    CellEvent, CellRequest, KeptAnswer, Output, Retention, Session, StoreEvent, StoreRequest, Terms,
+};
 use crate::engine::time::{Millis, Timestamp};
 
+mod answered;
 mod attempt;
 mod commit;
 mod decide;
+mod forward;
 mod judge;
 mod load;
+mod permit;
 mod refuse;
 mod report;
 mod request;
 mod respond;
 mod route;
 mod settle;
+mod settling;
+mod stage;
 
-use attempt::Attempt;
-use load::Deciding;
-use refuse::Refusing;
 use request::ParsedRequest;
-use settle::Settling;
+use stage::{Context, Next, Replaying, Stage};
 
 /// One request.
 #[derive(Debug)]
 pub struct Exchange {
     policy: Rc<Policy>,
     stage: Stage,
+    session: Session,
 }
 
-/// How far it has come.
-#[derive(Debug, Default)]
-enum Stage {
-    /// Nothing is known yet.
-    #[default]
-    Held,
-    /// Refused, and waiting for what is known of its payment.
-    Refusing(Box<Refusing>),
-    /// Waiting for what the decision needs, or for the claim to be written.
-    Deciding(Box<Deciding>),
-    /// Waiting for the kept answer.
-    Replaying(Box<Replaying>),
-    /// With a gateway.
-    Sent(Box<Sent>),
-    /// Writing down how it went.
-    Settling(Box<Settling>),
-    /// Nothing more happens.
-    Ended,
+/// What a stage is told.
+enum Input<'a> {
+    Request(Request<'a>),
+    Store(StoreEvent),
+    Answered(Answer<'a>),
 }
 
-#[derive(Debug)]
-struct Replaying {
-    deciding: Box<Deciding>,
-    incarnation: Incarnation,
-    gateways: Gateways,
-}
-
-/// A request that is with a gateway.
-#[derive(Debug)]
-struct Sent {
-    parsed: ParsedRequest,
-    send: Box<Attempt>,
-    at: Timestamp,
-    /// The filter calls the gateway itself, while the client's own answer is held.
-    called: bool,
+/// What one event leads to, until the store has to be asked outside.
+struct Turn<'a> {
+    policy: &'a Policy,
+    now: Timestamp,
+    counters: &'a mut WorkerCounters,
+    effects: Vec<Effect>,
+    /// What the session has told, in its order.
+    told: VecDeque<StoreEvent>,
 }
 
 impl Exchange {
     /// A request that has just begun.
     #[must_use]
-    pub const fn new(policy: Rc<Policy>) -> Self {
-        Self { policy, stage: Stage::Held }
+    pub fn new(policy: Rc<Policy>) -> Self {
+        Self { policy, stage: Stage::Held, session: Session::default() }
     }
 
     /// Whether the request was let go and its answer is awaited.
@@ -107,14 +93,15 @@ impl Exchange {
             Stage::Sent(sent) => sent.parsed.operation.is_some(),
             Stage::Held
             | Stage::Refusing(_)
-            | Stage::Deciding(_)
+            | Stage::Loading(_)
+            | Stage::Committing(_)
             | Stage::Replaying(_)
             | Stage::Settling(_)
             | Stage::Ended => false,
         }
     }
 
-    /// Takes in what happened at `now` and says what to do. Successes are counted in `tallies`
+    /// Takes in what happened at `now` and says what to do. Successes are counted in `counters`
     /// where they need not be written at once.
     pub fn handle(
         &mut self,
@@ -124,18 +111,22 @@ impl Exchange {
     ) -> Vec<Effect> {
         counters.look(now);
         let policy = Rc::clone(&self.policy);
-        let context = Context { policy: &policy, now, counters: &mut *counters };
-        let (stage, effects) = match (std::mem::replace(&mut self.stage, Stage::Ended), event) {
-            (Stage::Held, Event::Request(request)) => context.begin(&request),
-            (Stage::Refusing(refusing), event) => context.go_on_refusing(*refusing, &event),
-            (Stage::Deciding(deciding), event) => context.go_on_deciding(deciding, event),
-            (Stage::Replaying(replaying), event) => context.replay(*replaying, &event),
-            (Stage::Sent(sent), Event::Answered(answer)) => context.answered(*sent, &answer),
-            (Stage::Settling(settling), event) => context.go_on_settling(settling, event),
-            // A late or foreign event changes nothing.
-            (stage @ (Stage::Held | Stage::Sent(_) | Stage::Ended), _) => (stage, Vec::new()),
-        };
-        self.stage = stage;
+        let (effects, told) = (Vec::new(), VecDeque::new());
+        let mut turn = Turn { policy: &policy, now, counters, effects, told };
+        match event {
+            Event::Request(request) => self.take_in(Input::Request(request), &mut turn),
+            Event::Answered(answer) => self.take_in(Input::Answered(answer), &mut turn),
+            Event::Loaded(cell, loaded) => {
+                self.cell(CellEvent::Loaded(cell, loaded), &mut turn);
+            }
+            Event::Stored(cell) => self.cell(CellEvent::Stored(cell), &mut turn),
+            Event::Conflict(cell) => self.cell(CellEvent::Conflict(cell), &mut turn),
+            Event::StoreFailed(cell) => self.cell(CellEvent::Failed(cell), &mut turn),
+        }
+        while let Some(event) = turn.told.pop_front() {
+            self.take_in(Input::Store(event), &mut turn);
+        }
+        let Turn { counters, effects, .. } = turn;
         for effect in &effects {
             if let Effect::Reply(reply) = effect {
                 Why::named(reply.reason).into_iter().for_each(|why| counters.refuse(why));
@@ -143,40 +134,107 @@ impl Exchange {
         }
         effects
     }
+
+    fn take_in(&mut self, input: Input<'_>, turn: &mut Turn<'_>) {
+        if matches!(
+            (&self.stage, &input),
+            (Stage::Loading(_) | Stage::Committing(_), Input::Answered(_))
+        ) {
+            self.session.abandon();
+        }
+        let context = Context { policy: turn.policy, now: turn.now, counters: turn.counters };
+        let next = match (std::mem::replace(&mut self.stage, Stage::Ended), input) {
+            (Stage::Held, Input::Request(request)) => context.begin(&request),
+            (Stage::Refusing(refusing), Input::Store(event)) => {
+                context.go_on_refusing(*refusing, &event)
+            }
+            (Stage::Loading(loading), Input::Store(event)) => context.go_on_loading(loading, event),
+            (Stage::Committing(committing), Input::Store(event)) => {
+                context.go_on_committing(committing, event)
+            }
+            (Stage::Replaying(replaying), Input::Store(event)) => context.replay(*replaying, event),
+            (Stage::Settling(settling), Input::Store(event)) => {
+                context.go_on_settling(settling, event)
+            }
+            (Stage::Sent(sent), Input::Answered(answer)) => context.answered(*sent, &answer),
+            // Gone before it was sent: nothing was, and a permit comes back.
+            (Stage::Loading(loading), Input::Answered(_)) => {
+                context.finish(loading.task.permit, Vec::new())
+            }
+            (Stage::Committing(committing), Input::Answered(_)) => {
+                context.finish(committing.task.permit, Vec::new())
+            }
+            // A late or foreign event changes nothing.
+            (stage, _) => Next::to(stage, Vec::new()),
+        };
+        self.stage = next.stage;
+        turn.effects.extend(next.effects);
+        for request in next.asks {
+            self.ask(request, turn);
+        }
+    }
+
+    fn ask(&mut self, request: StoreRequest, turn: &mut Turn<'_>) {
+        let session = &mut self.session;
+        let outputs = turn.by_terms(|terms| session.ask(request, terms));
+        turn.sort(outputs);
+    }
+
+    fn cell(&mut self, event: CellEvent, turn: &mut Turn<'_>) {
+        let session = &mut self.session;
+        let outputs = turn.by_terms(|terms| session.cell(event, terms));
+        turn.sort(outputs);
+    }
 }
 
-/// What every step of one event shares.
-struct Context<'a> {
-    policy: &'a Policy,
-    now: Timestamp,
-    counters: &'a mut WorkerCounters,
-}
+impl Turn<'_> {
+    fn by_terms<T>(&self, work: impl FnOnce(&Terms<'_>) -> T) -> T {
+        let leaps = self.counters.leaps(self.now);
+        let store = &self.policy.config.store;
+        let (claims, tokens) = (store.retention, store.token_retention);
+        work(&Terms {
+            now: self.now,
+            placement: self.policy.placement,
+            answer_sets: self.policy.config.kept_sets(),
+            rules: &self.policy.claims,
+            retention: Retention { claims, tokens, leaps: &leaps },
+        })
+    }
 
-type Next = (Stage, Vec<Effect>);
+    fn sort(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Cell(CellRequest::Load(cell)) => self.effects.push(Effect::Load(cell)),
+                Output::Cell(CellRequest::Store { cell, bytes, expected }) => {
+                    self.effects.push(Effect::Store { cell, bytes, expected });
+                }
+                Output::Told(event) => self.told.push_back(event),
+            }
+        }
+    }
+}
 
 impl Context<'_> {
-    /// The kept answer was read, or what is left of it: then the gateway may be asked for it.
-    fn replay(self, replaying: Replaying, event: &Event<'_>) -> Next {
-        let Replaying { deciding, incarnation, gateways } = replaying;
-        let parsed = &deciding.parsed;
-        let payment = parsed.payment.as_ref();
-        let kept = match event {
-            Event::Loaded(Cell::Body(_), loaded) => {
-                payment.map(|payment| KeptAnswer::find(&loaded.bytes, &payment.key, incarnation))
+    /// The kept answer was looked for. If it is gone, the gateway may be asked for it.
+    fn replay(self, replaying: Replaying, event: StoreEvent) -> Next {
+        let Replaying { task, gateways } = replaying;
+        let effects = match event {
+            StoreEvent::Answer(Some(kept)) => self.replayed(&task.parsed, kept, gateways),
+            StoreEvent::Answer(None) => return self.decide_without_answer(task),
+            StoreEvent::Seen(_)
+            | StoreEvent::Committed
+            | StoreEvent::Conflict
+            | StoreEvent::Unclear
+            | StoreEvent::Refused(_)
+            | StoreEvent::Health(..)
+            | StoreEvent::HealthWritten
+            | StoreEvent::HealthConflict
+            | StoreEvent::HealthUnclear
+            | StoreEvent::AnswerKept => {
+                self.say(&task.parsed, &LocalReply::AlreadyExecuted { retry_after: None }, gateways)
             }
-            Event::Loaded(..)
-            | Event::Stored(_)
-            | Event::Conflict(_)
-            | Event::StoreFailed(_)
-            | Event::Request(_)
-            | Event::Answered(_) => None,
         };
-        let effects = match kept {
-            Some(Some(kept)) => self.replayed(parsed, kept, gateways),
-            Some(None) => return self.decide_without_answer(deciding),
-            None => self.say(parsed, &LocalReply::AlreadyExecuted { retry_after: None }, gateways),
-        };
-        self.finish(deciding.permit, effects)
+        self.finish(task.permit, effects)
     }
 
     fn replayed(
@@ -255,11 +313,6 @@ impl Context<'_> {
             ..Decision::default()
         }
     }
-}
-
-/// The state's name in logs.
-fn name(state: Option<ClaimState>) -> &'static str {
-    state.map_or("", ClaimState::name)
 }
 
 #[cfg(test)]

@@ -1,21 +1,26 @@
 //! What is written down about payments, and how it is read again.
 
 mod alias;
+mod cell;
 mod census;
+mod contract;
 mod kept_answer;
 mod layout;
 mod local;
 mod record;
 
 pub use alias::{Alias, AliasTarget};
+pub use cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 pub use census::{Census, Counted, InDoubt, MAKES_ROOM, Room, States};
 pub(in crate::engine) use census::{Counts, Draft};
+pub use contract::{Commit, Key, Seen, StoreError, StoreEvent, StoreRequest, Version};
 pub use kept_answer::KeptAnswer;
 pub use layout::{KeyDefinition, Layout, LayoutError};
 pub use local::bucket::{Bucket, BucketError, Retention};
 pub use local::capacity;
 pub use local::capacity::Capacity;
 pub use local::placement::{Placement, Seed};
+pub use local::session::{Output, Session, Terms};
 pub use record::Entry;
 
 pub(in crate::engine) use layout::hash as layout_hash;

@@ -8,11 +8,11 @@
 use std::rc::Rc;
 
 use crate::engine::config::Policy;
-use crate::engine::event::{Cell, Effect, Loaded, Probe};
+use crate::engine::event::{Effect, Probe};
 use crate::engine::gateway::GatewayId;
 use crate::engine::health::{Batch, Health, HealthEvent, Why, WorkerCounters};
 use crate::engine::limits;
-use crate::engine::store::Counts;
+use crate::engine::store::{Cell, Counts, Loaded};
 use crate::engine::time::{Millis, Timestamp};
 use census::CensusPass;
 

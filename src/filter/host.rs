@@ -4,9 +4,10 @@
 //! flight on that worker. So the ABI's functions are declared there and every status becomes a
 //! typed error; what depends on the failed call fails closed.
 
-use crate::engine::event::{Call, Expected, Probe};
+use crate::engine::event::{Call, Probe};
 use crate::engine::metrics::MetricKind;
 use crate::engine::protocol::Reply;
+use crate::engine::store::Expected;
 use crate::engine::time::Timestamp;
 
 /// A host call that did not do what it should, with the ABI's status.

@@ -7,9 +7,10 @@ use super::host::{Host, Side, is_service_time};
 use super::pairs;
 use super::worker::{Worker, join, worker_number};
 use crate::engine::config::Config;
-use crate::engine::event::{Cell, Effect, Event};
+use crate::engine::event::{Effect, Event};
 use crate::engine::gateway::GatewayId;
 use crate::engine::limits;
+use crate::engine::store::Cell;
 use crate::engine::tick::Tick;
 use crate::engine::time::{Millis, Timestamp};
 

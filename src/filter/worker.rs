@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::host::{Host, StoreError};
 use crate::engine::config::Policy;
-use crate::engine::event::{Cell, Decision, Event, Expected, Loaded};
+use crate::engine::event::{Decision, Event};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{
     BreakerState, Cause, Health, HealthEvent, OverrideKind, Why, WorkerCounters,
@@ -15,7 +15,7 @@ use crate::engine::health::{
 use crate::engine::limits;
 use crate::engine::metrics::{self, Family, Implied, implied};
 use crate::engine::payment::Anomaly;
-use crate::engine::store::{Layout, MAKES_ROOM, Placement, Seed};
+use crate::engine::store::{Cell, Expected, Layout, Loaded, MAKES_ROOM, Placement, Seed};
 use crate::engine::time::{Millis, Timestamp};
 
 mod counted;

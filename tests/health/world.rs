@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use dana_failover::engine::event::{Answer, Cell, Effect, Event, Expected, Loaded, Request};
+use dana_failover::engine::event::{Answer, Effect, Event, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::{Health, Override, OverrideKind, WorkerCounters};
 use dana_failover::engine::protocol::{Body, Flags, Origin, Response};
+use dana_failover::engine::store::{Cell, Expected, Loaded};
 use dana_failover::engine::tick::Tick;
 use dana_failover::engine::time::{Millis, Timestamp};
 

@@ -1,9 +1,8 @@
 //! An operator who looks where the money is, and says what is there.
 
 use dana_failover::engine::admin::{ResolveError, resolve};
-use dana_failover::engine::event::{Cell, Loaded};
 use dana_failover::engine::payment::{Evidence as Said, KeyFront, Resolution, Step};
-use dana_failover::engine::store::Entry;
+use dana_failover::engine::store::{Cell, Entry, Loaded};
 use dana_failover::engine::time::Leaps;
 
 use super::proof::Cause;

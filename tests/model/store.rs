@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use dana_failover::engine::event::{Cell, Expected, Loaded};
 use dana_failover::engine::payment::KeyPrefix;
-use dana_failover::engine::store::{Bucket, Entry};
+use dana_failover::engine::store::{Bucket, Cell, Entry, Expected, Loaded};
 
 /// Values by their cells, each with its version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

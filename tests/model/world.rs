@@ -7,12 +7,12 @@ use dana_failover::engine::payment::{
     AttemptId, Claim, ClaimState, Evidence as Said, Incarnation, Money,
 };
 
-use dana_failover::engine::event::{Call, Cell, Effect, Event, Expected, Forward, Loaded, Request};
+use dana_failover::engine::event::{Call, Effect, Event, Forward, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::{Health, WorkerCounters};
 use dana_failover::engine::payment::Fingerprint;
-use dana_failover::engine::store::Entry;
+use dana_failover::engine::store::{Cell, Entry, Expected, Loaded};
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::acts::{Act, Answer, Fate};

@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use dana_failover::engine::config::Policy;
-use dana_failover::engine::event::{
-    Answer, Cell, Effect, Event, Expected, Forward, Loaded, Request,
-};
+use dana_failover::engine::event::{Answer, Effect, Event, Forward, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::health::WorkerCounters;
 use dana_failover::engine::protocol::{Body, Flags, Origin, Reply, Response};
+use dana_failover::engine::store::{Cell, Expected, Loaded};
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value as Json;
 

@@ -7,9 +7,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use dana_failover::engine::event::Expected;
 use dana_failover::engine::payment::Incarnation;
-use dana_failover::engine::store::Entry;
+use dana_failover::engine::store::{Entry, Expected};
 
 use super::ledger::{Deed, Ledger};
 use super::plays::{Arrival, Input, Place, Plays, Root, Value, Want};

@@ -8,8 +8,7 @@ use dana_failover::engine::config::Config;
 use dana_failover::engine::gateway::Gateways;
 use dana_failover::engine::limits::BUCKET_RECORDS_MEAN;
 use dana_failover::engine::payment::{Claim, ClaimState, Fingerprint, Incarnation, Money};
-use dana_failover::engine::store::Bucket;
-use dana_failover::engine::store::capacity;
+use dana_failover::engine::store::{Bucket, capacity};
 use dana_failover::engine::time::{Millis, Timestamp};
 
 /// The default store.

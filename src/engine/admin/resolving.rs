@@ -7,10 +7,10 @@ use super::resolve::{ResolveError, Resolved, resolve};
 use super::status::time;
 use super::{Admin, AdminEffect, AdminNext, AdminStage, again, doubt, end};
 use crate::engine::config::Policy;
-use crate::engine::event::{Cell, Event, Loaded};
+use crate::engine::event::Event;
 use crate::engine::health::Health;
 use crate::engine::payment::{Anomaly, ClaimState, Evidence, Resolution, Step};
-use crate::engine::store::{Census, Layout};
+use crate::engine::store::{Cell, Census, Layout, Loaded};
 use crate::engine::time::{Leaps, Timestamp};
 
 /// A resolution on its way into its bucket.

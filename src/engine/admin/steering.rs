@@ -8,9 +8,9 @@ use super::request::{OverrideRequest, Wanted};
 use super::status::StatusReport;
 use super::{Admin, AdminEffect, AdminNext, AdminStage, again, end};
 use crate::engine::config::{Gateway, Policy};
-use crate::engine::event::{Cell, Event, Loaded};
+use crate::engine::event::Event;
 use crate::engine::health::{Health, HealthEvent, Override};
-use crate::engine::store::Layout;
+use crate::engine::store::{Cell, Layout, Loaded};
 use crate::engine::time::{Timestamp, Utc};
 
 /// An override on its way into the shared health.

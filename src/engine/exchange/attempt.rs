@@ -59,7 +59,7 @@ pub(super) enum ContinueOn {
 
 impl Attempt {
     /// The attempt that is being made.
-    pub(super) fn attempt(&self) -> Option<AttemptId> {
+    pub(super) fn id(&self) -> Option<AttemptId> {
         let claim = self.claim?;
         Some(AttemptId { incarnation: claim.incarnation, attempt: claim.attempt })
     }

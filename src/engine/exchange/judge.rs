@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
+use super::answered::{After, Answered, CallAnswer};
 use super::attempt::Attempt;
+use super::permit::Permit;
 use super::request::{ParsedRequest, token_key};
-use super::respond::{After, Answered, CallAnswer};
-use super::settle::{Settling, Update};
-use super::{Context, Next, Sent};
+use super::settling::{Settling, Update};
+use super::stage::{Context, Next, Sent};
 use crate::engine::event::{Answer, Effect};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Breach, Heard, Report};
@@ -21,10 +22,10 @@ use crate::engine::time::Millis;
 impl Context<'_> {
     /// The exchange with the gateway has ended, one way or another.
     pub(super) fn answered(self, sent: Sent, answer: &Answer<'_>) -> Next {
-        if let Some(first) = sent.send.members.first() {
+        if let Some(first) = sent.attempt.members.first() {
             self.counters.comes_back(*first, sent.parsed.source);
         }
-        let barred = self.breaches(&sent.send, answer);
+        let barred = self.breaches(&sent.attempt, answer);
         if barred.is_empty() {
             return self.take_in(sent, answer, VecDeque::new());
         }
@@ -33,12 +34,13 @@ impl Context<'_> {
         // it let through.
         let nothing = Origin::Envoy { flags: Flags::default(), attached: true };
         let evidence = Facts { origin: nothing, status: 0, body: Body::Unreadable };
-        let answer = if sent.send.is_observed() { *answer } else { Answer { evidence, ..*answer } };
+        let answer =
+            if sent.attempt.is_observed() { *answer } else { Answer { evidence, ..*answer } };
         self.take_in(sent, &answer, bars.collect())
     }
 
     /// The gateways whose answer this may be, if its connection is not what each of them demands.
-    fn breaches(&self, send: &Attempt, answer: &Answer<'_>) -> Vec<(GatewayId, Breach)> {
+    fn breaches(&self, attempt: &Attempt, answer: &Answer<'_>) -> Vec<(GatewayId, Breach)> {
         let (Origin::Upstream, Some(peer)) = (answer.evidence.origin, &answer.peer) else {
             return Vec::new();
         };
@@ -46,15 +48,15 @@ impl Context<'_> {
             let demand = self.policy.gateway(gateway)?.channel.as_ref()?;
             Some((gateway, demand.breach(peer)?))
         };
-        let meant = self.spoken_of(send, answer);
+        let meant = self.spoken_of(attempt, answer);
         let breaches: Vec<(GatewayId, Breach)> = meant.iter().filter_map(breach).collect();
         if breaches.len() == meant.iter().count() { breaches } else { Vec::new() }
     }
 
     fn take_in(self, sent: Sent, answer: &Answer<'_>, mut updates: VecDeque<Update>) -> Next {
-        let Sent { mut parsed, send, at, called } = sent;
+        let Sent { mut parsed, attempt, at, called } = sent;
         let Some(operation) = parsed.operation.clone() else {
-            return self.pass_back(&parsed, &send, updates);
+            return self.pass_back(&parsed, &attempt, updates);
         };
         let protocol = self.policy.config.protocol;
         let mut verdict =
@@ -62,25 +64,25 @@ impl Context<'_> {
         if is_failed_before(&operation, verdict.code) {
             verdict.outcome = Outcome::FailedBefore;
         }
-        if send.astray && verdict.outcome == Outcome::No && verdict.not_found {
+        if attempt.astray && verdict.outcome == Outcome::No && verdict.not_found {
             verdict.outcome = Outcome::NotKnown;
         }
-        let gateways = self.spoken_of(&send, answer);
+        let gateways = self.spoken_of(&attempt, answer);
         if let Some(later) = &parsed.named_later {
             let named = text_of(&operation, &answer.evidence, ANSWER_REFERENCE);
             parsed.concerns = named.map(|named| later.key(&parsed.partner, &named));
         }
         let asked = gateways.single();
         let class = operation.operation.class;
-        let onward = asked.and_then(|asked| send.lookup.next(class, &verdict, asked));
+        let onward = asked.and_then(|asked| attempt.lookup.next(class, &verdict, asked));
         let onward = onward.filter(|_| answer.client_waits);
-        if let (Some(payment), Some(of)) = (&parsed.payment, send.attempt()) {
+        if let (Some(payment), Some(of)) = (&parsed.payment, attempt.id()) {
             let evidence = Evidence::Answer { of, outcome: verdict.outcome, gateways };
             let onward = onward.map(|(gateway, _)| gateway);
             updates.push_back(Update::Own { key: payment.key, evidence, onward, asked_at: at });
         }
         if let Some(gateway) = asked {
-            let tokens = tokens(&parsed, &send, &verdict, answer);
+            let tokens = tokens(&parsed, &attempt, &verdict, answer);
             updates.extend(tokens.map(|key| Update::Issued { key, gateway }));
         }
         let speaks_of_it = verdict.echoes || !parsed.named_twice;
@@ -97,25 +99,25 @@ impl Context<'_> {
         }
         let (signal, source) = (verdict.signal, parsed.source);
         let report = Report { signal, source, ..self.report_after(self.now.since(at), answer) };
-        let reports = reports(&send, gateways, &verdict, report);
+        let reports = reports(&attempt, gateways, &verdict, report);
         if answer.evidence.origin == Origin::NeverLeft {
-            updates.extend(unmade_trial(&send));
+            updates.extend(unmade_trial(&attempt));
         } else if !reports.is_empty() {
             updates.push_back(Update::Health(reports));
         }
         // The answer is kept before the claim says that there is one: whoever finds the claim
         // settled finds the answer too.
-        if let Some(keep) = self.keep(&parsed, &send, &verdict, answer) {
+        if let Some(keep) = self.keep(&parsed, &attempt, &verdict, answer) {
             updates.push_front(keep);
         }
         let answered = Answered {
             from_upstream: answer.evidence.origin == Origin::Upstream,
             client_waits: answer.client_waits,
             onward,
-            asked_all: asked.is_some_and(|asked| send.lookup.ends_with(asked)),
+            asked_all: asked.is_some_and(|asked| attempt.lookup.ends_with(asked)),
             called: called.then(|| CallAnswer::new(answer)),
             parsed,
-            send,
+            attempt,
             verdict,
             gateways,
             own: After::default(),
@@ -136,26 +138,26 @@ impl Context<'_> {
     fn pass_back(
         self,
         parsed: &ParsedRequest,
-        send: &Attempt,
+        attempt: &Attempt,
         mut updates: VecDeque<Update>,
     ) -> Next {
-        let gateway = send.members.first().copied();
-        let effects = if updates.is_empty() || send.is_observed() {
+        let gateway = attempt.members.first().copied();
+        let effects = if updates.is_empty() || attempt.is_observed() {
             let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
-            vec![Effect::Relay { gateway: name.filter(|_| !send.is_observed()) }]
+            vec![Effect::Relay { gateway: name.filter(|_| !attempt.is_observed()) }]
         } else {
             let retry_after = self.policy.claims.repeat_after;
             let unknown = LocalReply::Unknown { what: Unknown::Sent, retry_after };
-            self.say(parsed, &unknown, send.candidates())
+            self.say(parsed, &unknown, attempt.candidates())
         };
-        updates.extend(unmade_trial(send));
+        updates.extend(unmade_trial(attempt));
         self.next_update(Box::new(Settling::ending(updates, effects)))
     }
 
     /// Whom an answer can speak of: the gateway that the endpoint's metadata names, if it is one
     /// that was meant; otherwise everyone who was.
-    fn spoken_of(&self, send: &Attempt, answer: &Answer<'_>) -> Gateways {
-        let candidates = send.candidates();
+    fn spoken_of(&self, attempt: &Attempt, answer: &Answer<'_>) -> Gateways {
+        let candidates = attempt.candidates();
         let named = answer.endpoint.and_then(|name| self.policy.named(name)).map(|g| g.id);
         match named.filter(|gateway| candidates.contains(*gateway)) {
             Some(gateway) => Gateways::only(gateway),
@@ -167,7 +169,7 @@ impl Context<'_> {
     fn keep(
         &self,
         parsed: &ParsedRequest,
-        send: &Attempt,
+        attempt: &Attempt,
         verdict: &Verdict,
         answer: &Answer<'_>,
     ) -> Option<Update> {
@@ -185,7 +187,7 @@ impl Context<'_> {
         if labelled && self.policy.config.protocol == Protocol::Http {
             return None;
         }
-        let (payment, of) = (parsed.payment.as_ref()?, send.attempt()?);
+        let (payment, of) = (parsed.payment.as_ref()?, attempt.id()?);
         let kept = KeptAnswer {
             status: answer.evidence.status,
             content_type: answer.content_type.map(str::to_owned),
@@ -196,17 +198,17 @@ impl Context<'_> {
 }
 
 /// The permit of a trial that proves nothing because it was not made.
-fn unmade_trial(send: &Attempt) -> Option<Update> {
-    let gateway = send.members.first().copied().filter(|_| send.trial)?;
-    let generation = send.generations.first().copied()?;
-    Some(Update::ReturnPermit { gateway, generation })
+fn unmade_trial(attempt: &Attempt) -> Option<Update> {
+    let gateway = attempt.members.first().copied().filter(|_| attempt.trial)?;
+    let generation = attempt.generations.first().copied()?;
+    Some(Update::ReturnPermit(Permit { gateway, generation }))
 }
 
 /// The customers' tokens that lead to whoever gave this answer: one that it issues, and one that was
 /// used there and would be forgotten.
 fn tokens(
     parsed: &ParsedRequest,
-    send: &Attempt,
+    attempt: &Attempt,
     verdict: &Verdict,
     answer: &Answer<'_>,
 ) -> impl Iterator<Item = ClaimKey> {
@@ -214,20 +216,20 @@ fn tokens(
         let token = text_of(operation, &answer.evidence, operation.token?)?;
         Some(token_key(&parsed.partner, &token))
     });
-    let is_used = send.renews_token && verdict.outcome == Outcome::Executed;
+    let is_used = attempt.renews_token && verdict.outcome == Outcome::Executed;
     issued.into_iter().chain(parsed.token.filter(|_| is_used))
 }
 
 /// What an answer says of each gateway that Envoy tried; `answering` is what it says of the one that
 /// it speaks of.
 fn reports(
-    send: &Attempt,
+    attempt: &Attempt,
     spoken_of: Gateways,
     verdict: &Verdict,
     answering: Report,
 ) -> Vec<(GatewayId, Report)> {
     let position = spoken_of.single();
-    let position = send.members.iter().position(|member| Some(*member) == position);
+    let position = attempt.members.iter().position(|member| Some(*member) == position);
     // The first one was tried in any case.
     let waits = verdict.absence == Absence::StillConnecting;
     let position = if waits { position.or(Some(0)) } else { position };
@@ -236,7 +238,8 @@ fn reports(
     let unconnected =
         Report { signal: Signal::Failure, slow: false, heard: Heard::Unsent, ..answering };
     let mut reports = Vec::new();
-    for (at, (gateway, generation)) in send.members.iter().zip(&send.generations).enumerate() {
+    for (at, (gateway, generation)) in attempt.members.iter().zip(&attempt.generations).enumerate()
+    {
         let report = match position {
             // Envoy moves on from a gateway only when it could not be connected to.
             _ if all => unconnected,
@@ -244,7 +247,7 @@ fn reports(
             Some(position) if at == position => answering,
             Some(_) | None => Report { signal: Signal::Neutral, heard: Heard::Unsent, ..answering },
         };
-        let trial = send.trial && at == 0;
+        let trial = attempt.trial && at == 0;
         let slow = report.slow && report.signal == Signal::Success;
         if trial || report.signal != Signal::Neutral {
             reports.push((*gateway, Report { slow, generation: *generation, trial, ..report }));

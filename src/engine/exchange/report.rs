@@ -1,20 +1,19 @@
 //! What a payment says of the gateways: worked into the health that all workers share.
 
-use super::Context;
+use super::stage::Context;
 use crate::engine::gateway::GatewayId;
 use crate::engine::health::{Batch, Health, HealthEvent, Report};
 
 impl Context<'_> {
-    /// Tells health what was seen. Successes that end nothing are only counted, and come along with
+    /// Tells health what was seen, and whether that changes it. Successes that end nothing are only counted, and come along with
     /// the next thing that is written: a failure alone would say that nothing goes well.
     pub(super) fn report(
         &mut self,
-        bytes: &[u8],
+        health: &mut Health,
         reports: &[(GatewayId, Report)],
         counted: &mut Vec<Batch>,
-    ) -> (Vec<HealthEvent>, Option<Vec<u8>>) {
-        let mut health = Health::decode(bytes);
-        if reports.iter().all(|(gateway, report)| is_quiet(&health, *gateway, report)) {
+    ) -> (Vec<HealthEvent>, bool) {
+        if reports.iter().all(|(gateway, report)| is_quiet(health, *gateway, report)) {
             for (gateway, report) in reports {
                 self.counters.add(Batch {
                     gateway: *gateway,
@@ -26,7 +25,7 @@ impl Context<'_> {
             }
             // Another worker has ended the run that an earlier try was to end.
             self.counters.put_back(&std::mem::take(counted));
-            return (Vec::new(), None);
+            return (Vec::new(), false);
         }
         counted.extend(self.counters.take());
         let mut changes = Vec::new();
@@ -39,7 +38,7 @@ impl Context<'_> {
         if !changes.is_empty() {
             changes.extend(health.update_active(self.policy, self.now));
         }
-        (changes, Some(health.encode()))
+        (changes, true)
     }
 }
 

@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 mod amount;
 pub(super) mod head;
+pub(super) mod refused;
+mod rights;
 
-use super::refuse::{RefusedRequest, named};
 use crate::engine::config::{Ledger, Policy};
 use crate::engine::event::Request;
 use crate::engine::health::Source;
@@ -20,6 +21,8 @@ use crate::engine::protocol::{
 use crate::engine::time::Timestamp;
 use amount::{hundredths, plain_amount};
 use head::{RequestHead, Stamp, client_key, path};
+use refused::{RefusedRequest, named};
+use rights::may_speak;
 
 /// What a request wants.
 #[derive(Clone, Debug)]
@@ -226,15 +229,6 @@ fn pick<'a>(
     }
     let fault = client_key(request, policy).map(|partner| head.partner = partner);
     (head, fault)
-}
-
-/// Whether the client may speak for the partner: the network decides where no peers are named.
-pub(super) fn may_speak(peer: &[String], partner: Option<&str>, policy: &Policy) -> bool {
-    let peers = &policy.config.peers;
-    let may = |partners: &Vec<String>| {
-        partner.is_none_or(|partner| partners.iter().any(|other| other == partner))
-    };
-    peers.is_empty() || peer.iter().filter_map(|name| peers.get(name)).any(may)
 }
 
 /// The key under which a customer's token leads to the gateway that issued it.

@@ -1,124 +1,44 @@
 //! The last word: what the client gets, once everything is written down.
 
-use super::attempt::Attempt;
-use super::commit::own_headers;
-use super::request::ParsedRequest;
-use super::{Context, Next, Sent, Stage, name};
-use crate::engine::event::{Answer, Call, Decision, Effect};
-use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::payment::{Anomaly, ClaimState, Outcome, PaymentStatus};
+use super::answered::Answered;
+use super::forward::own_headers;
+use super::stage::{Context, Next, Sent, Stage};
+use crate::engine::event::{Call, Decision, Effect};
+use crate::engine::gateway::GatewayId;
+use crate::engine::payment::{ClaimState, Outcome, PaymentStatus};
 use crate::engine::protocol::{
-    Absence, Body, Class, LocalReply, NotExecuted, Protocol, Reply, ReplyContext, Unknown, Verdict,
+    Absence, Class, LocalReply, NotExecuted, Protocol, ReplyContext, Unknown,
 };
 use crate::engine::time::Millis;
-
-/// What is known when a request's exchange with the gateway has ended.
-#[derive(Debug)]
-pub(super) struct Answered {
-    pub(super) parsed: ParsedRequest,
-    pub(super) send: Box<Attempt>,
-    pub(super) verdict: Verdict,
-    /// The gateways that the answer can speak of.
-    pub(super) gateways: Gateways,
-    pub(super) from_upstream: bool,
-    pub(super) client_waits: bool,
-    /// The gateway that is asked next, with its breaker's generation.
-    pub(super) onward: Option<(GatewayId, u32)>,
-    /// Nobody is left to be asked.
-    pub(super) asked_all: bool,
-    /// The answer, where Envoy does not hold it because the filter has called the gateway itself.
-    pub(super) called: Option<CallAnswer>,
-    /// Where the payment's own claim stands afterwards.
-    pub(super) own: After,
-    /// Where the claim of the payment concerned stands afterwards.
-    pub(super) concerned: After,
-}
-
-/// Where a claim stands after the evidence.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct After {
-    pub(super) state: Option<ClaimState>,
-    /// What was learnt could not be written.
-    pub(super) lost: bool,
-}
-
-/// What evidence made of a claim.
-#[derive(Default)]
-pub(super) struct Worked {
-    /// Where it stands afterwards.
-    pub(super) after: After,
-    /// Its bucket, if that changed.
-    pub(super) written: Option<Vec<u8>>,
-    /// What operators are told of it.
-    pub(super) anomaly: Option<Anomaly>,
-}
-
-impl Worked {
-    /// Its bucket cannot be read, or it itself.
-    pub(super) const LOST: Self =
-        Self { after: After { state: None, lost: true }, written: None, anomaly: None };
-
-    pub(super) fn at(state: ClaimState) -> Self {
-        Self { after: After { state: Some(state), lost: false }, ..Self::default() }
-    }
-}
-
-/// A gateway's answer to a call of the filter's own.
-#[derive(Debug)]
-pub(super) struct CallAnswer {
-    status: u16,
-    content_type: Option<String>,
-    content_encoding: Option<String>,
-    body: Vec<u8>,
-}
-
-impl CallAnswer {
-    pub(super) fn new(answer: &Answer<'_>) -> Self {
-        let body = match answer.evidence.body {
-            Body::Complete(body) => body.to_vec(),
-            Body::Unreadable => Vec::new(),
-        };
-        let content_type = answer.content_type.map(str::to_owned);
-        let content_encoding = answer.content_encoding.map(str::to_owned);
-        Self { status: answer.evidence.status, content_type, content_encoding, body }
-    }
-
-    fn reply(self, gateway: String) -> Reply {
-        let mut headers = vec![("x-dana-gateway", gateway)];
-        headers.extend(self.content_type.map(|value| ("content-type", value)));
-        headers.extend(self.content_encoding.map(|value| ("content-encoding", value)));
-        Reply { status: self.status, headers, body: self.body, reason: "relayed" }
-    }
-}
 
 impl Context<'_> {
     /// Everything is written: the client is answered, or the next gateway is asked.
     pub(super) fn end_or_go_on(self, answered: Answered) -> Next {
         match answered.onward {
             Some((gateway, generation)) => self.go_on_asking(answered, gateway, generation),
-            None => (Stage::Ended, self.end(answered)),
+            None => Next::to(Stage::Ended, self.end(answered)),
         }
     }
 
     fn go_on_asking(self, answered: Answered, gateway: GatewayId, generation: u32) -> Next {
         let Some(target) = self.policy.plain(gateway) else {
-            return (Stage::Ended, self.end(answered));
+            return Next::to(Stage::Ended, self.end(answered));
         };
-        let Answered { parsed, mut send, gateways: asked, verdict, .. } = answered;
+        let Answered { parsed, mut attempt, gateways: asked, verdict, .. } = answered;
         let mut headers = own_headers(&parsed);
         let host = self.policy.gateway(gateway).and_then(|gateway| gateway.host.clone());
         headers.extend(host.map(|host| (":authority".to_owned(), host)));
         let cluster = target.cluster.to_owned();
         let call = Call { cluster, timeout: self.timeout(&parsed), headers };
-        send.lookup.said_closed &= matches!(verdict.told, Some(PaymentStatus::Closed(_)));
-        send.lookup.left.retain(|(other, _)| *other != gateway && !asked.contains(*other));
-        send.cluster.clone_from(&call.cluster);
-        send.members = target.members;
-        send.generations = vec![generation];
-        send.trial = false;
+        attempt.lookup.said_closed &= matches!(verdict.told, Some(PaymentStatus::Closed(_)));
+        attempt.lookup.left.retain(|(other, _)| *other != gateway && !asked.contains(*other));
+        attempt.cluster.clone_from(&call.cluster);
+        attempt.members = target.members;
+        attempt.generations = vec![generation];
+        attempt.trial = false;
         self.counters.goes_out(gateway, parsed.source);
-        let sent = Sent { parsed, send, at: self.now, called: true };
-        (Stage::Sent(Box::new(sent)), vec![Effect::Call(call)])
+        let sent = Sent { parsed, attempt, at: self.now, called: true };
+        Next::to(Stage::Sent(Box::new(sent)), vec![Effect::Call(call)])
     }
 
     fn end(self, answered: Answered) -> Vec<Effect> {
@@ -128,9 +48,10 @@ impl Context<'_> {
         let local_reply = self.local_reply(&answered);
         let after =
             if answered.parsed.payment.is_some() { answered.own } else { answered.concerned };
-        let lost = if after.lost { "settle_lost" } else { name(after.state) };
-        let (decision, would) = (answered.send.decision, answered.send.would);
-        let observed = answered.send.is_observed();
+        let lost =
+            if after.lost { "settle_lost" } else { after.state.map_or("", ClaimState::name) };
+        let (decision, would) = (answered.attempt.decision, answered.attempt.would);
+        let observed = answered.attempt.is_observed();
         let line = self.note(&answered.parsed);
         match local_reply {
             None => {
@@ -195,7 +116,7 @@ impl Context<'_> {
             },
             retry_after: self.policy.claims.repeat_after,
         };
-        if answered.send.is_observed() {
+        if answered.attempt.is_observed() {
             return None;
         }
         match answered.parsed.class() {
@@ -223,7 +144,7 @@ impl Answered {
             // success says anything about the payment.
             let is_first = self.is_first();
             let was_executed = self
-                .send
+                .attempt
                 .claim
                 .is_some_and(|claim| matches!(claim.state, ClaimState::Settled { .. }));
             return match outcome {
@@ -276,7 +197,7 @@ impl Answered {
     }
 
     fn is_first(&self) -> bool {
-        self.send.attempt().is_some_and(|of| of.attempt == 1)
+        self.attempt.id().is_some_and(|of| of.attempt == 1)
     }
 
     /// A cancel or refund that the gateway calls "not found", of a payment that may still reach
@@ -322,7 +243,7 @@ impl Answered {
             (None, Some(PaymentStatus::Closed(_))) if self.parsed.concerns.is_some() => None,
             // What cannot be looked up may be known here all the same, and be somebody else's.
             (None, Some(PaymentStatus::Closed(_)))
-                if self.asked_all && self.send.lookup.said_closed =>
+                if self.asked_all && self.attempt.lookup.said_closed =>
             {
                 None
             }

@@ -60,7 +60,7 @@ impl Snapshot<'_> {
             return self.no_gateway();
         };
         let candidates = target.members.iter().copied().collect();
-        self.send(target, selection.trial, claim.map(|claim| claim(candidates)), decision)
+        self.attempt(target, selection.trial, claim.map(|claim| claim(candidates)), decision)
     }
 
     /// Who may take it and has the right to.
@@ -91,7 +91,7 @@ impl Snapshot<'_> {
     /// or nothing of the kind may go there.
     pub(super) fn pinned(&self, gateway: GatewayId, decision: &'static str) -> Option<Action> {
         let target = self.policy.plain(gateway).filter(|_| self.is_permitted(gateway))?;
-        Some(self.send(target, self.may_try(gateway), None, decision))
+        Some(self.attempt(target, self.may_try(gateway), None, decision))
     }
 
     /// To this one and nobody else; `None` when it may not be used now.
@@ -105,7 +105,7 @@ impl Snapshot<'_> {
         let closed = self.is_closed(gateway);
         let forced = self.health.forced(self.policy, self.now) == Some(gateway);
         let trial = !closed && self.may_try(gateway);
-        (closed || forced || trial).then(|| self.send(target, trial, Some(claim), decision))
+        (closed || forced || trial).then(|| self.attempt(target, trial, Some(claim), decision))
     }
 
     /// The same payment once more, to the gateway that has it. Where the gateways know the same
@@ -142,8 +142,8 @@ impl Snapshot<'_> {
             return None;
         }
         let mut decision = self.again(own, gateway, payment, "repeat")?;
-        if let Action::Send(send) = &mut decision {
-            send.astray = true;
+        if let Action::Send(attempt) = &mut decision {
+            attempt.astray = true;
         }
         Some(decision)
     }
@@ -217,7 +217,7 @@ impl Snapshot<'_> {
         })
     }
 
-    fn send(
+    fn attempt(
         &self,
         target: RouteTarget<'_>,
         trial: bool,
@@ -228,8 +228,8 @@ impl Snapshot<'_> {
         if let (Some(claim), Some(first)) = (&mut claim, target.members.first()) {
             claim.first = *first;
         }
-        let send = self.plainly(target, claim, decision);
-        Action::Send(Box::new(Attempt { trial, binds, ..send }))
+        let attempt = self.plainly(target, claim, decision);
+        Action::Send(Box::new(Attempt { trial, binds, ..attempt }))
     }
 
     fn plainly(
@@ -296,8 +296,8 @@ impl Snapshot<'_> {
 impl Action {
     /// The same, and who is asked next.
     pub(super) fn with(mut self, lookup: Lookup) -> Self {
-        if let Self::Send(send) = &mut self {
-            send.lookup = lookup;
+        if let Self::Send(attempt) = &mut self {
+            attempt.lookup = lookup;
         }
         self
     }

@@ -7,15 +7,13 @@ use std::rc::Rc;
 
 use super::Exchange;
 use crate::engine::config::{Config, Policy};
-use crate::engine::event::{
-    Answer, Call, Cell, Decision, Effect, Event, Expected, Forward, Loaded, Request,
-};
+use crate::engine::event::{Answer, Call, Decision, Effect, Event, Forward, Request};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Health, HealthEvent, Source, WorkerCounters};
 use crate::engine::limits;
 use crate::engine::payment::{Anomaly, Claim, ClaimState, Closed};
 use crate::engine::protocol::{Body, Flags, Origin, Reply, Response, Signal};
-use crate::engine::store::{Bucket, Layout, Placement, Seed};
+use crate::engine::store::{Bucket, Cell, Expected, Layout, Loaded, Placement, Seed};
 use crate::engine::time::Timestamp;
 
 mod anomalies;

@@ -3,3 +3,4 @@
 pub(super) mod bucket;
 pub mod capacity;
 pub(super) mod placement;
+pub(super) mod session;

@@ -4,9 +4,9 @@
 //! enough. So a load that fails says nothing and brings nothing; the next tick finds it missing
 //! and begins the pass anew. A pass that misses a bucket is no census.
 
-use crate::engine::event::{Cell, Effect, Expected, Loaded};
+use crate::engine::event::Effect;
 use crate::engine::limits;
-use crate::engine::store::{Bucket, Counted, Counts, Draft};
+use crate::engine::store::{Bucket, Cell, Counted, Counts, Draft, Expected, Loaded};
 use crate::engine::time::Timestamp;
 
 /// Where the walk stands.

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::fake::{FakeHost, TOKEN};
 use crate::engine::config::{Config, Policy};
-use crate::engine::event::{Cell, Event, Expected};
+use crate::engine::event::Event;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Health, Report, Source};
 use crate::engine::payment::{Claim, ClaimState};
 use crate::engine::protocol::Signal;
-use crate::engine::store::Bucket;
+use crate::engine::store::{Bucket, Cell, Expected};
 use crate::engine::time::Timestamp;
 use crate::filter::stream::{Flow, Stream};
 use crate::filter::worker::{Worker, join};

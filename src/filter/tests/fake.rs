@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::engine::event::{Call, Expected, Probe};
+use crate::engine::event::{Call, Probe};
 use crate::engine::metrics::MetricKind;
 use crate::engine::protocol::Reply;
+use crate::engine::store::Expected;
 use crate::engine::time::Timestamp;
 use crate::filter::host::{BufferedRequest, Host, HostError, Side, StoreError};
 use crate::filter::pairs;

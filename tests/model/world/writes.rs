@@ -1,9 +1,9 @@
 //! Reads and writes of the shared store, some of which go wrong. Every write must be a step of the
 //! table.
 
-use dana_failover::engine::event::{Cell, Event, Expected};
+use dana_failover::engine::event::Event;
 use dana_failover::engine::payment::{AttemptId, Claim, Fingerprint};
-use dana_failover::engine::store::{Bucket, Entry};
+use dana_failover::engine::store::{Bucket, Cell, Entry, Expected};
 use dana_failover::engine::time::Timestamp;
 
 use super::super::proof::Cause;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::engine::config::{Config, Policy};
-use crate::engine::event::{Cell, Effect, Expected, Loaded};
+use crate::engine::event::Effect;
 use crate::engine::health::{Health, WorkerCounters};
 use crate::engine::limits;
 use crate::engine::payment::{Claim, ClaimState, Money};
-use crate::engine::store::{Census, Counted, Layout, Placement, Seed};
+use crate::engine::store::{Cell, Census, Counted, Expected, Layout, Loaded, Placement, Seed};
 use crate::engine::tick::Tick;
 use crate::engine::time::{Millis, Timestamp};
 

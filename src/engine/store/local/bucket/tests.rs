@@ -2,13 +2,8 @@
 //! unresolved ever makes room.
 
 use super::*;
-use crate::engine::gateway::GatewayId;
-use crate::engine::gateway::Gateways;
-use crate::engine::payment::ClaimState;
-use crate::engine::payment::Closed;
-use crate::engine::payment::Fingerprint;
-use crate::engine::payment::Incarnation;
-use crate::engine::payment::Money;
+use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::payment::{ClaimState, Closed, Fingerprint, Incarnation, Money};
 use crate::engine::store::record::SIZE;
 use proptest::prelude::*;
 

@@ -1,0 +1,196 @@
+//! What is being written down after an answer, and what follows from it.
+
+use std::collections::VecDeque;
+
+use super::answered::{After, Answered};
+use super::permit::Permit;
+use crate::engine::event::Effect;
+use crate::engine::gateway::GatewayId;
+use crate::engine::health::{Batch, Breach, HealthEvent, Report};
+use crate::engine::payment::{Anomaly, Claim, ClaimKey, Evidence, Fingerprint, Incarnation};
+use crate::engine::store::{Alias, AliasTarget, KeptAnswer, Key, StoreRequest};
+use crate::engine::time::Timestamp;
+
+/// One thing to be written down.
+#[derive(Debug)]
+pub(super) enum Update {
+    /// The answer to an executed payment, for its replays.
+    Keep { key: ClaimKey, of: Incarnation, kept: KeptAnswer },
+    /// What the answer proves of the payment that was made; or, if nothing has happened there, the
+    /// gateway that it goes on to.
+    Own { key: ClaimKey, evidence: Evidence, onward: Option<GatewayId>, asked_at: Timestamp },
+    /// The payment was never sent: its header key is free again.
+    Unbind { key: ClaimKey, alias: Alias },
+    /// A customer's token was issued by this gateway, or used there.
+    Issued { key: ClaimKey, gateway: GatewayId },
+    /// What it proves, if anything, of the payment that it is about.
+    Concerned { key: ClaimKey, evidence: Option<Evidence>, asked_at: Timestamp },
+    /// The payment is cancelled there, and so the cancel that we know of has succeeded.
+    Cancel { key: ClaimKey, gateway: GatewayId, asked_at: Timestamp },
+    /// What it says of the gateways.
+    Health(Vec<(GatewayId, Report)>),
+    /// A gateway answered over a connection that is not what it must be.
+    Bar { gateway: GatewayId, breach: Breach },
+    /// A trial was not made.
+    ReturnPermit(Permit),
+}
+
+impl Update {
+    /// The record that it is worked into.
+    pub(super) fn key(&self) -> Option<Key> {
+        match self {
+            Self::Own { key, .. } | Self::Concerned { key, .. } | Self::Cancel { key, .. } => {
+                Some(Key::Payment(key.reference()))
+            }
+            Self::Unbind { key, .. } | Self::Issued { key, .. } => {
+                Some(Key::Alias(key.reference()))
+            }
+            Self::Keep { .. } | Self::Health(_) | Self::Bar { .. } | Self::ReturnPermit(_) => None,
+        }
+    }
+
+    /// What is read for it.
+    pub(super) fn read(&self) -> StoreRequest {
+        self.key().map_or(StoreRequest::ReadHealth, |key| StoreRequest::Read(vec![key]))
+    }
+}
+
+/// What is being written down, and what follows.
+#[derive(Debug)]
+pub(super) struct Settling {
+    pub(super) updates: VecDeque<Update>,
+    pub(super) attempts: u8,
+    /// What operators are told once it is written.
+    pub(super) changes: Vec<HealthEvent>,
+    /// Taken from the worker's tallies and not yet written.
+    pub(super) counted: Vec<Batch>,
+    pub(super) anomaly: Option<Anomaly>,
+    pub(super) ending: Ending,
+}
+
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// These effects, whatever is written.
+    Effects(Vec<Effect>),
+    /// An answer that depends on what became of the claims.
+    Answer(Box<Answered>),
+}
+
+impl Settling {
+    pub(super) const fn ending(updates: VecDeque<Update>, effects: Vec<Effect>) -> Self {
+        Self::new(updates, Ending::Effects(effects))
+    }
+
+    pub(super) fn answering(updates: VecDeque<Update>, answered: Answered) -> Self {
+        Self::new(updates, Ending::Answer(Box::new(answered)))
+    }
+
+    const fn new(updates: VecDeque<Update>, ending: Ending) -> Self {
+        Self {
+            updates,
+            attempts: 0,
+            changes: Vec::new(),
+            counted: Vec::new(),
+            anomaly: None,
+            ending,
+        }
+    }
+}
+
+impl Settling {
+    /// The fingerprint of the payment with `key`, if it is the one being made.
+    pub(super) fn print_of(&self, key: &ClaimKey) -> Fingerprint {
+        match &self.ending {
+            Ending::Effects(_) => Fingerprint::UNKNOWN,
+            Ending::Answer(answered) => answered
+                .parsed
+                .payment
+                .as_ref()
+                .filter(|payment| payment.key == *key)
+                .map_or(Fingerprint::UNKNOWN, |payment| payment.fingerprint),
+        }
+    }
+
+    pub(super) fn note_own(&mut self, after: After) {
+        if let Ending::Answer(answered) = &mut self.ending {
+            answered.own = after;
+        }
+    }
+
+    pub(super) fn note_onward(&mut self, claim: Option<Claim>) {
+        if let Ending::Answer(answered) = &mut self.ending {
+            answered.onward = answered.onward.filter(|_| claim.is_some());
+            answered.attempt.claim = claim.or(answered.attempt.claim);
+        }
+    }
+
+    pub(super) fn is_observed(&self) -> bool {
+        match &self.ending {
+            Ending::Effects(_) => false,
+            Ending::Answer(answered) => answered.attempt.is_observed(),
+        }
+    }
+
+    /// With a claim that is gone goes what this request has bound to it.
+    pub(super) fn free_header_key(&mut self) {
+        let Ending::Answer(answered) = &self.ending else {
+            return;
+        };
+        let payment = answered.parsed.payment.as_ref().filter(|_| answered.own.state.is_none());
+        let key = payment.and_then(|payment| payment.header_key);
+        if let (Some(payment), Some(key), Some(claim)) = (payment, key, answered.attempt.claim) {
+            let to = AliasTarget::Payment(payment.key.reference());
+            let Incarnation { claimed_at, nonce } = claim.incarnation;
+            let alias = Alias { to, used_at: claimed_at, nonce };
+            self.updates.push_front(Update::Unbind { key, alias });
+        }
+    }
+
+    pub(super) fn note_concerned(&mut self, after: After) {
+        if let Ending::Answer(answered) = &mut self.ending {
+            answered.concerned = after;
+        }
+    }
+
+    /// What was learnt is not written, and stands all the same.
+    pub(super) fn note_no_room(&mut self) {
+        if let Ending::Answer(answered) = &mut self.ending {
+            match self.updates.front() {
+                Some(Update::Own { .. }) => answered.own.lost = true,
+                Some(Update::Concerned { .. }) => answered.concerned.lost = true,
+                Some(
+                    Update::Keep { .. }
+                    | Update::Unbind { .. }
+                    | Update::Issued { .. }
+                    | Update::Cancel { .. }
+                    | Update::Health(_)
+                    | Update::Bar { .. }
+                    | Update::ReturnPermit(_),
+                )
+                | None => {}
+            }
+        }
+    }
+
+    pub(super) fn note_lost(&mut self) {
+        let lost = After { state: None, lost: true };
+        match self.updates.front() {
+            Some(Update::Own { .. }) => {
+                self.note_own(lost);
+                self.note_onward(None);
+            }
+            Some(Update::Concerned { .. }) => self.note_concerned(lost),
+            // Without the answer a repeat is told that the payment was executed.
+            Some(
+                Update::Keep { .. }
+                | Update::Unbind { .. }
+                | Update::Issued { .. }
+                | Update::Cancel { .. }
+                | Update::Health(_)
+                | Update::Bar { .. }
+                | Update::ReturnPermit(_),
+            )
+            | None => {}
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What decisions ask of a store, and what it tells: records by key, and nothing of where they
+//! stand or how they get there.
+//!
+//! One store may answer in the same call, another one later, or never. Whatever it is: a commit is
+//! all or nothing where the store can; where it cannot, aliases come before claims, so that an alias
+//! may be left without its claim and never the other way round.
+
+use super::kept_answer::KeptAnswer;
+use super::record::Entry;
+use crate::engine::health::Health;
+use crate::engine::payment::{ClaimKey, Incarnation, PaymentRef};
+
+/// What a record stands under. A header key and a customer's token know the payment that they lead
+/// to by as much of its key as it takes to find it, and so this is all that a key is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// A payment's claim.
+    Payment(PaymentRef),
+    /// What leads to a payment or a gateway.
+    Alias(PaymentRef),
+}
+
+impl Key {
+    /// What it is made of.
+    #[must_use]
+    pub const fn reference(self) -> PaymentRef {
+        match self {
+            Self::Payment(reference) | Self::Alias(reference) => reference,
+        }
+    }
+}
+
+/// Tells whether a record is still the one that was read. Only the store knows what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version(pub(super) u64);
+
+/// A record as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What it stands under.
+    pub key: Key,
+    /// What stands there.
+    pub entry: Entry,
+    /// What a commit that builds on it must expect.
+    pub version: Version,
+}
+
+/// Records to be written together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// What must still be as it was read.
+    pub expect: Vec<(Key, Version)>,
+    /// What is to stand there; [`Entry::Absent`] takes a record out.
+    pub put: Vec<(Key, Entry)>,
+}
+
+/// What is asked of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreRequest {
+    /// Read these, as they are now.
+    Read(Vec<Key>),
+    /// Read these too: they are looked at together with what was read last.
+    ReadMore(Vec<Key>),
+    /// Write these, if they are as expected.
+    Commit(Commit),
+    /// Read what this process knows of the gateways.
+    ReadHealth,
+    /// Write that, if it is as expected.
+    WriteHealth(Box<Health>, Version),
+    /// Look for the answer to this incarnation of a payment.
+    FindAnswer(ClaimKey, Incarnation),
+    /// Keep the answer to this incarnation of a payment. It is kept for comfort: nothing depends on
+    /// it.
+    KeepAnswer(ClaimKey, Incarnation, KeptAnswer),
+}
+
+/// What a store tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreEvent {
+    /// What was asked for, in its order.
+    Seen(Vec<Seen>),
+    /// All of it is written.
+    Committed,
+    /// Nothing of it is written but aliases, because a record is not as expected.
+    Conflict,
+    /// It may be written, or still be.
+    Unclear,
+    /// It is not there, and will not be.
+    Refused(StoreError),
+    /// What this process knows of the gateways.
+    Health(Box<Health>, Version),
+    /// That is written.
+    HealthWritten,
+    /// It is not, because it is no longer what it was.
+    HealthConflict,
+    /// It could not be read, or it is not known whether it was written.
+    HealthUnclear,
+    /// The answer that was looked for, if it is kept.
+    Answer(Option<KeptAnswer>),
+    /// It is kept, or was given up.
+    AnswerKept,
+}
+
+/// Why a store has refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// It cannot be asked now, or says what cannot be read.
+    Unavailable,
+    /// It has no room.
+    Full,
+}
