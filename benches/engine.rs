@@ -297,7 +297,7 @@ fn body(reference: &str) -> Vec<u8> {
 fn health(policy: &Policy) -> Vec<u8> {
     let mut health = Health::default();
     for gateway in policy.order() {
-        health.on_probe(gateway, true, policy, NOW);
+        health.on_probe(gateway, true, &policy.health, NOW);
     }
     health.encode()
 }

@@ -90,7 +90,7 @@ fn shows_no_markup(world: &mut World) {
     let wishes: Vec<Override> = health.overrides(now).cloned().collect();
     for wish in wishes {
         let plain = Override { reason: "why".to_owned(), actor: "who".to_owned(), ..wish };
-        health.override_by(plain, &world.policy, now).expect("it stood before");
+        health.override_by(plain, &world.policy.health, now).expect("it stood before");
     }
     world.put(Cell::Health, health.encode());
     let plain = page(world);

@@ -91,8 +91,8 @@ impl World {
         let mut health = Health::default();
         let gateways: Vec<GatewayId> = world.policy.order().collect();
         for gateway in gateways {
-            health.on_probe(gateway, true, &world.policy, world.time());
-            health.on_probe(gateway, true, &world.policy, world.time());
+            health.on_probe(gateway, true, &world.policy.health, world.time());
+            health.on_probe(gateway, true, &world.policy.health, world.time());
         }
         world.put(Cell::Health, health.encode());
         world

@@ -2,7 +2,7 @@
 //!
 //! The README's table and `envoy/envoy.yaml` are checked against this parser by tests.
 
-use crate::engine::health::{BreakerLimits, HeartbeatLimits};
+use crate::engine::health::{BreakerLimits, Failback, HeartbeatLimits};
 use crate::engine::payment::ClaimRules;
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ mod protobuf;
 pub(super) mod reader;
 mod rights;
 
-pub use policy::{Composite, Failback, Gateway, JoinError, Policy, RouteTarget};
+pub use policy::{Composite, Gateway, JoinError, Policy, RouteTarget};
 pub(in crate::engine) use reader::{Errors, Fields, Node};
 
 pub use admin::Role;

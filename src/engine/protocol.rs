@@ -13,6 +13,6 @@ pub use operation::{
     Reference, Repeat, RequestSlots, StatusTable, Table, dana_snap,
 };
 pub use verdict::{
-    Absence, Body, Flags, Origin, Protocol, Response, Signal, SnapCode, Verdict, is_failed_before,
-    judge, text_of,
+    Absence, Body, Flags, Origin, Protocol, Response, SnapCode, Verdict, is_failed_before, judge,
+    text_of,
 };

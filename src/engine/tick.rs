@@ -125,12 +125,12 @@ impl Tick {
         let mut changes = Vec::new();
         self.pending.counted.extend(counters.take());
         for counted in &self.pending.counted {
-            changes.extend(health.merge(counted, &self.policy, now));
+            changes.extend(health.merge(counted, &self.policy.health, now));
         }
         self.pending.refused.extend(counters.take_refused());
         changes.extend(health.tell_refused(&self.pending.refused, now));
         for (gateway, good) in &self.pending.beaten {
-            changes.extend(health.on_probe(*gateway, *good, &self.policy, now));
+            changes.extend(health.on_probe(*gateway, *good, &self.policy.health, now));
         }
         // What an earlier try at the same write had in mind is not done.
         self.pending.probes.clear();
@@ -138,25 +138,25 @@ impl Tick {
         let mut leads = false;
         let mut effects = Vec::new();
         if self.pending.tick {
-            health.tell_course(counters, &self.policy, now);
+            health.tell_course(counters, &self.policy.health, now);
             health.tell_in_flight(counters, now);
-            health.tell_asked(counters, &self.policy, now);
+            health.tell_asked(counters, &self.policy.health, now);
             effects = self.show_in_flight(&health, now);
-            changes.extend(health.check_in_flight(&self.policy, now));
+            changes.extend(health.check_in_flight(&self.policy.health, now));
             let born = *self.born.get_or_insert(now);
-            leads = health.take_lease(self.owner, born, &self.policy, now);
+            leads = health.take_lease(self.owner, born, &self.policy.health, now);
             self.pending.counts_at = leads.then_some(now);
         }
         if leads {
-            health.mend(&self.policy, now);
+            health.mend(&self.policy.health, now);
             changes.extend(health.expire_overrides(now));
-            changes.extend(health.climb(&self.policy, now));
+            changes.extend(health.climb(&self.policy.health, now));
             self.pending.probes = self.due(&mut health, now);
         }
         if leads || !changes.is_empty() {
             // Once, when everything is known: news of one moment are not a reason to go back and
             // forth.
-            changes.extend(health.update_active(&self.policy, now));
+            changes.extend(health.update_active(&self.policy.health, now));
         }
         self.pending.changes = changes;
         if health == before {
@@ -185,7 +185,7 @@ impl Tick {
 
     /// The heartbeats that are to be sent.
     fn due(&self, health: &mut Health, now: Timestamp) -> Vec<Probe> {
-        let limits = &self.policy.heartbeat;
+        let limits = &self.policy.health.heartbeat;
         let mut probes = Vec::new();
         for gateway in &self.policy.gateways {
             let heartbeat = &mut health.member_mut(gateway.id).heartbeat;

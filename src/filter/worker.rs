@@ -132,7 +132,8 @@ impl<H: Host> Worker<H> {
                 log::warn!("dana: {kind} from {from} to {to}");
                 self.count(&metrics::SWITCHES, &[&from, &to, kind]);
                 self.set(&metrics::RAMP, &[&from], 0);
-                let steps = *cause == Cause::Failback && self.policy.failback.ramp > Millis::ZERO;
+                let steps =
+                    *cause == Cause::Failback && self.policy.health.failback.ramp > Millis::ZERO;
                 let share = if steps { 100 / u64::from(limits::RAMP_STEPS) } else { 100 };
                 self.set(&metrics::RAMP, &[&to], share);
             }
@@ -211,8 +212,8 @@ impl<H: Host> Worker<H> {
 
 /// Percent of the new payments that go to `gateway` first.
 fn share_of(health: &Health, gateway: GatewayId, policy: &Policy, now: Timestamp) -> u32 {
-    let is_active = health.active(policy, now) == Some(gateway);
-    if is_active { health.share(policy, now) } else { 0 }
+    let is_active = health.active(&policy.health, now) == Some(gateway);
+    if is_active { health.share(&policy.health, now) } else { 0 }
 }
 
 /// Reads a shared value.

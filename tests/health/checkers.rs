@@ -25,7 +25,7 @@ impl Truth<'_> {
     }
 
     pub(super) fn count_failed_trials(&mut self, before: &Shared, after: &Shared, now: Timestamp) {
-        let forced = after.health.forced(self.policy, now);
+        let forced = after.health.forced(&self.policy.health, now);
         for (place, gateway) in self.policy.order().enumerate() {
             let of = |shared: &Shared| shared.health.member(gateway).cloned().unwrap_or_default();
             let (was, is) = (of(before).breaker, of(after).breaker);
@@ -46,7 +46,7 @@ impl Truth<'_> {
     /// closed to all for longer than one trial, whoever else fails there. Where a single failed
     /// trial ends all of them, one of the good partners' may be that one too.
     pub(crate) fn check_trials(&self, policy: &Policy) {
-        let most = if policy.breaker.half_open_permits >= 3 { 1 } else { 2 };
+        let most = if policy.health.breaker.half_open_permits >= 3 { 1 } else { 2 };
         for (gateway, failed) in policy.gateways.iter().zip(&self.failed_trials) {
             assert!(*failed <= most, "{}: {failed} failed trials in a row", gateway.name);
         }
@@ -61,7 +61,7 @@ impl Truth<'_> {
             self.reached.left = 1;
             return;
         }
-        let enough = usize::from(self.policy.breaker.consecutive_failures);
+        let enough = usize::from(self.policy.health.breaker.consecutive_failures);
         let mut sent = self.sent_to_first.iter().filter(|at| **at >= hangs);
         if let Some(last) = sent.nth(enough - 1) {
             let waited = now.since(*last).get();

@@ -84,20 +84,20 @@ impl Setting {
     /// other, so their waits may add up.
     pub(crate) fn well_within(&self) -> u64 {
         let policy = &self.policy;
-        let (breaker, heartbeat) = (&policy.breaker, &policy.heartbeat);
+        let (breaker, heartbeat) = (&policy.health.breaker, &policy.health.heartbeat);
         // A call that hangs may still fail, and open a breaker once more.
         let last_failure = policy.config.timeouts.response.get();
         let wait = breaker.open_max.get() * u64::from(100 + breaker.open_jitter_pct) / 100;
         let lost_permits = breaker.half_open_max.get();
         // A lease runs out, and then enough heartbeats are good.
-        let probes = policy.heartbeat_lease().get()
+        let probes = policy.health.heartbeat_lease().get()
             + (u64::from(heartbeat.rise) + 1) * heartbeat.interval.get()
             + policy.gateways[0].probe.timeout.get();
         let trials = (u64::from(breaker.half_open_permits) + 1) * (self.gap + 200);
         let each = wait + lost_permits + trials;
-        let failback = policy.failback.stable.get().max(policy.failback.dwell.get());
+        let failback = policy.health.failback.stable.get().max(policy.health.failback.dwell.get());
         // Each step ends with a tick, and may be made again once for failures before all was well.
-        let ramp = 2 * policy.failback.ramp.get() + u64::from(limits::RAMP_STEPS) * 500;
+        let ramp = 2 * policy.health.failback.ramp.get() + u64::from(limits::RAMP_STEPS) * 500;
         let ticks = 2 * 500;
         last_failure + probes + each * policy.gateways.len() as u64 + failback + ramp + ticks
     }

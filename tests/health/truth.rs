@@ -265,16 +265,16 @@ impl<'s> Truth<'s> {
             OverrideError::Ttl => panic!("none was too short or too long"),
             OverrideError::Barred => panic!("no gateway is barred here"),
             OverrideError::Forced => {
-                assert_eq!(shared.health.forced(self.policy, now), Some(gateway));
+                assert_eq!(shared.health.forced(&self.policy.health, now), Some(gateway));
             }
             OverrideError::NobodyLeft => {
                 let others = self.policy.order().filter(|other| *other != gateway);
                 for other in others.filter(|other| !is_drained(&shared.health, *other, now)) {
                     let member = shared.health.member(other).cloned().unwrap_or_default();
                     let is_heard = other == self.first()
-                        || (shared.health.active(self.policy, now) == Some(other)
-                            && member.breaker.is_proven(now, &self.policy.breaker))
-                        || member.heartbeat.is_target(now, &self.policy.heartbeat);
+                        || (shared.health.active(&self.policy.health, now) == Some(other)
+                            && member.breaker.is_proven(now, &self.policy.health.breaker))
+                        || member.heartbeat.is_target(now, &self.policy.health.heartbeat);
                     assert!(!member.breaker.is_closed() || !is_heard, "{other:?} would be left");
                 }
             }
@@ -381,7 +381,7 @@ impl<'s> Truth<'s> {
         let BreakerState::HalfOpen { out, passed, .. } = is.breaker.state() else {
             return;
         };
-        let limits = &self.policy.breaker;
+        let limits = &self.policy.health.breaker;
         assert!(out + passed <= limits.half_open_permits, "{out} out, {passed} passed");
         let is_out = |(id, generation, taken): &(GatewayId, u32, Timestamp)| {
             *id == gateway
@@ -409,7 +409,7 @@ impl<'s> Truth<'s> {
         assert_eq!(since, now);
         let last = after.health.history().switches().last();
         assert!(last.is_some_and(|one| (one.from, one.to, one.at) == (was, is, now)), "{last:?}");
-        if let Some(forced) = after.health.forced(self.policy, now) {
+        if let Some(forced) = after.health.forced(&self.policy.health, now) {
             assert_eq!(is, forced, "all new payments go to the forced one");
             return self.switched_by_override(now);
         }
@@ -438,20 +438,24 @@ impl<'s> Truth<'s> {
         // be afterwards and yet was left in between.
         let was_well = [before, after].iter().all(|shared| {
             let left = shared.health.member(was).cloned().unwrap_or_default();
-            let is_heard = left.heartbeat.is_target(now, &self.policy.heartbeat);
+            let is_heard = left.heartbeat.is_target(now, &self.policy.health.heartbeat);
             left.breaker.is_closed() && (was == self.first() || is_heard)
         });
         if was_well {
             assert!(place(is) < place(was), "no reason to leave a gateway that is well");
-            let rests =
-                self.last_switch.is_none_or(|last| now.since(last) >= self.policy.failback.dwell);
+            let rests = self
+                .last_switch
+                .is_none_or(|last| now.since(last) >= self.policy.health.failback.dwell);
             assert!(
                 rests,
                 "it flaps: from {was:?} back to {is:?} at {now:?}, after a switch at {:?}",
                 self.last_switch
             );
             let stable = after.health.member(is).unwrap().breaker.since();
-            assert!(now.since(stable) >= self.policy.failback.stable, "not well for long enough");
+            assert!(
+                now.since(stable) >= self.policy.health.failback.stable,
+                "not well for long enough"
+            );
             self.reached.failbacks += 1;
         } else {
             self.reached.failovers += 1;
@@ -467,7 +471,7 @@ impl<'s> Truth<'s> {
     /// Whether a good heartbeat of it is fresh, and not all of the last ones were bad; a worker
     /// may not yet have written down the very last ones.
     fn may_be_heard(&self, gateway: GatewayId, now: Timestamp) -> bool {
-        let limits = &self.policy.heartbeat;
+        let limits = &self.policy.health.heartbeat;
         let probes = &self.probes[self.policy.order().position(|id| id == gateway).unwrap()];
         let fresh = probes
             .iter()
@@ -493,11 +497,11 @@ impl<'s> Truth<'s> {
         }
         let Call { read, permit, .. } = &self.calls[call];
         let trial = permit.as_ref().map(|(gateway, ..)| *gateway);
-        if let Some(forced) = read.forced(self.policy, now) {
+        if let Some(forced) = read.forced(&self.policy.health, now) {
             assert_eq!(members, &[forced][..], "all goes to the forced one");
             assert!(trial.is_none_or(|trial| trial == forced), "and so do trials");
             let member = read.member(forced).cloned().unwrap_or_default();
-            let is_heard = member.heartbeat.is_target(now, &self.policy.heartbeat);
+            let is_heard = member.heartbeat.is_target(now, &self.policy.health.heartbeat);
             let well = member.breaker.is_closed() && (forced == first || is_heard);
             self.reached.forced += u64::from(!well);
             self.calls[call].note_sent(members);
@@ -513,10 +517,10 @@ impl<'s> Truth<'s> {
             let closed = read.member(*gateway).is_none_or(|member| member.breaker.is_closed());
             assert!(closed, "a payment to an open breaker without a permit");
             // Whoever is in use and does well needs no heartbeat to stay.
-            let stays = read.active(self.policy, now) == Some(*gateway)
-                && read
-                    .member(*gateway)
-                    .is_some_and(|member| member.breaker.is_proven(now, &self.policy.breaker));
+            let stays = read.active(&self.policy.health, now) == Some(*gateway)
+                && read.member(*gateway).is_some_and(|member| {
+                    member.breaker.is_proven(now, &self.policy.health.breaker)
+                });
             self.reached.stays_unheard += u64::from(stays && !self.may_be_heard(*gateway, now));
             let heard = *gateway == first || stays || self.may_be_heard(*gateway, now);
             assert!(heard, "a payment to a later gateway without a fresh good heartbeat");
@@ -524,14 +528,14 @@ impl<'s> Truth<'s> {
         if let Some(trial) = trial {
             assert_eq!(members.first(), Some(&trial), "a permit is for the gateway tried first");
         } else {
-            let active = read.active(self.policy, now);
+            let active = read.active(&self.policy.health, now);
             let first_member = read.member(first).cloned().unwrap_or_default();
             if members[0] == first {
                 self.first_used = now;
                 let bad = self.probes[0].last().is_some_and(|(_, good)| !good);
                 self.reached.in_spite_of_heartbeat += u64::from(bad);
             } else if active == Some(first) {
-                let share = read.share(self.policy, now);
+                let share = read.share(&self.policy.health, now);
                 assert!(share < 100, "{first_member:?} is left though its breaker is closed");
                 self.reached.ramped += 1;
             } else if is_drained(read, first, now) {
@@ -552,7 +556,7 @@ impl<'s> Truth<'s> {
         closed
             && active.is_none_or(|active| active == self.first())
             && self.first_used > healed.max(since)
-            && shared.health.active(self.policy, now) == Some(self.first())
-            && shared.health.share(self.policy, now) == 100
+            && shared.health.active(&self.policy.health, now) == Some(self.first())
+            && shared.health.share(&self.policy.health, now) == 100
     }
 }

@@ -284,7 +284,7 @@ impl<'s> World<'s> {
         let (until, text) = (now.plus(Millis::new(ttl)), String::new);
         let wish =
             Override { gateway, kind: steer, since: now, until, actor: text(), reason: text() };
-        match health.override_by(wish, &policy, now) {
+        match health.override_by(wish, &policy.health, now) {
             Ok(_) => self.steered(&health, now),
             Err(refusal) => self.truth.refused(gateway, refusal, &self.shared, now),
         }

@@ -169,9 +169,9 @@ impl<'a> World<'a> {
         let (policy, now) = (Rc::clone(&self.setup.policy), self.time());
         let mut health = Health::decode(&self.store.load(Cell::Health).bytes);
         for counters in &mut self.counters {
-            health.tell_course(counters, &policy, now);
+            health.tell_course(counters, &policy.health, now);
         }
-        health.mend(&policy, now);
+        health.mend(&policy.health, now);
         assert!(self.store.store(Cell::Health, health.encode(), Expected::Any));
     }
 
@@ -416,7 +416,7 @@ impl<'a> World<'a> {
         let loaded = self.store.load(Cell::Health);
         let mut health = Health::decode(&loaded.bytes);
         let policy = &self.setup.policy;
-        health.on_probe(policy.order().nth(gateway).unwrap(), good, policy, self.time());
+        health.on_probe(policy.order().nth(gateway).unwrap(), good, &policy.health, self.time());
         assert!(self.store.store(Cell::Health, health.encode(), Expected::Any));
     }
 

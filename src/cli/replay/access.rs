@@ -5,8 +5,8 @@
 //! reference is the one thing that it does not show.
 
 use crate::engine::config::Policy;
-use crate::engine::health::Heard;
-use crate::engine::protocol::{Body, Class, Flags, Origin, Response, Signal, SnapCode, judge};
+use crate::engine::health::Signal;
+use crate::engine::protocol::{Body, Class, Flags, Origin, Response, SnapCode, judge};
 
 use super::line::{Fields, Mistake, Outcome, Record, mistake, named};
 
@@ -75,7 +75,7 @@ pub(super) fn read(fields: &Fields<'_>, policy: &Policy) -> Result<Record, Mista
         body: Body::Complete(body.as_bytes()),
     };
     let signal = judge(policy.config.protocol, operation, None, &evidence).signal;
-    let heard = Heard::of(evidence.origin, latency);
+    let heard = evidence.origin.heard(latency);
     let is_new = operation.operation.class == Class::Charge && note.decision != "repeat";
     let mut tried = Vec::new();
     for name in note.gateway.split('+') {

@@ -6,9 +6,8 @@ use std::collections::VecDeque;
 use crate::engine::config::Policy;
 use crate::engine::gateway::GatewayId;
 use crate::engine::health::{
-    BreakerState, Cause, Health, HealthEvent, Heard, NewRequest, Report, RequestKind,
+    BreakerState, Cause, Health, HealthEvent, Heard, NewRequest, Report, RequestKind, Signal,
 };
-use crate::engine::protocol::Signal;
 use crate::engine::tick::Tick;
 use crate::engine::time::{Millis, Timestamp};
 
@@ -103,9 +102,9 @@ impl<'p> Course<'p> {
             line: None,
         };
         for gateway in course.assumed.clone() {
-            for _ in 0..policy.heartbeat.rise {
+            for _ in 0..policy.health.heartbeat.rise {
                 // The filter has been running: that a gateway is up is no news.
-                let _ = course.health.on_probe(gateway, true, policy, from);
+                let _ = course.health.on_probe(gateway, true, &policy.health, from);
             }
         }
         course.look();
@@ -124,13 +123,13 @@ impl<'p> Course<'p> {
     }
 
     fn tick(&mut self) {
-        let limits = &self.policy.heartbeat;
+        let limits = &self.policy.health.heartbeat;
         for at in 0..self.assumed.len() {
             let Some(gateway) = self.assumed.get(at).copied() else { continue };
             let heartbeat = &mut self.health.member_mut(gateway).heartbeat;
             if heartbeat.is_due(self.now, limits) {
                 heartbeat.sent(self.now, limits);
-                let changes = self.health.on_probe(gateway, true, self.policy, self.now);
+                let changes = self.health.on_probe(gateway, true, &self.policy.health, self.now);
                 self.note(changes);
             }
         }
@@ -141,7 +140,7 @@ impl<'p> Course<'p> {
     pub(super) fn beaten(&mut self, gateway: GatewayId, good: bool, line: u64) {
         self.line = Some(line);
         self.assumed.retain(|assumed| *assumed != gateway);
-        let changes = self.health.on_probe(gateway, good, self.policy, self.now);
+        let changes = self.health.on_probe(gateway, good, &self.policy.health, self.now);
         self.note(changes);
         self.steer();
     }
@@ -162,7 +161,8 @@ impl<'p> Course<'p> {
             let report = Report { signal: Signal::Failure, trial, heard, ..Report::default() };
             self.report(*gateway, report, began);
         }
-        let slow = outcome.latency >= self.policy.breaker.slow && outcome.signal == Signal::Success;
+        let slow =
+            outcome.latency >= self.policy.health.breaker.slow && outcome.signal == Signal::Success;
         let trial = trial && outcome.gateway == first;
         let Outcome { signal, heard, .. } = *outcome;
         let report = Report { signal, slow, trial, heard, ..Report::default() };
@@ -171,7 +171,7 @@ impl<'p> Course<'p> {
     }
 
     fn steer(&mut self) {
-        let change = self.health.update_active(self.policy, self.now);
+        let change = self.health.update_active(&self.policy.health, self.now);
         self.note(change);
         self.look();
     }
@@ -186,12 +186,15 @@ impl<'p> Course<'p> {
         if closed_or_later(&self.health) {
             return false;
         }
-        let selection =
-            self.health.select(self.policy, &NewRequest::of_nobody(RequestKind::Payment), began);
+        let selection = self.health.select(
+            &self.policy.health,
+            &NewRequest::of_nobody(RequestKind::Payment),
+            began,
+        );
         if !selection.trial || selection.order.first() != Some(&gateway) {
             return false;
         }
-        let change = self.health.take_permit(gateway, self.policy, self.now);
+        let change = self.health.take_permit(gateway, &self.policy.health, self.now);
         self.note(change);
         true
     }
@@ -210,7 +213,7 @@ impl<'p> Course<'p> {
         let is_current = report.trial || began >= member.breaker.since();
         let generation = if is_current { current } else { current.wrapping_sub(1) };
         let report = Report { generation, ..report };
-        let changes = self.health.record(gateway, report, self.policy, self.now);
+        let changes = self.health.record(gateway, report, &self.policy.health, self.now);
         self.note(changes);
     }
 
@@ -263,7 +266,7 @@ impl<'p> Course<'p> {
 
     /// Looks at where everything stands, and notes how long it stood as it did before.
     fn look(&mut self) {
-        let active = self.health.active(self.policy, self.now);
+        let active = self.health.active(&self.policy.health, self.now);
         if self.choices.back().is_none_or(|(_, last)| *last != active) {
             self.choices.push_back((self.now, active));
             let old = |at: Timestamp| self.now.since(at).get() > LATENCY_MS_MAX;
@@ -291,7 +294,7 @@ impl<'p> Course<'p> {
             BreakerState::Open { .. } => OPEN,
             BreakerState::HalfOpen { .. } => HALF_OPEN,
         };
-        let is_heard = member.heartbeat.is_target(self.now, &self.policy.heartbeat);
+        let is_heard = member.heartbeat.is_target(self.now, &self.policy.health.heartbeat);
         breaker
             | if active == Some(gateway) { ACTIVE } else { 0 }
             | if is_heard { 0 } else { SILENT }

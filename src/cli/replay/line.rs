@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use crate::engine::config::Policy;
 use crate::engine::gateway::GatewayId;
-use crate::engine::health::Heard;
-use crate::engine::protocol::Signal;
+use crate::engine::health::{Heard, Signal};
 use crate::engine::time::{Millis, Timestamp};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 

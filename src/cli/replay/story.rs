@@ -132,7 +132,7 @@ fn sentence(course: &Course<'_>, change: &HealthEvent) -> String {
 }
 
 fn reason(course: &Course<'_>, moved: &Transition) -> String {
-    let why = moved.rule.sentence(&course.policy.breaker);
+    let why = moved.rule.sentence(&course.policy.health.breaker);
     match moved.to {
         BreakerState::Open { until } => format!("{why}, until {}", Utc(until)),
         BreakerState::Closed { .. } | BreakerState::HalfOpen { .. } => why,

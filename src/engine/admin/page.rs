@@ -197,7 +197,8 @@ fn card(html: &mut Html, status: &StatusReport<'_>, gateway: &Gateway) {
         html.pair("Last moved", &format!("{cause}; {age} ago, {at}"));
     }
     html.pair("Traffic", &traffic(status, &member.breaker));
-    let (in_flight, max) = (status.in_flight(gateway.id), status.policy.breaker.in_flight_max);
+    let (in_flight, max) =
+        (status.in_flight(gateway.id), status.policy.health.breaker.in_flight_max);
     html.pair("Under way", &format!("{in_flight} (limit {max})"));
     html.pair("Heartbeat", &heartbeat(status, &member));
     html.pair("Cluster", &gateway.cluster).raw("</dl></section>");
@@ -227,7 +228,7 @@ fn place(status: &StatusReport<'_>, gateway: &Gateway) -> (Mark, String) {
 }
 
 fn breaker(status: &StatusReport<'_>, gateway: GatewayId, breaker: &Breaker) -> String {
-    let limits = &status.policy.breaker;
+    let limits = &status.policy.health.breaker;
     match (breaker.state(), status.lacks(gateway)) {
         (BreakerState::Closed { .. }, _) => match status.selection().order.first() {
             Some(first) if *first == gateway => "\u{2714} closed: traffic flows".to_owned(),
@@ -261,7 +262,7 @@ fn breaker(status: &StatusReport<'_>, gateway: GatewayId, breaker: &Breaker) -> 
 }
 
 fn traffic(status: &StatusReport<'_>, breaker: &Breaker) -> String {
-    let limits = &status.policy.breaker;
+    let limits = &status.policy.health.breaker;
     let seen = breaker.seen(status.now, limits);
     let moved_for = status.now.since(breaker.since());
     let span = match breaker.cause() {
@@ -287,7 +288,7 @@ fn traffic(status: &StatusReport<'_>, breaker: &Breaker) -> String {
 fn heartbeat(status: &StatusReport<'_>, member: &Member) -> String {
     let heartbeat = &member.heartbeat;
     let up = if heartbeat.is_up() { "\u{2714} up" } else { "\u{2716} down" };
-    let punctual = match heartbeat.punctuality(status.now, &status.policy.heartbeat) {
+    let punctual = match heartbeat.punctuality(status.now, &status.policy.health.heartbeat) {
         Punctuality::OnTime => "on time",
         Punctuality::Late => "late",
         Punctuality::Silent => "silent",

@@ -64,7 +64,7 @@ impl Admin {
         let own = resolving.bucket.map(Cell::Claims);
         match (event, resolving.written.take()) {
             (Event::Loaded(Cell::Health, loaded), _) => {
-                resolving.leaps = Health::decode(&loaded.bytes).leaps_unticked(policy, now);
+                resolving.leaps = Health::decode(&loaded.bytes).leaps_unticked(&policy.health, now);
                 let cell = own.unwrap_or(Cell::Census);
                 (AdminStage::Resolving(resolving), vec![AdminEffect::Load(cell)])
             }

@@ -56,22 +56,29 @@ impl StatusReport<'_> {
     }
 
     pub(super) fn active(&self) -> Option<GatewayId> {
-        self.health.active(self.policy, self.now)
+        self.health.active(&self.policy.health, self.now)
     }
 
     pub(super) fn active_since(&self) -> Option<Timestamp> {
-        self.health.active_since(self.policy, self.now)
+        self.health.active_since(&self.policy.health, self.now)
     }
 
     /// Who may take a new payment.
     pub(super) fn selection(&self) -> Selection {
-        self.health.select(self.policy, &NewRequest::of_nobody(RequestKind::Payment), self.now)
+        self.health.select(
+            &self.policy.health,
+            &NewRequest::of_nobody(RequestKind::Payment),
+            self.now,
+        )
     }
 
     /// Whether a gateway is on trial with questions, and not with payments yet.
     pub(super) fn is_asked(&self, gateway: GatewayId) -> bool {
-        let selection =
-            self.health.select(self.policy, &NewRequest::of_nobody(RequestKind::Inquiry), self.now);
+        let selection = self.health.select(
+            &self.policy.health,
+            &NewRequest::of_nobody(RequestKind::Inquiry),
+            self.now,
+        );
         selection.trial && selection.order.first() == Some(&gateway)
     }
 
@@ -98,12 +105,12 @@ impl StatusReport<'_> {
     }
 
     pub(super) fn is_usable(&self, gateway: GatewayId) -> bool {
-        self.health.is_usable(gateway, self.policy, self.now)
+        self.health.is_usable(gateway, &self.policy.health, self.now)
     }
 
     /// Why a breaker stands where it does, for people; nothing before its first move.
     pub(super) fn cause(&self, breaker: &Breaker) -> Option<String> {
-        breaker.cause().map(|rule| rule.sentence(&self.policy.breaker))
+        breaker.cause().map(|rule| rule.sentence(&self.policy.health.breaker))
     }
 
     /// Why a gateway takes no new payments, for people; nothing if it does.
@@ -138,7 +145,7 @@ impl StatusReport<'_> {
     }
 
     fn is_crowded(&self, gateway: GatewayId) -> bool {
-        self.in_flight(gateway) >= self.policy.breaker.in_flight_max
+        self.in_flight(gateway) >= self.policy.health.breaker.in_flight_max
     }
 
     /// Whether the next payment may be a gateway's trial.
@@ -151,15 +158,18 @@ impl StatusReport<'_> {
     /// breaker allows none, or if it gets one.
     pub(super) fn lacks(&self, gateway: GatewayId) -> Option<String> {
         let member = self.member(gateway);
-        let allowed = member.breaker.may_try(self.now, &self.policy.breaker);
+        let allowed = member.breaker.may_try(self.now, &self.policy.health.breaker);
         if !allowed || self.is_tried(gateway) || self.is_asked(gateway) {
             return None;
         }
         let drained = self.override_of(gateway).is_some_and(|one| one.kind == OverrideKind::Drain);
-        let heard = member.heartbeat.is_target(self.now, &self.policy.heartbeat);
-        let questions =
-            self.health.select(self.policy, &NewRequest::of_nobody(RequestKind::Inquiry), self.now);
-        let lack = match self.health.forced(self.policy, self.now) {
+        let heard = member.heartbeat.is_target(self.now, &self.policy.health.heartbeat);
+        let questions = self.health.select(
+            &self.policy.health,
+            &NewRequest::of_nobody(RequestKind::Inquiry),
+            self.now,
+        );
+        let lack = match self.health.forced(&self.policy.health, self.now) {
             _ if drained => "it is drained",
             Some(forced) if forced == gateway => return None,
             Some(_) => "another gateway is forced",
@@ -202,7 +212,7 @@ impl StatusReport<'_> {
     /// Why an earlier gateway of the order is not the active one.
     fn passed_over(&self, gateway: &Gateway) -> String {
         let name = &gateway.name;
-        let failback = &self.policy.failback;
+        let failback = &self.policy.health.failback;
         match self.hindrance(gateway.id) {
             Some(hindrance) => format!("{name}: {hindrance}"),
             None if failback.manual => format!("{name} is usable again; failback is manual"),
@@ -278,13 +288,13 @@ impl StatusReport<'_> {
             .with("override", self.override_of(gateway.id).map(told))
             .with("barred", member.barred.map(barred))
             .with("in_flight", self.in_flight(gateway.id))
-            .with("in_flight_max", self.policy.breaker.in_flight_max)
+            .with("in_flight_max", self.policy.health.breaker.in_flight_max)
             .with("breaker", self.breaker(&member.breaker))
             .with("heartbeat", self.heartbeat(&member.heartbeat))
     }
 
     fn breaker(&self, breaker: &Breaker) -> Object {
-        let limits = &self.policy.breaker;
+        let limits = &self.policy.health.breaker;
         let seen = breaker.seen(self.now, limits);
         let (mut run, mut until, mut permits) = (None, None, None);
         match breaker.state() {
@@ -323,7 +333,10 @@ impl StatusReport<'_> {
         let good_at = heartbeat.good_at();
         Object::new()
             .with("up", heartbeat.is_up())
-            .with("punctuality", heartbeat.punctuality(self.now, &self.policy.heartbeat).name())
+            .with(
+                "punctuality",
+                heartbeat.punctuality(self.now, &self.policy.health.heartbeat).name(),
+            )
             .with("last_good", good_at.map(time))
             .with("last_good_age_ms", good_at.map(|at| self.now.since(at).get()))
     }

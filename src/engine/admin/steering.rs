@@ -85,7 +85,7 @@ impl Admin {
                     actor: wish.actor.clone(),
                     reason: wish.reason.clone(),
                 };
-                health.override_by(wanted, policy, now).map(Some)
+                health.override_by(wanted, &policy.health, now).map(Some)
             }
         };
         match change {

@@ -5,9 +5,8 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::engine::gateway::GatewayId;
-use crate::engine::health::{Override, OverrideKind, Report, Source};
+use crate::engine::health::{Override, OverrideKind, Report, Signal, Source};
 use crate::engine::payment::Anomaly;
-use crate::engine::protocol::Signal;
 use crate::engine::store::{Placement, Seed};
 use crate::engine::time::Millis;
 
@@ -103,7 +102,7 @@ impl Scene {
     /// Time passes, while a worker ticks.
     fn pass(&mut self, millis: u64) {
         self.now += millis;
-        self.health(|health, policy, now| health.take_lease(1, now, policy, now));
+        self.health(|health, policy, now| health.take_lease(1, now, &policy.health, now));
     }
 
     fn id(&self, name: &str) -> GatewayId {
@@ -136,8 +135,8 @@ impl Scene {
     fn beat(&mut self, name: &str, good: bool) {
         let id = self.id(name);
         self.health(|health, policy, now| {
-            health.on_probe(id, good, policy, now);
-            health.update_active(policy, now)
+            health.on_probe(id, good, &policy.health, now);
+            health.update_active(&policy.health, now)
         });
     }
 
@@ -149,10 +148,10 @@ impl Scene {
             health.record(
                 id,
                 Report { signal, slow: false, generation, trial, source, ..Report::default() },
-                policy,
+                &policy.health,
                 now,
             );
-            health.update_active(policy, now)
+            health.update_active(&policy.health, now)
         });
     }
 

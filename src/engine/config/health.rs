@@ -1,9 +1,8 @@
 //! The part of the configuration that health is judged by.
 
-use super::policy::Failback;
 use super::reader::{Errors, Fields};
 use super::{Floor, HOUR_MS};
-use crate::engine::health::{BreakerLimits, Expect, HeartbeatLimits, ProbeSpec};
+use crate::engine::health::{BreakerLimits, Expect, Failback, HeartbeatLimits, ProbeSpec};
 use crate::engine::limits;
 use crate::engine::time::Millis;
 

@@ -3,7 +3,7 @@
 
 use super::Config;
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::{BreakerLimits, Demand, HeartbeatLimits, ProbeSpec};
+use crate::engine::health::{Demand, HealthRules, ProbeSpec};
 use crate::engine::limits;
 use crate::engine::payment::ClaimRules;
 use crate::engine::protocol::{Compiled, Memory, Mode, Table};
@@ -19,12 +19,8 @@ pub struct Policy {
     pub composites: Vec<Composite>,
     /// What requests do.
     pub operations: Table,
-    /// When breakers move.
-    pub breaker: BreakerLimits,
-    /// When a gateway is up.
-    pub heartbeat: HeartbeatLimits,
-    /// When an earlier gateway takes over again.
-    pub failback: Failback,
+    /// By which health is judged and gateways are chosen.
+    pub health: HealthRules,
     /// The delays that money waits for.
     pub claims: ClaimRules,
     /// Where each payment's records stand in the store.
@@ -73,19 +69,6 @@ pub struct Composite {
     pub members: Vec<GatewayId>,
     /// Envoy's name for it.
     pub cluster: String,
-}
-
-/// When an earlier gateway of the order becomes active again.
-#[derive(Clone, Copy, Debug)]
-pub struct Failback {
-    /// It does not, unless the present one fails or an operator says so.
-    pub manual: bool,
-    /// How long its breaker must have been closed.
-    pub stable: Millis,
-    /// How long the present one must have been active.
-    pub dwell: Millis,
-    /// How long it takes until all new payments go to the earlier one again; zero: all at once.
-    pub ramp: Millis,
 }
 
 /// Why a configuration cannot be looked up in the layout that is there.
@@ -179,13 +162,18 @@ impl Policy {
                 cluster: c.cluster.clone(),
             })
             .collect();
+        let health = HealthRules {
+            order: gateways.iter().map(|gateway| gateway.id).collect(),
+            breaker: config.breaker,
+            heartbeat: config.heartbeat,
+            failback: config.failback,
+            retention: config.store.retention.max(config.store.token_retention),
+        };
         Self {
             gateways,
             composites,
             operations,
-            breaker: config.breaker,
-            heartbeat: config.heartbeat,
-            failback: config.failback,
+            health,
             claims: config.claims,
             placement,
             born,
@@ -230,7 +218,7 @@ impl Policy {
 
     /// The gateways in order of preference.
     pub fn order(&self) -> impl Iterator<Item = GatewayId> {
-        self.gateways.iter().map(|gateway| gateway.id)
+        self.health.order()
     }
 
     /// The gateway of a stored id, while its name is configured.
@@ -273,24 +261,10 @@ impl Policy {
         }
     }
 
-    /// How long the right to send heartbeats lasts: long enough for a few of them, short enough
-    /// that a worker that died is soon replaced.
-    #[must_use]
-    pub fn heartbeat_lease(&self) -> Millis {
-        Millis::new(self.heartbeat.interval.get().saturating_mul(2).max(1000))
-    }
-
-    /// The longest that any record is kept once it is resolved.
-    #[must_use]
-    pub fn longest_retention(&self) -> Millis {
-        let store = &self.config.store;
-        store.retention.max(store.token_retention)
-    }
-
     /// How often a worker ticks.
     #[must_use]
     pub fn tick_period(&self) -> Millis {
-        self.heartbeat.tick_period()
+        self.health.heartbeat.tick_period()
     }
 
     /// How long it takes to count all buckets, a few on each tick, where the store is full.

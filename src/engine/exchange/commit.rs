@@ -37,8 +37,8 @@ impl Context<'_> {
             let step = CommitStep::Claim;
             return self.claim(Box::new(Committing { task, records, attempt, step }));
         }
-        let event =
-            wanted.and_then(|permit| health.take_permit(permit.gateway, self.policy, self.now));
+        let event = wanted
+            .and_then(|permit| health.take_permit(permit.gateway, &self.policy.health, self.now));
         let taken = permit(&health);
         if let (Some(first), Some(taken)) = (attempt.generations.first_mut(), taken) {
             *first = taken.generation;

@@ -255,13 +255,13 @@ impl Snapshot<'_> {
             return match self.issuer() {
                 Some(gateway) => self
                     .to_one(gateway, "forward", claim(Gateways::only(gateway)))
-                    .filter(|_| self.health.takes_new(gateway, self.policy, self.now))
+                    .filter(|_| self.health.takes_new(gateway, &self.policy.health, self.now))
                     .filter(|_| !self.at_capacity.contains(gateway))
                     .unwrap_or_else(|| self.pinned_gateway_down(Gateways::only(gateway))),
                 None => self.to_any("forward", Some(&claim)),
             };
         }
-        let first = self.health.active(self.policy, self.now).and_then(|gateway| {
+        let first = self.health.active(&self.policy.health, self.now).and_then(|gateway| {
             Some((gateway, self.to_one(gateway, "forward", claim(Gateways::only(gateway)))?))
         });
         let Some((gateway, decision)) = first else {
@@ -325,12 +325,12 @@ impl Snapshot<'_> {
     }
 
     pub(super) const fn pinned_gateway_down(&self, gateways: Gateways) -> Action {
-        let (why, retry_after) = (NotExecuted::PinnedGatewayDown, self.policy.breaker.open);
+        let (why, retry_after) = (NotExecuted::PinnedGatewayDown, self.policy.health.breaker.open);
         self.say(LocalReply::NotExecuted { why, retry_after }, gateways)
     }
 
     pub(super) const fn no_gateway(&self) -> Action {
-        let (why, retry_after) = (NotExecuted::NoGateway, self.policy.breaker.open);
+        let (why, retry_after) = (NotExecuted::NoGateway, self.policy.health.breaker.open);
         self.say(LocalReply::NotExecuted { why, retry_after }, Gateways::NONE)
     }
 }

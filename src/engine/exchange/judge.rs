@@ -10,11 +10,11 @@ use super::settling::{Settling, Update};
 use super::stage::{Context, Next, Sent};
 use crate::engine::event::{Answer, Effect};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::{Breach, Heard, Report};
+use crate::engine::health::{Breach, Heard, Report, Signal};
 use crate::engine::payment::{ClaimKey, Closed, Evidence, Outcome, PaymentStatus};
 use crate::engine::protocol::{
     ANSWER_REFERENCE, Absence, Body, Flags, LocalReply, Origin, Protocol, Response as Facts,
-    Signal, Unknown, Verdict, is_failed_before, judge, text_of,
+    Unknown, Verdict, is_failed_before, judge, text_of,
 };
 use crate::engine::store::KeptAnswer;
 use crate::engine::time::Millis;
@@ -128,8 +128,8 @@ impl Context<'_> {
 
     /// What an answer says of a gateway by itself, and by the time that it took.
     fn report_after(&self, waited: Millis, answer: &Answer<'_>) -> Report {
-        let heard = Heard::of(answer.evidence.origin, waited);
-        let slow = waited >= self.policy.breaker.slow;
+        let heard = answer.evidence.origin.heard(waited);
+        let slow = waited >= self.policy.health.breaker.slow;
         Report { slow, heard, retry_after: answer.retry_after, ..Report::default() }
     }
 

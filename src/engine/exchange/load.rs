@@ -112,7 +112,7 @@ impl Context<'_> {
     /// they do: the reserve is theirs too. Without this, one partner whose requests hang takes one
     /// gateway after the other from all.
     fn at_capacity_for(&self, source: Source, health: &Health) -> Gateways {
-        let limits = &self.policy.breaker;
+        let limits = &self.policy.health.breaker;
         if limits.partner_failures_pct >= 100 {
             return Gateways::NONE;
         }
@@ -138,8 +138,8 @@ impl Context<'_> {
         }
         // What is known of this worker's own requests is as old as its last tick.
         health.tell_in_flight(self.counters, self.now);
-        self.counters.asks(task.parsed.source, self.now, self.policy.breaker.window);
-        health.tell_asked(self.counters, self.policy, self.now);
+        self.counters.asks(task.parsed.source, self.now, self.policy.health.breaker.window);
+        health.tell_asked(self.counters, &self.policy.health, self.now);
         let snapshot = self.snapshot(&task.parsed, &records, &health, &leaps);
         let snapshot = Snapshot { is_unkept: task.is_unkept, ..snapshot };
         let mut action = snapshot.decide();

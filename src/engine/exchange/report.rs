@@ -30,13 +30,13 @@ impl Context<'_> {
         counted.extend(self.counters.take());
         let mut changes = Vec::new();
         for batch in counted.iter() {
-            changes.extend(health.merge(batch, self.policy, self.now));
+            changes.extend(health.merge(batch, &self.policy.health, self.now));
         }
         for (gateway, report) in reports {
-            changes.extend(health.record(*gateway, *report, self.policy, self.now));
+            changes.extend(health.record(*gateway, *report, &self.policy.health, self.now));
         }
         if !changes.is_empty() {
-            changes.extend(health.update_active(self.policy, self.now));
+            changes.extend(health.update_active(&self.policy.health, self.now));
         }
         (changes, true)
     }

@@ -67,9 +67,10 @@ impl Snapshot<'_> {
     fn selection(&self) -> Selection {
         let ParsedRequest { source, nonce, .. } = self.parsed;
         let new = NewRequest { kind: self.asks(), source: Some(*source), draw: nonce % 100 };
-        let Selection { mut order, trial } = self.health.select(self.policy, &new, self.now);
+        let Selection { mut order, trial } =
+            self.health.select(&self.policy.health, &new, self.now);
         let first = order.first().copied();
-        let forced = self.health.forced(self.policy, self.now);
+        let forced = self.health.forced(&self.policy.health, self.now);
         let is_crowded = |gateway| forced != Some(gateway) && self.at_capacity.contains(gateway);
         order.retain(|gateway| self.is_permitted(*gateway) && !is_crowded(*gateway));
         Selection { trial: trial && first == order.first().copied(), order }
@@ -103,7 +104,7 @@ impl Snapshot<'_> {
     ) -> Option<Action> {
         let target = self.policy.plain(gateway).filter(|_| self.is_permitted(gateway))?;
         let closed = self.is_closed(gateway);
-        let forced = self.health.forced(self.policy, self.now) == Some(gateway);
+        let forced = self.health.forced(&self.policy.health, self.now) == Some(gateway);
         let trial = !closed && self.may_try(gateway);
         (closed || forced || trial).then(|| self.attempt(target, trial, Some(claim), decision))
     }
@@ -206,9 +207,9 @@ impl Snapshot<'_> {
     }
 
     fn may_try(&self, gateway: GatewayId) -> bool {
-        let limits = &self.policy.breaker;
-        if self.health.forced(self.policy, self.now) == Some(gateway) {
-            return self.health.may_try_forced(gateway, self.asks(), self.policy, self.now);
+        let limits = &self.policy.health.breaker;
+        if self.health.forced(&self.policy.health, self.now) == Some(gateway) {
+            return self.health.may_try_forced(gateway, self.asks(), &self.policy.health, self.now);
         }
         self.health.member(gateway).is_some_and(|member| {
             let breaker = &member.breaker;

@@ -154,7 +154,7 @@ impl Context<'_> {
                 is_changed
             }
             Some(Update::Bar { gateway, breach }) => {
-                settling.changes = health.bar(*gateway, *breach, self.policy, self.now);
+                settling.changes = health.bar(*gateway, *breach, &self.policy.health, self.now);
                 !settling.changes.is_empty()
             }
             Some(Update::ReturnPermit(Permit { gateway, generation })) => {

@@ -9,10 +9,10 @@ use super::Exchange;
 use crate::engine::config::{Config, Policy};
 use crate::engine::event::{Answer, Call, Decision, Effect, Event, Forward, Request};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::{Health, HealthEvent, Source, WorkerCounters};
+use crate::engine::health::{Health, HealthEvent, Signal, Source, WorkerCounters};
 use crate::engine::limits;
 use crate::engine::payment::{Anomaly, Claim, ClaimState, Closed};
-use crate::engine::protocol::{Body, Flags, Origin, Reply, Response, Signal};
+use crate::engine::protocol::{Body, Flags, Origin, Reply, Response};
 use crate::engine::store::{Bucket, Cell, Expected, Layout, Loaded, Placement, Seed};
 use crate::engine::time::Timestamp;
 
@@ -192,8 +192,8 @@ impl World {
         };
         world.health(|health, policy, now| {
             for gateway in policy.order() {
-                health.on_probe(gateway, true, policy, now);
-                health.on_probe(gateway, true, policy, now);
+                health.on_probe(gateway, true, &policy.health, now);
+                health.on_probe(gateway, true, &policy.health, now);
             }
         });
         world
@@ -215,8 +215,8 @@ impl World {
     fn tick(&mut self) {
         let (mut health, version) = self.read_health();
         let now = self.time();
-        health.tell_course(&mut self.counters, &self.policy, now);
-        health.mend(&self.policy, self.time());
+        health.tell_course(&mut self.counters, &self.policy.health, now);
+        health.mend(&self.policy.health, self.time());
         self.cells.insert(format!("{:?}", Cell::Health), (health.encode(), version + 1));
     }
 
@@ -249,7 +249,7 @@ impl World {
     fn trip(&mut self, name: &str) {
         let gateway = self.id(name);
         self.health(|health, policy, now| {
-            for _ in 0..policy.breaker.consecutive_failures {
+            for _ in 0..policy.health.breaker.consecutive_failures {
                 let generation = health.generation(gateway);
                 let signal = Signal::Failure;
                 let report = Report {
@@ -260,7 +260,7 @@ impl World {
                     source: Source::default(),
                     ..Report::default()
                 };
-                health.record(gateway, report, policy, now);
+                health.record(gateway, report, &policy.health, now);
             }
         });
         assert!(matches!(self.breaker(name), BreakerState::Open { .. }));

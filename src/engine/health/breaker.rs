@@ -19,7 +19,6 @@ use super::heartbeat::Heartbeat;
 use super::window::{Tally, Window};
 use super::worker_counts::Batch;
 use crate::engine::limits::RUN_ALONE_MAX;
-use crate::engine::protocol::Signal;
 use crate::engine::time::{Millis, Timestamp};
 
 mod half_open;
@@ -31,7 +30,7 @@ mod silence;
 mod stored;
 
 pub use limits::BreakerLimits;
-pub use report::{Heard, Report};
+pub use report::{Heard, Report, Signal};
 pub use rule::Rule;
 use silence::Silence;
 

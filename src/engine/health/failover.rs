@@ -1,10 +1,13 @@
 //! The choice: who may take a new payment, who takes it first, and when that changes.
 
+use super::cause::Cause;
+use super::event::HealthEvent;
 use super::fair_share::Source;
 use super::history::Switched;
 use super::overrides::{Override, OverrideError, OverrideKind};
-use super::{Cause, Health, HealthEvent, Ramp};
-use crate::engine::config::Policy;
+use super::ramp::Ramp;
+use super::rules::HealthRules;
+use super::shared::Health;
 use crate::engine::gateway::GatewayId;
 use crate::engine::time::{Millis, Timestamp};
 
@@ -49,19 +52,19 @@ pub struct Selection {
 impl Health {
     /// The gateway that new payments go to first.
     #[must_use]
-    pub fn active(&self, policy: &Policy, now: Timestamp) -> Option<GatewayId> {
-        if let Some(forced) = self.forced(policy, now) {
+    pub fn active(&self, rules: &HealthRules, now: Timestamp) -> Option<GatewayId> {
+        if let Some(forced) = self.forced(rules, now) {
             return Some(forced);
         }
-        let current = self.active.filter(|gateway| self.is_usable(*gateway, policy, now));
-        current.or_else(|| policy.order().find(|gateway| self.is_usable(*gateway, policy, now)))
+        let current = self.active.filter(|gateway| self.is_usable(*gateway, rules, now));
+        current.or_else(|| rules.order().find(|gateway| self.is_usable(*gateway, rules, now)))
     }
 
     /// Since when new payments go to the active gateway first; `None` before it was ever switched
     /// to.
     #[must_use]
-    pub fn active_since(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
-        let stands = self.active.is_some() && self.active == self.active(policy, now);
+    pub fn active_since(&self, rules: &HealthRules, now: Timestamp) -> Option<Timestamp> {
+        let stands = self.active.is_some() && self.active == self.active(rules, now);
         stands.then_some(self.active_since)
     }
 
@@ -73,16 +76,16 @@ impl Health {
 
     /// Who may take something new at `now`. Empty when nobody may.
     #[must_use]
-    pub fn select(&self, policy: &Policy, new: &NewRequest, now: Timestamp) -> Selection {
-        if let Some(forced) = self.forced(policy, now) {
-            let trial = self.may_try_forced(forced, new.kind, policy, now);
+    pub fn select(&self, rules: &HealthRules, new: &NewRequest, now: Timestamp) -> Selection {
+        if let Some(forced) = self.forced(rules, now) {
+            let trial = self.may_try_forced(forced, new.kind, rules, now);
             return Selection { order: vec![forced], trial };
         }
-        let active = self.active(policy, now);
-        let trial = policy.order().find(|gateway| self.may_try(*gateway, new, active, policy, now));
-        let stand_in = self.stand_in(new.draw, policy, now);
-        let usable = policy.order().filter(|gateway| self.is_usable(*gateway, policy, now));
-        let mut order = Vec::with_capacity(policy.gateways.len());
+        let active = self.active(rules, now);
+        let trial = rules.order().find(|gateway| self.may_try(*gateway, new, active, rules, now));
+        let stand_in = self.stand_in(new.draw, rules, now);
+        let usable = rules.order().filter(|gateway| self.is_usable(*gateway, rules, now));
+        let mut order = Vec::with_capacity(rules.order.len());
         for gateway in trial.into_iter().chain(stand_in).chain(active).chain(usable) {
             if !order.contains(&gateway) {
                 order.push(gateway);
@@ -99,25 +102,25 @@ impl Health {
         gateway: GatewayId,
         new: &NewRequest,
         active: Option<GatewayId>,
-        policy: &Policy,
+        rules: &HealthRules,
         now: Timestamp,
     ) -> bool {
         let Some(member) = self.member(gateway) else {
             return false;
         };
-        let (breaker, limits) = (&member.breaker, &policy.breaker);
+        let (breaker, limits) = (&member.breaker, &rules.breaker);
         let waits = match new.kind {
             RequestKind::Payment => breaker.prefers_question(now, limits),
             RequestKind::Inquiry => breaker.wants_payment(limits),
         };
-        let argued = member.heartbeat.is_target(now, &policy.heartbeat) && !waits;
+        let argued = member.heartbeat.is_target(now, &rules.heartbeat) && !waits;
         let asked = self.asked.at(now, limits.window);
         breaker.may_try(now, limits)
             && (active.is_none() || argued)
             && !new.source.is_some_and(|source| breaker.yields(source, asked, now, limits))
             && !self.is_barred(gateway)
             && !self.overrides.is_drained(gateway, now)
-            && !self.is_at_capacity(gateway, policy, now)
+            && !self.is_at_capacity(gateway, rules, now)
     }
 
     /// What is sent to a forced gateway all the same may as well show how it does.
@@ -126,54 +129,54 @@ impl Health {
         &self,
         gateway: GatewayId,
         asks: RequestKind,
-        policy: &Policy,
+        rules: &HealthRules,
         now: Timestamp,
     ) -> bool {
-        let limits = &policy.breaker;
+        let limits = &rules.breaker;
         self.member(gateway).is_some_and(|member| {
             let waits = asks == RequestKind::Inquiry && member.breaker.wants_payment(limits);
             member.breaker.may_try_forced(now, limits) && !waits
         })
     }
 
-    fn is_at_capacity(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
-        self.in_flight(gateway, now) >= policy.breaker.in_flight_max
+    fn is_at_capacity(&self, gateway: GatewayId, rules: &HealthRules, now: Timestamp) -> bool {
+        self.in_flight(gateway, now) >= rules.breaker.in_flight_max
     }
 
     /// Whether `gateway` may take new payments without a trial.
     #[must_use]
-    pub fn is_usable(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
-        let first = policy.order().next() == Some(gateway);
+    pub fn is_usable(&self, gateway: GatewayId, rules: &HealthRules, now: Timestamp) -> bool {
+        let first = rules.order().next() == Some(gateway);
         match self.member(gateway) {
             // A name that is no longer configured.
-            _ if policy.gateway(gateway).is_none() => false,
+            _ if !rules.knows(gateway) => false,
             _ if self.is_barred(gateway) || self.overrides.is_drained(gateway, now) => false,
-            _ if self.is_at_capacity(gateway, policy, now) => false,
+            _ if self.is_at_capacity(gateway, rules, now) => false,
             None => first,
             Some(member) => {
                 // A heartbeat is needed to be chosen. Whoever is chosen and does well needs none.
                 let proven =
-                    self.active == Some(gateway) && member.breaker.is_proven(now, &policy.breaker);
+                    self.active == Some(gateway) && member.breaker.is_proven(now, &rules.breaker);
                 member.breaker.is_closed()
-                    && (first || proven || member.heartbeat.is_target(now, &policy.heartbeat))
+                    && (first || proven || member.heartbeat.is_target(now, &rules.heartbeat))
             }
         }
     }
 
     /// Leaves an active gateway that is not usable, or returns to an earlier one that is well.
-    pub fn update_active(&mut self, policy: &Policy, now: Timestamp) -> Option<HealthEvent> {
-        let from = self.active.or_else(|| policy.order().next())?;
-        let usable = self.active(policy, now)?;
-        let steered = self.forced(policy, now).is_some() || self.overrides.is_drained(from, now);
+    pub fn update_active(&mut self, rules: &HealthRules, now: Timestamp) -> Option<HealthEvent> {
+        let from = self.active.or_else(|| rules.order().next())?;
+        let usable = self.active(rules, now)?;
+        let steered = self.forced(rules, now).is_some() || self.overrides.is_drained(from, now);
         let (to, cause) = match (usable == from, steered) {
             (true, true) => return None,
-            (true, false) => (self.failback_target(from, policy, now)?, Cause::Failback),
+            (true, false) => (self.failback_target(from, rules, now)?, Cause::Failback),
             (false, true) => (usable, Cause::Override),
             (false, false) => (usable, Cause::Failover),
         };
         self.active = Some(to);
         self.active_since = now;
-        let ramps = cause == Cause::Failback && policy.failback.ramp > Millis::ZERO;
+        let ramps = cause == Cause::Failback && rules.failback.ramp > Millis::ZERO;
         self.ramp = ramps.then_some(Ramp::begin(from, now));
         self.history.switched(Switched { at: now, from, to, cause });
         Some(HealthEvent::Switch { from, to, cause })
@@ -182,19 +185,19 @@ impl Health {
     fn failback_target(
         &self,
         from: GatewayId,
-        policy: &Policy,
+        rules: &HealthRules,
         now: Timestamp,
     ) -> Option<GatewayId> {
         // What the clock skipped is no time in which anything could go well.
         let passed = |since| self.leaps.passed(since, now);
-        if policy.failback.manual || passed(self.active_since) < policy.failback.dwell {
+        if rules.failback.manual || passed(self.active_since) < rules.failback.dwell {
             return None;
         }
-        policy.order().take_while(|gateway| *gateway != from).find(|gateway| {
-            self.is_usable(*gateway, policy, now)
+        rules.order().take_while(|gateway| *gateway != from).find(|gateway| {
+            self.is_usable(*gateway, rules, now)
                 && self.member(*gateway).is_some_and(|member| {
-                    member.heartbeat.is_target(now, &policy.heartbeat)
-                        && passed(member.breaker.since()) >= policy.failback.stable
+                    member.heartbeat.is_target(now, &rules.heartbeat)
+                        && passed(member.breaker.since()) >= rules.failback.stable
                 })
         })
     }
@@ -212,7 +215,7 @@ impl Health {
     pub fn override_by(
         &mut self,
         wish: Override,
-        policy: &Policy,
+        rules: &HealthRules,
         now: Timestamp,
     ) -> Result<HealthEvent, OverrideError> {
         if wish.is_over(now) {
@@ -223,11 +226,11 @@ impl Health {
             return Err(OverrideError::Barred);
         }
         if steer == OverrideKind::Drain {
-            if self.forced(policy, now) == Some(gateway) {
+            if self.forced(rules, now) == Some(gateway) {
                 return Err(OverrideError::Forced);
             }
-            let mut others = policy.order().filter(|other| *other != gateway);
-            if !others.any(|other| self.is_usable(other, policy, now)) {
+            let mut others = rules.order().filter(|other| *other != gateway);
+            if !others.any(|other| self.is_usable(other, rules, now)) {
                 return Err(OverrideError::NobodyLeft);
             }
         }
@@ -248,17 +251,17 @@ impl Health {
 
     /// Whether operators let new payments go to `gateway`.
     #[must_use]
-    pub fn takes_new(&self, gateway: GatewayId, policy: &Policy, now: Timestamp) -> bool {
+    pub fn takes_new(&self, gateway: GatewayId, rules: &HealthRules, now: Timestamp) -> bool {
         !self.overrides.is_drained(gateway, now)
-            && self.forced(policy, now).is_none_or(|forced| forced == gateway)
+            && self.forced(rules, now).is_none_or(|forced| forced == gateway)
     }
 
     /// The gateway that an operator has put all new payments on.
     #[must_use]
-    pub fn forced(&self, policy: &Policy, now: Timestamp) -> Option<GatewayId> {
+    pub fn forced(&self, rules: &HealthRules, now: Timestamp) -> Option<GatewayId> {
         // A name that is no longer configured forces nothing, and nobody is forced on to a
         // connection that is not what it must be.
-        let is_there = |gateway: &GatewayId| policy.gateway(*gateway).is_some();
+        let is_there = |gateway: &GatewayId| rules.knows(*gateway);
         self.overrides.forced(now).filter(is_there).filter(|gateway| !self.is_barred(*gateway))
     }
 }

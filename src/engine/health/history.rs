@@ -3,7 +3,7 @@
 //! It stands in the shared health, so that every worker adds to it and the operators' listener can
 //! tell it. Nothing is decided by it, and each list has a bound.
 
-use super::Cause;
+use super::cause::Cause;
 use crate::engine::codec::Reader;
 use crate::engine::gateway::GatewayId;
 use crate::engine::limits;

@@ -8,8 +8,10 @@
 use super::operation::{
     ANSWER_CODE, ANSWER_REFERENCE, ANSWER_STATUS, CANCEL, Class, Compiled, StatusTable,
 };
+use crate::engine::health::{Heard, Signal};
 use crate::engine::json::Scalar;
 use crate::engine::payment::{Closed, Outcome, PaymentStatus};
+use crate::engine::time::Millis;
 
 /// Envoy's response flags, a bit mask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +64,18 @@ pub enum Origin {
     NeverLeft,
 }
 
+impl Origin {
+    /// What was heard of a gateway whose request ended `waited` after it was sent.
+    #[must_use]
+    pub const fn heard(self, waited: Millis) -> Heard {
+        match self {
+            Self::Upstream => Heard::Answer,
+            Self::Envoy { attached: true, .. } => Heard::Silence(waited),
+            Self::Envoy { attached: false, .. } | Self::NeverLeft => Heard::Unsent,
+        }
+    }
+}
+
 /// The body of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
@@ -80,24 +94,6 @@ pub struct Response<'a> {
     pub status: u16,
     /// Its body.
     pub body: Body<'a>,
-}
-
-/// What an answer says of its gateway's health.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// It works.
-    Success,
-    /// It fails.
-    Failure,
-    /// It asks for less: counts to the failure rate, not to the run of failures.
-    Throttled,
-    /// It answered as a healthy gateway does, with a NO or with "in progress": ends a run of
-    /// failures and passes a trial, and counts to no rate.
-    Alive,
-    /// The client left before an answer came. How long it had waited decides what that is worth.
-    Abandoned,
-    /// Nothing.
-    Neutral,
 }
 
 /// A SNAP response code: HTTP status, service, case.

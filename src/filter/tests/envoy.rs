@@ -11,9 +11,8 @@ use super::fake::{FakeHost, TOKEN};
 use crate::engine::config::{Config, Policy};
 use crate::engine::event::Event;
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::{Health, Report, Source};
+use crate::engine::health::{Health, Report, Signal, Source};
 use crate::engine::payment::{Claim, ClaimState};
-use crate::engine::protocol::Signal;
 use crate::engine::store::{Bucket, Cell, Expected};
 use crate::engine::time::Timestamp;
 use crate::filter::stream::{Flow, Stream};
@@ -135,7 +134,7 @@ impl Ready {
         for gateway in ready.policy.order() {
             for _ in 0..2 {
                 process.health(|health, now| {
-                    health.on_probe(gateway, true, &ready.policy, now);
+                    health.on_probe(gateway, true, &ready.policy.health, now);
                 });
             }
         }
@@ -165,7 +164,7 @@ impl Process {
     /// A worker ticks, as far as others see that.
     pub(super) fn tick(&self) {
         self.health(|health, now| {
-            health.take_lease(1, now, &self.worker.policy, now);
+            health.take_lease(1, now, &self.worker.policy.health, now);
         });
     }
 
@@ -185,7 +184,7 @@ impl Process {
     pub(super) fn trip(&self) {
         let policy = &self.worker.policy;
         let gateway = policy.order().next().unwrap();
-        for _ in 0..policy.breaker.consecutive_failures {
+        for _ in 0..policy.health.breaker.consecutive_failures {
             self.health(|health, now| {
                 let generation = health.generation(gateway);
                 let signal = Signal::Failure;
@@ -197,7 +196,7 @@ impl Process {
                     source: Source::default(),
                     ..Report::default()
                 };
-                health.record(gateway, report, policy, now);
+                health.record(gateway, report, &policy.health, now);
             });
         }
     }

@@ -59,7 +59,9 @@ impl Worker {
         let policy = &self.root.worker().policy;
         let now = Timestamp::from_millis(START + millis);
         let heartbeats = policy.order().map(|id| health.member(id).unwrap().heartbeat.clone());
-        heartbeats.map(|beat| (beat.is_up(), beat.punctuality(now, &policy.heartbeat))).collect()
+        heartbeats
+            .map(|beat| (beat.is_up(), beat.punctuality(now, &policy.health.heartbeat)))
+            .collect()
     }
 }
 

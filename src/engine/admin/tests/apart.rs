@@ -70,7 +70,7 @@ fn an_override_switches_nothing_by_the_operators_own_settings() {
         scene.beat("primary", true);
         scene.beat("secondary", true);
         let id = scene.id("primary");
-        scene.health(|health, policy, now| health.take_permit(id, policy, now));
+        scene.health(|health, policy, now| health.take_permit(id, &policy.health, now));
         scene.report("primary", Signal::Success, true);
     }
     scene.pass(1000);
@@ -96,7 +96,7 @@ fn an_override_switches_nothing_by_the_operators_own_settings() {
     }
     // The payments' leader draws the conclusion.
     scene.override_of("secondary", "drain");
-    let switch = scene.health(|health, policy, now| health.update_active(policy, now));
+    let switch = scene.health(|health, policy, now| health.update_active(&policy.health, now));
     let (from, to) = (scene.id("secondary"), scene.id("primary"));
     let cause = crate::engine::health::Cause::Override;
     assert_eq!(switch, Some(HealthEvent::Switch { from, to, cause }));

@@ -97,7 +97,8 @@ fn a_barred_gateway_is_shown_not_forced_and_admitted_by_an_operator_alone() {
 
     let mut scene = Scene::new();
     let primary = scene.id("primary");
-    scene.health(|health, policy, now| drop(health.bar(primary, Breach::Name, policy, now)));
+    scene
+        .health(|health, policy, now| drop(health.bar(primary, Breach::Name, &policy.health, now)));
     let status = scene.get("/status").json();
     let told = &status["gateways"][0];
     assert_eq!(

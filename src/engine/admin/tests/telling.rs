@@ -103,7 +103,7 @@ fn on_trial_and_back() {
         &["The next one is a trial of primary.", "the next payment may be a trial", "takes trials"],
     );
     let id = scene.id("primary");
-    scene.health(|health, policy, now| health.take_permit(id, policy, now));
+    scene.health(|health, policy, now| health.take_permit(id, &policy.health, now));
     let status = scene.get("/status").json();
     assert_eq!(
         status["gateways"][0]["breaker"]["permits"],
@@ -195,7 +195,7 @@ fn whoever_is_not_usable_is_told_why() {
         actor: "a".to_owned(),
         reason: "r".to_owned(),
     };
-    scene.health(|health, policy, now| health.override_by(one, policy, now)).unwrap();
+    scene.health(|health, policy, now| health.override_by(one, &policy.health, now)).unwrap();
     contains(
         &scene.page(),
         &["\u{26a0}\u{fe0e} primary", "takes new payments, forced although not usable"],
@@ -233,7 +233,7 @@ fn what_keeps_a_gateway_from_a_trial_is_named() {
     scene.beat("primary", true);
     contains(&scene.page(), &["open: the next payment may be a trial"]);
     let mut counters = crate::engine::health::WorkerCounters::of(1);
-    for _ in 0..scene.policy.breaker.in_flight_max {
+    for _ in 0..scene.policy.health.breaker.in_flight_max {
         counters.goes_out(scene.id("primary"), Source::default());
     }
     scene.health(|health, _, now| health.tell_in_flight(&counters, now));

@@ -272,7 +272,7 @@ fn a_permit_comes_back_when_its_trial_is_not_made() {
         assert_eq!(run.told(), "to dana_primary_first");
         world.end(&mut run, ending);
         assert_eq!(out(&world), 1);
-        let limits = world.policy.breaker;
+        let limits = world.policy.health.breaker;
         let breaker = world.read_health().0.member(world.id("primary")).unwrap().breaker.clone();
         let later = world.time().plus(limits.half_open_max);
         let all_taken = (1..limits.half_open_permits).fold(breaker, |mut breaker, _| {

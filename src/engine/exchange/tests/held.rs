@@ -110,7 +110,7 @@ fn drain(world: &mut World, name: &str) {
     world.health(|health, policy, _| {
         let steer = OverrideKind::Drain;
         let wish = Override { gateway, kind: steer, since: now, until, actor, reason };
-        health.override_by(wish, policy, now).unwrap();
+        health.override_by(wish, &policy.health, now).unwrap();
     });
 }
 
@@ -144,7 +144,7 @@ fn a_status_in_flight_asks_the_first_member_of_the_composite_that_was_named() {
             // Only the wait is over: so it stands behind the other one, on trial.
             let (gateway, policy) = (world.id(name), Rc::clone(&world.policy));
             world.health(|health, _, now| {
-                health.update_active(&policy, now);
+                health.update_active(&policy.health, now);
                 let breaker = &mut health.member_mut(gateway).breaker;
                 *breaker = Breaker::default();
             });

@@ -184,7 +184,7 @@ fn an_answer_is_fetched_from_nobody_else_and_not_at_any_time() {
     let mut world = unkept("secondary");
     let secondary = world.id("secondary");
     world.health(|health, policy, now| {
-        health.bar(secondary, Breach::Version, policy, now);
+        health.bar(secondary, Breach::Version, &policy.health, now);
     });
     assert_eq!(told(world), EXECUTED);
     // It is too old, or of several gateways.

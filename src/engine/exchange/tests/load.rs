@@ -31,7 +31,7 @@ fn tick(world: &mut World) {
     let counted = world.counters.take();
     world.health(|health, policy, now| {
         for batch in &counted {
-            health.merge(batch, policy, now);
+            health.merge(batch, &policy.health, now);
         }
     });
 }
@@ -133,15 +133,15 @@ fn a_question_is_put_on_trial_before_a_payment_is() {
     let mut world = world(r#""consecutive_failures": 1, "open_jitter_pct": 0"#);
     world.ask(&order("partner-1", 1), Some(FAILS));
     world.health(|health, policy, now| {
-        let later = now.plus(policy.breaker.open);
+        let later = now.plus(policy.health.breaker.open);
         for gateway in policy.order() {
-            health.on_probe(gateway, true, policy, later);
+            health.on_probe(gateway, true, &policy.health, later);
         }
     });
     world.pass(10_000);
     let selection = |world: &World, what| {
         let new = NewRequest::of_nobody(what);
-        world.read_health().0.select(&world.policy, &new, world.time())
+        world.read_health().0.select(&world.policy.health, &new, world.time())
     };
     assert!(!selection(&world, RequestKind::Payment).trial);
     assert!(selection(&world, RequestKind::Inquiry).trial);
@@ -169,7 +169,7 @@ fn a_token_takes_no_new_payment_to_a_gateway_that_operators_have_closed() {
             let until = now.plus(crate::engine::time::Millis::new(60_000));
             let (actor, reason) = ("ops".to_owned(), "a drill".to_owned());
             let wish = Override { gateway: id, kind: steer, since: now, until, actor, reason };
-            health.override_by(wish, policy, now).unwrap();
+            health.override_by(wish, &policy.health, now).unwrap();
         });
         let told = world.ask(&with_token, None);
         assert_eq!(told, "503 pinned_gateway_down not_executed safe", "{steer:?}");

@@ -5,8 +5,8 @@
 //! calls are: the breaker opens again when they reach the failure rate's share of the permits.
 
 use super::{Breaker, BreakerLimits, BreakerState, Heard, Report, Rule, Transition};
+use crate::engine::health::Signal;
 use crate::engine::health::fair_share::Source;
-use crate::engine::protocol::Signal;
 use crate::engine::time::{Millis, Timestamp};
 
 impl Breaker {

@@ -2,8 +2,25 @@
 
 use crate::engine::health::fair_share::Source;
 use crate::engine::health::window::Tally;
-use crate::engine::protocol::{Origin, Signal};
 use crate::engine::time::Millis;
+
+/// What an answer says of its gateway's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// It works.
+    Success,
+    /// It fails.
+    Failure,
+    /// It asks for less: counts to the failure rate, not to the run of failures.
+    Throttled,
+    /// It answered as a healthy gateway does, with a NO or with "in progress": ends a run of
+    /// failures and passes a trial, and counts to no rate.
+    Alive,
+    /// The client left before an answer came. How long it had waited decides what that is worth.
+    Abandoned,
+    /// Nothing.
+    Neutral,
+}
 
 /// The result of a call, as it is reported to a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,18 +52,6 @@ pub enum Heard {
     Silence(Millis),
     /// Nothing, because the request never got there.
     Unsent,
-}
-
-impl Heard {
-    /// What was heard of a request that ended `waited` after it was sent.
-    #[must_use]
-    pub const fn of(origin: Origin, waited: Millis) -> Self {
-        match origin {
-            Origin::Upstream => Self::Answer,
-            Origin::Envoy { attached: true, .. } => Self::Silence(waited),
-            Origin::Envoy { attached: false, .. } | Origin::NeverLeft => Self::Unsent,
-        }
-    }
 }
 
 impl Default for Report {

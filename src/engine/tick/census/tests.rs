@@ -210,7 +210,7 @@ fn only_the_worker_that_sends_heartbeats_counts_and_the_next_one_begins_anew() {
     world.now = began;
     assert!(world.tick(&mut second).is_empty());
     // The first one is silent for as long as its right lasts.
-    world.now = world.now.plus(world.policy.heartbeat_lease());
+    world.now = world.now.plus(world.policy.health.heartbeat_lease());
     assert_eq!(world.tick(&mut second).first(), Some(&0));
     assert!(Health::decode(&world.read(Cell::Health).bytes).is_led_by(2));
     // What it had asked for is no longer its business.
@@ -224,7 +224,7 @@ fn only_the_worker_that_sends_heartbeats_counts_and_the_next_one_begins_anew() {
     assert_eq!(world.counted.len(), 1);
     assert_eq!(world.counted[0].census.buckets, 257);
     // When it has the right again, what it had counted long ago is no part of a census.
-    world.now = world.now.plus(world.policy.heartbeat_lease());
+    world.now = world.now.plus(world.policy.health.heartbeat_lease());
     assert_eq!(world.tick(&mut first).first(), Some(&0));
 }
 
@@ -235,7 +235,7 @@ fn a_bucket_that_comes_after_the_right_has_gone_is_not_counted() {
     world.broken = Some(Cell::Claims(1));
     assert_eq!(world.tick(&mut first), [0, 1]);
     world.broken = None;
-    world.now = world.now.plus(world.policy.heartbeat_lease());
+    world.now = world.now.plus(world.policy.health.heartbeat_lease());
     world.tick(&mut second);
     world.tick(&mut first);
     let late = Loaded { bytes: Vec::new(), version: Expected::Absent };
@@ -287,7 +287,7 @@ fn a_currency_of_which_nothing_is_at_risk_any_more_is_told_once() {
     world.put(Cell::Claims(0), bucket(&[Claim { state: ClaimState::settled(one()), ..paid }]));
     // Also when another worker counts by then.
     let mut next = world.pulse(2);
-    world.now = world.now.plus(world.policy.heartbeat_lease());
+    world.now = world.now.plus(world.policy.health.heartbeat_lease());
     let counted = world.census(&mut next);
     assert_eq!((counted.gone.as_slice(), counted.census.at_risk.len()), ([*b"USD"].as_slice(), 1));
     assert_eq!(world.census(&mut next).gone, Vec::<[u8; 3]>::new());

@@ -2,12 +2,12 @@
 //! heartbeats.
 
 use super::*;
-use crate::engine::config::Config;
+use crate::engine::config::{Config, Policy};
 use crate::engine::health::breaker::Rule;
 use crate::engine::health::fair_share::{Seen, Source};
 use crate::engine::health::window::Tally;
 use crate::engine::health::worker_counts::Batch;
-use crate::engine::protocol::Signal;
+use crate::engine::health::{Signal, *};
 use crate::engine::store::{Layout, Placement, Seed};
 use crate::engine::time::Millis;
 use proptest::prelude::*;
@@ -67,8 +67,8 @@ impl Scene {
             source: Source::default(),
             ..Report::default()
         };
-        let mut changes = self.health.record(gateway, report, &self.policy, now);
-        changes.extend(self.health.update_active(&self.policy, now));
+        let mut changes = self.health.record(gateway, report, &self.policy.health, now);
+        changes.extend(self.health.update_active(&self.policy.health, now));
         changes
     }
 
@@ -82,8 +82,8 @@ impl Scene {
         let mut changes = Vec::new();
         for name in names {
             let (gateway, now) = (self.id(name), self.time());
-            changes.extend(self.health.on_probe(gateway, good, &self.policy, now));
-            changes.extend(self.health.update_active(&self.policy, now));
+            changes.extend(self.health.on_probe(gateway, good, &self.policy.health, now));
+            changes.extend(self.health.update_active(&self.policy.health, now));
         }
         changes
     }
@@ -101,7 +101,7 @@ impl Scene {
         while self.now < until {
             self.now = until.min(self.now + 2000);
             changes.extend(self.beat(names, true));
-            changes.extend(self.health.update_active(&self.policy, self.time()));
+            changes.extend(self.health.update_active(&self.policy.health, self.time()));
         }
         changes
     }
@@ -109,7 +109,7 @@ impl Scene {
     /// Who may take a payment, in order; `?` marks one on trial.
     fn selection(&self) -> String {
         let selection = self.health.select(
-            &self.policy,
+            &self.policy.health,
             &NewRequest::of_nobody(RequestKind::Payment),
             self.time(),
         );
@@ -120,7 +120,9 @@ impl Scene {
     }
 
     fn active(&self) -> &str {
-        self.health.active(&self.policy, self.time()).map_or("", |gateway| self.name(gateway))
+        self.health
+            .active(&self.policy.health, self.time())
+            .map_or("", |gateway| self.name(gateway))
     }
 
     fn switches(&self, changes: &[HealthEvent]) -> Vec<String> {
@@ -203,7 +205,7 @@ fn a_gateway_whose_heartbeats_stop_is_left_when_it_is_not_the_first() {
 fn recover(scene: &mut Scene, name: &str) {
     for _ in 0..2 {
         let (gateway, now) = (scene.id(name), scene.time());
-        scene.health.take_permit(gateway, &scene.policy, now);
+        scene.health.take_permit(gateway, &scene.policy.health, now);
         scene.report(name, Signal::Alive, true);
     }
     assert!(scene.health.member(scene.id(name)).unwrap().breaker.is_closed());
@@ -256,7 +258,7 @@ fn the_present_gateway_stays_for_its_dwell() {
     assert_eq!(scene.switches(&changes), ["failover one two"]);
     scene.pass(20_000, &all);
     recover(&mut scene, "one");
-    scene.policy.failback.stable = Millis::new(1);
+    scene.policy.health.failback.stable = Millis::new(1);
     assert_eq!(scene.pass(9_999, &all), [], "20 s and 9.999 s make no dwell of 30 s");
     let changes = scene.pass(1, &all);
     assert_eq!(scene.switches(&changes), ["failback two one"]);
@@ -290,10 +292,13 @@ fn a_trial_comes_first_and_the_active_gateway_behind_it() {
     assert_eq!(scene.selection(), "one? two three");
     let one = scene.id("one");
     let (policy, now) = (&scene.policy, Timestamp::from_millis(scene.now));
-    assert!(matches!(scene.health.take_permit(one, policy, now), Some(HealthEvent::Breaker(..))));
+    assert!(matches!(
+        scene.health.take_permit(one, &policy.health, now),
+        Some(HealthEvent::Breaker(..))
+    ));
     assert_eq!(scene.selection(), "one? two three", "a second permit");
     let now = scene.time();
-    assert_eq!(scene.health.take_permit(one, &scene.policy, now), None);
+    assert_eq!(scene.health.take_permit(one, &scene.policy.health, now), None);
     assert_eq!(scene.selection(), "two three", "no permit left");
 }
 
@@ -336,13 +341,13 @@ fn merged_successes_dilute_and_end_nothing() {
     };
     let [quick, slow] = [counted("one", 50, 0), counted("two", 10, 10)];
     let now = scene.time();
-    assert_eq!(scene.health.merge(&quick, &scene.policy, now), []);
+    assert_eq!(scene.health.merge(&quick, &scene.policy.health, now), []);
     let of_older = Batch { generation: 7, ..slow };
-    assert_eq!(scene.health.merge(&of_older, &scene.policy, now), []);
+    assert_eq!(scene.health.merge(&of_older, &scene.policy.health, now), []);
     assert!(!scene.report("one", Signal::Failure, false).is_empty(), "two in a row");
-    assert_eq!(scene.health.merge(&slow, &scene.policy, now), [], "the window is too young");
-    let now = now.plus(scene.policy.breaker.rate_age_min);
-    let changes = scene.health.merge(&slow, &scene.policy, now);
+    assert_eq!(scene.health.merge(&slow, &scene.policy.health, now), [], "the window is too young");
+    let now = now.plus(scene.policy.health.breaker.rate_age_min);
+    let changes = scene.health.merge(&slow, &scene.policy.health, now);
     assert!(matches!(
         changes[..],
         [HealthEvent::Breaker(_, Transition { rule: Rule::SlowRate { .. }, .. })]
@@ -356,7 +361,7 @@ fn one_owner_at_a_time_has_the_lease() {
     let born = |owner: u64| Timestamp::from_millis(owner / 10);
     let mut take = |owner: u64, at: i64| {
         let now = Timestamp::from_millis(START.saturating_add_signed(at));
-        scene.health.take_lease(owner, born(owner), &scene.policy, now)
+        scene.health.take_lease(owner, born(owner), &scene.policy.health, now)
     };
     // A lease lasts two intervals of 2000 ms.
     assert!(take(1, 0));
@@ -377,11 +382,11 @@ fn one_owner_at_a_time_has_the_lease() {
 #[test]
 fn a_lease_is_written_anew_in_its_second_half() {
     let mut scene = Scene::new(2);
-    scene.health.take_lease(1, scene.time(), &scene.policy, scene.time());
+    scene.health.take_lease(1, scene.time(), &scene.policy.health, scene.time());
     for (passed, writes) in [(0, false), (2000, false), (2001, true)] {
         let (mut health, born) = (scene.health.clone(), scene.time());
         let now = Timestamp::from_millis(START + passed);
-        assert!(health.take_lease(1, born, &scene.policy, now));
+        assert!(health.take_lease(1, born, &scene.policy.health, now));
         assert_eq!(health != scene.health, writes, "{passed} ms");
     }
 }
@@ -412,12 +417,12 @@ proptest! {
                 0 => drop(scene.trip(name)),
                 1 => scene.up(&[name]),
                 2 => drop(scene.report(name, Signal::Success, false)),
-                3 => drop(scene.health.take_lease(passes, now, &scene.policy, now)),
-                _ => drop(scene.health.take_permit(scene.id(name), &scene.policy, now)),
+                3 => drop(scene.health.take_lease(passes, now, &scene.policy.health, now)),
+                _ => drop(scene.health.take_permit(scene.id(name), &scene.policy.health, now)),
             }
             let bytes = scene.health.encode();
             prop_assert_eq!(&Health::decode(&bytes), &scene.health);
-            let selection = scene.health.select(&scene.policy, &NewRequest::of_nobody(RequestKind::Payment), now);
+            let selection = scene.health.select(&scene.policy.health, &NewRequest::of_nobody(RequestKind::Payment), now);
             // Nobody twice, and the first one on trial only if it is not well.
             for (at, gateway) in selection.order.iter().enumerate() {
                 prop_assert!(!selection.order[..at].contains(gateway));
@@ -435,7 +440,7 @@ proptest! {
         }
         let health = Health::decode(&noise);
         let scene = Scene::new(2);
-        let _ = health.select(&scene.policy, &NewRequest::of_nobody(RequestKind::Payment), scene.time());
+        let _ = health.select(&scene.policy.health, &NewRequest::of_nobody(RequestKind::Payment), scene.time());
     }
 }
 
@@ -482,7 +487,7 @@ fn heartbeats_and_traffic_that_contradict_each_other_are_told() {
 #[test]
 fn where_it_is_manual_nothing_fails_back_until_the_present_gateway_fails() {
     let mut scene = Scene::new(2);
-    scene.policy.failback.manual = true;
+    scene.policy.health.failback.manual = true;
     scene.up(&["one", "two"]);
     scene.trip("one");
     assert_eq!(scene.active(), "two");
@@ -490,8 +495,8 @@ fn where_it_is_manual_nothing_fails_back_until_the_present_gateway_fails() {
     scene.pass(20_000, &["one", "two"]);
     let one = scene.id("one");
     let (policy, now) = (scene.policy.clone(), scene.time());
-    for _ in 0..policy.breaker.half_open_permits {
-        scene.health.take_permit(one, &policy, now);
+    for _ in 0..policy.health.breaker.half_open_permits {
+        scene.health.take_permit(one, &policy.health, now);
         scene.report("one", Signal::Success, true);
     }
     assert_eq!(scene.selection(), "two one");

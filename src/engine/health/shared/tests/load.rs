@@ -14,7 +14,7 @@ impl Scene {
 
     fn questions(&self) -> String {
         let selection = self.health.select(
-            &self.policy,
+            &self.policy.health,
             &NewRequest::of_nobody(RequestKind::Inquiry),
             self.time(),
         );
@@ -26,20 +26,20 @@ impl Scene {
 fn a_gateway_with_too_much_under_way_gets_nothing_more_and_then_opens() {
     let mut scene = Scene::new(2);
     scene.up(&NAMES[..2]);
-    scene.policy.breaker.in_flight_max = 8;
+    scene.policy.health.breaker.in_flight_max = 8;
     scene.crowd(1, "one", 4);
     scene.crowd(2, "one", 3);
     assert_eq!(scene.selection(), "one two");
     let now = scene.time();
-    assert_eq!(scene.health.check_in_flight(&scene.policy, now), []);
+    assert_eq!(scene.health.check_in_flight(&scene.policy.health, now), []);
     scene.crowd(2, "one", 4);
     assert_eq!(scene.selection(), "two", "before anybody ticked");
-    let changes = scene.health.check_in_flight(&scene.policy, now);
+    let changes = scene.health.check_in_flight(&scene.policy.health, now);
     let [HealthEvent::Breaker(_, moved), HealthEvent::Disagree(_, true)] = changes[..] else {
         panic!("{changes:?}")
     };
     assert_eq!(moved.rule, Rule::InFlight { requests: 8 });
-    assert_eq!(scene.health.check_in_flight(&scene.policy, now), [], "once");
+    assert_eq!(scene.health.check_in_flight(&scene.policy.health, now), [], "once");
     // It is not tried while they are still there.
     scene.pass(10_000, &["one", "two"]);
     scene.now += 6000;
@@ -58,7 +58,7 @@ fn questions_are_tried_before_payments() {
     scene.pass(10_000, &["one", "two"]);
     assert_eq!((scene.questions().as_str(), scene.selection().as_str()), ("?one", "two"));
     let (one, now) = (scene.id("one"), scene.time());
-    scene.health.take_permit(one, &scene.policy, now);
+    scene.health.take_permit(one, &scene.policy.health, now);
     assert_eq!(scene.selection(), "two", "a question is under way");
     scene.report("one", Signal::Success, true);
     assert_eq!(scene.selection(), "one? two", "and was answered");
@@ -71,7 +71,7 @@ fn questions_leave_the_last_permit_to_a_payment() {
     scene.trip("one");
     scene.pass(10_000, &["one", "two"]);
     let (one, now) = (scene.id("one"), scene.time());
-    scene.health.take_permit(one, &scene.policy, now);
+    scene.health.take_permit(one, &scene.policy.health, now);
     let generation = scene.health.generation(one);
     let source = Source::new("ana", "status", false);
     let passed = Report {
@@ -82,7 +82,7 @@ fn questions_leave_the_last_permit_to_a_payment() {
         source,
         ..Report::default()
     };
-    scene.health.record(one, passed, &scene.policy, now);
+    scene.health.record(one, passed, &scene.policy.health, now);
     // However many of them come, none is in the way.
     assert_eq!((scene.questions().as_str(), scene.selection().as_str()), ("two", "one? two"));
     assert_eq!(scene.selection(), "one? two");

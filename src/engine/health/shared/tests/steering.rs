@@ -19,10 +19,10 @@ impl Scene {
         seconds: u64,
     ) -> Result<Vec<String>, OverrideError> {
         let (wish, now) = (self.wish(name, steer, seconds), self.time());
-        self.health.override_by(wish, &self.policy, now)?;
+        self.health.override_by(wish, &self.policy.health, now)?;
         let at_once = self.selection();
         let changes: Vec<HealthEvent> =
-            self.health.update_active(&self.policy, now).into_iter().collect();
+            self.health.update_active(&self.policy.health, now).into_iter().collect();
         assert_eq!(self.selection(), at_once);
         Ok(self.switches(&changes))
     }
@@ -61,7 +61,7 @@ fn a_drained_gateway_gets_no_new_payment_and_no_trial() {
     assert_eq!(scene.health.release(one), Some(HealthEvent::Override(one, None)));
     assert_eq!(scene.selection(), "two? one", "before anybody switched");
     let moved: Vec<HealthEvent> =
-        scene.health.update_active(&scene.policy, now).into_iter().collect();
+        scene.health.update_active(&scene.policy.health, now).into_iter().collect();
     assert_eq!(scene.switches(&moved), ["failover two one"]);
     assert_eq!(scene.selection(), "two? one");
 }
@@ -101,7 +101,7 @@ fn overrides_are_kept_with_the_rest_and_last_no_longer_on_a_clock_that_is_put_ba
     };
     assert_eq!(standing(&scene), [OverrideKind::Force, OverrideKind::Drain]);
     let now = scene.time();
-    scene.health.mend(&scene.policy, now);
+    scene.health.mend(&scene.policy.health, now);
     scene.now += 59_999;
     assert_eq!(standing(&scene), [OverrideKind::Force, OverrideKind::Drain]);
     scene.now += 1;
@@ -118,7 +118,7 @@ fn a_clock_that_was_a_day_ahead_holds_up_no_failback() {
     scene.up(&NAMES[..2]);
     scene.trip("one");
     let now = scene.time();
-    scene.health.update_active(&scene.policy, now);
+    scene.health.update_active(&scene.policy.health, now);
     assert_eq!(scene.active(), "two");
     // It is well again, still on the clock that is ahead.
     let one = scene.id("one");
@@ -127,7 +127,7 @@ fn a_clock_that_was_a_day_ahead_holds_up_no_failback() {
     scene.up(&["two"]);
     scene.up(&["one"]);
     let now = scene.time();
-    scene.health.mend(&scene.policy, now);
+    scene.health.mend(&scene.policy.health, now);
     let early = scene.pass(29_000, &NAMES[..2]);
     assert!(scene.switches(&early).is_empty(), "{early:?}");
     let changes = scene.pass(61_000, &NAMES[..2]);

@@ -10,7 +10,7 @@ impl Scene {
     fn percent(&self, name: &str) -> usize {
         let first = |draw: &u32| {
             let new = NewRequest { draw: *draw, ..NewRequest::of_nobody(RequestKind::Payment) };
-            let selection = self.health.select(&self.policy, &new, self.time());
+            let selection = self.health.select(&self.policy.health, &new, self.time());
             self.name(selection.order[0]) == name
         };
         (0..100).filter(first).count()
@@ -20,20 +20,20 @@ impl Scene {
     fn climb(&mut self, millis: u64) -> Vec<HealthEvent> {
         self.pass(millis, &NAMES[..2]);
         let now = self.time();
-        self.health.climb(&self.policy, now).into_iter().collect()
+        self.health.climb(&self.policy.health, now).into_iter().collect()
     }
 
     /// The first gateway has failed, the second one is active, and the first has just taken over
     /// again.
     fn returning(ramp_ms: u64) -> Self {
         let mut scene = Self::new(2);
-        scene.policy.failback.ramp = Millis::new(ramp_ms);
+        scene.policy.health.failback.ramp = Millis::new(ramp_ms);
         scene.up(&NAMES[..2]);
         scene.trip("one");
         scene.pass(10_000, &NAMES[..2]);
         for _ in 0..2 {
             let (one, now) = (scene.id("one"), scene.time());
-            scene.health.take_permit(one, &scene.policy, now);
+            scene.health.take_permit(one, &scene.policy.health, now);
             scene.report("one", Signal::Success, true);
         }
         assert_eq!(scene.active(), "two");
@@ -62,7 +62,7 @@ fn a_gateway_that_takes_over_again_gets_its_payments_in_equal_steps() {
 #[test]
 fn a_step_is_made_again_while_too_many_payments_fail() {
     let mut scene = Scene::returning(STEP * u64::from(RAMP_STEPS));
-    scene.policy.breaker.consecutive_failures = 100;
+    scene.policy.health.breaker.consecutive_failures = 100;
     for signal in [Signal::Success, Signal::Success, Signal::Failure] {
         scene.report("one", signal, false);
     }
@@ -86,7 +86,11 @@ fn one_partner_whose_payments_always_fail_holds_no_step_up() {
         for _ in 0..6 {
             let source = Source::new(partner, "create", true);
             let report = Report { signal, generation, source, ..Report::default() };
-            assert_eq!(scene.health.record(one, report, &scene.policy, now), [], "{partner}");
+            assert_eq!(
+                scene.health.record(one, report, &scene.policy.health, now),
+                [],
+                "{partner}"
+            );
         }
     }
     assert_eq!(scene.climb(STEP), [HealthEvent::Ramp(one, 20)]);
@@ -115,7 +119,7 @@ fn nothing_is_shared_with_a_gateway_that_cannot_take_it() {
         reason: "a drill".to_owned(),
     };
     let now = scene.time();
-    scene.health.override_by(force, &scene.policy, now).unwrap();
+    scene.health.override_by(force, &scene.policy.health, now).unwrap();
     assert_eq!(scene.percent("one"), 100);
 }
 
@@ -129,24 +133,24 @@ fn whoever_failed_a_trial_makes_no_further_one_while_others_ask() {
         let generation = scene.health.generation(one);
         let report =
             Report { signal: Signal::Failure, generation, trial, source: ana, ..Report::default() };
-        scene.health.record(one, report, &scene.policy, now)
+        scene.health.record(one, report, &scene.policy.health, now)
     };
     fail(&mut scene, false);
     fail(&mut scene, false);
     scene.now += 10_000;
     let mut counters = WorkerCounters::of(1);
-    counters.asks(ana, now, scene.policy.breaker.window);
-    scene.health.tell_asked(&counters, &scene.policy, scene.time());
+    counters.asks(ana, now, scene.policy.health.breaker.window);
+    scene.health.tell_asked(&counters, &scene.policy.health, scene.time());
     let is_tried = |scene: &Scene, source| {
         let new =
             NewRequest { source: Some(source), ..NewRequest::of_nobody(RequestKind::Payment) };
-        scene.health.select(&scene.policy, &new, scene.time()).trial
+        scene.health.select(&scene.policy.health, &new, scene.time()).trial
     };
     // A question would go first for half a wait.
     scene.now += 5000;
     assert!(is_tried(&scene, ana), "nobody else has asked");
-    counters.asks(budi, scene.time(), scene.policy.breaker.window);
-    scene.health.tell_asked(&counters, &scene.policy, scene.time());
+    counters.asks(budi, scene.time(), scene.policy.health.breaker.window);
+    scene.health.tell_asked(&counters, &scene.policy.health, scene.time());
     assert!(!is_tried(&scene, ana) && is_tried(&scene, budi));
     assert_eq!(Health::decode(&scene.health.encode()), scene.health);
 }
@@ -155,16 +159,20 @@ fn whoever_failed_a_trial_makes_no_further_one_while_others_ask() {
 fn who_asks_is_written_only_while_a_breaker_is_not_closed() {
     let mut scene = Scene::new(2);
     let mut counters = WorkerCounters::of(1);
-    counters.asks(Source::new("ana", "create", true), scene.time(), scene.policy.breaker.window);
+    counters.asks(
+        Source::new("ana", "create", true),
+        scene.time(),
+        scene.policy.health.breaker.window,
+    );
     let before = scene.health.clone();
-    scene.health.tell_asked(&counters, &scene.policy, scene.time());
+    scene.health.tell_asked(&counters, &scene.policy.health, scene.time());
     assert_eq!(scene.health, before);
     scene.trip("one");
     let before = scene.health.clone();
-    scene.health.tell_asked(&counters, &scene.policy, scene.time());
+    scene.health.tell_asked(&counters, &scene.policy.health, scene.time());
     assert_ne!(scene.health, before);
     let once = scene.health.clone();
-    scene.health.tell_asked(&counters, &scene.policy, scene.time());
+    scene.health.tell_asked(&counters, &scene.policy.health, scene.time());
     assert_eq!(scene.health, once, "and once for all");
 }
 
@@ -182,13 +190,13 @@ fn what_goes_well_on_a_forced_gateway_closes_its_breaker() {
         reason: "a drill".to_owned(),
     };
     let now = scene.time();
-    scene.health.override_by(force, &scene.policy, now).unwrap();
+    scene.health.override_by(force, &scene.policy.health, now).unwrap();
     assert_eq!(scene.selection(), "one", "its wait is not over");
     scene.now += 10_000;
     for _ in 0..2 {
         assert_eq!(scene.selection(), "one?");
         let (one, now) = (scene.id("one"), scene.time());
-        scene.health.take_permit(one, &scene.policy, now);
+        scene.health.take_permit(one, &scene.policy.health, now);
         scene.report("one", Signal::Success, true);
     }
     assert!(scene.health.member(scene.id("one")).unwrap().breaker.is_closed());
