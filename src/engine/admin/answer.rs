@@ -1,8 +1,7 @@
 //! Answers to operators: JSON, the page, or problem details (RFC 9457) that say what to do.
 
-use super::object::Object;
+use super::object::{Object, list};
 use super::resolve::ResolveError;
-use super::status::list;
 use crate::engine::config::{ConfigError, JoinError};
 use crate::engine::health::OverrideError;
 use crate::engine::limits;

@@ -1,7 +1,6 @@
 //! Payments in doubt, as the last census has counted them.
 
-use super::object::Object;
-use super::status::{list, time};
+use super::object::{Object, list, time};
 use crate::engine::gateway::Gateways;
 use crate::engine::payment::{KeyPrefix, Money};
 use crate::engine::store::{Census, InDoubt, Layout};

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::engine::time::{Timestamp, Utc};
+
 /// An object being made.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Object(Map<String, Value>);
@@ -34,4 +36,14 @@ impl std::fmt::Display for Object {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         Value::Object(self.0.clone()).fmt(f)
     }
+}
+
+/// A time as it stands in JSON.
+pub(super) fn time(at: Timestamp) -> String {
+    Utc(at).to_string()
+}
+
+/// A list as it stands in JSON.
+pub(super) fn list(objects: impl Iterator<Item = Object>) -> Vec<Value> {
+    objects.map(Value::from).collect()
 }

@@ -1,10 +1,9 @@
 //! What an operator found out about a payment in doubt, worked into its record.
 
 use super::answer::{self, Problem};
-use super::object::Object;
+use super::object::{Object, time};
 use super::request::{ResolveRequest, ResolvedAs};
 use super::resolve::{ResolveError, Resolved, resolve};
-use super::status::time;
 use super::{Admin, AdminEffect, AdminNext, AdminStage, again, doubt, end};
 use crate::engine::config::Policy;
 use crate::engine::event::Event;

@@ -2,11 +2,9 @@
 //!
 //! `docs/status.schema.json` describes the JSON, member by member; the tests hold one to the other.
 
-use serde_json::Value;
-
 use super::doubt::Doubt;
 use super::instance::Instance;
-use super::object::Object;
+use super::object::{Object, list, time};
 use crate::engine::config::{Gateway, Policy};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{
@@ -14,7 +12,7 @@ use crate::engine::health::{
     RefusalRun, RequestKind, Selection, Why,
 };
 use crate::engine::store::Layout;
-use crate::engine::time::{Length, Timestamp, Utc, Zone};
+use crate::engine::time::{Length, Timestamp, Zone};
 
 /// Of this crate, as operators ask for it.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -353,14 +351,4 @@ fn told(one: &Override) -> Object {
         .with("until", time(one.until))
         .with("actor", one.actor.as_str())
         .with("reason", one.reason.as_str())
-}
-
-/// A time as it stands in JSON.
-pub(super) fn time(at: Timestamp) -> String {
-    Utc(at).to_string()
-}
-
-/// A list as it stands in JSON.
-pub(super) fn list(objects: impl Iterator<Item = Object>) -> Vec<Value> {
-    objects.map(Value::from).collect()
 }
