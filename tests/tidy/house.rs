@@ -79,7 +79,7 @@ fn no_files_name_each_other_in_a_ring() {
 }
 
 #[test]
-fn no_type_of_the_engine_has_anothers_name() {
+fn no_two_types_of_the_engine_share_a_name() {
     let types = items::types(&ENGINE, &GRAPH.files());
     assert!(types.len() > 100, "{} types are too few to be all", types.len());
     let twice = types.into_iter().filter(|(_, files)| files.len() > 1);
