@@ -61,7 +61,7 @@ check-native:
 check-wasm: target
 	cargo clippy --quiet --locked --lib --target $(WASM_TARGET) --message-format $(FORMAT)
 
-DENY = cargo deny --locked --config deny.toml --manifest-path $(1) check $(2)
+DENY = cargo deny --locked --config deny.toml --manifest-path $(1) $(2)
 # One list is for both packages; of each, some of it is not met.
 DENY_UNMET := --allow license-not-encountered --allow license-exception-not-encountered \
     --allow unmatched-skip --allow unused-wrapper
@@ -69,11 +69,11 @@ DENY_UNMET := --allow license-not-encountered --allow license-exception-not-enco
 deny: ## licences, sources, banned and doubled crates, and known weaknesses of what is used
 	cargo deny --version 2>/dev/null | grep -qF $(CARGO_DENY_VERSION) || cargo install --locked cargo-deny@$(CARGO_DENY_VERSION)
 	for manifest in Cargo.toml fuzz/Cargo.toml; do \
-	    $(call DENY,$$manifest,$(DENY_UNMET) bans licenses sources); \
+	    $(call DENY,$$manifest,check $(DENY_UNMET) bans licenses sources); \
 	done
-	if cargo deny fetch db; then \
+	if cargo deny fetch db index; then \
 	    for manifest in Cargo.toml fuzz/Cargo.toml; do \
-	        $(call DENY,$$manifest,--disable-fetch advisories); \
+	        $(call DENY,$$manifest,--offline check advisories); \
 	    done; \
 	else \
 	    echo "make deny: advisories NOT checked: their database cannot be fetched from here" >&2; \
@@ -132,10 +132,12 @@ FUZZ = cargo fuzz $(1) --sanitizer none
 .PHONY: fuzz
 fuzz: ## looks for bytes that outsiders could send to hurt, 10 minutes a target; keeps what it learns in fuzz/corpus
 	cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	python3 fuzz/corpus.py unpack
 	for target in $$(cargo fuzz list); do \
 	    $(call FUZZ,run) $$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=10 -max_len=16384; \
 	    $(call FUZZ,cmin) $$target -- -set_cover_merge=1; \
 	done
+	python3 fuzz/corpus.py pack
 
 .PHONY: simulation
 simulation: ## ten thousand stories of each kind about the health of gateways
