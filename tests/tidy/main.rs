@@ -139,6 +139,47 @@ fn the_documents_name_files_and_settings_that_exist() {
     }
 }
 
+/// What is named in backticks as a file, a test or a make target is there. Only whole names count: a
+/// reader who looks for one finds it.
+#[test]
+fn the_guides_name_files_tests_and_targets_that_exist() {
+    let sources: String = [files("src", ".rs"), files("tests", ".rs")]
+        .concat()
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect();
+    let makefile = read("Makefile");
+    let endings = [".rs", ".md", ".toml", ".yaml", ".yml", ".py", ".sh", ".json", ".lock"];
+    let roots = ["src/", "tests/", "docs/", "envoy/", "fuzz/"];
+    let mut found = [0; 3];
+    for document in ["CONTRIBUTING.md", "RELEASE.md"] {
+        let text = read(document);
+        for quoted in text.split('`').skip(1).step_by(2) {
+            for word in quoted.split(' ') {
+                let is_path = endings.iter().any(|ending| word.ends_with(ending))
+                    || roots.iter().any(|root| word.starts_with(root));
+                if is_path {
+                    assert!(root().join(word).exists(), "{document} names {word}");
+                    found[0] += 1;
+                }
+                if word.matches('_').count() > 3
+                    && word.chars().all(|c| c == '_' || c.is_lowercase())
+                {
+                    let declared = format!("fn {word}()");
+                    assert!(sources.contains(&declared), "{document} names the test {word}");
+                    found[1] += 1;
+                }
+            }
+            if let Some(target) = quoted.strip_prefix("make ") {
+                let rule = format!("\n{target}:");
+                assert!(makefile.contains(&rule), "{document} names make {target}");
+                found[2] += 1;
+            }
+        }
+    }
+    assert!(found.iter().all(|many| *many > 5), "{found:?}");
+}
+
 #[test]
 fn the_reference_configuration_is_read_by_the_filters_own_parser() {
     let yaml: Value = serde_norway::from_str(&read("envoy/envoy.yaml")).unwrap();
