@@ -180,6 +180,32 @@ fn the_guides_name_files_tests_and_targets_that_exist() {
     assert!(found.iter().all(|many| *many > 5), "{found:?}");
 }
 
+/// CI does what developers do, by make alone, and what it takes from others is pinned.
+#[test]
+fn the_workflow_calls_make_and_pins_what_it_uses() {
+    let workflow: Value = serde_norway::from_str(&read(".github/workflows/ci.yml")).unwrap();
+    let makefile = read("Makefile");
+    assert_eq!(workflow["permissions"], serde_json::json!({"contents": "read"}));
+    let jobs = workflow["jobs"].as_object().unwrap().values();
+    let steps: Vec<&Value> = jobs.flat_map(|job| job["steps"].as_array().unwrap()).collect();
+    let mut called = Vec::new();
+    for step in steps {
+        if let Some(uses) = step["uses"].as_str() {
+            let (_, commit) = uses.split_once('@').unwrap();
+            let is_commit = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+            assert!(is_commit, "{uses} may change: name its commit");
+        } else {
+            let run = step["run"].as_str().unwrap();
+            let target = run.strip_prefix("make ").and_then(|rest| rest.split(' ').next());
+            let target = target.unwrap_or_else(|| panic!("{run} is no make target"));
+            assert!(makefile.contains(&format!("\n{target}:")), "there is no make {target}");
+            called.push(target);
+        }
+    }
+    called.sort_unstable();
+    assert_eq!(called, ["deny", "lint", "test", "typos", "wasm"]);
+}
+
 #[test]
 fn the_reference_configuration_is_read_by_the_filters_own_parser() {
     let yaml: Value = serde_norway::from_str(&read("envoy/envoy.yaml")).unwrap();
