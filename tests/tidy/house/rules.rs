@@ -89,14 +89,17 @@ fn between_rooms(arrows: &[Arrow]) -> BTreeSet<(&str, &str)> {
     pairs.filter(|(from, to)| from != to).collect()
 }
 
-/// More floors than are allowed. Rooms in a ring share a floor, and the same arrows are left out.
+/// More floors than are allowed. Rooms in a ring count as one, and the same arrows are left out.
 pub(super) fn floors(graph: &Graph) -> Vec<String> {
     let along = along_the_direction(graph);
     let pairs = between_rooms(&along);
     let all = Ways::of(pairs.iter().copied());
-    let down = pairs.iter().copied().filter(|(from, to)| all.way(to, from).is_none());
-    let down = Ways::of(down);
-    let longest = graph.rooms.iter().map(|room| down.longest(room)).max_by_key(Vec::len);
+    let in_ring = |room, other| all.way(room, other).is_some() && all.way(other, room).is_some();
+    // A ring goes by the name of its first room.
+    let ring = |room| graph.rooms.iter().find(|other| in_ring(room, other)).map_or(room, |one| one);
+    let rings = pairs.iter().map(|(from, to)| (ring(from), ring(to)));
+    let down = Ways::of(rings.filter(|(from, to)| from != to));
+    let longest = graph.rooms.iter().map(|room| down.longest(ring(room))).max_by_key(Vec::len);
     let longest = longest.unwrap_or_default();
     let many = longest.len();
     let told = format!("{many} floors, more than {FLOORS_MAX}: {}", longest.join(" -> "));
