@@ -13,8 +13,7 @@
     reason = "a test fails by panicking"
 )]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod archive;
 
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, reason = "for the fuzzer it is a crate of its own")]
@@ -22,14 +21,6 @@ mod fuzz;
 
 /// Changed copies of each file.
 const CHANGES: u64 = 8;
-
-fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    files.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
-}
 
 /// xorshift64: the same changes every time.
 fn next(state: &mut u64) -> usize {
@@ -59,15 +50,15 @@ fn changed(data: &[u8], other: &[u8], state: &mut u64) -> Vec<u8> {
 
 fn play(target: &str) {
     let (_, run) = fuzz::TARGETS.into_iter().find(|(name, _)| *name == target).unwrap();
-    let files = corpus(target);
+    let files = archive::files(target);
     assert!(files.len() >= 10, "{} files are no corpus", files.len());
     let mut state = 0x9e37_79b9_7f4a_7c15;
-    for (number, (path, data)) in files.iter().enumerate() {
+    for (number, (name, data)) in files.iter().enumerate() {
         let other = &files[(number * 7 + 1) % files.len()].1;
         let copies = (0..CHANGES).map(|_| changed(data, other, &mut state));
         for input in [data.clone()].into_iter().chain(copies) {
             let outcome = std::panic::catch_unwind(|| run(&input));
-            assert!(outcome.is_ok(), "{path:?}: {:?}", String::from_utf8_lossy(&input));
+            assert!(outcome.is_ok(), "{name}: {:?}", String::from_utf8_lossy(&input));
         }
     }
 }

@@ -23,7 +23,7 @@ fn call(envoy: &Envoy, partner: &str, path: &str, key: Option<&str>, body: &Valu
 }
 
 #[test]
-fn nobody_reads_anothers_answer_or_takes_its_reference() {
+fn nobody_reads_an_answer_or_takes_a_reference_of_others() {
     let sandbox = Sandbox::start();
     let envoy = Envoy::start(&rendered(&sandbox, &quick()));
     let (body, key) = (order("SHARED"), Some("k-shared"));

@@ -10,6 +10,7 @@
 
 mod capacity;
 mod docs;
+mod house;
 mod module;
 
 use std::fs;
@@ -17,7 +18,6 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-const LINES_MAX: usize = 480;
 const COLUMNS_MAX: usize = 140;
 
 fn root() -> PathBuf {
@@ -94,15 +94,10 @@ fn the_engine_has_no_clock_no_effect_and_no_unordered_map() {
 }
 
 #[test]
-fn files_and_lines_are_short_enough_to_grasp() {
-    let sources = files("src", ".rs");
-    check(&sources, "longer than a screen is wide", |name, line| {
+fn lines_are_short_enough_to_grasp() {
+    check(&files("src", ".rs"), "longer than a screen is wide", |name, line| {
         !name.contains("/tests") && line.chars().count() > COLUMNS_MAX
     });
-    for (name, text) in &sources {
-        let code = text.split("#[cfg(test)]").next().unwrap().lines().count();
-        assert!(name.contains("/tests") || code <= LINES_MAX, "{name} has {code} lines of code");
-    }
 }
 
 #[test]
@@ -142,6 +137,73 @@ fn the_documents_name_files_and_settings_that_exist() {
             assert!(config.contains(&format!("\"{leaf}\"")), "README documents {field}");
         }
     }
+}
+
+/// What is named in backticks as a file, a test or a make target is there. Only whole names count: a
+/// reader who looks for one finds it.
+#[test]
+fn the_guides_name_files_tests_and_targets_that_exist() {
+    let sources: String = [files("src", ".rs"), files("tests", ".rs")]
+        .concat()
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect();
+    let makefile = read("Makefile");
+    let endings = [".rs", ".md", ".toml", ".yaml", ".yml", ".py", ".sh", ".json", ".lock"];
+    let roots = ["src/", "tests/", "docs/", "envoy/", "fuzz/"];
+    let mut found = [0; 3];
+    for document in ["CONTRIBUTING.md", "RELEASE.md"] {
+        let text = read(document);
+        for quoted in text.split('`').skip(1).step_by(2) {
+            for word in quoted.split(' ') {
+                let is_path = endings.iter().any(|ending| word.ends_with(ending))
+                    || roots.iter().any(|root| word.starts_with(root));
+                if is_path {
+                    assert!(root().join(word).exists(), "{document} names {word}");
+                    found[0] += 1;
+                }
+                if word.matches('_').count() > 3
+                    && word.chars().all(|c| c == '_' || c.is_lowercase())
+                {
+                    let declared = format!("fn {word}()");
+                    assert!(sources.contains(&declared), "{document} names the test {word}");
+                    found[1] += 1;
+                }
+            }
+            if let Some(target) = quoted.strip_prefix("make ") {
+                let rule = format!("\n{target}:");
+                assert!(makefile.contains(&rule), "{document} names make {target}");
+                found[2] += 1;
+            }
+        }
+    }
+    assert!(found.iter().all(|many| *many > 5), "{found:?}");
+}
+
+/// CI does what developers do, by make alone, and what it takes from others is pinned.
+#[test]
+fn the_workflow_calls_make_and_pins_what_it_uses() {
+    let workflow: Value = serde_norway::from_str(&read(".github/workflows/ci.yml")).unwrap();
+    let makefile = read("Makefile");
+    assert_eq!(workflow["permissions"], serde_json::json!({"contents": "read"}));
+    let jobs = workflow["jobs"].as_object().unwrap().values();
+    let steps: Vec<&Value> = jobs.flat_map(|job| job["steps"].as_array().unwrap()).collect();
+    let mut called = Vec::new();
+    for step in steps {
+        if let Some(uses) = step["uses"].as_str() {
+            let (_, commit) = uses.split_once('@').unwrap();
+            let is_commit = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+            assert!(is_commit, "{uses} may change: name its commit");
+        } else {
+            let run = step["run"].as_str().unwrap();
+            let target = run.strip_prefix("make ").and_then(|rest| rest.split(' ').next());
+            let target = target.unwrap_or_else(|| panic!("{run} is no make target"));
+            assert!(makefile.contains(&format!("\n{target}:")), "there is no make {target}");
+            called.push(target);
+        }
+    }
+    called.sort_unstable();
+    assert_eq!(called, ["deny", "lint", "test", "typos", "wasm"]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub enum ClaimState {
         /// Who executed it.
         gateways: Gateways,
         /// While a repeat asks for the answer that is no longer kept: the end of its lease. Where none
-        /// may be sent ([`State::said_settled`]) this is [`Timestamp::NEVER`].
+        /// may be sent ([`ClaimState::said_settled`]) this is [`Timestamp::NEVER`].
         repeat_until: Option<Timestamp>,
     },
     /// A definite NO on the only attempt.

@@ -70,6 +70,39 @@ fn a_rule_trips_at_its_limit_and_not_before() {
     check(&"n".repeat(100), None);
 }
 
+/// The rule after this one, of all there are. Whoever adds one is told here by the compiler: it
+/// goes between two others.
+fn next(rule: Rule) -> Option<Rule> {
+    let seen = Tally { calls: 9, failures: 4, slow: 2 };
+    Some(match rule {
+        Rule::ConsecutiveFailures { .. } => Rule::FailureRate { seen },
+        Rule::FailureRate { .. } => Rule::SlowRate { seen },
+        Rule::SlowRate { .. } => Rule::InFlight { requests: 70_000 },
+        Rule::InFlight { .. } => Rule::Unheard { requests: 3 },
+        Rule::Unheard { .. } => Rule::TrialFailed,
+        Rule::TrialFailed => Rule::TrialThrottled,
+        Rule::TrialThrottled => Rule::WaitOver,
+        Rule::WaitOver => Rule::Forced,
+        Rule::Forced => Rule::TrialsPassed { passed: 5 },
+        Rule::TrialsPassed { .. } => return None,
+    })
+}
+
+/// A rule that is written and not read would make the whole of the shared health unreadable.
+#[test]
+fn every_rule_is_read_back_and_stands_among_the_moves() {
+    let first = Rule::ConsecutiveFailures { run: 5 };
+    let rules: Vec<Rule> = std::iter::successors(Some(first), |rule| next(*rule)).collect();
+    for rule in &rules {
+        let mut bytes = Vec::new();
+        Rule::encode(Some(*rule), &mut bytes);
+        assert_eq!(Rule::decode(&mut Reader(&bytes)), Some(Some(*rule)));
+        assert!(!rule.sentence(&LIMITS).is_empty());
+    }
+    let names: Vec<&str> = rules.iter().map(Rule::name).collect();
+    assert_eq!(names, Rule::MOVES.map(|(_, name)| name));
+}
+
 #[test]
 fn a_transition_names_the_rule_and_the_numbers() {
     let mut breaker = Breaker::default();
