@@ -27,11 +27,11 @@ pub use breaker::{Breaker, BreakerLimits, BreakerState, Heard, Report, Rule, Sig
 pub use cause::Cause;
 pub use event::HealthEvent;
 pub use failover::{NewRequest, RequestKind, Selection};
-pub use fair_share::{Seen, Source};
+pub use fair_share::{Payers, Source};
 pub use heartbeat::{Expect, Heartbeat, HeartbeatLimits, ProbeSpec, Punctuality};
 pub use history::{History, RefusalRun, Switched, Why};
 pub use overrides::{Override, OverrideError, OverrideKind};
-pub use peer_tls::{Breach, Demand, Peer, Version};
+pub use peer_tls::{Breach, Demand, Peer, TlsVersion};
 pub use rules::{Failback, HealthRules};
 pub use shared::{Health, Member};
 pub use window::Tally;

@@ -20,7 +20,8 @@ pub use local::bucket::{Bucket, BucketError, Retention};
 pub use local::capacity;
 pub use local::capacity::Capacity;
 pub use local::placement::{Placement, Seed};
-pub use local::session::{Output, Session, Terms};
+pub use local::session::{Output, Session};
+pub use local::terms::Terms;
 pub use record::Entry;
 
 pub(in crate::engine) use layout::hash as layout_hash;

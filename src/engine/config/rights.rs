@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::reader::{Errors, Fields, Node};
 use super::{Config, GatewayConfig};
-use crate::engine::health::{Demand, Version};
+use crate::engine::health::{Demand, TlsVersion};
 use crate::engine::limits;
 
 /// Who is meant that has no entry of its own.
@@ -50,8 +50,8 @@ pub(super) fn read_operations(gateway: &Fields<'_>) -> Option<Vec<String>> {
 
 pub(super) fn read_channel(gateway: &Fields<'_>) -> Option<Demand> {
     let fields = gateway.get("tls")?.fields();
-    let versions = [("TLSv1.2", Version::V1_2), ("TLSv1.3", Version::V1_3)];
-    let min_version = fields.choice("min_version", &versions, Version::V1_2);
+    let versions = [("TLSv1.2", TlsVersion::V1_2), ("TLSv1.3", TlsVersion::V1_3)];
+    let min_version = fields.choice("min_version", &versions, TlsVersion::V1_2);
     let expected = "a DNS name or URI of the gateway's certificate";
     let is_name = |text: &str| {
         (1..=255).contains(&text.len())

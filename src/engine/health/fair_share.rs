@@ -32,7 +32,7 @@ impl Default for Source {
 
 /// Who was seen to pay without trouble: a bit for each slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct Payers {
     partners: u32,
     operations: u32,
 }
@@ -81,15 +81,15 @@ impl Source {
 
     /// What its going well shows.
     #[must_use]
-    pub fn seen(self) -> Seen {
+    pub fn seen(self) -> Payers {
         if !self.pays {
-            return Seen::default();
+            return Payers::default();
         }
-        Seen { partners: bit(self.partner), operations: bit(self.operation) }
+        Payers { partners: bit(self.partner), operations: bit(self.operation) }
     }
 }
 
-impl Seen {
+impl Payers {
     /// Both together.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
@@ -109,7 +109,7 @@ impl FairShare {
     }
 
     /// These were seen to go well.
-    pub(super) fn success(&mut self, seen: Seen, now: Timestamp, window: Millis) {
+    pub(super) fn success(&mut self, seen: Payers, now: Timestamp, window: Millis) {
         self.slide(now, window);
         self.partners.note_well(seen.partners);
         self.operations.note_well(seen.operations);

@@ -6,14 +6,14 @@
 
 /// Versions of TLS, the older ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
+pub enum TlsVersion {
     /// TLS 1.2.
     V1_2,
     /// TLS 1.3.
     V1_3,
 }
 
-impl Version {
+impl TlsVersion {
     /// The version that Envoy calls so (`upstream.tls_version`); `None` for anything older.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
@@ -29,7 +29,7 @@ impl Version {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand {
     /// TLS of this version or a newer one.
-    pub min_version: Version,
+    pub min_version: TlsVersion,
     /// The gateway's certificate carries one of these names. Envoy tells the first DNS name and
     /// the first URI of a certificate.
     pub names: Vec<String>,
@@ -96,7 +96,7 @@ impl Demand {
         let Some(version) = peer.version else {
             return Some(Breach::Plaintext);
         };
-        if Version::parse(version).is_none_or(|version| version < self.min_version) {
+        if TlsVersion::parse(version).is_none_or(|version| version < self.min_version) {
             return Some(Breach::Version);
         }
         // Names of hosts are compared without regard to case (RFC 5890), as Envoy's matchers do.
@@ -114,7 +114,7 @@ mod tests {
     fn a_connection_is_what_was_demanded_or_says_what_is_wrong() {
         let names = ["api.dana.id", "spiffe://dana/gateway"].map(str::to_owned).to_vec();
         let demand = |min_version| Demand { min_version, names: names.clone() };
-        let [old, new] = [Version::V1_2, Version::V1_3].map(demand);
+        let [old, new] = [TlsVersion::V1_2, TlsVersion::V1_3].map(demand);
         let (dns, uri) = (Some("api.dana.id"), Some("spiffe://dana/gateway"));
         for (version, names, of_old, of_new) in [
             (Some("TLSv1.2"), [dns, None], None, Some(Breach::Version)),

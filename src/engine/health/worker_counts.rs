@@ -4,7 +4,7 @@
 //! write for each would make one value the busiest of the process. The same goes for the number of
 //! requests under way.
 
-use super::fair_share::{Asked, SLOTS, Seen, Source};
+use super::fair_share::{Asked, Payers, SLOTS, Source};
 use super::history::Why;
 use super::window::Tally;
 use crate::engine::gateway::GatewayId;
@@ -39,7 +39,7 @@ pub struct Batch {
     /// How many.
     pub tally: Tally,
     /// Who paid.
-    pub seen: Seen,
+    pub seen: Payers,
 }
 
 impl WorkerCounters {

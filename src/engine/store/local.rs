@@ -4,3 +4,4 @@ pub(super) mod bucket;
 pub mod capacity;
 pub(super) mod placement;
 pub(super) mod session;
+pub(super) mod terms;

@@ -2,9 +2,8 @@
 //! speaks holds nothing.
 
 use super::graph::Graph;
-use super::items;
-use super::rules;
 use super::source::Files;
+use super::{items, rules};
 
 fn files(tree: &[(&str, &str)]) -> Files {
     tree.iter().map(|(name, text)| (format!("src/{name}.rs"), (*text).to_owned())).collect()

@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::engine::codec::Reader;
-use crate::engine::health::fair_share::{Seen, Source};
+use crate::engine::health::fair_share::{Payers, Source};
 use crate::engine::health::worker_counts::Batch;
 
 mod account;
@@ -40,5 +40,5 @@ const fn at(millis: u64) -> Timestamp {
 
 fn batch(tally: Tally, pays: bool) -> Batch {
     let gateway = crate::engine::gateway::GatewayId::new(0).unwrap();
-    Batch { gateway, generation: 0, pays, tally, seen: Seen::default() }
+    Batch { gateway, generation: 0, pays, tally, seen: Payers::default() }
 }

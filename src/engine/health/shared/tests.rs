@@ -4,7 +4,7 @@
 use super::*;
 use crate::engine::config::{Config, Policy};
 use crate::engine::health::breaker::Rule;
-use crate::engine::health::fair_share::{Seen, Source};
+use crate::engine::health::fair_share::{Payers, Source};
 use crate::engine::health::window::Tally;
 use crate::engine::health::worker_counts::Batch;
 use crate::engine::health::{Signal, *};
@@ -336,7 +336,7 @@ fn merged_successes_dilute_and_end_nothing() {
     scene.report("one", Signal::Failure, false);
     let counted = |name, calls, slow| {
         let tally = Tally { calls, failures: 0, slow };
-        let (gateway, seen) = (scene.id(name), Seen::default());
+        let (gateway, seen) = (scene.id(name), Payers::default());
         Batch { gateway, generation: 0, pays: true, tally, seen }
     };
     let [quick, slow] = [counted("one", 50, 0), counted("two", 10, 10)];

@@ -6,33 +6,17 @@
 
 use std::collections::VecDeque;
 
-use super::bucket::{Bucket, Retention};
-use super::placement::Placement;
+use super::bucket::Bucket;
+use super::terms::Terms;
 use crate::engine::health::Health;
 use crate::engine::limits;
-use crate::engine::payment::{ClaimKey, ClaimRules, Incarnation};
+use crate::engine::payment::{ClaimKey, Incarnation};
 use crate::engine::store::cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 use crate::engine::store::contract::{
     Commit, Key, Seen, StoreError, StoreEvent, StoreRequest, Version,
 };
 use crate::engine::store::kept_answer::KeptAnswer;
 use crate::engine::store::record::Entry;
-use crate::engine::time::Timestamp;
-
-/// What a session works by.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
-    /// Now.
-    pub now: Timestamp,
-    /// Where records stand.
-    pub placement: Placement,
-    /// How many sets there are of kept answers.
-    pub answer_sets: u32,
-    /// The delays that tell which times cannot be.
-    pub rules: &'a ClaimRules,
-    /// How long records are kept that could make room.
-    pub retention: Retention<'a>,
-}
 
 /// One request's dealings with the store.
 #[derive(Debug, Default)]
@@ -386,32 +370,6 @@ const fn store(cell: Cell, bytes: Vec<u8>, expected: Expected) -> Output {
 }
 
 const UNAVAILABLE: StoreEvent = StoreEvent::Refused(StoreError::Unavailable);
-
-impl Terms<'_> {
-    fn bucket_of(&self, key: Key) -> u32 {
-        self.placement.bucket(key.reference())
-    }
-
-    fn answers_of(&self, key: &ClaimKey) -> Cell {
-        Cell::Body(self.placement.body(key.reference(), self.answer_sets))
-    }
-}
-
-impl Version {
-    fn of(expected: Expected) -> Self {
-        match expected {
-            Expected::Absent | Expected::Any => Self(0),
-            Expected::At(version) => Self(version.into()),
-        }
-    }
-
-    fn expected(self) -> Expected {
-        u32::try_from(self.0)
-            .ok()
-            .filter(|version| *version > 0)
-            .map_or(Expected::Absent, Expected::At)
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::payment::{Claim, ClaimState, Fingerprint, Incarnation, Money, PaymentRef};
+use crate::engine::payment::{
+    Claim, ClaimRules, ClaimState, Fingerprint, Incarnation, Money, PaymentRef,
+};
 use crate::engine::store::alias::{Alias, AliasTarget};
-use crate::engine::store::local::placement::Seed;
-use crate::engine::time::Millis;
+use crate::engine::store::local::bucket::Retention;
+use crate::engine::store::local::placement::{Placement, Seed};
+use crate::engine::time::{Millis, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 const BUCKETS: u32 = 1024;

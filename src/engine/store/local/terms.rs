@@ -1,0 +1,49 @@
+//! What a session with the store works by.
+
+use super::bucket::Retention;
+use super::placement::Placement;
+use crate::engine::payment::{ClaimKey, ClaimRules};
+use crate::engine::store::cell::{Cell, Expected};
+use crate::engine::store::contract::{Key, Version};
+use crate::engine::time::Timestamp;
+
+/// What a session works by.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// Now.
+    pub now: Timestamp,
+    /// Where records stand.
+    pub placement: Placement,
+    /// How many sets there are of kept answers.
+    pub answer_sets: u32,
+    /// The delays that tell which times cannot be.
+    pub rules: &'a ClaimRules,
+    /// How long records are kept that could make room.
+    pub retention: Retention<'a>,
+}
+
+impl Terms<'_> {
+    pub(super) fn bucket_of(&self, key: Key) -> u32 {
+        self.placement.bucket(key.reference())
+    }
+
+    pub(super) fn answers_of(&self, key: &ClaimKey) -> Cell {
+        Cell::Body(self.placement.body(key.reference(), self.answer_sets))
+    }
+}
+
+impl Version {
+    pub(super) fn of(expected: Expected) -> Self {
+        match expected {
+            Expected::Absent | Expected::Any => Self(0),
+            Expected::At(version) => Self(version.into()),
+        }
+    }
+
+    pub(super) fn expected(self) -> Expected {
+        u32::try_from(self.0)
+            .ok()
+            .filter(|version| *version > 0)
+            .map_or(Expected::Absent, Expected::At)
+    }
+}
