@@ -6,7 +6,7 @@
 //! test, a simulation and the filter inside Envoy all use this one door.
 //!
 //! - [`Exchange`](exchange::Exchange): one request, from the hold to the answer.
-//! - [`Pulse`](tick::Pulse): one worker's tick, heartbeats and what it counted.
+//! - [`Tick`](tick::Tick): one worker's tick, heartbeats and what it counted.
 //! - [`Admin`](admin::Admin): one request of an operator.
 
 pub mod admin;

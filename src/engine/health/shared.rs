@@ -95,7 +95,7 @@ impl Health {
         transition.map(|transition| HealthEvent::Breaker(gateway, transition))
     }
 
-    /// Takes in the result of a call. When all news are in, [`Health::steer`] draws the
+    /// Takes in the result of a call. When all news are in, [`Health::update_active`] draws the
     /// conclusion.
     pub fn record(
         &mut self,

@@ -156,7 +156,7 @@ impl Census {
     }
 
     /// How full the store is, in percent: 100 when a new claim is refused in at least one bucket,
-    /// and below that what must be kept, in percent of the most that a store sustains ([`rate`]).
+    /// and below that what must be kept, in percent of the most that a store sustains ([`capacity`]).
     #[must_use]
     pub fn fill_pct(&self) -> u64 {
         if self.full > 0 { 100 } else { capacity::fill_pct(self.kept, self.buckets) }
