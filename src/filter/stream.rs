@@ -230,6 +230,11 @@ impl<H: Host> Stream<H> {
         self.drive(Event::Answered(answer), now);
     }
 
+    /// Whether the answer with this token is the one that it waits for.
+    pub(super) fn awaits(&self, token: u32) -> bool {
+        self.calling == Some(token)
+    }
+
     /// A call of ours was answered, by the gateway or in its place by Envoy. It carries no facts
     /// about its connection, so nothing but an answer shows that it was not sent.
     pub(super) fn call_answered(&mut self, token: u32) {
