@@ -19,8 +19,6 @@ WASM := target/$(WASM_TARGET)/release/dana_failover.wasm
 WASM_OPERATORS := target/$(WASM_TARGET)/release/dana_failover_operators.wasm
 # Modules that die on demand, for tests; in a place of their own, never where the others are.
 TRAPPING := target/trapping
-# One library has one file: the operators' module is built in a place of its own.
-OPERATORS := target/operators
 # What money hangs on: claim, key, fingerprint, evidence.
 MUTANTS := payment/claim payment/claim/apply payment/key protocol/verdict
 comma := ,
@@ -53,18 +51,20 @@ lint: target ## formatting, lints for both targets, documentation
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features operators -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet
 
-# $(1): where it is built, $(2): features, $(3): the file it becomes.
+# One library gives one file, so each module that has features is built in a place of its own.
+# $(1): the features, $(2): the file that it becomes.
 define module
-	cargo build --quiet --locked --release --lib --target $(WASM_TARGET) --features $(2) --target-dir $(1)
-	cp $(1)/$(WASM_TARGET)/release/dana_failover.wasm $(3)
+	@cargo build --quiet --locked --release --lib --target $(WASM_TARGET) --features $(1) --target-dir target/with-$(subst $(comma),-,$(1))
+	@mkdir -p $(dir $(2))
+	@cp target/with-$(subst $(comma),-,$(1))/$(WASM_TARGET)/release/dana_failover.wasm $(2)
 endef
 
 .PHONY: wasm
-wasm: target ## both modules, and those that tests and benchmarks compare them with
-	cargo build --quiet --locked --release --lib --examples --target $(WASM_TARGET)
-	$(call module,$(OPERATORS),operators,$(WASM_OPERATORS))
-	$(call module,$(OPERATORS)/trapping,operators$(comma)trap,$(TRAPPING)/dana_failover_operators.wasm)
-	$(call module,$(TRAPPING),trap,$(TRAPPING)/dana_failover.wasm)
+wasm: target ## the modules of payments and of operators, and those that tests and benchmarks compare them with
+	@cargo build --quiet --locked --release --lib --examples --target $(WASM_TARGET)
+	$(call module,operators,$(WASM_OPERATORS))
+	$(call module,trap,$(TRAPPING)/dana_failover.wasm)
+	$(call module,operators$(comma)trap,$(TRAPPING)/dana_failover_operators.wasm)
 	@wc -c $(WASM) $(WASM_OPERATORS)
 
 # Payments and failover with each reference, the operators' VM apart from theirs, capabilities.

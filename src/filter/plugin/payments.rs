@@ -61,9 +61,10 @@ extern "C" fn proxy_on_http_call_response(
     let taken = STREAMS.with(|streams| {
         let mut streams = streams.try_borrow_mut().ok()?;
         let (number, stream) = streams.find(|stream| stream.awaits(token))?;
-        // Without it nothing of the answer can be read, which counts as no answer.
-        let _ = Envoy.speak_for(number);
-        stream.call_answered(token);
+        // If that fails nobody can be answered: the request stays held until its client leaves.
+        if Envoy.speak_for(number).is_ok() {
+            stream.call_answered(token);
+        }
         Some(())
     });
     if taken.is_none() {
