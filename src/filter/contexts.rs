@@ -25,13 +25,13 @@ impl<T> Contexts<T> {
         }
     }
 
-    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+    pub(super) fn by_number(&mut self, number: u32) -> Option<&mut T> {
         let place = self.place(number).ok()?;
         self.all.get_mut(place).map(|(_, context)| context)
     }
 
     /// The first that is wanted, with its number.
-    pub(super) fn find(&mut self, wanted: impl Fn(&T) -> bool) -> Option<(u32, &mut T)> {
+    pub(super) fn first(&mut self, wanted: impl Fn(&T) -> bool) -> Option<(u32, &mut T)> {
         let found = self.all.iter_mut().find(|(_, context)| wanted(context));
         found.map(|(number, context)| (*number, context))
     }
@@ -63,12 +63,12 @@ mod tests {
         for (number, is_there) in
             [(0, false), (1, true), (2, true), (7, true), (8, false), (20, true), (u32::MAX, true)]
         {
-            let found = contexts.get_mut(number).map(|context| context.clone());
+            let found = contexts.by_number(number).map(|context| context.clone());
             assert_eq!(found, is_there.then(|| number.to_string()), "{number}");
         }
         contexts.insert(7, "another".to_owned());
-        assert_eq!(contexts.get_mut(7).unwrap(), "another");
-        let found = contexts.find(|context| context == "20").map(|(number, _)| number);
+        assert_eq!(contexts.by_number(7).unwrap(), "another");
+        let found = contexts.first(|context| context == "20").map(|(number, _)| number);
         assert_eq!((found, contexts.all.len()), (Some(20), 5));
     }
 }

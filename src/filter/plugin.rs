@@ -35,7 +35,7 @@ thread_local! {
 fn at_stream(number: u32, callback: impl FnOnce(&mut served::Stream) -> Flow) -> u32 {
     let flow = STREAMS.with(|streams| {
         let mut streams = streams.try_borrow_mut().ok()?;
-        streams.get_mut(number).map(|stream| callback(stream))
+        streams.by_number(number).map(|stream| callback(stream))
     });
     match flow {
         Some(Flow::Continue) => 0,
@@ -47,7 +47,7 @@ fn at_stream(number: u32, callback: impl FnOnce(&mut served::Stream) -> Flow) ->
 fn at_root<T>(number: u32, callback: impl FnOnce(&mut served::Root) -> T) -> Option<T> {
     ROOTS.with(|roots| {
         let mut roots = roots.try_borrow_mut().ok()?;
-        roots.get_mut(number)?.as_mut().map(callback)
+        roots.by_number(number)?.as_mut().map(callback)
     })
 }
 

@@ -1,7 +1,7 @@
 //! One request's callbacks: facts to events, effects to host calls.
 //!
 //! A request ends at its headers, its body or its trailers, and so does an answer. Whichever comes
-//! is the moment: the SDK's default for a callback that is left out would let a held request go
+//! is the moment: Envoy's default for a callback that is left out would let a held request go
 //! undecided.
 
 use std::collections::VecDeque;

@@ -60,7 +60,7 @@ extern "C" fn proxy_on_http_call_response(
 ) {
     let taken = STREAMS.with(|streams| {
         let mut streams = streams.try_borrow_mut().ok()?;
-        let (number, stream) = streams.find(|stream| stream.awaits(token))?;
+        let (number, stream) = streams.first(|stream| stream.awaits(token))?;
         // If that fails nobody can be answered: the request stays held until its client leaves.
         if Envoy.speak_for(number).is_ok() {
             stream.call_answered(token);
