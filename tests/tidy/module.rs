@@ -18,8 +18,8 @@ struct Module {
 }
 
 const MODULES: [Module; 2] = [
-    Module { file: "dana_failover.wasm", listener: 0, bytes_max: 620_000 },
-    Module { file: "dana_failover_operators.wasm", listener: 1, bytes_max: 460_000 },
+    Module { file: "dana_failover.wasm", listener: 0, bytes_max: 610_000 },
+    Module { file: "dana_failover_operators.wasm", listener: 1, bytes_max: 450_000 },
 ];
 
 impl Module {
