@@ -1,7 +1,7 @@
-//! A filter that does nothing: what the SDK and the VM cost by themselves.
+//! A filter that does nothing: what the VM costs by itself.
 //!
-//! Built from the SDK that the filter is built from, with the same callbacks, each of which lets
-//! go at once. Only Envoy can load it, so natively this file is empty.
+//! Built with proxy-wasm's SDK, as most filters are, with the same callbacks as ours, each of which
+//! lets go at once. Only Envoy can load it, so natively this file is empty.
 #![cfg(target_family = "wasm")]
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};

@@ -26,7 +26,7 @@ mod rights;
 pub use policy::{Composite, Gateway, JoinError, Policy, RouteTarget};
 pub(in crate::engine) use reader::{Errors, Fields, Node};
 
-pub use admin::Role;
+pub use admin::{OPERATORS_MODULE, PAYMENTS_MODULE, Role};
 use health::{read_breaker, read_failback, read_heartbeat, read_probe};
 pub use reader::ConfigError;
 

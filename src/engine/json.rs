@@ -7,7 +7,6 @@
 //! matter.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{
@@ -71,7 +70,25 @@ pub struct Extractor {
 #[derive(Clone, Debug, Default)]
 struct Branch {
     slot: Option<usize>,
-    members: BTreeMap<String, Self>,
+    /// In the order of their names. They are few, so they are looked through.
+    members: Vec<(String, Self)>,
+}
+
+impl Branch {
+    fn member(&self, name: &str) -> Option<&Self> {
+        self.members.iter().find(|(known, _)| known == name).map(|(_, member)| member)
+    }
+
+    fn add(&mut self, name: &str) -> Option<&mut Self> {
+        let place = match self.members.binary_search_by(|(known, _)| known.as_str().cmp(name)) {
+            Ok(place) => place,
+            Err(place) => {
+                self.members.insert(place, (name.to_owned(), Self::default()));
+                place
+            }
+        };
+        self.members.get_mut(place).map(|(_, member)| member)
+    }
 }
 
 impl Extractor {
@@ -87,10 +104,8 @@ impl Extractor {
 
     /// Adds a pointer and says where its value will stand. The same pointer has one place.
     pub fn add(&mut self, pointer: &Pointer) -> usize {
-        let branch = pointer
-            .members()
-            .fold(&mut self.root, |branch, member| branch.members.entry(member).or_default());
-        let slot = *branch.slot.get_or_insert(self.slots);
+        let branch = pointer.members().try_fold(&mut self.root, |branch, name| branch.add(&name));
+        let slot = branch.map_or(self.slots, |branch| *branch.slot.get_or_insert(self.slots));
         self.slots = self.slots.max(slot + 1);
         slot
     }
@@ -178,8 +193,9 @@ impl<'a> Visitor<'a> for Cursor<'_, '_, 'a> {
         let Cursor { branch, found } = self;
         let mut seen = Vec::new();
         while let Some(name) = map.next_key_seed(MemberName)? {
-            let Some(child) = branch.members.get(name.as_ref()) else {
-                if let Some(meant) = branch.members.keys().find(|meant| reads_like(meant, &name)) {
+            let Some(child) = branch.member(&name) else {
+                let mut known = branch.members.iter().map(|(known, _)| known);
+                if let Some(meant) = known.find(|meant| reads_like(meant, &name)) {
                     return Err(M::Error::custom(format_args!(
                         "a member may be taken for \"{meant}\", which is spelled otherwise"
                     )));

@@ -1,8 +1,8 @@
 //! The wall to Envoy: what the filter asks of its host. The calls themselves stand in `envoy`.
 //!
-//! The SDK's own wrappers panic on a status they do not expect, and a panic costs every payment in
-//! flight on that worker. So the ABI's functions are declared there and every status becomes a
-//! typed error; what depends on the failed call fails closed.
+//! The wrappers of the proxy-wasm SDK panic on a status they do not expect, and a panic costs every
+//! payment in flight on that worker. So the ABI's functions are declared there and every status
+//! becomes a typed error; what depends on the failed call fails closed.
 
 use crate::engine::event::{Call, Probe};
 use crate::engine::metrics::MetricKind;
@@ -142,5 +142,6 @@ pub trait Host {
 pub(super) use envoy::{Envoy, install_log};
 
 #[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "the ABI passes pointers; this module is all of it")]
+#[cfg_attr(feature = "operators", allow(dead_code, reason = "the payments' module asks for more"))]
+#[expect(unsafe_code, reason = "the ABI passes pointers; all that does is here")]
 mod envoy;

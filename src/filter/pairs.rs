@@ -31,16 +31,17 @@ fn zero_ended(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
 
 /// The serialised form of `pairs`.
 #[must_use]
-pub fn encode(pairs: &[(&str, String)]) -> Vec<u8> {
+pub fn encode<V: AsRef<str>>(pairs: &[(&str, V)]) -> Vec<u8> {
     let word = |size: usize| u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes();
     let mut bytes = Vec::new();
     bytes.extend(word(pairs.len()));
     for (name, value) in pairs {
         bytes.extend(word(name.len()));
-        bytes.extend(word(value.len()));
+        bytes.extend(word(value.as_ref().len()));
     }
-    for (name, value) in pairs {
-        bytes.extend(name.bytes().chain([0]).chain(value.bytes()).chain([0]));
+    for text in pairs.iter().flat_map(|(name, value)| [*name, value.as_ref()]) {
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
     }
     bytes
 }

@@ -1,7 +1,7 @@
 //! One request's callbacks: facts to events, effects to host calls.
 //!
 //! A request ends at its headers, its body or its trailers, and so does an answer. Whichever comes
-//! is the moment: the SDK's default for a callback that is left out would let a held request go
+//! is the moment: Envoy's default for a callback that is left out would let a held request go
 //! undecided.
 
 use std::collections::VecDeque;
@@ -228,6 +228,11 @@ impl<H: Host> Stream<H> {
         };
         let now = self.now();
         self.drive(Event::Answered(answer), now);
+    }
+
+    /// Whether the answer with this token is the one that it waits for.
+    pub(super) fn awaits(&self, token: u32) -> bool {
+        self.calling == Some(token)
     }
 
     /// A call of ours was answered, by the gateway or in its place by Envoy. It carries no facts

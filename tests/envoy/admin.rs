@@ -7,15 +7,15 @@ mod schema;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::client::{self, CREATE, Seen, call, call_anew, order};
 use crate::support::envoy::{
-    Envoy, TOKEN, admin_plugin, plugin, quick, rendered, trapping, validate,
+    Envoy, MODULES, TOKEN, admin_plugin, plugin, quick, rendered, trapping, validate,
 };
 use crate::support::operator::{ask, get, post, status};
 use crate::support::sandbox::Sandbox;
-use crate::support::until;
+use crate::support::{module, until};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -153,6 +153,23 @@ fn operators_see_on_while_the_payments_filter_is_dead() {
     let forced = json!({"gateway": "secondary", "steer": "force", "ttl_s": 60,
                          "reason": "the filter is dead", "actor": "anna"});
     assert_eq!(post(&envoy, "/override", &forced).status, 200);
+}
+
+#[test]
+fn a_module_in_the_place_of_the_other_is_refused_and_names_the_right_file() {
+    let sandbox = Sandbox::start();
+    for (plugin, loaded, right) in
+        [(plugin as fn(&mut Value) -> &mut Value, 1, 0), (admin_plugin, 0, 1)]
+    {
+        let mut config = rendered(&sandbox, &quick());
+        assert!(validate(&config).0, "each in its place");
+        plugin(&mut config)["vm_config"]["code"]["local"]["filename"] =
+            json!(module(MODULES[loaded]));
+        let (valid, why) = validate(&config);
+        let told =
+            format!("this module is {}: load {} here instead", MODULES[loaded], MODULES[right]);
+        assert!(!valid && why.contains(&told), "{why}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::client::{CREATE, Line, Seen, bytes, glance, hurry, order, raw};
+use crate::support::client::{CREATE, Line, STATUS, Seen, about, bytes, glance, hurry, order, raw};
 use crate::support::envoy::{Envoy, TOKEN, quick, reference, rendered_from, with};
 use crate::support::{now, pause};
 
@@ -55,6 +55,12 @@ fn serve(mut socket: TcpStream) {
         let body = format!(r#"{{"responseCode":"2005400","partnerReferenceNo":"{name}"}}"#);
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
         let answer = match name {
+            // No gateway has the payment that is asked for: the other one is asked too.
+            _ if text.contains("/debit/status") => {
+                let body = r#"{"responseCode":"4045501"}"#;
+                let head = head.replace("200 OK", "404 Not Found");
+                format!("{head}content-length: {}\r\n\r\n{body}", body.len())
+            }
             "SILENCE" => continue,
             "TRAILERS" => format!(
                 "{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\nx-end: 1\r\n\r\n",
@@ -145,6 +151,8 @@ fn payments(envoy: &Envoy) -> Works {
     );
     let wrong = hurry(&envoy.listener, "/nothing", &[("x-request-id", "NOTED")], &json!({}));
     note("questions without a body", wrong.status == 403);
+    let asked = hurry(&envoy.listener, STATUS, &PARTNER, &about("NOWHERE"));
+    note("questions that go on", asked.code() == "4045501");
     note("counters", envoy.metric("dana_requests_total", "") > 0);
     let logged = |id: &str| envoy.access_log().into_iter().find(|line| line["request_id"] == id);
     note(
@@ -231,14 +239,12 @@ fn lost_without(name: &str) -> &'static str {
         "log" => "its log",
         "set_property" => "decisions in the access log",
         "increment_metric" => "counters",
-        "define_metric"
-        | "record_metric"
-        | "http_call"
-        | "set_effective_context"
-        | "on_tick"
-        | "on_http_call_response" => "heartbeats",
+        "define_metric" | "record_metric" | "http_call" | "on_tick" | "on_http_call_response" => {
+            "heartbeats"
+        }
         "on_response_trailers" => "answers with trailers",
         "on_request_trailers" => "requests with trailers",
+        "set_effective_context" => "questions that go on",
         "on_log" => "ends of clients that leave",
         "send_local_response" => "refusals",
         _ => "payments",

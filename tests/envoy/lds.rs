@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::client::{self, CREATE, call_anew, order};
-use crate::support::envoy::{Envoy, TOKEN, admin_plugin, plugin, quick, rendered_from};
+use crate::support::envoy::{Envoy, MODULES, TOKEN, admin_plugin, plugin, quick, rendered_from};
 use crate::support::sandbox::Sandbox;
 use crate::support::{module, read, root, until};
 
@@ -50,11 +50,11 @@ fn token_limits_and_module_are_changed_by_file_and_claims_stay() {
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     admin_plugin(&mut config)["configuration"]["value"]["admin"]["token_sha256"] = json!(digest);
 
-    // A limit, and the module: a file of another name, or Envoy sees no difference.
+    // A limit, and the modules: files of other names, or Envoy sees no difference.
     let dir = tempfile::TempDir::new().unwrap();
-    let newer = dir.path().join("dana_failover-2.wasm");
-    std::fs::copy(module("dana_failover.wasm"), &newer).unwrap();
-    for plugin in [plugin, admin_plugin] {
+    for (plugin, name) in [plugin, admin_plugin].into_iter().zip(MODULES) {
+        let newer = dir.path().join(format!("2-{name}"));
+        std::fs::copy(module(name), &newer).unwrap();
         let plugin = plugin(&mut config);
         plugin["vm_config"]["code"]["local"]["filename"] = json!(newer);
         plugin["configuration"]["value"]["limits"] = json!({"request_body_bytes_max": 1024});

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::client::{CREATE, call, order};
-use crate::support::envoy::{Envoy, quick, rendered, trapping};
+use crate::support::envoy::{Envoy, MODULES, quick, rendered, trapping};
 use crate::support::sandbox::Sandbox;
 use crate::support::{module, trapping_module};
 
@@ -21,13 +21,15 @@ fn envoys_own_answer_after_a_trap_says_unknown() {
 }
 
 #[test]
-fn the_filter_that_is_shipped_has_no_trap() {
+fn the_modules_that_are_shipped_have_no_trap() {
     let has_trap = |path: &std::path::Path| {
         let (bytes, marker) = (std::fs::read(path).unwrap(), b"died of x-trap");
         bytes.windows(marker.len()).any(|window| window == marker)
     };
-    assert!(has_trap(&trapping_module()), "the marker is what is looked for");
-    assert!(!has_trap(&module("dana_failover.wasm")));
+    for name in MODULES {
+        assert!(has_trap(&trapping_module(name)), "{name}: the marker is what is looked for");
+        assert!(!has_trap(&module(name)), "{name}");
+    }
 }
 
 #[test]

@@ -56,6 +56,9 @@ fn plugin_of(config: &mut Value, listener: usize) -> &mut Value {
     &mut chain["filters"][0]["typed_config"]["http_filters"][0]["typed_config"]["config"]
 }
 
+/// The modules of the merchants' listener and of the operators' one.
+pub(crate) const MODULES: [&str; 2] = ["dana_failover.wasm", "dana_failover_operators.wasm"];
+
 /// The operators' token in all tests.
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -76,10 +79,11 @@ pub(crate) fn rendered_from(mut config: Value, gateways: [&str; 2], changes: &Va
     for (cluster, address) in gateways.into_iter().enumerate() {
         set_address(&mut config, cluster, address);
     }
-    let code = module("dana_failover.wasm");
-    for listener in [0, 1] {
+    for (listener, name) in MODULES.into_iter().enumerate() {
         let plugin = plugin_of(&mut config, listener);
-        plugin["vm_config"]["code"]["local"]["filename"] = json!(code);
+        let code = &mut plugin["vm_config"]["code"]["local"]["filename"];
+        assert_eq!(*code, format!("/etc/envoy/{name}"));
+        *code = json!(module(name));
         merge(&mut plugin["configuration"]["value"], changes);
     }
     let digest = <sha2::Sha256 as sha2::Digest>::digest(TOKEN);
@@ -98,9 +102,9 @@ pub(crate) fn rendered_apart(sandbox: &Sandbox, changes: &Value, apart: &Value) 
 /// As [`rendered`], with the filter that dies on demand and comes back at once.
 pub(crate) fn trapping(sandbox: &Sandbox, changes: &Value) -> Value {
     let mut config = rendered(sandbox, changes);
-    for listener in [0, 1] {
+    for (listener, name) in MODULES.into_iter().enumerate() {
         let plugin = plugin_of(&mut config, listener);
-        plugin["vm_config"]["code"]["local"]["filename"] = json!(trapping_module());
+        plugin["vm_config"]["code"]["local"]["filename"] = json!(trapping_module(name));
         // Envoy waits this long between two deaths before it makes another VM.
         let backoff = json!({"base_interval": "0.02s", "max_interval": "0.05s"});
         plugin["reload_config"] = json!({"backoff": backoff});

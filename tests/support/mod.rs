@@ -37,10 +37,10 @@ pub(crate) fn module(name: &str) -> PathBuf {
     path
 }
 
-/// The filter as it is, but for dying on an answer with the header `x-trap`.
-pub(crate) fn trapping_module() -> PathBuf {
-    let built = "target/trapping/wasm32-unknown-unknown/release/dana_failover.wasm";
-    let path = root().join(built);
+/// A module as it is, but for dying on an answer, or an operator's request, with the header
+/// `x-trap`.
+pub(crate) fn trapping_module(name: &str) -> PathBuf {
+    let path = root().join("target/trapping").join(name);
     assert!(path.exists(), "{} is missing: run `make wasm`", path.display());
     path
 }

@@ -63,12 +63,13 @@ fn check(files: &[(String, String)], rule: &str, is_wrong: impl Fn(&str, &str) -
 #[test]
 fn only_the_filter_names_the_host() {
     let sources = files("src", ".rs");
-    check(&sources, "proxy_wasm outside src/filter", |name, line| {
-        line.contains("proxy_wasm") && !name.starts_with("src/filter")
-    });
     check(&sources, "a host call outside src/filter/host/envoy.rs", |name, line| {
-        let calls = line.contains("hostcalls") || line.contains("fn proxy_");
+        let calls = line.contains("proxy_wasm::") || line.contains("unsafe extern");
         calls && name != "src/filter/host/envoy.rs"
+    });
+    check(&sources, "a callback outside src/filter/plugin", |name, line| {
+        let is_callback = line.contains("no_mangle") || line.contains("fn proxy_on_");
+        is_callback && !name.starts_with("src/filter/plugin")
     });
 }
 

@@ -1,4 +1,5 @@
-//! The module that is shipped: what it asks of its host, and what it can be called for.
+//! The modules that are shipped: what they ask of their host, what they can be called for, and how
+//! large they are.
 
 use std::collections::BTreeSet;
 
@@ -7,53 +8,78 @@ use wasmparser::{Parser, Payload};
 
 use super::{read, root};
 
-/// Functions of the host that the module names, with the module they are in; and what it exports.
-fn interface() -> (Vec<(String, String)>, BTreeSet<String>) {
-    let path = root().join("target/wasm32-unknown-unknown/release/dana_failover.wasm");
-    let bytes = std::fs::read(&path).unwrap_or_else(|_| panic!("{path:?}: run `make wasm`"));
-    let (mut imports, mut exports) = (Vec::new(), BTreeSet::new());
-    for payload in Parser::new(0).parse_all(&bytes) {
-        let payload = payload.unwrap();
-        if let Payload::ImportSection(section) = &payload {
-            let all = section.clone().into_imports().map(Result::unwrap);
-            imports.extend(all.map(|import| (import.module.to_owned(), import.name.to_owned())));
-        }
-        if let Payload::ExportSection(section) = payload {
-            exports.extend(section.into_iter().map(|export| export.unwrap().name.to_owned()));
-        }
+/// A module that is shipped.
+struct Module {
+    file: &'static str,
+    /// Number of its listener in the reference.
+    listener: usize,
+    /// Envoy compiles it once for each worker before that serves.
+    bytes_max: usize,
+}
+
+const MODULES: [Module; 2] = [
+    Module { file: "dana_failover.wasm", listener: 0, bytes_max: 610_000 },
+    Module { file: "dana_failover_operators.wasm", listener: 1, bytes_max: 450_000 },
+];
+
+impl Module {
+    fn bytes(&self) -> Vec<u8> {
+        let path = root().join("target/wasm32-unknown-unknown/release").join(self.file);
+        std::fs::read(&path).unwrap_or_else(|_| panic!("{path:?}: run `make wasm`"))
     }
-    (imports, exports)
-}
 
-/// What the reference allows the payments' filter.
-fn allowed() -> BTreeSet<String> {
-    let reference: Value = serde_norway::from_str(&read("envoy/envoy.yaml")).unwrap();
-    let filter =
-        "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0";
-    let list = "typed_config/config/capability_restriction_config/allowed_capabilities";
-    let list = reference.pointer(&format!("{filter}/{list}")).unwrap();
-    list.as_object().unwrap().keys().cloned().collect()
-}
+    /// Functions of the host that it names, with the module they are in; and what it exports.
+    fn interface(&self) -> (Vec<(String, String)>, BTreeSet<String>) {
+        let (mut imports, mut exports) = (Vec::new(), BTreeSet::new());
+        for payload in Parser::new(0).parse_all(&self.bytes()) {
+            let payload = payload.unwrap();
+            if let Payload::ImportSection(section) = &payload {
+                let all = section.clone().into_imports().map(Result::unwrap);
+                imports
+                    .extend(all.map(|import| (import.module.to_owned(), import.name.to_owned())));
+            }
+            if let Payload::ExportSection(section) = payload {
+                exports.extend(section.into_iter().map(|export| export.unwrap().name.to_owned()));
+            }
+        }
+        (imports, exports)
+    }
 
-/// No file, no socket, no environment, no clock of the system's: it has what proxy-wasm gives.
-#[test]
-fn the_module_asks_for_nothing_but_proxy_wasm() {
-    let (imports, _) = interface();
-    assert!(imports.len() > 10, "{imports:?}");
-    for (module, name) in &imports {
-        assert!(module == "env" && name.starts_with("proxy_"), "{module}.{name}");
+    /// What the reference allows it.
+    fn allowed(&self) -> BTreeSet<String> {
+        let reference: Value = serde_norway::from_str(&read("envoy/envoy.yaml")).unwrap();
+        let listener = format!("/static_resources/listeners/{}", self.listener);
+        let filter = "filter_chains/0/filters/0/typed_config/http_filters/0/typed_config";
+        let list = "config/capability_restriction_config/allowed_capabilities";
+        let list = reference.pointer(&format!("{listener}/{filter}/{list}")).unwrap();
+        list.as_object().unwrap().keys().cloned().collect()
     }
 }
 
-/// Everything that the reference allows is there to be used; what else the SDK brings along is
-/// withheld, and no test's Envoy has ever been asked for it.
+/// No file, no socket, no environment, no clock of the system's: it has what proxy-wasm gives, and of
+/// that what its reference allows, all of it and nothing else.
 #[test]
-fn what_the_reference_allows_is_in_the_module() {
-    let (imports, exports) = interface();
-    let imports: BTreeSet<&str> = imports.iter().map(|(_, name)| name.as_str()).collect();
-    for name in allowed() {
-        let is_callback = name.starts_with("proxy_on_");
-        let is_there = if is_callback { exports.contains(&name) } else { imports.contains(&*name) };
-        assert!(is_there, "{name}");
+fn a_module_has_what_its_reference_allows_and_nothing_else() {
+    for module in MODULES {
+        let (imports, exports) = module.interface();
+        let (callbacks, calls): (BTreeSet<_>, BTreeSet<_>) =
+            module.allowed().into_iter().partition(|name| name.starts_with("proxy_on_"));
+        assert!(imports.iter().all(|(from, _)| from == "env"), "{imports:?}");
+        let imports: BTreeSet<String> = imports.into_iter().map(|(_, name)| name).collect();
+        assert_eq!(imports, calls, "{}", module.file);
+        // What every module has: its memory and where things stand in it, its start, its version.
+        let own = ["memory", "__data_end", "__heap_base", "malloc", "_initialize"];
+        let own = own.into_iter().chain(["proxy_abi_version_0_2_1"]).map(str::to_owned);
+        let expected: BTreeSet<String> = callbacks.into_iter().chain(own).collect();
+        assert_eq!(exports, expected, "{}", module.file);
+    }
+}
+
+#[test]
+fn no_module_grows_unseen() {
+    for module in MODULES {
+        let (size, most) = (module.bytes().len(), module.bytes_max);
+        assert!(size <= most, "{} has {size} bytes, more than {most}", module.file);
+        assert!(size > most * 9 / 10, "{} has {size} bytes: lower its limit", module.file);
     }
 }

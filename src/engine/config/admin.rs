@@ -15,6 +15,40 @@ pub enum Role {
     },
 }
 
+/// The file of the module that decides about payments.
+pub const PAYMENTS_MODULE: &str = "dana_failover.wasm";
+
+/// The file of the module that serves operators.
+pub const OPERATORS_MODULE: &str = "dana_failover_operators.wasm";
+
+impl Role {
+    /// The file of the module that serves it.
+    #[must_use]
+    pub const fn module(self) -> &'static str {
+        match self {
+            Self::Payments => PAYMENTS_MODULE,
+            Self::Admin { .. } => OPERATORS_MODULE,
+        }
+    }
+
+    /// Whether the module `loaded` serves it.
+    ///
+    /// # Errors
+    /// Which file to load instead.
+    pub fn check_module(self, loaded: &str) -> Result<(), String> {
+        let (module, name) = match self {
+            Self::Payments => (self.module(), "payments"),
+            Self::Admin { .. } => (self.module(), "admin"),
+        };
+        if module == loaded {
+            return Ok(());
+        }
+        Err(format!(
+            "admin.role is \"{name}\", and this module is {loaded}: load {module} here instead"
+        ))
+    }
+}
+
 /// In which time zone the page tells times.
 pub(super) fn read_zone(fields: &Fields<'_>) -> Zone {
     let name =
@@ -110,6 +144,26 @@ mod tests {
                 &json!({"time_zone": bad}),
                 "admin.time_zone: expected \"Asia/Jakarta\", \"Asia/Makassar\"",
             );
+        }
+    }
+
+    #[test]
+    fn a_role_is_served_by_its_own_module_alone() {
+        let admin = Role::Admin { token_sha256: [0; 32] };
+        for (role, other, told) in [
+            (
+                Role::Payments,
+                OPERATORS_MODULE,
+                "\"payments\", and this module is dana_failover_operators.wasm: load dana_failover.wasm here instead",
+            ),
+            (
+                admin,
+                PAYMENTS_MODULE,
+                "\"admin\", and this module is dana_failover.wasm: load dana_failover_operators.wasm here instead",
+            ),
+        ] {
+            assert_eq!(role.check_module(role.module()), Ok(()));
+            assert_eq!(role.check_module(other), Err(format!("admin.role is {told}")));
         }
     }
 

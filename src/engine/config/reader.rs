@@ -2,6 +2,9 @@
 //!
 //! All mistakes are collected, so that one try shows them all. A member that nobody asked for is
 //! a mistake: a misspelt limit that is silently ignored is worse than one that is refused.
+//!
+//! A configuration is read once, so what many readers call is not inlined into each of them: that
+//! would be 8 kB of the module.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -32,6 +35,7 @@ impl fmt::Display for ConfigError {
 pub(in crate::engine) struct Errors(RefCell<Vec<ConfigError>>);
 
 impl Errors {
+    #[inline(never)]
     pub(in crate::engine) fn add(
         &self,
         path: &str,
@@ -61,6 +65,7 @@ impl<'v> Node<'v> {
     }
 
     /// The members, if it is an object; a mistake otherwise.
+    #[inline(never)]
     pub(in crate::engine) fn fields(&self) -> Fields<'v> {
         let map = self.value.as_object();
         if map.is_none() {
@@ -71,6 +76,7 @@ impl<'v> Node<'v> {
     }
 
     /// The elements, if it is a list; a mistake otherwise.
+    #[inline(never)]
     pub(super) fn items(&self) -> Vec<Self> {
         let Some(items) = self.value.as_array() else {
             self.wrong("a list");
@@ -82,6 +88,7 @@ impl<'v> Node<'v> {
     }
 
     /// The members of an object whose names are free.
+    #[inline(never)]
     pub(super) fn members(&self) -> Vec<(&'v str, Self)> {
         let Some(members) = self.value.as_object() else {
             self.wrong("an object");
@@ -113,6 +120,7 @@ impl<'v> Node<'v> {
     }
 
     /// A whole number within `range`, or nothing for `word`.
+    #[inline(never)]
     pub(super) fn number_unless(&self, word: &str, range: &RangeInclusive<u64>) -> Option<u64> {
         if self.value.as_str() == Some(word) {
             return None;
@@ -125,6 +133,7 @@ impl<'v> Node<'v> {
         number
     }
 
+    #[inline(never)]
     pub(in crate::engine) fn number(&self, range: &RangeInclusive<u64>) -> Option<u64> {
         let number = self.value.as_u64().filter(|number| range.contains(number));
         if number.is_none() {
@@ -133,6 +142,7 @@ impl<'v> Node<'v> {
         number
     }
 
+    #[inline(never)]
     pub(in crate::engine) fn flag(&self) -> Option<bool> {
         let flag = self.value.as_bool();
         if flag.is_none() {
@@ -141,6 +151,7 @@ impl<'v> Node<'v> {
         flag
     }
 
+    #[inline(never)]
     pub(in crate::engine) fn wrong(&self, expected: &str) {
         self.errors.add(&self.path, expected, brief(self.value));
     }
@@ -164,6 +175,7 @@ impl<'v> Fields<'v> {
     }
 
     /// The member `name`, if it is there.
+    #[inline(never)]
     pub(in crate::engine) fn get(&self, name: &'static str) -> Option<Node<'v>> {
         let mut known = self.known.borrow_mut();
         if !known.contains(&name) {
@@ -174,6 +186,7 @@ impl<'v> Fields<'v> {
     }
 
     /// The member `name`, whose absence is a mistake.
+    #[inline(never)]
     pub(in crate::engine) fn demand(&self, name: &'static str, expected: &str) -> Option<Node<'v>> {
         let node = self.get(name);
         if node.is_none() && self.map.is_some() {
@@ -183,6 +196,7 @@ impl<'v> Fields<'v> {
     }
 
     /// The members of the object `name`; of an empty one if it is absent.
+    #[inline(never)]
     pub(super) fn object(&self, name: &'static str) -> Self {
         self.get(name).map_or_else(
             || Self {
@@ -197,6 +211,7 @@ impl<'v> Fields<'v> {
     }
 
     /// A whole number within `range`.
+    #[inline(never)]
     pub(super) fn number(
         &self,
         name: &'static str,
@@ -226,10 +241,12 @@ impl<'v> Fields<'v> {
         node.choice(words).unwrap_or(default)
     }
 
+    #[inline(never)]
     pub(super) fn flag(&self, name: &'static str, default: bool) -> bool {
         self.get(name).and_then(|node| node.flag()).unwrap_or(default)
     }
 
+    #[inline(never)]
     fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }

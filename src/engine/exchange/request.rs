@@ -352,7 +352,7 @@ impl<'a> IdentityMembers<'a> {
         body: &[u8],
     ) -> Result<Payment, RequestError> {
         let partner = head.partner.filter(|partner| !partner.is_empty()).ok_or_else(|| {
-            let name = policy.config.partner_header.to_uppercase();
+            let name = policy.config.partner_header.to_ascii_uppercase();
             RequestError::NoIdentity(format!("Header {name} is missing."))
         })?;
         let namespace = &operation.operation.namespace;

@@ -15,9 +15,10 @@ use crate::engine::time::Millis;
 impl Snapshot<'_> {
     /// Those first that are likely to answer.
     pub(super) fn by_health(&self, gateways: impl Iterator<Item = GatewayId>) -> Vec<GatewayId> {
-        let mut gateways: Vec<GatewayId> = gateways.collect();
-        gateways.sort_by_key(|gateway| !self.is_closed(*gateway));
-        gateways
+        let (mut first, others): (Vec<_>, Vec<_>) =
+            gateways.partition(|gateway| self.is_closed(*gateway));
+        first.extend(others);
+        first
     }
 
     /// Where all gateways know the same payments, the first one's "not found" is everyone's. Of

@@ -29,12 +29,7 @@ pub struct Implied {
 #[must_use]
 pub fn counters(policy: &Policy) -> Vec<Implied> {
     let mut all = Vec::new();
-    let mut add = |family: &'static Family, values: &[&str]| {
-        if all.len() < limits::METRICS_IMPLIED_MAX {
-            let values = values.iter().map(|value| (*value).to_owned()).collect();
-            all.push(Implied { family, values });
-        }
-    };
+    let mut add = |family, values: &[&str]| add(&mut all, family, values);
     for kind in crate::engine::payment::AnomalyKind::ALL {
         add(&ANOMALIES, &[kind.name()]);
     }
@@ -73,6 +68,15 @@ pub fn counters(policy: &Policy) -> Vec<Implied> {
         }
     }
     all
+}
+
+/// Not inlined into each of its callers: that would be kilobytes, for what is done once.
+#[inline(never)]
+fn add(all: &mut Vec<Implied>, family: &'static Family, values: &[&str]) {
+    if all.len() < limits::METRICS_IMPLIED_MAX {
+        let values = values.iter().map(|value| (*value).to_owned()).collect();
+        all.push(Implied { family, values });
+    }
 }
 
 /// Which gateways a line names.

@@ -69,8 +69,8 @@ impl Leaps {
             }
             apart
         });
-        self.0.push((from, to));
-        self.0.sort_unstable();
+        let place = self.0.partition_point(|(other_from, _)| *other_from < from);
+        self.0.insert(place, (from, to));
         // Rather too much is taken for a leap than too little: records are only kept for longer.
         while self.0.len() > limits::LEAPS_MAX {
             let (first, _) = self.0.remove(0);

@@ -1,14 +1,12 @@
 //! The ABI, version 0.2.1, as Envoy implements it.
 
 use std::ptr::null_mut;
-use std::time::Duration;
-
-use proxy_wasm::hostcalls;
 
 use super::{
     BufferedRequest, Call, Expected, Host, HostError, MetricKind, Probe, Reply, Side, StoreError,
     Timestamp,
 };
+use crate::engine::time::Millis;
 use crate::filter::pairs;
 
 const OK: u32 = 0;
@@ -78,6 +76,19 @@ unsafe extern "C" {
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
+    fn proxy_http_call(
+        cluster: *const u8,
+        cluster_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout_millis: u32,
+        token: *mut u32,
+    ) -> u32;
 }
 
 /// Bytes that the host has allocated for us and that are ours to free.
@@ -116,6 +127,12 @@ impl Envoy {
         check(unsafe { proxy_set_tick_period_milliseconds(millis) })
     }
 
+    /// From now on, within this callback, host calls are about the request of `context`.
+    pub(in crate::filter) fn speak_for(self, context: u32) -> Result<(), HostError> {
+        // SAFETY: no pointer is passed.
+        check(unsafe { proxy_set_effective_context(context) })
+    }
+
     /// The plugin's configuration.
     pub(in crate::filter) fn configuration(self) -> Result<Vec<u8>, HostError> {
         const PLUGIN_CONFIGURATION: u32 = 7;
@@ -140,6 +157,36 @@ fn buffer(buffer: u32, size_max: usize) -> Result<Vec<u8>, HostError> {
         NOT_FOUND => Ok(Vec::new()),
         status => check(status).map(|()| given.into_vec()),
     }
+}
+
+/// Sends a request to a cluster, past the router. Envoy makes it the root's: it goes on when the
+/// stream ends.
+fn send(
+    cluster: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    timeout: Millis,
+) -> Result<u32, HostError> {
+    let headers = pairs::encode(headers);
+    let trailers = pairs::encode::<&str>(&[]);
+    let timeout = u32::try_from(timeout.get()).unwrap_or(u32::MAX);
+    let mut token = 0;
+    // SAFETY: pointers and lengths are those of live slices, the out-pointer is to a live local.
+    check(unsafe {
+        proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            body.as_ptr(),
+            body.len(),
+            trailers.as_ptr(),
+            trailers.len(),
+            timeout,
+            &raw mut token,
+        )
+    })?;
+    Ok(token)
 }
 
 impl Host for Envoy {
@@ -271,23 +318,17 @@ impl Host for Envoy {
         })
     }
 
-    /// By the SDK, which must know the token to hand the answer on. It returns an error for
-    /// both statuses that Envoy gives.
     fn probe(&self, probe: &Probe) -> Result<u32, HostError> {
-        let headers = vec![
+        let headers = [
             (":method", probe.spec.method.as_str()),
             (":path", probe.spec.path.as_str()),
             (":authority", probe.host.as_str()),
             ("user-agent", "dana-failover-heartbeat"),
         ];
-        let timeout = Duration::from_millis(probe.spec.timeout.get());
-        hostcalls::dispatch_http_call(&probe.cluster, headers, None, Vec::new(), timeout)
-            .map_err(|status| HostError(status as u32))
+        send(&probe.cluster, &headers, &[], probe.spec.timeout)
     }
 
-    /// By the SDK, as heartbeats are. Envoy itself sets the length of the body, and makes every
-    /// call the root context's: it goes on when the stream ends, so that its token always comes
-    /// back and leaves the SDK's table.
+    /// Envoy itself sets the length of the body.
     fn call(&self, call: &Call, request: &BufferedRequest) -> Result<u32, HostError> {
         let fields = pairs::decode(&request.headers).unwrap_or_default();
         let set = |name: &str| call.headers.iter().any(|(other, _)| other == name);
@@ -300,10 +341,7 @@ impl Host for Envoy {
             })
             .collect();
         headers.extend(call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let timeout = Duration::from_millis(call.timeout.get());
-        let body = Some(request.body.as_slice());
-        hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), timeout)
-            .map_err(|status| HostError(status as u32))
+        send(&call.cluster, &headers, &request.body, call.timeout)
     }
 
     fn define_metric(&self, kind: MetricKind, name: &str) -> Result<u32, HostError> {

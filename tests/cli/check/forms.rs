@@ -147,35 +147,15 @@ fn a_rule_is_explained_and_all_are_listed() {
 #[test]
 fn the_capabilities_that_are_listed_are_those_that_the_filter_uses() {
     let (told, _) = text(&["--explain", "capability-missing"]);
-    let source = std::fs::read_to_string(root("src/filter/host/envoy.rs")).unwrap();
-    let mut used: Vec<&str> = source
-        .split("fn ")
-        .filter(|part| part.starts_with("proxy_"))
+    let sources = ["host/envoy.rs", "plugin.rs", "plugin/payments.rs"];
+    let sources = sources.map(|name| std::fs::read_to_string(root(&format!("src/filter/{name}"))));
+    let used: Vec<&str> = sources
+        .iter()
+        .flat_map(|source| source.as_ref().unwrap().split("fn "))
+        .filter(|part| part.starts_with("proxy_") && !part.starts_with("proxy_abi_version"))
         .map(|part| part.split('(').next().unwrap())
         .collect();
-    let callbacks = std::fs::read_to_string(root("src/filter.rs")).unwrap();
-    let callbacks: Vec<String> = callbacks
-        .split("fn on_")
-        .skip(1)
-        .map(|part| {
-            format!(
-                "proxy_on_{}",
-                part.split('(').next().unwrap().trim_start_matches("http_re").to_owned()
-            )
-        })
-        .map(|name| match name.as_str() {
-            "proxy_on_http_call_response" => name,
-            _ if ["quest_", "sponse_"]
-                .iter()
-                .any(|part| name.starts_with(&format!("proxy_on_{part}"))) =>
-            {
-                name.replace("proxy_on_", "proxy_on_re")
-            }
-            _ => name,
-        })
-        .collect();
-    used.extend(callbacks.iter().map(String::as_str));
-    assert!(used.len() > 20, "{used:?}");
+    assert_eq!(used.len(), 28, "{used:?}");
     for name in used {
         assert!(told.contains(&format!("  {name} ")), "{name} is not in\n{told}");
     }

@@ -70,7 +70,7 @@ pub(crate) const NEEDED: [Capability; 28] = [
     both("proxy_record_metric", "its metrics"),
     payments("proxy_set_tick_period_milliseconds", "heartbeats: it does not start"),
     payments("proxy_http_call", "heartbeats: no later gateway is ever used"),
-    payments("proxy_set_effective_context", "answers to heartbeats"),
+    payments("proxy_set_effective_context", "answers of a gateway that is asked second"),
     both("proxy_on_context_create", "the start"),
     both("proxy_on_configure", "the start"),
     payments("proxy_on_tick", "heartbeats, and what workers tell each other"),

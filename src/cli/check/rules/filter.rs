@@ -2,8 +2,9 @@
 
 use super::super::finding::Severity::{Error, Note, Warning};
 use super::super::finding::{Found, Rule};
-use super::super::setup::Setup;
+use super::super::setup::{Role, Setup};
 use super::super::view::View;
+use crate::engine::config::{OPERATORS_MODULE, PAYMENTS_MODULE};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -21,6 +22,14 @@ pub(super) const RULES: &[Rule] = &[
         why: "Envoy does not start with it, and refuses it as an update.",
         mend: "The README's table of settings tells what each field may be.",
         check: filter_config,
+    },
+    Rule {
+        id: "module-misplaced",
+        severity: Error,
+        title: "The filter's module is the one for the other listener",
+        why: "Payments and operators have a module each, and neither starts in the other's place.",
+        mend: "Load dana_failover.wasm for payments, and dana_failover_operators.wasm where admin.role is admin.",
+        check: module_misplaced,
     },
     Rule {
         id: "headers-not-held",
@@ -134,6 +143,38 @@ fn filter_config(setup: &Setup, found: &mut Found<'_>) {
     }
 }
 
+fn module_misplaced(setup: &Setup, found: &mut Found<'_>) {
+    for plugin in &setup.plugins {
+        let code = plugin.settings.down(&["vm_config", "code"]);
+        let places = [code.down(&["local", "filename"]), code.down(&["remote", "http_uri", "uri"])];
+        for place in places {
+            if served_by(place.word()).is_some_and(|role| role != plugin.role) {
+                let module = match plugin.role {
+                    Role::Payments => PAYMENTS_MODULE,
+                    Role::Admin => OPERATORS_MODULE,
+                };
+                found.add(&place, module);
+            }
+        }
+    }
+}
+
+/// Whose module a file is, if its name says so: as it was built, or with a version before or after
+/// that. Whatever else it may be called says nothing.
+fn served_by(path: &str) -> Option<Role> {
+    let name = path.rsplit('/').next().unwrap_or_default().replace('-', "_");
+    let (version, rest) = name.split_once("dana_failover")?;
+    let (role, after) = match rest.strip_prefix("_operators") {
+        Some(after) => (Role::Admin, after),
+        None => (Role::Payments, rest),
+    };
+    let is_version = |text: &str| {
+        text.chars().all(|sign| sign.is_ascii_digit() || matches!(sign, '.' | '_' | 'v'))
+    };
+    let after = after.strip_suffix(".wasm").unwrap_or(after);
+    (is_version(version) && is_version(after)).then_some(role)
+}
+
 fn headers_not_held(setup: &Setup, found: &mut Found<'_>) {
     for plugin in &setup.plugins {
         let view = plugin.settings.at("allow_on_headers_stop_iteration");
@@ -235,6 +276,29 @@ fn answers_behind(setup: &Setup, found: &mut Found<'_>) {
     for (plugin, proxy) in setup.payment_proxies() {
         for filter in proxy.filters.iter().skip(plugin.at + 1).filter(|one| answers(&one.kind)) {
             found.add_as(&filter.view, "it before the filter", filter.view.at("name").shows());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_modules_name_tells_whose_it_is_or_nothing() {
+        for (path, role) in [
+            ("/etc/envoy/dana_failover.wasm", Some(Role::Payments)),
+            ("dana-failover-2.wasm", Some(Role::Payments)),
+            ("https://modules/dana_failover-v0.1.0.wasm", Some(Role::Payments)),
+            ("/etc/envoy/dana_failover_operators.wasm", Some(Role::Admin)),
+            ("dana-failover-operators-2.wasm", Some(Role::Admin)),
+            ("2-dana_failover_operators.wasm", Some(Role::Admin)),
+            ("dana_failover_ops.wasm", None),
+            ("dana_failover_admin.wasm", None),
+            ("/dana_failover/filter.wasm", None),
+            ("", None),
+        ] {
+            assert_eq!(served_by(path), role, "{path}");
         }
     }
 }

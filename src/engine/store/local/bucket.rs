@@ -148,14 +148,19 @@ impl Bucket {
     /// ago.
     fn evict(&mut self, count: usize, now: Timestamp, retention: Retention<'_>) {
         let expired = |(place, record)| Some((expired_since(record, now, retention)?, place));
-        let mut expired: Vec<(Timestamp, usize)> =
+        let expired: Vec<(Timestamp, usize)> =
             self.records().enumerate().filter_map(expired).collect();
-        if expired.is_empty() {
+        // One at a time, for it is nearly always one: to sort them all takes longer.
+        let mut going: Vec<(Timestamp, usize)> = Vec::new();
+        for _ in 0..count {
+            let later = expired.iter().filter(|one| going.last().is_none_or(|last| *one > last));
+            let Some(oldest) = later.min() else { break };
+            going.push(*oldest);
+        }
+        if going.is_empty() {
             return;
         }
-        expired.sort_unstable();
-        expired.truncate(count);
-        let goes = |place| expired.iter().any(|(_, gone)| *gone == place);
+        let goes = |place| going.iter().any(|(_, gone)| *gone == place);
         let kept = self.records().enumerate().filter(|(place, _)| !goes(*place));
         self.0 = kept.flat_map(|(_, record)| record).copied().collect();
     }
