@@ -41,7 +41,7 @@ use world::World;
 /// the longer stories fewer. `make simulation` plays ten thousand of each.
 const fn seeds_of(plot: Plot) -> u64 {
     match plot {
-        Plot::Anything => 10_000,
+        Plot::Anything => 5_000,
         Plot::OneBadPartner | Plot::Hang => 1_000,
     }
 }
