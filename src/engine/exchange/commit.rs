@@ -87,9 +87,10 @@ impl Context<'_> {
     /// A payment whose header key cannot be kept is not begun. One that was sent before goes on
     /// without.
     fn no_room(self, committing: Committing) -> Next {
+        let binds = committing.binds();
         let is_first = committing.attempt.claim.is_some_and(|claim| claim.attempt == 1);
         let mut task = committing.task;
-        if is_first || !committing.attempt.binds || task.without_alias {
+        if is_first || !binds {
             return self.give_up(task, STORE_FULL);
         }
         task.without_alias = true;
@@ -98,6 +99,7 @@ impl Context<'_> {
 
     /// Writes the claim, and what leads to it.
     fn claim(mut self, mut committing: Box<Committing>) -> Next {
+        let binds = committing.binds();
         let Committing { task, records, attempt, .. } = &*committing;
         let (Some(claim), Some(payment)) = (attempt.claim, &task.parsed.payment) else {
             let Committing { task, attempt, .. } = *committing;
@@ -105,7 +107,7 @@ impl Context<'_> {
         };
         let reference = payment.key.reference();
         let mut put = Vec::with_capacity(2);
-        if let Some(key) = payment.header_key.filter(|_| attempt.binds && !task.without_alias) {
+        if let Some(key) = payment.header_key.filter(|_| binds) {
             let to = AliasTarget::Payment(reference);
             let alias = Alias { to, used_at: self.now, nonce: task.parsed.nonce };
             put.push((Key::Alias(key.reference()), Entry::Alias(alias)));
@@ -118,5 +120,14 @@ impl Context<'_> {
         committing.step = CommitStep::Claim;
         let commit = StoreRequest::Commit(Commit { expect, put });
         Next::ask(Stage::Committing(committing), commit)
+    }
+}
+
+impl Committing {
+    /// Whether the client's header key is bound with the claim. A payment that begins does not begin
+    /// without, even if there was no room while it seemed to have been sent before.
+    fn binds(&self) -> bool {
+        let is_further = self.attempt.claim.is_some_and(|claim| claim.attempt > 1);
+        self.attempt.binds && !(self.task.without_alias && is_further)
     }
 }

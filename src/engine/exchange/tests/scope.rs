@@ -150,6 +150,40 @@ fn for_want_of_room_a_payment_is_not_begun_and_one_that_was_sent_is_not_denied()
     }
 }
 
+/// Its record is gone when everything is read again, so that it begins: then not without its key.
+#[test]
+fn a_payment_that_begins_after_all_begins_with_its_header_key() {
+    let order = ClaimKey::derive("partner-1", "order", ["m-1", "r-1"]);
+    let place = |world: &World, key: &ClaimKey| {
+        Cell::Claims(world.policy.placement.bucket(key.reference()))
+    };
+    let mut apart = 0;
+    for number in 0..40 {
+        let key = format!("k-{number}");
+        let header_key = ClaimKey::derive("partner-1", "order header key", [key.as_str()]);
+        let mut world = World::new();
+        let own = place(&world, &order);
+        if place(&world, &header_key) == own {
+            continue;
+        }
+        apart += 1;
+        world.pay(upstream(403, r#"{"responseCode":"4035414"}"#));
+        fill_bucket(&mut world, &header_key);
+        let mut run = world.hold(&keyed(ORDER, &key));
+        world.step(&mut run);
+        while run.todo.front() != Some(&Effect::Load(Cell::Health)) {
+            assert!(world.step(&mut run), "there is no room for its key, so all is read again");
+        }
+        let (bytes, version) = world.cells.remove(&format!("{own:?}")).unwrap();
+        let mut bucket = Bucket::decode(bytes).unwrap();
+        bucket.remove(&order.prefix());
+        world.cells.insert(format!("{own:?}"), (bucket.into_bytes(), version + 1));
+        world.go_on(&mut run);
+        assert_eq!(run.told(), "503 claim_store_full not_executed safe");
+    }
+    assert!(apart > 10, "{apart}");
+}
+
 #[test]
 fn a_released_binding_takes_no_later_one_with_it() {
     let mut world = World::new();
