@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod health;
 pub mod json;
 pub mod limits;
+pub mod machine;
 pub mod metrics;
 pub mod payment;
 pub mod protocol;

@@ -8,6 +8,7 @@
 mod admin;
 #[allow(dead_code, reason = "called by Envoy only, and for the most part by the payments' module")]
 mod contexts;
+mod driver;
 pub mod host;
 pub mod pairs;
 #[cfg(target_family = "wasm")]

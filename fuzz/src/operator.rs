@@ -2,15 +2,15 @@
 //!
 //! The first byte says whether the token comes with it; the rest is a request.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
-use dana_failover::engine::admin::{Admin, AdminEffect};
+use dana_failover::engine::admin::Admin;
 use dana_failover::engine::config::Config;
-use dana_failover::engine::event::{Event, Request};
-use dana_failover::engine::health::{Health, Override};
+use dana_failover::engine::event::{AdminEffect, AdminEvent, Request};
+use dana_failover::engine::health::Override;
+use dana_failover::engine::machine::{Input, Shell, Ticket, drive};
 use dana_failover::engine::protocol::Reply;
-use dana_failover::engine::store::Cell;
+use dana_failover::engine::store::{Cell, CellEvent, CellRequest, Local};
 
 use super::text::{Asked, contains};
 use super::world::World;
@@ -51,33 +51,41 @@ pub fn run(data: &[u8]) {
 fn ask(world: &mut World, headers: &[(&[u8], &[u8])], body: &[u8], knows: bool) -> Reply {
     let config = ADMIN.replace('@', TOKEN_SHA256);
     let config = Config::parse(config.as_bytes()).expect("the configuration is right");
-    let mut admin = Admin::new(Rc::new(config));
+    let mut admin = Local::new(Admin::new(Rc::new(config)));
     let request = Request { headers, body, peer: &[], context: 1 };
     let now = world.time();
-    let mut todo: VecDeque<AdminEffect> = admin.handle(Event::Request(request), now).into();
-    while let Some(effect) = todo.pop_front() {
-        let event = match effect {
-            AdminEffect::Load(cell) => Event::Loaded(cell, world.loaded(cell)),
-            AdminEffect::Store { cell, bytes, expected } => {
-                assert!(knows, "written without a token");
-                assert!(matches!(cell, Cell::Health | Cell::Claims(_)), "{cell:?} is not theirs");
-                if world.store(cell, bytes, expected) {
-                    Event::Stored(cell)
-                } else {
-                    Event::Conflict(cell)
-                }
-            }
+    let mut desk = Desk { world, knows, reply: None };
+    drive(&mut admin, Input::Event(AdminEvent::Request(request)), now, &mut (), &mut desk);
+    desk.reply.expect("an operator is left without an answer")
+}
+
+/// What an operator's request is carried out on.
+struct Desk<'a> {
+    world: &'a mut World,
+    knows: bool,
+    reply: Option<Reply>,
+}
+
+impl Shell<Local<Admin>> for Desk<'_> {
+    fn ask(&mut self, _: Ticket, request: CellRequest) -> Option<CellEvent> {
+        if let CellRequest::Store { cell, .. } = &request {
+            assert!(self.knows, "written without a token");
+            assert!(matches!(cell, Cell::Health | Cell::Claims(_)), "{cell:?} is not theirs");
+        }
+        Some(self.world.store.ask(request))
+    }
+
+    fn carry_out(&mut self, effect: AdminEffect) -> Option<AdminEvent<'static>> {
+        match effect {
             AdminEffect::Told(line) => {
                 assert!(!line.contains(AUTHORIZATION), "the token is told");
                 assert!(!line.contains('\n'), "one line: {line:?}");
-                continue;
             }
-            AdminEffect::Changed(_) | AdminEffect::Anomaly(_) => continue,
-            AdminEffect::Reply(reply) => return reply,
-        };
-        todo.extend(admin.handle(event, now));
+            AdminEffect::Changed(_) | AdminEffect::Anomaly(_) => {}
+            AdminEffect::Reply(reply) => self.reply = Some(reply),
+        }
+        None
     }
-    panic!("an operator is left without an answer");
 }
 
 /// What operators wrote is text on the page, whatever it looks like: it has as much markup as with
@@ -86,13 +94,13 @@ fn shows_no_markup(world: &mut World) {
     let written = page(world);
     assert!(!contains(&written, b"<script"), "a script");
     let now = world.time();
-    let mut health = Health::decode(&world.loaded(Cell::Health).bytes);
+    let mut health = world.store.health();
     let wishes: Vec<Override> = health.overrides(now).cloned().collect();
     for wish in wishes {
         let plain = Override { reason: "why".to_owned(), actor: "who".to_owned(), ..wish };
         health.override_by(plain, &world.policy.health, now).expect("it stood before");
     }
-    world.put(Cell::Health, health.encode());
+    world.store.put(Cell::Health, health.encode());
     let plain = page(world);
     let tags = |page: &[u8]| page.iter().filter(|byte| **byte == b'<').count();
     assert_eq!(tags(&written), tags(&plain), "words became markup");

@@ -1,17 +1,21 @@
 //! Everything outside of an exchange: a store, a clock, gateways that are well.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use dana_failover::engine::config::{Config, Policy};
-use dana_failover::engine::event::{Answer, Call, Decision, Effect, Event, Forward, Request};
+use dana_failover::engine::event::{
+    Answer, Call, Decision, ExchangeEffect, ExchangeEvent, Forward, Request,
+};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::health::{Health, Peer, WorkerCounters};
-use dana_failover::engine::payment::Claim;
+use dana_failover::engine::health::{Peer, WorkerCounters};
+use dana_failover::engine::machine::{Input, Shell, Ticket, drive};
 use dana_failover::engine::protocol::{Body, Flags, Origin, Reply, Response};
-use dana_failover::engine::store::{Bucket, Cell, Expected, Layout, Loaded, Placement, Seed};
+use dana_failover::engine::store::{
+    Cell, CellEvent, CellRequest, Layout, Local, Memory, Placement, Seed,
+};
 use dana_failover::engine::time::Timestamp;
 
 pub(super) const CREATE: &str = "/payment-gateway/v1.0/debit/payment-host-to-host.htm";
@@ -34,14 +38,20 @@ const STEPS_MAX: usize = 1000;
 pub(super) struct World {
     pub(super) policy: Rc<Policy>,
     pub(super) now: u64,
-    pub(super) cells: BTreeMap<String, (Vec<u8>, u32)>,
+    pub(super) store: Memory,
     counters: WorkerCounters,
     contexts: u32,
 }
 
-/// What has become of a request so far.
+/// A request and what has become of it so far.
 pub(super) struct Run {
-    exchange: Exchange,
+    exchange: Local<Exchange>,
+    seen: Seen,
+}
+
+/// What was done for a request.
+#[derive(Default)]
+pub(super) struct Seen {
     pub(super) forwards: Vec<Forward>,
     pub(super) calls: Vec<Call>,
     pub(super) replies: Vec<Reply>,
@@ -49,6 +59,14 @@ pub(super) struct Run {
     pub(super) relayed: bool,
     /// Claims stood in the store when it was let go.
     pub(super) claimed_before: usize,
+}
+
+impl std::ops::Deref for Run {
+    type Target = Seen;
+
+    fn deref(&self) -> &Seen {
+        &self.seen
+    }
 }
 
 impl World {
@@ -69,7 +87,7 @@ impl World {
             Self {
                 policy: Rc::clone(&world.policy),
                 now: world.now,
-                cells: world.cells.clone(),
+                store: world.store.clone(),
                 counters: WorkerCounters::default(),
                 contexts: 0,
             }
@@ -83,18 +101,18 @@ impl World {
         let mut world = Self {
             policy: Rc::new(policy),
             now: 1_790_000_000_000,
-            cells: BTreeMap::new(),
+            store: Memory::default(),
             counters: WorkerCounters::default(),
             contexts: 0,
         };
-        world.put(Cell::Layout, layout.encode());
-        let mut health = Health::default();
-        let gateways: Vec<GatewayId> = world.policy.order().collect();
-        for gateway in gateways {
-            health.on_probe(gateway, true, &world.policy.health, world.time());
-            health.on_probe(gateway, true, &world.policy.health, world.time());
+        world.store.put(Cell::Layout, layout.encode());
+        let (policy, now) = (Rc::clone(&world.policy), world.time());
+        let gateways: Vec<GatewayId> = policy.order().collect();
+        for gateway in [&gateways[..], &gateways[..]].concat() {
+            world.store.change_health(|health| {
+                health.on_probe(gateway, true, &policy.health, now);
+            });
         }
-        world.put(Cell::Health, health.encode());
         world
     }
 
@@ -102,52 +120,14 @@ impl World {
         Timestamp::from_millis(self.now)
     }
 
-    pub(super) fn put(&mut self, cell: Cell, bytes: Vec<u8>) {
-        let version = self.cells.get(&name(cell)).map_or(0, |(_, version)| *version);
-        self.cells.insert(name(cell), (bytes, version + 1));
-    }
-
-    pub(super) fn loaded(&self, cell: Cell) -> Loaded {
-        match self.cells.get(&name(cell)) {
-            Some((bytes, version)) => {
-                Loaded { bytes: bytes.clone(), version: Expected::At(*version) }
-            }
-            None => Loaded { bytes: Vec::new(), version: Expected::Absent },
-        }
-    }
-
-    /// Writes if it is as expected, and says whether it was.
-    pub(super) fn store(&mut self, cell: Cell, bytes: Vec<u8>, expected: Expected) -> bool {
-        let fits = match expected {
-            Expected::Any => true,
-            Expected::Absent | Expected::At(_) => self.loaded(cell).version == expected,
-        };
-        if fits {
-            self.put(cell, bytes);
-        }
-        fits
-    }
-
-    /// All claims that can be read.
-    pub(super) fn claims(&self) -> Vec<Claim> {
-        let buckets = self.cells.iter().filter(|(name, _)| name.starts_with("Claims"));
-        let buckets = buckets.filter_map(|(_, (bytes, _))| Bucket::decode(bytes.clone()));
-        buckets.flat_map(|bucket| bucket.claims().collect::<Vec<_>>()).collect()
-    }
-
     pub(super) fn ask(&mut self, headers: &[(&[u8], &[u8])], body: &[u8], peer: &[String]) -> Run {
         self.contexts += 1;
         let request = Request { headers, body, peer, context: self.contexts };
         let mut run = Run {
-            exchange: Exchange::new(Rc::clone(&self.policy)),
-            forwards: Vec::new(),
-            calls: Vec::new(),
-            replies: Vec::new(),
-            notes: Vec::new(),
-            relayed: false,
-            claimed_before: 0,
+            exchange: Local::new(Exchange::new(Rc::clone(&self.policy))),
+            seen: Seen::default(),
         };
-        self.feed(&mut run, Event::Request(request));
+        self.feed(&mut run, ExchangeEvent::Request(request));
         assert!(
             run.exchange.is_sent() || run.exchange.is_ended(),
             "a request that came is sent or answered"
@@ -162,11 +142,9 @@ impl World {
             endpoint: Some(endpoint),
             peer: Some(Peer { version: Some("TLSv1.3"), names: [None, None] }),
             content_type: Some("application/json"),
-            retry_after: None,
-            content_encoding: None,
-            client_waits: true,
+            ..Answer::never_left(true)
         };
-        self.feed(run, Event::Answered(answer));
+        self.feed(run, ExchangeEvent::Answered(answer));
     }
 
     /// The route's timeout: it was sent, and nobody knows more.
@@ -176,52 +154,41 @@ impl World {
         self.answer(run, evidence, endpoint);
     }
 
-    fn feed(&mut self, run: &mut Run, event: Event<'_>) {
+    fn feed(&mut self, run: &mut Run, event: ExchangeEvent<'_>) {
         let now = self.time();
-        let mut todo: VecDeque<Effect> = run.exchange.handle(event, now, &mut self.counters).into();
-        for _ in 0..STEPS_MAX {
-            let Some(effect) = todo.pop_front() else {
-                return;
-            };
-            let event = match effect {
-                Effect::Load(cell) => Event::Loaded(cell, self.loaded(cell)),
-                Effect::Store { cell, bytes, expected } => {
-                    if self.store(cell, bytes, expected) {
-                        Event::Stored(cell)
-                    } else {
-                        Event::Conflict(cell)
-                    }
-                }
-                Effect::Forward(forward) => {
-                    run.claimed_before = self.claims().len();
-                    run.forwards.push(forward);
-                    continue;
-                }
-                Effect::Call(call) => {
-                    run.calls.push(call);
-                    continue;
-                }
-                Effect::Reply(reply) => {
-                    run.replies.push(reply);
-                    continue;
-                }
-                Effect::Relay { .. } => {
-                    run.relayed = true;
-                    continue;
-                }
-                Effect::Decided(note) => {
-                    run.notes.push(note);
-                    continue;
-                }
-                Effect::Probe(_)
-                | Effect::Changed(_)
-                | Effect::InFlight(..)
-                | Effect::Anomaly(_)
-                | Effect::Counted(_) => continue,
-            };
-            todo.extend(run.exchange.handle(event, now, &mut self.counters));
+        let Run { exchange, seen } = run;
+        let mut shell = Outside { store: &mut self.store, seen, steps: 0 };
+        drive(exchange, Input::Event(event), now, &mut self.counters, &mut shell);
+    }
+}
+
+/// What a request's effects are carried out on.
+struct Outside<'a> {
+    store: &'a mut Memory,
+    seen: &'a mut Seen,
+    steps: usize,
+}
+
+impl Shell<Local<Exchange>> for Outside<'_> {
+    fn ask(&mut self, _: Ticket, request: CellRequest) -> Option<CellEvent> {
+        self.steps += 1;
+        assert!(self.steps < STEPS_MAX, "a request does not end");
+        Some(self.store.ask(request))
+    }
+
+    fn carry_out(&mut self, effect: ExchangeEffect) -> Option<ExchangeEvent<'static>> {
+        match effect {
+            ExchangeEffect::Forward(forward) => {
+                self.seen.claimed_before = self.store.claims().len();
+                self.seen.forwards.push(forward);
+            }
+            ExchangeEffect::Call(call) => self.seen.calls.push(call),
+            ExchangeEffect::Reply(reply) => self.seen.replies.push(reply),
+            ExchangeEffect::Relay { .. } => self.seen.relayed = true,
+            ExchangeEffect::Decided(note) => self.seen.notes.push(note),
+            ExchangeEffect::Changed(_) | ExchangeEffect::Anomaly(_) | ExchangeEffect::HandOff => {}
         }
-        panic!("a request does not end");
+        None
     }
 }
 
@@ -254,8 +221,4 @@ impl Run {
         });
         notes.chain(replies).collect::<Vec<_>>().concat()
     }
-}
-
-fn name(cell: Cell) -> String {
-    format!("{cell:?}")
 }

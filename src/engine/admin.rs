@@ -1,9 +1,9 @@
 //! One request of an operator: `Held -> Joining -> (looking, steering or resolving) -> Ended`.
 //!
 //! ```text
-//! Request -> token, route, body -> load the layout -> load what is asked for -> Reply
+//! Request -> token, route, body -> read the layout -> read what is asked for -> Reply
 //!                                                        ^            | a change
-//!                                                        +-- lost ----+-> Store -> Reply
+//!                                                        +-- lost ----+-> write -> Reply
 //! ```
 //!
 //! It looks at what the payments' workers share, and writes nothing but what it was asked for.
@@ -12,12 +12,14 @@
 use std::rc::Rc;
 
 use crate::engine::config::{Config, Policy, Role};
-use crate::engine::event::{Event, Request};
-use crate::engine::health::{Health, HealthEvent};
-use crate::engine::limits;
-use crate::engine::payment::Anomaly;
+use crate::engine::event::{AdminEffect, AdminEvent, Request};
+use crate::engine::health::Health;
+use crate::engine::machine::{Input, InputOf, Machine, Output, OutputOf, Tickets};
 use crate::engine::protocol::Reply;
-use crate::engine::store::{Cell, Census, Expected, Layout, Loaded};
+use crate::engine::store::{
+    Census, Keyed, Layout, LayoutError, OperatorEvent, OperatorRequest, OperatorSession,
+    OperatorTerms,
+};
 use crate::engine::time::Timestamp;
 
 mod answer;
@@ -31,6 +33,7 @@ pub mod resolve;
 mod resolving;
 mod status;
 mod steering;
+mod turn;
 
 pub use resolve::{ResolveError, resolve};
 
@@ -40,32 +43,9 @@ use answer::Problem;
 use doubt::Doubt;
 use request::Ask;
 use resolving::Resolving;
-use status::StatusReport;
+use status::View;
 use steering::Steering;
-
-/// What is to be done for an operator, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdminEffect {
-    /// Read a value and say what it is.
-    Load(Cell),
-    /// Write a value, if it is as expected, and say how that went.
-    Store {
-        /// Which.
-        cell: Cell,
-        /// To be this.
-        bytes: Vec<u8>,
-        /// If it is still this.
-        expected: Expected,
-    },
-    /// Tell other operators of what changed.
-    Changed(HealthEvent),
-    /// Tell other operators that evidence contradicts what was known.
-    Anomaly(Anomaly),
-    /// One line for the log: who asked for what, and why, as a JSON object.
-    Told(String),
-    /// Answer.
-    Reply(Reply),
-}
+use turn::Turn;
 
 /// One request of an operator.
 #[derive(Debug)]
@@ -76,8 +56,9 @@ pub struct Admin {
     origin: String,
     /// The configuration as the payments' workers have joined it to the store, and the store's
     /// layout, once they are known.
-    joined: Option<(Rc<Policy>, Layout)>,
+    joined: Option<(Rc<Policy>, Box<Layout>)>,
     stage: AdminStage,
+    asked: Tickets,
 }
 
 /// How far it has come.
@@ -96,13 +77,11 @@ enum AdminStage {
     Listing { limit: usize, page: bool, health: Option<Box<Health>> },
     /// Reading or writing the health.
     Steering(Box<Steering>),
-    /// Reading or writing a bucket of claims.
+    /// Reading or writing a payment's record.
     Resolving(Box<Resolving>),
     /// Nothing more happens.
     Ended,
 }
-
-type AdminNext = (AdminStage, Vec<AdminEffect>);
 
 impl Admin {
     /// A request that has just begun.
@@ -114,6 +93,7 @@ impl Admin {
             origin: String::new(),
             joined: None,
             stage: AdminStage::Held,
+            asked: Tickets::default(),
         }
     }
 
@@ -142,149 +122,163 @@ impl Admin {
         Problem::StoreFailed.reply()
     }
 
-    /// Takes in what happened at `now` and says what to do.
-    pub fn handle(&mut self, event: Event<'_>, now: Timestamp) -> Vec<AdminEffect> {
-        let (stage, effects) = match (std::mem::take(&mut self.stage), event) {
-            (AdminStage::Held, Event::Request(request)) => self.begin(&request),
-            (AdminStage::Joining(ask), Event::Loaded(Cell::Layout, loaded)) => {
-                self.join(ask, &loaded)
-            }
-            (AdminStage::Looking { page }, Event::Loaded(Cell::Health, loaded)) => {
-                look(page, &loaded)
-            }
-            (AdminStage::Counting { page, health }, Event::Loaded(Cell::Census, loaded)) => {
-                self.show(page, &health, &loaded, now)
-            }
-            (AdminStage::Listing { limit, page, .. }, Event::Loaded(Cell::Health, loaded)) => {
-                let health = Some(Box::new(Health::decode(&loaded.bytes)));
-                (AdminStage::Listing { limit, page, health }, vec![AdminEffect::Load(Cell::Census)])
-            }
-            (AdminStage::Listing { limit, health, .. }, Event::Loaded(Cell::Census, loaded)) => {
-                self.list(limit, health.as_deref(), &loaded, now)
-            }
-            (AdminStage::Steering(steering), event) => self.go_on_steering(steering, &event, now),
-            (AdminStage::Resolving(resolving), event) => {
-                self.go_on_resolving(resolving, event, now)
-            }
-            // A late or foreign event changes nothing.
-            (stage @ (AdminStage::Held | AdminStage::Ended), _) => (stage, Vec::new()),
-            (_, _) => end(Problem::StoreFailed.reply()),
-        };
-        self.stage = stage;
-        effects
-    }
-
-    fn begin(&mut self, request: &Request<'_>) -> AdminNext {
+    fn begin(&mut self, request: &Request<'_>) -> Turn<AdminStage> {
         self.origin = instance::origin(request);
         let Role::Admin { token_sha256 } = &self.config.role else {
-            return end(Problem::Unauthorized.reply());
+            return Turn::end(Problem::Unauthorized.reply());
         };
         let Some(caller) = auth::authenticate(request.headers, token_sha256) else {
-            return end(Problem::Unauthorized.reply());
+            return Turn::end(Problem::Unauthorized.reply());
         };
         match Ask::read(request, &caller, &self.config) {
-            Ok(ask) => (AdminStage::Joining(ask), vec![AdminEffect::Load(Cell::Layout)]),
-            Err(problem) => end(problem.reply()),
+            Ok(ask) => Turn::Ask(AdminStage::Joining(ask), OperatorRequest::Layout),
+            Err(problem) => Turn::end(problem.reply()),
         }
     }
 
-    fn join(&mut self, ask: Ask, loaded: &Loaded) -> AdminNext {
-        if loaded.bytes.is_empty() {
-            return end(Problem::NotConfigured(None).reply());
+    fn go_on(&self, stage: AdminStage, event: OperatorEvent, now: Timestamp) -> Turn<AdminStage> {
+        let Some((policy, layout)) = self.joined.as_ref() else {
+            return Turn::end(Problem::NotConfigured(None).reply());
+        };
+        let (instance, origin) = (&*self.instance, self.origin.as_str());
+        let view = View { policy, layout, instance, origin, now };
+        match (stage, event) {
+            (AdminStage::Looking { page }, OperatorEvent::Health(Some(health), _)) => {
+                Turn::Ask(AdminStage::Counting { page, health }, OperatorRequest::Census)
+            }
+            (AdminStage::Looking { .. }, OperatorEvent::Health(None, _)) => {
+                Turn::end(Problem::OtherVersion.reply())
+            }
+            (AdminStage::Counting { page, health }, OperatorEvent::Census(census)) => {
+                show(view, page, &health, census.as_deref())
+            }
+            (AdminStage::Listing { limit, page, .. }, OperatorEvent::Health(health, _)) => {
+                let health = Some(health.unwrap_or_default());
+                Turn::Ask(AdminStage::Listing { limit, page, health }, OperatorRequest::Census)
+            }
+            (AdminStage::Listing { limit, health, .. }, OperatorEvent::Census(census)) => {
+                list(view, limit, health.as_deref(), census.as_deref())
+            }
+            (AdminStage::Steering(steering), event) => {
+                steering.go_on(view, event).map(|steering| AdminStage::Steering(Box::new(steering)))
+            }
+            (AdminStage::Resolving(resolving), event) => resolving
+                .go_on(view, event)
+                .map(|resolving| AdminStage::Resolving(Box::new(resolving))),
+            (_, _) => Turn::end(Problem::StoreFailed.reply()),
         }
-        let Ok(layout) = Layout::decode(&loaded.bytes) else {
-            return end(Problem::OtherVersion.reply());
+    }
+
+    fn join(
+        &mut self,
+        ask: Ask,
+        layout: Result<Option<Box<Layout>>, LayoutError>,
+    ) -> Turn<AdminStage> {
+        let layout = match layout {
+            Ok(Some(layout)) => layout,
+            Ok(None) => return Turn::end(Problem::NotConfigured(None).reply()),
+            Err(_) => return Turn::end(Problem::OtherVersion.reply()),
         };
         let policy = match Policy::over(self.config.as_ref().clone(), &layout) {
             Ok(policy) => Rc::new(policy),
-            Err(unjoined) => return end(Problem::NotConfigured(Some(unjoined)).reply()),
+            Err(unjoined) => return Turn::end(Problem::NotConfigured(Some(unjoined)).reply()),
         };
-        let load = |stage, cell| (stage, vec![AdminEffect::Load(cell)]);
-        let (policy, layout) = self.joined.insert((policy, layout));
+        let (_, layout) = self.joined.insert((policy, layout));
         match ask {
-            Ask::Status => load(AdminStage::Looking { page: false }, Cell::Health),
-            Ask::Page => load(AdminStage::Looking { page: true }, Cell::Health),
+            Ask::Status => Turn::Ask(AdminStage::Looking { page: false }, OperatorRequest::Health),
+            Ask::Page => Turn::Ask(AdminStage::Looking { page: true }, OperatorRequest::Health),
             Ask::InDoubt { limit, page } => {
-                let first = if page { Cell::Health } else { Cell::Census };
-                load(AdminStage::Listing { limit, page, health: None }, first)
+                let first = if page { OperatorRequest::Health } else { OperatorRequest::Census };
+                Turn::Ask(AdminStage::Listing { limit, page, health: None }, first)
             }
-            Ask::Override(wish) => {
-                load(AdminStage::Steering(Box::new(Steering::new(wish))), Cell::Health)
+            Ask::Override(request) => {
+                let steering = AdminStage::Steering(Box::new(Steering::new(request)));
+                Turn::Ask(steering, OperatorRequest::Health)
             }
-            Ask::Resolve(word) => Resolving::begin(word, policy, layout),
+            Ask::Resolve(request) => Resolving::begin(request, layout)
+                .map(|resolving| AdminStage::Resolving(Box::new(resolving))),
         }
-    }
-
-    fn show(&self, page: bool, health: &Health, loaded: &Loaded, now: Timestamp) -> AdminNext {
-        let Some(joined) = &self.joined else {
-            return end(Problem::NotConfigured(None).reply());
-        };
-        let census = Census::decode(&loaded.bytes);
-        let doubt = census.as_ref().map(|census| Doubt { census, now });
-        let status = self.status(joined, health, doubt, now);
-        end(if page {
-            answer::page(page::render(&status))
-        } else {
-            answer::json(&status.json(), "status")
-        })
-    }
-
-    fn status<'a>(
-        &'a self,
-        (policy, layout): &'a (Rc<Policy>, Layout),
-        health: &'a Health,
-        doubt: Option<Doubt<'a>>,
-        now: Timestamp,
-    ) -> StatusReport<'a> {
-        let (instance, origin) = (&*self.instance, self.origin.as_str());
-        StatusReport { policy, health, doubt, layout, instance, origin, now }
-    }
-
-    /// With the health for people, and without for machines.
-    fn list(
-        &self,
-        limit: usize,
-        health: Option<&Health>,
-        loaded: &Loaded,
-        now: Timestamp,
-    ) -> AdminNext {
-        let Some(joined) = &self.joined else {
-            return end(Problem::NotConfigured(None).reply());
-        };
-        let Some(census) = Census::decode(&loaded.bytes) else {
-            return end(Problem::NotCounted { length: joined.0.census_length() }.reply());
-        };
-        let doubt = Doubt { census: &census, now };
-        end(match health {
-            Some(health) => {
-                let status = self.status(joined, health, Some(doubt), now);
-                answer::page(page::doubts::render(&status, &doubt, limit))
-            }
-            None => answer::json(&doubt.list(&joined.1, limit), "in_doubt"),
-        })
     }
 }
 
-fn look(page: bool, loaded: &Loaded) -> AdminNext {
-    match Health::read(&loaded.bytes) {
+impl Machine for Admin {
+    type Event<'a> = AdminEvent<'a>;
+    type Effect = AdminEffect;
+    type Ask = OperatorRequest;
+    type Told = OperatorEvent;
+    type Counters = ();
+
+    fn handle(
+        &mut self,
+        input: InputOf<'_, Self>,
+        now: Timestamp,
+        (): &mut (),
+    ) -> Vec<OutputOf<Self>> {
+        if let Input::Told(ticket, _) = &input
+            && !self.asked.close(*ticket)
+        {
+            return Vec::new();
+        }
+        let turn = match (std::mem::replace(&mut self.stage, AdminStage::Ended), input) {
+            (AdminStage::Held, Input::Event(AdminEvent::Request(request))) => self.begin(&request),
+            (AdminStage::Joining(ask), Input::Told(_, OperatorEvent::Layout(layout))) => {
+                self.join(ask, layout)
+            }
+            (AdminStage::Joining(_), Input::Told(..)) => Turn::end(Problem::StoreFailed.reply()),
+            // A second request is none of this exchange.
+            (stage, Input::Event(_)) | (stage @ AdminStage::Ended, Input::Told(..)) => {
+                self.stage = stage;
+                return Vec::new();
+            }
+            (stage, Input::Told(_, event)) => self.go_on(stage, event, now),
+        };
+        match turn {
+            Turn::Ask(stage, request) => {
+                self.stage = stage;
+                vec![Output::Ask(self.asked.open(), request)]
+            }
+            Turn::End(effects) => effects.into_iter().map(Output::Do).collect(),
+        }
+    }
+}
+
+impl Keyed for Admin {
+    type Session = OperatorSession;
+
+    fn terms<'a>(&'a self, now: Timestamp, (): &'a ()) -> OperatorTerms<'a> {
+        OperatorTerms { now, rules: self.policy().map(|policy| &policy.claims) }
+    }
+}
+
+fn show(view: View<'_>, page: bool, health: &Health, census: Option<&Census>) -> Turn<AdminStage> {
+    let doubt = census.map(|census| Doubt { census, now: view.now });
+    let status = view.status(health, doubt);
+    Turn::end(if page {
+        answer::page(page::render(&status))
+    } else {
+        answer::json(&status.json(), "status")
+    })
+}
+
+/// With the health for people, and without for machines.
+fn list(
+    view: View<'_>,
+    limit: usize,
+    health: Option<&Health>,
+    census: Option<&Census>,
+) -> Turn<AdminStage> {
+    let Some(census) = census else {
+        let length = view.policy.census_length();
+        return Turn::end(Problem::NotCounted { length }.reply());
+    };
+    let doubt = Doubt { census, now: view.now };
+    Turn::end(match health {
         Some(health) => {
-            let health = Box::new(health);
-            (AdminStage::Counting { page, health }, vec![AdminEffect::Load(Cell::Census)])
+            let status = view.status(health, Some(doubt));
+            answer::page(page::doubts::render(&status, &doubt, limit))
         }
-        None => end(Problem::OtherVersion.reply()),
-    }
-}
-
-/// Somebody else was quicker: everything is looked at again, and decided anew.
-fn again(attempts: u8, cell: Cell, stage: AdminStage) -> AdminNext {
-    if attempts >= limits::STORE_ATTEMPTS_MAX {
-        return end(Problem::Contended.reply());
-    }
-    (stage, vec![AdminEffect::Load(cell)])
-}
-
-fn end(reply: Reply) -> AdminNext {
-    (AdminStage::Ended, vec![AdminEffect::Reply(reply)])
+        None => answer::json(&doubt.list(view.layout, limit), "in_doubt"),
+    })
 }
 
 #[cfg(test)]

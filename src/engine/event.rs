@@ -3,8 +3,8 @@
 use crate::engine::gateway::GatewayId;
 use crate::engine::health::{HealthEvent, Peer, ProbeSpec};
 use crate::engine::payment::Anomaly;
-use crate::engine::protocol::{Reply, Response};
-use crate::engine::store::{Cell, Counted, Expected, Loaded};
+use crate::engine::protocol::{Body, Origin, Reply, Response};
+use crate::engine::store::Counted;
 use crate::engine::time::Millis;
 
 /// A whole request.
@@ -40,37 +40,37 @@ pub struct Answer<'a> {
     pub client_waits: bool,
 }
 
-/// What a request's life tells the engine.
-#[derive(Clone, Debug)]
-pub enum Event<'a> {
-    /// The request is complete and held.
-    Request(Request<'a>),
-    /// A value that was asked for.
-    Loaded(Cell, Loaded),
-    /// A value was written.
-    Stored(Cell),
-    /// A value was not written: it is no longer the one that was read.
-    Conflict(Cell),
-    /// The store failed; whether a write happened is not known.
-    StoreFailed(Cell),
-    /// The request's exchange with the gateway has ended.
-    Answered(Answer<'a>),
+impl Answer<'static> {
+    /// There is none, because the request provably did not leave.
+    #[must_use]
+    pub const fn never_left(client_waits: bool) -> Self {
+        Self {
+            evidence: Response { origin: Origin::NeverLeft, status: 0, body: Body::Unreadable },
+            endpoint: None,
+            peer: None,
+            content_type: None,
+            retry_after: None,
+            content_encoding: None,
+            client_waits,
+        }
+    }
 }
 
-/// What the engine wants done, in this order.
+/// What happens to a request.
+#[derive(Clone, Debug)]
+pub enum ExchangeEvent<'a> {
+    /// It is complete and held.
+    Request(Request<'a>),
+    /// Its exchange with the gateway has ended.
+    Answered(Answer<'a>),
+    /// Its client has left, or was answered by somebody else, before the gateway was asked or after
+    /// it has answered.
+    ClientGone,
+}
+
+/// What is to be done for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Read a value and say what it is.
-    Load(Cell),
-    /// Write a value, if it is as expected, and say how that went.
-    Store {
-        /// Which.
-        cell: Cell,
-        /// To be this.
-        bytes: Vec<u8>,
-        /// If it is still this.
-        expected: Expected,
-    },
+pub enum ExchangeEffect {
     /// Let the held request go.
     Forward(Forward),
     /// Send the same request to a further gateway, past the router; the answer that is held stays
@@ -83,18 +83,59 @@ pub enum Effect {
         /// The gateway that gave it, for `x-dana-gateway`.
         gateway: Option<String>,
     },
-    /// Send a heartbeat.
-    Probe(Probe),
-    /// Tell operators.
+    /// Tell operators of a change.
     Changed(HealthEvent),
     /// Tell operators that evidence contradicts what was known.
     Anomaly(Anomaly),
+    /// One line for the access log: what was decided and why.
+    Decided(Decision),
+    /// The client has left, and something is still to be written down: keep the exchange, and tell
+    /// it what the store answers, until it has ended.
+    HandOff,
+}
+
+/// What happens to a worker.
+#[derive(Clone, Debug)]
+pub enum TickEvent<'a> {
+    /// It is time.
+    Due,
+    /// A heartbeat was answered, by the gateway or in its place by Envoy.
+    Probed(ProbeId, ProbeAnswer<'a>),
+    /// A heartbeat could not be sent.
+    ProbeUnsent(ProbeId),
+}
+
+/// What is to be done for a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TickEffect {
+    /// Send a heartbeat.
+    Probe(Probe),
+    /// Tell operators of a change.
+    Changed(HealthEvent),
     /// Tell operators how many requests are with a gateway, over all workers.
     InFlight(GatewayId, u32),
     /// Tell operators what the store holds.
     Counted(Box<Counted>),
-    /// One line for the access log: what was decided and why.
-    Decided(Decision),
+}
+
+/// What happens to a request of an operator.
+#[derive(Clone, Debug)]
+pub enum AdminEvent<'a> {
+    /// It is complete and held.
+    Request(Request<'a>),
+}
+
+/// What is to be done for an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminEffect {
+    /// Tell other operators of a change.
+    Changed(HealthEvent),
+    /// Tell other operators that evidence contradicts what was known.
+    Anomaly(Anomaly),
+    /// One line for the log: who asked for what, and why, as a JSON object.
+    Told(String),
+    /// Answer.
+    Reply(Reply),
 }
 
 /// Where a request goes and with which headers.
@@ -119,9 +160,26 @@ pub struct Call {
     pub headers: Vec<(String, String)>,
 }
 
+/// Tells heartbeats of one worker apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeId(pub u32);
+
+/// What came back for a heartbeat.
+#[derive(Clone, Copy, Debug)]
+pub struct ProbeAnswer<'a> {
+    /// Whether the gateway gave it, and not Envoy in its place.
+    pub from_gateway: bool,
+    /// Its status code; 0 where there is none.
+    pub status: u16,
+    /// As much of its body as is looked at; empty where [`ProbeSpec::expect`] does not read it.
+    pub body: &'a [u8],
+}
+
 /// A heartbeat to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
+    /// Which one.
+    pub id: ProbeId,
     /// The gateway's place in the table of names.
     pub gateway: GatewayId,
     /// Envoy's cluster.

@@ -6,20 +6,18 @@
 //! ```
 //!
 //! What is asked of the store is asked by key, and its answer is an event, so a lost race between
-//! two workers is nothing special here: everything is read again and decided anew. The session with
-//! the store in shared data makes loads and stores of it, which are effects.
+//! two workers is nothing special here: everything is read again and decided anew. The store may
+//! answer in the same call or later; until it does the request, or its answer, stays held.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::engine::config::Policy;
-use crate::engine::event::{Answer, Decision, Effect, Event, Request};
+use crate::engine::event::{Decision, ExchangeEffect, ExchangeEvent};
 use crate::engine::gateway::Gateways;
 use crate::engine::health::{Why, WorkerCounters};
+use crate::engine::machine::{Input, InputOf, Machine, Output, OutputOf, Tickets};
 use crate::engine::protocol::{Class, Compiled, LocalReply, Memory, Reply, ReplyContext};
-use crate::engine::store::{
-    CellEvent, CellRequest, KeptAnswer, Output, Retention, Session, StoreEvent, StoreRequest, Terms,
-};
+use crate::engine::store::{KeptAnswer, Keyed, Session, StoreEvent, StoreRequest, Terms};
 use crate::engine::time::{Millis, Timestamp};
 
 mod answered;
@@ -28,6 +26,7 @@ mod commit;
 mod decide;
 mod forward;
 mod judge;
+mod leave;
 mod load;
 mod permit;
 mod refuse;
@@ -47,31 +46,17 @@ use stage::{Context, Next, Replaying, Stage};
 pub struct Exchange {
     policy: Rc<Policy>,
     stage: Stage,
-    session: Session,
-}
-
-/// What a stage is told.
-enum Input<'a> {
-    Request(Request<'a>),
-    Store(StoreEvent),
-    Answered(Answer<'a>),
-}
-
-/// What one event leads to, until the store has to be asked outside.
-struct Turn<'a> {
-    policy: &'a Policy,
-    now: Timestamp,
-    counters: &'a mut WorkerCounters,
-    effects: Vec<Effect>,
-    /// What the session has told, in its order.
-    told: VecDeque<StoreEvent>,
+    /// What the store was asked and has not answered.
+    asked: Tickets,
+    /// Nobody is left to be answered.
+    client_gone: bool,
 }
 
 impl Exchange {
     /// A request that has just begun.
     #[must_use]
     pub fn new(policy: Rc<Policy>) -> Self {
-        Self { policy, stage: Stage::Held, session: Session::default() }
+        Self { policy, stage: Stage::Held, asked: Tickets::default(), client_gone: false }
     }
 
     /// Whether the request was let go and its answer is awaited.
@@ -84,6 +69,21 @@ impl Exchange {
     #[must_use]
     pub const fn is_ended(&self) -> bool {
         matches!(self.stage, Stage::Ended)
+    }
+
+    /// Whether the store has still to answer.
+    #[must_use]
+    pub fn awaits_store(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    /// The host did not let the request be read or decided: nothing is sent, and this is said.
+    #[must_use]
+    pub fn fail_closed(&mut self, request_id: &str) -> Reply {
+        self.stage = Stage::Ended;
+        self.asked.forget();
+        let about = ReplyContext { request_id, ..ReplyContext::default() };
+        load::STORE_FAILED.reply(self.policy.config.protocol, &about)
     }
 
     /// Whether the answer's body must be held and read: it is evidence.
@@ -100,121 +100,110 @@ impl Exchange {
             | Stage::Ended => false,
         }
     }
+}
 
-    /// Takes in what happened at `now` and says what to do. Successes are counted in `counters`
-    /// where they need not be written at once.
-    pub fn handle(
+impl Machine for Exchange {
+    type Event<'a> = ExchangeEvent<'a>;
+    type Effect = ExchangeEffect;
+    type Ask = StoreRequest;
+    type Told = StoreEvent;
+    type Counters = WorkerCounters;
+
+    /// Successes are counted in `counters` where they need not be written at once.
+    fn handle(
         &mut self,
-        event: Event<'_>,
+        input: InputOf<'_, Self>,
         now: Timestamp,
         counters: &mut WorkerCounters,
-    ) -> Vec<Effect> {
+    ) -> Vec<OutputOf<Self>> {
         counters.look(now);
+        if let Input::Told(ticket, _) = &input
+            && !self.asked.close(*ticket)
+        {
+            return Vec::new();
+        }
+        let leaves = matches!(input, Input::Event(ExchangeEvent::ClientGone));
+        self.client_gone |= leaves;
         let policy = Rc::clone(&self.policy);
-        let (effects, told) = (Vec::new(), VecDeque::new());
-        let mut turn = Turn { policy: &policy, now, counters, effects, told };
-        match event {
-            Event::Request(request) => self.take_in(Input::Request(request), &mut turn),
-            Event::Answered(answer) => self.take_in(Input::Answered(answer), &mut turn),
-            Event::Loaded(cell, loaded) => {
-                self.cell(CellEvent::Loaded(cell, loaded), &mut turn);
-            }
-            Event::Stored(cell) => self.cell(CellEvent::Stored(cell), &mut turn),
-            Event::Conflict(cell) => self.cell(CellEvent::Conflict(cell), &mut turn),
-            Event::StoreFailed(cell) => self.cell(CellEvent::Failed(cell), &mut turn),
+        let stage = std::mem::replace(&mut self.stage, Stage::Ended);
+        let before = std::mem::discriminant(&stage);
+        let context = Context { policy: &policy, now, counters };
+        let mut next = context.go_on(stage, input, self.client_gone);
+        if self.client_gone {
+            next = Context { policy: &policy, now, counters }.without_client(next);
         }
-        while let Some(event) = turn.told.pop_front() {
-            self.take_in(Input::Store(event), &mut turn);
+        if leaves && !matches!(next.stage, Stage::Sent(_) | Stage::Ended) {
+            next.effects.push(ExchangeEffect::HandOff);
         }
-        let Turn { counters, effects, .. } = turn;
-        for effect in &effects {
-            if let Effect::Reply(reply) = effect {
+        for effect in &next.effects {
+            if let ExchangeEffect::Reply(reply) = effect {
                 Why::named(reply.reason).into_iter().for_each(|why| counters.refuse(why));
             }
         }
-        effects
-    }
-
-    fn take_in(&mut self, input: Input<'_>, turn: &mut Turn<'_>) {
-        if matches!(
-            (&self.stage, &input),
-            (Stage::Loading(_) | Stage::Committing(_), Input::Answered(_))
-        ) {
-            self.session.abandon();
+        // What an earlier stage has asked is of no use to this one.
+        if std::mem::discriminant(&next.stage) != before {
+            self.asked.forget();
         }
-        let context = Context { policy: turn.policy, now: turn.now, counters: turn.counters };
-        let next = match (std::mem::replace(&mut self.stage, Stage::Ended), input) {
-            (Stage::Held, Input::Request(request)) => context.begin(&request),
-            (Stage::Refusing(refusing), Input::Store(event)) => {
-                context.go_on_refusing(*refusing, &event)
-            }
-            (Stage::Loading(loading), Input::Store(event)) => context.go_on_loading(loading, event),
-            (Stage::Committing(committing), Input::Store(event)) => {
-                context.go_on_committing(committing, event)
-            }
-            (Stage::Replaying(replaying), Input::Store(event)) => context.replay(*replaying, event),
-            (Stage::Settling(settling), Input::Store(event)) => {
-                context.go_on_settling(settling, event)
-            }
-            (Stage::Sent(sent), Input::Answered(answer)) => context.answered(*sent, &answer),
-            // Gone before it was sent: nothing was, and a permit comes back.
-            (Stage::Loading(loading), Input::Answered(_)) => {
-                context.finish(loading.task.permit, Vec::new())
-            }
-            (Stage::Committing(committing), Input::Answered(_)) => {
-                context.finish(committing.task.permit, Vec::new())
-            }
-            // A late or foreign event changes nothing.
-            (stage, _) => Next::to(stage, Vec::new()),
-        };
         self.stage = next.stage;
-        turn.effects.extend(next.effects);
-        for request in next.asks {
-            self.ask(request, turn);
-        }
-    }
-
-    fn ask(&mut self, request: StoreRequest, turn: &mut Turn<'_>) {
-        let session = &mut self.session;
-        let outputs = turn.by_terms(|terms| session.ask(request, terms));
-        turn.sort(outputs);
-    }
-
-    fn cell(&mut self, event: CellEvent, turn: &mut Turn<'_>) {
-        let session = &mut self.session;
-        let outputs = turn.by_terms(|terms| session.cell(event, terms));
-        turn.sort(outputs);
+        let effects = next.effects.into_iter().map(Output::Do);
+        let asks = next.asks.into_iter().map(|ask| Output::Ask(self.asked.open(), ask));
+        effects.chain(asks).collect()
     }
 }
 
-impl Turn<'_> {
-    fn by_terms<T>(&self, work: impl FnOnce(&Terms<'_>) -> T) -> T {
-        let leaps = self.counters.leaps(self.now);
+impl Keyed for Exchange {
+    type Session = Session;
+
+    fn terms<'a>(&'a self, now: Timestamp, counters: &'a WorkerCounters) -> Terms<'a> {
         let store = &self.policy.config.store;
-        let (claims, tokens) = (store.retention, store.token_retention);
-        work(&Terms {
-            now: self.now,
+        Terms {
+            now,
             placement: self.policy.placement,
             answer_sets: self.policy.config.kept_sets(),
             rules: &self.policy.claims,
-            retention: Retention { claims, tokens, leaps: &leaps },
-        })
-    }
-
-    fn sort(&mut self, outputs: Vec<Output>) {
-        for output in outputs {
-            match output {
-                Output::Cell(CellRequest::Load(cell)) => self.effects.push(Effect::Load(cell)),
-                Output::Cell(CellRequest::Store { cell, bytes, expected }) => {
-                    self.effects.push(Effect::Store { cell, bytes, expected });
-                }
-                Output::Told(event) => self.told.push_back(event),
-            }
+            claims: store.retention,
+            tokens: store.token_retention,
+            counters,
         }
     }
 }
 
 impl Context<'_> {
+    fn go_on(
+        self,
+        stage: Stage,
+        input: Input<ExchangeEvent<'_>, StoreEvent>,
+        client_gone: bool,
+    ) -> Next {
+        match (stage, input) {
+            (Stage::Held, Input::Event(ExchangeEvent::Request(request))) => self.begin(&request),
+            (Stage::Sent(sent), Input::Event(ExchangeEvent::Answered(answer))) => {
+                self.answered(*sent, &answer)
+            }
+            (stage, Input::Event(ExchangeEvent::ClientGone)) => self.leave(stage),
+            (Stage::Refusing(refusing), Input::Told(_, event)) => {
+                self.go_on_refusing(*refusing, &event)
+            }
+            (Stage::Loading(loading), Input::Told(_, event)) => self.go_on_loading(loading, event),
+            (Stage::Committing(committing), Input::Told(_, event)) if client_gone => {
+                self.go_on_leaving(committing, event)
+            }
+            (Stage::Committing(committing), Input::Told(_, event)) => {
+                self.go_on_committing(committing, event)
+            }
+            (Stage::Replaying(replaying), Input::Told(_, event)) => self.replay(*replaying, event),
+            (Stage::Settling(settling), Input::Told(_, event)) => {
+                self.go_on_settling(settling, event)
+            }
+            // A late or foreign event changes nothing.
+            (
+                stage,
+                Input::Event(ExchangeEvent::Request(_) | ExchangeEvent::Answered(_))
+                | Input::Told(..),
+            ) => Next::to(stage, Vec::new()),
+        }
+    }
+
     /// The kept answer was looked for. If it is gone, the gateway may be asked for it.
     fn replay(self, replaying: Replaying, event: StoreEvent) -> Next {
         let Replaying { task, gateways } = replaying;
@@ -242,14 +231,14 @@ impl Context<'_> {
         parsed: &ParsedRequest,
         kept: KeptAnswer,
         gateways: Gateways,
-    ) -> Vec<Effect> {
+    ) -> Vec<ExchangeEffect> {
         let gateway = self.policy.names(gateways);
         let mut headers =
             vec![("idempotent-replayed", "true".to_owned()), ("x-dana-gateway", gateway.clone())];
         headers.extend(kept.content_type.map(|value| ("content-type", value)));
         let note = Decision { decision: "replay", claim: "settled", gateway, ..self.note(parsed) };
         let reply = Reply { status: kept.status, headers, body: kept.body, reason: "replay" };
-        vec![Effect::Decided(note), Effect::Reply(reply)]
+        vec![ExchangeEffect::Decided(note), ExchangeEffect::Reply(reply)]
     }
 
     fn say(
@@ -257,7 +246,7 @@ impl Context<'_> {
         parsed: &ParsedRequest,
         local_reply: &LocalReply,
         gateways: Gateways,
-    ) -> Vec<Effect> {
+    ) -> Vec<ExchangeEffect> {
         let no_answer = LocalReply::NoAnswer { retry_after: Millis::new(1000) };
         let local_reply = match (parsed.class(), local_reply) {
             // Whoever asks for a payment must not read that the payment was not executed.
@@ -267,7 +256,7 @@ impl Context<'_> {
         let operation = parsed.operation.as_deref();
         let (reply, note) = self.reply(local_reply, operation, &parsed.request_id, gateways);
         let note = Decision { key: self.note(parsed).key, ..note };
-        vec![Effect::Decided(note), Effect::Reply(reply)]
+        vec![ExchangeEffect::Decided(note), ExchangeEffect::Reply(reply)]
     }
 
     fn reply(

@@ -147,3 +147,9 @@ pub const LEAPS_MAX: usize = 8;
 /// What is known of a customer's token is written anew when it is used and this part of its
 /// retention has passed since it was written: a token in daily use is not written with each payment.
 pub const TOKEN_RENEWED_AFTER_SHARE: u64 = 8;
+
+/// Exchanges whose client has left and that the store has still to answer, in one worker.
+pub const UNFINISHED_MAX: usize = 1024;
+
+/// So long the store may take to answer them.
+pub const UNFINISHED_AGE_MAX: Millis = Millis::new(60_000);

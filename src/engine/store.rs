@@ -7,6 +7,8 @@ mod contract;
 mod kept_answer;
 mod layout;
 mod local;
+mod memory;
+mod operators;
 mod record;
 
 pub use alias::{Alias, AliasTarget};
@@ -19,9 +21,13 @@ pub use layout::{KeyDefinition, Layout, LayoutError};
 pub use local::bucket::{Bucket, BucketError, Retention};
 pub use local::capacity;
 pub use local::capacity::Capacity;
+pub use local::conversation::{Conversation, Keyed, Local, SessionOutput, TermsOf};
+pub use local::lookup::{OperatorSession, OperatorTerms};
 pub use local::placement::{Placement, Seed};
-pub use local::session::{Output, Session};
+pub use local::session::Session;
 pub use local::terms::Terms;
+pub use memory::Memory;
+pub use operators::{Found, OperatorEvent, OperatorRequest};
 pub use record::Entry;
 
 pub(in crate::engine) use layout::hash as layout_hash;

@@ -8,15 +8,21 @@
 use std::rc::Rc;
 
 use crate::engine::config::Policy;
-use crate::engine::event::{Effect, Probe};
+use crate::engine::event::{Probe, ProbeAnswer, ProbeId, TickEffect, TickEvent};
 use crate::engine::gateway::GatewayId;
 use crate::engine::health::{Batch, Health, HealthEvent, Why, WorkerCounters};
 use crate::engine::limits;
-use crate::engine::store::{Cell, Counts, Loaded};
+use crate::engine::machine::{Input, InputOf, Machine, Output, OutputOf, Tickets};
+use crate::engine::store::{Cell, CellEvent, CellRequest, Counts, Loaded};
 use crate::engine::time::{Millis, Timestamp};
 use census::CensusPass;
+use wanted::Wanted;
 
 mod census;
+mod join;
+mod wanted;
+
+pub use join::{Join, JoinEffect};
 
 /// One worker's ticking part.
 #[derive(Debug)]
@@ -32,13 +38,30 @@ pub struct Tick {
     walk: CensusPass,
     /// How many requests operators were last told to be under way, where there are any.
     shown: Vec<(GatewayId, u32)>,
+    /// What the store was asked and has not answered.
+    asked: Tickets,
+    /// The health is being written, not read.
+    writes_health: bool,
+    last_probe: ProbeId,
+    /// Heartbeats under way: one for each gateway, or few more.
+    probes: Vec<UnderWay>,
+}
+
+/// A heartbeat under way.
+#[derive(Debug)]
+struct UnderWay {
+    id: ProbeId,
+    gateway: GatewayId,
+    /// From then on it counts as lost. A call that Envoy never answers was not answered by the
+    /// gateway either.
+    lost_at: Timestamp,
 }
 
 /// What waits for the shared health.
 #[derive(Debug, Default)]
 struct Pending {
     tick: bool,
-    beaten: Vec<(GatewayId, bool)>,
+    probed: Vec<(GatewayId, bool)>,
     /// Taken from the worker's tallies and not yet written.
     counted: Vec<Batch>,
     /// The same of what the worker refused.
@@ -52,7 +75,7 @@ struct Pending {
 
 impl Pending {
     const fn is_empty(&self) -> bool {
-        !self.tick && self.beaten.is_empty()
+        !self.tick && self.probed.is_empty()
     }
 }
 
@@ -61,7 +84,19 @@ impl Tick {
     #[must_use]
     pub fn new(policy: Rc<Policy>, owner: u64) -> Self {
         let (pending, walk) = (Pending::default(), CensusPass::default());
-        Self { policy, owner, born: None, pending, attempts: 0, walk, shown: Vec::new() }
+        Self {
+            policy,
+            owner,
+            born: None,
+            pending,
+            attempts: 0,
+            walk,
+            shown: Vec::new(),
+            asked: Tickets::default(),
+            writes_health: false,
+            last_probe: ProbeId(0),
+            probes: Vec::new(),
+        }
     }
 
     /// How often to tick.
@@ -70,28 +105,70 @@ impl Tick {
         self.policy.tick_period()
     }
 
-    /// It is time.
-    pub fn tick(&mut self) -> Vec<Effect> {
-        self.pending.tick = true;
-        self.attempts = 0;
-        vec![Effect::Load(Cell::Health)]
+    /// Whether the answer to this heartbeat still says something.
+    #[must_use]
+    pub fn awaits(&self, probe: ProbeId) -> bool {
+        self.probes.iter().any(|one| one.id == probe)
     }
 
-    /// A heartbeat ended.
-    pub fn on_probe(&mut self, gateway: GatewayId, good: bool) -> Vec<Effect> {
-        self.pending.beaten.push((gateway, good));
-        self.attempts = 0;
-        vec![Effect::Load(Cell::Health)]
+    /// Whether the answer to this heartbeat is looked at beyond its status.
+    #[must_use]
+    pub fn reads_body(&self, probe: ProbeId) -> bool {
+        let gateway = self.probes.iter().find(|one| one.id == probe).map(|one| one.gateway);
+        let gateway = gateway.and_then(|gateway| self.policy.gateway(gateway));
+        gateway.is_some_and(|gateway| gateway.probe.expect.reads_body())
     }
 
-    /// A value that was asked for.
-    pub fn loaded(
+    fn take_in(&mut self, event: &TickEvent<'_>, now: Timestamp) {
+        match event {
+            TickEvent::Due => {
+                let lost = self.probes.extract_if(.., |probe| now >= probe.lost_at);
+                self.pending.probed.extend(lost.map(|probe| (probe.gateway, false)));
+                self.pending.tick = true;
+            }
+            TickEvent::Probed(id, answer) => self.probed(*id, Some(answer)),
+            TickEvent::ProbeUnsent(id) => self.probed(*id, None),
+        }
+    }
+
+    /// Whether an answer is the gateway's own, and what was expected of it.
+    fn probed(&mut self, id: ProbeId, answer: Option<&ProbeAnswer<'_>>) {
+        let Some(place) = self.probes.iter().position(|probe| probe.id == id) else {
+            return;
+        };
+        let gateway = self.probes.swap_remove(place).gateway;
+        let expect = self.policy.gateway(gateway).map(|gateway| &gateway.probe.expect);
+        let is_good = expect.zip(answer).is_some_and(|(expect, answer)| {
+            answer.from_gateway && expect.is_met(answer.status, answer.body)
+        });
+        self.pending.probed.push((gateway, is_good));
+    }
+
+    fn cell(
+        &mut self,
+        event: CellEvent,
+        now: Timestamp,
+        counters: &mut WorkerCounters,
+    ) -> Vec<Wanted> {
+        match event {
+            CellEvent::Loaded(cell, loaded) => self.loaded(cell, loaded, now, counters),
+            CellEvent::Stored(Cell::Health) => self.done(now),
+            // What was to be written is kept for the next tick.
+            CellEvent::Failed(Cell::Health) if !self.writes_health => Vec::new(),
+            CellEvent::Conflict(Cell::Health) | CellEvent::Failed(Cell::Health) => {
+                self.conflict(counters)
+            }
+            CellEvent::Stored(_) | CellEvent::Conflict(_) | CellEvent::Failed(_) => Vec::new(),
+        }
+    }
+
+    fn loaded(
         &mut self,
         cell: Cell,
         loaded: Loaded,
         now: Timestamp,
         counters: &mut WorkerCounters,
-    ) -> Vec<Effect> {
+    ) -> Vec<Wanted> {
         match cell {
             Cell::Health => self.health(&loaded, now, counters),
             Cell::Claims(number) => {
@@ -107,7 +184,7 @@ impl Tick {
                 self.walk.bucket(number, loaded, placement.buckets(), how, now)
             }
             Cell::Census => self.walk.before(&loaded.bytes),
-            Cell::Layout | Cell::Body(_) => Vec::new(),
+            Cell::Layout | Cell::Body(_) | Cell::Workers => Vec::new(),
         }
     }
 
@@ -116,7 +193,7 @@ impl Tick {
         loaded: &Loaded,
         now: Timestamp,
         counters: &mut WorkerCounters,
-    ) -> Vec<Effect> {
+    ) -> Vec<Wanted> {
         if self.pending.is_empty() {
             return Vec::new();
         }
@@ -129,7 +206,7 @@ impl Tick {
         }
         self.pending.refused.extend(counters.take_refused());
         changes.extend(health.tell_refused(&self.pending.refused, now));
-        for (gateway, good) in &self.pending.beaten {
+        for (gateway, good) in &self.pending.probed {
             changes.extend(health.on_probe(*gateway, *good, &self.policy.health, now));
         }
         // What an earlier try at the same write had in mind is not done.
@@ -160,22 +237,24 @@ impl Tick {
         }
         self.pending.changes = changes;
         if health == before {
-            effects.extend(self.done());
+            effects.extend(self.done(now));
         } else {
             let (bytes, expected) = (health.encode(), loaded.version);
-            effects.push(Effect::Store { cell: Cell::Health, bytes, expected });
+            self.writes_health = true;
+            let store = CellRequest::Store { cell: Cell::Health, bytes, expected };
+            effects.push(Wanted::Cell(store));
         }
         effects
     }
 
     /// Tells operators what is under way, where that has changed.
-    fn show_in_flight(&mut self, health: &Health, now: Timestamp) -> Vec<Effect> {
+    fn show_in_flight(&mut self, health: &Health, now: Timestamp) -> Vec<Wanted> {
         let mut effects = Vec::new();
         for gateway in self.policy.order() {
             let requests = health.in_flight(gateway, now);
             let shown = self.shown.iter().find(|(id, _)| *id == gateway);
             if shown.map_or(0, |(_, shown)| *shown) != requests {
-                effects.push(Effect::InFlight(gateway, requests));
+                effects.push(Wanted::Do(TickEffect::InFlight(gateway, requests)));
             }
             self.shown.retain(|(id, _)| *id != gateway);
             self.shown.push((gateway, requests));
@@ -184,7 +263,7 @@ impl Tick {
     }
 
     /// The heartbeats that are to be sent.
-    fn due(&self, health: &mut Health, now: Timestamp) -> Vec<Probe> {
+    fn due(&mut self, health: &mut Health, now: Timestamp) -> Vec<Probe> {
         let limits = &self.policy.health.heartbeat;
         let mut probes = Vec::new();
         for gateway in &self.policy.gateways {
@@ -195,24 +274,18 @@ impl Tick {
             heartbeat.sent(now, limits);
             let (cluster, probe) = (gateway.cluster.clone(), gateway.probe.clone());
             let host = gateway.host.as_ref().unwrap_or(&cluster).clone();
-            probes.push(Probe { gateway: gateway.id, cluster, host, spec: probe });
+            self.last_probe = ProbeId(self.last_probe.0.wrapping_add(1));
+            let id = self.last_probe;
+            probes.push(Probe { id, gateway: gateway.id, cluster, host, spec: probe });
         }
         probes
     }
 
-    /// A value was written.
-    pub fn stored(&mut self, cell: Cell) -> Vec<Effect> {
-        if cell == Cell::Health { self.done() } else { Vec::new() }
-    }
-
-    /// It was not: another worker was quicker. Health is read again, or left for the next tick.
-    pub fn conflict(&mut self, cell: Cell, counters: &mut WorkerCounters) -> Vec<Effect> {
-        if cell != Cell::Health {
-            return Vec::new();
-        }
+    /// Another worker was quicker. Health is read again, or left for the next tick.
+    fn conflict(&mut self, counters: &mut WorkerCounters) -> Vec<Wanted> {
         self.attempts += 1;
         if self.attempts < limits::STORE_ATTEMPTS_MAX {
-            return vec![Effect::Load(Cell::Health)];
+            return vec![self.read_health()];
         }
         counters.put_back(&self.pending.counted);
         counters.put_back_refused(&self.pending.refused);
@@ -220,7 +293,12 @@ impl Tick {
         Vec::new()
     }
 
-    fn done(&mut self) -> Vec<Effect> {
+    const fn read_health(&mut self) -> Wanted {
+        self.writes_health = false;
+        Wanted::Cell(CellRequest::Load(Cell::Health))
+    }
+
+    fn done(&mut self, now: Timestamp) -> Vec<Wanted> {
         let Pending { tick, probes, changes, counts_at, .. } = std::mem::take(&mut self.pending);
         let counts = match counts_at {
             Some(now) => self.walk.tick(now),
@@ -231,7 +309,45 @@ impl Tick {
                 Vec::new()
             }
         };
-        let changes = changes.into_iter().map(Effect::Changed);
-        changes.chain(probes.into_iter().map(Effect::Probe)).chain(counts).collect()
+        self.probes.extend(probes.iter().map(|probe| UnderWay {
+            id: probe.id,
+            gateway: probe.gateway,
+            lost_at: now.plus(probe.spec.lost_after()),
+        }));
+        let changes = changes.into_iter().map(TickEffect::Changed);
+        let told = changes.chain(probes.into_iter().map(TickEffect::Probe));
+        told.map(Wanted::Do).chain(counts).collect()
+    }
+}
+
+impl Machine for Tick {
+    type Event<'a> = TickEvent<'a>;
+    type Effect = TickEffect;
+    type Ask = CellRequest;
+    type Told = CellEvent;
+    type Counters = WorkerCounters;
+
+    fn handle(
+        &mut self,
+        input: InputOf<'_, Self>,
+        now: Timestamp,
+        counters: &mut WorkerCounters,
+    ) -> Vec<OutputOf<Self>> {
+        let wanted = match input {
+            Input::Event(event) => {
+                self.take_in(&event, now);
+                self.attempts = 0;
+                if self.pending.is_empty() { Vec::new() } else { vec![self.read_health()] }
+            }
+            Input::Told(ticket, event) if self.asked.close(ticket) => {
+                self.cell(event, now, counters)
+            }
+            Input::Told(..) => Vec::new(),
+        };
+        let numbered = wanted.into_iter().map(|wanted| match wanted {
+            Wanted::Cell(request) => Output::Ask(self.asked.open(), request),
+            Wanted::Do(effect) => Output::Do(effect),
+        });
+        numbered.collect()
     }
 }

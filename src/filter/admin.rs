@@ -4,18 +4,19 @@
 //! never ticks, and what it dies of does not reach them.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::driver::cell;
 use super::host::{Host, Side};
 use super::pairs;
 use super::stream::Flow;
-use super::worker::{Worker, load, store};
-use crate::engine::admin::{Admin, AdminEffect, Instance};
+use super::worker::Worker;
+use crate::engine::admin::{Admin, Instance};
 use crate::engine::config::{Config, Policy};
-use crate::engine::event::{Event, Request};
+use crate::engine::event::{AdminEffect, AdminEvent, Request};
 use crate::engine::limits;
-use crate::engine::protocol::Reply;
+use crate::engine::machine::{Input, Shell, Ticket, drive};
+use crate::engine::store::{CellEvent, CellRequest, Local};
 
 /// One worker's part of the operators' listener.
 #[derive(Debug)]
@@ -50,16 +51,16 @@ impl<H: Host + Clone> AdminRoot<H> {
 #[derive(Debug)]
 pub(super) struct AdminStream<H> {
     root: Rc<AdminRoot<H>>,
-    admin: Admin,
+    admin: Local<Admin>,
     context: u32,
     /// It was answered, or at least tried to be.
     answered: bool,
 }
 
 impl<H: Host + Clone> AdminStream<H> {
-    pub(super) fn new(desk: Rc<AdminRoot<H>>, context: u32) -> Self {
-        let admin = Admin::new(Rc::clone(&desk.config)).at(Rc::clone(&desk.instance));
-        Self { root: desk, admin, context, answered: false }
+    pub(super) fn new(root: Rc<AdminRoot<H>>, context: u32) -> Self {
+        let admin = Admin::new(Rc::clone(&root.config)).at(Rc::clone(&root.instance));
+        Self { root, admin: Local::new(admin), context, answered: false }
     }
 
     pub(super) fn request_headers(&mut self, ends: bool) -> Flow {
@@ -85,64 +86,63 @@ impl<H: Host + Clone> AdminStream<H> {
         if self.answered {
             return;
         }
+        self.answered = true;
+        if self.decide().is_none() {
+            // If the host takes no answer, the request stays held until the client gives up.
+            let _ = self.root.host.reply(&Admin::failed());
+        }
+    }
+
+    /// Answers the request; `None` where the host does not let it.
+    fn decide(&mut self) -> Option<()> {
         let host = &self.root.host;
         // One byte more than allowed is enough to see that it is too long.
         let bytes_max = limits::ADMIN_BODY_BYTES_MAX + 1;
-        let read = (host.headers(Side::Request), host.body(Side::Request, bytes_max));
-        let (Ok(headers), Ok(body)) = read else {
-            return self.reply(&Admin::failed());
-        };
-        let Some(fields) = pairs::decode(&headers) else {
-            return self.reply(&Admin::failed());
-        };
-        let context = self.context;
-        let request = Request { headers: &fields, body: &body, peer: &[], context };
-        self.drive(Event::Request(request));
-        if !self.answered {
-            self.reply(&Admin::failed());
-        }
+        let headers = host.headers(Side::Request).ok()?;
+        let body = host.body(Side::Request, bytes_max).ok()?;
+        let now = host.now().ok()?;
+        let fields = pairs::decode(&headers)?;
+        let request = Request { headers: &fields, body: &body, peer: &[], context: self.context };
+        let mut shell = AdminShell { root: &self.root, todo: Vec::new() };
+        let input = Input::Event(AdminEvent::Request(request));
+        drive(&mut self.admin, input, now, &mut (), &mut shell);
+        let todo = shell.todo;
+        self.tell(todo);
+        self.admin.is_ended().then_some(())
     }
 
-    /// Feeds the engine and does what it says, until it has no more to say.
-    fn drive(&mut self, event: Event<'_>) {
-        let desk = Rc::clone(&self.root);
-        let host = &desk.host;
-        let Ok(now) = host.now() else {
-            return;
-        };
-        let mut effects: VecDeque<AdminEffect> = self.admin.handle(event, now).into();
-        while let Some(effect) = effects.pop_front() {
-            let event = match effect {
-                AdminEffect::Load(cell) => load(host, cell),
-                AdminEffect::Store { cell, bytes, expected } => store(host, cell, &bytes, expected),
-                AdminEffect::Told(line) => {
-                    log::warn!("dana: {line}");
-                    continue;
-                }
+    fn tell(&self, effects: Vec<AdminEffect>) {
+        let reporter = || self.admin.policy().map(|policy| self.root.reporter(policy));
+        for effect in effects {
+            match effect {
+                AdminEffect::Told(line) => log::warn!("dana: {line}"),
                 AdminEffect::Changed(change) => {
-                    if let Some(policy) = self.admin.policy() {
-                        desk.reporter(policy).changed(&change);
-                    }
-                    continue;
+                    reporter().into_iter().for_each(|reporter| reporter.changed(&change));
                 }
                 AdminEffect::Anomaly(anomaly) => {
-                    if let Some(policy) = self.admin.policy() {
-                        desk.reporter(policy).anomaly(&anomaly);
-                    }
-                    continue;
+                    reporter().into_iter().for_each(|reporter| reporter.anomaly(&anomaly));
                 }
                 AdminEffect::Reply(reply) => {
-                    self.reply(&reply);
-                    continue;
+                    let _ = self.root.host.reply(&reply);
                 }
-            };
-            effects.extend(self.admin.handle(event, now));
+            }
         }
     }
+}
 
-    /// If the host takes no answer, the request stays held until the client gives up.
-    fn reply(&mut self, reply: &Reply) {
-        let _ = self.root.host.reply(reply);
-        self.answered = true;
+/// Reads and writes at once, and gathers what is to be told: by whose names is known at the end.
+struct AdminShell<'a, H> {
+    root: &'a AdminRoot<H>,
+    todo: Vec<AdminEffect>,
+}
+
+impl<H: Host> Shell<Local<Admin>> for AdminShell<'_, H> {
+    fn ask(&mut self, _: Ticket, request: CellRequest) -> Option<CellEvent> {
+        Some(cell(&self.root.host, request))
+    }
+
+    fn carry_out(&mut self, effect: AdminEffect) -> Option<AdminEvent<'static>> {
+        self.todo.push(effect);
+        None
     }
 }

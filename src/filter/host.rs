@@ -111,6 +111,11 @@ pub trait Host {
     /// # Errors
     /// When the client is gone.
     fn reply(&self, reply: &Reply) -> Result<(), HostError>;
+    /// Lets what is held of one side go on, from a callback that is not its own.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    fn resume(&self, side: Side) -> Result<(), HostError>;
     /// Sends a heartbeat; its answer will carry the token.
     ///
     /// # Errors

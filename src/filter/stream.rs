@@ -4,17 +4,18 @@
 //! is the moment: Envoy's default for a callback that is left out would let a held request go
 //! undecided.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::host::{BufferedRequest, Host, Side, is_service_time};
+use super::host::{BufferedRequest, Host, HostError, Side, is_service_time};
 use super::pairs;
 use super::worker::Worker;
-use crate::engine::event::{Answer, Call, Effect, Event, Forward, Request};
+use crate::engine::event::{Answer, Call, ExchangeEffect, ExchangeEvent, Forward, Request};
 use crate::engine::exchange::Exchange;
 use crate::engine::health::Peer;
 use crate::engine::limits;
-use crate::engine::protocol::{Body, Flags, LocalReply, Origin, ReplyContext, Response};
+use crate::engine::machine::{Input, Shell, Ticket, drive};
+use crate::engine::protocol::{Body, Flags, Origin, Response};
+use crate::engine::store::{CellEvent, CellRequest, Local};
 use crate::engine::time::{Millis, Timestamp};
 
 /// What a callback tells Envoy.
@@ -29,21 +30,28 @@ pub(super) enum Flow {
 /// One request in Envoy.
 #[derive(Debug)]
 pub(super) struct Stream<H> {
+    exchange: Local<Exchange>,
+    wire: Wire<H>,
+    head: Option<Head>,
+}
+
+/// What the request's effects are carried out on.
+#[derive(Debug)]
+struct Wire<H> {
     worker: Rc<Worker<H>>,
-    exchange: Exchange,
     context: u32,
     request: Phase,
     response: Phase,
     /// Envoy may use any of several gateways, so the endpoint's metadata must say which.
     composite: bool,
-    /// Whether the request may have to be sent to another gateway, and then the request.
-    keep: bool,
+    /// The request, where it may have to be sent to another gateway.
     kept: BufferedRequest,
     /// The call that is under way, which Envoy knows by this token.
     calling: Option<u32>,
-    head: Option<Head>,
     /// When it was decided: what the clock says later, where it says nothing.
     decided_at: Timestamp,
+    /// The exchange goes on without its stream.
+    handed_off: bool,
 }
 
 /// How far one direction has come.
@@ -51,6 +59,8 @@ pub(super) struct Stream<H> {
 enum Phase {
     /// Held until it is complete.
     Held,
+    /// Complete, and held until something is decided.
+    Deciding,
     /// Let go.
     Released,
     /// Ended by an answer of ours.
@@ -86,20 +96,19 @@ impl Connection {
 
 impl<H: Host> Stream<H> {
     pub(super) fn new(worker: Rc<Worker<H>>, context: u32) -> Self {
-        let exchange = Exchange::new(Rc::clone(&worker.policy));
-        Self {
+        let exchange = Local::new(Exchange::new(Rc::clone(&worker.policy)));
+        let wire = Wire {
             worker,
-            exchange,
             context,
             request: Phase::Held,
             response: Phase::Held,
             composite: false,
-            keep: false,
             kept: BufferedRequest::default(),
             calling: None,
-            head: None,
             decided_at: Timestamp::default(),
-        }
+            handed_off: false,
+        };
+        Self { exchange, wire, head: None }
     }
 
     pub(super) fn request_headers(&mut self, ends: bool) -> Flow {
@@ -107,55 +116,55 @@ impl<H: Host> Stream<H> {
     }
 
     pub(super) fn request_body(&mut self, size: usize, ends: bool) -> Flow {
-        let too_large = size > self.worker.policy.config.request_body_bytes_max;
-        if self.request == Phase::Held && (ends || too_large) {
+        let too_large = size > self.wire.worker.policy.config.request_body_bytes_max;
+        if self.wire.request == Phase::Held && (ends || too_large) {
             return self.request_complete();
         }
-        self.request.flow()
+        self.wire.request.flow()
     }
 
     pub(super) fn request_trailers(&mut self) -> Flow {
-        if self.request == Phase::Held {
+        if self.wire.request == Phase::Held {
             return self.request_complete();
         }
-        self.request.flow()
+        self.wire.request.flow()
     }
 
-    /// The request is whole, or longer than is allowed: it is decided now.
+    /// The request is whole, or longer than is allowed: it is decided now, or as soon as the store
+    /// has answered.
     fn request_complete(&mut self) -> Flow {
-        let host = &self.worker.host;
-        // One byte more than allowed is enough to see that it is too long.
-        let bytes_max = self.worker.policy.config.request_body_bytes_max + 1;
-        let held = (host.headers(Side::Request), host.body(Side::Request, bytes_max), host.now());
-        let (Ok(headers), Ok(body), Ok(now)) = held else {
-            self.fail_closed();
-            return Flow::Hold;
+        self.wire.request = Phase::Deciding;
+        let host = &self.wire.worker.host;
+        let (read, now) = (self.wire.read_request(), host.now());
+        let (Ok(BufferedRequest { headers, body }), Ok(now)) = (read, now) else {
+            return self.fail_closed();
         };
-        self.decided_at = now;
+        self.wire.decided_at = now;
         let peer = self.peer();
         let Some(fields) = pairs::decode(&headers) else {
-            self.fail_closed();
-            return Flow::Hold;
+            return self.fail_closed();
         };
-        let context = self.context;
+        let context = self.wire.context;
         let request = Request { headers: &fields, body: &body, peer: &peer, context };
-        self.drive(Event::Request(request), now);
-        if self.keep {
-            self.kept = BufferedRequest { headers, body };
+        self.drive(Input::Event(ExchangeEvent::Request(request)), now);
+        self.undecided()
+    }
+
+    /// A request about which nothing is decided, and nothing awaited, is not sent.
+    fn undecided(&mut self) -> Flow {
+        if self.wire.request == Phase::Deciding && !self.exchange.awaits_store() {
+            return self.fail_closed();
         }
-        if self.request == Phase::Held {
-            self.fail_closed();
-        }
-        self.request.flow()
+        self.wire.request.flow()
     }
 
     /// The names in the client's certificate, where the configuration wants to know them. Envoy
     /// tells one of each kind.
     fn peer(&self) -> Vec<String> {
-        if self.worker.policy.config.peers.is_empty() {
+        if self.wire.worker.policy.config.peers.is_empty() {
             return Vec::new();
         }
-        let host = &self.worker.host;
+        let host = &self.wire.worker.host;
         if host.property(&["connection", "mtls"]) != Ok(Some(vec![1])) {
             return Vec::new();
         }
@@ -164,23 +173,20 @@ impl<H: Host> Stream<H> {
         names.into_iter().filter_map(|name| String::from_utf8(read(name)?).ok()).collect()
     }
 
-    /// The host did not let us decide: nothing is sent.
-    fn fail_closed(&mut self) {
-        let retry_after = Millis::new(1000);
-        let saying = LocalReply::StoreFailed { retry_after };
-        let protocol = self.worker.policy.config.protocol;
-        let id = self.worker.host.property(&["request", "id"]).ok().flatten().unwrap_or_default();
-        let about =
-            ReplyContext { request_id: &String::from_utf8_lossy(&id), ..ReplyContext::default() };
+    fn fail_closed(&mut self) -> Flow {
+        let host = &self.wire.worker.host;
+        let id = host.property(&["request", "id"]).ok().flatten().unwrap_or_default();
+        let reply = self.exchange.fail_closed(&String::from_utf8_lossy(&id));
         // If even this fails, the request stays held until the client gives up.
-        let _ = self.worker.host.reply(&saying.reply(protocol, &about));
-        self.request = Phase::Replied;
+        let _ = host.reply(&reply);
+        self.wire.request = Phase::Replied;
+        Flow::Hold
     }
 
     pub(super) fn response_headers(&mut self, ends: bool) -> Flow {
         if !self.exchange.is_sent() {
             // Our own answer, or one that Envoy made before anything was decided.
-            self.response = Phase::Released;
+            self.wire.response = Phase::Released;
             return Flow::Continue;
         }
         self.head = Some(self.read_head());
@@ -192,60 +198,90 @@ impl<H: Host> Stream<H> {
 
     pub(super) fn response_body(&mut self, size: usize, ends: bool) -> Flow {
         let too_long = size > limits::EVIDENCE_BYTES_MAX;
-        if self.response == Phase::Held && (ends || too_long) {
+        if self.wire.response == Phase::Held && (ends || too_long) {
             return self.response_complete(!too_long);
         }
-        self.response.flow()
+        self.wire.response.flow()
     }
 
     pub(super) fn response_trailers(&mut self) -> Flow {
-        if self.response == Phase::Held {
+        if self.wire.response == Phase::Held {
             return self.response_complete(true);
         }
-        self.response.flow()
+        self.wire.response.flow()
     }
 
-    /// The exchange is over. If no answer was settled, the client has left, or Envoy has dropped
-    /// a broken one: what that means is settled here.
+    /// The stream is over. If no answer was settled, the client has left, or Envoy has dropped a
+    /// broken one: what that means is settled here.
     pub(super) fn log(&mut self) {
+        let now = self.now();
         if !self.exchange.is_sent() {
-            return;
+            if !self.exchange.is_ended() {
+                self.drive(Input::Event(ExchangeEvent::ClientGone), now);
+            }
+            return self.hand_off();
         }
-        let origin = match self.calling {
+        let origin = match self.wire.calling {
             Some(_) => Origin::Envoy { flags: Flags::CLIENT_GONE, attached: true },
             None => self.origin_without_answer(),
         };
         let evidence = Response { origin, status: 0, body: Body::Unreadable };
         let endpoint = self.endpoint();
-        let answer = Answer {
-            evidence,
-            endpoint: endpoint.as_deref(),
-            peer: None,
-            content_type: None,
-            retry_after: None,
-            content_encoding: None,
-            client_waits: false,
-        };
+        let answer =
+            Answer { evidence, endpoint: endpoint.as_deref(), ..Answer::never_left(false) };
+        self.drive(Input::Event(ExchangeEvent::Answered(answer)), now);
+        if !self.exchange.is_ended() {
+            self.drive(Input::Event(ExchangeEvent::ClientGone), now);
+        }
+        self.hand_off();
+    }
+
+    /// What is not written down goes on at the worker.
+    fn hand_off(&mut self) {
+        if std::mem::take(&mut self.wire.handed_off) {
+            let worker = Rc::clone(&self.wire.worker);
+            let ended = Local::new(Exchange::new(Rc::clone(&worker.policy)));
+            let exchange = std::mem::replace(&mut self.exchange, ended);
+            worker.take_over(self.wire.context, exchange, self.now());
+        }
+    }
+
+    /// The store answers a question that it was asked in an earlier callback.
+    pub(super) fn told(&mut self, ticket: Ticket, event: CellEvent) {
+        let before = (self.wire.request, self.wire.response);
         let now = self.now();
-        self.drive(Event::Answered(answer), now);
+        self.drive(Input::Told(ticket, event), now);
+        if before.0 == Phase::Deciding {
+            let _ = self.undecided();
+        }
+        let host = &self.wire.worker.host;
+        for (before, after, side) in [
+            (before.0, self.wire.request, Side::Request),
+            (before.1, self.wire.response, Side::Response),
+        ] {
+            if before == Phase::Deciding && after == Phase::Released {
+                // Whoever has left meanwhile is told of by `log`.
+                let _ = host.resume(side);
+            }
+        }
     }
 
     /// Whether the answer with this token is the one that it waits for.
     pub(super) fn awaits(&self, token: u32) -> bool {
-        self.calling == Some(token)
+        self.wire.calling == Some(token)
     }
 
     /// A call of ours was answered, by the gateway or in its place by Envoy. It carries no facts
     /// about its connection, so nothing but an answer shows that it was not sent.
     pub(super) fn call_answered(&mut self, token: u32) {
-        if self.calling.take_if(|calling| *calling == token).is_none() {
+        if self.wire.calling.take_if(|calling| *calling == token).is_none() {
             return;
         }
         let failed = Origin::Envoy { flags: Flags::default(), attached: true };
         let mut head = self.read_fields(Side::Call);
         let answered = head.origin == Origin::Upstream;
         head.origin = if answered { Origin::Upstream } else { failed };
-        self.composite = false;
+        self.wire.composite = false;
         self.complete(&head, Side::Call, answered);
     }
 
@@ -253,7 +289,7 @@ impl<H: Host> Stream<H> {
         let mut head = self.read_fields(Side::Response);
         if self.is_from_upstream() {
             head.origin = Origin::Upstream;
-            if self.worker.policy.watches_channels() {
+            if self.wire.worker.policy.watches_channels() {
                 head.peer = Some(self.connection());
             }
         } else {
@@ -267,20 +303,20 @@ impl<H: Host> Stream<H> {
     /// answer: header fields can be removed, renamed and added, by filters, routes and Envoy's own
     /// local replies.
     fn is_from_upstream(&self) -> bool {
-        let details = self.worker.host.property(&["response", "code_details"]);
+        let details = self.wire.worker.host.property(&["response", "code_details"]);
         matches!(details, Ok(Some(details)) if details == b"via_upstream")
     }
 
     /// What cannot be read is not there: then the connection is not what it must be.
     fn connection(&self) -> Connection {
-        let read = |name| self.worker.host.property(&["upstream", name]).ok().flatten();
+        let read = |name| self.wire.worker.host.property(&["upstream", name]).ok().flatten();
         let text = |name| read(name).and_then(|bytes| String::from_utf8(bytes).ok());
         let names = ["dns_san_peer_certificate", "uri_san_peer_certificate"].map(text);
         Connection { version: text("tls_version").filter(|name| !name.is_empty()), names }
     }
 
     fn read_fields(&self, side: Side) -> Head {
-        let bytes = self.worker.host.headers(side).unwrap_or_default();
+        let bytes = self.wire.worker.host.headers(side).unwrap_or_default();
         let mut head = Head {
             origin: Origin::Envoy { flags: Flags::default(), attached: true },
             status: 0,
@@ -306,7 +342,7 @@ impl<H: Host> Stream<H> {
 
     /// Why Envoy answered in the gateway's place. What cannot be read counts against "never sent".
     fn origin_without_answer(&self) -> Origin {
-        let host = &self.worker.host;
+        let host = &self.wire.worker.host;
         // Asked twice, and before the flags: a host that fails for a moment, or from some moment on,
         // must not make a payment one that was never sent.
         let is_unattached = || host.property(&["upstream", "local_address"]) == Ok(None);
@@ -319,24 +355,25 @@ impl<H: Host> Stream<H> {
     }
 
     fn endpoint(&self) -> Option<String> {
-        if !self.composite {
+        if !self.wire.composite {
             return None;
         }
         let path = ["xds", "upstream_host_metadata", "filter_metadata", "dana.failover", "gateway"];
-        let name = self.worker.host.property(&path).ok().flatten()?;
+        let name = self.wire.worker.host.property(&path).ok().flatten()?;
         String::from_utf8(name).ok()
     }
 
     fn response_complete(&mut self, complete: bool) -> Flow {
         // With its head gone it was judged already: more of it waits for what is decided then.
         if let Some(head) = self.head.take() {
+            self.wire.response = Phase::Deciding;
             self.complete(&head, Side::Response, complete);
         }
-        self.response.flow()
+        self.wire.response.flow()
     }
 
     fn complete(&mut self, head: &Head, side: Side, complete: bool) {
-        let host = &self.worker.host;
+        let host = &self.wire.worker.host;
         let reads = self.exchange.reads_answer() && complete;
         // One byte more shows that it is longer than what is read.
         let bytes_max = limits::EVIDENCE_BYTES_MAX + 1;
@@ -354,81 +391,84 @@ impl<H: Host> Stream<H> {
             client_waits: true,
         };
         let now = self.now();
-        self.drive(Event::Answered(answer), now);
+        self.drive(Input::Event(ExchangeEvent::Answered(answer)), now);
     }
 
     fn now(&self) -> Timestamp {
-        self.worker.host.now().unwrap_or(self.decided_at)
+        self.wire.worker.host.now().unwrap_or(self.wire.decided_at)
     }
 
-    /// Feeds the engine and does what it says, until it has no more to say.
-    fn drive(&mut self, event: Event<'_>, now: Timestamp) {
-        let worker = Rc::clone(&self.worker);
-        let feed = |exchange: &mut Exchange, event: Event<'_>| {
-            exchange.handle(event, now, &mut worker.counters.borrow_mut())
-        };
-        let mut effects: VecDeque<Effect> = feed(&mut self.exchange, event).into();
-        while let Some(effect) = effects.pop_front() {
-            let event = match effect {
-                Effect::Load(cell) => Some(self.worker.load(cell)),
-                Effect::Store { cell, bytes, expected } => {
-                    Some(self.worker.store(cell, &bytes, expected))
+    fn drive(&mut self, input: Input<ExchangeEvent<'_>, CellEvent>, now: Timestamp) {
+        let worker = Rc::clone(&self.wire.worker);
+        let counters = &mut worker.counters.borrow_mut();
+        drive(&mut self.exchange, input, now, counters, &mut self.wire);
+    }
+}
+
+impl<H: Host> Shell<Local<Exchange>> for Wire<H> {
+    fn ask(&mut self, ticket: Ticket, request: CellRequest) -> Option<CellEvent> {
+        self.worker.ask(self.context, ticket, request)
+    }
+
+    fn carry_out(&mut self, effect: ExchangeEffect) -> Option<ExchangeEvent<'static>> {
+        match effect {
+            ExchangeEffect::Forward(forward) => return self.forward(&forward),
+            ExchangeEffect::Call(call) => return self.call(&call),
+            ExchangeEffect::Reply(reply) => {
+                let _ = self.worker.host.reply(&reply);
+                if matches!(self.request, Phase::Held | Phase::Deciding) {
+                    self.request = Phase::Replied;
                 }
-                Effect::Forward(forward) => self.forward(&forward),
-                Effect::Call(call) => self.call(&call),
-                Effect::Reply(reply) => {
-                    let _ = self.worker.host.reply(&reply);
-                    self.request =
-                        if self.request == Phase::Held { Phase::Replied } else { self.request };
-                    self.response = Phase::Replied;
-                    None
-                }
-                Effect::Relay { gateway } => {
-                    if let Some(gateway) = gateway {
-                        let host = &self.worker.host;
-                        let _ = host.set_header(Side::Response, "x-dana-gateway", &gateway);
-                    }
-                    self.response = Phase::Released;
-                    None
-                }
-                Effect::Changed(change) => {
-                    self.worker.changed(&change);
-                    None
-                }
-                Effect::Anomaly(anomaly) => {
-                    self.worker.anomaly(&anomaly);
-                    None
-                }
-                Effect::Decided(note) => {
-                    self.worker.note(&note);
-                    None
-                }
-                Effect::Probe(_) | Effect::Counted(_) | Effect::InFlight(..) => None,
-            };
-            if let Some(event) = event {
-                effects.extend(feed(&mut self.exchange, event));
+                self.response = Phase::Replied;
             }
+            ExchangeEffect::Relay { gateway } => {
+                if let Some(gateway) = gateway {
+                    let host = &self.worker.host;
+                    let _ = host.set_header(Side::Response, "x-dana-gateway", &gateway);
+                }
+                self.response = Phase::Released;
+            }
+            ExchangeEffect::Changed(change) => self.worker.changed(&change),
+            ExchangeEffect::Anomaly(anomaly) => self.worker.anomaly(&anomaly),
+            ExchangeEffect::Decided(decision) => self.worker.note(&decision),
+            ExchangeEffect::HandOff => self.handed_off = true,
         }
+        None
+    }
+}
+
+impl<H: Host> Wire<H> {
+    fn read_request(&self) -> Result<BufferedRequest, HostError> {
+        let host = &self.worker.host;
+        // One byte more than allowed is enough to see that it is too long.
+        let bytes_max = self.worker.policy.config.request_body_bytes_max + 1;
+        let headers = host.headers(Side::Request)?;
+        Ok(BufferedRequest { headers, body: host.body(Side::Request, bytes_max)? })
     }
 
     /// Names the cluster and lets the request go. If a header cannot be set it must not go, and
     /// then it provably did not.
-    fn forward(&mut self, forward: &Forward) -> Option<Event<'static>> {
+    fn forward(&mut self, forward: &Forward) -> Option<ExchangeEvent<'static>> {
+        if forward.keep {
+            match self.read_request() {
+                Ok(kept) => self.kept = kept,
+                Err(_) => return Some(ExchangeEvent::Answered(Answer::never_left(true))),
+            }
+        }
         let host = &self.worker.host;
         let set = |(name, value): &(String, String)| host.set_header(Side::Request, name, value);
         if forward.headers.iter().try_for_each(set).is_ok() {
             self.composite = forward.composite;
-            self.keep = forward.keep;
             self.request = Phase::Released;
             return None;
         }
-        Some(NEVER_LEFT)
+        Some(ExchangeEvent::Answered(Answer::never_left(true)))
     }
 
     /// Sends the kept request to another gateway. If it cannot be, it provably was not.
-    fn call(&mut self, call: &Call) -> Option<Event<'static>> {
+    fn call(&mut self, call: &Call) -> Option<ExchangeEvent<'static>> {
         self.calling = self.worker.host.call(call, &self.kept).ok();
-        self.calling.is_none().then_some(NEVER_LEFT)
+        self.calling.is_none().then_some(ExchangeEvent::Answered(Answer::never_left(true)))
     }
 }
 
@@ -438,21 +478,11 @@ fn seconds(value: &str) -> Option<Millis> {
     Some(Millis::new(seconds.saturating_mul(1000)))
 }
 
-const NEVER_LEFT: Event<'static> = Event::Answered(Answer {
-    evidence: Response { origin: Origin::NeverLeft, status: 0, body: Body::Unreadable },
-    endpoint: None,
-    peer: None,
-    content_type: None,
-    retry_after: None,
-    content_encoding: None,
-    client_waits: true,
-});
-
 impl Phase {
     const fn flow(self) -> Flow {
         match self {
             Self::Released => Flow::Continue,
-            Self::Held | Self::Replied => Flow::Hold,
+            Self::Held | Self::Deciding | Self::Replied => Flow::Hold,
         }
     }
 }

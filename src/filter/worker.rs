@@ -5,17 +5,20 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::host::{Host, StoreError};
+use super::driver::cell;
+use super::host::Host;
 use crate::engine::config::Policy;
-use crate::engine::event::{Decision, Event};
+use crate::engine::event::Decision;
+use crate::engine::exchange::Exchange;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{
     BreakerState, Cause, Health, HealthEvent, OverrideKind, Why, WorkerCounters,
 };
 use crate::engine::limits;
+use crate::engine::machine::Ticket;
 use crate::engine::metrics::{self, Family, Implied, implied};
 use crate::engine::payment::Anomaly;
-use crate::engine::store::{Cell, Expected, Layout, Loaded, MAKES_ROOM, Placement, Seed};
+use crate::engine::store::{Cell, CellEvent, CellRequest, Local, MAKES_ROOM};
 use crate::engine::time::{Millis, Timestamp};
 
 mod counted;
@@ -27,22 +30,47 @@ pub(super) struct Worker<H> {
     pub(super) policy: Rc<Policy>,
     pub(super) counters: RefCell<WorkerCounters>,
     metrics: RefCell<BTreeMap<String, u32>>,
+    /// Exchanges whose stream is over and that have still something to write down.
+    unfinished: RefCell<Vec<Unfinished>>,
+}
+
+/// An exchange whose stream is over.
+#[derive(Debug)]
+struct Unfinished {
+    /// Envoy's number of the stream that it had.
+    context: u32,
+    exchange: Local<Exchange>,
+    since: Timestamp,
 }
 
 impl<H: Host> Worker<H> {
     pub(super) fn new(host: H, policy: Rc<Policy>, owner: u64) -> Self {
         let counters = RefCell::new(WorkerCounters::of(owner));
-        Self { host, policy, counters, metrics: RefCell::default() }
+        Self { host, policy, counters, metrics: RefCell::default(), unfinished: RefCell::default() }
     }
 
-    /// Reads a shared value.
-    pub(super) fn load(&self, cell: Cell) -> Event<'static> {
-        load(&self.host, cell)
+    /// Asks the store for the stream `context`. The one in shared data answers at once.
+    pub(super) fn ask(&self, _: u32, _: Ticket, request: CellRequest) -> Option<CellEvent> {
+        Some(cell(&self.host, request))
     }
 
-    /// Writes a shared value, if it is as expected.
-    pub(super) fn store(&self, cell: Cell, bytes: &[u8], expected: Expected) -> Event<'static> {
-        store(&self.host, cell, bytes, expected)
+    /// Keeps an exchange whose stream is over, until everything of it is written down. Where there
+    /// are too many, its claim ends in doubt when its lease does.
+    pub(super) fn take_over(&self, context: u32, exchange: Local<Exchange>, since: Timestamp) {
+        let mut unfinished = self.unfinished.borrow_mut();
+        if unfinished.len() < limits::UNFINISHED_MAX {
+            unfinished.push(Unfinished { context, exchange, since });
+        }
+    }
+
+    /// What the store does not answer is given up. Its claims end in doubt when their leases do.
+    pub(super) fn forget_unfinished(&self) {
+        let mut unfinished = self.unfinished.borrow_mut();
+        if let (false, Ok(now)) = (unfinished.is_empty(), self.host.now()) {
+            unfinished.retain(|one| {
+                now.since(one.since) < limits::UNFINISHED_AGE_MAX && !one.exchange.is_ended()
+            });
+        }
     }
 
     /// Puts a request's line into the access log and counts it.
@@ -66,7 +94,7 @@ impl<H: Host> Worker<H> {
     }
 
     fn show_gateways(&self) {
-        let Event::Loaded(_, loaded) = self.load(Cell::Health) else {
+        let CellEvent::Loaded(_, loaded) = cell(&self.host, CellRequest::Load(Cell::Health)) else {
             return;
         };
         let health = Health::read(&loaded.bytes).unwrap_or_else(|| {
@@ -216,37 +244,6 @@ fn share_of(health: &Health, gateway: GatewayId, policy: &Policy, now: Timestamp
     if is_active { health.share(&policy.health, now) } else { 0 }
 }
 
-/// Reads a shared value.
-pub(super) fn load<H: Host>(host: &H, cell: Cell) -> Event<'static> {
-    match host.load(&key(cell)) {
-        Ok(None) => Event::Loaded(cell, Loaded { bytes: Vec::new(), version: Expected::Absent }),
-        Ok(Some((bytes, version))) => {
-            Event::Loaded(cell, Loaded { bytes, version: Expected::At(version) })
-        }
-        Err(error) => {
-            log::error!("dana: {cell:?} cannot be read: {error}");
-            Event::StoreFailed(cell)
-        }
-    }
-}
-
-/// Writes a shared value, if it is as expected.
-pub(super) fn store<H: Host>(
-    host: &H,
-    cell: Cell,
-    bytes: &[u8],
-    expected: Expected,
-) -> Event<'static> {
-    match host.store(&key(cell), bytes, expected) {
-        Ok(()) => Event::Stored(cell),
-        Err(StoreError::Conflict) => Event::Conflict(cell),
-        Err(StoreError::Failed(error)) => {
-            log::error!("dana: {cell:?} cannot be written: {error}");
-            Event::StoreFailed(cell)
-        }
-    }
-}
-
 /// A state's number in metrics.
 const fn number(state: BreakerState) -> u64 {
     match state {
@@ -254,83 +251,4 @@ const fn number(state: BreakerState) -> u64 {
         BreakerState::HalfOpen { .. } => 1,
         BreakerState::Open { .. } => 2,
     }
-}
-
-/// The name of a shared value. Where no `vm_id` is set, all plugins of the process share one space
-/// of names, so ours begin alike.
-fn key(cell: Cell) -> Vec<u8> {
-    let (kind, number) = match cell {
-        Cell::Layout => (b'l', None),
-        Cell::Health => (b'h', None),
-        Cell::Claims(bucket) => (b'c', Some(bucket)),
-        Cell::Body(slot) => (b'b', Some(slot)),
-        Cell::Census => (b'n', None),
-    };
-    let mut key = b"dana.failover.".to_vec();
-    key.push(kind);
-    key.extend(number.into_iter().flat_map(u32::to_be_bytes));
-    key
-}
-
-/// A number that no other worker of the process has, nor had: workers configure within the same
-/// millisecond, and in memories that look alike, so nothing of their own tells them apart.
-pub(super) fn worker_number<H: Host>(host: &H) -> Result<u64, String> {
-    let key = b"dana.failover.w";
-    for _ in 0..limits::STORE_ATTEMPTS_MAX {
-        let found = host.load(key).map_err(|error| error.to_string())?;
-        let (last, expected) = match found {
-            None => (0, Expected::Absent),
-            Some((bytes, version)) => {
-                let last = bytes.try_into().map_or(0, u64::from_le_bytes);
-                (last, Expected::At(version))
-            }
-        };
-        let next = last.wrapping_add(1);
-        match host.store(key, &next.to_le_bytes(), expected) {
-            Ok(()) => return Ok(next),
-            Err(StoreError::Conflict) => {}
-            Err(StoreError::Failed(error)) => return Err(error.to_string()),
-        }
-    }
-    Err("the workers could not be numbered: they keep changing".to_owned())
-}
-
-/// Joins a configuration to the store, which every worker and every update of it does.
-pub(super) fn join<H: Host>(
-    host: &H,
-    config: &crate::engine::config::Config,
-) -> Result<Policy, String> {
-    for _ in 0..limits::STORE_ATTEMPTS_MAX {
-        let found = host.load(&key(Cell::Layout)).map_err(|error| error.to_string())?;
-        let (mut layout, expected) = match found {
-            None => {
-                let noise = host.noise().map_err(|error| error.to_string())?;
-                let placement = Placement::new(config.buckets(), Seed::gather(&noise));
-                (Layout::new(placement), Expected::Absent)
-            }
-            Some((bytes, version)) => {
-                (Layout::decode(&bytes).map_err(|e| e.to_string())?, Expected::At(version))
-            }
-        };
-        let now = host.now().map_err(|error| error.to_string())?;
-        let joined = Policy::join(config.clone(), &mut layout, now);
-        let (policy, grew) = joined.map_err(|error| error.to_string())?;
-        if !grew && expected != Expected::Absent {
-            return Ok(policy);
-        }
-        match host.store(&key(Cell::Layout), &layout.encode(), expected) {
-            Ok(()) => {
-                if expected == Expected::Absent {
-                    log::warn!(
-                        "dana: the claim store is empty: payments made before this start are not \
-                         known"
-                    );
-                }
-                return Ok(policy);
-            }
-            Err(StoreError::Conflict) => {}
-            Err(StoreError::Failed(error)) => return Err(error.to_string()),
-        }
-    }
-    Err("the claim store could not be joined: it keeps changing".to_owned())
 }

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use dana_failover::engine::event::{Answer, Effect, Event, Request};
+use dana_failover::engine::event::{
+    Answer, ExchangeEffect, ExchangeEvent, Probe, ProbeAnswer, ProbeId, Request, TickEffect,
+    TickEvent,
+};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::{Health, Override, OverrideKind, WorkerCounters};
+use dana_failover::engine::machine::{Input, InputOf, Machine, Output, Ticket};
 use dana_failover::engine::protocol::{Body, Flags, Origin, Response};
-use dana_failover::engine::store::{Cell, Expected, Loaded};
+use dana_failover::engine::store::{Cell, CellEvent, CellRequest, Expected, Loaded, Local};
 use dana_failover::engine::tick::Tick;
 use dana_failover::engine::time::{Millis, Timestamp};
 
@@ -37,12 +41,20 @@ enum Happening {
     Arrive,
     Tick(usize),
     /// To the worker of this birth; one that died meanwhile hears nothing.
-    Beaten(usize, u64, GatewayId, bool),
-    Loaded(Actor, u64, Cell, Loaded),
+    Beaten(usize, u64, Beat),
+    Loaded(Actor, u64, Ticket, Cell, Loaded),
     Answered(usize, Wire),
     Restart(usize),
     /// An operator wants something of a gateway.
     Wish,
+}
+
+/// How a heartbeat ends.
+#[derive(Clone, Copy, Debug)]
+struct Beat {
+    id: ProbeId,
+    gateway: GatewayId,
+    good: bool,
 }
 
 /// An answer, or why there is none.
@@ -61,7 +73,7 @@ struct Worker {
 }
 
 struct Call {
-    exchange: Exchange,
+    exchange: Local<Exchange>,
     worker: usize,
     birth: u64,
     reference: String,
@@ -231,17 +243,10 @@ impl<'s> World<'s> {
             Happening::Tick(worker) => {
                 let period = self.workers[worker].pulse.period().get();
                 self.after(period, Happening::Tick(worker));
-                let effects = self.workers[worker].pulse.tick();
-                self.carry_out(Actor::Pulse(worker), effects);
+                self.tell_tick(worker, Input::Event(TickEvent::Due));
             }
-            Happening::Beaten(worker, birth, gateway, good) => {
-                if self.workers[worker].birth == birth {
-                    self.truth.beaten(gateway, good, self.time());
-                    let effects = self.workers[worker].pulse.on_probe(gateway, good);
-                    self.carry_out(Actor::Pulse(worker), effects);
-                }
-            }
-            Happening::Loaded(actor, birth, cell, loaded) => {
+            Happening::Beaten(worker, birth, beat) => self.beaten(worker, birth, beat),
+            Happening::Loaded(actor, birth, ticket, cell, loaded) => {
                 if self.workers[self.worker_of(actor)].birth == birth {
                     if let (Actor::Call(at), Cell::Health) = (actor, cell) {
                         let is_now = loaded.bytes == self.shared.bytes;
@@ -252,7 +257,7 @@ impl<'s> World<'s> {
                         };
                         self.truth.read(at, health);
                     }
-                    self.tell(actor, Event::Loaded(cell, loaded));
+                    self.tell(actor, ticket, CellEvent::Loaded(cell, loaded));
                 }
             }
             Happening::Answered(at, wire) => self.answer(at, &wire),
@@ -318,7 +323,7 @@ impl<'s> World<'s> {
         let other = usize::try_from(self.lot.from(0, others)).unwrap();
         let partner = if is_bad { PARTNERS[PARTNERS.len() - 1] } else { PARTNERS[other] };
         self.calls.push(Call {
-            exchange: Exchange::new(Rc::clone(&self.setting.policy)),
+            exchange: Local::new(Exchange::new(Rc::clone(&self.setting.policy))),
             worker,
             birth: self.workers[worker].birth,
             reference,
@@ -335,75 +340,105 @@ impl<'s> World<'s> {
         ];
         let context = u32::try_from(at).unwrap();
         let request = Request { headers: &headers, body: body.as_bytes(), peer: &[], context };
-        self.tell(Actor::Call(at), Event::Request(request));
+        self.tell_call(at, Input::Event(ExchangeEvent::Request(request)));
     }
 
-    fn tell(&mut self, actor: Actor, event: Event<'_>) {
-        let now = self.time();
-        let worker = self.worker_of(actor);
-        let Worker { pulse, counters, .. } = &mut self.workers[worker];
-        let effects = match (actor, event) {
-            (Actor::Call(at), event) => self.calls[at].exchange.handle(event, now, counters),
-            (Actor::Pulse(_), Event::Loaded(cell, loaded)) => {
-                pulse.loaded(cell, loaded, now, counters)
+    fn beaten(&mut self, worker: usize, birth: u64, Beat { id, gateway, good }: Beat) {
+        if self.workers[worker].birth != birth || !self.workers[worker].pulse.awaits(id) {
+            return;
+        }
+        self.truth.beaten(gateway, good, self.time());
+        let status = if good { 200 } else { 503 };
+        let answer = ProbeAnswer { from_gateway: good, status, body: b"" };
+        self.tell_tick(worker, Input::Event(TickEvent::Probed(id, answer)));
+    }
+
+    fn tell(&mut self, actor: Actor, ticket: Ticket, event: CellEvent) {
+        match actor {
+            Actor::Call(at) => self.tell_call(at, Input::Told(ticket, event)),
+            Actor::Pulse(worker) => self.tell_tick(worker, Input::Told(ticket, event)),
+        }
+    }
+
+    fn tell_call(&mut self, at: usize, input: InputOf<'_, Local<Exchange>>) {
+        let (now, worker) = (self.time(), self.calls[at].worker);
+        let counters = &mut self.workers[worker].counters;
+        for output in self.calls[at].exchange.handle(input, now, counters) {
+            match output {
+                Output::Ask(ticket, request) => self.ask(Actor::Call(at), ticket, request),
+                Output::Do(effect) => self.carry_out(at, effect),
             }
-            (Actor::Pulse(_), Event::Stored(cell)) => pulse.stored(cell),
-            (Actor::Pulse(_), Event::Conflict(cell)) => pulse.conflict(cell, counters),
-            (Actor::Pulse(_), other) => panic!("a pulse hears nothing of {other:?}"),
-        };
-        self.carry_out(actor, effects);
-        if let Actor::Call(at) = actor
-            && self.calls[at].exchange.is_ended()
-        {
+        }
+        if self.calls[at].exchange.is_ended() {
             self.truth.ended(at);
         }
     }
 
-    fn carry_out(&mut self, actor: Actor, effects: Vec<Effect>) {
-        let birth = self.workers[self.worker_of(actor)].birth;
-        for effect in effects {
-            match effect {
-                Effect::Load(cell) => {
-                    let loaded = self.load(actor, cell);
-                    // What is read is a little old when it is used.
-                    let old = cell == Cell::Health && self.lot.one_in(4);
-                    let later = if old { self.lot.from(1, 3) } else { 0 };
-                    self.after(later, Happening::Loaded(actor, birth, cell, loaded));
-                }
-                Effect::Store { cell, bytes, expected } => {
-                    let stored = self.store(actor, cell, bytes, expected);
-                    let event = if stored { Event::Stored(cell) } else { Event::Conflict(cell) };
-                    self.tell(actor, event);
-                }
-                Effect::Forward(forward) => {
-                    let Actor::Call(at) = actor else { panic!("a pulse sends no payments") };
-                    let cluster = forward.headers.iter().find(|(name, _)| name == "x-dana-cluster");
-                    self.send(at, &cluster.unwrap().1);
-                }
-                Effect::Probe(beat) => {
-                    let Actor::Pulse(worker) = actor else { panic!("a payment is no heartbeat") };
-                    let place = self.place(beat.gateway);
-                    let (good, later) = match self.ways[place].beat(self.now) {
-                        Some(good) => (good, self.lot.from(10, 200)),
-                        None => (false, beat.spec.timeout.get()),
-                    };
-                    self.after(later, Happening::Beaten(worker, birth, beat.gateway, good));
-                }
-                Effect::Changed(change) => self.truth.told(&change),
-                Effect::Counted(counted) => {
-                    assert_eq!(
-                        counted.census.buckets,
-                        self.setting.policy.placement.buckets(),
-                        "all of them"
-                    );
-                }
-                Effect::InFlight(..)
-                | Effect::Anomaly(_)
-                | Effect::Reply(_)
-                | Effect::Relay { .. }
-                | Effect::Decided(_) => {}
-                Effect::Call(_) => panic!("a charge goes through the router alone"),
+    fn tell_tick(&mut self, at: usize, input: InputOf<'_, Tick>) {
+        let now = self.time();
+        let Worker { pulse, counters, birth } = &mut self.workers[at];
+        let birth = *birth;
+        for output in pulse.handle(input, now, counters) {
+            match output {
+                Output::Ask(ticket, request) => self.ask(Actor::Pulse(at), ticket, request),
+                Output::Do(effect) => self.carry_out_tick(at, birth, effect),
             }
+        }
+    }
+
+    fn ask(&mut self, actor: Actor, ticket: Ticket, request: CellRequest) {
+        match request {
+            CellRequest::Load(cell) => {
+                let birth = self.workers[self.worker_of(actor)].birth;
+                let loaded = self.load(actor, cell);
+                // What is read is a little old when it is used.
+                let old = cell == Cell::Health && self.lot.one_in(4);
+                let later = if old { self.lot.from(1, 3) } else { 0 };
+                self.after(later, Happening::Loaded(actor, birth, ticket, cell, loaded));
+            }
+            CellRequest::Store { cell, bytes, expected } => {
+                let stored = self.store(actor, cell, bytes, expected);
+                let told = if stored { CellEvent::Stored(cell) } else { CellEvent::Conflict(cell) };
+                self.tell(actor, ticket, told);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, at: usize, effect: ExchangeEffect) {
+        match effect {
+            ExchangeEffect::Forward(forward) => {
+                let cluster = forward.headers.iter().find(|(name, _)| name == "x-dana-cluster");
+                self.send(at, &cluster.unwrap().1);
+            }
+            ExchangeEffect::Changed(change) => self.truth.told(&change),
+            ExchangeEffect::Anomaly(_)
+            | ExchangeEffect::Reply(_)
+            | ExchangeEffect::Relay { .. }
+            | ExchangeEffect::HandOff
+            | ExchangeEffect::Decided(_) => {}
+            ExchangeEffect::Call(_) => panic!("a charge goes through the router alone"),
+        }
+    }
+
+    fn carry_out_tick(&mut self, worker: usize, birth: u64, effect: TickEffect) {
+        match effect {
+            TickEffect::Probe(Probe { id, gateway, spec, .. }) => {
+                let (good, later) = match self.ways[self.place(gateway)].beat(self.now) {
+                    Some(good) => (good, self.lot.from(10, 200)),
+                    None => (false, spec.timeout.get()),
+                };
+                let beat = Beat { id, gateway, good };
+                self.after(later, Happening::Beaten(worker, birth, beat));
+            }
+            TickEffect::Changed(change) => self.truth.told(&change),
+            TickEffect::Counted(counted) => {
+                assert_eq!(
+                    counted.census.buckets,
+                    self.setting.policy.placement.buckets(),
+                    "all of them"
+                );
+            }
+            TickEffect::InFlight(..) => {}
         }
     }
 
@@ -545,6 +580,6 @@ impl<'s> World<'s> {
             content_encoding: None,
             client_waits: wire.client_waits,
         };
-        self.tell(Actor::Call(at), Event::Answered(answer));
+        self.tell_call(at, Input::Event(ExchangeEvent::Answered(answer)));
     }
 }

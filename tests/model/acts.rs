@@ -28,6 +28,8 @@ pub(crate) enum Act {
     Pass { millis: u64 },
     /// A worker drops a request where it stands.
     Crash { run: usize, gateway: usize, travels: bool },
+    /// The client of a request leaves while the store is asked.
+    Leave { run: usize },
     /// A heartbeat's result.
     Beat { gateway: usize, good: bool },
     /// The store's next call but so many goes wrong.
@@ -134,6 +136,7 @@ fn act(kind: Kind) -> BoxedStrategy<Act> {
         7 => prop::sample::select(delays.to_vec()).prop_map(|millis| Act::Pass { millis }),
         1 => (run(), 0usize..2, any::<bool>())
             .prop_map(|(run, gateway, travels)| Act::Crash { run, gateway, travels }),
+        2 => run().prop_map(|run| Act::Leave { run }),
         1 => (0usize..2, prop::bool::weighted(0.7))
             .prop_map(|(gateway, good)| Act::Beat { gateway, good }),
         1 => (0usize..6, any::<bool>()).prop_map(|(after, written)| Act::Fault { after, written }),

@@ -2,7 +2,8 @@
 //!
 //! Clients pay, ask and cancel over two workers that share one store; two gateways with ledgers of
 //! their own execute or refuse, lose answers, answer nonsense and let requests travel; clocks
-//! advance, workers die between any two effects, stores fail. The ledgers are the truth. After
+//! advance, workers die between any two effects, clients leave while the store is asked, stores fail and
+//! answer twice. The ledgers are the truth. After
 //! each act nothing the engine has written, sent or said may contradict it.
 //!
 //! - `acts`: what may happen
@@ -35,7 +36,6 @@ mod proof;
 mod reference;
 mod setup;
 mod shared;
-mod store;
 mod table;
 mod truth;
 mod wishes;
@@ -100,8 +100,9 @@ fn no_story_contradicts_the_ledgers() {
         assert!(told.reached.transitions >= 1_000_000, "{told:?}");
     }
     let Reached { executed, in_doubt, moved_on, replayed, repeated, walked, .. } = told.reached;
-    let Reached { fetched, resolved, .. } = told.reached;
+    let Reached { fetched, resolved, left, .. } = told.reached;
     told.often(&[executed, in_doubt, moved_on, replayed, repeated, walked, resolved, fetched]);
+    told.often(&[left]);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! An operator who looks where the money is, and says what is there.
 
 use dana_failover::engine::admin::{ResolveError, resolve};
-use dana_failover::engine::payment::{Evidence as Said, KeyFront, Resolution, Step};
-use dana_failover::engine::store::{Cell, Entry, Loaded};
+use dana_failover::engine::payment::{Evidence as Said, KeyFront, KeyPrefix, Resolution, Step};
+use dana_failover::engine::store::Entry;
 use dana_failover::engine::time::Leaps;
 
 use super::proof::Cause;
@@ -37,26 +37,26 @@ impl World<'_> {
         };
         let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let front = KeyFront::parse(&digits).unwrap();
-        let Loaded { bytes, version } = self.load_cell(Cell::Claims(number));
+        let mut bucket = self.bucket(number);
         let policy = &setup.policy;
+        let _ = bucket.mend(now, &policy.claims);
+        let found: Vec<(KeyPrefix, Entry)> = bucket.find_front(&front).collect();
+        let resolved = resolve(&found, resolution, Leaps::NONE, now, &policy.claims);
+        if let Ok(resolved) = &resolved {
+            assert!(bucket.replace(&resolved.key, &resolved.claim));
+            self.put_bucket(number, bucket);
+            self.reached.resolved += 1;
+        }
         if setup.leaps() {
             // The ledgers judge it.
-            if let Ok(resolved) =
-                resolve(bytes, &front, resolution, Leaps::NONE, now, &policy.claims)
-            {
-                assert!(self.store_cell(Cell::Claims(number), resolved.bytes, version));
-                self.reached.resolved += 1;
-            }
             return;
         }
-        match resolve(bytes, &front, resolution, Leaps::NONE, now, &policy.claims) {
+        match resolved {
             Ok(resolved) => {
                 assert_eq!(resolved.key, key);
-                assert!(self.store_cell(Cell::Claims(number), resolved.bytes, version));
                 let after = self.find(payment);
                 assert_eq!(after, Entry::Claim(resolved.claim));
                 reference.check(&before, &after, Cause::Evidence(event, now), now);
-                self.reached.resolved += 1;
             }
             Err(why) => {
                 let claim = match &before {

@@ -130,6 +130,8 @@ pub(crate) struct Reached {
     pub(crate) handed_over: u64,
     /// How often the clock leapt.
     pub(crate) leaps: u64,
+    /// Clients that left while the store was asked.
+    pub(crate) left: u64,
 }
 
 impl Reached {
@@ -152,6 +154,7 @@ impl Reached {
             observed: self.observed + more.observed,
             handed_over: self.handed_over + more.handed_over,
             leaps: self.leaps + more.leaps,
+            left: self.left + more.left,
         }
     }
 }

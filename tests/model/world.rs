@@ -7,12 +7,13 @@ use dana_failover::engine::payment::{
     AttemptId, Claim, ClaimState, Evidence as Said, Incarnation, Money,
 };
 
-use dana_failover::engine::event::{Call, Effect, Event, Forward, Request};
+use dana_failover::engine::event::{Call, ExchangeEffect, ExchangeEvent, Forward, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::health::{Health, WorkerCounters};
+use dana_failover::engine::health::WorkerCounters;
+use dana_failover::engine::machine::{Input, InputOf, Machine, Output, OutputOf};
 use dana_failover::engine::payment::Fingerprint;
-use dana_failover::engine::store::{Cell, Entry, Expected, Loaded};
+use dana_failover::engine::store::{Bucket, Cell, CellEvent, CellRequest, Entry, Local, Memory};
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::acts::{Act, Answer, Fate};
@@ -21,7 +22,6 @@ use super::keys::{KEYS, Keys};
 use super::ledger::{Deed, Ledger, PAYMENTS, Wire};
 use super::setup::{Reached, Setup};
 use super::shared::Past;
-use super::store::Store;
 use super::wishes::What;
 
 mod wire;
@@ -36,8 +36,8 @@ const ON_THE_WIRE_MS: u64 = 40_000;
 pub(crate) struct Run {
     pub(crate) what: What,
     worker: usize,
-    exchange: Exchange,
-    todo: VecDeque<Effect>,
+    exchange: Local<Exchange>,
+    todo: VecDeque<OutputOf<Local<Exchange>>>,
     asked_at: Timestamp,
     /// Let go and not yet at a gateway: whom it may reach, since when.
     sent: Option<(Vec<usize>, u64)>,
@@ -56,6 +56,8 @@ pub(crate) struct Run {
     /// Whether a charge may have existed when the claim was last read or written for it.
     pub(crate) was_doubtful: bool,
     pub(crate) gone: bool,
+    /// Its client has left; what was being written is written to its end.
+    left: bool,
     /// Its place among the header keys.
     pub(crate) key: usize,
     /// Whom that belonged to when it was read; read anew with everything else.
@@ -71,6 +73,11 @@ pub(crate) struct Run {
 impl Run {
     fn is_over(&self) -> bool {
         self.todo.is_empty() && self.exchange.is_ended()
+    }
+
+    /// It waits for the store, held or after its answer.
+    fn asks(&self) -> bool {
+        self.exchange.awaits_store() && !self.exchange.is_sent() && !self.exchange.is_ended()
     }
 
     pub(crate) fn on_the_wire(&self) -> impl Iterator<Item = usize> + '_ {
@@ -96,7 +103,7 @@ pub(crate) struct World<'a> {
     days: i64,
     /// Nothing is enforced for what begins now.
     observing: bool,
-    store: Store,
+    store: Memory,
     counters: [WorkerCounters; 2],
     pub(crate) runs: Vec<Run>,
     pub(crate) copies: Vec<Copy>,
@@ -121,7 +128,7 @@ impl<'a> World<'a> {
             now,
             days: 0,
             observing: false,
-            store: Store::default(),
+            store: Memory::default(),
             counters: Default::default(),
             runs: Vec::new(),
             copies: Vec::new(),
@@ -152,7 +159,7 @@ impl<'a> World<'a> {
 
     /// As many other payments in doubt as leave no room that was laid out for.
     fn fill(&mut self) {
-        let mut bucket = self.store.bucket(0);
+        let mut bucket = self.bucket(0);
         let (candidates, ended_at) = (self.setup.policy.order().collect(), self.time());
         let state =
             ClaimState::InDoubt { candidates, ended_at, repeat_until: None, not_found: None };
@@ -161,18 +168,18 @@ impl<'a> World<'a> {
         for number in 0..16 {
             bucket.put(&[number; 16], &claim, ended_at, Millis::new(1)).unwrap();
         }
-        assert!(self.store.store(Cell::Claims(0), bucket.into_bytes(), Expected::Any));
+        self.store.put(Cell::Claims(0), bucket.into_bytes());
     }
 
     /// Both workers tick, and one of them leads.
     fn tick(&mut self) {
         let (policy, now) = (Rc::clone(&self.setup.policy), self.time());
-        let mut health = Health::decode(&self.store.load(Cell::Health).bytes);
-        for counters in &mut self.counters {
-            health.tell_course(counters, &policy.health, now);
-        }
-        health.mend(&policy.health, now);
-        assert!(self.store.store(Cell::Health, health.encode(), Expected::Any));
+        self.store.change_health(|health| {
+            for counters in &mut self.counters {
+                health.tell_course(counters, &policy.health, now);
+            }
+            health.mend(&policy.health, now);
+        });
     }
 
     /// Time passes as workers see it: they tick.
@@ -233,6 +240,12 @@ impl<'a> World<'a> {
             Act::Crash { run, gateway, travels } => {
                 if let Some(at) = self.pick(run, |run| !run.exchange.is_ended()) {
                     self.crash(at, gateway, travels);
+                }
+            }
+            Act::Leave { run } => {
+                let waits = |run: &Run| !run.left && run.asks();
+                if let Some(at) = self.pick(run, waits) {
+                    self.leave(at);
                 }
             }
             Act::Beat { gateway, good } => self.beat(gateway, good),
@@ -299,7 +312,7 @@ impl<'a> World<'a> {
         self.runs.push(Run {
             what,
             worker,
-            exchange: Exchange::new(Rc::clone(policy)),
+            exchange: Local::new(Exchange::new(Rc::clone(policy))),
             todo: VecDeque::new(),
             asked_at: self.time(),
             sent: None,
@@ -312,6 +325,7 @@ impl<'a> World<'a> {
             answer: None,
             was_doubtful: self.may_be_charged(what.payment()),
             gone: false,
+            left: false,
             key,
             taken_by: None,
             has_read: false,
@@ -319,32 +333,55 @@ impl<'a> World<'a> {
             let_go: false,
             overtaken: false,
         });
-        self.feed(self.runs.len() - 1, Event::Request(request));
+        let request = Input::Event(ExchangeEvent::Request(request));
+        self.feed(self.runs.len() - 1, request);
     }
 
-    fn feed(&mut self, at: usize, event: Event<'_>) {
+    fn feed(&mut self, at: usize, input: InputOf<'_, Local<Exchange>>) {
         self.reached.transitions += 1;
-        let reads_claim =
-            matches!(event, Event::Loaded(Cell::Claims(_), _) | Event::Stored(Cell::Claims(_)));
+        let told = match &input {
+            Input::Told(_, told) => Some(told),
+            Input::Event(_) => None,
+        };
+        let is_read = matches!(told, Some(CellEvent::Loaded(Cell::Claims(_), _)));
+        let is_written = matches!(told, Some(CellEvent::Stored(Cell::Claims(_))));
+        let is_lost = matches!(told, Some(CellEvent::Conflict(_)));
         // Once its outcome is written, whoever comes next is another request.
         let is_open = !self.runs[at].is_settled;
-        let settles = matches!(event, Event::Stored(Cell::Claims(_))) && self.runs[at].is_answered;
+        let settles = is_written && self.runs[at].is_answered;
         self.runs[at].is_settled |= settles;
         if let (true, What::Pay { payment, .. } | What::Ask { payment }) =
-            (reads_claim && is_open, self.runs[at].what)
+            ((is_read || is_written) && is_open, self.runs[at].what)
         {
             self.runs[at].was_doubtful = self.may_be_charged(payment);
         }
         // What the header key leads to is the first that is read of all claims.
-        if matches!(event, Event::Loaded(Cell::Claims(_), _)) && !self.runs[at].has_read {
+        if is_read && !self.runs[at].has_read {
             self.runs[at].taken_by = self.key_is_taken(at);
             self.runs[at].has_read = true;
         }
-        self.runs[at].has_read &= !matches!(event, Event::Conflict(_));
+        self.runs[at].has_read &= !is_lost;
         let now = self.time();
         let run = &mut self.runs[at];
-        let effects = run.exchange.handle(event, now, &mut self.counters[run.worker]);
-        run.todo.extend(effects);
+        let counters = &mut self.counters[run.worker];
+        let twice = match &input {
+            Input::Told(ticket, told) => Some(Input::Told(*ticket, told.clone())),
+            Input::Event(_) => None,
+        };
+        run.todo.extend(run.exchange.handle(input, now, counters));
+        if let Some(twice) = twice {
+            assert_eq!(run.exchange.handle(twice, now, counters), [], "told twice");
+        }
+    }
+
+    /// The client leaves while the store is asked. A claim that is won all the same is given back.
+    fn leave(&mut self, at: usize) {
+        self.reached.left += 1;
+        self.runs[at].left = true;
+        self.feed(at, Input::Event(ExchangeEvent::ClientGone));
+        let run = &self.runs[at];
+        let goes_on = run.todo.contains(&Output::Do(ExchangeEffect::HandOff));
+        assert_eq!(goes_on, !run.exchange.is_ended(), "{:?}", run.what);
     }
 
     fn finish(&mut self, at: usize) {
@@ -354,33 +391,39 @@ impl<'a> World<'a> {
     }
 
     fn step(&mut self, at: usize) {
-        let Some(effect) = self.runs[at].todo.pop_front() else {
+        let Some(output) = self.runs[at].todo.pop_front() else {
             return;
         };
         // What is only read, said or counted changes nothing that could be checked.
-        let changes = matches!(effect, Effect::Store { .. } | Effect::Forward(_));
-        match effect {
-            Effect::Load(cell) => {
-                let event = self.load(at, cell);
-                self.feed(at, event);
+        let changes = matches!(
+            output,
+            Output::Ask(_, CellRequest::Store { .. }) | Output::Do(ExchangeEffect::Forward(_))
+        );
+        match output {
+            Output::Ask(ticket, request) => {
+                let told = self.ask(at, request);
+                self.note_claim_of_nobody(at, &told);
+                self.feed(at, Input::Told(ticket, told));
             }
-            Effect::Store { cell, bytes, expected } => {
-                let event = self.store(at, cell, bytes, expected);
-                self.feed(at, event);
-            }
-            Effect::Forward(forward) => self.forward(at, &forward),
-            Effect::Reply(reply) => self.check_reply(at, &reply),
-            Effect::Relay { gateway } => self.check_let_through(at, gateway.is_some()),
-            Effect::Decided(note) => self.reached.repeated += u64::from(note.decision == "repeat"),
-            Effect::Call(call) => self.call(at, &call),
-            Effect::Changed(_)
-            | Effect::Probe(_)
-            | Effect::Counted(_)
-            | Effect::InFlight(..)
-            | Effect::Anomaly(_) => {}
+            Output::Do(effect) => self.carry_out(at, effect),
         }
         if changes {
             self.check();
+        }
+    }
+
+    fn carry_out(&mut self, at: usize, effect: ExchangeEffect) {
+        let is_left = self.runs[at].left;
+        match effect {
+            ExchangeEffect::Decided(note) => {
+                self.reached.repeated += u64::from(note.decision == "repeat");
+            }
+            ExchangeEffect::Changed(_) | ExchangeEffect::Anomaly(_) | ExchangeEffect::HandOff => {}
+            effect if is_left => panic!("for a client that has left: {effect:?}"),
+            ExchangeEffect::Forward(forward) => self.forward(at, &forward),
+            ExchangeEffect::Reply(reply) => self.check_reply(at, &reply),
+            ExchangeEffect::Relay { gateway } => self.check_let_through(at, gateway.is_some()),
+            ExchangeEffect::Call(call) => self.call(at, &call),
         }
     }
 
@@ -413,24 +456,22 @@ impl<'a> World<'a> {
     }
 
     fn beat(&mut self, gateway: usize, good: bool) {
-        let loaded = self.store.load(Cell::Health);
-        let mut health = Health::decode(&loaded.bytes);
-        let policy = &self.setup.policy;
-        health.on_probe(policy.order().nth(gateway).unwrap(), good, &policy.health, self.time());
-        assert!(self.store.store(Cell::Health, health.encode(), Expected::Any));
+        let (policy, now) = (&self.setup.policy, self.time());
+        let gateway = policy.order().nth(gateway).unwrap();
+        self.store.change_health(|health| health.on_probe(gateway, good, &policy.health, now));
     }
 
-    pub(crate) fn load_cell(&self, cell: Cell) -> Loaded {
-        self.store.load(cell)
+    pub(crate) fn bucket(&self, number: u32) -> Bucket {
+        self.store.bucket(number).expect("only buckets were written")
     }
 
-    pub(crate) fn store_cell(&mut self, cell: Cell, bytes: Vec<u8>, expected: Expected) -> bool {
-        self.store.store(cell, bytes, expected)
+    pub(crate) fn put_bucket(&mut self, number: u32, bucket: Bucket) {
+        self.store.put(Cell::Claims(number), bucket.into_bytes());
     }
 
     /// What the store says of a payment.
     pub(crate) fn find(&self, payment: usize) -> Entry {
         let (bucket, key) = self.setup.keys[payment];
-        self.store.find(bucket, &key)
+        self.bucket(bucket).find(&key)
     }
 }

@@ -123,6 +123,8 @@ struct Told {
     steps: u64,
     /// How often a request was let go, and how often the second one was.
     sent: [u64; 2],
+    /// How often a client left while the store was asked.
+    left: u64,
     fed: u64,
 }
 
@@ -133,6 +135,7 @@ impl Told {
         println!("{self:?}");
         assert!(self.schedules >= schedules && self.races == 160, "{self:?}");
         assert!(self.sent[0] >= sent[0] && self.sent[1] >= sent[1], "{self:?}");
+        assert!(self.left > 1000, "{self:?}");
     }
 }
 
@@ -169,6 +172,7 @@ fn race(other: What) -> Told {
             told.states += walk.states();
             told.steps += walk.steps;
             told.sent = [0, 1].map(|at| told.sent[at] + walk.sent[at]);
+            told.left += walk.left;
             told.races += 1;
         }
         told.fed += plays.fed;

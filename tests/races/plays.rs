@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use dana_failover::engine::config::Policy;
-use dana_failover::engine::event::{Answer, Effect, Event, Forward, Request};
+use dana_failover::engine::event::{Answer, ExchangeEffect, ExchangeEvent, Forward, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::health::WorkerCounters;
+use dana_failover::engine::machine::{Input as EngineInput, Machine, Output, Ticket};
 use dana_failover::engine::protocol::{Body, Flags, Origin, Reply, Response};
-use dana_failover::engine::store::{Cell, Expected, Loaded};
+use dana_failover::engine::store::{Cell, CellEvent, CellRequest, Expected, Loaded, Local};
 use dana_failover::engine::time::Timestamp;
 use serde_json::Value as Json;
 
@@ -53,6 +54,8 @@ pub(crate) enum Input {
     Loaded(Place, Value),
     Stored(Place),
     Conflict(Place),
+    /// The client has left.
+    Gone,
     /// The arrival of this number.
     Arrived(usize),
     /// Nothing: the effect had no result.
@@ -114,7 +117,14 @@ pub(crate) struct Node {
     pub(crate) todo: Vec<Want>,
     pub(crate) is_ended: bool,
     /// The request itself, until the first input that follows takes it along.
-    live: Option<Exchange>,
+    live: Option<Playing>,
+}
+
+/// A request, and the number of the question that it asked last: it asks one after the other.
+#[derive(Debug)]
+struct Playing {
+    exchange: Local<Exchange>,
+    asked: Ticket,
 }
 
 /// All requests of all schedules.
@@ -137,7 +147,9 @@ const fn place(cell: Cell) -> Place {
         // A key lives in one value: looking into two lets two workers win.
         Cell::Claims(_) => panic!("another bucket than the key's own"),
         Cell::Body(_) => Place::Body,
-        Cell::Layout | Cell::Census => panic!("no request reads the layout or a census"),
+        Cell::Layout | Cell::Census | Cell::Workers => {
+            panic!("no request reads the layout or a census")
+        }
     }
 }
 
@@ -190,7 +202,7 @@ impl Plays {
             return *known;
         }
         let (live, todo) = self.play(root, &[]);
-        let (inputs, is_ended) = (Vec::new(), live.is_ended());
+        let (inputs, is_ended) = (Vec::new(), live.exchange.is_ended());
         self.nodes.push(Node { root, inputs, todo, is_ended, live: Some(live) });
         self.roots.push(self.nodes.len() - 1);
         self.nodes.len() - 1
@@ -204,12 +216,12 @@ impl Plays {
         let live = self.nodes[node].live.take();
         let before = &self.nodes[node];
         let (root, mut inputs) = (before.root, before.inputs.clone());
-        let carried = usize::from(!matches!(input, Input::Arrived(_)));
+        let carried = usize::from(!matches!(input, Input::Arrived(_) | Input::Gone));
         let mut todo = before.todo[carried..].to_vec();
         let mut live = live.unwrap_or_else(|| self.play(root, &inputs).0);
         todo.extend(self.feed(&mut live, input, root.now));
         inputs.push(input);
-        let is_ended = live.is_ended();
+        let is_ended = live.exchange.is_ended();
         self.nodes.push(Node { root, inputs, todo, is_ended, live: Some(live) });
         let next = self.nodes.len() - 1;
         self.edges.insert((node, input), next);
@@ -217,78 +229,96 @@ impl Plays {
     }
 
     /// Plays a request from its beginning; with it the effects of its last input.
-    fn play(&mut self, root: Root, inputs: &[Input]) -> (Exchange, Vec<Want>) {
-        let now = Timestamp::from_millis(root.now);
-        let mut exchange = Exchange::new(Rc::clone(&self.policy));
+    fn play(&mut self, root: Root, inputs: &[Input]) -> (Playing, Vec<Want>) {
+        let exchange = Local::new(Exchange::new(Rc::clone(&self.policy)));
+        let mut playing = Playing { exchange, asked: Ticket::default() };
         let (headers, body) = root.what.request(None);
         let request =
             Request { headers: &headers, body: body.as_bytes(), peer: &[], context: root.context };
-        let effects = exchange.handle(Event::Request(request), now, &mut WorkerCounters::default());
-        let mut wants = effects.into_iter().filter_map(|effect| self.want(effect)).collect();
+        let begin = EngineInput::Event(ExchangeEvent::Request(request));
+        let mut wants = self.handle(&mut playing, begin, root.now);
         for input in inputs {
-            wants = self.feed(&mut exchange, *input, root.now);
+            wants = self.feed(&mut playing, *input, root.now);
         }
-        (exchange, wants)
+        (playing, wants)
     }
 
-    fn want(&mut self, effect: Effect) -> Option<Want> {
-        Some(match effect {
-            Effect::Load(cell) => Want::Load(place(cell)),
-            Effect::Store { cell, bytes, expected } => {
-                Want::Store(place(cell), self.number(bytes), expected)
-            }
-            Effect::Forward(forward) => Want::Forward(Rc::new(forward)),
-            Effect::Reply(reply) => Want::Reply(Rc::new(Said::of(&reply))),
-            Effect::Relay { .. } => Want::Relay,
-            // Seen by operators alone.
-            Effect::Decided(_) | Effect::Changed(_) | Effect::Anomaly(_) => return None,
-            Effect::Call(call) => Want::Call(usize::from(call.cluster == "dana_secondary")),
-            Effect::Probe(_) | Effect::Counted(_) | Effect::InFlight(..) => {
-                panic!("no request does a worker's work")
-            }
-        })
-    }
-
-    fn feed(&mut self, exchange: &mut Exchange, input: Input, now: u64) -> Vec<Want> {
+    /// What is only counted comes back in no effect.
+    fn handle(
+        &mut self,
+        playing: &mut Playing,
+        input: EngineInput<ExchangeEvent<'_>, CellEvent>,
+        now: u64,
+    ) -> Vec<Want> {
         let now = Timestamp::from_millis(now);
-        let event = match input {
+        let outputs = playing.exchange.handle(input, now, &mut WorkerCounters::default());
+        let mut wants = Vec::new();
+        for output in outputs {
+            wants.extend(match output {
+                Output::Ask(ticket, request) => {
+                    playing.asked = ticket;
+                    Some(match request {
+                        CellRequest::Load(cell) => Want::Load(place(cell)),
+                        CellRequest::Store { cell, bytes, expected } => {
+                            Want::Store(place(cell), self.number(bytes), expected)
+                        }
+                    })
+                }
+                Output::Do(effect) => want(effect),
+            });
+        }
+        wants
+    }
+
+    fn feed(&mut self, playing: &mut Playing, input: Input, now: u64) -> Vec<Want> {
+        let told = |event| EngineInput::Told(playing.asked, event);
+        self.fed += 1;
+        let input = match input {
             Input::Loaded(place, value) => {
                 let (bytes, version) = match value.version {
                     0 => (Vec::new(), Expected::Absent),
                     version => (self.bytes[value.bytes].clone(), Expected::At(version)),
                 };
-                Event::Loaded(cell(place), Loaded { bytes, version })
+                told(CellEvent::Loaded(cell(place), Loaded { bytes, version }))
             }
-            Input::Stored(place) => Event::Stored(cell(place)),
-            Input::Conflict(place) => Event::Conflict(cell(place)),
+            Input::Stored(place) => told(CellEvent::Stored(cell(place))),
+            Input::Conflict(place) => told(CellEvent::Conflict(cell(place))),
+            Input::Gone => EngineInput::Event(ExchangeEvent::ClientGone),
             Input::Arrived(number) => {
-                let arrival = &self.arrivals[number];
-                let origin = arrival.origin();
-                let (status, body) = match arrival {
+                let arrival = self.arrivals[number].clone();
+                let (status, body) = match &arrival {
                     Arrival::Answered { status, body, .. } => {
                         (*status, Body::Complete(body.as_bytes()))
                     }
                     Arrival::Timeout { .. } | Arrival::Refused => (503, Body::Unreadable),
                 };
-                let evidence = Response { origin, status, body };
+                let evidence = Response { origin: arrival.origin(), status, body };
                 let endpoint = arrival.gateway().map(|gateway| super::NAMES[gateway]);
-                Event::Answered(Answer {
-                    evidence,
-                    endpoint,
-                    peer: None,
-                    content_type: None,
-                    retry_after: None,
-                    content_encoding: None,
-                    client_waits: true,
-                })
+                let answer = Answer { evidence, endpoint, ..Answer::never_left(true) };
+                let answered = EngineInput::Event(ExchangeEvent::Answered(answer));
+                return self.handle(playing, answered, now);
             }
-            Input::Done => return Vec::new(),
+            Input::Done => {
+                self.fed -= 1;
+                return Vec::new();
+            }
         };
-        self.fed += 1;
-        // What is only counted comes back in no effect.
-        let effects = exchange.handle(event, now, &mut WorkerCounters::default());
-        effects.into_iter().filter_map(|effect| self.want(effect)).collect()
+        self.handle(playing, input, now)
     }
+}
+
+fn want(effect: ExchangeEffect) -> Option<Want> {
+    Some(match effect {
+        ExchangeEffect::Forward(forward) => Want::Forward(Rc::new(forward)),
+        ExchangeEffect::Reply(reply) => Want::Reply(Rc::new(Said::of(&reply))),
+        ExchangeEffect::Relay { .. } => Want::Relay,
+        ExchangeEffect::Call(call) => Want::Call(usize::from(call.cluster == "dana_secondary")),
+        // Seen by operators alone, or by whoever keeps the exchange.
+        ExchangeEffect::Decided(_)
+        | ExchangeEffect::Changed(_)
+        | ExchangeEffect::Anomaly(_)
+        | ExchangeEffect::HandOff => return None,
+    })
 }
 
 impl Arrival {

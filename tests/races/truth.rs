@@ -3,7 +3,8 @@
 use dana_failover::engine::event::Forward;
 use dana_failover::engine::gateway::{GatewayId, Gateways};
 use dana_failover::engine::payment::{
-    AttemptId, Claim, ClaimState as Standing, Fingerprint, Incarnation, KeyPrefix,
+    AttemptId, Claim, ClaimState as Standing, Evidence, Fingerprint, Incarnation, KeyPrefix,
+    Outcome,
 };
 use dana_failover::engine::store::{Bucket, Entry};
 use dana_failover::engine::time::Timestamp;
@@ -25,6 +26,14 @@ pub(crate) struct Truth {
     pub(crate) others: Vec<KeyPrefix>,
     /// What the payment asks for, with its amount and with the other one.
     pub(crate) prints: [Fingerprint; 2],
+}
+
+/// Claimed at, nonce, number.
+fn attempt(known: Option<(u64, u32, u64)>) -> Option<AttemptId> {
+    known.map(|(claimed_at, nonce, attempt)| AttemptId {
+        incarnation: Incarnation { claimed_at: Timestamp::from_millis(claimed_at), nonce },
+        attempt: attempt.try_into().unwrap(),
+    })
 }
 
 fn is_expired(found: &Entry, now: Timestamp) -> bool {
@@ -128,6 +137,11 @@ impl Walk<'_> {
     fn cause(&self, at: usize, state: &State, record: &Entry) -> Option<Cause> {
         let (run, what) = (state.runs[at], self.race.whats[at]);
         let now = Timestamp::from_millis(self.race.clocks[at]);
+        if let (Wire::Held, true, Some(of)) = (run.wire, run.left, attempt(run.attempt)) {
+            let gateways = self.truth.order.iter().copied().collect();
+            let outcome = Outcome::NeverSent;
+            return Some(Cause::Evidence(Evidence::Answer { of, outcome, gateways }, now));
+        }
         let Wire::Over(number) = run.wire else {
             let What::Pay { other_amount, .. } = what else {
                 return None;
@@ -141,12 +155,8 @@ impl Walk<'_> {
         let members = run.members.into_iter().flatten();
         let spoken = members.filter(|m| arrival.gateway().is_none_or(|gateway| gateway == *m));
         let gateways: Gateways = spoken.map(|member| self.truth.order[member]).collect();
-        let attempt = run.attempt.map(|(claimed_at, nonce, attempt)| AttemptId {
-            incarnation: Incarnation { claimed_at: Timestamp::from_millis(claimed_at), nonce },
-            attempt: attempt.try_into().unwrap(),
-        });
         let wire = arrival.wire();
-        let said = evidence(what, attempt, arrival.origin(), wire.as_ref(), gateways)?;
+        let said = evidence(what, attempt(run.attempt), arrival.origin(), wire.as_ref(), gateways)?;
         Some(Cause::Evidence(said, now))
     }
 
@@ -222,7 +232,7 @@ impl Walk<'_> {
     /// Of the end of every schedule.
     pub(crate) fn check_end(&self, state: &State) {
         for (at, run) in state.runs.iter().enumerate() {
-            assert_eq!(run.answers, 1, "request {at} is answered once");
+            assert_eq!(run.answers, u8::from(!run.left), "request {at} is answered once");
             assert!(self.plays.nodes[run.node].is_ended, "request {at} has ended");
         }
         let free = self.claim(state).is_none();

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use dana_failover::engine::payment::Incarnation;
+use dana_failover::engine::payment::{Claim, Incarnation};
 use dana_failover::engine::store::{Entry, Expected};
 
 use super::ledger::{Deed, Ledger};
@@ -56,6 +56,8 @@ pub(crate) struct Run {
     /// Whether a charge could exist when the claims were last read or written for it.
     pub(crate) was_doubtful: bool,
     pub(crate) answers: u8,
+    /// Its client has left while the store was asked.
+    pub(crate) left: bool,
 }
 
 /// Everything that what follows depends on. What differs most comes first: states are compared
@@ -94,6 +96,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) steps: u64,
     /// Steps by which a request was let go while the other one had not been, and after it.
     pub(crate) sent: [u64; 2],
+    /// Steps by which a client left.
+    pub(crate) left: u64,
     name: String,
 }
 
@@ -106,6 +110,8 @@ enum Move {
     Reach(Fate),
     /// Its end is told.
     Told,
+    /// Its client leaves.
+    Leaves,
     /// The copy of the worker that died arrives.
     Arrives(usize),
 }
@@ -128,6 +134,7 @@ impl<'a> Walk<'a> {
             trail: Vec::new(),
             steps: 0,
             sent: [0; 2],
+            left: 0,
             name,
         }
     }
@@ -152,6 +159,7 @@ impl<'a> Walk<'a> {
             attempt: None,
             was_doubtful: true,
             answers: 0,
+            left: false,
         });
         State { cells, ledger: self.number(ledger), travels, runs }
     }
@@ -219,8 +227,14 @@ impl<'a> Walk<'a> {
     /// Everything that the request `at` can do next.
     fn moves(&self, state: &State, at: usize) -> Vec<Move> {
         let run = state.runs[at];
-        if !self.plays.nodes[run.node].todo.is_empty() {
-            return vec![Move::Next(run.node)];
+        if let Some(want) = self.plays.nodes[run.node].todo.first() {
+            let asks = matches!(want, Want::Load(_) | Want::Store(..));
+            // One of the two is enough: the schedules are many as it is.
+            let leaves = asks && at == 0 && !run.left && !self.plays.nodes[run.node].is_ended;
+            return [Some(Move::Next(run.node)), leaves.then_some(Move::Leaves)]
+                .into_iter()
+                .flatten()
+                .collect();
         }
         match run.wire {
             Wire::Held | Wire::Over(_) => Vec::new(),
@@ -248,12 +262,21 @@ impl<'a> Walk<'a> {
                 next.runs[at].wire = Wire::Over(number);
                 next
             }
+            (Move::Leaves, _) => {
+                let mut next = *state;
+                next.runs[at].node = self.plays.next(run.node, Input::Gone);
+                next.runs[at].left = true;
+                self.left += 1;
+                next
+            }
             (Move::Told | Move::Arrives(_), _) => unreachable!("no step of this request"),
         }
     }
 
     fn carry_out(&mut self, state: &State, at: usize, want: Want) -> State {
         let mut next = *state;
+        let is_told = !matches!(want, Want::Load(_) | Want::Store(..));
+        assert!(!(is_told && state.runs[at].left), "{want:?} for a client that has left");
         let input = match want {
             Want::Load(place) => Input::Loaded(place, state.cells[place as usize]),
             Want::Store(place, bytes, expected) => {
@@ -274,10 +297,7 @@ impl<'a> Walk<'a> {
                 let members = self.check_forward(state, at, &forward);
                 let is_second = state.runs[1 - at].wire != Wire::Held;
                 self.sent[usize::from(is_second)] += 1;
-                let attempt = self.claim(state).map(|claim| {
-                    let Incarnation { claimed_at, nonce } = claim.incarnation;
-                    (claimed_at.as_millis(), nonce, u64::from(claim.attempt))
-                });
+                let attempt = self.claim(state).map(|claim| attempt_of(&claim));
                 let run = &mut next.runs[at];
                 (run.members, run.wire, run.attempt) = (members, Wire::Sent, attempt);
                 Input::Done
@@ -301,7 +321,13 @@ impl<'a> Walk<'a> {
         if let Input::Loaded(Place::Claims, _) | Input::Stored(Place::Claims) = input {
             next.runs[at].was_doubtful = self.may_be_charged(&next);
         }
+        let claimed = self.claim(&next);
         let run = &mut next.runs[at];
+        let is_claimed = run.left && run.wire == Wire::Held && run.attempt.is_none();
+        if let (true, Input::Stored(Place::Claims), Some(claim)) = (is_claimed, input, claimed) {
+            // Won for nobody: it is given back.
+            run.attempt = Some(attempt_of(&claim));
+        }
         run.node = self.plays.next(run.node, input);
         next
     }
@@ -339,12 +365,19 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Claimed at, nonce, number.
+fn attempt_of(claim: &Claim) -> (u64, u32, u64) {
+    let Incarnation { claimed_at, nonce } = claim.incarnation;
+    (claimed_at.as_millis(), nonce, u64::from(claim.attempt))
+}
+
 impl Walk<'_> {
     fn show(&self, what: Move) -> String {
         let node = match what {
             Move::Next(node) => node,
             Move::Reach(fate) => return format!("reaches a gateway or none: {fate:?}"),
             Move::Told => return "is told its end".to_owned(),
+            Move::Leaves => return "has no client any longer".to_owned(),
             Move::Arrives(gateway) => return format!("arrives at {gateway}"),
         };
         match &self.plays.nodes[node].todo[0] {

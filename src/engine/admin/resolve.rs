@@ -1,14 +1,14 @@
 //! What an operator found out about a payment, worked into its record.
 //!
-//! Pure, as everything here: whoever calls has read the bucket, writes what comes back by
+//! Pure, as everything here: whoever calls has read the record, writes what comes back by
 //! compare-and-set, and on a conflict reads and calls again. What is refused is refused with the
 //! reason, and changes nothing.
 
 use crate::engine::gateway::GatewayId;
 use crate::engine::payment::{
-    Claim, ClaimRules, ClaimState, Evidence, KeyFront, KeyPrefix, Resolution, Step,
+    Claim, ClaimRules, ClaimState, Evidence, KeyPrefix, Resolution, Step,
 };
-use crate::engine::store::{Bucket, Entry};
+use crate::engine::store::Entry;
 use crate::engine::time::{Leaps, Timestamp};
 
 /// A payment's record moved by an operator's word, not yet written.
@@ -25,8 +25,6 @@ pub struct Resolved {
     pub overturned: bool,
     /// The whole claim as it is from now on.
     pub claim: Claim,
-    /// The bucket to be written.
-    pub bytes: Vec<u8>,
 }
 
 /// Why an operator's word changes nothing.
@@ -49,26 +47,21 @@ pub enum ResolveError {
     AlreadySo(ClaimState),
 }
 
-/// Works `resolution` into the claim in the bucket `bytes` whose key begins with `front`. All but
-/// the state stays: money, fingerprint, incarnation. So do all other records: what is forgotten, and
-/// when, is for the payments to say.
+/// Works `resolution` into the one claim that was found. All but the state stays: money,
+/// fingerprint, incarnation.
 ///
 /// Time that the clock skipped ends no lease and no delay.
 ///
 /// # Errors
 /// When nothing is to be written, and why.
 pub fn resolve(
-    bytes: Vec<u8>,
-    front: &KeyFront,
+    found: &[(KeyPrefix, Entry)],
     resolution: Resolution,
     leaps: &Leaps,
     now: Timestamp,
     rules: &ClaimRules,
 ) -> Result<Resolved, ResolveError> {
-    let mut bucket = Bucket::decode(bytes).ok_or(ResolveError::Unreadable)?;
-    // Written with what is resolved, or else by whoever counts the store.
-    let _ = bucket.mend(now, rules);
-    let (key, claim) = find(&bucket, front)?;
+    let (key, claim) = only(found)?;
     let claim = claim.seen(now, leaps).enforced(rules).at(now);
     let before = claim.state;
     let (after, overturned) = match claim.apply(Evidence::Operator(resolution), now, rules) {
@@ -79,22 +72,15 @@ pub fn resolve(
         Step::Contradicted(_) | Step::Released => return Err(ResolveError::Contradicts(before)),
     };
     let claim = Claim { state: after, changed_at: now, first: GatewayId::FIRST, ..claim };
-    if !bucket.replace(&key, &claim) {
-        return Err(ResolveError::NotFound);
-    }
-    Ok(Resolved { key, before, after, overturned, claim, bytes: bucket.into_bytes() })
+    Ok(Resolved { key, before, after, overturned, claim })
 }
 
-fn find(bucket: &Bucket, front: &KeyFront) -> Result<(KeyPrefix, Claim), ResolveError> {
-    let mut found = bucket.find_front(front);
-    let first = found.next().ok_or(ResolveError::NotFound)?;
-    if found.next().is_some() {
-        return Err(ResolveError::Ambiguous);
-    }
-    match first {
-        (key, Entry::Claim(claim)) => Ok((key, claim)),
-        (_, Entry::Unreadable) => Err(ResolveError::Unreadable),
-        (_, Entry::Absent | Entry::Alias(_)) => Err(ResolveError::NotFound),
+fn only(found: &[(KeyPrefix, Entry)]) -> Result<(KeyPrefix, Claim), ResolveError> {
+    match found {
+        [] | [(_, Entry::Absent | Entry::Alias(_))] => Err(ResolveError::NotFound),
+        [(key, Entry::Claim(claim))] => Ok((*key, *claim)),
+        [(_, Entry::Unreadable)] => Err(ResolveError::Unreadable),
+        [_, _, ..] => Err(ResolveError::Ambiguous),
     }
 }
 
@@ -122,7 +108,8 @@ mod tests {
     use super::*;
     use crate::engine::gateway::{GatewayId, Gateways};
     use crate::engine::limits;
-    use crate::engine::payment::{Closed, Fingerprint, Incarnation, Money};
+    use crate::engine::payment::{Closed, Fingerprint, Incarnation, KeyFront, Money};
+    use crate::engine::store::Bucket;
     use crate::engine::time::Millis;
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -186,12 +173,24 @@ mod tests {
         KeyFront::parse(&"ab".repeat(digits / 2)).unwrap()
     }
 
-    fn say(bytes: Vec<u8>, resolution: Resolution) -> Result<Resolved, ResolveError> {
-        resolve(bytes, &front(16), resolution, Leaps::NONE, NOW, &RULES)
+    fn say(bytes: &[u8], resolution: Resolution) -> Result<(Resolved, Vec<u8>), ResolveError> {
+        say_of(bytes, &front(16), resolution)
+    }
+
+    fn say_of(
+        bytes: &[u8],
+        front: &KeyFront,
+        resolution: Resolution,
+    ) -> Result<(Resolved, Vec<u8>), ResolveError> {
+        let mut bucket = Bucket::decode(bytes.to_vec()).unwrap();
+        let found: Vec<(KeyPrefix, Entry)> = bucket.find_front(front).collect();
+        let resolved = resolve(&found, resolution, Leaps::NONE, NOW, &RULES)?;
+        assert!(bucket.replace(&resolved.key, &resolved.claim));
+        Ok((resolved, bucket.into_bytes()))
     }
 
     fn refused(claim: Claim, resolution: Resolution, why: ResolveError) {
-        let answer = say(bucket(&[(KEY, claim)]), resolution);
+        let answer = say(&bucket(&[(KEY, claim)]), resolution);
         assert_eq!(answer, Err(why), "{claim:?} {resolution:?}");
     }
 
@@ -203,16 +202,17 @@ mod tests {
             let mut other = KEY;
             other[3] = 0;
             let (mine, theirs) = (claim(doubt(-70_000, None)), claim(settled));
-            let resolved = say(bucket(&[(KEY, mine), (other, theirs)]), resolution).unwrap();
+            let (resolved, bytes) =
+                say(&bucket(&[(KEY, mine), (other, theirs)]), resolution).unwrap();
             assert_eq!((resolved.key, resolved.before), (KEY, mine.state));
             assert_eq!((resolved.after, resolved.overturned), (after, false));
             let expected = Claim { state: after, changed_at: NOW, ..mine };
             assert_eq!(resolved.claim, expected);
-            let written = Bucket::decode(resolved.bytes.clone()).unwrap();
+            let written = Bucket::decode(bytes.clone()).unwrap();
             assert_eq!(written.find(&KEY), Entry::Claim(expected));
             assert_eq!(written.find(&other), Entry::Claim(theirs));
             // A lost race that was won all the same: nothing is done twice.
-            assert_eq!(say(resolved.bytes, resolution), Err(ResolveError::AlreadySo(after)));
+            assert_eq!(say(&bytes, resolution), Err(ResolveError::AlreadySo(after)));
         }
     }
 
@@ -238,12 +238,12 @@ mod tests {
             [claim(in_flight), claim(doubt(-130_000, Some(until))), claim(doubt(until, None))]
         };
         for claim in over(0) {
-            assert!(say(bucket(&[(KEY, claim)]), executed_at(0)).is_ok(), "{claim:?}");
+            assert!(say(&bucket(&[(KEY, claim)]), executed_at(0)).is_ok(), "{claim:?}");
             // Whoever looked so soon may have looked too soon.
             refused(claim, NOT_EXECUTED, ResolveError::LeaseRuns { until: at(60_000) });
         }
         for claim in over(-60_000) {
-            assert!(say(bucket(&[(KEY, claim)]), NOT_EXECUTED).is_ok(), "{claim:?}");
+            assert!(say(&bucket(&[(KEY, claim)]), NOT_EXECUTED).is_ok(), "{claim:?}");
         }
     }
 
@@ -254,7 +254,7 @@ mod tests {
             |changed| Claim { observed: true, changed_at: at(changed), ..claim(settled) };
         refused(observed(-29_999), executed_at(0), ResolveError::LeaseRuns { until: at(1) });
         refused(observed(-89_999), NOT_EXECUTED, ResolveError::LeaseRuns { until: at(1) });
-        let resolved = say(bucket(&[(KEY, observed(-90_000))]), NOT_EXECUTED).unwrap();
+        let (resolved, _) = say(&bucket(&[(KEY, observed(-90_000))]), NOT_EXECUTED).unwrap();
         assert_eq!(resolved.before, doubt(-60_000, None));
         let failed = ClaimState::Closed { how: Closed::Failed, gateways: both() };
         assert_eq!((resolved.after, resolved.claim.observed), (failed, false));
@@ -273,7 +273,7 @@ mod tests {
         refused(claim(cancelled), executed_at(0), ResolveError::Contradicts(cancelled));
         refused(claim(cancelled), NOT_EXECUTED, ResolveError::AlreadySo(cancelled));
         let failed = ClaimState::Closed { how: Closed::Failed, gateways: both() };
-        let resolved = say(bucket(&[(KEY, claim(failed))]), executed_at(0)).unwrap();
+        let (resolved, _) = say(&bucket(&[(KEY, claim(failed))]), executed_at(0)).unwrap();
         assert_eq!((resolved.after, resolved.overturned), (settled, true));
     }
 
@@ -282,17 +282,15 @@ mod tests {
         let mine = claim(doubt(-70_000, None));
         let mut near = KEY;
         near[15] = 0;
-        assert_eq!(say(Vec::new(), NOT_EXECUTED), Err(ResolveError::NotFound));
-        assert_eq!(say(vec![1, 2, 3], NOT_EXECUTED), Err(ResolveError::Unreadable));
+        assert_eq!(say(&[], NOT_EXECUTED), Err(ResolveError::NotFound));
         let two = bucket(&[(KEY, mine), (near, mine)]);
-        assert_eq!(say(two.clone(), NOT_EXECUTED), Err(ResolveError::Ambiguous));
-        let resolved = resolve(two, &front(32), NOT_EXECUTED, Leaps::NONE, NOW, &RULES);
-        assert_eq!(resolved.unwrap().key, KEY);
+        assert_eq!(say(&two, NOT_EXECUTED), Err(ResolveError::Ambiguous));
+        assert_eq!(say_of(&two, &front(32), NOT_EXECUTED).unwrap().0.key, KEY);
         let mut foreign = bucket(&[(KEY, mine)]);
         foreign[1] = 9;
-        assert_eq!(say(foreign.clone(), NOT_EXECUTED), Err(ResolveError::Unreadable));
+        assert_eq!(say(&foreign, NOT_EXECUTED), Err(ResolveError::Unreadable));
         let both = [foreign, bucket(&[(near, mine)])].concat();
-        assert_eq!(say(both, NOT_EXECUTED), Err(ResolveError::Ambiguous));
+        assert_eq!(say(&both, NOT_EXECUTED), Err(ResolveError::Ambiguous));
     }
 
     #[test]
@@ -307,8 +305,8 @@ mod tests {
         let more: Vec<(KeyPrefix, Claim)> = others(max);
         for others in [full, more] {
             let bytes = [bucket(&others), bucket(&[(KEY, mine)])].concat();
-            let resolved = say(bytes, NOT_EXECUTED).unwrap();
-            let written = Bucket::decode(resolved.bytes).unwrap();
+            let (_, bytes) = say(&bytes, NOT_EXECUTED).unwrap();
+            let written = Bucket::decode(bytes).unwrap();
             assert_eq!(written.claims().count(), others.len() + 1);
         }
     }

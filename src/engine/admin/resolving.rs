@@ -1,24 +1,22 @@
 //! What an operator found out about a payment in doubt, worked into its record.
 
 use super::answer::{self, Problem};
+use super::doubt;
 use super::object::{Object, time};
 use super::request::{ResolveRequest, ResolvedAs};
 use super::resolve::{ResolveError, Resolved, resolve};
-use super::{Admin, AdminEffect, AdminNext, AdminStage, again, doubt, end};
-use crate::engine::config::Policy;
-use crate::engine::event::Event;
-use crate::engine::health::Health;
-use crate::engine::payment::{Anomaly, ClaimState, Evidence, Resolution, Step};
-use crate::engine::store::{Cell, Census, Layout, Loaded};
-use crate::engine::time::{Leaps, Timestamp};
+use super::status::View;
+use super::turn::Turn;
+use crate::engine::event::AdminEffect;
+use crate::engine::payment::{Anomaly, ClaimState, Evidence, KeyPrefix, Resolution, Step};
+use crate::engine::store::{Entry, Found, Layout, OperatorEvent, OperatorRequest};
+use crate::engine::time::Leaps;
 
-/// A resolution on its way into its bucket.
+/// A resolution on its way into its record.
 #[derive(Debug)]
 pub(super) struct Resolving {
-    word: ResolveRequest,
+    request: ResolveRequest,
     resolution: Resolution,
-    /// The bucket that holds the record, once that is known.
-    bucket: Option<u32>,
     attempts: u8,
     written: Option<Resolved>,
     /// Where the clock leapt: read first, and no time in which a lease could end.
@@ -26,22 +24,68 @@ pub(super) struct Resolving {
 }
 
 impl Resolving {
-    /// Begins with the bucket where the key says which it is, and else with the census, which
-    /// lists it.
-    pub(super) fn begin(word: ResolveRequest, policy: &Policy, layout: &Layout) -> AdminNext {
-        let resolution = match &word.verdict {
+    pub(super) fn begin(request: ResolveRequest, layout: &Layout) -> Turn<Self> {
+        let resolution = match &request.verdict {
             ResolvedAs::NotExecuted => Resolution::NotExecuted,
             // Of all names that were ever used: who holds it may no longer be configured.
             ResolvedAs::ExecutedAt(name) => match layout.find(name) {
                 Some(gateway) => Resolution::ExecutedAt(gateway),
-                None => return end(unknown_gateway(name, layout).reply()),
+                None => return Turn::end(unknown_gateway(name, layout).reply()),
             },
         };
-        let bucket = word.key.reference().map(|payment| policy.placement.bucket(payment));
         let leaps = Leaps::default();
-        let resolving = Self { word, resolution, bucket, attempts: 0, written: None, leaps };
-        (AdminStage::Resolving(Box::new(resolving)), vec![AdminEffect::Load(Cell::Health)])
+        let resolving = Self { request, resolution, attempts: 0, written: None, leaps };
+        Turn::Ask(resolving, OperatorRequest::Health)
     }
+
+    pub(super) fn go_on(mut self, view: View<'_>, event: OperatorEvent) -> Turn<Self> {
+        let find = OperatorRequest::Find(self.request.key);
+        match (event, self.written.take()) {
+            (OperatorEvent::Health(health, _), _) => {
+                let health = health.unwrap_or_default();
+                self.leaps = health.leaps_unticked(&view.policy.health, view.now);
+                Turn::Ask(self, find)
+            }
+            (OperatorEvent::Found(Found::NotListed), _) => Turn::end(Problem::NotListed.reply()),
+            (OperatorEvent::Found(Found::Several), _) => refused(ResolveError::Ambiguous),
+            (OperatorEvent::Found(Found::Unreadable), _) => refused(ResolveError::Unreadable),
+            (OperatorEvent::Found(Found::Records(found)), _) => self.work_in(view, &found),
+            (OperatorEvent::Written, Some(resolved)) => {
+                told(&self.request, self.resolution, &resolved, view)
+            }
+            (OperatorEvent::Conflict, _) => {
+                self.attempts = self.attempts.saturating_add(1);
+                Turn::again(self.attempts, self, find)
+            }
+            _ => Turn::end(Problem::StoreFailed.reply()),
+        }
+    }
+
+    fn work_in(mut self, view: View<'_>, found: &[(KeyPrefix, Entry)]) -> Turn<Self> {
+        let View { policy, layout, now, .. } = view;
+        match resolve(found, self.resolution, &self.leaps, now, &policy.claims) {
+            Ok(resolved) => {
+                let replace = OperatorRequest::Replace(resolved.key, Box::new(resolved.claim));
+                self.written = Some(resolved);
+                Turn::Ask(self, replace)
+            }
+            // As often as it is said: whoever missed the answer may say it again.
+            Err(ResolveError::AlreadySo(state)) => {
+                let body = Object::new()
+                    .with("now", time(now))
+                    .with("changed", false)
+                    .with("overturned", false)
+                    .with("before", describe(state, layout))
+                    .with("after", describe(state, layout));
+                Turn::end(answer::json(&body, "resolve"))
+            }
+            Err(error) => refused(error),
+        }
+    }
+}
+
+fn refused<T>(error: ResolveError) -> Turn<T> {
+    Turn::end(Problem::Resolution(error).reply())
 }
 
 fn unknown_gateway(name: &str, layout: &Layout) -> Problem {
@@ -50,97 +94,14 @@ fn unknown_gateway(name: &str, layout: &Layout) -> Problem {
     super::request::mistake("executed_at", &names.join(" or "), name)
 }
 
-impl Admin {
-    pub(super) fn go_on_resolving(
-        &self,
-        mut resolving: Box<Resolving>,
-        event: Event<'_>,
-        now: Timestamp,
-    ) -> AdminNext {
-        let Some((policy, layout)) = self.joined.as_ref() else {
-            return end(Problem::NotConfigured(None).reply());
-        };
-        let own = resolving.bucket.map(Cell::Claims);
-        match (event, resolving.written.take()) {
-            (Event::Loaded(Cell::Health, loaded), _) => {
-                resolving.leaps = Health::decode(&loaded.bytes).leaps_unticked(&policy.health, now);
-                let cell = own.unwrap_or(Cell::Census);
-                (AdminStage::Resolving(resolving), vec![AdminEffect::Load(cell)])
-            }
-            (Event::Loaded(Cell::Census, loaded), _) if own.is_none() => {
-                find(resolving, &loaded.bytes)
-            }
-            (Event::Loaded(cell, loaded), _) if own == Some(cell) => {
-                work_in(resolving, cell, loaded, policy, layout, now)
-            }
-            (Event::Stored(cell), Some(resolved)) if own == Some(cell) => {
-                told(&resolving.word, resolving.resolution, &resolved, layout, now)
-            }
-            (Event::Conflict(cell), _) if own == Some(cell) => {
-                resolving.attempts = resolving.attempts.saturating_add(1);
-                again(resolving.attempts, cell, AdminStage::Resolving(resolving))
-            }
-            _ => end(Problem::StoreFailed.reply()),
-        }
-    }
-}
-
-/// Looks a key up that is too short to say by itself where its record is.
-fn find(mut resolving: Box<Resolving>, census: &[u8]) -> AdminNext {
-    let census = Census::decode(census).unwrap_or_default();
-    let key = resolving.word.key;
-    let mut listed = census.find_front(&key);
-    match (listed.next(), listed.next()) {
-        (Some(only), None) => {
-            let bucket = only.bucket;
-            resolving.bucket = Some(bucket);
-            (AdminStage::Resolving(resolving), vec![AdminEffect::Load(Cell::Claims(bucket))])
-        }
-        (Some(_), Some(_)) => end(Problem::Resolution(ResolveError::Ambiguous).reply()),
-        (None, _) => end(Problem::NotListed.reply()),
-    }
-}
-
-fn work_in(
-    mut resolving: Box<Resolving>,
-    cell: Cell,
-    loaded: Loaded,
-    policy: &Policy,
-    layout: &Layout,
-    now: Timestamp,
-) -> AdminNext {
-    let Loaded { bytes, version } = loaded;
-    let (key, rules) = (&resolving.word.key, &policy.claims);
-    match resolve(bytes, key, resolving.resolution, &resolving.leaps, now, rules) {
-        Ok(mut resolved) => {
-            let bytes = std::mem::take(&mut resolved.bytes);
-            resolving.written = Some(resolved);
-            let store = AdminEffect::Store { cell, bytes, expected: version };
-            (AdminStage::Resolving(resolving), vec![store])
-        }
-        // As often as it is said: whoever missed the answer may say it again.
-        Err(ResolveError::AlreadySo(state)) => {
-            let body = Object::new()
-                .with("now", time(now))
-                .with("changed", false)
-                .with("overturned", false)
-                .with("before", describe(state, layout))
-                .with("after", describe(state, layout));
-            end(answer::json(&body, "resolve"))
-        }
-        Err(refused) => end(Problem::Resolution(refused).reply()),
-    }
-}
-
-fn told(
-    word: &ResolveRequest,
+fn told<T>(
+    request: &ResolveRequest,
     resolution: Resolution,
     resolved: &Resolved,
-    layout: &Layout,
-    now: Timestamp,
-) -> AdminNext {
-    let Resolved { key, before, after, overturned, claim, .. } = resolved;
-    let ResolveRequest { evidence, reason, actor, .. } = word;
+    View { layout, now, .. }: View<'_>,
+) -> Turn<T> {
+    let Resolved { key, before, after, overturned, claim } = resolved;
+    let ResolveRequest { evidence, reason, actor, .. } = request;
     let what = Object::new()
         .with("key", doubt::hex(key))
         .with("before", describe(*before, layout))
@@ -162,7 +123,7 @@ fn told(
         effects.extend(anomaly.map(AdminEffect::Anomaly));
     }
     effects.push(AdminEffect::Reply(reply));
-    (AdminStage::Ended, effects)
+    Turn::End(effects)
 }
 
 fn describe(state: ClaimState, layout: &Layout) -> Object {

@@ -21,6 +21,24 @@ const CROWDED: &str = "as many requests are with it as may be";
 const NOT_UP: &str = "its heartbeat is not up";
 const TOO_OLD: &str = "its last good heartbeat is too long ago";
 
+/// What is looked at, by whom, and when.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) layout: &'a Layout,
+    pub(super) instance: &'a Instance,
+    /// Where this listener was called.
+    pub(super) origin: &'a str,
+    pub(super) now: Timestamp,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn status(self, health: &'a Health, doubt: Option<Doubt<'a>>) -> StatusReport<'a> {
+        let View { policy, layout, instance, origin, now } = self;
+        StatusReport { policy, health, doubt, layout, instance, origin, now }
+    }
+}
+
 /// Everything that is known at one moment.
 #[derive(Clone, Copy)]
 pub(super) struct StatusReport<'a> {

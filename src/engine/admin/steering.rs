@@ -1,89 +1,74 @@
 //! Overrides: a gateway forced or drained, or left to breakers and heartbeats again.
 
-use std::rc::Rc;
-
 use super::answer::{self, Problem};
 use super::object::Object;
 use super::request::{OverrideRequest, Wanted};
-use super::status::StatusReport;
-use super::{Admin, AdminEffect, AdminNext, AdminStage, again, end};
-use crate::engine::config::{Gateway, Policy};
-use crate::engine::event::Event;
+use super::status::{StatusReport, View};
+use super::turn::Turn;
+use crate::engine::config::Gateway;
+use crate::engine::event::AdminEffect;
 use crate::engine::health::{Health, HealthEvent, Override};
-use crate::engine::store::{Cell, Layout, Loaded};
+use crate::engine::store::{OperatorEvent, OperatorRequest, Version};
 use crate::engine::time::{Timestamp, Utc};
 
 /// An override on its way into the shared health.
 #[derive(Debug)]
 pub(super) struct Steering {
-    wish: OverrideRequest,
+    request: OverrideRequest,
     attempts: u8,
     /// What is to be written, and what changes by it.
     written: Option<(Health, HealthEvent)>,
 }
 
 impl Steering {
-    pub(super) const fn new(wish: OverrideRequest) -> Self {
-        Self { wish, attempts: 0, written: None }
+    pub(super) const fn new(request: OverrideRequest) -> Self {
+        Self { request, attempts: 0, written: None }
     }
-}
 
-impl Admin {
-    pub(super) fn go_on_steering(
-        &self,
-        mut steering: Box<Steering>,
-        event: &Event<'_>,
-        now: Timestamp,
-    ) -> AdminNext {
-        let joined = self.joined.as_ref();
-        let named =
-            joined.and_then(|joined| Some((joined, joined.0.named(&steering.wish.gateway)?)));
-        let Some((joined, gateway)) = named else {
-            return end(Problem::NotConfigured(None).reply());
+    pub(super) fn go_on(mut self, view: View<'_>, event: OperatorEvent) -> Turn<Self> {
+        let Some(gateway) = view.policy.named(&self.request.gateway) else {
+            return Turn::end(Problem::NotConfigured(None).reply());
         };
-        match (event, steering.written.take()) {
-            (Event::Loaded(Cell::Health, loaded), _) => {
-                self.steer(steering, joined, gateway, loaded, now)
+        match (event, self.written.take()) {
+            (OperatorEvent::Health(Some(health), version), _) => {
+                self.steer(view, gateway, *health, version)
             }
+            (OperatorEvent::Health(None, _), _) => Turn::end(Problem::OtherVersion.reply()),
             // Only what was written is told.
-            (Event::Stored(Cell::Health), Some((health, change))) => {
-                let status = self.status(joined, &health, None, now);
-                steered(&steering.wish, &status, gateway, Some(change))
+            (OperatorEvent::Written, Some((health, change))) => {
+                let status = view.status(&health, None);
+                steered(&self.request, &status, gateway, Some(change))
             }
-            (Event::Conflict(Cell::Health), _) => {
-                steering.attempts = steering.attempts.saturating_add(1);
-                again(steering.attempts, Cell::Health, AdminStage::Steering(steering))
+            (OperatorEvent::Conflict, _) => {
+                self.attempts = self.attempts.saturating_add(1);
+                Turn::again(self.attempts, self, OperatorRequest::Health)
             }
-            _ => end(Problem::StoreFailed.reply()),
+            _ => Turn::end(Problem::StoreFailed.reply()),
         }
     }
 
     fn steer(
-        &self,
-        mut steering: Box<Steering>,
-        joined: &(Rc<Policy>, Layout),
+        mut self,
+        view: View<'_>,
         gateway: &Gateway,
-        loaded: &Loaded,
-        now: Timestamp,
-    ) -> AdminNext {
-        let Some(mut health) = Health::read(&loaded.bytes) else {
-            return end(Problem::OtherVersion.reply());
-        };
-        let (wish, policy) = (&steering.wish, &joined.0);
-        let change = match wish.change {
+        mut health: Health,
+        version: Version,
+    ) -> Turn<Self> {
+        let (request, policy, now) = (&self.request, view.policy, view.now);
+        let change = match request.change {
             Wanted::Auto => Ok(health.release(gateway.id)),
             // A gateway that nothing is known of has nothing to be admitted from.
             Wanted::Admit => {
                 Ok(health.is_barred(gateway.id).then(|| health.admit(gateway.id)).flatten())
             }
-            Wanted::Override(steer, ttl) => {
+            Wanted::Override(kind, ttl) => {
                 let wanted = Override {
                     gateway: gateway.id,
-                    kind: steer,
+                    kind,
                     since: now,
                     until: now.plus(ttl),
-                    actor: wish.actor.clone(),
-                    reason: wish.reason.clone(),
+                    actor: request.actor.clone(),
+                    reason: request.reason.clone(),
                 };
                 health.override_by(wanted, &policy.health, now).map(Some)
             }
@@ -91,36 +76,35 @@ impl Admin {
         match change {
             Err(refusal) => {
                 let gateway = gateway.name.clone();
-                end(Problem::Override { refusal, gateway }.reply())
+                Turn::end(Problem::Override { refusal, gateway }.reply())
             }
             Ok(None) => {
-                let status = self.status(joined, &health, None, now);
-                steered(wish, &status, gateway, None)
+                let status = view.status(&health, None);
+                steered(request, &status, gateway, None)
             }
             Ok(Some(change)) => {
-                let (cell, expected) = (Cell::Health, loaded.version);
-                let store = AdminEffect::Store { cell, bytes: health.encode(), expected };
-                steering.written = Some((health, change));
-                (AdminStage::Steering(steering), vec![store])
+                let write = OperatorRequest::WriteHealth(Box::new(health.clone()), version);
+                self.written = Some((health, change));
+                Turn::Ask(self, write)
             }
         }
     }
 }
 
-fn steered(
-    wish: &OverrideRequest,
+fn steered<T>(
+    request: &OverrideRequest,
     status: &StatusReport<'_>,
     gateway: &Gateway,
     change: Option<HealthEvent>,
-) -> AdminNext {
+) -> Turn<T> {
     let body = status.summary();
     let body = body.with("changed", change.is_some()).with("gateway", status.gateway(gateway));
     let mut effects = Vec::new();
     if let Some(change) = change {
-        effects.extend([AdminEffect::Told(wish.line(status.now)), AdminEffect::Changed(change)]);
+        effects.extend([AdminEffect::Told(request.line(status.now)), AdminEffect::Changed(change)]);
     }
     effects.push(AdminEffect::Reply(answer::json(&body, "override")));
-    (AdminStage::Ended, effects)
+    Turn::End(effects)
 }
 
 impl OverrideRequest {

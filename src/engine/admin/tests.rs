@@ -5,9 +5,11 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::engine::gateway::GatewayId;
-use crate::engine::health::{Override, OverrideKind, Report, Signal, Source};
+use crate::engine::health::{HealthEvent, Override, OverrideKind, Report, Signal, Source};
+use crate::engine::limits;
+use crate::engine::machine::{Shell, Ticket, drive};
 use crate::engine::payment::Anomaly;
-use crate::engine::store::{Placement, Seed};
+use crate::engine::store::{Cell, CellEvent, CellRequest, Loaded, Local, Memory, Placement, Seed};
 use crate::engine::time::Millis;
 
 mod apart;
@@ -61,7 +63,7 @@ impl Got {
 struct Scene {
     now: u64,
     policy: Rc<Policy>,
-    cells: Vec<(Cell, Vec<u8>, u32)>,
+    store: Memory,
     /// Before each of so many writes of this value another writer is quicker.
     rival: Option<(Cell, u32)>,
     /// The store fails at this.
@@ -77,12 +79,13 @@ impl Scene {
         let policy = Rc::new(
             Policy::join(config("payments", TWO), &mut layout, Timestamp::default()).unwrap().0,
         );
-        let cells = vec![(Cell::Layout, layout.encode(), 1)];
+        let mut store = Memory::default();
+        store.put(Cell::Layout, layout.encode());
         let admin = Rc::new(config("admin", TWO));
         let mut scene = Self {
             now: START,
             policy,
-            cells,
+            store,
             rival: None,
             fails: None,
             admin,
@@ -110,26 +113,16 @@ impl Scene {
     }
 
     fn loaded(&self, cell: Cell) -> Loaded {
-        let found = self.cells.iter().find(|(other, ..)| *other == cell);
-        let found = found.map(|(_, bytes, version)| (bytes.clone(), Expected::At(*version)));
-        let (bytes, version) = found.unwrap_or((Vec::new(), Expected::Absent));
-        Loaded { bytes, version }
+        self.store.load(cell)
     }
 
     fn put(&mut self, cell: Cell, bytes: Vec<u8>) {
-        let version = match self.loaded(cell).version {
-            Expected::At(version) => version + 1,
-            Expected::Absent | Expected::Any => 1,
-        };
-        self.cells.retain(|(other, ..)| *other != cell);
-        self.cells.push((cell, bytes, version));
+        self.store.put(cell, bytes);
     }
 
     fn health<T>(&mut self, change: impl FnOnce(&mut Health, &Policy, Timestamp) -> T) -> T {
-        let mut health = Health::decode(&self.loaded(Cell::Health).bytes);
-        let changed = change(&mut health, &self.policy, self.time());
-        self.put(Cell::Health, health.encode());
-        changed
+        let (now, policy) = (self.time(), &self.policy);
+        self.store.change_health(|health| change(health, policy, now))
     }
 
     fn beat(&mut self, name: &str, good: bool) {
@@ -191,58 +184,59 @@ impl Scene {
         let headers: Vec<(&[u8], &[u8])> =
             fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let request = Request { headers: &headers, body: body.as_bytes(), peer: &[], context: 1 };
-        let mut admin = Admin::new(Rc::clone(&self.admin)).at(Rc::clone(&self.instance));
-        let mut effects = admin.handle(Event::Request(request), self.time());
-        let (mut told, mut changes, mut steps) = (Vec::new(), Vec::new(), 0);
-        let mut anomalies = Vec::new();
-        loop {
-            assert!(!effects.is_empty(), "it ends with an answer");
-            let event = match effects.remove(0) {
-                AdminEffect::Told(line) => {
-                    told.push(line);
-                    continue;
-                }
-                AdminEffect::Changed(change) => {
-                    changes.push(change);
-                    continue;
-                }
-                AdminEffect::Anomaly(anomaly) => {
-                    anomalies.push(anomaly);
-                    continue;
-                }
-                AdminEffect::Reply(reply) => {
-                    assert!(effects.is_empty() && admin.is_ended());
-                    let text = String::from_utf8(reply.body).unwrap();
-                    let Reply { status, headers, .. } = reply;
-                    return Got { status, headers, text, told, changes, anomalies };
-                }
-                AdminEffect::Load(cell) | AdminEffect::Store { cell, .. }
-                    if self.fails == Some(cell) =>
-                {
-                    Event::StoreFailed(cell)
-                }
-                AdminEffect::Load(cell) => Event::Loaded(cell, self.loaded(cell)),
-                AdminEffect::Store { cell, bytes, expected } => self.store(cell, bytes, expected),
-            };
-            steps += 1;
-            assert!(steps < 100, "it comes to an end");
-            effects.extend(admin.handle(event, self.time()));
+        let admin = Admin::new(Rc::clone(&self.admin)).at(Rc::clone(&self.instance));
+        let mut admin = Local::new(admin);
+        let now = self.time();
+        let mut shell = Desk { scene: self, asks: 0, effects: Vec::new() };
+        let input = Input::Event(AdminEvent::Request(request));
+        drive(&mut admin, input, now, &mut (), &mut shell);
+        assert!(admin.is_ended());
+        let (mut told, mut changes, mut anomalies) = (Vec::new(), Vec::new(), Vec::new());
+        let mut effects = shell.effects;
+        let Some(AdminEffect::Reply(Reply { status, headers, body, .. })) = effects.pop() else {
+            panic!("it ends with an answer")
+        };
+        for effect in effects {
+            match effect {
+                AdminEffect::Told(line) => told.push(line),
+                AdminEffect::Changed(change) => changes.push(change),
+                AdminEffect::Anomaly(anomaly) => anomalies.push(anomaly),
+                AdminEffect::Reply(reply) => panic!("two answers: {reply:?}"),
+            }
         }
+        let text = String::from_utf8(body).unwrap();
+        Got { status, headers, text, told, changes, anomalies }
+    }
+}
+
+/// What an operator's request is carried out on.
+struct Desk<'a> {
+    scene: &'a mut Scene,
+    asks: u32,
+    effects: Vec<AdminEffect>,
+}
+
+impl Shell<Local<Admin>> for Desk<'_> {
+    fn ask(&mut self, _: Ticket, request: CellRequest) -> Option<CellEvent> {
+        self.asks += 1;
+        assert!(self.asks < 100, "it comes to an end");
+        let (cell, scene) = (request.cell(), &mut *self.scene);
+        if scene.fails == Some(cell) {
+            return Some(CellEvent::Failed(cell));
+        }
+        let writes = matches!(request, CellRequest::Store { .. });
+        let rival = scene.rival.as_mut().filter(|(other, left)| *other == cell && *left > 0);
+        if let Some((_, left)) = rival.filter(|_| writes) {
+            *left -= 1;
+            let same = scene.store.load(cell).bytes;
+            scene.store.put(cell, same);
+        }
+        Some(scene.store.ask(request))
     }
 
-    fn store(&mut self, cell: Cell, bytes: Vec<u8>, expected: Expected) -> Event<'static> {
-        if let Some((_, left)) =
-            self.rival.as_mut().filter(|(other, left)| *other == cell && *left > 0)
-        {
-            *left -= 1;
-            let same = self.loaded(cell).bytes;
-            self.put(cell, same);
-        }
-        if self.loaded(cell).version != expected {
-            return Event::Conflict(cell);
-        }
-        self.put(cell, bytes);
-        Event::Stored(cell)
+    fn carry_out(&mut self, effect: AdminEffect) -> Option<AdminEvent<'static>> {
+        self.effects.push(effect);
+        None
     }
 }
 
@@ -295,7 +289,8 @@ fn before_the_payments_are_configured_there_is_nothing_to_tell() {
     assert!(got.text.contains("a gateway third yet"), "{}", got.text);
 
     scene.admin = Rc::new(config("admin", TWO));
-    let layout = scene.cells.remove(0);
+    let layout = scene.loaded(Cell::Layout);
+    scene.store.retain(|cell, _| cell != Cell::Layout);
     let got = scene.override_of("primary", "drain");
     assert_eq!(got.status, 503);
     assert!(got.text.contains("has not configured this vm_id yet"), "{}", got.text);
@@ -310,7 +305,7 @@ fn before_the_payments_are_configured_there_is_nothing_to_tell() {
     scene.put(Cell::Layout, vec![99, 0, 0]);
     let got = scene.get("/status");
     assert!(got.status == 503 && got.text.contains("another version"), "{}", got.text);
-    scene.put(Cell::Layout, layout.1);
+    scene.put(Cell::Layout, layout.bytes);
     assert_eq!(scene.get("/status").status, 200);
 }
 
@@ -333,18 +328,22 @@ fn a_store_that_fails_is_told_and_so_is_health_of_another_version() {
 }
 
 #[test]
-fn foreign_events_end_a_request_and_late_ones_change_nothing() {
+fn an_answer_that_comes_twice_or_to_nothing_changes_nothing() {
     let mut admin = Admin::new(Rc::new(config("admin", TWO)));
     let now = Timestamp::from_millis(START);
-    assert!(admin.handle(Event::Stored(Cell::Health), now).is_empty());
+    let unasked = Input::Told(Ticket::default(), OperatorEvent::Written);
+    assert!(admin.handle(unasked, now, &mut ()).is_empty());
     let headers: [(&[u8], &[u8]); 3] =
         [(b":method", b"GET"), (b":path", b"/"), (b"authorization", b"Bearer s3cret")];
     let request = Request { headers: &headers, body: b"", peer: &[], context: 1 };
-    assert_eq!(admin.handle(Event::Request(request), now), [AdminEffect::Load(Cell::Layout)]);
-    let answer = admin.handle(Event::Stored(Cell::Health), now);
+    let asked = admin.handle(Input::Event(AdminEvent::Request(request)), now, &mut ());
+    let [Output::Ask(ticket, OperatorRequest::Layout)] = asked[..] else { panic!("{asked:?}") };
+    // Another answer than the question's.
+    let answer = admin.handle(Input::Told(ticket, OperatorEvent::Written), now, &mut ());
     assert!(
-        matches!(&answer[..], [AdminEffect::Reply(reply)] if reply.status == 503),
+        matches!(&answer[..], [Output::Do(AdminEffect::Reply(reply))] if reply.status == 503),
         "{answer:?}"
     );
-    assert!(admin.handle(Event::Conflict(Cell::Health), now).is_empty());
+    let late = Input::Told(ticket, OperatorEvent::Layout(Ok(None)));
+    assert!(admin.handle(late, now, &mut ()).is_empty());
 }

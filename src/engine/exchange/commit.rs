@@ -5,7 +5,6 @@ use super::attempt::Attempt;
 use super::load::STORE_FAILED;
 use super::permit::Permit;
 use super::stage::{CommitStep, Committing, Context, Next, Records, Stage, Task};
-use crate::engine::event::Effect;
 use crate::engine::health::Health;
 use crate::engine::protocol::{LocalReply, NotExecuted};
 use crate::engine::store::{
@@ -56,11 +55,7 @@ impl Context<'_> {
     ) -> Next {
         match event {
             StoreEvent::HealthWritten => {
-                let mut told = Vec::new();
-                if let CommitStep::Permit { taken, event } = &mut committing.step {
-                    committing.task.permit = *taken;
-                    told.extend(event.take().map(Effect::Changed));
-                }
+                let (_, told) = committing.take_permit();
                 self.claim(committing).after(told)
             }
             StoreEvent::Committed => {

@@ -3,7 +3,7 @@
 use super::attempt::Attempt;
 use super::request::ParsedRequest;
 use super::stage::{Context, Next, Sent, Stage};
-use crate::engine::event::{Effect, Forward};
+use crate::engine::event::{ExchangeEffect, Forward};
 use crate::engine::protocol::Class;
 use crate::engine::time::{Millis, Timestamp};
 
@@ -19,7 +19,7 @@ impl Context<'_> {
             self.counters.goes_out(*first, parsed.source);
         }
         let sent = Sent { parsed, attempt, at, called: false };
-        Next::to(Stage::Sent(Box::new(sent)), vec![Effect::Forward(forward)])
+        Next::to(Stage::Sent(Box::new(sent)), vec![ExchangeEffect::Forward(forward)])
     }
 
     fn headers(&self, parsed: &ParsedRequest, attempt: &Attempt) -> Forward {

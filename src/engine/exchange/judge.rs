@@ -8,7 +8,7 @@ use super::permit::Permit;
 use super::request::{ParsedRequest, token_key};
 use super::settling::{Settling, Update};
 use super::stage::{Context, Next, Sent};
-use crate::engine::event::{Answer, Effect};
+use crate::engine::event::{Answer, ExchangeEffect};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Breach, Heard, Report, Signal};
 use crate::engine::payment::{ClaimKey, Closed, Evidence, Outcome, PaymentStatus};
@@ -144,7 +144,7 @@ impl Context<'_> {
         let gateway = attempt.members.first().copied();
         let effects = if updates.is_empty() || attempt.is_observed() {
             let name = gateway.map(|gateway| self.policy.names(Gateways::only(gateway)));
-            vec![Effect::Relay { gateway: name.filter(|_| !attempt.is_observed()) }]
+            vec![ExchangeEffect::Relay { gateway: name.filter(|_| !attempt.is_observed()) }]
         } else {
             let retry_after = self.policy.claims.repeat_after;
             let unknown = LocalReply::Unknown { what: Unknown::Sent, retry_after };

@@ -6,7 +6,7 @@ use super::permit::Permit;
 use super::request::ParsedRequest;
 use super::settling::{Settling, Update};
 use super::stage::{Context, Loading, Next, Records, Replaying, Stage, Task};
-use crate::engine::event::{Effect, Request};
+use crate::engine::event::{ExchangeEffect, Request};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Health, Member, Source};
 use crate::engine::payment::{ClaimKey, PaymentRef};
@@ -198,7 +198,7 @@ impl Context<'_> {
     }
 
     /// Ends without having sent anything; a permit that was taken comes back first.
-    pub(super) fn finish(self, permit: Option<Permit>, effects: Vec<Effect>) -> Next {
+    pub(super) fn finish(self, permit: Option<Permit>, effects: Vec<ExchangeEffect>) -> Next {
         match permit {
             None => Next::to(Stage::Ended, effects),
             Some(permit) => {

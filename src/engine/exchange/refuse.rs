@@ -4,7 +4,7 @@
 use super::request::ParsedRequest;
 use super::request::refused::{Named, RefusedRequest, Refusing};
 use super::stage::{Context, Next, Stage};
-use crate::engine::event::{Decision, Effect};
+use crate::engine::event::{Decision, ExchangeEffect};
 use crate::engine::gateway::Gateways;
 use crate::engine::payment::{ClaimState, Closed};
 use crate::engine::protocol::{Class, Compiled, LocalReply, RequestError, Standing};
@@ -23,7 +23,7 @@ impl Context<'_> {
                 let note = Decision { decision: attempt.decision, would: attempt.would, ..note };
                 return self
                     .let_go(parsed, Box::new(attempt), self.now)
-                    .after(vec![Effect::Decided(note)]);
+                    .after(vec![ExchangeEffect::Decided(note)]);
             }
         }
         match named {
@@ -85,7 +85,7 @@ impl Context<'_> {
         let mut effects =
             self.refused(refusal, standing, operation.as_deref(), &request_id, gateways);
         for effect in &mut effects {
-            if let Effect::Decided(note) = effect {
+            if let ExchangeEffect::Decided(note) = effect {
                 note.key = key.reference().to_string();
             }
         }
@@ -99,9 +99,9 @@ impl Context<'_> {
         operation: Option<&Compiled>,
         request_id: &str,
         gateways: Gateways,
-    ) -> Vec<Effect> {
+    ) -> Vec<ExchangeEffect> {
         let local_reply = LocalReply::Refused { refusal, standing };
         let (reply, note) = self.reply(&local_reply, operation, request_id, gateways);
-        vec![Effect::Decided(note), Effect::Reply(reply)]
+        vec![ExchangeEffect::Decided(note), ExchangeEffect::Reply(reply)]
     }
 }

@@ -3,7 +3,7 @@
 use super::answered::Answered;
 use super::forward::own_headers;
 use super::stage::{Context, Next, Sent, Stage};
-use crate::engine::event::{Call, Decision, Effect};
+use crate::engine::event::{Call, Decision, ExchangeEffect};
 use crate::engine::gateway::GatewayId;
 use crate::engine::payment::{ClaimState, Outcome, PaymentStatus};
 use crate::engine::protocol::{
@@ -38,10 +38,10 @@ impl Context<'_> {
         attempt.trial = false;
         self.counters.goes_out(gateway, parsed.source);
         let sent = Sent { parsed, attempt, at: self.now, called: true };
-        Next::to(Stage::Sent(Box::new(sent)), vec![Effect::Call(call)])
+        Next::to(Stage::Sent(Box::new(sent)), vec![ExchangeEffect::Call(call)])
     }
 
-    fn end(self, answered: Answered) -> Vec<Effect> {
+    fn end(self, answered: Answered) -> Vec<ExchangeEffect> {
         let mut effects = Vec::new();
         let gateway = self.policy.names(answered.gateways);
         let code = answered.verdict.code.map(|code| code.to_string()).unwrap_or_default();
@@ -58,28 +58,30 @@ impl Context<'_> {
                 let claim = lost;
                 let note =
                     Decision { decision, would, claim, gateway: gateway.clone(), code, ..line };
-                effects.push(Effect::Decided(note));
+                effects.push(ExchangeEffect::Decided(note));
                 effects.push(match answered.called {
-                    Some(answer) => Effect::Reply(answer.reply(gateway)),
-                    None => Effect::Relay { gateway: Some(gateway).filter(|_| !observed) },
+                    Some(answer) => ExchangeEffect::Reply(answer.reply(gateway)),
+                    None => ExchangeEffect::Relay { gateway: Some(gateway).filter(|_| !observed) },
                 });
             }
             Some(local_reply) => {
                 let (about, protocol) = self.about(&answered, &gateway, &code);
                 let reply = local_reply.reply(protocol, &about);
                 let decision = if answered.client_waits { reply.reason } else { "unanswered" };
-                effects.push(Effect::Decided(Decision {
+                effects.push(ExchangeEffect::Decided(Decision {
                     decision,
                     claim: lost,
                     gateway,
                     code,
                     ..line
                 }));
-                effects.push(Effect::Reply(reply));
+                effects.push(ExchangeEffect::Reply(reply));
             }
         }
         if !answered.client_waits {
-            effects.retain(|effect| !matches!(effect, Effect::Reply(_) | Effect::Relay { .. }));
+            effects.retain(|effect| {
+                !matches!(effect, ExchangeEffect::Reply(_) | ExchangeEffect::Relay { .. })
+            });
         }
         effects
     }

@@ -4,7 +4,7 @@ use super::answered::{After, Worked};
 use super::permit::Permit;
 use super::settling::{Ending, Settling, Update};
 use super::stage::{Context, Next, Stage};
-use crate::engine::event::Effect;
+use crate::engine::event::ExchangeEffect;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
 use crate::engine::limits;
@@ -180,9 +180,10 @@ impl Context<'_> {
     }
 
     fn tell_and_go_on(self, mut settling: Box<Settling>) -> Next {
-        let changes = std::mem::take(&mut settling.changes).into_iter().map(Effect::Changed);
-        let told = changes.chain(settling.anomaly.take().map(Effect::Anomaly));
-        let told: Vec<Effect> = told.collect();
+        let changes =
+            std::mem::take(&mut settling.changes).into_iter().map(ExchangeEffect::Changed);
+        let told = changes.chain(settling.anomaly.take().map(ExchangeEffect::Anomaly));
+        let told: Vec<ExchangeEffect> = told.collect();
         self.next_update(settling).after(told)
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::answered::{After, Answered};
 use super::permit::Permit;
-use crate::engine::event::Effect;
+use crate::engine::event::ExchangeEffect;
 use crate::engine::gateway::GatewayId;
 use crate::engine::health::{Batch, Breach, HealthEvent, Report};
 use crate::engine::payment::{Anomaly, Claim, ClaimKey, Evidence, Fingerprint, Incarnation};
@@ -71,13 +71,13 @@ pub(super) struct Settling {
 #[derive(Debug)]
 pub(super) enum Ending {
     /// These effects, whatever is written.
-    Effects(Vec<Effect>),
+    Effects(Vec<ExchangeEffect>),
     /// An answer that depends on what became of the claims.
     Answer(Box<Answered>),
 }
 
 impl Settling {
-    pub(super) const fn ending(updates: VecDeque<Update>, effects: Vec<Effect>) -> Self {
+    pub(super) const fn ending(updates: VecDeque<Update>, effects: Vec<ExchangeEffect>) -> Self {
         Self::new(updates, Ending::Effects(effects))
     }
 

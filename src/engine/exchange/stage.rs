@@ -6,7 +6,7 @@ use super::request::ParsedRequest;
 use super::request::refused::Refusing;
 use super::settling::Settling;
 use crate::engine::config::Policy;
-use crate::engine::event::Effect;
+use crate::engine::event::ExchangeEffect;
 use crate::engine::gateway::Gateways;
 use crate::engine::health::{Health, HealthEvent, WorkerCounters};
 use crate::engine::limits;
@@ -45,13 +45,13 @@ pub(super) enum Stage {
 /// What follows from an event: first the effects, then what the store is asked for.
 pub(super) struct Next {
     pub(super) stage: Stage,
-    pub(super) effects: Vec<Effect>,
+    pub(super) effects: Vec<ExchangeEffect>,
     pub(super) asks: Vec<StoreRequest>,
 }
 
 impl Next {
     /// Nothing happens but these effects.
-    pub(super) const fn to(stage: Stage, effects: Vec<Effect>) -> Self {
+    pub(super) const fn to(stage: Stage, effects: Vec<ExchangeEffect>) -> Self {
         Self { stage, effects, asks: Vec::new() }
     }
 
@@ -61,7 +61,7 @@ impl Next {
     }
 
     /// The same after these effects.
-    pub(super) fn after(mut self, mut effects: Vec<Effect>) -> Self {
+    pub(super) fn after(mut self, mut effects: Vec<ExchangeEffect>) -> Self {
         effects.append(&mut self.effects);
         Self { effects, ..self }
     }

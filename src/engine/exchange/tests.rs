@@ -2,18 +2,23 @@
 //! loses races and crashes where a test says so.
 
 use crate::engine::health::{BreakerState, Report};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::Exchange;
 use crate::engine::config::{Config, Policy};
-use crate::engine::event::{Answer, Call, Decision, Effect, Event, Forward, Request};
+use crate::engine::event::{
+    Answer, Call, Decision, ExchangeEffect, ExchangeEvent, Forward, Request,
+};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Health, HealthEvent, Signal, Source, WorkerCounters};
 use crate::engine::limits;
+use crate::engine::machine::{Input, InputOf, Machine, Output, OutputOf, Ticket};
 use crate::engine::payment::{Anomaly, Claim, ClaimState, Closed};
 use crate::engine::protocol::{Body, Flags, Origin, Reply, Response};
-use crate::engine::store::{Bucket, Cell, Expected, Layout, Loaded, Placement, Seed};
+use crate::engine::store::{
+    Bucket, Cell, CellEvent, CellRequest, Layout, Local, Memory, Placement, Seed,
+};
 use crate::engine::time::Timestamp;
 
 mod anomalies;
@@ -30,6 +35,7 @@ mod money;
 mod refusals;
 mod rights;
 mod scope;
+mod slow;
 mod status;
 
 const CREATE: &str = "/payment-gateway/v1.0/debit/payment-host-to-host.htm";
@@ -81,7 +87,7 @@ enum Fault {
 struct World {
     policy: Rc<Policy>,
     now: u64,
-    cells: BTreeMap<String, (Vec<u8>, u32)>,
+    store: Memory,
     counters: WorkerCounters,
     /// Calls of the store so far, and which one goes wrong how.
     calls: usize,
@@ -91,8 +97,8 @@ struct World {
 
 /// One request and what became of it so far.
 struct Run {
-    exchange: Exchange,
-    todo: VecDeque<Effect>,
+    exchange: Local<Exchange>,
+    todo: VecDeque<OutputOf<Local<Exchange>>>,
     forward: Option<Forward>,
     reply: Option<Reply>,
     relayed: Option<String>,
@@ -102,6 +108,8 @@ struct Run {
     /// What operators were told.
     changes: Vec<HealthEvent>,
     anomalies: Vec<Anomaly>,
+    /// It goes on without its client.
+    handed_off: bool,
 }
 
 /// A request to be made.
@@ -184,7 +192,7 @@ impl World {
         let mut world = Self {
             policy: Rc::new(policy),
             now: 1_790_000_000_000,
-            cells: BTreeMap::new(),
+            store: Memory::default(),
             counters: WorkerCounters::default(),
             calls: 0,
             fault: None,
@@ -213,11 +221,11 @@ impl World {
 
     /// The worker ticks: what it sees of the clock is told to all.
     fn tick(&mut self) {
-        let (mut health, version) = self.read_health();
-        let now = self.time();
-        health.tell_course(&mut self.counters, &self.policy.health, now);
-        health.mend(&self.policy.health, self.time());
-        self.cells.insert(format!("{:?}", Cell::Health), (health.encode(), version + 1));
+        let (now, rules) = (self.time(), &self.policy.health);
+        self.store.change_health(|health| {
+            health.tell_course(&mut self.counters, rules, now);
+            health.mend(rules, now);
+        });
     }
 
     /// Time passes, and the worker ticks as it does.
@@ -231,18 +239,12 @@ impl World {
 
     /// Changes what all workers know of the gateways.
     fn health(&mut self, change: impl FnOnce(&mut Health, &Policy, Timestamp)) {
-        let (mut health, version) = self.read_health();
-        change(&mut health, &self.policy, self.time());
-        self.cells.insert(format!("{:?}", Cell::Health), (health.encode(), version + 1));
-    }
-
-    fn read_health(&self) -> (Health, u32) {
-        let cell = self.cells.get(&format!("{:?}", Cell::Health));
-        cell.map_or_else(Default::default, |(bytes, version)| (Health::decode(bytes), *version))
+        let (now, policy) = (self.time(), &self.policy);
+        self.store.change_health(|health| change(health, policy, now));
     }
 
     fn breaker(&self, name: &str) -> BreakerState {
-        self.read_health().0.member(self.id(name)).unwrap().breaker.state()
+        self.store.health().member(self.id(name)).unwrap().breaker.state()
     }
 
     /// Opens a gateway's breaker.
@@ -266,19 +268,9 @@ impl World {
         assert!(matches!(self.breaker(name), BreakerState::Open { .. }));
     }
 
-    /// The claims that the store holds, in no order.
-    fn claims(&self) -> Vec<Claim> {
-        let buckets = self.cells.iter().filter(|(name, _)| name.starts_with("Claims"));
-        buckets
-            .flat_map(|(_, (bytes, _))| {
-                Bucket::decode(bytes.clone()).unwrap().claims().collect::<Vec<_>>()
-            })
-            .collect()
-    }
-
     /// Where the only claim stands now.
     fn state(&self) -> &'static str {
-        match self.claims().as_slice() {
+        match self.store.claims().as_slice() {
             [] => "",
             [claim] => name(claim.at(self.time()).state),
             more => panic!("{more:?}"),
@@ -299,7 +291,7 @@ impl World {
         let context = self.contexts;
         let peer = &asked.peer;
         let request = Request { headers: &headers, body: asked.body.as_bytes(), peer, context };
-        let exchange = Exchange::new(Rc::clone(&self.policy));
+        let exchange = Local::new(Exchange::new(Rc::clone(&self.policy)));
         let todo = VecDeque::new();
         let mut run = Run {
             exchange,
@@ -311,14 +303,15 @@ impl World {
             calls: Vec::new(),
             changes: Vec::new(),
             anomalies: Vec::new(),
+            handed_off: false,
         };
-        self.feed(&mut run, Event::Request(request));
+        self.feed(&mut run, Input::Event(ExchangeEvent::Request(request)));
         run
     }
 
-    fn feed(&mut self, run: &mut Run, event: Event<'_>) {
+    fn feed(&mut self, run: &mut Run, input: InputOf<'_, Local<Exchange>>) {
         let now = self.time();
-        run.todo.extend(run.exchange.handle(event, now, &mut self.counters));
+        run.todo.extend(run.exchange.handle(input, now, &mut self.counters));
     }
 
     fn go_on(&mut self, run: &mut Run) {
@@ -327,35 +320,35 @@ impl World {
 
     /// Carries out one effect; false when there is none.
     fn step(&mut self, run: &mut Run) -> bool {
-        let Some(effect) = run.todo.pop_front() else {
-            return false;
-        };
+        match run.todo.pop_front() {
+            None => return false,
+            Some(Output::Ask(ticket, request)) => {
+                let told = self.ask_store(request);
+                self.feed(run, Input::Told(ticket, told));
+            }
+            Some(Output::Do(effect)) => self.carry_out(run, effect),
+        }
+        true
+    }
+
+    fn carry_out(&self, run: &mut Run, effect: ExchangeEffect) {
         match effect {
-            Effect::Load(cell) => {
-                let event = self.load(cell);
-                self.feed(run, event);
-            }
-            Effect::Store { cell, bytes, expected } => {
-                let event = self.store(cell, bytes, expected);
-                self.feed(run, event);
-            }
-            Effect::Forward(forward) => {
+            ExchangeEffect::Forward(forward) => {
                 if forward.headers.iter().any(|(name, _)| name == "idempotency-key") {
                     self.check_claimed();
                 }
                 assert!(run.forward.replace(forward).is_none(), "forwarded twice");
             }
-            Effect::Reply(reply) => assert!(run.reply.replace(reply).is_none(), "answered twice"),
-            Effect::Relay { gateway } => run.relayed = Some(gateway.unwrap_or_default()),
-            Effect::Decided(note) => run.note = Some(note),
-            Effect::Call(call) => run.calls.push(call),
-            Effect::Changed(change) => run.changes.push(change),
-            Effect::Anomaly(anomaly) => run.anomalies.push(anomaly),
-            Effect::Probe(_) | Effect::Counted(_) | Effect::InFlight(..) => {
-                unreachable!("no request does a worker's work")
+            ExchangeEffect::Reply(reply) => {
+                assert!(run.reply.replace(reply).is_none(), "answered twice");
             }
+            ExchangeEffect::Relay { gateway } => run.relayed = Some(gateway.unwrap_or_default()),
+            ExchangeEffect::Decided(note) => run.note = Some(note),
+            ExchangeEffect::Call(call) => run.calls.push(call),
+            ExchangeEffect::Changed(change) => run.changes.push(change),
+            ExchangeEffect::Anomaly(anomaly) => run.anomalies.push(anomaly),
+            ExchangeEffect::HandOff => run.handed_off = true,
         }
-        true
     }
 
     /// No payment is let go without a claim that is written and unresolved.
@@ -367,7 +360,7 @@ impl World {
             }
             ClaimState::Rejected { .. } | ClaimState::Closed { .. } => false,
         };
-        assert!(self.claims().into_iter().any(under_way), "{:?}", self.claims());
+        assert!(self.store.claims().into_iter().any(under_way), "{:?}", self.store.claims());
     }
 
     fn goes_wrong(&mut self) -> Option<Fault> {
@@ -375,38 +368,19 @@ impl World {
         self.fault.filter(|(at, _)| *at == self.calls).map(|(_, fault)| fault)
     }
 
-    fn load(&mut self, cell: Cell) -> Event<'static> {
-        if self.goes_wrong().is_some_and(|fault| fault != Fault::Conflict) {
-            return Event::StoreFailed(cell);
+    /// The store reads or writes, unless that is the call that goes wrong.
+    fn ask_store(&mut self, request: CellRequest) -> CellEvent {
+        let cell = request.cell();
+        let reads = matches!(request, CellRequest::Load(_));
+        match self.goes_wrong() {
+            Some(Fault::Before) => CellEvent::Failed(cell),
+            Some(Fault::Conflict) if !reads => CellEvent::Conflict(cell),
+            Some(Fault::After) => match self.store.ask(request) {
+                CellEvent::Conflict(cell) => CellEvent::Conflict(cell),
+                _ => CellEvent::Failed(cell),
+            },
+            Some(Fault::Conflict) | None => self.store.ask(request),
         }
-        let loaded = match self.cells.get(&format!("{cell:?}")) {
-            None => Loaded { bytes: Vec::new(), version: Expected::Absent },
-            Some((bytes, version)) => {
-                Loaded { bytes: bytes.clone(), version: Expected::At(*version) }
-            }
-        };
-        Event::Loaded(cell, loaded)
-    }
-
-    fn store(&mut self, cell: Cell, bytes: Vec<u8>, expected: Expected) -> Event<'static> {
-        let fault = self.goes_wrong();
-        match fault {
-            Some(Fault::Before) => return Event::StoreFailed(cell),
-            Some(Fault::Conflict) => return Event::Conflict(cell),
-            Some(Fault::After) | None => {}
-        }
-        let name = format!("{cell:?}");
-        let version = self.cells.get(&name).map(|(_, version)| *version);
-        let as_expected = match expected {
-            Expected::Absent => version.is_none(),
-            Expected::At(expected) => version == Some(expected),
-            Expected::Any => true,
-        };
-        if !as_expected {
-            return Event::Conflict(cell);
-        }
-        self.cells.insert(name, (bytes, version.unwrap_or(0) + 1));
-        if fault.is_some() { Event::StoreFailed(cell) } else { Event::Stored(cell) }
     }
 
     /// The request is answered; whoever is asked after that says nothing.
@@ -434,17 +408,19 @@ impl World {
     /// Whatever was sent is answered.
     fn answer(&mut self, run: &mut Run, ending: Ending<'_>) {
         assert!(run.exchange.is_sent(), "{}", run.told());
+        self.tell_answer(run, ending);
+        self.go_on(run);
+    }
+
+    /// Its answer comes, and what follows waits to be carried out.
+    fn tell_answer(&mut self, run: &mut Run, ending: Ending<'_>) {
         let answer = Answer {
             evidence: ending.evidence,
             endpoint: ending.endpoint,
-            peer: None,
             content_type: Some("application/json"),
-            retry_after: None,
-            content_encoding: None,
-            client_waits: ending.client_waits,
+            ..Answer::never_left(ending.client_waits)
         };
-        self.feed(run, Event::Answered(answer));
-        self.go_on(run);
+        self.feed(run, Input::Event(ExchangeEvent::Answered(answer)));
     }
 
     /// A whole request: what the client was told, or where the request went if there is no ending.

@@ -1,7 +1,7 @@
 //! Values that all workers of this process share, and how they are read and written.
 
 /// A value of the store that all workers share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cell {
     /// What is fixed for the life of the store.
     Layout,
@@ -13,6 +13,8 @@ pub enum Cell {
     Body(u32),
     /// The last census of all claims.
     Census,
+    /// How many workers there have been.
+    Workers,
 }
 
 /// What must be true of a value for a write to it to happen.

@@ -34,6 +34,14 @@ impl Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version(pub(super) u64);
 
+#[cfg(test)]
+impl Version {
+    /// That of a store in tests.
+    pub(in crate::engine) const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// A record as it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {

@@ -4,9 +4,10 @@
 //! enough. So a load that fails says nothing and brings nothing; the next tick finds it missing
 //! and begins the pass anew. A pass that misses a bucket is no census.
 
-use crate::engine::event::Effect;
+use super::wanted::Wanted;
+use crate::engine::event::TickEffect;
 use crate::engine::limits;
-use crate::engine::store::{Bucket, Cell, Counted, Counts, Draft, Expected, Loaded};
+use crate::engine::store::{Bucket, Cell, CellRequest, Counted, Counts, Draft, Expected, Loaded};
 use crate::engine::time::Timestamp;
 
 /// Where the walk stands.
@@ -32,7 +33,7 @@ struct Pass {
 
 impl CensusPass {
     /// A tick of the worker that counts.
-    pub(in crate::engine) fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
+    pub(in crate::engine) fn tick(&mut self, now: Timestamp) -> Vec<Wanted> {
         if self.pass.as_ref().is_some_and(|pass| pass.awaits.is_some()) {
             self.pass = None;
         }
@@ -70,7 +71,7 @@ impl CensusPass {
         buckets: u32,
         how: Counts<'_>,
         now: Timestamp,
-    ) -> Vec<Effect> {
+    ) -> Vec<Wanted> {
         let Some(pass) = self.awaited(Cell::Claims(number)) else {
             return Vec::new();
         };
@@ -81,7 +82,8 @@ impl CensusPass {
         {
             bytes = bucket.into_bytes();
             let cell = Cell::Claims(number);
-            effects.push(Effect::Store { cell, bytes: bytes.clone(), expected });
+            let store = CellRequest::Store { cell, bytes: bytes.clone(), expected };
+            effects.push(Wanted::Cell(store));
         }
         let records = pass.draft.count(number, bytes, how, now);
         pass.next = number.saturating_add(1);
@@ -95,7 +97,7 @@ impl CensusPass {
     }
 
     /// The census before has come, which tells what is there no longer.
-    pub(in crate::engine) fn before(&mut self, bytes: &[u8]) -> Vec<Effect> {
+    pub(in crate::engine) fn before(&mut self, bytes: &[u8]) -> Vec<Wanted> {
         if self.awaited(Cell::Census).is_none() {
             return Vec::new();
         }
@@ -105,8 +107,8 @@ impl CensusPass {
         self.last = Some(began_at);
         let counted = Counted::after(draft.finish(), bytes);
         let bytes = counted.census.encode();
-        let store = Effect::Store { cell: Cell::Census, bytes, expected: Expected::Any };
-        vec![store, Effect::Counted(Box::new(counted))]
+        let store = CellRequest::Store { cell: Cell::Census, bytes, expected: Expected::Any };
+        vec![Wanted::Cell(store), Wanted::Do(TickEffect::Counted(Box::new(counted)))]
     }
 
     /// The pass that waits for `cell`, which it no longer does.
@@ -127,9 +129,9 @@ fn cost(records: u32) -> u32 {
 }
 
 impl Pass {
-    const fn ask(&mut self, cell: Cell) -> Effect {
+    const fn ask(&mut self, cell: Cell) -> Wanted {
         self.awaits = Some(cell);
-        Effect::Load(cell)
+        Wanted::Cell(CellRequest::Load(cell))
     }
 }
 

@@ -62,6 +62,7 @@ unsafe extern "C" {
         value_size: usize,
         version: u32,
     ) -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -316,6 +317,17 @@ impl Host for Envoy {
                 -1,
             )
         })
+    }
+
+    fn resume(&self, side: Side) -> Result<(), HostError> {
+        let stream = match side {
+            Side::Request => 0,
+            Side::Response => 1,
+            // The answer to a call of ours is nothing that Envoy holds.
+            Side::Call => return Ok(()),
+        };
+        // SAFETY: no pointer is passed.
+        check(unsafe { proxy_continue_stream(stream) })
     }
 
     fn probe(&self, probe: &Probe) -> Result<u32, HostError> {

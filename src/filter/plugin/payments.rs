@@ -16,7 +16,7 @@ pub(super) const MODULE: &str = PAYMENTS_MODULE;
 /// # Errors
 /// When the configuration cannot work on the store that is there.
 pub(super) fn start(config: Config) -> Result<Root, String> {
-    let root = Root::configure(Envoy, &config)?;
+    let root = Root::configure(Envoy, config)?;
     let period = u32::try_from(root.period().get()).unwrap_or(1000);
     Envoy.set_tick_period(period).map_err(|error| error.to_string())?;
     Ok(root)

@@ -34,7 +34,7 @@ fn in_doubt(ready: &Ready) -> (Process, Root<FakeHost>) {
     let mut process = Process::new(ready);
     process.go(Way::new(Wish::Pay, Deed::Timeout));
     let config = Config::parse(CONFIG.as_bytes()).unwrap();
-    let root = Root::configure(process.host.clone(), &config).unwrap();
+    let root = Root::configure(process.host.clone(), config).unwrap();
     (process, root)
 }
 

@@ -9,14 +9,15 @@ use serde_json::{Value, json};
 
 use super::fake::{FakeHost, TOKEN};
 use crate::engine::config::{Config, Policy};
-use crate::engine::event::Event;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Health, Report, Signal, Source};
 use crate::engine::payment::{Claim, ClaimState};
-use crate::engine::store::{Bucket, Cell, Expected};
+use crate::engine::store::{Bucket, Cell, CellEvent, CellRequest, Expected};
 use crate::engine::time::Timestamp;
+use crate::filter::driver::cell;
+use crate::filter::root::join;
 use crate::filter::stream::{Flow, Stream};
-use crate::filter::worker::{Worker, join};
+use crate::filter::worker::Worker;
 
 pub(super) const CONFIG: &str = r#"{
     "gateways": [
@@ -128,7 +129,7 @@ impl Ready {
     pub(super) fn new() -> Self {
         let host = FakeHost::default();
         let config = Config::parse(CONFIG.as_bytes()).unwrap();
-        let policy = Rc::new(join(&host, &config).unwrap());
+        let (policy, ..) = join(&host, config).unwrap();
         let ready = Self { policy, shared: host.0.borrow().shared.clone() };
         let process = Process::new(&ready);
         for gateway in ready.policy.order() {
@@ -173,11 +174,13 @@ impl Process {
     }
 
     fn health(&self, change: impl FnOnce(&mut Health, Timestamp)) {
-        let Event::Loaded(_, loaded) = self.worker.load(Cell::Health) else { unreachable!() };
+        let request = CellRequest::Load(Cell::Health);
+        let CellEvent::Loaded(_, loaded) = cell(&self.host, request) else { unreachable!() };
         let mut health = Health::decode(&loaded.bytes);
         change(&mut health, self.now());
-        let stored = self.worker.store(Cell::Health, &health.encode(), Expected::Any);
-        assert!(matches!(stored, Event::Stored(_)));
+        let (bytes, expected) = (health.encode(), Expected::Any);
+        let stored = cell(&self.host, CellRequest::Store { cell: Cell::Health, bytes, expected });
+        assert_eq!(stored, CellEvent::Stored(Cell::Health));
     }
 
     /// Opens the first gateway's breaker.

@@ -74,6 +74,10 @@ pub(super) struct Inside {
     pub(super) replies: Vec<Reply>,
     /// Answers that it refused.
     pub(super) replies_lost: usize,
+    /// What was let go from a callback that is not its own.
+    pub(super) resumed: Vec<Side>,
+    /// The tokens of the heartbeats that were sent. Each call has one of its own.
+    pub(super) probes: Vec<u32>,
     /// The calls since the count began, by name.
     pub(super) calls: Vec<&'static str>,
     pub(super) fault: Option<Fault>,
@@ -249,10 +253,18 @@ impl Host for FakeHost {
         refused
     }
 
+    fn resume(&self, side: Side) -> Result<(), HostError> {
+        self.attempt("resume")?;
+        self.0.borrow_mut().resumed.push(side);
+        Ok(())
+    }
+
     fn probe(&self, _: &Probe) -> Result<u32, HostError> {
         self.attempt("beat")?;
-        // Every call has a token of its own.
-        Ok(u32::try_from(self.0.borrow().calls.len()).unwrap_or(0))
+        let probes = &mut self.0.borrow_mut().probes;
+        let token = probes.last().map_or(100, |last| last + 1);
+        probes.push(token);
+        Ok(token)
     }
 
     fn call(&self, call: &Call, request: &BufferedRequest) -> Result<u32, HostError> {

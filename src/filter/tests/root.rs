@@ -7,8 +7,7 @@ use crate::engine::config::Config;
 use crate::engine::health::{Health, Punctuality};
 use crate::engine::store::{Placement, Seed};
 use crate::engine::time::Timestamp;
-use crate::filter::root::Root;
-use crate::filter::worker::{join, worker_number};
+use crate::filter::root::{Root, join};
 
 const CONFIG: &[u8] = br#"{
     "gateways": [
@@ -29,18 +28,16 @@ impl Worker {
     fn new() -> Self {
         let host = FakeHost::default();
         host.0.borrow_mut().now = START;
-        let root = Root::configure(host.clone(), &Config::parse(CONFIG).unwrap()).unwrap();
+        let root = Root::configure(host.clone(), Config::parse(CONFIG).unwrap()).unwrap();
         Self { host, root }
     }
 
     /// The tokens of the heartbeats that a tick at `millis` sends.
     fn tick(&mut self, millis: u64) -> Vec<u32> {
         self.host.0.borrow_mut().now = START + millis;
-        self.host.0.borrow_mut().calls.clear();
+        let sent = self.host.0.borrow().probes.len();
         self.root.tick();
-        let calls = self.host.0.borrow().calls.clone();
-        let probes = (1u32..).zip(calls).filter(|(_, name)| *name == "beat");
-        probes.map(|(token, _)| token).collect()
+        self.host.0.borrow().probes[sent..].to_vec()
     }
 
     fn answer(&mut self, token: u32, status: &str, by_gateway: bool) {
@@ -130,14 +127,14 @@ fn health_of_another_version_begins_anew_and_that_is_logged() {
             let key = b"dana.failover.h".to_vec();
             host.0.borrow_mut().shared.insert(key, (health, 1));
         }
-        Root::configure(host.clone(), &config).unwrap();
+        Root::configure(host.clone(), config.clone()).unwrap();
         // Of one that begins, something else is told: once.
         let first = LINES.take();
         let (empty, lines): (Vec<_>, Vec<_>) =
             first.into_iter().partition(|line| line.contains("the claim store is empty"));
         assert_eq!(empty.len(), 1);
         assert!(empty[0].contains("made before this start are not known"), "{empty:?}");
-        Root::configure(host, &config).unwrap();
+        Root::configure(host, config.clone()).unwrap();
         assert!(!LINES.take().iter().any(|line| line.contains("is empty")), "it is known now");
         lines
     };
@@ -151,7 +148,8 @@ fn health_of_another_version_begins_anew_and_that_is_logged() {
 fn workers_that_are_alike_in_everything_are_told_apart() {
     let host = FakeHost::default();
     host.0.borrow_mut().now = START;
-    let numbers: Vec<u64> = (0..3).map(|_| worker_number(&host).unwrap()).collect();
+    let config = Config::parse(CONFIG).unwrap();
+    let numbers: Vec<u64> = (0..3).map(|_| join(&host, config.clone()).unwrap().1).collect();
     assert_eq!(numbers, [1, 2, 3]);
 }
 
@@ -162,14 +160,15 @@ fn all_workers_look_for_a_payment_in_the_same_place() {
     let config = Config::parse(CONFIG).unwrap();
     let joined = |moment: u64| {
         host.0.borrow_mut().now = START + moment;
-        join(&host, &config).unwrap().placement
+        join(&host, config.clone()).unwrap().0.placement
     };
     let first = joined(0);
     assert_ne!(first, Placement::new(config.buckets(), Seed::default()), "it has a seed");
     // Another worker, and the configuration once more: the noise is another one each time.
     assert_eq!([joined(1), joined(2)], [first; 2]);
     // One that found nothing there because all began at once, and then lost the race to begin it.
-    let next = host.0.borrow().calls.len() + 1;
+    // After the noise and the time comes the layout.
+    let next = host.0.borrow().calls.len() + 3;
     host.0.borrow_mut().fault = Some(Fault { from: next, lasts: Lasts::Once, how: How::Nothing });
     assert_eq!(joined(3), first);
     assert!(host.0.borrow().calls.contains(&"noise"), "it had begun one of its own");

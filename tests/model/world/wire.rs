@@ -1,8 +1,10 @@
 //! What happens on the wires: requests reach gateways, answers come back or are lost, copies travel.
 
-use dana_failover::engine::event::{Answer as EndOfExchange, Event};
+use dana_failover::engine::event::{Answer as EndOfExchange, ExchangeEvent};
 use dana_failover::engine::gateway::GatewayId;
+use dana_failover::engine::machine::Input;
 use dana_failover::engine::protocol::{Body, Flags, Origin, Response};
+use dana_failover::engine::store::{Cell, CellEvent};
 
 use super::super::acts::{Answer, Fate};
 use super::super::ledger::{Deed, Wire};
@@ -98,17 +100,9 @@ impl World<'_> {
         self.note_evidence(at, &end, endpoint);
         self.runs[at].answer = end.wire;
         let evidence = Response { origin: end.origin, status, body };
-        let client_waits = end.client_waits;
-        let answer = EndOfExchange {
-            evidence,
-            endpoint,
-            peer: None,
-            content_type: None,
-            retry_after: None,
-            content_encoding: None,
-            client_waits,
-        };
-        self.feed(at, Event::Answered(answer));
+        let unknown = EndOfExchange::never_left(end.client_waits);
+        let answer = EndOfExchange { evidence, endpoint, ..unknown };
+        self.feed(at, Input::Event(ExchangeEvent::Answered(answer)));
     }
 
     pub(super) fn arrive(&mut self, number: usize, executes: bool) {
@@ -159,6 +153,18 @@ impl World<'_> {
         }
     }
 
+    /// A claim was won for a client that has left: it is never sent, and that is what is known.
+    pub(super) fn note_claim_of_nobody(&mut self, at: usize, told: &CellEvent) {
+        let run = &mut self.runs[at];
+        let is_claimed = matches!(told, CellEvent::Stored(Cell::Claims(_)))
+            && run.attempt.is_some()
+            && !run.is_answered;
+        if run.left && is_claimed {
+            run.members = vec![0, 1];
+            self.note_evidence(at, &NEVER_LEFT, None);
+        }
+    }
+
     /// What the end of a request says of its payment.
     fn note_evidence(&mut self, at: usize, end: &End, endpoint: Option<&str>) {
         let run = &self.runs[at];
@@ -182,6 +188,9 @@ struct End {
     readable: bool,
     client_waits: bool,
 }
+
+const NEVER_LEFT: End =
+    End { origin: Origin::NeverLeft, wire: None, readable: false, client_waits: false };
 
 /// Without an answer, and why.
 const fn absent(bits: u64, attached: bool) -> End {

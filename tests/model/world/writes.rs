@@ -1,9 +1,8 @@
 //! Reads and writes of the shared store, some of which go wrong. Every write must be a step of the
 //! table.
 
-use dana_failover::engine::event::Event;
 use dana_failover::engine::payment::{AttemptId, Claim, Fingerprint};
-use dana_failover::engine::store::{Bucket, Cell, Entry, Expected};
+use dana_failover::engine::store::{Bucket, Cell, CellEvent, CellRequest, Entry};
 use dana_failover::engine::time::Timestamp;
 
 use super::super::proof::Cause;
@@ -14,7 +13,7 @@ impl World<'_> {
     /// Every record that a write changes takes a step of the table, by what the request that
     /// writes it knows.
     fn check_steps(&mut self, at: usize, number: u32, before: &Bucket) {
-        let after = self.store.bucket(number);
+        let after = self.bucket(number);
         for payment in 0..self.setup.payments {
             let (place, key) = self.setup.keys[payment];
             if place != number {
@@ -118,38 +117,26 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn load(&mut self, at: usize, cell: Cell) -> Event<'static> {
-        if self.goes_wrong(at).is_some() {
-            return Event::StoreFailed(cell);
-        }
-        Event::Loaded(cell, self.store.load(cell))
-    }
-
-    pub(super) fn store(
-        &mut self,
-        at: usize,
-        cell: Cell,
-        bytes: Vec<u8>,
-        expected: Expected,
-    ) -> Event<'static> {
-        let wrong = self.goes_wrong(at);
-        if wrong == Some(false) {
-            return Event::StoreFailed(cell);
-        }
-        let before = match cell {
-            Cell::Claims(number) => Some((number, self.store.bucket(number))),
-            Cell::Layout | Cell::Health | Cell::Body(_) | Cell::Census => None,
+    pub(super) fn ask(&mut self, at: usize, request: CellRequest) -> CellEvent {
+        let (wrong, cell) = (self.goes_wrong(at), request.cell());
+        let (CellRequest::Store { .. }, None | Some(true)) = (&request, wrong) else {
+            return if wrong.is_some() { CellEvent::Failed(cell) } else { self.store.ask(request) };
         };
-        if !self.store.store(cell, bytes, expected) {
-            return Event::Conflict(cell);
+        let before = match cell {
+            Cell::Claims(number) => Some((number, self.bucket(number))),
+            Cell::Layout | Cell::Health | Cell::Body(_) | Cell::Census | Cell::Workers => None,
+        };
+        let told = self.store.ask(request);
+        if !matches!(told, CellEvent::Stored(_)) {
+            return told;
         }
         if let Some((number, before)) = before {
             let claims = |bucket: &Bucket| bucket.claims().count();
-            let is_unclaimed = claims(&before) == claims(&self.store.bucket(number));
+            let is_unclaimed = claims(&before) == claims(&self.bucket(number));
             let binds = !self.runs[at].let_go && self.runs[at].attempt.is_none() && is_unclaimed;
             self.reached.bound += u64::from(self.runs[at].key != 0 && binds);
             self.check_steps(at, number, &before);
         }
-        if wrong.is_some() { Event::StoreFailed(cell) } else { Event::Stored(cell) }
+        if wrong.is_some() { CellEvent::Failed(cell) } else { told }
     }
 }

@@ -156,7 +156,7 @@ fn a_reserve_without_heartbeat_says_what_it_lacks() {
     );
     contains(&scene.page(), &["down, silent; last good one 10.0 s ago"]);
     // Health that was never written.
-    scene.cells.retain(|(cell, ..)| *cell != Cell::Health);
+    scene.store.retain(|cell, _| cell != Cell::Health);
     contains(&scene.page(), &["down, silent; never a good one"]);
 }
 

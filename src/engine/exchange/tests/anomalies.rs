@@ -76,7 +76,7 @@ fn an_executed_payment_that_is_said_to_have_failed_is_told() {
     let asked = post(TOP_UP, body);
     let mut world = World::new();
     world.ask(&asked, Some(upstream(200, ok)));
-    world.cells.retain(|name, _| !name.starts_with("Body"));
+    world.store.retain(|cell, _| !matches!(cell, Cell::Body(_)));
     let mut run = world.begin(&asked);
     world.end(&mut run, failed);
     assert_eq!(run.told(), "504 already_executed executed");

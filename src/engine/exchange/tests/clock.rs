@@ -65,7 +65,7 @@ fn a_worker_that_begins_after_the_leap_knows_of_it() {
     world.tick();
     world.counters = WorkerCounters::default();
     pay_many(&mut world, 100..110);
-    assert_eq!(world.claims().len(), 110);
+    assert_eq!(world.store.claims().len(), 110);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_store_whose_payments_are_really_old_finds_room_and_grows_no_further() {
     pay_many(&mut world, 0..120);
     world.pass_ticking(DAY + 1000);
     pay_many(&mut world, 200..400);
-    let kept = world.claims().len();
+    let kept = world.store.claims().len();
     assert!((200..=230).contains(&kept), "{kept} claims: as many as were needed made room");
 }
 
@@ -121,9 +121,9 @@ fn a_header_key_bound_ahead_holds_nobody_up_for_longer_than_a_lease() {
     let first = world.begin(&keyed(ORDER));
     assert_eq!(first.told(), "to dana_primary");
     // Its claim is gone with the worker that made it; its binding is there.
-    world.cells.retain(|name, (bytes, _)| {
-        let bucket = Bucket::decode(bytes.clone());
-        !name.starts_with("Claims") || bucket.is_none_or(|bucket| bucket.claims().count() == 0)
+    world.store.retain(|cell, bytes| {
+        let bucket = Bucket::decode(bytes.to_vec());
+        !matches!(cell, Cell::Claims(_)) || bucket.is_none_or(|bucket| bucket.claims().count() == 0)
     });
     world.now -= 29 * DAY;
     let other = keyed(&ORDER.replace("r-1", "r-2"));
@@ -193,5 +193,5 @@ fn a_cancel_asked_on_a_clock_that_was_ahead_ends_no_attempt_that_came_after_it()
     }
     // When that was asked nobody knows: a later one says the same.
     world.pass(1000);
-    assert_ne!(world.claims().iter().filter(|claim| !claim.is_resolved()).count(), 0);
+    assert_ne!(world.store.claims().iter().filter(|claim| !claim.is_resolved()).count(), 0);
 }

@@ -82,7 +82,7 @@ fn amounts_that_are_equal_are_the_same_payment() {
     ] {
         let mut world = World::new();
         world.ask(&of(amount), Some(upstream(200, OK)));
-        assert_eq!(world.claims()[0].money.minor, minor, "{amount}");
+        assert_eq!(world.store.claims()[0].money.minor, minor, "{amount}");
     }
 }
 
@@ -91,7 +91,7 @@ fn amounts_that_are_equal_are_the_same_payment() {
 fn the_fingerprint_of_an_amount_as_snap_writes_it_is_fixed() {
     let mut world = World::new();
     world.pay(upstream(200, OK));
-    let print = format!("{:?}", world.claims()[0].fingerprint);
+    let print = format!("{:?}", world.store.claims()[0].fingerprint);
     assert_eq!(print, PRINT);
 }
 

@@ -148,8 +148,12 @@ fn a_settlement_that_is_lost_turns_into_doubt_and_the_answer_is_relayed() {
 
 /// Steps a request until it is about to write a claim.
 fn up_to_the_claim(world: &mut World, run: &mut Run) {
-    let at_claim =
-        |run: &Run| matches!(run.todo.front(), Some(Effect::Store { cell: Cell::Claims(_), .. }));
+    let at_claim = |run: &Run| {
+        matches!(
+            run.todo.front(),
+            Some(Output::Ask(_, CellRequest::Store { cell: Cell::Claims(_), .. }))
+        )
+    };
     while !at_claim(run) {
         assert!(world.step(run), "{}", run.told());
     }
@@ -189,7 +193,7 @@ fn a_lost_race_for_another_key_of_the_bucket_is_decided_anew() {
     world.ask(&post(CREATE, &ORDER.replace("r-1", "r-2")), None);
     world.go_on(&mut slower);
     assert_eq!(slower.told(), "to dana_primary_first");
-    assert_eq!(world.claims().len(), 2);
+    assert_eq!(world.store.claims().len(), 2);
 }
 
 #[test]
@@ -213,7 +217,10 @@ impl World {
     /// Goes on until the claim is to be written again, or the request has ended.
     fn go_on_to_claim_or_end(&mut self, run: &mut Run) {
         let at_claim = |run: &Run| {
-            matches!(run.todo.front(), Some(Effect::Store { cell: Cell::Claims(_), .. }))
+            matches!(
+                run.todo.front(),
+                Some(Output::Ask(_, CellRequest::Store { cell: Cell::Claims(_), .. }))
+            )
         };
         while !at_claim(run) && self.step(run) {}
     }
@@ -238,26 +245,6 @@ fn a_permit_comes_back_when_its_trial_is_not_made() {
     world.go_on(&mut slower);
     assert_eq!(slower.told(), "429 in_progress in_progress");
     assert_eq!(out(&world), 0, "refused");
-    // The client leaves before the claim is written.
-    let mut world = World::new();
-    world.trip("primary");
-    world.pass(20_000);
-    let mut run = world.hold(&PAY());
-    up_to_the_claim(&mut world, &mut run);
-    run.todo.clear();
-    let gone = no_answer(0x4000, false).client_gone();
-    let answer = Answer {
-        evidence: gone.evidence,
-        endpoint: None,
-        peer: None,
-        content_type: None,
-        retry_after: None,
-        content_encoding: None,
-        client_waits: false,
-    };
-    world.feed(&mut run, Event::Answered(answer));
-    world.go_on(&mut run);
-    assert_eq!((out(&world), run.told().as_str()), (0, "nothing"));
     // The trial is made and never sent, or its client leaves at once: that proves nothing, and
     // another trial has to wait, so that a gateway is not tried as often as clients leave.
     for ending in [
@@ -273,7 +260,7 @@ fn a_permit_comes_back_when_its_trial_is_not_made() {
         world.end(&mut run, ending);
         assert_eq!(out(&world), 1);
         let limits = world.policy.health.breaker;
-        let breaker = world.read_health().0.member(world.id("primary")).unwrap().breaker.clone();
+        let breaker = world.store.health().member(world.id("primary")).unwrap().breaker.clone();
         let later = world.time().plus(limits.half_open_max);
         let all_taken = (1..limits.half_open_permits).fold(breaker, |mut breaker, _| {
             breaker.take_permit(world.time(), &limits);
@@ -291,8 +278,8 @@ fn a_client_that_leaves_is_not_answered_and_the_claim_knows() {
         world.end(&mut run, no_answer(0x4000, attached).client_gone());
         assert!(run.reply.is_none() && run.relayed.is_none());
         assert_eq!(world.state(), state);
-        let before = World::new().read_health().0;
-        assert_eq!(world.read_health().0, before, "neutral for the gateway");
+        let before = World::new().store.health();
+        assert_eq!(world.store.health(), before, "neutral for the gateway");
     }
 }
 
@@ -300,26 +287,19 @@ fn a_client_that_leaves_is_not_answered_and_the_claim_knows() {
 fn late_and_foreign_events_change_nothing() {
     let mut world = World::new();
     let mut run = world.begin(&PAY());
+    let absent = world.store.load(Cell::Census);
     for event in [
-        Event::Stored(Cell::Health),
-        Event::Conflict(Cell::Claims(0)),
-        Event::StoreFailed(Cell::Claims(0)),
-        Event::Loaded(Cell::Health, Loaded { bytes: Vec::new(), version: Expected::Absent }),
+        CellEvent::Stored(Cell::Health),
+        CellEvent::Conflict(Cell::Claims(0)),
+        CellEvent::Failed(Cell::Claims(0)),
+        CellEvent::Loaded(Cell::Health, absent),
     ] {
-        world.feed(&mut run, event);
+        world.feed(&mut run, Input::Told(Ticket::default(), event));
         assert!(run.todo.is_empty() && run.exchange.is_sent());
     }
     world.end(&mut run, upstream(200, OK));
-    let answer = Answer {
-        evidence: REFUSED.evidence,
-        endpoint: None,
-        peer: None,
-        content_type: None,
-        retry_after: None,
-        content_encoding: None,
-        client_waits: true,
-    };
-    world.feed(&mut run, Event::Answered(answer));
+    let answer = Answer { evidence: REFUSED.evidence, ..Answer::never_left(true) };
+    world.feed(&mut run, Input::Event(ExchangeEvent::Answered(answer)));
     assert!(run.todo.is_empty());
     assert_eq!(world.state(), "settled");
 }
@@ -329,7 +309,8 @@ fn a_record_that_cannot_be_read_is_unknown() {
     for byte in [1, 34] {
         let mut world = World::new();
         world.pay(upstream(200, OK));
-        for (bytes, _) in world.cells.iter_mut().filter(|c| c.0.starts_with("Claims")).map(|c| c.1)
+        for (_, bytes) in
+            world.store.bytes_mut().filter(|(cell, _)| matches!(cell, Cell::Claims(_)))
         {
             bytes[byte] = 99;
         }
@@ -342,7 +323,7 @@ fn a_record_that_cannot_be_read_is_unknown() {
 fn a_bucket_that_cannot_be_read_denies_nothing() {
     let mut world = World::new();
     world.pay(upstream(200, OK));
-    for (bytes, _) in world.cells.iter_mut().filter(|c| c.0.starts_with("Claims")).map(|c| c.1) {
+    for (_, bytes) in world.store.bytes_mut().filter(|(cell, _)| matches!(cell, Cell::Claims(_))) {
         bytes.truncate(20);
     }
     let told = world.ask(&PAY(), None);
@@ -374,7 +355,7 @@ fn a_closed_payment_that_turns_out_executed_is_settled_again() {
         world.ask(&post(STATUS, OF_ORDER), Some(upstream(200, failed).at(gateway)));
     }
     assert_eq!(
-        world.claims()[0].at(world.time()).state,
+        world.store.claims()[0].at(world.time()).state,
         ClaimState::Closed { how: Closed::Failed, gateways: Gateways::only(world.id("secondary")) }
     );
     world.end(&mut run, upstream(200, OK).at("primary"));
@@ -388,7 +369,7 @@ fn a_repeat_whose_record_is_gone_is_not_called_unsent() {
     world.pass(5000);
     let mut run = world.begin(&PAY());
     assert_eq!(run.told(), "to dana_primary");
-    world.cells.retain(|name, _| !name.starts_with("Claims"));
+    world.store.retain(|cell, _| !matches!(cell, Cell::Claims(_)));
     world.end(&mut run, REFUSED);
     assert_eq!(run.told(), "504 unknown unknown", "the first attempt may have been executed");
 }

@@ -96,7 +96,7 @@ fn a_cancel_that_succeeds_during_a_repeat_closes_the_payment() {
     assert_eq!(repeat.told(), "to dana_primary");
     let cancel = world.ask(&post(CANCEL, OF_ORDER), Some(upstream(200, CANCELLED)));
     assert_eq!(cancel, "relayed from primary");
-    let order = world.claims().into_iter().find(|claim| claim.attempt == 2).unwrap();
+    let order = world.store.claims().into_iter().find(|claim| claim.attempt == 2).unwrap();
     assert!(matches!(order.state, ClaimState::Closed { how: Closed::Cancelled, .. }), "{order:?}");
     world.end(&mut repeat, upstream(404, r#"{"responseCode":"4045404"}"#));
     assert_eq!(repeat.told(), "404 closed_cancelled not_executed safe");

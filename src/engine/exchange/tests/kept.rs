@@ -35,19 +35,13 @@ fn of_two_answers_that_are_kept_at_once_none_is_lost() {
         let (asked, ok) = numbered(number);
         (world.begin(&asked), ok)
     });
-    let time = world.time();
     for (run, ok) in &mut runs {
-        let answer = Answer {
-            evidence: upstream(200, ok).evidence,
-            endpoint: Some("primary"),
-            peer: None,
-            content_type: None,
-            content_encoding: None,
-            retry_after: None,
-            client_waits: true,
-        };
-        run.todo.extend(run.exchange.handle(Event::Answered(answer), time, &mut world.counters));
-        assert!(matches!(run.todo.front(), Some(Effect::Load(Cell::Body(_)))), "{:?}", run.todo);
+        world.tell_answer(run, upstream(200, ok));
+        assert!(
+            matches!(run.todo.front(), Some(Output::Ask(_, CellRequest::Load(Cell::Body(_))))),
+            "{:?}",
+            run.todo
+        );
     }
     for (run, _) in &mut runs {
         assert!(world.step(run));
@@ -67,7 +61,7 @@ fn of_two_answers_that_are_kept_at_once_none_is_lost() {
 fn unkept(gateway: &str) -> World {
     let mut world = World::new();
     assert_eq!(world.pay(upstream(200, OK).at(gateway)), format!("relayed from {gateway}"));
-    world.cells.retain(|name, _| !name.starts_with("Body"));
+    world.store.retain(|cell, _| !matches!(cell, Cell::Body(_)));
     world.pass(1000);
     world
 }
@@ -129,7 +123,7 @@ fn an_answer_is_not_fetched_from_a_gateway_that_never_had_the_payment() {
         world.end(&mut status, upstream(200, told).at("primary"));
         assert_eq!((status.told().as_str(), world.state()), ("relayed from primary", "settled"));
         world.end(&mut payment, ending.at("secondary"));
-        world.cells.retain(|name, _| !name.starts_with("Body"));
+        world.store.retain(|cell, _| !matches!(cell, Cell::Body(_)));
         assert_eq!(world.ask(&post(CREATE, ORDER), None), EXECUTED);
     }
     let mut world = World::new();
@@ -193,7 +187,7 @@ fn an_answer_is_fetched_from_nobody_else_and_not_at_any_time() {
     assert_eq!(told(world), EXECUTED);
     let mut world = World::new();
     world.pay(Ending { endpoint: None, ..upstream(200, OK) });
-    world.cells.retain(|name, _| !name.starts_with("Body"));
+    world.store.retain(|cell, _| !matches!(cell, Cell::Body(_)));
     assert_eq!(told(world), EXECUTED);
     // It asks for something else, or must not be repeated at all.
     let mut world = unkept("secondary");
@@ -203,7 +197,7 @@ fn an_answer_is_fetched_from_nobody_else_and_not_at_any_time() {
     let transfer = post(TRANSFER, body).with("idempotency-key", "k-1");
     let mut world = World::new();
     world.ask(&transfer, Some(upstream(200, r#"{"responseCode":"2004300"}"#)));
-    world.cells.retain(|name, _| !name.starts_with("Body"));
+    world.store.retain(|cell, _| !matches!(cell, Cell::Body(_)));
     assert_eq!(world.ask(&transfer, None), EXECUTED);
 }
 

@@ -141,7 +141,7 @@ fn a_question_is_put_on_trial_before_a_payment_is() {
     world.pass(10_000);
     let selection = |world: &World, what| {
         let new = NewRequest::of_nobody(what);
-        world.read_health().0.select(&world.policy.health, &new, world.time())
+        world.store.health().select(&world.policy.health, &new, world.time())
     };
     assert!(!selection(&world, RequestKind::Payment).trial);
     assert!(selection(&world, RequestKind::Inquiry).trial);
@@ -184,7 +184,7 @@ fn a_payment_that_goes_well_writes_nothing_for_the_sake_of_questions_that_fail()
     let mut world = world(r#""consecutive_failures": 3"#);
     assert_eq!(executed(&mut world, "partner-1", 1), "relayed from primary");
     tick(&mut world);
-    let written = |world: &World| world.read_health().1;
+    let written = |world: &World| world.store.load(Cell::Health).version;
     for _ in 0..5 {
         world.ask(&post(STATUS, OF_ORDER), Some(upstream(500, r#"{"responseCode":"5005500"}"#)));
     }

@@ -106,7 +106,8 @@ fn a_follow_up_of_an_unknown_payment_goes_on_only_after_a_definite_not_found() {
         let check = |endings: &[Ending<'_>], way: &str, states: &[&str]| {
             let mut world = World::new();
             assert_eq!(world.ask_around(&asked, endings), way);
-            let found: Vec<_> = world.claims().iter().map(|claim| name(claim.state)).collect();
+            let found: Vec<_> =
+                world.store.claims().iter().map(|claim| name(claim.state)).collect();
             assert_eq!(found, states, "{way}");
             world
         };
@@ -129,8 +130,8 @@ fn the_claim_names_the_next_gateway_before_that_is_asked() {
     let mut world = World::new();
     let mut run = world.begin(&post(REFUND, OF_REFUND));
     let candidates = |world: &World| {
-        let ClaimState::InFlight { candidates, .. } = world.claims()[0].state else {
-            panic!("{:?}", world.claims());
+        let ClaimState::InFlight { candidates, .. } = world.store.claims()[0].state else {
+            panic!("{:?}", world.store.claims());
         };
         candidates
     };
@@ -177,7 +178,7 @@ fn whatever_is_lost_on_the_way_stops_it() {
             world.fault = Some((at + 1, fault));
             world.answer(&mut run, upstream(404, REFUND_UNKNOWN));
             if let Some(call) = run.calls.first() {
-                let state = world.claims()[0].state;
+                let state = world.store.claims()[0].state;
                 let at_secondary = Gateways::only(world.id("secondary"));
                 let is_named = matches!(state, ClaimState::InFlight { candidates, .. } if candidates == at_secondary);
                 assert!(is_named, "{at} {fault:?}: {} is called under {state:?}", call.cluster);
@@ -313,6 +314,6 @@ fn a_status_without_the_partners_reference_resolves_what_its_answer_names() {
     // Nor does another merchant's answer.
     let other = post(STATUS, r#"{"merchantId":"m-2","originalReferenceNo":"d-1"}"#);
     world.ask_around(&other, &[upstream(200, &executed)]);
-    let states: Vec<_> = world.claims().iter().map(|claim| name(claim.state)).collect();
+    let states: Vec<_> = world.store.claims().iter().map(|claim| name(claim.state)).collect();
     assert!(states.contains(&"in_doubt"), "{states:?}");
 }

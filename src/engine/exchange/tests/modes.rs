@@ -16,7 +16,7 @@ fn observing() -> World {
 /// The same store under another configuration.
 fn enforced(world: &World) -> World {
     let mut enforcing = World::new();
-    enforcing.cells.clone_from(&world.cells);
+    enforcing.store.clone_from(&world.store);
     enforcing.now = world.now;
     enforcing
 }
@@ -89,7 +89,7 @@ fn what_was_observed_is_in_doubt_once_it_is_enforced() {
         assert_eq!(world.ask(&other, None), "429 in_progress unknown", "no mismatch either");
         world.pass(35_000);
         assert_eq!(world.ask(&post(CREATE, ORDER), None), "to dana_primary");
-        assert!(!world.claims()[0].observed, "the repeat is enforced");
+        assert!(!world.store.claims()[0].observed, "the repeat is enforced");
     }
     // Evidence counts for it as for any other.
     let mut world = observing();
@@ -160,7 +160,7 @@ fn every_copy_that_is_only_observed_leaves_its_trace() {
     world.pay(no.at("secondary"));
     assert_eq!(world.state(), "rejected");
     let mut observing = observing();
-    observing.cells.clone_from(&world.cells);
+    observing.store.clone_from(&world.store);
     observing.observe(&post(CREATE, ORDER), TIMEOUT);
     let mut world = enforced(&observing);
     world.pass(40_000);
@@ -230,7 +230,7 @@ fn with_a_shared_ledger_another_gateway_takes_over_late_and_never_after_a_not_fo
     // Both may have it now, and a NO of one clears nothing.
     world.end(&mut run, upstream(403, r#"{"responseCode":"4035414"}"#).at("secondary"));
     assert_eq!(run.told(), "504 unknown unknown");
-    assert_eq!(world.claims()[0].holders().iter().count(), 2);
+    assert_eq!(world.store.claims()[0].holders().iter().count(), 2);
     world.pass(60_000);
     assert_eq!(world.ask(&pay, None), "to dana_secondary");
     // With the gateway that had it first in good health, that is the one.

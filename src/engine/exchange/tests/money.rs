@@ -22,7 +22,7 @@ fn a_payment_is_claimed_sent_and_settled() {
     assert_eq!(world.state(), "settled");
     let note = run.note.unwrap();
     assert_eq!((note.decision, note.claim, note.code.as_str()), ("forward", "settled", "2005400"));
-    let money = world.claims()[0].money;
+    let money = world.store.claims()[0].money;
     assert_eq!((money.minor, &money.currency), (1_000_000, b"IDR"));
 }
 
@@ -123,7 +123,7 @@ fn an_executed_payment_whose_answer_is_gone_is_told_to_be_executed() {
     };
     let mut world = World::new();
     world.pay(upstream(200, OK));
-    world.cells.retain(|name, _| !name.starts_with("Body"));
+    world.store.retain(|cell, _| !matches!(cell, Cell::Body(_)));
     check(&mut world);
     // Longer than is kept.
     let mut world = World::new();
@@ -132,7 +132,7 @@ fn an_executed_payment_whose_answer_is_gone_is_told_to_be_executed() {
     // Another payment's answer stands there.
     let mut world = World::new();
     world.pay(upstream(200, OK));
-    for (bytes, _) in world.cells.iter_mut().filter(|c| c.0.starts_with("Body")).map(|c| c.1) {
+    for (_, bytes) in world.store.bytes_mut().filter(|(cell, _)| matches!(cell, Cell::Body(_))) {
         // After the version and a length: the front of its key.
         bytes[5] ^= 1;
     }

@@ -14,7 +14,10 @@ fn check(asked: &Asked, status: u16, code: &str, detail: &str) {
     let said = body["detail"].as_str().unwrap();
     assert!(said.contains(detail) && said.contains("Nothing was sent."), "{said}");
     assert!(run.forward.is_none() && run.exchange.is_ended());
-    assert!(world.calls <= 1 && world.cells.len() == 1, "the payment was looked up at most");
+    assert!(
+        world.calls <= 1 && world.store.cells().count() == 1,
+        "the payment was looked up at most"
+    );
     assert_eq!(body["request_id"], "id-1");
 }
 
@@ -220,9 +223,9 @@ fn a_malformed_repeat_of_a_payment_that_may_be_charged_never_reads_as_failed() {
         let told = |ending: Option<Ending<'_>>| {
             let mut world = World::new();
             let run = world.ask(&post(CREATE, ORDER), ending);
-            let before = world.cells.clone();
+            let before = world.store.clone();
             let told = world.ask(&asked, None);
-            assert_eq!(world.cells, before, "{name} after {run}: nothing is written");
+            assert_eq!(world.store, before, "{name} after {run}: nothing is written");
             told
         };
         let unknown = "504 refused_in_doubt unknown";
@@ -257,14 +260,14 @@ fn a_repeat_without_the_right_to_it_does_not_read_as_failed_either() {
     let none = scoped(r#"{"partners": {"partner-1": ["order-status"]}}"#);
     let mut world = World::new();
     world.pay(TIMEOUT);
-    let cells = world.cells.clone();
+    let store = world.store.clone();
     let mut world = World::with(&none);
     assert_eq!(world.ask(&post(CREATE, ORDER), None), "403 operation not_executed");
-    world.cells.clone_from(&cells);
+    world.store.clone_from(&store);
     assert_eq!(world.ask(&post(CREATE, ORDER), None), "504 refused_in_doubt unknown");
     // Whoever may not speak for a partner learns nothing of its payments.
     let mut world = World::with(&scoped(r#"{"peers": {"spiffe://shop/a": ["partner-2"]}}"#));
-    world.cells.clone_from(&cells);
+    world.store.clone_from(&store);
     world.calls = 0;
     let mut asked = post(CREATE, ORDER);
     asked.peer = vec!["spiffe://shop/a".to_owned()];

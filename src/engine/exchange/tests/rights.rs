@@ -131,12 +131,12 @@ impl World {
             content_encoding: None,
             client_waits: true,
         };
-        self.feed(run, Event::Answered(answer));
+        self.feed(run, Input::Event(ExchangeEvent::Answered(answer)));
         self.go_on(run);
     }
 
     fn barred(&self, name: &str) -> Option<Breach> {
-        let health = self.read_health().0;
+        let health = self.store.health();
         health.member(self.id(name)).and_then(|member| member.barred).map(|(_, breach)| breach)
     }
 }

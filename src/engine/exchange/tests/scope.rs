@@ -54,10 +54,10 @@ fn what_is_not_proven_turns_nobody_away_for_good() {
     // Bound, and whoever did it died before the claim: free when a claim's lease would be over.
     let mut world = World::new();
     let mut run = world.hold(&keyed(ORDER, "k-1"));
-    while !world.cells.keys().any(|name| name.starts_with("Claims")) {
+    while !world.store.cells().any(|cell| matches!(cell, Cell::Claims(_))) {
         world.step(&mut run);
     }
-    assert!(world.claims().is_empty());
+    assert!(world.store.claims().is_empty());
     world.pass(29_999);
     assert_eq!(ok(&mut world, &other), "429 in_progress in_progress");
     world.pass(1);
@@ -72,7 +72,7 @@ fn eight_header_keys_are_kept_and_further_ones_name_the_payment_by_its_body() {
         let asked = keyed(ORDER, &format!("k-{number}"));
         assert_eq!(world.ask(&asked, Some(upstream(403, no))), RELAYED);
     }
-    let claim = world.claims()[0];
+    let claim = world.store.claims()[0];
     assert_eq!((claim.header_keys, claim.attempt), (8, 12));
     assert_eq!(ok(&mut world, &keyed(ORDER, "k-12")), RELAYED);
     for number in 0..13 {
@@ -114,9 +114,8 @@ fn a_store_that_fails_anywhere_sends_nothing_twice_under_a_header_key() {
 
 /// Records of others that may not go, until the bucket of `key` is full.
 fn fill_bucket(world: &mut World, key: &ClaimKey) {
-    let cell = format!("{:?}", Cell::Claims(world.policy.placement.bucket(key.reference())));
-    let (bytes, version) = world.cells.remove(&cell).unwrap_or_default();
-    let mut bucket = Bucket::decode(bytes).unwrap();
+    let number = world.policy.placement.bucket(key.reference());
+    let mut bucket = world.store.bucket(number).unwrap();
     let incarnation = Incarnation { claimed_at: world.time(), nonce: 0 };
     let state = ClaimState::settled(Gateways::only(world.id("primary")));
     let other = Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default());
@@ -126,7 +125,7 @@ fn fill_bucket(world: &mut World, key: &ClaimKey) {
             break;
         }
     }
-    world.cells.insert(cell, (bucket.into_bytes(), version + 1));
+    world.store.put(Cell::Claims(number), bucket.into_bytes());
 }
 
 #[test]
@@ -171,13 +170,12 @@ fn a_payment_that_begins_after_all_begins_with_its_header_key() {
         fill_bucket(&mut world, &header_key);
         let mut run = world.hold(&keyed(ORDER, &key));
         world.step(&mut run);
-        while run.todo.front() != Some(&Effect::Load(Cell::Health)) {
+        while !matches!(run.todo.front(), Some(Output::Ask(_, CellRequest::Load(Cell::Health)))) {
             assert!(world.step(&mut run), "there is no room for its key, so all is read again");
         }
-        let (bytes, version) = world.cells.remove(&format!("{own:?}")).unwrap();
-        let mut bucket = Bucket::decode(bytes).unwrap();
+        let mut bucket = Bucket::decode(world.store.load(own).bytes).unwrap();
         bucket.remove(&order.prefix());
-        world.cells.insert(format!("{own:?}"), (bucket.into_bytes(), version + 1));
+        world.store.put(own, bucket.into_bytes());
         world.go_on(&mut run);
         assert_eq!(run.told(), "503 claim_store_full not_executed safe");
     }
@@ -193,17 +191,9 @@ fn a_released_binding_takes_no_later_one_with_it() {
     }
     // It was never sent. Before its binding goes, another worker begins the same payment.
     let never = no_answer(0x20, false);
-    let answer = Answer {
-        evidence: never.evidence,
-        endpoint: None,
-        peer: None,
-        content_type: None,
-        retry_after: None,
-        content_encoding: None,
-        client_waits: true,
-    };
-    world.feed(&mut first, Event::Answered(answer));
-    while !world.claims().is_empty() {
+    let answer = Answer { evidence: never.evidence, ..Answer::never_left(true) };
+    world.feed(&mut first, Input::Event(ExchangeEvent::Answered(answer)));
+    while !world.store.claims().is_empty() {
         assert!(world.step(&mut first));
     }
     world.pass(1);

@@ -194,7 +194,7 @@ fn a_status_settles_no_refund_only_its_repeat_does() {
             r#"{{"responseCode":"2005500","originalPartnerReferenceNo":"r-1","latestTransactionStatus":"{latest}"}}"#
         );
         world.ask(&status(), Some(upstream(200, &told)));
-        let in_doubt = world.claims().iter().filter(|claim| !claim.is_resolved()).count();
+        let in_doubt = world.store.claims().iter().filter(|claim| !claim.is_resolved()).count();
         assert_eq!(in_doubt, 1, "{latest}: the refund is as it was");
         world.pass(5000);
         for number in ["f-1", "f-2"] {
@@ -211,7 +211,7 @@ fn a_status_of_cancelled_settles_the_cancel_in_doubt_and_makes_none() {
     world.pay(upstream(200, OK));
     assert_eq!(world.ask(&cancel, Some(TIMEOUT)), "504 unknown unknown");
     assert_eq!(world.ask(&status(), Some(upstream(200, &cancelled))), "relayed from primary");
-    let states: Vec<_> = world.claims().iter().map(|claim| name(claim.state)).collect();
+    let states: Vec<_> = world.store.claims().iter().map(|claim| name(claim.state)).collect();
     assert!(states.contains(&"settled") && states.contains(&"closed"), "{states:?}");
     world.pass(10_000);
     assert_eq!(world.ask(&cancel, None), "to dana_primary", "for its answer");
@@ -219,7 +219,7 @@ fn a_status_of_cancelled_settles_the_cancel_in_doubt_and_makes_none() {
     let mut world = World::new();
     world.pay(upstream(200, OK));
     world.ask(&status(), Some(upstream(200, &cancelled)));
-    assert_eq!(world.claims().len(), 1);
+    assert_eq!(world.store.claims().len(), 1);
     assert_eq!(world.ask(&cancel, None), "to dana_primary");
     // Any other status leaves the cancel as it is.
     for code in ["00", "01", "04", "06", "07"] {
@@ -228,7 +228,8 @@ fn a_status_of_cancelled_settles_the_cancel_in_doubt_and_makes_none() {
         world.ask(&cancel, Some(TIMEOUT));
         let body = told(code);
         world.ask(&status(), Some(upstream(200, &body)));
-        let doubtful = world.claims().into_iter().any(|claim| name(claim.state) == "in_doubt");
+        let doubtful =
+            world.store.claims().into_iter().any(|claim| name(claim.state) == "in_doubt");
         assert!(doubtful, "{code}");
     }
 }

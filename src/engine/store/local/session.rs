@@ -6,10 +6,12 @@
 
 use std::collections::VecDeque;
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, Retention};
+use super::conversation::{Conversation, SessionOutput};
 use super::terms::Terms;
 use crate::engine::health::Health;
 use crate::engine::limits;
+use crate::engine::machine::{Output, Ticket, Tickets};
 use crate::engine::payment::{ClaimKey, Incarnation};
 use crate::engine::store::cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 use crate::engine::store::contract::{
@@ -17,16 +19,18 @@ use crate::engine::store::contract::{
 };
 use crate::engine::store::kept_answer::KeptAnswer;
 use crate::engine::store::record::Entry;
+use crate::engine::time::Timestamp;
 
 /// One request's dealings with the store.
 #[derive(Debug, Default)]
 pub struct Session {
-    waiting: VecDeque<StoreRequest>,
-    doing: Option<Doing>,
+    waiting: VecDeque<(Ticket, StoreRequest)>,
+    /// The question that is under way, and its number.
+    doing: Option<(Ticket, Doing)>,
     /// The buckets that were looked at together, until one of them is written.
     look: Vec<Look>,
-    /// The cell that was last asked for. News of another one is older than that.
-    awaits: Option<Cell>,
+    /// The cell that was asked for last.
+    asked: Tickets,
 }
 
 #[derive(Debug)]
@@ -74,100 +78,100 @@ struct Write {
     expected: Expected,
 }
 
-/// What a session wants done, or tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// A cell is to be read or written, and what became of it told to [`Session::cell`].
-    Cell(CellRequest),
-    /// The answer to the request that was asked first.
-    Told(StoreEvent),
+/// What comes next.
+enum Step {
+    /// This cell is read or written for that.
+    Cell(Doing, CellRequest),
+    /// The question is answered.
+    Done(StoreEvent),
+}
+
+impl Conversation for Session {
+    type Ask = StoreRequest;
+    type Told = StoreEvent;
+    type Terms<'a> = Terms<'a>;
+
+    fn ask(
+        &mut self,
+        ticket: Ticket,
+        ask: StoreRequest,
+        terms: &Terms<'_>,
+    ) -> Vec<SessionOutput<StoreEvent>> {
+        self.waiting.push_back((ticket, ask));
+        self.begin_next(terms)
+    }
+
+    fn cell(
+        &mut self,
+        ticket: Ticket,
+        event: CellEvent,
+        terms: &Terms<'_>,
+    ) -> Vec<SessionOutput<StoreEvent>> {
+        if !self.asked.close(ticket) {
+            return Vec::new();
+        }
+        let mut outputs = Vec::new();
+        if let Some((ticket, doing)) = self.doing.take() {
+            let step = self.go_on(doing, event, terms);
+            outputs.push(self.step(ticket, step));
+        }
+        outputs.extend(self.begin_next(terms));
+        outputs
+    }
 }
 
 impl Session {
-    /// Asks for something. Requests are answered one after the other.
-    #[must_use]
-    pub fn ask(&mut self, request: StoreRequest, terms: &Terms<'_>) -> Vec<Output> {
-        self.waiting.push_back(request);
+    /// Reads or writes the next cell, or is done.
+    fn step(&mut self, ticket: Ticket, step: Step) -> SessionOutput<StoreEvent> {
+        match step {
+            Step::Cell(doing, request) => {
+                self.doing = Some((ticket, doing));
+                Output::Ask(self.asked.open(), request)
+            }
+            Step::Done(event) => Output::Do((ticket, event)),
+        }
+    }
+
+    /// Requests are answered one after the other.
+    fn begin_next(&mut self, terms: &Terms<'_>) -> Vec<SessionOutput<StoreEvent>> {
         let mut outputs = Vec::new();
-        self.begin_next(terms, &mut outputs);
-        self.note_awaited(&outputs);
-        outputs
-    }
-
-    /// Nobody waits for what was asked for any longer.
-    pub fn abandon(&mut self) {
-        *self = Self::default();
-    }
-
-    /// Takes in what became of a cell.
-    #[must_use]
-    pub fn cell(&mut self, event: CellEvent, terms: &Terms<'_>) -> Vec<Output> {
-        let mut outputs = Vec::new();
-        if self.awaits != Some(event.cell()) {
-            return outputs;
-        }
-        self.awaits = None;
-        if let Some(doing) = self.doing.take() {
-            self.doing = self.go_on(doing, event, terms, &mut outputs);
-        }
-        self.begin_next(terms, &mut outputs);
-        self.note_awaited(&outputs);
-        outputs
-    }
-
-    /// A request is under way as long as a cell is: of the outputs the last one says which.
-    fn note_awaited(&mut self, outputs: &[Output]) {
-        if let Some(Output::Cell(request)) = outputs.last() {
-            self.awaits = Some(request.cell());
-        }
-    }
-
-    fn begin_next(&mut self, terms: &Terms<'_>, outputs: &mut Vec<Output>) {
         while self.doing.is_none()
-            && let Some(request) = self.waiting.pop_front()
+            && let Some((ticket, request)) = self.waiting.pop_front()
         {
-            self.doing = self.begin(request, terms, outputs);
+            let step = self.begin(request, terms);
+            outputs.push(self.step(ticket, step));
         }
+        outputs
     }
 
-    fn begin(
-        &mut self,
-        request: StoreRequest,
-        terms: &Terms<'_>,
-        outputs: &mut Vec<Output>,
-    ) -> Option<Doing> {
+    fn begin(&mut self, request: StoreRequest, terms: &Terms<'_>) -> Step {
         match request {
             StoreRequest::Read(keys) => {
                 self.look.clear();
-                self.read(keys, terms, outputs)
+                self.read(keys, terms)
             }
-            StoreRequest::ReadMore(keys) => self.read(keys, terms, outputs),
+            StoreRequest::ReadMore(keys) => self.read(keys, terms),
             StoreRequest::Commit(commit) => match self.prepare(&commit, terms) {
-                Ok(left) => write_next(left, outputs),
-                Err(event) => tell(event, outputs),
+                Ok(left) => write_next(left),
+                Err(event) => Step::Done(event),
             },
-            StoreRequest::ReadHealth => {
-                outputs.push(load(Cell::Health));
-                Some(Doing::ReadingHealth)
-            }
+            StoreRequest::ReadHealth => load(Doing::ReadingHealth, Cell::Health),
             StoreRequest::WriteHealth(health, version) => {
-                outputs.push(store(Cell::Health, health.encode(), version.expected()));
-                Some(Doing::WritingHealth)
+                store(Doing::WritingHealth, Cell::Health, health.encode(), version.expected())
             }
             StoreRequest::FindAnswer(key, of) => {
-                outputs.push(load(terms.answers_of(&key)));
-                Some(Doing::Finding { key, of })
+                load(Doing::Finding { key, of }, terms.answers_of(&key))
             }
             StoreRequest::KeepAnswer(key, of, answer) => {
-                outputs.push(load(terms.answers_of(&key)));
-                Some(Doing::Keeping { key, of, answer, attempts: 0 })
+                let cell = terms.answers_of(&key);
+                load(Doing::Keeping { key, of, answer, attempts: 0 }, cell)
             }
         }
     }
 
     /// Reads the buckets of `keys` that the look does not have, in the order in which they are last
     /// named: what was read longest ago is what a race is lost by.
-    fn read(&self, keys: Vec<Key>, terms: &Terms<'_>, outputs: &mut Vec<Output>) -> Option<Doing> {
+    fn read(&self, keys: Vec<Key>, terms: &Terms<'_>) -> Step {
         let mut left = VecDeque::with_capacity(keys.len());
         for number in keys.iter().map(|key| terms.bucket_of(*key)) {
             left.retain(|other| *other != number);
@@ -175,21 +179,15 @@ impl Session {
                 left.push_back(number);
             }
         }
-        self.read_next(Reading { keys, left, attempts: 0 }, terms, outputs)
+        self.read_next(Reading { keys, left, attempts: 0 }, terms)
     }
 
-    fn read_next(
-        &self,
-        reading: Reading,
-        terms: &Terms<'_>,
-        outputs: &mut Vec<Output>,
-    ) -> Option<Doing> {
-        let Some(number) = reading.left.front() else {
+    fn read_next(&self, reading: Reading, terms: &Terms<'_>) -> Step {
+        let Some(number) = reading.left.front().copied() else {
             let seen = reading.keys.iter().map(|key| self.seen(*key, terms)).collect();
-            return tell(StoreEvent::Seen(seen), outputs);
+            return Step::Done(StoreEvent::Seen(seen));
         };
-        outputs.push(load(Cell::Claims(*number)));
-        Some(Doing::Reading(reading))
+        load(Doing::Reading(reading), Cell::Claims(number))
     }
 
     fn seen(&self, key: Key, terms: &Terms<'_>) -> Seen {
@@ -205,90 +203,73 @@ impl Session {
         Seen { key, entry, version: Version::of(look.version) }
     }
 
-    fn go_on(
-        &mut self,
-        doing: Doing,
-        event: CellEvent,
-        terms: &Terms<'_>,
-        outputs: &mut Vec<Output>,
-    ) -> Option<Doing> {
+    fn go_on(&mut self, doing: Doing, event: CellEvent, terms: &Terms<'_>) -> Step {
         match doing {
-            Doing::Reading(reading) => self.go_on_reading(reading, event, terms, outputs),
+            Doing::Reading(reading) => self.go_on_reading(reading, event, terms),
             Doing::Mending(mut reading) => match event {
                 CellEvent::Stored(_) | CellEvent::Conflict(_) => {
                     reading.attempts = reading.attempts.saturating_add(1);
                     if reading.attempts >= limits::STORE_ATTEMPTS_MAX {
-                        return tell(UNAVAILABLE, outputs);
+                        return Step::Done(UNAVAILABLE);
                     }
-                    self.read_next(reading, terms, outputs)
+                    self.read_next(reading, terms)
                 }
-                CellEvent::Failed(_) | CellEvent::Loaded(..) => tell(UNAVAILABLE, outputs),
+                CellEvent::Failed(_) | CellEvent::Loaded(..) => Step::Done(UNAVAILABLE),
             },
             Doing::Committing { left } => match event {
-                CellEvent::Stored(_) => write_next(left, outputs),
-                CellEvent::Conflict(_) => tell(StoreEvent::Conflict, outputs),
-                CellEvent::Failed(_) | CellEvent::Loaded(..) => tell(StoreEvent::Unclear, outputs),
+                CellEvent::Stored(_) => write_next(left),
+                CellEvent::Conflict(_) => Step::Done(StoreEvent::Conflict),
+                CellEvent::Failed(_) | CellEvent::Loaded(..) => Step::Done(StoreEvent::Unclear),
             },
-            Doing::ReadingHealth => match event {
+            Doing::ReadingHealth => Step::Done(match event {
                 CellEvent::Loaded(_, Loaded { bytes, version }) => {
-                    let health = Box::new(Health::decode(&bytes));
-                    tell(StoreEvent::Health(health, Version::of(version)), outputs)
+                    StoreEvent::Health(Box::new(Health::decode(&bytes)), Version::of(version))
                 }
                 CellEvent::Stored(_) | CellEvent::Conflict(_) | CellEvent::Failed(_) => {
-                    tell(StoreEvent::HealthUnclear, outputs)
+                    StoreEvent::HealthUnclear
                 }
-            },
-            Doing::WritingHealth => match event {
-                CellEvent::Stored(_) => tell(StoreEvent::HealthWritten, outputs),
-                CellEvent::Conflict(_) => tell(StoreEvent::HealthConflict, outputs),
-                CellEvent::Failed(_) | CellEvent::Loaded(..) => {
-                    tell(StoreEvent::HealthUnclear, outputs)
-                }
-            },
-            Doing::Finding { key, of } => match event {
+            }),
+            Doing::WritingHealth => Step::Done(match event {
+                CellEvent::Stored(_) => StoreEvent::HealthWritten,
+                CellEvent::Conflict(_) => StoreEvent::HealthConflict,
+                CellEvent::Failed(_) | CellEvent::Loaded(..) => StoreEvent::HealthUnclear,
+            }),
+            Doing::Finding { key, of } => Step::Done(match event {
                 CellEvent::Loaded(_, loaded) => {
-                    tell(StoreEvent::Answer(KeptAnswer::find(&loaded.bytes, &key, of)), outputs)
+                    StoreEvent::Answer(KeptAnswer::find(&loaded.bytes, &key, of))
                 }
-                CellEvent::Stored(_) | CellEvent::Conflict(_) | CellEvent::Failed(_) => {
-                    tell(UNAVAILABLE, outputs)
-                }
-            },
+                CellEvent::Stored(_) | CellEvent::Conflict(_) | CellEvent::Failed(_) => UNAVAILABLE,
+            }),
             Doing::Keeping { key, of, answer, attempts } => match event {
                 CellEvent::Loaded(cell, Loaded { bytes, version }) => {
-                    outputs.push(store(cell, answer.put(&bytes, &key, of), version));
-                    Some(Doing::Keeping { key, of, answer, attempts })
+                    let bytes = answer.put(&bytes, &key, of);
+                    store(Doing::Keeping { key, of, answer, attempts }, cell, bytes, version)
                 }
                 CellEvent::Conflict(cell) if attempts < limits::STORE_ATTEMPTS_MAX => {
-                    outputs.push(load(cell));
-                    Some(Doing::Keeping { key, of, answer, attempts: attempts.saturating_add(1) })
+                    let attempts = attempts.saturating_add(1);
+                    load(Doing::Keeping { key, of, answer, attempts }, cell)
                 }
                 CellEvent::Stored(_) | CellEvent::Conflict(_) | CellEvent::Failed(_) => {
-                    tell(StoreEvent::AnswerKept, outputs)
+                    Step::Done(StoreEvent::AnswerKept)
                 }
             },
         }
     }
 
-    fn go_on_reading(
-        &mut self,
-        mut reading: Reading,
-        event: CellEvent,
-        terms: &Terms<'_>,
-        outputs: &mut Vec<Output>,
-    ) -> Option<Doing> {
+    fn go_on_reading(&mut self, mut reading: Reading, event: CellEvent, terms: &Terms<'_>) -> Step {
         let CellEvent::Loaded(Cell::Claims(number), Loaded { bytes, version }) = event else {
-            return tell(UNAVAILABLE, outputs);
+            return Step::Done(UNAVAILABLE);
         };
         let Some(mut bucket) = Bucket::decode(bytes) else {
-            return tell(UNAVAILABLE, outputs);
+            return Step::Done(UNAVAILABLE);
         };
         if bucket.mend(terms.now, terms.rules) {
-            outputs.push(store(Cell::Claims(number), bucket.into_bytes(), version));
-            return Some(Doing::Mending(reading));
+            let (cell, bytes) = (Cell::Claims(number), bucket.into_bytes());
+            return store(Doing::Mending(reading), cell, bytes, version);
         }
         self.look.push(Look { number, bucket, version });
         reading.left.pop_front();
-        self.read_next(reading, terms, outputs)
+        self.read_next(reading, terms)
     }
 
     /// Works a commit into the buckets that were read. Those of aliases are written first.
@@ -315,6 +296,8 @@ impl Session {
             order.retain(|other| *other != number);
             order.push(number);
         }
+        let leaps = terms.counters.leaps(terms.now);
+        let retention = Retention { claims: terms.claims, tokens: terms.tokens, leaps: &leaps };
         let mut writes = VecDeque::with_capacity(order.len());
         for number in order {
             let place = look.iter().position(|one| one.number == number);
@@ -325,7 +308,8 @@ impl Session {
             // A record that is there finds room again: claims come first.
             for (key, entry) in of(true).chain(of(false)) {
                 if terms.bucket_of(*key) == number {
-                    put(&mut bucket, *key, entry, terms).map_err(StoreEvent::Refused)?;
+                    put(&mut bucket, *key, entry, terms.now, retention)
+                        .map_err(StoreEvent::Refused)?;
                 }
             }
             writes.push_back(Write { number, bytes: bucket.into_bytes(), expected: version });
@@ -334,8 +318,14 @@ impl Session {
     }
 }
 
-fn put(bucket: &mut Bucket, key: Key, entry: &Entry, terms: &Terms<'_>) -> Result<(), StoreError> {
-    let (prefix, now, retention) = (key.reference().prefix(), terms.now, terms.retention);
+fn put(
+    bucket: &mut Bucket,
+    key: Key,
+    entry: &Entry,
+    now: Timestamp,
+    retention: Retention<'_>,
+) -> Result<(), StoreError> {
+    let prefix = key.reference().prefix();
     let put = match entry {
         Entry::Absent => {
             bucket.remove(&prefix);
@@ -348,25 +338,19 @@ fn put(bucket: &mut Bucket, key: Key, entry: &Entry, terms: &Terms<'_>) -> Resul
     put.map_err(|_| StoreError::Full)
 }
 
-fn write_next(mut left: VecDeque<Write>, outputs: &mut Vec<Output>) -> Option<Doing> {
+fn write_next(mut left: VecDeque<Write>) -> Step {
     let Some(Write { number, bytes, expected }) = left.pop_front() else {
-        return tell(StoreEvent::Committed, outputs);
+        return Step::Done(StoreEvent::Committed);
     };
-    outputs.push(store(Cell::Claims(number), bytes, expected));
-    Some(Doing::Committing { left })
+    store(Doing::Committing { left }, Cell::Claims(number), bytes, expected)
 }
 
-fn tell(event: StoreEvent, outputs: &mut Vec<Output>) -> Option<Doing> {
-    outputs.push(Output::Told(event));
-    None
+const fn load(doing: Doing, cell: Cell) -> Step {
+    Step::Cell(doing, CellRequest::Load(cell))
 }
 
-const fn load(cell: Cell) -> Output {
-    Output::Cell(CellRequest::Load(cell))
-}
-
-const fn store(cell: Cell, bytes: Vec<u8>, expected: Expected) -> Output {
-    Output::Cell(CellRequest::Store { cell, bytes, expected })
+const fn store(doing: Doing, cell: Cell, bytes: Vec<u8>, expected: Expected) -> Step {
+    Step::Cell(doing, CellRequest::Store { cell, bytes, expected })
 }
 
 const UNAVAILABLE: StoreEvent = StoreEvent::Refused(StoreError::Unavailable);

@@ -1,11 +1,11 @@
 //! What a session with the store works by.
 
-use super::bucket::Retention;
 use super::placement::Placement;
+use crate::engine::health::WorkerCounters;
 use crate::engine::payment::{ClaimKey, ClaimRules};
 use crate::engine::store::cell::{Cell, Expected};
 use crate::engine::store::contract::{Key, Version};
-use crate::engine::time::Timestamp;
+use crate::engine::time::{Millis, Timestamp};
 
 /// What a session works by.
 #[derive(Clone, Copy, Debug)]
@@ -18,8 +18,12 @@ pub struct Terms<'a> {
     pub answer_sets: u32,
     /// The delays that tell which times cannot be.
     pub rules: &'a ClaimRules,
-    /// How long records are kept that could make room.
-    pub retention: Retention<'a>,
+    /// How long a resolved claim and a header key are kept.
+    pub claims: Millis,
+    /// How long a customer's token is kept, from its last use.
+    pub tokens: Millis,
+    /// They know where the clock leapt, and nothing grew older.
+    pub counters: &'a WorkerCounters,
 }
 
 impl Terms<'_> {

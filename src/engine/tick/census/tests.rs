@@ -1,28 +1,32 @@
 //! The walk of a pulse over a store in memory.
 
 use crate::engine::store::census_fixtures::*;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::engine::config::{Config, Policy};
-use crate::engine::event::Effect;
+use crate::engine::event::{TickEffect, TickEvent};
 use crate::engine::health::{Health, WorkerCounters};
 use crate::engine::limits;
+use crate::engine::machine::{Input, Machine, Output, Shell, Ticket, drive};
 use crate::engine::payment::{Claim, ClaimState, Money};
-use crate::engine::store::{Cell, Census, Counted, Expected, Layout, Loaded, Placement, Seed};
+use crate::engine::store::{
+    Cell, CellEvent, CellRequest, Census, Counted, Expected, Layout, Memory, Placement, Seed,
+};
 use crate::engine::tick::Tick;
 use crate::engine::time::{Millis, Timestamp};
 
 /// A store in memory and the pulses of its workers.
 struct World {
     policy: Rc<Policy>,
-    cells: BTreeMap<String, (Vec<u8>, u32)>,
+    store: Memory,
     now: Timestamp,
     /// What was read, in its order.
     loads: Vec<Cell>,
     counted: Vec<Counted>,
-    /// Loads of this cell fail.
+    /// Loads of this cell are not answered.
     broken: Option<Cell>,
+    /// The last of them.
+    late: Option<Ticket>,
 }
 
 impl World {
@@ -41,68 +45,30 @@ impl World {
             Timestamp::default(),
         )
         .unwrap();
-        let (policy, cells) = (Rc::new(policy), BTreeMap::new());
-        Self { policy, cells, now: NOW, loads: Vec::new(), counted: Vec::new(), broken: None }
+        Self {
+            policy: Rc::new(policy),
+            store: Memory::default(),
+            now: NOW,
+            loads: Vec::new(),
+            counted: Vec::new(),
+            broken: None,
+            late: None,
+        }
     }
 
     fn pulse(&self, owner: u64) -> Tick {
         Tick::new(Rc::clone(&self.policy), owner)
     }
 
-    fn put(&mut self, cell: Cell, bytes: Vec<u8>) {
-        let slot = self.cells.entry(format!("{cell:?}")).or_default();
-        *slot = (bytes, slot.1 + 1);
-    }
-
-    fn read(&self, cell: Cell) -> Loaded {
-        match self.cells.get(&format!("{cell:?}")).cloned() {
-            None => Loaded { bytes: Vec::new(), version: Expected::Absent },
-            Some((bytes, version)) => Loaded { bytes, version: Expected::At(version) },
-        }
-    }
-
-    fn carry_out(&mut self, pulse: &mut Tick, effects: Vec<Effect>) {
-        let mut todo: std::collections::VecDeque<Effect> = effects.into();
-        while let Some(effect) = todo.pop_front() {
-            match effect {
-                Effect::Load(cell) => {
-                    self.loads.push(cell);
-                    if self.broken != Some(cell) {
-                        let loaded = self.read(cell);
-                        let more =
-                            pulse.loaded(cell, loaded, self.now, &mut WorkerCounters::default());
-                        todo.extend(more);
-                    }
-                }
-                Effect::Store { cell, bytes, expected } => {
-                    let is = self.read(cell).version;
-                    assert!(expected == Expected::Any || expected == is, "{cell:?}");
-                    self.put(cell, bytes);
-                    todo.extend(pulse.stored(cell));
-                }
-                Effect::Counted(counted) => self.counted.push(*counted),
-                Effect::Probe(_)
-                | Effect::Changed(_)
-                | Effect::InFlight(..)
-                | Effect::Anomaly(_) => {}
-                other @ (Effect::Forward(_)
-                | Effect::Call(_)
-                | Effect::Reply(_)
-                | Effect::Relay { .. }
-                | Effect::Decided(_)) => panic!("no pulse's business: {other:?}"),
-            }
-        }
-    }
-
     /// The next tick; the buckets that were read.
     fn tick(&mut self, pulse: &mut Tick) -> Vec<u32> {
         self.now = self.now.plus(pulse.period());
         self.loads.clear();
-        let effects = pulse.tick();
-        self.carry_out(pulse, effects);
+        let counters = &mut WorkerCounters::default();
+        drive(pulse, Input::Event(TickEvent::Due), self.now, counters, self);
         let bucket = |cell: &Cell| match cell {
             Cell::Claims(number) => Some(*number),
-            Cell::Layout | Cell::Health | Cell::Body(_) | Cell::Census => None,
+            Cell::Layout | Cell::Health | Cell::Body(_) | Cell::Census | Cell::Workers => None,
         };
         self.loads.iter().filter_map(bucket).collect()
     }
@@ -120,16 +86,53 @@ impl World {
     }
 }
 
+impl Shell<Tick> for World {
+    fn ask(&mut self, ticket: Ticket, request: CellRequest) -> Option<CellEvent> {
+        let cell = request.cell();
+        match &request {
+            CellRequest::Load(_) => {
+                self.loads.push(cell);
+                // Its answer never comes.
+                if self.broken == Some(cell) {
+                    self.late = Some(ticket);
+                    return None;
+                }
+            }
+            CellRequest::Store { expected, .. } => {
+                let is = self.store.load(cell).version;
+                assert!(*expected == Expected::Any || *expected == is, "{cell:?}");
+            }
+        }
+        Some(self.store.ask(request))
+    }
+
+    fn carry_out(&mut self, effect: TickEffect) -> Option<TickEvent<'static>> {
+        if let TickEffect::Counted(counted) = effect {
+            self.counted.push(*counted);
+        }
+        None
+    }
+}
+
+/// A machine's next outputs, one input after the other.
+fn fed(
+    tick: &mut Tick,
+    input: Input<TickEvent<'_>, CellEvent>,
+    now: Timestamp,
+) -> Vec<Output<CellRequest, TickEffect>> {
+    tick.handle(input, now, &mut WorkerCounters::default())
+}
+
 #[test]
 fn a_pass_reads_every_bucket_once_a_few_on_each_tick() {
     let buckets = limits::CENSUS_BUCKETS_PER_TICK * 2 + 3;
     let mut world = World::new(buckets);
     for number in 0..buckets {
         let filled = vec![claim(ClaimState::settled(one()), 1); 16 + number as usize % 9];
-        world.put(Cell::Claims(number), bucket(&filled));
+        world.store.put(Cell::Claims(number), bucket(&filled));
     }
-    world.put(Cell::Claims(0), bucket(&vec![claim(doubt(one(), None), 60_000); 16]));
-    world.put(Cell::Claims(buckets - 1), bucket(&[claim(doubt(one(), None), 50_000)]));
+    world.store.put(Cell::Claims(0), bucket(&vec![claim(doubt(one(), None), 60_000); 16]));
+    world.store.put(Cell::Claims(buckets - 1), bucket(&[claim(doubt(one(), None), 50_000)]));
     let mut pulse = world.pulse(1);
     let ticks: Vec<Vec<u32>> = (0..3).map(|_| world.tick(&mut pulse)).collect();
     let lengths: Vec<usize> = ticks.iter().map(Vec::len).collect();
@@ -139,7 +142,7 @@ fn a_pass_reads_every_bucket_once_a_few_on_each_tick() {
     assert_eq!((counted.census.states.in_doubt, counted.census.buckets), (17, buckets));
     assert_eq!(counted.census.oldest[16].bucket, buckets - 1);
     assert_eq!(counted.census.ended_at.since(counted.census.began_at), Millis::new(1000));
-    let stored = Census::decode(&world.read(Cell::Census).bytes);
+    let stored = Census::decode(&world.store.load(Cell::Census).bytes);
     assert_eq!(stored, Some(counted.census));
     // And so on.
     assert_eq!(world.tick(&mut pulse).first(), Some(&0));
@@ -174,26 +177,36 @@ fn a_small_store_is_counted_once_in_a_while_also_after_a_step_of_the_clock() {
 #[test]
 fn health_is_written_before_a_bucket_is_asked_for() {
     let mut world = World::new(1);
-    let mut pulse = world.pulse(1);
-    let effects = pulse.tick();
-    assert_eq!(effects, [Effect::Load(Cell::Health)]);
-    let health = world.read(Cell::Health);
-    let effects = pulse.loaded(Cell::Health, health, world.now, &mut WorkerCounters::default());
-    assert!(matches!(effects.as_slice(), [Effect::Store { cell: Cell::Health, .. }]));
-    // Another worker was quicker: nothing is asked for yet.
-    let effects = pulse.conflict(Cell::Health, &mut WorkerCounters::default());
-    assert_eq!(effects, [Effect::Load(Cell::Health)]);
-    let health = world.read(Cell::Health);
-    let effects = pulse.loaded(Cell::Health, health, world.now, &mut WorkerCounters::default());
-    let [Effect::Store { bytes, .. }] = effects.as_slice() else { panic!("{effects:?}") };
-    world.put(Cell::Health, bytes.clone());
-    let effects = pulse.stored(Cell::Health);
-    let (last, before) = effects.split_last().unwrap();
-    assert_eq!(*last, Effect::Load(Cell::Claims(0)), "after everything else");
-    assert_eq!(before.iter().filter(|e| matches!(e, Effect::Probe(_))).count(), 2);
-    // What becomes of a census is no news of health.
-    assert_eq!(pulse.stored(Cell::Census), []);
-    assert_eq!(pulse.conflict(Cell::Census, &mut WorkerCounters::default()), []);
+    let (mut pulse, now) = (world.pulse(1), world.now);
+    let mut asked = fed(&mut pulse, Input::Event(TickEvent::Due), now);
+    // The first time another worker is quicker.
+    for is_won in [false, true] {
+        let [Output::Ask(ticket, CellRequest::Load(Cell::Health))] = asked[..] else {
+            panic!("nothing else is asked for yet: {asked:?}")
+        };
+        let loaded = CellEvent::Loaded(Cell::Health, world.store.load(Cell::Health));
+        let written = fed(&mut pulse, Input::Told(ticket, loaded), now);
+        let [Output::Ask(ticket, CellRequest::Store { cell: Cell::Health, ref bytes, .. })] =
+            written[..]
+        else {
+            panic!("{written:?}")
+        };
+        let told = if is_won {
+            world.store.put(Cell::Health, bytes.clone());
+            CellEvent::Stored(Cell::Health)
+        } else {
+            CellEvent::Conflict(Cell::Health)
+        };
+        asked = fed(&mut pulse, Input::Told(ticket, told.clone()), now);
+        assert_eq!(fed(&mut pulse, Input::Told(ticket, told), now), [], "told twice");
+    }
+    let (last, before) = asked.split_last().unwrap();
+    assert!(
+        matches!(last, Output::Ask(_, CellRequest::Load(Cell::Claims(0)))),
+        "after everything else: {last:?}"
+    );
+    let probes = before.iter().filter(|e| matches!(e, Output::Do(TickEffect::Probe(_))));
+    assert_eq!(probes.count(), 2);
 }
 
 #[test]
@@ -201,7 +214,7 @@ fn only_the_worker_that_sends_heartbeats_counts_and_the_next_one_begins_anew() {
     let mut world = World::new(limits::CENSUS_BUCKETS_PER_TICK + 1);
     for number in 0..=limits::CENSUS_BUCKETS_PER_TICK {
         let settled = claim(ClaimState::settled(one()), 1);
-        world.put(Cell::Claims(number), bucket(&[settled; 16]));
+        world.store.put(Cell::Claims(number), bucket(&[settled; 16]));
     }
     let (mut first, mut second) = (world.pulse(1), world.pulse(2));
     // Born in the same moment: a newer one would take over at once.
@@ -212,14 +225,9 @@ fn only_the_worker_that_sends_heartbeats_counts_and_the_next_one_begins_anew() {
     // The first one is silent for as long as its right lasts.
     world.now = world.now.plus(world.policy.health.heartbeat_lease());
     assert_eq!(world.tick(&mut second).first(), Some(&0));
-    assert!(Health::decode(&world.read(Cell::Health).bytes).is_led_by(2));
+    assert!(Health::decode(&world.store.load(Cell::Health).bytes).is_led_by(2));
     // What it had asked for is no longer its business.
     assert!(world.tick(&mut first).is_empty());
-    let late = Loaded { bytes: Vec::new(), version: Expected::Absent };
-    for cell in [Cell::Claims(256), Cell::Claims(0), Cell::Census] {
-        let effects = first.loaded(cell, late.clone(), world.now, &mut WorkerCounters::default());
-        assert_eq!(effects, [], "{cell:?}");
-    }
     assert_eq!(world.tick(&mut second), [256]);
     assert_eq!(world.counted.len(), 1);
     assert_eq!(world.counted[0].census.buckets, 257);
@@ -234,20 +242,20 @@ fn a_bucket_that_comes_after_the_right_has_gone_is_not_counted() {
     let (mut first, mut second) = (world.pulse(1), world.pulse(2));
     world.broken = Some(Cell::Claims(1));
     assert_eq!(world.tick(&mut first), [0, 1]);
+    let late = world.late.take().unwrap();
     world.broken = None;
     world.now = world.now.plus(world.policy.health.heartbeat_lease());
     world.tick(&mut second);
     world.tick(&mut first);
-    let late = Loaded { bytes: Vec::new(), version: Expected::Absent };
-    let effects = first.loaded(Cell::Claims(1), late, world.now, &mut WorkerCounters::default());
-    assert_eq!(effects, []);
+    let loaded = CellEvent::Loaded(Cell::Claims(1), world.store.load(Cell::Claims(1)));
+    assert_eq!(fed(&mut first, Input::Told(late, loaded), world.now), []);
 }
 
 #[test]
 fn a_bucket_that_cannot_be_read_ends_the_pass() {
     for broken in [Cell::Claims(0), Cell::Claims(2), Cell::Census] {
         let mut world = World::new(3);
-        world.put(Cell::Claims(2), bucket(&[claim(doubt(one(), None), 60_000)]));
+        world.store.put(Cell::Claims(2), bucket(&[claim(doubt(one(), None), 60_000)]));
         let mut pulse = world.pulse(1);
         world.broken = Some(broken);
         for _ in 0..3 {
@@ -266,9 +274,9 @@ fn buckets_that_nobody_asked_for_are_not_counted() {
     let mut pulse = world.pulse(1);
     world.tick(&mut pulse);
     for number in [0, 255, 256, 257, 599, u32::MAX] {
-        let loaded = Loaded { bytes: Vec::new(), version: Expected::Absent };
         let cell = Cell::Claims(number);
-        assert_eq!(pulse.loaded(cell, loaded, world.now, &mut WorkerCounters::default()), []);
+        let loaded = CellEvent::Loaded(cell, world.store.load(cell));
+        assert_eq!(fed(&mut pulse, Input::Told(Ticket::default(), loaded), world.now), []);
     }
     assert_eq!(world.census(&mut pulse).census.buckets, 600);
 }
@@ -279,12 +287,14 @@ fn a_currency_of_which_nothing_is_at_risk_any_more_is_told_once() {
     let mut pulse = world.pulse(1);
     let dollars = Money { minor: 500, currency: *b"USD" };
     let paid = Claim { money: dollars, ..claim(doubt(one(), None), 60_000) };
-    world.put(Cell::Claims(0), bucket(&[paid]));
-    world.put(Cell::Claims(1), bucket(&[claim(doubt(one(), None), 60_000)]));
+    world.store.put(Cell::Claims(0), bucket(&[paid]));
+    world.store.put(Cell::Claims(1), bucket(&[claim(doubt(one(), None), 60_000)]));
     let counted = world.census(&mut pulse);
     assert_eq!(counted.census.at_risk, [(*b"IDR", 10_000), (*b"USD", 500)]);
     assert_eq!(counted.gone, Vec::<[u8; 3]>::new());
-    world.put(Cell::Claims(0), bucket(&[Claim { state: ClaimState::settled(one()), ..paid }]));
+    world
+        .store
+        .put(Cell::Claims(0), bucket(&[Claim { state: ClaimState::settled(one()), ..paid }]));
     // Also when another worker counts by then.
     let mut next = world.pulse(2);
     world.now = world.now.plus(world.policy.health.heartbeat_lease());

@@ -1,15 +1,14 @@
 //! A session over cells in memory: what it asks for, in which order, and what it tells.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::health::WorkerCounters;
 use crate::engine::payment::{
     Claim, ClaimRules, ClaimState, Fingerprint, Incarnation, Money, PaymentRef,
 };
 use crate::engine::store::alias::{Alias, AliasTarget};
-use crate::engine::store::local::bucket::Retention;
 use crate::engine::store::local::placement::{Placement, Seed};
+use crate::engine::store::memory::Memory;
 use crate::engine::time::{Millis, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -26,7 +25,7 @@ const RULES: ClaimRules = ClaimRules {
 /// The cells of one process.
 #[derive(Default)]
 struct Cells {
-    values: BTreeMap<String, (Vec<u8>, u32)>,
+    values: Memory,
     /// What was asked of them, in its order.
     asked: Vec<String>,
     /// Who writes this cell just before it is written: a lost race.
@@ -34,13 +33,15 @@ struct Cells {
     fails: bool,
 }
 
-fn terms() -> Terms<'static> {
+fn terms(counters: &WorkerCounters) -> Terms<'_> {
     Terms {
         now: NOW,
         placement: Placement::new(BUCKETS, Seed::default()),
         answer_sets: 8,
         rules: &RULES,
-        retention: Retention::from(Millis::new(86_400_000)),
+        claims: Millis::new(86_400_000),
+        tokens: Millis::new(86_400_000),
+        counters,
     }
 }
 
@@ -57,7 +58,7 @@ fn alias(number: usize) -> Key {
 }
 
 fn place(key: Key) -> Cell {
-    Cell::Claims(terms().placement.bucket(key.reference()))
+    Cell::Claims(Placement::new(BUCKETS, Seed::default()).bucket(key.reference()))
 }
 
 fn claim(claimed_at: Timestamp) -> Claim {
@@ -73,55 +74,34 @@ fn leads_to(payment: PaymentRef) -> Entry {
 impl Cells {
     fn carry_out(&mut self, request: CellRequest) -> CellEvent {
         let cell = request.cell();
-        let name = format!("{cell:?}");
         if self.fails {
             return CellEvent::Failed(cell);
         }
-        match request {
-            CellRequest::Load(_) => {
-                self.asked.push(format!("load {name}"));
-                let found = self.values.get(&name).cloned();
-                let loaded = found.map_or_else(
-                    || Loaded { bytes: Vec::new(), version: Expected::Absent },
-                    |(bytes, version)| Loaded { bytes, version: Expected::At(version) },
-                );
-                CellEvent::Loaded(cell, loaded)
-            }
-            CellRequest::Store { bytes, expected, .. } => {
-                self.asked.push(format!("store {name}"));
-                if self.quicker.take_if(|quicker| *quicker == cell).is_some() {
-                    let value = self.values.entry(name.clone()).or_default();
-                    value.1 += 1;
-                }
-                let version = self.values.get(&name).map(|(_, version)| *version);
-                let is_expected = match expected {
-                    Expected::Absent => version.is_none(),
-                    Expected::At(at) => version == Some(at),
-                    Expected::Any => true,
-                };
-                if !is_expected {
-                    return CellEvent::Conflict(cell);
-                }
-                self.values.insert(name, (bytes, version.unwrap_or(0) + 1));
-                CellEvent::Stored(cell)
-            }
+        let reads = matches!(request, CellRequest::Load(_));
+        self.asked.push(format!("{} {cell:?}", if reads { "load" } else { "store" }));
+        if !reads && self.quicker.take_if(|quicker| *quicker == cell).is_some() {
+            let same = self.values.load(cell).bytes;
+            self.values.put(cell, same);
         }
+        self.values.ask(request)
     }
 
     /// Asks for all of it and gives what is told.
     fn ask(&mut self, session: &mut Session, requests: Vec<StoreRequest>) -> Vec<StoreEvent> {
+        let counters = WorkerCounters::default();
+        let terms = terms(&counters);
         let mut told = Vec::new();
-        let mut outputs: VecDeque<Output> = VecDeque::new();
+        let mut outputs = VecDeque::new();
         for request in requests {
-            outputs.extend(session.ask(request, &terms()));
+            outputs.extend(session.ask(Ticket::default(), request, &terms));
         }
         while let Some(output) = outputs.pop_front() {
             match output {
-                Output::Cell(request) => {
+                Output::Ask(ticket, request) => {
                     let event = self.carry_out(request);
-                    outputs.extend(session.cell(event, &terms()));
+                    outputs.extend(session.cell(ticket, event, &terms));
                 }
-                Output::Told(event) => told.push(event),
+                Output::Do((_, event)) => told.push(event),
             }
         }
         told
@@ -211,8 +191,10 @@ fn what_was_read_in_another_look_is_not_expected() {
 #[test]
 fn a_bucket_without_room_refuses_and_nothing_is_written() {
     let (mut cells, mut session) = (Cells::default(), Session::default());
-    let number = terms().placement.bucket(payment(0).reference());
-    let mates = (1..).filter(|n| terms().placement.bucket(payment(*n).reference()) == number);
+    let number = Placement::new(BUCKETS, Seed::default()).bucket(payment(0).reference());
+    let mates = (1..).filter(|n| {
+        Placement::new(BUCKETS, Seed::default()).bucket(payment(*n).reference()) == number
+    });
     let mates: Vec<usize> = mates.take(limits::BUCKET_RECORDS_MAX).collect();
     for mate in &mates {
         let put = vec![(payment(*mate), Entry::Claim(claim(NOW)))];
@@ -265,7 +247,7 @@ fn an_answer_is_kept_for_its_own_incarnation() {
     let of = claim(NOW).incarnation;
     let answer = KeptAnswer { status: 200, content_type: None, body: b"paid".to_vec() };
     // Also where somebody else was quicker.
-    cells.quicker = Some(terms().answers_of(&key(1)));
+    cells.quicker = Some(terms(&WorkerCounters::default()).answers_of(&key(1)));
     let keep = StoreRequest::KeepAnswer(key(1), of, answer.clone());
     assert_eq!(cells.ask(&mut session, vec![keep]), [StoreEvent::AnswerKept]);
     let other = Incarnation { nonce: 8, ..of };
@@ -274,20 +256,28 @@ fn an_answer_is_kept_for_its_own_incarnation() {
     assert_eq!(told, [StoreEvent::Answer(Some(answer)), StoreEvent::Answer(None)]);
 }
 
-/// A client that left waits for nothing, and what comes later is of nobody's interest.
+/// Each answer names its question, and each cell its own: what comes twice says nothing.
 #[test]
-fn what_is_abandoned_is_not_taken_for_the_answer_to_something_else() {
+fn what_comes_twice_is_not_taken_for_the_answer_to_something_else() {
     let (mut cells, mut session) = (Cells::default(), Session::default());
     let seen = cells.read(&mut session, vec![payment(1)])[0];
     let put = vec![(payment(1), Entry::Claim(claim(NOW)))];
     let commit = Commit { expect: vec![(payment(1), seen.version)], put };
-    assert_eq!(session.ask(StoreRequest::Commit(commit), &terms()).len(), 1);
-    session.abandon();
-    let [Output::Cell(load)] = &session.ask(StoreRequest::ReadHealth, &terms())[..] else {
-        panic!("it goes on at once")
+    let counters = WorkerCounters::default();
+    let terms = terms(&counters);
+    let (first, second) = (Ticket::default().next(), Ticket::default().next().next());
+    let asked = session.ask(first, StoreRequest::Commit(commit), &terms);
+    let [Output::Ask(write, _)] = asked[..] else { panic!("{asked:?}") };
+    assert_eq!(session.ask(second, StoreRequest::ReadHealth, &terms), [], "one after the other");
+    let stored = CellEvent::Stored(place(payment(1)));
+    let told = session.cell(write, stored.clone(), &terms);
+    let [Output::Do((ticket, StoreEvent::Committed)), Output::Ask(read, load)] = &told[..] else {
+        panic!("{told:?}")
     };
-    assert_eq!(session.cell(CellEvent::Stored(place(payment(1))), &terms()), []);
+    assert_eq!(*ticket, first);
+    assert_eq!(session.cell(write, stored, &terms), []);
     let health = cells.carry_out(load.clone());
-    let told = session.cell(health, &terms());
-    assert!(matches!(told.as_slice(), [Output::Told(StoreEvent::Health(..))]), "{told:?}");
+    let told = session.cell(*read, health, &terms);
+    let [Output::Do((ticket, StoreEvent::Health(..)))] = told[..] else { panic!("{told:?}") };
+    assert_eq!(ticket, second);
 }

@@ -1,0 +1,199 @@
+//! An operator's dealings with the store in shared data.
+
+use super::bucket::Bucket;
+use super::conversation::{Conversation, SessionOutput};
+use super::placement::Placement;
+use crate::engine::health::Health;
+use crate::engine::machine::{Output, Ticket, Tickets};
+use crate::engine::payment::{ClaimRules, KeyFront};
+use crate::engine::store::cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
+use crate::engine::store::census::Census;
+use crate::engine::store::contract::Version;
+use crate::engine::store::layout::Layout;
+use crate::engine::store::operators::{Found, OperatorEvent, OperatorRequest};
+use crate::engine::time::Timestamp;
+
+/// What it works by.
+#[derive(Clone, Copy, Debug)]
+pub struct OperatorTerms<'a> {
+    /// Now.
+    pub now: Timestamp,
+    /// The delays that tell which times cannot be, once the layout is known.
+    pub rules: Option<&'a ClaimRules>,
+}
+
+/// One operator's request and the store. It asks one thing at a time.
+#[derive(Debug, Default)]
+pub struct OperatorSession {
+    doing: Option<(Ticket, Doing)>,
+    placement: Option<Placement>,
+    /// The bucket in which something was found.
+    found: Option<(u32, Bucket, Expected)>,
+    asked: Tickets,
+}
+
+#[derive(Debug)]
+enum Doing {
+    ReadingLayout,
+    ReadingHealth,
+    ReadingCensus,
+    Writing,
+    /// Reading the census, which says where the record stands.
+    Listing(KeyFront),
+    Finding(KeyFront),
+}
+
+enum Step {
+    Cell(Doing, CellRequest),
+    Done(OperatorEvent),
+}
+
+impl Conversation for OperatorSession {
+    type Ask = OperatorRequest;
+    type Told = OperatorEvent;
+    type Terms<'a> = OperatorTerms<'a>;
+
+    fn ask(
+        &mut self,
+        ticket: Ticket,
+        ask: OperatorRequest,
+        _: &OperatorTerms<'_>,
+    ) -> Vec<SessionOutput<OperatorEvent>> {
+        let step = self.begin(ask);
+        vec![self.step(ticket, step)]
+    }
+
+    fn cell(
+        &mut self,
+        ticket: Ticket,
+        event: CellEvent,
+        terms: &OperatorTerms<'_>,
+    ) -> Vec<SessionOutput<OperatorEvent>> {
+        if !self.asked.close(ticket) {
+            return Vec::new();
+        }
+        let Some((ticket, doing)) = self.doing.take() else {
+            return Vec::new();
+        };
+        let step = self.go_on(doing, event, terms);
+        vec![self.step(ticket, step)]
+    }
+}
+
+impl OperatorSession {
+    fn step(&mut self, ticket: Ticket, step: Step) -> SessionOutput<OperatorEvent> {
+        match step {
+            Step::Cell(doing, request) => {
+                self.doing = Some((ticket, doing));
+                self.asked.forget();
+                Output::Ask(self.asked.open(), request)
+            }
+            Step::Done(event) => Output::Do((ticket, event)),
+        }
+    }
+
+    fn begin(&mut self, request: OperatorRequest) -> Step {
+        match request {
+            OperatorRequest::Layout => load(Doing::ReadingLayout, Cell::Layout),
+            OperatorRequest::Health => load(Doing::ReadingHealth, Cell::Health),
+            OperatorRequest::Census => load(Doing::ReadingCensus, Cell::Census),
+            OperatorRequest::WriteHealth(health, version) => {
+                let (bytes, expected) = (health.encode(), version.expected());
+                Step::Cell(
+                    Doing::Writing,
+                    CellRequest::Store { cell: Cell::Health, bytes, expected },
+                )
+            }
+            OperatorRequest::Find(front) => match (front.reference(), self.placement) {
+                (_, None) => Step::Done(OperatorEvent::Failed),
+                (Some(payment), Some(placement)) => {
+                    load(Doing::Finding(front), Cell::Claims(placement.bucket(payment)))
+                }
+                (None, Some(_)) => load(Doing::Listing(front), Cell::Census),
+            },
+            OperatorRequest::Replace(key, claim) => match self.found.take() {
+                Some((number, mut bucket, expected)) => {
+                    if !bucket.replace(&key, &claim) {
+                        return Step::Done(OperatorEvent::Failed);
+                    }
+                    let (cell, bytes) = (Cell::Claims(number), bucket.into_bytes());
+                    Step::Cell(Doing::Writing, CellRequest::Store { cell, bytes, expected })
+                }
+                None => Step::Done(OperatorEvent::Failed),
+            },
+        }
+    }
+
+    fn go_on(&mut self, doing: Doing, event: CellEvent, terms: &OperatorTerms<'_>) -> Step {
+        let loaded = match event {
+            CellEvent::Loaded(cell, loaded) => (cell, loaded),
+            CellEvent::Stored(_) => return Step::Done(OperatorEvent::Written),
+            CellEvent::Conflict(_) => return Step::Done(OperatorEvent::Conflict),
+            CellEvent::Failed(_) => return Step::Done(OperatorEvent::Failed),
+        };
+        let (cell, Loaded { bytes, version }) = loaded;
+        match doing {
+            Doing::ReadingLayout => Step::Done(OperatorEvent::Layout(self.layout(&bytes))),
+            Doing::ReadingHealth => {
+                let health = Health::read(&bytes).map(Box::new);
+                Step::Done(OperatorEvent::Health(health, Version::of(version)))
+            }
+            Doing::ReadingCensus => {
+                Step::Done(OperatorEvent::Census(Census::decode(&bytes).map(Box::new)))
+            }
+            Doing::Writing => Step::Done(OperatorEvent::Failed),
+            Doing::Listing(front) => {
+                let census = Census::decode(&bytes).unwrap_or_default();
+                let mut listed = census.find_front(&front);
+                match (listed.next(), listed.next()) {
+                    (Some(only), None) => load(Doing::Finding(front), Cell::Claims(only.bucket)),
+                    (Some(_), Some(_)) => Step::Done(OperatorEvent::Found(Found::Several)),
+                    (None, _) => Step::Done(OperatorEvent::Found(Found::NotListed)),
+                }
+            }
+            Doing::Finding(front) => Step::Done(OperatorEvent::Found(match cell {
+                Cell::Claims(number) => self.find(&front, number, bytes, version, terms),
+                Cell::Layout | Cell::Health | Cell::Body(_) | Cell::Census | Cell::Workers => {
+                    Found::Unreadable
+                }
+            })),
+        }
+    }
+
+    fn layout(
+        &mut self,
+        bytes: &[u8],
+    ) -> Result<Option<Box<Layout>>, crate::engine::store::LayoutError> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let layout = Layout::decode(bytes)?;
+        self.placement = Some(layout.placement());
+        Ok(Some(Box::new(layout)))
+    }
+
+    /// Times that the clock was put back from are mended on the way. That is written with what
+    /// replaces a record, or else by whoever counts the store.
+    fn find(
+        &mut self,
+        front: &KeyFront,
+        number: u32,
+        bytes: Vec<u8>,
+        version: Expected,
+        terms: &OperatorTerms<'_>,
+    ) -> Found {
+        let Some(mut bucket) = Bucket::decode(bytes) else {
+            return Found::Unreadable;
+        };
+        if let Some(rules) = terms.rules {
+            let _ = bucket.mend(terms.now, rules);
+        }
+        let records = bucket.find_front(front).collect();
+        self.found = Some((number, bucket, version));
+        Found::Records(records)
+    }
+}
+
+const fn load(doing: Doing, cell: Cell) -> Step {
+    Step::Cell(doing, CellRequest::Load(cell))
+}

@@ -1,0 +1,57 @@
+//! What the engine's machines ask of the data that all workers share. The loop that carries out
+//! everything else is [`drive`](crate::engine::machine::drive), which tests use too.
+
+use super::host::{Host, StoreError};
+use crate::engine::store::{Cell, CellEvent, CellRequest, Expected, Loaded};
+
+/// Reads or writes a shared value.
+pub(super) fn cell<H: Host>(host: &H, request: CellRequest) -> CellEvent {
+    match request {
+        CellRequest::Load(cell) => load(host, cell),
+        CellRequest::Store { cell, bytes, expected } => store(host, cell, &bytes, expected),
+    }
+}
+
+fn load<H: Host>(host: &H, cell: Cell) -> CellEvent {
+    match host.load(&key(cell)) {
+        Ok(None) => {
+            CellEvent::Loaded(cell, Loaded { bytes: Vec::new(), version: Expected::Absent })
+        }
+        Ok(Some((bytes, version))) => {
+            CellEvent::Loaded(cell, Loaded { bytes, version: Expected::At(version) })
+        }
+        Err(error) => {
+            log::error!("dana: {cell:?} cannot be read: {error}");
+            CellEvent::Failed(cell)
+        }
+    }
+}
+
+/// Writes a shared value, if it is as expected.
+fn store<H: Host>(host: &H, cell: Cell, bytes: &[u8], expected: Expected) -> CellEvent {
+    match host.store(&key(cell), bytes, expected) {
+        Ok(()) => CellEvent::Stored(cell),
+        Err(StoreError::Conflict) => CellEvent::Conflict(cell),
+        Err(StoreError::Failed(error)) => {
+            log::error!("dana: {cell:?} cannot be written: {error}");
+            CellEvent::Failed(cell)
+        }
+    }
+}
+
+/// The name of a shared value. Where no `vm_id` is set, all plugins of the process share one space
+/// of names, so ours begin alike.
+fn key(cell: Cell) -> Vec<u8> {
+    let (kind, number) = match cell {
+        Cell::Layout => (b'l', None),
+        Cell::Health => (b'h', None),
+        Cell::Claims(bucket) => (b'c', Some(bucket)),
+        Cell::Body(slot) => (b'b', Some(slot)),
+        Cell::Census => (b'n', None),
+        Cell::Workers => (b'w', None),
+    };
+    let mut key = b"dana.failover.".to_vec();
+    key.push(kind);
+    key.extend(number.into_iter().flat_map(u32::to_be_bytes));
+    key
+}
