@@ -21,7 +21,8 @@ TYPOS_VERSION := 1.52.0
 WASM_TARGET := wasm32-unknown-unknown
 WASM := target/$(WASM_TARGET)/release/dana_failover.wasm
 WASM_OPERATORS := target/$(WASM_TARGET)/release/dana_failover_operators.wasm
-# Modules that die on demand, for tests; in a place of their own, never where the others are.
+# Modules that die or let the store answer late, on demand, for tests; in a place of their own, never
+# where the others are.
 TRAPPING := target/trapping
 # What money hangs on: claim, key, fingerprint, evidence.
 MUTANTS := payment/claim payment/claim/apply payment/key protocol/verdict
@@ -51,7 +52,7 @@ lint: target ## formatting, lints for both targets, documentation
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) -- -D warnings
-	cargo clippy --locked --lib --target $(WASM_TARGET) --features trap -- -D warnings
+	cargo clippy --locked --lib --target $(WASM_TARGET) --features trap,slow -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features operators,trap -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features operators -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet
@@ -102,7 +103,7 @@ endef
 wasm: target ## the modules of payments and of operators, and those that tests and benchmarks compare them with
 	@cargo build --quiet --locked --release --lib --examples --target $(WASM_TARGET)
 	$(call module,operators,$(WASM_OPERATORS))
-	$(call module,trap,$(TRAPPING)/dana_failover.wasm)
+	$(call module,trap$(comma)slow,$(TRAPPING)/dana_failover.wasm)
 	$(call module,operators$(comma)trap,$(TRAPPING)/dana_failover_operators.wasm)
 	@wc -c $(WASM) $(WASM_OPERATORS)
 

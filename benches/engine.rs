@@ -12,22 +12,24 @@
 #![allow(clippy::print_stdout, reason = "a benchmark talks to its terminal")]
 #![allow(clippy::expect_used, reason = "a benchmark that cannot go on has nothing to tell")]
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::hint::black_box;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use dana_failover::engine::config::{Config, Policy};
-use dana_failover::engine::event::{Answer, Effect, Event, Request};
+use dana_failover::engine::event::{Answer, ExchangeEffect, ExchangeEvent, Request};
 use dana_failover::engine::exchange::Exchange;
 use dana_failover::engine::gateway::{GatewayId, Gateways};
 use dana_failover::engine::health::{Health, WorkerCounters};
+use dana_failover::engine::machine::{Input, Machine, Shell, Ticket, drive};
 use dana_failover::engine::payment::{
     Claim, ClaimKey, ClaimState, Fingerprint, Incarnation, Money,
 };
 use dana_failover::engine::protocol::{Body, Origin, Response};
-use dana_failover::engine::store::{Bucket, Cell, Expected, Layout, Loaded, Placement, Seed};
+use dana_failover::engine::store::{
+    Bucket, CellEvent, CellRequest, Layout, Local, Memory, Placement, Seed,
+};
 use dana_failover::engine::time::{Millis, Timestamp};
 use serde_json::json;
 
@@ -139,83 +141,37 @@ fn policy() -> Rc<Policy> {
     Rc::new(policy)
 }
 
-/// The store that all workers share, with one worker.
+/// One worker over the store that all share.
 #[derive(Default)]
-struct Store(BTreeMap<(u8, u32), (Vec<u8>, u32)>);
-
-impl Store {
-    const fn key(cell: Cell) -> (u8, u32) {
-        match cell {
-            Cell::Layout => (0, 0),
-            Cell::Health => (1, 0),
-            Cell::Claims(bucket) => (2, bucket),
-            Cell::Body(slot) => (3, slot),
-            Cell::Census => (4, 0),
-        }
-    }
-
-    fn load(&self, cell: Cell) -> Event<'static> {
-        let loaded = match self.0.get(&Self::key(cell)) {
-            None => Loaded { bytes: Vec::new(), version: Expected::Absent },
-            Some((bytes, version)) => {
-                Loaded { bytes: bytes.clone(), version: Expected::At(*version) }
-            }
-        };
-        Event::Loaded(cell, loaded)
-    }
-
-    fn store(&mut self, cell: Cell, bytes: &[u8]) -> Event<'static> {
-        let place = self.0.entry(Self::key(cell)).or_default();
-        *place = (bytes.to_vec(), place.1 + 1);
-        Event::Stored(cell)
-    }
+struct Worker {
+    store: Memory,
+    counters: WorkerCounters,
 }
 
-/// Does what the engine wants done, until it waits for an answer or is at its end.
-fn drive(
-    exchange: &mut Exchange,
-    event: Event<'_>,
-    store: &mut Store,
-    counters: &mut WorkerCounters,
-) {
-    let mut effects = exchange.handle(event, NOW, counters);
-    while !effects.is_empty() {
-        let mut more = Vec::new();
-        for effect in effects {
-            let event = match effect {
-                Effect::Load(cell) => store.load(cell),
-                Effect::Store { cell, bytes, .. } => store.store(cell, &bytes),
-                other @ (Effect::Forward(_)
-                | Effect::Call(_)
-                | Effect::Reply(_)
-                | Effect::Relay { .. }
-                | Effect::Probe(_)
-                | Effect::Changed(_)
-                | Effect::Counted(_)
-                | Effect::InFlight(..)
-                | Effect::Anomaly(_)
-                | Effect::Decided(_)) => {
-                    black_box(other);
-                    continue;
-                }
-            };
-            more.extend(exchange.handle(event, NOW, counters));
-        }
-        effects = more;
+/// What the engine wants done beside the store is done.
+struct Done<'a>(&'a mut Memory);
+
+impl Shell<Local<Exchange>> for Done<'_> {
+    fn ask(&mut self, _: Ticket, request: CellRequest) -> Option<CellEvent> {
+        Some(self.0.ask(request))
+    }
+
+    fn carry_out(&mut self, effect: ExchangeEffect) -> Option<ExchangeEvent<'static>> {
+        black_box(effect);
+        None
     }
 }
 
 /// A request that is answered at once, as long as it is sent at all.
-fn exchange(
-    policy: &Rc<Policy>,
-    reference: &str,
-    store: &mut Store,
-    counters: &mut WorkerCounters,
-) {
-    let mut exchange = Exchange::new(Rc::clone(policy));
+fn exchange(policy: &Rc<Policy>, reference: &str, worker: &mut Worker) {
+    let mut exchange = Local::new(Exchange::new(Rc::clone(policy)));
     let body = body(reference);
     let request = Request { headers: &HEADERS, body: &body, peer: &[], context: 1 };
-    drive(&mut exchange, Event::Request(request), store, counters);
+    let mut tell = |exchange: &mut Local<Exchange>, event: ExchangeEvent<'_>| {
+        let Worker { store, counters } = worker;
+        drive(exchange, Input::Event(event), NOW, counters, &mut Done(store));
+    };
+    tell(&mut exchange, ExchangeEvent::Request(request));
     if !exchange.is_sent() {
         return;
     }
@@ -229,34 +185,29 @@ fn exchange(
             body: Body::Complete(text.as_bytes()),
         },
         endpoint: Some("primary"),
-        peer: None,
         content_type: Some("application/json"),
-        content_encoding: None,
-        retry_after: None,
-        client_waits: true,
+        ..Answer::never_left(true)
     };
-    drive(&mut exchange, Event::Answered(answer), store, counters);
+    tell(&mut exchange, ExchangeEvent::Answered(answer));
     assert!(exchange.is_ended(), "an answered payment is at its end");
 }
 
 fn payments(policy: &Rc<Policy>) -> impl FnMut() {
-    let (policy, mut store, mut counters) =
-        (Rc::clone(policy), Store::default(), WorkerCounters::default());
+    let (policy, mut worker) = (Rc::clone(policy), Worker::default());
     let mut number = 0_u64;
     move || {
         number += 1;
         if number.is_multiple_of(200_000) {
             // The store stays as empty as a new one.
-            store = Store::default();
+            worker = Worker::default();
         }
-        exchange(&policy, &format!("BENCH{number:015}"), &mut store, &mut counters);
+        exchange(&policy, &format!("BENCH{number:015}"), &mut worker);
     }
 }
 
 fn repeats(policy: &Rc<Policy>) -> impl FnMut() {
-    let (policy, mut store, mut counters) =
-        (Rc::clone(policy), Store::default(), WorkerCounters::default());
-    move || exchange(&policy, "BENCH000000000000001", &mut store, &mut counters)
+    let (policy, mut worker) = (Rc::clone(policy), Worker::default());
+    move || exchange(&policy, "BENCH000000000000001", &mut worker)
 }
 
 fn requests(policy: &Rc<Policy>, body: &[u8]) -> impl FnMut() {
@@ -264,8 +215,9 @@ fn requests(policy: &Rc<Policy>, body: &[u8]) -> impl FnMut() {
         (Rc::clone(policy), body.to_vec(), WorkerCounters::default());
     move || {
         let request = Request { headers: &HEADERS, body: &body, peer: &[], context: 1 };
-        let mut exchange = Exchange::new(Rc::clone(&policy));
-        black_box(exchange.handle(Event::Request(request), NOW, &mut counters));
+        let mut exchange = Local::new(Exchange::new(Rc::clone(&policy)));
+        let input = Input::Event(ExchangeEvent::Request(request));
+        black_box(exchange.handle(input, NOW, &mut counters));
     }
 }
 

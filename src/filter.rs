@@ -8,6 +8,7 @@
 mod admin;
 #[allow(dead_code, reason = "called by Envoy only, and for the most part by the payments' module")]
 mod contexts;
+#[allow(dead_code, reason = "called by Envoy only")]
 mod driver;
 pub mod host;
 pub mod pairs;
@@ -16,8 +17,12 @@ pub mod pairs;
 mod plugin;
 #[allow(dead_code, reason = "called by the payments' module only")]
 mod root;
+#[cfg(any(test, feature = "slow"))]
+mod slow;
 #[allow(dead_code, reason = "called by the payments' module only")]
 mod stream;
+#[allow(dead_code, reason = "called by the payments' module only")]
+mod unfinished;
 #[allow(dead_code, reason = "called by Envoy only, and for the most part by the payments' module")]
 mod worker;
 

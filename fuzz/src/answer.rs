@@ -69,7 +69,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(run.replies.len() + usize::from(run.relayed), 1, "one answer");
     let code = read(body)
         .filter(|code| services.contains(&&code[3..5]) && code[..3] == status.to_string());
-    let own = world.claims().into_iter().find(|claim| claim.money.minor == 100);
+    let own = world.store.claims().into_iter().find(|claim| claim.money.minor == 100);
     match own.map(|claim| claim.state) {
         Some(ClaimState::Settled { .. }) => {
             assert_eq!(origin, Origin::Upstream);

@@ -61,7 +61,7 @@ fn health(value: &[u8]) {
         assert_eq!(Health::read(&health.encode()).as_ref(), Some(&health));
     }
     let mut world = World::new();
-    world.put(Cell::Health, value.to_vec());
+    world.store.put(Cell::Health, value.to_vec());
     let mut run = pay(&mut world);
     if run.is_sent() {
         settle(&mut world, &mut run);
@@ -75,12 +75,12 @@ fn claims(value: &[u8]) {
         assert_eq!(bucket.clone().into_bytes(), value, "what is read is all there is");
     }
     let mut world = World::new();
-    world.put(Cell::Claims(0), value.to_vec());
+    world.store.put(Cell::Claims(0), value.to_vec());
     let mut run = pay(&mut world);
     if run.is_sent() {
         settle(&mut world, &mut run);
     }
-    let after = Bucket::decode(world.loaded(Cell::Claims(0)).bytes);
+    let after = Bucket::decode(world.store.load(Cell::Claims(0)).bytes);
     let Some(before) = before else {
         assert!(!run.is_sent() && after.is_none(), "over a bucket that cannot be read");
         return;
@@ -112,8 +112,8 @@ fn body(value: &[u8]) {
     let mut world = World::new();
     let mut run = pay(&mut world);
     settle(&mut world, &mut run);
-    let place = world.cells.keys().find(|name| name.starts_with("Body")).cloned();
-    world.cells.insert(place.expect("an answer is kept"), (value.to_vec(), 1));
+    let place = world.store.cells().find(|cell| matches!(cell, Cell::Body(_)));
+    world.store.put(place.expect("an answer is kept"), value.to_vec());
     let again = pay(&mut world);
     // Whoever executed it may be asked for its answer, and nobody else.
     let asks = again.is_sent() && again.cluster(&world) == Some("dana_primary");

@@ -145,6 +145,8 @@ impl<H: Host> Stream<H> {
             return self.fail_closed();
         };
         let context = self.wire.context;
+        #[cfg(feature = "slow")]
+        self.wire.worker.slow.read(context, &fields);
         let request = Request { headers: &fields, body: &body, peer: &peer, context };
         self.drive(Input::Event(ExchangeEvent::Request(request)), now);
         self.undecided()

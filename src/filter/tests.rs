@@ -17,6 +17,15 @@ use fake::{Fault, How, Lasts, ways};
 
 use crate::filter::stream::Flow;
 
+/// How the store answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Store {
+    /// In the same call.
+    AtOnce,
+    /// In another callback, the last question first, and twice.
+    Slow,
+}
+
 /// What went before, and the request that is looked at.
 struct Story {
     name: &'static str,
@@ -144,9 +153,10 @@ impl Story {
     }
 
     /// Tells it with `fault`; the names of the calls that were made.
-    fn tell(&self, ready: &Ready, fault: Option<Fault>) -> (Saw, Vec<&'static str>) {
+    fn tell(&self, ready: &Ready, store: Store, fault: Option<Fault>) -> (Saw, Vec<&'static str>) {
         let mut process = Process::new(ready);
         (self.before)(&mut process);
+        process.worker().slow.is_on.set(store == Store::Slow);
         process.host.0.borrow_mut().calls.clear();
         process.host.0.borrow_mut().fault = fault;
         let saw = process.go(self.way);
@@ -198,23 +208,25 @@ fn afterwards(process: &mut Process, wishes: &[Wish], what: &str) {
 fn on_a_healthy_host_the_stories_go_as_told() {
     let (ready, mut wrong) = (Ready::new(), Vec::new());
     for story in stories() {
-        let (saw, calls) = story.tell(&ready, None);
-        if show(&saw) != story.told {
-            wrong.push(format!("{}: {} after {calls:?}", story.name, show(&saw)));
+        for store in [Store::AtOnce, Store::Slow] {
+            let (saw, calls) = story.tell(&ready, store, None);
+            if show(&saw) != story.told {
+                wrong.push(format!("{}, {store:?}: {} after {calls:?}", story.name, show(&saw)));
+            }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-#[test]
-fn whichever_call_fails_every_request_ends_and_no_payment_is_made_twice() {
+/// Each story with each call going wrong in each way; how many runs that were.
+fn whichever_call_fails(store: Store) -> usize {
     let (ready, mut told, mut runs) = (Ready::new(), Vec::new(), 0);
     for story in stories() {
-        let (_, calls) = story.tell(&ready, None);
+        let (_, calls) = story.tell(&ready, store, None);
         for (at, call) in calls.iter().enumerate() {
             for how in ways(call).iter().filter(|how| !story.is_a_lie(call, **how)) {
                 for lasts in [Lasts::Once, Lasts::Alike, Lasts::On] {
-                    story.tell(&ready, Some(Fault { from: at + 1, lasts, how: *how }));
+                    story.tell(&ready, store, Some(Fault { from: at + 1, lasts, how: *how }));
                     runs += 1;
                 }
             }
@@ -224,7 +236,43 @@ fn whichever_call_fails_every_request_ends_and_no_payment_is_made_twice() {
     println!("{runs} runs over {told:?}");
     let silent = told.iter().filter(|(_, calls)| *calls < 4);
     assert!(silent.count() <= 1, "only who leaves before the end asks nothing: {told:?}");
-    assert!(runs > 3500, "{runs} runs over {told:?}");
+    runs
+}
+
+#[test]
+fn whichever_call_fails_every_request_ends_and_no_payment_is_made_twice() {
+    let runs = whichever_call_fails(Store::AtOnce);
+    assert!(runs > 3500, "{runs}");
+}
+
+#[test]
+fn whichever_call_fails_of_a_slow_store_no_payment_is_made_twice() {
+    let runs = whichever_call_fails(Store::Slow);
+    assert!(runs > 4000, "{runs}");
+}
+
+/// What was being written goes on at the worker, and nothing stays under way.
+#[test]
+fn whoever_leaves_while_a_slow_store_is_asked_leaves_nothing_under_way() {
+    let ready = Ready::new();
+    let mut handed_off = 0;
+    for before in [|_: &mut Process| {}, in_doubt, settled, refused, on_trial] {
+        for answers in 0..12 {
+            let mut process = Process::new(&ready);
+            before(&mut process);
+            let executed = process.executed;
+            process.worker().slow.is_on.set(true);
+            let saw = process.go(Way { leaves: Leaves::AmidTheStore(answers), ..PAY });
+            assert_eq!(saw, Saw::Left);
+            handed_off += process.handed_off;
+            assert_eq!(process.executed, executed, "nothing is sent for it");
+            let is_sent = process.host.field("x-dana-cluster").is_some();
+            process.check_settled(&format!("after {answers} answers"), is_sent);
+            process.worker().slow.is_on.set(false);
+            afterwards(&mut process, &[Wish::Pay, Wish::Ask], "gone amid the store");
+        }
+    }
+    assert!(handed_off > 5, "{handed_off}");
 }
 
 #[test]

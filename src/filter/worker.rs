@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use super::driver::cell;
 use super::host::Host;
+use super::unfinished::Unfinished;
 use crate::engine::config::Policy;
 use crate::engine::event::Decision;
-use crate::engine::exchange::Exchange;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{
     BreakerState, Cause, Health, HealthEvent, OverrideKind, Why, WorkerCounters,
@@ -18,7 +18,7 @@ use crate::engine::limits;
 use crate::engine::machine::Ticket;
 use crate::engine::metrics::{self, Family, Implied, implied};
 use crate::engine::payment::Anomaly;
-use crate::engine::store::{Cell, CellEvent, CellRequest, Local, MAKES_ROOM};
+use crate::engine::store::{Cell, CellEvent, CellRequest, MAKES_ROOM};
 use crate::engine::time::{Millis, Timestamp};
 
 mod counted;
@@ -31,46 +31,38 @@ pub(super) struct Worker<H> {
     pub(super) counters: RefCell<WorkerCounters>,
     metrics: RefCell<BTreeMap<String, u32>>,
     /// Exchanges whose stream is over and that have still something to write down.
-    unfinished: RefCell<Vec<Unfinished>>,
-}
-
-/// An exchange whose stream is over.
-#[derive(Debug)]
-struct Unfinished {
-    /// Envoy's number of the stream that it had.
-    context: u32,
-    exchange: Local<Exchange>,
-    since: Timestamp,
+    pub(super) unfinished: RefCell<Vec<Unfinished>>,
+    /// Lets the store answer later.
+    #[cfg(any(test, feature = "slow"))]
+    pub(super) slow: super::slow::Slow,
 }
 
 impl<H: Host> Worker<H> {
     pub(super) fn new(host: H, policy: Rc<Policy>, owner: u64) -> Self {
         let counters = RefCell::new(WorkerCounters::of(owner));
-        Self { host, policy, counters, metrics: RefCell::default(), unfinished: RefCell::default() }
+        Self {
+            host,
+            policy,
+            counters,
+            metrics: RefCell::default(),
+            unfinished: RefCell::default(),
+            #[cfg(any(test, feature = "slow"))]
+            slow: super::slow::Slow::default(),
+        }
     }
 
     /// Asks the store for the stream `context`. The one in shared data answers at once.
-    pub(super) fn ask(&self, _: u32, _: Ticket, request: CellRequest) -> Option<CellEvent> {
+    pub(super) fn ask(
+        &self,
+        context: u32,
+        ticket: Ticket,
+        request: CellRequest,
+    ) -> Option<CellEvent> {
+        #[cfg(any(test, feature = "slow"))]
+        let request = self.slow.take(context, ticket, request)?;
+        #[cfg(not(any(test, feature = "slow")))]
+        let _ = (context, ticket);
         Some(cell(&self.host, request))
-    }
-
-    /// Keeps an exchange whose stream is over, until everything of it is written down. Where there
-    /// are too many, its claim ends in doubt when its lease does.
-    pub(super) fn take_over(&self, context: u32, exchange: Local<Exchange>, since: Timestamp) {
-        let mut unfinished = self.unfinished.borrow_mut();
-        if unfinished.len() < limits::UNFINISHED_MAX {
-            unfinished.push(Unfinished { context, exchange, since });
-        }
-    }
-
-    /// What the store does not answer is given up. Its claims end in doubt when their leases do.
-    pub(super) fn forget_unfinished(&self) {
-        let mut unfinished = self.unfinished.borrow_mut();
-        if let (false, Ok(now)) = (unfinished.is_empty(), self.host.now()) {
-            unfinished.retain(|one| {
-                now.since(one.since) < limits::UNFINISHED_AGE_MAX && !one.exchange.is_ended()
-            });
-        }
     }
 
     /// Puts a request's line into the access log and counts it.

@@ -22,6 +22,7 @@
 //! - `mistakes`: configurations that Envoy must refuse to start with
 //! - `secrets`: what is told of secrets: nothing
 //! - `replays`: what a payment that was executed is told again
+//! - `slow`: a store that answers late, or not at all
 //! - `survival`: what claims must outlive: deaths, updates, clients that leave, draining
 //! - `tenants`: merchants who share an Envoy, one of whom means ill
 //! - `tls`: TLS on both sides, and whatever may be wrong with it
@@ -63,6 +64,7 @@ mod requests;
 mod scope;
 mod sdk;
 mod secrets;
+mod slow;
 mod survival;
 mod tenants;
 mod tls;

@@ -222,6 +222,11 @@ pub(crate) fn call(address: &str, path: &str, body: &Value) -> Seen {
     send(address, path, &PARTNER, body.to_string().as_bytes())
 }
 
+/// The same with more headers.
+pub(crate) fn call_with(address: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Seen {
+    send(address, path, &[&PARTNER, headers].concat(), body.to_string().as_bytes())
+}
+
 /// The same over a connection of its own: whichever worker takes it, and the newest listener.
 pub(crate) fn call_anew(address: &str, path: &str, body: &Value) -> Seen {
     send_with(&new_agent(), address, path, &PARTNER, body.to_string().as_bytes())
@@ -289,9 +294,15 @@ pub(crate) fn order_bytes(reference: &str) -> Vec<u8> {
 
 /// A partner's call as bytes on the wire; `connection: close` ends the answer.
 pub(crate) fn bytes(path: &str, body: &Value) -> Vec<u8> {
+    bytes_with(path, &[], body)
+}
+
+/// The same with more headers.
+pub(crate) fn bytes_with(path: &str, headers: &[(&str, &str)], body: &Value) -> Vec<u8> {
     let body = body.to_string();
+    let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: dana\r\nconnection: close\r\n\
+        "POST {path} HTTP/1.1\r\nhost: dana\r\nconnection: close\r\n{more}\
          x-partner-id: 2025021312345678901234\r\ncontent-type: application/json\r\n\
          x-signature: {}\r\nauthorization: {}\r\ncontent-length: {}\r\n\r\n{body}",
         secrets::SIGNATURE,

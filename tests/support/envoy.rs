@@ -99,7 +99,8 @@ pub(crate) fn rendered_apart(sandbox: &Sandbox, changes: &Value, apart: &Value) 
     config
 }
 
-/// As [`rendered`], with the filter that dies on demand and comes back at once.
+/// As [`rendered`], with the filter that dies on demand and comes back at once, or whose store
+/// answers late.
 pub(crate) fn trapping(sandbox: &Sandbox, changes: &Value) -> Value {
     let mut config = rendered(sandbox, changes);
     for (listener, name) in MODULES.into_iter().enumerate() {
@@ -109,6 +110,9 @@ pub(crate) fn trapping(sandbox: &Sandbox, changes: &Value) -> Value {
         let backoff = json!({"base_interval": "0.02s", "max_interval": "0.05s"});
         plugin["reload_config"] = json!({"backoff": backoff});
     }
+    // What is held for a slow store goes on from another callback than its own.
+    let restriction = &mut plugin_of(&mut config, 0)["capability_restriction_config"];
+    restriction["allowed_capabilities"]["proxy_continue_stream"] = json!({});
     config
 }
 

@@ -18,6 +18,8 @@ pub(super) const MODULE: &str = PAYMENTS_MODULE;
 pub(super) fn start(config: Config) -> Result<Root, String> {
     let root = Root::configure(Envoy, config)?;
     let period = u32::try_from(root.period().get()).unwrap_or(1000);
+    #[cfg(feature = "slow")]
+    let period = period.min(50);
     Envoy.set_tick_period(period).map_err(|error| error.to_string())?;
     Ok(root)
 }
@@ -29,6 +31,31 @@ pub(super) fn open(root: &Root, number: u32) -> Box<Stream> {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(number: u32) {
     let _ = at_root(number, Root::tick);
+    #[cfg(feature = "slow")]
+    if let Some(worker) = at_root(number, |root| Rc::clone(root.worker())) {
+        for (context, ticket, event) in worker.slow.answers(&worker.host) {
+            tell(&worker, context, ticket, event);
+        }
+    }
+}
+
+/// Hands what the store answers to the request that has asked, or to the worker where that is over.
+#[cfg(feature = "slow")]
+fn tell(
+    worker: &crate::filter::worker::Worker<Envoy>,
+    context: u32,
+    ticket: crate::engine::machine::Ticket,
+    event: crate::engine::store::CellEvent,
+) {
+    if worker.tell_unfinished(context, ticket, event.clone()) {
+        return;
+    }
+    let _ = at_stream(context, |stream| {
+        if Envoy.speak_for(context).is_ok() {
+            stream.told(ticket, event);
+        }
+        Flow::Continue
+    });
 }
 
 #[unsafe(no_mangle)]

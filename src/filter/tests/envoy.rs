@@ -15,6 +15,7 @@ use crate::engine::payment::{Claim, ClaimState};
 use crate::engine::store::{Bucket, Cell, CellEvent, CellRequest, Expected};
 use crate::engine::time::Timestamp;
 use crate::filter::driver::cell;
+use crate::filter::host::Side;
 use crate::filter::root::join;
 use crate::filter::stream::{Flow, Stream};
 use crate::filter::worker::Worker;
@@ -73,6 +74,8 @@ pub(super) enum Leaves {
     BeforeTheAnswer,
     AmidTheAnswer,
     AmidACall,
+    /// After the store, which is slow, has answered so often.
+    AmidTheStore(u32),
 }
 
 /// A request and its way.
@@ -115,6 +118,8 @@ pub(super) struct Process {
     pub(super) executed: [u32; 2],
     pub(super) cancelled: [bool; 2],
     contexts: u32,
+    /// Exchanges that went on without their stream.
+    pub(super) handed_off: usize,
     /// Envoy does not say which endpoint it used.
     pub(super) unnamed: bool,
 }
@@ -151,7 +156,7 @@ impl Process {
         host.0.borrow_mut().shared = ready.shared.clone();
         let worker = Rc::new(Worker::new(host.clone(), Rc::clone(&ready.policy), 1));
         let (executed, cancelled) = ([0; 2], [false; 2]);
-        Self { host, worker, executed, cancelled, contexts: 0, unnamed: false }
+        Self { host, worker, executed, cancelled, contexts: 0, handed_off: 0, unnamed: false }
     }
 
     pub(super) fn worker(&self) -> &Worker<FakeHost> {
@@ -209,16 +214,50 @@ impl Process {
         self.contexts += 1;
         let mut stream = Stream::new(Rc::clone(&self.worker), self.contexts);
         self.host.prepare(way.wish);
-        let saw = match self.host.bring_request(&mut stream, way) {
-            Flow::Continue => self.send(&mut stream, way),
-            Flow::Hold if way.leaves == Leaves::BeforeItsEnd => Saw::Left,
-            Flow::Hold => self.host.replied(&mut stream),
+        let flow = self.host.bring_request(&mut stream, way);
+        let saw = match self.decided(&mut stream, flow, way.leaves) {
+            None => Saw::Left,
+            Some(Flow::Continue) => self.send(&mut stream, way),
+            Some(Flow::Hold) if way.leaves == Leaves::BeforeItsEnd => Saw::Left,
+            Some(Flow::Hold) => self.host.replied(&mut stream),
         };
         if saw == Saw::Left {
             self.host.set_flags(0x4000);
         }
         stream.log();
+        self.handed_off += self.worker.unfinished.borrow().len();
+        self.answer_store(&mut stream, u32::MAX);
+        assert!(self.worker.unfinished.borrow().is_empty(), "all of it is written");
         saw
+    }
+
+    /// A slow store answers, and what was held goes on or is answered; `None` where the client has
+    /// left before that.
+    fn decided(&self, stream: &mut Stream<FakeHost>, flow: Flow, leaves: Leaves) -> Option<Flow> {
+        if let Leaves::AmidTheStore(answers) = leaves {
+            self.answer_store(stream, answers);
+            return None;
+        }
+        self.answer_store(stream, u32::MAX);
+        let resumed = std::mem::take(&mut self.host.0.borrow_mut().resumed);
+        assert!(resumed.len() <= 1, "let go twice: {resumed:?}");
+        assert!(flow == Flow::Hold || resumed.is_empty(), "let go in the call and after it");
+        Some(if resumed == [Side::Request] { Flow::Continue } else { flow })
+    }
+
+    /// A slow store answers so often, each time twice.
+    fn answer_store(&self, stream: &mut Stream<FakeHost>, answers: u32) {
+        for _ in 0..answers {
+            let told = self.worker.slow.answers(&self.host);
+            if told.is_empty() {
+                return;
+            }
+            for (context, ticket, event) in told {
+                if !self.worker.tell_unfinished(context, ticket, event.clone()) {
+                    stream.told(ticket, event);
+                }
+            }
+        }
     }
 
     /// A status whose first answer is longer than what is read: what Envoy is told of each piece
@@ -275,7 +314,13 @@ impl Process {
     /// The filter may call further gateways, one after the other, before it answers.
     fn go_on(&mut self, stream: &mut Stream<FakeHost>, way: Way) -> Saw {
         loop {
-            let calling = self.host.0.borrow_mut().calling.take();
+            self.answer_store(stream, u32::MAX);
+            let mut inside = self.host.0.borrow_mut();
+            if std::mem::take(&mut inside.resumed) == [Side::Response] {
+                assert_eq!(inside.flow.replace(Flow::Continue), Some(Flow::Hold));
+            }
+            let calling = inside.calling.take();
+            drop(inside);
             let Some(cluster) = calling else {
                 return self.host.seen(stream, way.leaves);
             };

@@ -1,0 +1,85 @@
+//! Exchanges whose stream is over and that have still something to write down: the worker goes on
+//! with them.
+
+use super::host::Host;
+use super::worker::Worker;
+use crate::engine::event::{ExchangeEffect, ExchangeEvent};
+use crate::engine::exchange::Exchange;
+use crate::engine::limits;
+use crate::engine::machine::{Input, Shell, Ticket, drive};
+use crate::engine::store::{CellEvent, CellRequest, Local};
+use crate::engine::time::Timestamp;
+
+/// An exchange whose stream is over.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    /// Envoy's number of the stream that it had.
+    context: u32,
+    exchange: Local<Exchange>,
+    since: Timestamp,
+}
+
+impl<H: Host> Worker<H> {
+    /// Keeps an exchange until everything of it is written down. Where there are too many, its claim
+    /// ends in doubt when its lease does.
+    pub(super) fn take_over(&self, context: u32, exchange: Local<Exchange>, since: Timestamp) {
+        let mut unfinished = self.unfinished.borrow_mut();
+        if unfinished.len() < limits::UNFINISHED_MAX {
+            unfinished.push(Unfinished { context, exchange, since });
+        }
+    }
+
+    /// What the store does not answer is given up. Its claims end in doubt when their leases do.
+    pub(super) fn forget_unfinished(&self) {
+        let mut unfinished = self.unfinished.borrow_mut();
+        if let (false, Ok(now)) = (unfinished.is_empty(), self.host.now()) {
+            unfinished.retain(|one| now.since(one.since) < limits::UNFINISHED_AGE_MAX);
+        }
+    }
+
+    /// The store answers a question of an exchange that is kept; whether there is one.
+    pub(super) fn tell_unfinished(&self, context: u32, ticket: Ticket, event: CellEvent) -> bool {
+        let mut unfinished = self.unfinished.borrow_mut();
+        let Some(place) = unfinished.iter().position(|one| one.context == context) else {
+            return false;
+        };
+        let Ok(now) = self.host.now() else {
+            return true;
+        };
+        let mut one = unfinished.swap_remove(place);
+        let counters = &mut self.counters.borrow_mut();
+        let mut shell = Streamless { worker: self, context };
+        drive(&mut one.exchange, Input::Told(ticket, event), now, counters, &mut shell);
+        if !one.exchange.is_ended() {
+            unfinished.push(one);
+        }
+        true
+    }
+}
+
+/// What is left to carry out where there is no stream.
+struct Streamless<'a, H> {
+    worker: &'a Worker<H>,
+    context: u32,
+}
+
+impl<H: Host> Shell<Local<Exchange>> for Streamless<'_, H> {
+    fn ask(&mut self, ticket: Ticket, request: CellRequest) -> Option<CellEvent> {
+        self.worker.ask(self.context, ticket, request)
+    }
+
+    fn carry_out(&mut self, effect: ExchangeEffect) -> Option<ExchangeEvent<'static>> {
+        match effect {
+            ExchangeEffect::Changed(change) => self.worker.changed(&change),
+            ExchangeEffect::Anomaly(anomaly) => self.worker.anomaly(&anomaly),
+            ExchangeEffect::Decided(decision) => self.worker.note(&decision),
+            // To a client that has left nothing is sent or said.
+            ExchangeEffect::Forward(_)
+            | ExchangeEffect::Call(_)
+            | ExchangeEffect::Reply(_)
+            | ExchangeEffect::Relay { .. }
+            | ExchangeEffect::HandOff => {}
+        }
+        None
+    }
+}
