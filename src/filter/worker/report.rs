@@ -17,10 +17,7 @@ impl<H: Host> Worker<H> {
     pub(in crate::filter) fn note(&self, note: &Decision) {
         // Neither is worth failing a payment for.
         let _ = self.host.set_property("dana_decision", &note.to_string());
-        self.count(
-            &metrics::REQUESTS,
-            &[&note.operation, note.decision, note.claim, &note.gateway],
-        );
+        self.count(&metrics::REQUESTS, &note.labels());
     }
 
     /// Shows how every gateway is, and every counter that the configuration implies, before anything
