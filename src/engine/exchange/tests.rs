@@ -19,6 +19,7 @@ use crate::engine::time::Timestamp;
 mod anomalies;
 mod births;
 mod clock;
+mod counted;
 mod exact;
 mod faults;
 mod held;
@@ -347,7 +348,10 @@ impl World {
             }
             Effect::Reply(reply) => assert!(run.reply.replace(reply).is_none(), "answered twice"),
             Effect::Relay { gateway } => run.relayed = Some(gateway.unwrap_or_default()),
-            Effect::Decided(note) => run.note = Some(note),
+            Effect::Decided(note) => {
+                counted::check(&self.policy, &note);
+                run.note = Some(note);
+            }
             Effect::Call(call) => run.calls.push(call),
             Effect::Changed(change) => run.changes.push(change),
             Effect::Anomaly(anomaly) => run.anomalies.push(anomaly),

@@ -6,7 +6,8 @@ use crate::engine::event::{Decision, Event};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{BreakerState, Cause, Health, HealthEvent, OverrideKind, Why};
 use crate::engine::limits;
-use crate::engine::metrics::{self, Family, Implied, implied};
+use crate::engine::metrics::implied::{self, Implied};
+use crate::engine::metrics::{self, Family};
 use crate::engine::payment::Anomaly;
 use crate::engine::store::{Cell, MAKES_ROOM};
 use crate::engine::time::{Millis, Timestamp};
@@ -20,10 +21,10 @@ impl<H: Host> Worker<H> {
         self.count(&metrics::REQUESTS, &note.labels());
     }
 
-    /// Shows how every gateway is, and every counter that the configuration implies, before anything
+    /// Shows how every gateway is, and every metric that the configuration implies, before anything
     /// changes.
     pub(in crate::filter) fn show(&self) {
-        for Implied { family, values } in implied::counters(&self.policy) {
+        for Implied { family, values } in implied::all(&self.policy) {
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
             self.metric(family, &values);
         }
