@@ -116,7 +116,7 @@ impl<H: Host + Clone> AdminStream<H> {
                 AdminEffect::Load(cell) => load(host, cell),
                 AdminEffect::Store { cell, bytes, expected } => store(host, cell, &bytes, expected),
                 AdminEffect::Told(line) => {
-                    log::warn!("dana: {line}");
+                    log::warn!("{line}");
                     continue;
                 }
                 AdminEffect::Changed(change) => {

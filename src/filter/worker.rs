@@ -49,7 +49,7 @@ pub(super) fn load<H: Host>(host: &H, cell: Cell) -> Event<'static> {
             Event::Loaded(cell, Loaded { bytes, version: Expected::At(version) })
         }
         Err(error) => {
-            log::error!("dana: {cell:?} cannot be read: {error}");
+            report::unread(cell, error);
             Event::StoreFailed(cell)
         }
     }
@@ -66,7 +66,7 @@ pub(super) fn store<H: Host>(
         Ok(()) => Event::Stored(cell),
         Err(StoreError::Conflict) => Event::Conflict(cell),
         Err(StoreError::Failed(error)) => {
-            log::error!("dana: {cell:?} cannot be written: {error}");
+            report::unwritten(cell, error);
             Event::StoreFailed(cell)
         }
     }
@@ -138,7 +138,7 @@ pub(super) fn join<H: Host>(
             Ok(()) => {
                 if expected == Expected::Absent {
                     log::warn!(
-                        "dana: the claim store is empty: payments made before this start are not \
+                        "the claim store is empty: payments made before this start are not \
                          known"
                     );
                 }

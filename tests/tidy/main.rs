@@ -11,6 +11,7 @@
 mod capacity;
 mod docs;
 mod house;
+mod logs;
 mod module;
 
 use std::fs;

@@ -1,17 +1,21 @@
 //! What operators are told: the access log, Envoy's log and metrics. Nothing is decided here.
 
+use log::Level;
+
 use super::Worker;
 use crate::engine::config::Policy;
 use crate::engine::event::{Decision, Event};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::{BreakerState, Cause, Health, HealthEvent, OverrideKind, Why};
+use crate::engine::health::{
+    Breach, BreakerState, Cause, Health, HealthEvent, OverrideKind, Transition, Why,
+};
 use crate::engine::limits;
 use crate::engine::metrics::implied::{self, Implied};
 use crate::engine::metrics::{self, Family};
 use crate::engine::payment::Anomaly;
 use crate::engine::store::{Cell, MAKES_ROOM};
 use crate::engine::time::{Millis, Timestamp};
-use crate::filter::host::Host;
+use crate::filter::host::{Host, HostError};
 
 impl<H: Host> Worker<H> {
     /// Puts a request's line into the access log and counts it.
@@ -37,7 +41,7 @@ impl<H: Host> Worker<H> {
         };
         let health = Health::read(&loaded.bytes).unwrap_or_else(|| {
             log::warn!(
-                "dana: what is known of the gateways was written by another version of the \
+                "what is known of the gateways was written by another version of the \
                  filter, and begins anew: breakers, heartbeats, and overrides, which must be asked \
                  for again"
             );
@@ -71,81 +75,94 @@ impl<H: Host> Worker<H> {
 
     /// Tells operators of a change.
     pub(in crate::filter) fn changed(&self, change: &HealthEvent) {
-        let name = |gateway| self.policy.names(Gateways::only(gateway));
         match change {
-            HealthEvent::Breaker(gateway, transition) => {
-                let to = transition.to.name();
-                let gateway = name(*gateway);
-                let rule = transition.rule;
-                log::warn!("dana: breaker of {gateway} is {to}: {rule:?}");
-                self.count(&metrics::TRANSITIONS, &[&gateway, to, rule.name()]);
-                self.set(&metrics::BREAKER_STATE, &[&gateway], number(transition.to));
-            }
+            HealthEvent::Breaker(gateway, transition) => self.breaker(*gateway, transition),
             HealthEvent::Heartbeat(gateway, up) => {
-                let gateway = name(*gateway);
-                log::warn!("dana: heartbeat of {gateway}: {}", if *up { "up" } else { "down" });
+                let gateway = self.name(*gateway);
+                let (level, is) = if *up { (Level::Info, "up") } else { (Level::Warn, "down") };
+                log::log!(level, "heartbeat of {gateway}: {is}");
                 self.set(&metrics::HEARTBEAT_UP, &[&gateway], u64::from(*up));
             }
             HealthEvent::Disagree(gateway, up) => {
-                let gateway = name(*gateway);
+                let gateway = self.name(*gateway);
                 let says = if *up { "up" } else { "down" };
-                log::warn!("dana: heartbeat of {gateway} says {says}, and its traffic otherwise");
+                log::warn!("heartbeat of {gateway} says {says}, and its traffic otherwise");
                 self.count(&metrics::DISAGREES, &[&gateway, says]);
             }
-            HealthEvent::Switch { from, to, cause } => {
-                let (from, to) = (name(*from), name(*to));
-                let kind = cause.name();
-                log::warn!("dana: {kind} from {from} to {to}");
-                self.count(&metrics::SWITCHES, &[&from, &to, kind]);
-                self.set(&metrics::RAMP, &[&from], 0);
-                let steps =
-                    *cause == Cause::Failback && self.policy.health.failback.ramp > Millis::ZERO;
-                let share = if steps { 100 / u64::from(limits::RAMP_STEPS) } else { 100 };
-                self.set(&metrics::RAMP, &[&to], share);
-            }
+            HealthEvent::Switch { from, to, cause } => self.switched(*from, *to, *cause),
             HealthEvent::Ramp(gateway, percent) => {
-                let gateway = name(*gateway);
-                log::info!("dana: {percent} % of the new payments go to {gateway} first");
+                let gateway = self.name(*gateway);
+                log::info!("{percent} % of the new payments go to {gateway} first");
                 self.set(&metrics::RAMP, &[&gateway], (*percent).into());
             }
-            HealthEvent::Barred(gateway, breach) => {
-                let gateway = name(*gateway);
-                if let Some(breach) = breach {
-                    let why = breach.name();
-                    log::error!(
-                        "dana: {gateway} is barred: an answer came over a connection that is not \
-                         what its tls demands ({why}); it stays so until an operator admits it"
-                    );
-                    self.count(&metrics::BREACHES, &[&gateway, why]);
-                } else {
-                    log::warn!("dana: {gateway} is admitted again");
-                }
-                self.set(&metrics::BARRED, &[&gateway], u64::from(breach.is_some()));
-            }
+            HealthEvent::Barred(gateway, breach) => self.barred(*gateway, *breach),
             HealthEvent::Override(gateway, steer) => {
-                let gateway = name(*gateway);
+                let gateway = self.name(*gateway);
                 let to = steer.map_or("auto", OverrideKind::name);
-                log::warn!("dana: override of {gateway}: {to}");
+                let level = if steer.is_some() { Level::Warn } else { Level::Info };
+                log::log!(level, "override of {gateway}: {to}");
                 self.count(&metrics::OVERRIDES, &[&gateway, to]);
                 self.set(&metrics::OVERRIDE, &[&gateway], steer.map_or(0, |steer| steer as u64));
             }
             HealthEvent::Refusing(Why::StoreFull) => {
-                log::error!(
-                    "dana: the claim store is full, and payments are refused. {MAKES_ROOM}"
-                );
+                log::error!("the claim store is full, and payments are refused. {MAKES_ROOM}");
                 // The next count may be minutes away, and says how it is then.
                 self.set(&metrics::STORE_FILL, &[], 100);
             }
             HealthEvent::Refusing(why) => {
-                log::warn!("dana: payments are refused: {}", why.sentence());
+                let nobody_pays = *why == Why::NoGateway;
+                let level = if nobody_pays { Level::Error } else { Level::Warn };
+                log::log!(level, "payments are refused: {}", why.sentence());
             }
         }
+    }
+
+    fn breaker(&self, gateway: GatewayId, transition: &Transition) {
+        let (gateway, to) = (self.name(gateway), transition.to.name());
+        let why = transition.rule.sentence(&self.policy.health.breaker);
+        let level = match transition.to {
+            BreakerState::Closed { .. } | BreakerState::HalfOpen { .. } => Level::Info,
+            BreakerState::Open { .. } => Level::Warn,
+        };
+        log::log!(level, "breaker of {gateway} is {to}: {why}");
+        self.count(&metrics::TRANSITIONS, &[&gateway, to, transition.rule.name()]);
+        self.set(&metrics::BREAKER_STATE, &[&gateway], number(transition.to));
+    }
+
+    fn switched(&self, from: GatewayId, to: GatewayId, cause: Cause) {
+        let (from, to, kind) = (self.name(from), self.name(to), cause.name());
+        let level = match cause {
+            Cause::Failback => Level::Info,
+            Cause::Failover | Cause::Override => Level::Warn,
+        };
+        log::log!(level, "{kind} from {from} to {to}");
+        self.count(&metrics::SWITCHES, &[&from, &to, kind]);
+        self.set(&metrics::RAMP, &[&from], 0);
+        let steps = cause == Cause::Failback && self.policy.health.failback.ramp > Millis::ZERO;
+        let share = if steps { 100 / u64::from(limits::RAMP_STEPS) } else { 100 };
+        self.set(&metrics::RAMP, &[&to], share);
+    }
+
+    fn barred(&self, gateway: GatewayId, breach: Option<Breach>) {
+        let gateway = self.name(gateway);
+        if let Some(breach) = breach {
+            let why = breach.sentence();
+            log::error!("{gateway} is barred until an operator admits it: {why}");
+            self.count(&metrics::BREACHES, &[&gateway, breach.name()]);
+        } else {
+            log::info!("{gateway} is admitted again");
+        }
+        self.set(&metrics::BARRED, &[&gateway], u64::from(breach.is_some()));
+    }
+
+    fn name(&self, gateway: GatewayId) -> String {
+        self.policy.names(Gateways::only(gateway))
     }
 
     /// Tells operators of evidence that contradicts what was known.
     pub(in crate::filter) fn anomaly(&self, anomaly: &Anomaly) {
         let by = self.policy.names(anomaly.by);
-        log::error!("dana: {}", anomaly.line(if by.is_empty() { "nobody" } else { &by }));
+        log::error!("{}", anomaly.line(if by.is_empty() { "nobody" } else { &by }));
         self.count(&metrics::ANOMALIES, &[anomaly.kind.name()]);
     }
 
@@ -180,6 +197,27 @@ impl<H: Host> Worker<H> {
 fn share_of(health: &Health, gateway: GatewayId, policy: &Policy, now: Timestamp) -> u32 {
     let is_active = health.active(&policy.health, now) == Some(gateway);
     if is_active { health.share(&policy.health, now) } else { 0 }
+}
+
+/// Tells operators that a shared value could not be read.
+pub(super) fn unread(cell: Cell, error: HostError) {
+    log::error!("{} cannot be read: {error}", words(cell));
+}
+
+/// Tells operators that a shared value could not be written.
+pub(super) fn unwritten(cell: Cell, error: HostError) {
+    log::error!("{} cannot be written: {error}", words(cell));
+}
+
+/// What stands in a shared value.
+fn words(cell: Cell) -> String {
+    match cell {
+        Cell::Layout => "the layout of the claim store".to_owned(),
+        Cell::Health => "what is known of the gateways".to_owned(),
+        Cell::Claims(bucket) => format!("bucket {bucket} of the claims"),
+        Cell::Body(set) => format!("set {set} of the kept answers"),
+        Cell::Census => "the count of the claims".to_owned(),
+    }
 }
 
 /// A state's number in metrics.
