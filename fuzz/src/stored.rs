@@ -86,7 +86,8 @@ fn claims(value: &[u8]) {
         return;
     };
     let after = after.expect("what was readable stays so");
-    let own = run.notes.first().map_or("", |note| note.key.as_str());
+    let own = run.notes.first().and_then(|note| note.key).map(|key| key.to_string());
+    let own = own.unwrap_or_default();
     for (key, entry) in before.entries() {
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let unresolved = match entry {

@@ -7,6 +7,10 @@ use crate::engine::protocol::{Body, Origin, Reply, Response};
 use crate::engine::store::Counted;
 use crate::engine::time::Millis;
 
+mod decision;
+
+pub use decision::{After, Decision};
+
 /// A whole request.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -87,7 +91,7 @@ pub enum ExchangeEffect {
     Changed(HealthEvent),
     /// Tell operators that evidence contradicts what was known.
     Anomaly(Anomaly),
-    /// One line for the access log: what was decided and why.
+    /// Put it into the access log, and count it.
     Decided(Decision),
     /// The client has left, and something is still to be written down: keep the exchange, and tell
     /// it what the store answers, until it has ended.
@@ -188,43 +192,4 @@ pub struct Probe {
     pub host: String,
     /// What is asked and expected.
     pub spec: ProbeSpec,
-}
-
-/// What was decided about a request, for its line in the access log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Decision {
-    /// The operation.
-    pub operation: String,
-    /// The front of the claim key, in hexadecimal: as much as it takes to find its record. Never
-    /// the reference itself.
-    pub key: String,
-    /// What was done: `forward`, `repeat`, `replay`, or the reason of our own answer.
-    pub decision: &'static str,
-    /// What would have been done, where the filter only observes.
-    pub would: &'static str,
-    /// Where the claim stands afterwards.
-    pub claim: &'static str,
-    /// The gateways meant, or the one that answered.
-    pub gateway: String,
-    /// The gateway's response code.
-    pub code: String,
-}
-
-impl std::fmt::Display for Decision {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let fields: [(&str, &str); 7] = [
-            ("decision", self.decision),
-            ("would", self.would),
-            ("operation", &self.operation),
-            ("claim", self.claim),
-            ("gateway", &self.gateway),
-            ("code", &self.code),
-            ("key", &self.key),
-        ];
-        let given = fields.iter().filter(|(_, value)| !value.is_empty());
-        for (at, (name, value)) in given.enumerate() {
-            write!(f, "{}{name}={value}", if at == 0 { "" } else { " " })?;
-        }
-        Ok(())
-    }
 }

@@ -12,10 +12,11 @@
 use std::rc::Rc;
 
 use crate::engine::config::Policy;
-use crate::engine::event::{Decision, ExchangeEffect, ExchangeEvent};
+use crate::engine::event::{After, Decision, ExchangeEffect, ExchangeEvent};
 use crate::engine::gateway::Gateways;
 use crate::engine::health::{Why, WorkerCounters};
 use crate::engine::machine::{Input, InputOf, Machine, Output, OutputOf, Tickets};
+use crate::engine::payment::ClaimState;
 use crate::engine::protocol::{Class, Compiled, LocalReply, Memory, Reply, ReplyContext};
 use crate::engine::store::{KeptAnswer, Keyed, Session, StoreEvent, StoreRequest, Terms};
 use crate::engine::time::{Millis, Timestamp};
@@ -236,7 +237,9 @@ impl Context<'_> {
         let mut headers =
             vec![("idempotent-replayed", "true".to_owned()), ("x-dana-gateway", gateway.clone())];
         headers.extend(kept.content_type.map(|value| ("content-type", value)));
-        let note = Decision { decision: "replay", claim: "settled", gateway, ..self.note(parsed) };
+        let claim = After::at(ClaimState::settled(gateways));
+        let line = self.note(parsed);
+        let note = Decision { decision: "replay", claim, gateways, names: gateway, ..line };
         let reply = Reply { status: kept.status, headers, body: kept.body, reason: "replay" };
         vec![ExchangeEffect::Decided(note), ExchangeEffect::Reply(reply)]
     }
@@ -253,7 +256,7 @@ impl Context<'_> {
             (Some(Class::Inquiry), LocalReply::NotExecuted { .. }) => &no_answer,
             _ => local_reply,
         };
-        let operation = parsed.operation.as_deref();
+        let operation = parsed.operation.as_ref();
         let (reply, note) = self.reply(local_reply, operation, &parsed.request_id, gateways);
         let note = Decision { key: self.note(parsed).key, ..note };
         vec![ExchangeEffect::Decided(note), ExchangeEffect::Reply(reply)]
@@ -262,24 +265,24 @@ impl Context<'_> {
     fn reply(
         &self,
         local_reply: &LocalReply,
-        operation: Option<&Compiled>,
+        operation: Option<&Rc<Compiled>>,
         request_id: &str,
         gateways: Gateways,
     ) -> (Reply, Decision) {
-        let gateway = self.policy.names(gateways);
+        let names = self.policy.names(gateways);
         let line = operation.map(|compiled| &compiled.operation);
         let about = ReplyContext {
             service_code: line.and_then(|line| line.service_codes.first()).map(AsRef::as_ref),
             inquiry_path: line.and_then(|line| line.inquiry_path.as_deref()),
-            gateway: Some(gateway.as_str()).filter(|name| !name.is_empty()),
+            gateway: Some(names.as_str()).filter(|name| !name.is_empty()),
             gateway_code: None,
             follows_up: line.is_some_and(|line| line.class == Class::FollowUp),
             memory: self.memory_of(line.map(|line| line.class)),
             request_id,
         };
         let reply = local_reply.reply(self.policy.config.protocol, &about);
-        let operation = line.map_or_else(String::new, |line| line.name.to_string());
-        let note = Decision { operation, decision: reply.reason, gateway, ..Decision::default() };
+        let (operation, decision) = (operation.cloned(), reply.reason);
+        let note = Decision { operation, decision, gateways, names, ..Decision::default() };
         (reply, note)
     }
 
@@ -295,10 +298,9 @@ impl Context<'_> {
 
     fn note(&self, parsed: &ParsedRequest) -> Decision {
         let key = parsed.payment.as_ref().map(|payment| payment.key).or(parsed.concerns);
-        let operation = parsed.operation.as_ref();
         Decision {
-            operation: operation.map_or_else(String::new, |o| o.operation.name.to_string()),
-            key: key.map_or_else(String::new, |key| key.reference().to_string()),
+            operation: parsed.operation.clone(),
+            key: key.map(|key| key.reference()),
             ..Decision::default()
         }
     }

@@ -61,13 +61,13 @@ impl Scalar<'_> {
 }
 
 /// The members to look for, as a tree: made once per operation, used for every body.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extractor {
     root: Branch,
     slots: usize,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Branch {
     slot: Option<usize>,
     /// In the order of their names. They are few, so they are looked through.

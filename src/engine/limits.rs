@@ -45,8 +45,8 @@ pub const CENSUS_OLD_MIN: Millis = Millis::new(600_000);
 /// From the beginning of a census to the next one: a small store is counted in one tick.
 pub const CENSUS_PERIOD_MIN: Millis = Millis::new(1000);
 
-/// Counters that are there from the first moment, with the value 0. Two gateways imply about
-/// 900, for which Envoy takes about a megabyte.
+/// Metrics that are there from the first moment, with the value 0. Two gateways imply about a third
+/// of this, for which Envoy takes about a megabyte.
 pub const METRICS_IMPLIED_MAX: usize = 3072;
 
 /// Metrics that one worker names, these among them. Labels come from fixed tables, but for a few

@@ -1,9 +1,10 @@
-//! Every metric of the filter, in one table: name, kind, labels, and what it tells. The README's
-//! tables are held to it by a test, and so is `envoy/envoy.yaml`, which makes labels of the names.
+//! Every metric of the filter, in one table: name, kind, labels, unit and help.
+//!
+//! The filter defines metrics from it. `docs/metrics.md` is written from it, and a test holds the
+//! two, the README and the labels in `envoy/envoy.yaml` together. Which label sets are there from
+//! the start is said in [`implied`].
 
 pub mod implied;
-
-pub use implied::Implied;
 
 /// Kinds of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub enum MetricKind {
     Gauge,
 }
 
-/// A metric, whatever its labels' values.
+/// A metric, whatever its labels' values: as much of a row as the filter needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Family {
     /// What it is called on `/stats/prometheus`.
@@ -23,152 +24,98 @@ pub struct Family {
     pub kind: MetricKind,
     /// Its labels, in their order.
     pub labels: &'static [&'static str],
+}
+
+/// A row of the table. Envoy takes no help text, so the modules carry none of this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The metric.
+    pub family: Family,
+    /// What its value counts or measures.
+    pub unit: &'static str,
     /// What it tells.
     pub help: &'static str,
 }
 
-const fn counter(
-    name: &'static str,
-    labels: &'static [&'static str],
-    help: &'static str,
-) -> Family {
-    Family { name, kind: MetricKind::Counter, labels, help }
+/// Makes a constant of each row's family, and [`TABLE`] of all rows.
+macro_rules! table {
+    ($($name:ident: $kind:ident $full:literal $labels:tt in $unit:literal, $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $name: Family =
+                Family { name: $full, kind: MetricKind::$kind, labels: &$labels };
+        )*
+
+        /// All of them.
+        pub const TABLE: &[Row] = &[$(Row { family: $name, unit: $unit, help: $help }),*];
+    };
 }
 
-const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
-    Family { name, kind: MetricKind::Gauge, labels, help }
+table! {
+    REQUESTS: Counter "dana_requests_total" ["operation", "decision", "claim", "gateway"]
+        in "requests",
+        "requests, by what was decided and where the claim stands afterwards";
+    TRANSITIONS: Counter "dana_breaker_transitions_total" ["gateway", "to", "rule"]
+        in "moves",
+        "moves of a breaker, and the rule that decided";
+    DISAGREES: Counter "dana_heartbeat_disagrees_total" ["gateway", "says"]
+        in "contradictions",
+        "heartbeats say `up` when a breaker opens, or turn `down` while traffic goes well";
+    SWITCHES: Counter "dana_switches_total" ["from", "to", "kind"]
+        in "switches",
+        "new payments go to another gateway first: `failover`, `failback`, `override`";
+    BREACHES: Counter "dana_channel_breaches_total" ["gateway", "why"]
+        in "answers",
+        "an answer came over a connection that is not what the gateway's `tls` demands";
+    OVERRIDES: Counter "dana_overrides_total" ["gateway", "to"]
+        in "overrides",
+        "operators force, drain, or leave a gateway to itself (`auto`)";
+    ANOMALIES: Counter "dana_anomalies_total" ["kind"]
+        in "payments",
+        "evidence against what a record says: `overturned` (it was closed as failed and is executed after \
+         all), `contradicted`; Envoy's log names the payment";
+    BREAKER_STATE: Gauge "dana_breaker_state" ["gateway"]
+        in "state",
+        "0 closed, 1 half-open, 2 open";
+    RAMP: Gauge "dana_ramp_pct" ["gateway"]
+        in "percent",
+        "how far the active gateway has come in taking over again, in percent of the new payments; the one \
+         before it gets the rest as long as it is usable. 100 without a ramp; 0: not the active one";
+    HEARTBEAT_UP: Gauge "dana_heartbeat_up" ["gateway"]
+        in "0 or 1",
+        "1 up, 0 down";
+    IN_FLIGHT: Gauge "dana_in_flight" ["gateway"]
+        in "requests",
+        "requests that are with a gateway, over all workers";
+    BARRED: Gauge "dana_barred" ["gateway"]
+        in "0 or 1",
+        "1: nothing is sent there until an operator admits it";
+    OVERRIDE: Gauge "dana_override" ["gateway"]
+        in "state",
+        "0 none, 1 force, 2 drain";
+    CLAIMS: Gauge "dana_claims" ["state"]
+        in "claims",
+        "claims that are `in_flight`, `in_doubt`, `settled`, `rejected`, `closed`; `unreadable` are \
+         records of another version";
+    OLDEST: Gauge "dana_in_doubt_oldest_seconds" []
+        in "seconds",
+        "age of the oldest payment in doubt, from its claim; 0 if there is none";
+    AT_RISK: Gauge "dana_value_at_risk" ["currency"]
+        in "hundredths of the currency",
+        "money in doubt, in hundredths of the currency: 1000000 are 10,000.00 rupiah";
+    UNSUMMED: Gauge "dana_in_doubt_unsummed" []
+        in "payments",
+        "payments in doubt that are in no such sum: no amount known, or more than 16 currencies";
+    STORE_FILL: Gauge "dana_store_fill_pct" []
+        in "percent",
+        "how full the store is: at 100 new claims are refused; alarm at 80";
+    BUCKET_FILL: Gauge "dana_store_bucket_fill_pct" []
+        in "percent",
+        "records of the fullest bucket, of whatever age, in percent of its room";
+    COUNTED_AT: Gauge "dana_census_timestamp_seconds" []
+        in "seconds since 1970",
+        "when the last count ended; alarm when it stands still";
 }
-
-/// Requests.
-pub const REQUESTS: Family = counter(
-    "dana_requests_total",
-    &["operation", "decision", "claim", "gateway"],
-    "requests, by what was decided and where the claim stands afterwards",
-);
-/// Moves of breakers.
-pub const TRANSITIONS: Family = counter(
-    "dana_breaker_transitions_total",
-    &["gateway", "to", "rule"],
-    "moves of a breaker, and the rule that decided",
-);
-/// Heartbeats against traffic.
-pub const DISAGREES: Family = counter(
-    "dana_heartbeat_disagrees_total",
-    &["gateway", "says"],
-    "heartbeats say `up` when a breaker opens, or turn `down` while traffic goes well",
-);
-/// Switches.
-pub const SWITCHES: Family = counter(
-    "dana_switches_total",
-    &["from", "to", "kind"],
-    "new payments go to another gateway first: `failover`, `failback`, `override`",
-);
-/// Connections that are not what they must be.
-pub const BREACHES: Family = counter(
-    "dana_channel_breaches_total",
-    &["gateway", "why"],
-    "an answer came over a connection that is not what the gateway's `tls` demands",
-);
-/// What operators asked for.
-pub const OVERRIDES: Family = counter(
-    "dana_overrides_total",
-    &["gateway", "to"],
-    "operators force, drain, or leave a gateway to itself (`auto`)",
-);
-/// Evidence that contradicts what was known.
-pub const ANOMALIES: Family = counter(
-    "dana_anomalies_total",
-    &["kind"],
-    "evidence against what a record says: `overturned` (it was closed as failed and is executed after \
-     all), `contradicted`; Envoy's log names the payment",
-);
-/// Where breakers stand.
-pub const BREAKER_STATE: Family =
-    gauge("dana_breaker_state", &["gateway"], "0 closed, 1 half-open, 2 open");
-/// How far the way back has come.
-pub const RAMP: Family = gauge(
-    "dana_ramp_pct",
-    &["gateway"],
-    "how far the active gateway has come in taking over again, in percent of the new payments; the one \
-     before it gets the rest as long as it is usable. 100 without a ramp; 0: not the active one",
-);
-/// What heartbeats say.
-pub const HEARTBEAT_UP: Family = gauge("dana_heartbeat_up", &["gateway"], "1 up, 0 down");
-/// Requests under way.
-pub const IN_FLIGHT: Family =
-    gauge("dana_in_flight", &["gateway"], "requests that are with a gateway, over all workers");
-/// Gateways that are barred.
-pub const BARRED: Family =
-    gauge("dana_barred", &["gateway"], "1: nothing is sent there until an operator admits it");
-/// Overrides that stand.
-pub const OVERRIDE: Family = gauge("dana_override", &["gateway"], "0 none, 1 force, 2 drain");
-/// Claims by state.
-pub const CLAIMS: Family = gauge(
-    "dana_claims",
-    &["state"],
-    "claims that are `in_flight`, `in_doubt`, `settled`, `rejected`, `closed`; `unreadable` are \
-     records of another version",
-);
-/// The oldest doubt.
-pub const OLDEST: Family = gauge(
-    "dana_in_doubt_oldest_seconds",
-    &[],
-    "age of the oldest payment in doubt, from its claim; 0 if there is none",
-);
-/// Money in doubt.
-pub const AT_RISK: Family = gauge(
-    "dana_value_at_risk",
-    &["currency"],
-    "money in doubt, in hundredths of the currency: 1000000 are 10,000.00 rupiah",
-);
-/// Doubts without an amount.
-pub const UNSUMMED: Family = gauge(
-    "dana_in_doubt_unsummed",
-    &[],
-    "payments in doubt that are in no such sum: no amount known, or more than 16 currencies",
-);
-/// How full the store is.
-pub const STORE_FILL: Family = gauge(
-    "dana_store_fill_pct",
-    &[],
-    "how full the store is: at 100 new claims are refused; alarm at 80",
-);
-/// How full its fullest bucket is.
-pub const BUCKET_FILL: Family = gauge(
-    "dana_store_bucket_fill_pct",
-    &[],
-    "records of the fullest bucket, of whatever age, in percent of its room",
-);
-/// When it was counted.
-pub const COUNTED_AT: Family = gauge(
-    "dana_census_timestamp_seconds",
-    &[],
-    "when the last count ended; alarm when it stands still",
-);
-
-/// All of them.
-pub const ALL: [&Family; 20] = [
-    &REQUESTS,
-    &TRANSITIONS,
-    &DISAGREES,
-    &SWITCHES,
-    &BREACHES,
-    &OVERRIDES,
-    &ANOMALIES,
-    &BREAKER_STATE,
-    &RAMP,
-    &HEARTBEAT_UP,
-    &IN_FLIGHT,
-    &BARRED,
-    &OVERRIDE,
-    &CLAIMS,
-    &OLDEST,
-    &AT_RISK,
-    &UNSUMMED,
-    &STORE_FILL,
-    &BUCKET_FILL,
-    &COUNTED_AT,
-];
 
 impl Family {
     /// The name of one of its metrics, as the host is told it: each label that has a value stands

@@ -115,7 +115,7 @@ impl<H: Host + Clone> AdminStream<H> {
         let reporter = || self.admin.policy().map(|policy| self.root.reporter(policy));
         for effect in effects {
             match effect {
-                AdminEffect::Told(line) => log::warn!("dana: {line}"),
+                AdminEffect::Told(line) => log::warn!("{line}"),
                 AdminEffect::Changed(change) => {
                     reporter().into_iter().for_each(|reporter| reporter.changed(&change));
                 }

@@ -21,7 +21,7 @@ fn load<H: Host>(host: &H, cell: Cell) -> CellEvent {
             CellEvent::Loaded(cell, Loaded { bytes, version: Expected::At(version) })
         }
         Err(error) => {
-            log::error!("dana: {cell:?} cannot be read: {error}");
+            log::error!("{} cannot be read: {error}", words(cell));
             CellEvent::Failed(cell)
         }
     }
@@ -33,7 +33,7 @@ fn store<H: Host>(host: &H, cell: Cell, bytes: &[u8], expected: Expected) -> Cel
         Ok(()) => CellEvent::Stored(cell),
         Err(StoreError::Conflict) => CellEvent::Conflict(cell),
         Err(StoreError::Failed(error)) => {
-            log::error!("dana: {cell:?} cannot be written: {error}");
+            log::error!("{} cannot be written: {error}", words(cell));
             CellEvent::Failed(cell)
         }
     }
@@ -54,4 +54,16 @@ fn key(cell: Cell) -> Vec<u8> {
     key.push(kind);
     key.extend(number.into_iter().flat_map(u32::to_be_bytes));
     key
+}
+
+/// What stands in a shared value.
+fn words(cell: Cell) -> String {
+    match cell {
+        Cell::Layout => "the layout of the claim store".to_owned(),
+        Cell::Health => "what is known of the gateways".to_owned(),
+        Cell::Claims(bucket) => format!("bucket {bucket} of the claims"),
+        Cell::Body(set) => format!("set {set} of the kept answers"),
+        Cell::Census => "the count of the claims".to_owned(),
+        Cell::Workers => "the number of workers".to_owned(),
+    }
 }

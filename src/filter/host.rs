@@ -144,9 +144,13 @@ pub trait Host {
 }
 
 #[cfg(target_family = "wasm")]
-pub(super) use envoy::{Envoy, install_log};
+pub(super) use envoy::Envoy;
+#[cfg(target_family = "wasm")]
+pub(super) use logger::install as install_log;
 
 #[cfg(target_family = "wasm")]
 #[cfg_attr(feature = "operators", allow(dead_code, reason = "the payments' module asks for more"))]
 #[expect(unsafe_code, reason = "the ABI passes pointers; all that does is here")]
 mod envoy;
+#[cfg(target_family = "wasm")]
+mod logger;

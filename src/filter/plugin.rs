@@ -89,7 +89,7 @@ extern "C" fn proxy_on_context_create(number: u32, root: u32) {
 extern "C" fn proxy_on_configure(number: u32, _size: usize) -> u32 {
     let configured = configure();
     for mistake in configured.as_ref().err().into_iter().flatten() {
-        log::error!("dana: {mistake}");
+        log::error!("{mistake}");
     }
     let Ok(root) = configured else {
         return 0;

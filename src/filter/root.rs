@@ -31,9 +31,7 @@ impl<H: Host> Root<H> {
     pub(super) fn configure(host: H, config: Config) -> Result<Self, String> {
         let (policy, owner, began) = join(&host, config)?;
         if began {
-            log::warn!(
-                "dana: the claim store is empty: payments made before this start are not known"
-            );
+            log::warn!("the claim store is empty: payments made before this start are not known");
         }
         let tick = Tick::new(Rc::clone(&policy), owner);
         let worker = Rc::new(Worker::new(host, policy, owner));

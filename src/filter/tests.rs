@@ -8,6 +8,7 @@ mod admin;
 mod census;
 mod envoy;
 mod fake;
+mod logged;
 mod metrics;
 mod root;
 mod wire;

@@ -1,5 +1,5 @@
-//! What all requests of one worker share, and how effects on the store and the metrics are carried
-//! out. Nothing is decided here.
+//! What all requests of one worker share, and how effects on the store are carried out. What
+//! operators are told is in `report`. Nothing is decided here.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,19 +9,12 @@ use super::driver::cell;
 use super::host::Host;
 use super::unfinished::Unfinished;
 use crate::engine::config::Policy;
-use crate::engine::event::Decision;
-use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::{
-    BreakerState, Cause, Health, HealthEvent, OverrideKind, Why, WorkerCounters,
-};
-use crate::engine::limits;
+use crate::engine::health::WorkerCounters;
 use crate::engine::machine::Ticket;
-use crate::engine::metrics::{self, Family, Implied, implied};
-use crate::engine::payment::Anomaly;
-use crate::engine::store::{Cell, CellEvent, CellRequest, MAKES_ROOM};
-use crate::engine::time::{Millis, Timestamp};
+use crate::engine::store::{CellEvent, CellRequest};
 
 mod counted;
+mod report;
 
 /// One worker's part of the filter.
 #[derive(Debug)]
@@ -63,184 +56,5 @@ impl<H: Host> Worker<H> {
         #[cfg(not(any(test, feature = "slow")))]
         let _ = (context, ticket);
         Some(cell(&self.host, request))
-    }
-
-    /// Puts a request's line into the access log and counts it.
-    pub(super) fn note(&self, note: &Decision) {
-        // Neither is worth failing a payment for.
-        let _ = self.host.set_property("dana_decision", &note.to_string());
-        self.count(
-            &metrics::REQUESTS,
-            &[&note.operation, note.decision, note.claim, &note.gateway],
-        );
-    }
-
-    /// Shows how every gateway is, and every counter that the configuration implies, before anything
-    /// changes.
-    pub(super) fn show(&self) {
-        for Implied { family, values } in implied::counters(&self.policy) {
-            let values: Vec<&str> = values.iter().map(String::as_str).collect();
-            self.metric(family, &values);
-        }
-        self.show_gateways();
-    }
-
-    fn show_gateways(&self) {
-        let CellEvent::Loaded(_, loaded) = cell(&self.host, CellRequest::Load(Cell::Health)) else {
-            return;
-        };
-        let health = Health::read(&loaded.bytes).unwrap_or_else(|| {
-            log::warn!(
-                "dana: what is known of the gateways was written by another version of the \
-                 filter, and begins anew: breakers, heartbeats, and overrides, which must be asked \
-                 for again"
-            );
-            Health::default()
-        });
-        let now = self.host.now().unwrap_or_default();
-        for gateway in &self.policy.gateways {
-            let member = health.member(gateway.id).cloned().unwrap_or_default();
-            let number = number(member.breaker.state());
-            let up = u64::from(member.heartbeat.is_up());
-            let steer = health.overrides(now).find(|one| one.gateway == gateway.id);
-            for (family, value) in [
-                (&metrics::BREAKER_STATE, number),
-                (&metrics::RAMP, u64::from(share_of(&health, gateway.id, &self.policy, now))),
-                (&metrics::HEARTBEAT_UP, up),
-                (&metrics::IN_FLIGHT, 0),
-                (&metrics::BARRED, u64::from(member.barred.is_some())),
-                (&metrics::OVERRIDE, steer.map_or(0, |one| one.kind as u64)),
-            ] {
-                self.set(family, &[&gateway.name], value);
-            }
-        }
-    }
-
-    /// Shows how many requests are with a gateway.
-    pub(super) fn show_in_flight(&self, gateway: GatewayId, requests: u32) {
-        if let Some(gateway) = self.policy.gateway(gateway) {
-            self.set(&metrics::IN_FLIGHT, &[&gateway.name], requests.into());
-        }
-    }
-
-    /// Tells operators of a change.
-    pub(super) fn changed(&self, change: &HealthEvent) {
-        let name = |gateway| self.policy.names(Gateways::only(gateway));
-        match change {
-            HealthEvent::Breaker(gateway, transition) => {
-                let to = transition.to.name();
-                let gateway = name(*gateway);
-                let rule = transition.rule;
-                log::warn!("dana: breaker of {gateway} is {to}: {rule:?}");
-                self.count(&metrics::TRANSITIONS, &[&gateway, to, rule.name()]);
-                self.set(&metrics::BREAKER_STATE, &[&gateway], number(transition.to));
-            }
-            HealthEvent::Heartbeat(gateway, up) => {
-                let gateway = name(*gateway);
-                log::warn!("dana: heartbeat of {gateway}: {}", if *up { "up" } else { "down" });
-                self.set(&metrics::HEARTBEAT_UP, &[&gateway], u64::from(*up));
-            }
-            HealthEvent::Disagree(gateway, up) => {
-                let gateway = name(*gateway);
-                let says = if *up { "up" } else { "down" };
-                log::warn!("dana: heartbeat of {gateway} says {says}, and its traffic otherwise");
-                self.count(&metrics::DISAGREES, &[&gateway, says]);
-            }
-            HealthEvent::Switch { from, to, cause } => {
-                let (from, to) = (name(*from), name(*to));
-                let kind = cause.name();
-                log::warn!("dana: {kind} from {from} to {to}");
-                self.count(&metrics::SWITCHES, &[&from, &to, kind]);
-                self.set(&metrics::RAMP, &[&from], 0);
-                let steps =
-                    *cause == Cause::Failback && self.policy.health.failback.ramp > Millis::ZERO;
-                let share = if steps { 100 / u64::from(limits::RAMP_STEPS) } else { 100 };
-                self.set(&metrics::RAMP, &[&to], share);
-            }
-            HealthEvent::Ramp(gateway, percent) => {
-                let gateway = name(*gateway);
-                log::info!("dana: {percent} % of the new payments go to {gateway} first");
-                self.set(&metrics::RAMP, &[&gateway], (*percent).into());
-            }
-            HealthEvent::Barred(gateway, breach) => {
-                let gateway = name(*gateway);
-                if let Some(breach) = breach {
-                    let why = breach.name();
-                    log::error!(
-                        "dana: {gateway} is barred: an answer came over a connection that is not \
-                         what its tls demands ({why}); it stays so until an operator admits it"
-                    );
-                    self.count(&metrics::BREACHES, &[&gateway, why]);
-                } else {
-                    log::warn!("dana: {gateway} is admitted again");
-                }
-                self.set(&metrics::BARRED, &[&gateway], u64::from(breach.is_some()));
-            }
-            HealthEvent::Override(gateway, steer) => {
-                let gateway = name(*gateway);
-                let to = steer.map_or("auto", OverrideKind::name);
-                log::warn!("dana: override of {gateway}: {to}");
-                self.count(&metrics::OVERRIDES, &[&gateway, to]);
-                self.set(&metrics::OVERRIDE, &[&gateway], steer.map_or(0, |steer| steer as u64));
-            }
-            HealthEvent::Refusing(Why::StoreFull) => {
-                log::error!(
-                    "dana: the claim store is full, and payments are refused. {MAKES_ROOM}"
-                );
-                // The next count may be minutes away, and says how it is then.
-                self.set(&metrics::STORE_FILL, &[], 100);
-            }
-            HealthEvent::Refusing(why) => {
-                log::warn!("dana: payments are refused: {}", why.sentence());
-            }
-        }
-    }
-
-    /// Tells operators of evidence that contradicts what was known.
-    pub(super) fn anomaly(&self, anomaly: &Anomaly) {
-        let by = self.policy.names(anomaly.by);
-        log::error!("dana: {}", anomaly.line(if by.is_empty() { "nobody" } else { &by }));
-        self.count(&metrics::ANOMALIES, &[anomaly.kind.name()]);
-    }
-
-    fn count(&self, family: &Family, values: &[&str]) {
-        if let Some(metric) = self.metric(family, values) {
-            let _ = self.host.increment(metric);
-        }
-    }
-
-    fn set(&self, family: &Family, values: &[&str], value: u64) {
-        if let Some(metric) = self.metric(family, values) {
-            let _ = self.host.record(metric, value);
-        }
-    }
-
-    fn metric(&self, family: &Family, values: &[&str]) -> Option<u32> {
-        let full = family.full_name(values);
-        let mut metrics = self.metrics.borrow_mut();
-        if let Some(metric) = metrics.get(&full) {
-            return Some(*metric);
-        }
-        if metrics.len() >= limits::METRICS_MAX {
-            return None;
-        }
-        let metric = self.host.define_metric(family.kind, &full).ok()?;
-        metrics.insert(full, metric);
-        Some(metric)
-    }
-}
-
-/// Percent of the new payments that go to `gateway` first.
-fn share_of(health: &Health, gateway: GatewayId, policy: &Policy, now: Timestamp) -> u32 {
-    let is_active = health.active(&policy.health, now) == Some(gateway);
-    if is_active { health.share(&policy.health, now) } else { 0 }
-}
-
-/// A state's number in metrics.
-const fn number(state: BreakerState) -> u64 {
-    match state {
-        BreakerState::Closed { .. } => 0,
-        BreakerState::HalfOpen { .. } => 1,
-        BreakerState::Open { .. } => 2,
     }
 }

@@ -161,7 +161,7 @@ fn trouble_that_is_not_all_the_gateways_is_told_apart() {
 }
 
 fn is_unheard(row: &Row) -> bool {
-    row.rule.contains("Unheard")
+    row.rule.contains("nothing was heard of")
 }
 
 /// How long both gateways are mostly well: `BROWN_OUT_SECONDS`, or a few seconds.

@@ -298,6 +298,8 @@ impl Envoy {
             .arg("-c")
             .arg(&path)
             .args(["--concurrency", "2", "--disable-hot-restart", "-l", "warning"])
+            // The filter tells at info what is well again.
+            .args(["--component-log-level", "wasm:info"])
             .args(["--file-flush-interval-msec", "20", "--admin-address-path"])
             .arg(dir.path().join("admin"))
             .stdout(file("access.log"))

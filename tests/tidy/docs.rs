@@ -1,20 +1,21 @@
 //! The tables of `docs/` are made from the code's own values. A test holds each of them to the code;
 //! `UPDATE_DOCS=1 cargo test --test tidy docs` writes them anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use dana_failover::engine::config::Config;
-use dana_failover::engine::metrics;
+use dana_failover::engine::config::{Config, Policy};
+use dana_failover::engine::metrics::{self, Row};
 use dana_failover::engine::payment::Closed;
 use dana_failover::engine::protocol::{
     Class, Identity, LocalReply, NotExecuted, Protocol, Repeat, ReplyContext, RequestError,
     Standing, Unknown, dana_snap,
 };
-use dana_failover::engine::time::Millis;
+use dana_failover::engine::store::{Layout, Placement, Seed};
+use dana_failover::engine::time::{Millis, Timestamp};
 use serde_json::{Value, json};
 
-use super::{files, read, root};
+use super::{files, read, reference, root};
 
 const BEGIN: &str = "<!-- made from the code: tests/tidy/docs.rs -->\n\n";
 
@@ -191,24 +192,56 @@ fn every_operation_is_in_the_table() {
     holds("docs/operations.md", &table);
 }
 
+/// Metrics that the README's table of gauges has, each with what it says of them.
+fn gauges(readme: &str) -> BTreeMap<&str, &str> {
+    let rows = readme.lines().filter(|line| line.starts_with("| dana_"));
+    rows.map(|row| {
+        let mut cells = row.split(" | ").map(|cell| cell.trim_matches(['|', ' ']));
+        let (name, help) = (cells.next().unwrap(), cells.next().unwrap());
+        (name.split('{').next().unwrap(), help)
+    })
+    .collect()
+}
+
+/// How many metrics the reference implies, with thousands apart.
+fn implied_by_the_reference() -> String {
+    let config = reference();
+    let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
+    let (policy, _) = Policy::join(config, &mut layout, Timestamp::default()).unwrap();
+    let many = metrics::implied::all(&policy).len();
+    format!("{},{:03}", many / 1000, many % 1000)
+}
+
 #[test]
 fn every_metric_is_in_the_table_and_its_labels_are_in_the_reference() {
-    let mut table = String::from("| metric | kind | labels | tells |\n|---|---|---|---|\n");
-    let (readme, reference) = (read("README.md"), read("envoy/envoy.yaml"));
-    for family in metrics::ALL {
+    let mut table =
+        String::from("| metric | kind | labels | unit | tells |\n|---|---|---|---|---|\n");
+    let (readme, envoy) = (read("README.md"), read("envoy/envoy.yaml"));
+    let mut gauges = gauges(&readme);
+    for Row { family, unit, help } in metrics::TABLE {
         let kind = match family.kind {
             metrics::MetricKind::Counter => "counter",
             metrics::MetricKind::Gauge => "gauge",
         };
         let labels = family.labels.join(", ");
-        writeln!(table, "| `{}` | {kind} | {labels} | {} |", family.name, family.help).unwrap();
-        assert!(readme.contains(family.name), "README lacks {}", family.name);
+        let name = family.name;
+        writeln!(table, "| `{name}` | {kind} | {labels} | {unit} | {help} |").unwrap();
+        assert!(readme.contains(name), "README lacks {name}");
+        if let Some(told) = gauges.remove(name) {
+            assert_eq!(&told, help, "README says something else of {name}");
+        }
         for label in family.labels {
             let tag = format!("tag_name: {label},");
-            assert!(reference.contains(&tag), "envoy.yaml makes no label of {label}");
+            assert!(envoy.contains(&tag), "envoy.yaml makes no label of {label}");
         }
+        let twins = metrics::TABLE.iter().filter(|other| other.family.name == name).count();
+        assert_eq!(twins, 1, "{name} is there twice");
     }
+    assert!(gauges.is_empty(), "README has what is no metric: {gauges:?}");
     holds("docs/metrics.md", &table);
+    let many =
+        format!("The reference configuration implies {} of them.", implied_by_the_reference());
+    assert!(read("docs/metrics.md").contains(&many), "docs/metrics.md lacks: {many}");
     // Nothing else names one.
     for (name, text) in files("src/filter", ".rs") {
         let names = name.contains("/tests") || !text.contains("\"dana_");

@@ -11,11 +11,13 @@
 mod capacity;
 mod docs;
 mod house;
+mod logs;
 mod module;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use dana_failover::engine::config::Config;
 use serde_json::Value;
 
 const COLUMNS_MAX: usize = 140;
@@ -207,14 +209,24 @@ fn the_workflow_calls_make_and_pins_what_it_uses() {
     assert_eq!(called, ["deny", "lint", "test", "typos", "wasm"]);
 }
 
+/// The payments' part of an Envoy configuration.
+fn plugin(yaml: &Value) -> &Value {
+    let listener = yaml.pointer("/static_resources/listeners/0/filter_chains/0/filters/0").unwrap();
+    listener.pointer("/typed_config/http_filters/0/typed_config/config").unwrap()
+}
+
+/// What the reference configuration tells the payments' filter.
+fn reference() -> Config {
+    let yaml: Value = serde_norway::from_str(&read("envoy/envoy.yaml")).unwrap();
+    let value = plugin(&yaml).pointer("/configuration/value").unwrap();
+    let config = Config::parse(value.to_string().as_bytes());
+    config.unwrap_or_else(|errors| panic!("{errors:?}"))
+}
+
 #[test]
 fn the_reference_configuration_is_read_by_the_filters_own_parser() {
     let yaml: Value = serde_norway::from_str(&read("envoy/envoy.yaml")).unwrap();
-    let listener = yaml.pointer("/static_resources/listeners/0/filter_chains/0/filters/0").unwrap();
-    let plugin = listener.pointer("/typed_config/http_filters/0/typed_config/config").unwrap();
-    let value = plugin.pointer("/configuration/value").unwrap();
-    let config = dana_failover::engine::config::Config::parse(value.to_string().as_bytes());
-    let config = config.unwrap_or_else(|errors| panic!("{errors:?}"));
+    let (plugin, config) = (plugin(&yaml), reference());
     let clusters = yaml.pointer("/static_resources/clusters").unwrap().as_array().unwrap();
     let named = |name: &str| clusters.iter().find(|cluster| cluster["name"] == name);
     for gateway in &config.gateways {

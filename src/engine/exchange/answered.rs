@@ -2,7 +2,7 @@
 
 use super::attempt::Attempt;
 use super::request::ParsedRequest;
-use crate::engine::event::Answer;
+use crate::engine::event::{After, Answer};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::payment::{Anomaly, ClaimState};
 use crate::engine::protocol::{Body, Reply, Verdict};
@@ -30,14 +30,6 @@ pub(super) struct Answered {
     pub(super) concerned: After,
 }
 
-/// Where a claim stands after the evidence.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct After {
-    pub(super) state: Option<ClaimState>,
-    /// What was learnt could not be written.
-    pub(super) lost: bool,
-}
-
 /// What evidence made of a claim.
 #[derive(Default)]
 pub(super) struct Worked {
@@ -55,7 +47,7 @@ impl Worked {
         Self { after: After { state: None, lost: true }, put: None, anomaly: None };
 
     pub(super) fn at(state: ClaimState) -> Self {
-        Self { after: After { state: Some(state), lost: false }, ..Self::default() }
+        Self { after: After::at(state), ..Self::default() }
     }
 }
 

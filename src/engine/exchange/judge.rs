@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::answered::{After, Answered, CallAnswer};
+use super::answered::{Answered, CallAnswer};
 use super::attempt::Attempt;
 use super::permit::Permit;
 use super::request::{ParsedRequest, token_key};
 use super::settling::{Settling, Update};
 use super::stage::{Context, Next, Sent};
-use crate::engine::event::{Answer, ExchangeEffect};
+use crate::engine::event::{After, Answer, ExchangeEffect};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Breach, Heard, Report, Signal};
 use crate::engine::payment::{ClaimKey, Closed, Evidence, Outcome, PaymentStatus};

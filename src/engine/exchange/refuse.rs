@@ -1,6 +1,8 @@
 //! A request that is refused, of a payment that may have been made before. Its refusal must not read
 //! as if that payment had failed, so its record is looked up where the request still names it.
 
+use std::rc::Rc;
+
 use super::request::ParsedRequest;
 use super::request::refused::{Named, RefusedRequest, Refusing};
 use super::stage::{Context, Next, Stage};
@@ -18,7 +20,7 @@ impl Context<'_> {
             let local_reply =
                 LocalReply::Refused { refusal: refusal.clone(), standing: Standing::Unasked };
             let (reply, note) =
-                self.reply(&local_reply, operation.as_deref(), &request_id, Gateways::NONE);
+                self.reply(&local_reply, operation.as_ref(), &request_id, Gateways::NONE);
             if let Some(attempt) = self.unclaimed(&parsed, reply.reason) {
                 let note = Decision { decision: attempt.decision, would: attempt.would, ..note };
                 return self
@@ -39,7 +41,7 @@ impl Context<'_> {
                 let effects = self.refused(
                     refusal,
                     standing,
-                    operation.as_deref(),
+                    operation.as_ref(),
                     &request_id,
                     Gateways::NONE,
                 );
@@ -83,10 +85,10 @@ impl Context<'_> {
             }
         };
         let mut effects =
-            self.refused(refusal, standing, operation.as_deref(), &request_id, gateways);
+            self.refused(refusal, standing, operation.as_ref(), &request_id, gateways);
         for effect in &mut effects {
             if let ExchangeEffect::Decided(note) = effect {
-                note.key = key.reference().to_string();
+                note.key = Some(key.reference());
             }
         }
         Next::to(Stage::Ended, effects)
@@ -96,7 +98,7 @@ impl Context<'_> {
         &self,
         refusal: RequestError,
         standing: Standing,
-        operation: Option<&Compiled>,
+        operation: Option<&Rc<Compiled>>,
         request_id: &str,
         gateways: Gateways,
     ) -> Vec<ExchangeEffect> {

@@ -46,19 +46,20 @@ impl Context<'_> {
         let gateway = self.policy.names(answered.gateways);
         let code = answered.verdict.code.map(|code| code.to_string()).unwrap_or_default();
         let local_reply = self.local_reply(&answered);
-        let after =
+        let claim =
             if answered.parsed.payment.is_some() { answered.own } else { answered.concerned };
-        let lost =
-            if after.lost { "settle_lost" } else { after.state.map_or("", ClaimState::name) };
         let (decision, would) = (answered.attempt.decision, answered.attempt.would);
         let observed = answered.attempt.is_observed();
-        let line = self.note(&answered.parsed);
+        let line = Decision {
+            claim,
+            gateways: answered.gateways,
+            names: gateway.clone(),
+            code: answered.verdict.code,
+            ..self.note(&answered.parsed)
+        };
         match local_reply {
             None => {
-                let claim = lost;
-                let note =
-                    Decision { decision, would, claim, gateway: gateway.clone(), code, ..line };
-                effects.push(ExchangeEffect::Decided(note));
+                effects.push(ExchangeEffect::Decided(Decision { decision, would, ..line }));
                 effects.push(match answered.called {
                     Some(answer) => ExchangeEffect::Reply(answer.reply(gateway)),
                     None => ExchangeEffect::Relay { gateway: Some(gateway).filter(|_| !observed) },
@@ -68,13 +69,7 @@ impl Context<'_> {
                 let (about, protocol) = self.about(&answered, &gateway, &code);
                 let reply = local_reply.reply(protocol, &about);
                 let decision = if answered.client_waits { reply.reason } else { "unanswered" };
-                effects.push(ExchangeEffect::Decided(Decision {
-                    decision,
-                    claim: lost,
-                    gateway,
-                    code,
-                    ..line
-                }));
+                effects.push(ExchangeEffect::Decided(Decision { decision, ..line }));
                 effects.push(ExchangeEffect::Reply(reply));
             }
         }

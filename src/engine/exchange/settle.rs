@@ -1,10 +1,10 @@
 //! After the answer: what it proves is written down, and only then the client is answered.
 
-use super::answered::{After, Worked};
+use super::answered::Worked;
 use super::permit::Permit;
 use super::settling::{Ending, Settling, Update};
 use super::stage::{Context, Next, Stage};
-use crate::engine::event::ExchangeEffect;
+use crate::engine::event::{After, ExchangeEffect};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
 use crate::engine::limits;
@@ -196,7 +196,7 @@ impl Context<'_> {
         onward: Option<GatewayId>,
     ) -> Option<Entry> {
         if let Some(claim) = self.move_on(entry, evidence.0, onward) {
-            settling.note_own(After { state: Some(claim.state), lost: false });
+            settling.note_own(After::at(claim.state));
             settling.note_onward(Some(claim));
             return Some(Entry::Claim(claim));
         }

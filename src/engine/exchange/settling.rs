@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::answered::{After, Answered};
+use super::answered::Answered;
 use super::permit::Permit;
-use crate::engine::event::ExchangeEffect;
+use crate::engine::event::{After, ExchangeEffect};
 use crate::engine::gateway::GatewayId;
 use crate::engine::health::{Batch, Breach, HealthEvent, Report};
 use crate::engine::payment::{Anomaly, Claim, ClaimKey, Evidence, Fingerprint, Incarnation};

@@ -24,6 +24,7 @@ use crate::engine::time::Timestamp;
 mod anomalies;
 mod births;
 mod clock;
+mod counted;
 mod exact;
 mod faults;
 mod held;
@@ -343,7 +344,10 @@ impl World {
                 assert!(run.reply.replace(reply).is_none(), "answered twice");
             }
             ExchangeEffect::Relay { gateway } => run.relayed = Some(gateway.unwrap_or_default()),
-            ExchangeEffect::Decided(note) => run.note = Some(note),
+            ExchangeEffect::Decided(note) => {
+                counted::check(&self.policy, &note);
+                run.note = Some(note);
+            }
             ExchangeEffect::Call(call) => run.calls.push(call),
             ExchangeEffect::Changed(change) => run.changes.push(change),
             ExchangeEffect::Anomaly(anomaly) => run.anomalies.push(anomaly),

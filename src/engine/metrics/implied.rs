@@ -1,21 +1,32 @@
-//! The counters that a configuration implies. They are there from the first moment, with the value
-//! 0: of a counter that begins with its first event nobody sees that event.
+//! The label sets that a configuration implies. They are there from the first moment, with the
+//! value 0: of a counter that begins with its first event nobody sees that event.
 //!
-//! What is implied: every pair of gateways for each kind of switch; every move that a breaker has a
-//! rule for; both kinds of anomalies; both ways for heartbeats to contradict traffic; every override; every breach, where
-//! connections are watched. Of requests: each operation with each decision, state and gateway that
-//! its class leads to in the ordinary course of things. Not implied, and there only once they
-//! happen: names of gateways that are no longer configured, sets of gateways that no composite has,
-//! and requests of no known operation.
+//! What is implied: every gauge of each gateway; every pair of gateways for each kind of switch;
+//! every move that a breaker has a rule for; both kinds of anomalies; both ways for heartbeats to
+//! contradict traffic; every override; every breach, where connections are watched. Of requests:
+//! each operation with each decision, state and gateway that its class leads to, and requests of no
+//! operation.
+//!
+//! Not implied, and there only once they happen:
+//!
+//! - names of gateways that are no longer configured, and sets of gateways that no composite has:
+//!   there are too many, and few of them ever happen;
+//! - what the store holds: until it is counted 0 would say that no money is in doubt, and of the
+//!   time of the last count that it is old. Currencies are what merchants write;
+//! - what is more than [`limits::METRICS_IMPLIED_MAX`].
 
-use super::{ANOMALIES, BREACHES, DISAGREES, Family, OVERRIDES, REQUESTS, SWITCHES, TRANSITIONS};
+use super::{
+    ANOMALIES, BARRED, BREACHES, BREAKER_STATE, DISAGREES, Family, HEARTBEAT_UP, IN_FLIGHT,
+    OVERRIDE, OVERRIDES, RAMP, REQUESTS, SWITCHES, TRANSITIONS,
+};
 use crate::engine::config::Policy;
 use crate::engine::gateway::Gateways;
 use crate::engine::health::{Breach, Cause, Rule};
 use crate::engine::limits;
+use crate::engine::payment::AnomalyKind;
 use crate::engine::protocol::{Class, Compiled, Repeat};
 
-/// A counter of a family, with the values of its labels.
+/// A metric of a family, with the values of its labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Implied {
     /// Whose.
@@ -27,14 +38,23 @@ pub struct Implied {
 /// All of them, at most [`limits::METRICS_IMPLIED_MAX`]: those of gateways first, so that what is
 /// left out of a very large configuration are requests.
 #[must_use]
-pub fn counters(policy: &Policy) -> Vec<Implied> {
+pub fn all(policy: &Policy) -> Vec<Implied> {
     let mut all = Vec::new();
-    let mut add = |family, values: &[&str]| add(&mut all, family, values);
-    for kind in crate::engine::payment::AnomalyKind::ALL {
+    add_of_gateways(policy, &mut all);
+    add_of_requests(policy, &mut all);
+    all
+}
+
+fn add_of_gateways(policy: &Policy, all: &mut Vec<Implied>) {
+    let mut add = |family, values: &[&str]| add(all, family, values);
+    for kind in AnomalyKind::ALL {
         add(&ANOMALIES, &[kind.name()]);
     }
     let names: Vec<&str> = policy.gateways.iter().map(|gateway| gateway.name.as_str()).collect();
     for gateway in &names {
+        for family in [&BREAKER_STATE, &RAMP, &HEARTBEAT_UP, &IN_FLIGHT, &BARRED, &OVERRIDE] {
+            add(family, &[gateway]);
+        }
         for (to, rule) in Rule::MOVES {
             add(&TRANSITIONS, &[gateway, to, rule]);
         }
@@ -57,17 +77,23 @@ pub fn counters(policy: &Policy) -> Vec<Implied> {
             }
         }
     }
+}
+
+fn add_of_requests(policy: &Policy, all: &mut Vec<Implied>) {
     let sets = Sets::of(policy);
-    for compiled in policy.operations.iter() {
-        for (decision, claims, to) in paths(compiled, policy) {
-            for claim in claims {
-                for gateway in sets.of_kind(to) {
-                    add(&REQUESTS, &[&compiled.operation.name, decision, claim, gateway]);
+    let mut add_of = |operation: &str, paths: Paths| {
+        for (decision, claims, to) in paths.into_iter().flatten() {
+            for claim in *claims {
+                for gateway in sets.of_kind(*to) {
+                    add(all, &REQUESTS, &[operation, decision, claim, gateway]);
                 }
             }
         }
+    };
+    add_of("", paths_of_none(policy));
+    for compiled in policy.operations.iter() {
+        add_of(&compiled.operation.name, paths(compiled, policy));
     }
-    all
 }
 
 /// Not inlined into each of its callers: that would be kilobytes, for what is done once.
@@ -126,6 +152,10 @@ type Path = (&'static str, &'static [&'static str], To);
 const AFTER: &[&str] = &["settled", "rejected", "in_doubt", "closed", "settle_lost"];
 /// The same where an answer of ours took its place.
 const UNPROVEN: &[&str] = &["in_doubt", "settle_lost"];
+/// Where it was never sent.
+const UNSENT: &[&str] = &["", "settle_lost"];
+/// Where it had ended before.
+const ENDED: &[&str] = &["settled", "rejected", "closed"];
 const NOTHING: &[&str] = &[""];
 
 /// Of whatever is no known payment yet.
@@ -137,33 +167,50 @@ const REFUSED: [Path; 4] = [
 ];
 
 /// Of what moves money.
-const PAYMENT: [Path; 25] = [
+const PAYMENT: [Path; 34] = [
+    // Nothing was sent.
     ("no_identity", NOTHING, To::Nobody),
-    ("forward", AFTER, To::Any),
-    ("retry", AFTER, To::One),
-    ("replay", &["settled"], To::One),
-    ("unknown", NOTHING, To::Any),
-    ("unknown", UNPROVEN, To::Any),
-    ("unanswered", UNPROVEN, To::Any),
-    ("never_sent", NOTHING, To::Any),
-    ("in_progress", NOTHING, To::Any),
     ("mismatch", NOTHING, To::Nobody),
-    ("already_executed", NOTHING, To::One),
+    ("no_gateway", NOTHING, To::Nobody),
+    ("claim_store_full", NOTHING, To::Nobody),
+    ("pinned_gateway_down", NOTHING, To::Any),
+    ("in_progress", NOTHING, To::Nobody),
+    ("in_progress", NOTHING, To::Any),
+    ("unknown", NOTHING, To::Nobody),
+    ("unknown", NOTHING, To::Any),
+    ("replay", &["settled"], To::Any),
+    ("already_executed", NOTHING, To::Any),
     ("closed_failed", NOTHING, To::One),
     ("closed_cancelled", NOTHING, To::One),
     ("closed_refunded", NOTHING, To::One),
-    ("no_gateway", NOTHING, To::Nobody),
-    ("pinned_gateway_down", NOTHING, To::One),
-    ("claim_store_full", NOTHING, To::Nobody),
+    // It is malformed, and its payment was made before.
+    ("method", NOTHING, To::One),
+    ("bad_field", NOTHING, To::One),
+    ("no_identity", NOTHING, To::One),
+    ("refused_in_doubt", NOTHING, To::Nobody),
     ("refused_in_doubt", NOTHING, To::Any),
-    ("refused_executed", NOTHING, To::One),
-    ("rate_limited", NOTHING, To::Any),
+    ("refused_executed", NOTHING, To::Any),
+    // The gateway's answer was let through.
+    ("forward", AFTER, To::Any),
+    ("retry", AFTER, To::One),
+    // An answer of ours took its place.
+    ("unknown", UNPROVEN, To::Any),
+    ("never_sent", UNSENT, To::Any),
     ("never_sent", &["rejected"], To::One),
-    ("already_executed", &["settled"], To::One),
+    ("rate_limited", UNSENT, To::Any),
+    ("rate_limited", &["rejected"], To::One),
+    ("already_executed", &["settled", "settle_lost"], To::One),
     ("closed_failed", &["closed"], To::One),
     ("closed_cancelled", &["closed"], To::One),
     ("closed_refunded", &["closed"], To::One),
+    // Nobody waited for it any more.
+    ("unanswered", NOTHING, To::Any),
+    ("unanswered", UNPROVEN, To::Any),
+    ("unanswered", ENDED, To::One),
 ];
+
+/// Of what follows up on a payment.
+const FOLLOW_UP: [Path; 2] = [("follow", AFTER, To::One), ("unknown", &["rejected"], To::One)];
 
 /// Of what only reads.
 const INQUIRY: [Path; 4] = [
@@ -177,60 +224,115 @@ const CONCERNED: &[&str] =
     &["in_flight", "settled", "rejected", "in_doubt", "closed", "settle_lost"];
 
 /// Of what asks for a payment.
-const STATUS: [Path; 5] = [
+const STATUS: [Path; 7] = [
     ("forward", CONCERNED, To::One),
     ("follow", CONCERNED, To::One),
     ("unknown", CONCERNED, To::One),
-    ("unknown", NOTHING, To::One),
+    ("unknown", NOTHING, To::Any),
+    ("no_answer", CONCERNED, To::One),
+    ("unanswered", CONCERNED, To::One),
     ("contradicted", &["settled"], To::One),
 ];
 
 /// Of what changes something that is not money.
-const STATE: [Path; 6] = [
+const STATE: [Path; 7] = [
     ("forward", NOTHING, To::Any),
     ("unknown", NOTHING, To::Any),
     ("unanswered", NOTHING, To::Any),
     ("never_sent", NOTHING, To::Any),
+    ("rate_limited", NOTHING, To::Any),
     ("no_gateway", NOTHING, To::Nobody),
     ("pinned_gateway_down", NOTHING, To::One),
 ];
 
+/// Where whoever calls has to prove who that is.
+const PEER: Path = ("peer", NOTHING, To::Nobody);
+
+/// Where not everybody may call everything; then of a payment that was made before.
+const RIGHT: Path = ("operation", NOTHING, To::Nobody);
+const RIGHT_TO_KNOWN: Path = ("operation", NOTHING, To::One);
+
+/// Of a payment that may be repeated.
+const REPEAT: Path = ("repeat", AFTER, To::One);
+
+/// Of what is only observed; then of payments, and of what asks for one.
+const OBSERVED: [Path; 2] = [("observe", NOTHING, To::Nobody), ("observe", NOTHING, To::One)];
+const OBSERVED_PAYMENT: Path = ("observe", AFTER, To::One);
+const OBSERVED_STATUS: Path = ("observe", CONCERNED, To::One);
+
+/// Of what is of no operation.
+const NAMELESS: [Path; 3] = [
+    ("ambiguous_path", NOTHING, To::Nobody),
+    ("bad_field", NOTHING, To::Nobody),
+    ("body_too_large", NOTHING, To::Nobody),
+];
+/// The same, where it is refused.
+const UNMATCHED: Path = ("unmatched", NOTHING, To::Nobody);
+/// The same, where it is passed on.
+const PASSED: [Path; 3] = [
+    ("no_gateway", NOTHING, To::Nobody),
+    ("claim_store_failed", NOTHING, To::Nobody),
+    ("unknown", NOTHING, To::Any),
+];
+
+type Paths = Vec<&'static [Path]>;
+
+/// What can become of a request of no operation.
+#[inline(never)]
+fn paths_of_none(policy: &Policy) -> Paths {
+    let config = &policy.config;
+    if policy.observes(None) {
+        return vec![&OBSERVED];
+    }
+    let mut paths: Paths = vec![&NAMELESS];
+    if !config.peers.is_empty() {
+        paths.push(&[PEER]);
+    }
+    paths.push(if config.pass_unmatched { &PASSED } else { &[UNMATCHED] });
+    paths
+}
+
 /// What can become of a request of this operation.
-fn paths(compiled: &Compiled, policy: &Policy) -> Vec<Path> {
+#[inline(never)]
+fn paths(compiled: &Compiled, policy: &Policy) -> Paths {
     let operation = &compiled.operation;
     let config = &policy.config;
     let pays = matches!(operation.class, Class::Charge | Class::FollowUp);
+    let asks = operation.class == Class::Inquiry && operation.status.is_some();
+    let mut paths: Paths = Vec::with_capacity(8);
+    let mut add = |is_so: bool, more: &'static [Path]| {
+        if is_so {
+            paths.push(more);
+        }
+    };
     if policy.observes(Some(compiled)) {
-        return vec![("observe", if pays { AFTER } else { NOTHING }, To::One)];
+        add(true, &OBSERVED);
+        add(pays, &[OBSERVED_PAYMENT]);
+        add(asks, &[OBSERVED_STATUS]);
+        return paths;
     }
-    let mut courses = REFUSED.to_vec();
-    if !config.peers.is_empty() {
-        courses.push(("peer", NOTHING, To::Nobody));
-    }
-    if !config.partners.is_empty() || config.gateways.iter().any(|one| one.operations.is_some()) {
-        courses.push(("operation", NOTHING, To::Nobody));
-    }
-    courses.extend(match operation.class {
-        Class::Charge | Class::FollowUp => PAYMENT.as_slice(),
-        Class::Inquiry => &INQUIRY,
-        Class::State => &STATE,
-    });
-    if pays && operation.repeat == Repeat::ByReference {
-        courses.push(("repeat", AFTER, To::One));
-    }
-    if operation.class == Class::FollowUp {
-        courses.push(("follow", AFTER, To::One));
-    }
-    if operation.class == Class::Inquiry && operation.status.is_some() {
-        courses.extend(STATUS);
-    }
-    courses
+    let has_rights =
+        !config.partners.is_empty() || config.gateways.iter().any(|one| one.operations.is_some());
+    add(true, &REFUSED);
+    add(!config.peers.is_empty(), &[PEER]);
+    add(has_rights, &[RIGHT]);
+    add(has_rights && pays, &[RIGHT_TO_KNOWN]);
+    add(pays, &PAYMENT);
+    add(pays && operation.repeat == Repeat::ByReference, &[REPEAT]);
+    add(operation.class == Class::FollowUp, &FOLLOW_UP);
+    add(operation.class == Class::Inquiry, &INQUIRY);
+    add(asks, &STATUS);
+    add(operation.class == Class::State, &STATE);
+    paths
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::{
+        AT_RISK, BUCKET_FILL, CLAIMS, COUNTED_AT, OLDEST, Row, STORE_FILL, TABLE, UNSUMMED,
+    };
     use super::*;
     use crate::engine::config::Config;
     use crate::engine::store::{Layout, Placement, Seed};
@@ -254,7 +356,7 @@ mod tests {
 
     #[test]
     fn what_two_gateways_imply_is_whole_and_each_is_there_once() {
-        let all = counters(&policy(2, ""));
+        let all = all(&policy(2, ""));
         let names: Vec<String> = all
             .iter()
             .map(|one| {
@@ -276,17 +378,31 @@ mod tests {
             "dana_requests_total;operation=create-order;decision=unknown;claim=in_doubt;gateway=g0+g1",
             "dana_requests_total;operation=refund;decision=replay;claim=settled;gateway=g1",
             "dana_requests_total;operation=balance;decision=no_answer",
+            "dana_requests_total;decision=unmatched",
+            "dana_breaker_state;gateway=g1",
         ] {
             assert!(names.iter().any(|other| other == name), "{name}");
         }
-        assert!((900..1500).contains(&names.len()), "{}", names.len());
+        assert!((1000..2000).contains(&names.len()), "{}", names.len());
         // Where connections are not watched there are no breaches.
         assert!(!names.iter().any(|name| name.starts_with("dana_channel_breaches_total")));
     }
 
+    /// Whoever adds a metric says what is implied of it, or here why nothing is.
+    #[test]
+    fn each_metric_is_implied_or_begins_with_the_first_count() {
+        let all = all(&policy(2, ""));
+        let is_left_out = |row: &&Row| !all.iter().any(|one| *one.family == row.family);
+        let left_out: Vec<Family> =
+            TABLE.iter().filter(is_left_out).map(|row| row.family).collect();
+        // No connections are watched here.
+        let counted = [CLAIMS, OLDEST, AT_RISK, UNSUMMED, STORE_FILL, BUCKET_FILL, COUNTED_AT];
+        assert_eq!(left_out, [[BREACHES].as_slice(), &counted].concat());
+    }
+
     #[test]
     fn a_very_large_configuration_stays_below_the_bound() {
-        let all = counters(&policy(16, ""));
+        let all = all(&policy(16, ""));
         assert_eq!(all.len(), limits::METRICS_IMPLIED_MAX);
         let switches = all.iter().filter(|one| *one.family == SWITCHES).count();
         assert_eq!(switches, 16 * 15 * 3, "those of gateways are all there");
@@ -295,7 +411,7 @@ mod tests {
 
     #[test]
     fn what_only_observes_refuses_nothing() {
-        let all = counters(&policy(2, r#", "mode": "observe""#));
+        let all = all(&policy(2, r#", "mode": "observe""#));
         let requests = all.iter().filter(|one| *one.family == REQUESTS);
         assert!(requests.clone().count() > 20);
         assert!(requests.clone().all(|one| one.values[1] == "observe"));

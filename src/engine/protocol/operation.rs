@@ -82,7 +82,7 @@ pub enum StatusTable {
 }
 
 /// One line of the operation table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// Name in logs and metrics.
     pub name: Cow<'static, str>,
@@ -150,7 +150,7 @@ impl Operation {
 }
 
 /// An operation with what is worked out once from it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
     /// The line of the table.
     pub operation: Operation,
@@ -165,7 +165,7 @@ pub struct Compiled {
 }
 
 /// Places of the members in what a [`Compiled::request`] finds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestSlots {
     /// Of the identity.
     pub identity: Vec<usize>,

@@ -389,34 +389,8 @@ fn is_of_one_hop(name: &str) -> bool {
         || name.starts_with("x-dana-")
 }
 
-/// Hands `log`'s messages to Envoy.
-struct Log;
-
-impl log::Log for Log {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        let level = match record.level() {
-            log::Level::Trace => 0,
-            log::Level::Debug => 1,
-            log::Level::Info => 2,
-            log::Level::Warn => 3,
-            log::Level::Error => 4,
-        };
-        let message = record.args().to_string();
-        // SAFETY: pointer and length are those of a live string. A message that the host will
-        // not take is not worth failing for.
-        let _ = unsafe { proxy_log(level, message.as_ptr(), message.len()) };
-    }
-
-    fn flush(&self) {}
-}
-
-/// Makes `log`'s macros write to Envoy's log.
-pub(in crate::filter) fn install_log() {
-    if log::set_logger(&Log).is_ok() {
-        log::set_max_level(log::LevelFilter::Info);
-    }
+/// Writes a line into Envoy's log. One that the host will not take is not worth failing for.
+pub(super) fn write_log(level: u32, line: &str) {
+    // SAFETY: pointer and length are those of a live string.
+    let _ = unsafe { proxy_log(level, line.as_ptr(), line.len()) };
 }

@@ -1,8 +1,7 @@
 //! The worker's root: heartbeats that are answered, refused, or never heard of again.
 
-use std::cell::RefCell;
-
 use super::fake::{FakeHost, Fault, How, Lasts};
+use super::logged::{lines, listen};
 use crate::engine::config::Config;
 use crate::engine::health::{Health, Punctuality};
 use crate::engine::store::{Placement, Seed};
@@ -97,29 +96,9 @@ fn an_answer_in_the_place_of_the_gateway_is_a_bad_one() {
     assert_eq!(worker.sees(0), [(false, Punctuality::Silent); 2]);
 }
 
-thread_local! {
-    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Keeps what each thread logs for that thread, so that tests do not see each other's lines.
-struct Lines;
-
-impl log::Log for Lines {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        LINES.with_borrow_mut(|lines| lines.push(record.args().to_string()));
-    }
-
-    fn flush(&self) {}
-}
-
 #[test]
 fn health_of_another_version_begins_anew_and_that_is_logged() {
-    log::set_logger(&Lines).unwrap();
-    log::set_max_level(log::LevelFilter::Warn);
+    listen();
     let config = Config::parse(CONFIG).unwrap();
     let lines_with = |health: Option<Vec<u8>>| {
         let host = FakeHost::default();
@@ -129,19 +108,20 @@ fn health_of_another_version_begins_anew_and_that_is_logged() {
         }
         Root::configure(host.clone(), config.clone()).unwrap();
         // Of one that begins, something else is told: once.
-        let first = LINES.take();
-        let (empty, lines): (Vec<_>, Vec<_>) =
-            first.into_iter().partition(|line| line.contains("the claim store is empty"));
+        let first = lines().into_iter().map(|(_, line)| line);
+        let (empty, rest): (Vec<_>, Vec<_>) =
+            first.partition(|line| line.contains("the claim store is empty"));
         assert_eq!(empty.len(), 1);
         assert!(empty[0].contains("made before this start are not known"), "{empty:?}");
         Root::configure(host, config.clone()).unwrap();
-        assert!(!LINES.take().iter().any(|line| line.contains("is empty")), "it is known now");
-        lines
+        let again = lines();
+        assert!(!again.iter().any(|(_, line)| line.contains("is empty")), "it is known now");
+        rest
     };
     assert_eq!(lines_with(None), Vec::<String>::new());
     assert_eq!(lines_with(Some(Health::default().encode())), Vec::<String>::new());
-    let lines = lines_with(Some(vec![99, 1, 2, 3]));
-    assert!(lines.len() == 1 && lines[0].contains("overrides, which must be asked"), "{lines:?}");
+    let told = lines_with(Some(vec![99, 1, 2, 3]));
+    assert!(told.len() == 1 && told[0].contains("overrides, which must be asked"), "{told:?}");
 }
 
 #[test]

@@ -134,8 +134,7 @@ pub(super) fn opened(envoy: &Envoy) -> Instant {
 pub(super) fn rule(envoy: &Envoy) -> Option<String> {
     let log = envoy.log();
     let said = log.split_once("breaker of primary is open: ")?.1;
-    let rule = said.lines().next()?;
-    Some(rule.replace("{ seen: Tally ", "").replace("} }", "}"))
+    said.lines().next().map(str::to_owned)
 }
 
 /// Whether the breaker that opened did so by this rule, as the metrics name it.

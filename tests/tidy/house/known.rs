@@ -32,8 +32,6 @@ pub(super) const ON_A_CYCLE: &[&str] = &[
     "health/breaker/rule.rs -> health/breaker.rs",
     "health/breaker/silence.rs -> health/breaker.rs",
     "limits.rs -> time.rs",
-    "metrics.rs -> metrics/implied.rs",
-    "metrics/implied.rs -> metrics.rs",
     "protocol/operation.rs -> protocol/operation/dana.rs",
     "protocol/operation/dana.rs -> protocol/operation.rs",
     "time.rs -> time/leaps.rs",

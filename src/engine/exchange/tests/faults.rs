@@ -140,7 +140,7 @@ fn a_settlement_that_is_lost_turns_into_doubt_and_the_answer_is_relayed() {
     world.fault = Some((world.calls + 3, Fault::Before));
     world.end(&mut run, upstream(200, OK).at("primary"));
     assert_eq!(run.told(), "relayed from primary");
-    assert_eq!(run.note.unwrap().claim, "settle_lost");
+    assert_eq!(run.note.unwrap().claim.name(), "settle_lost");
     assert_eq!(world.state(), "in_flight");
     world.pass(30_000);
     assert_eq!(world.state(), "in_doubt");

@@ -21,7 +21,9 @@ fn a_payment_is_claimed_sent_and_settled() {
     assert_eq!(run.told(), "relayed from primary");
     assert_eq!(world.state(), "settled");
     let note = run.note.unwrap();
-    assert_eq!((note.decision, note.claim, note.code.as_str()), ("forward", "settled", "2005400"));
+    let code = note.code.map(|code| code.to_string());
+    let told = (note.decision, note.claim.name(), code.as_deref());
+    assert_eq!(told, ("forward", "settled", Some("2005400")));
     let money = world.store.claims()[0].money;
     assert_eq!((money.minor, &money.currency), (1_000_000, b"IDR"));
 }

@@ -1,0 +1,146 @@
+//! What was decided about a request, once, and each way in which it is told: as the request's line
+//! in the access log, and as the labels that it is counted by.
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::engine::gateway::Gateways;
+use crate::engine::payment::{ClaimState, PaymentRef};
+use crate::engine::protocol::{Compiled, SnapCode};
+
+/// What was decided about a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// The operation; none for what is passed on without promises.
+    pub operation: Option<Rc<Compiled>>,
+    /// The payment that it makes or is about, by the front of its claim key: as much as it takes
+    /// to find its record. Never the reference itself.
+    pub key: Option<PaymentRef>,
+    /// What was done: `forward`, `repeat`, `replay`, or the reason of our own answer.
+    pub decision: &'static str,
+    /// What would have been done, where the filter only observes.
+    pub would: &'static str,
+    /// Where the claim stands afterwards.
+    pub claim: After,
+    /// The gateways meant, or those that can have answered.
+    pub gateways: Gateways,
+    /// Their names, as [`Policy::names`](crate::engine::config::Policy::names) has them.
+    pub names: String,
+    /// The gateway's response code.
+    pub code: Option<SnapCode>,
+}
+
+/// Where a claim stands after the evidence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct After {
+    /// None where there is no claim, or where nobody knows.
+    pub state: Option<ClaimState>,
+    /// What was learnt could not be written.
+    pub lost: bool,
+}
+
+impl After {
+    /// It stands there, and that is written.
+    #[must_use]
+    pub const fn at(state: ClaimState) -> Self {
+        Self { state: Some(state), lost: false }
+    }
+
+    /// What it is called in the access log and in metrics; empty where there is no claim.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        if self.lost { "settle_lost" } else { self.state.map_or("", ClaimState::name) }
+    }
+}
+
+impl Decision {
+    /// The operation's name; empty where there is none.
+    #[must_use]
+    pub fn operation_name(&self) -> &str {
+        self.operation.as_ref().map_or("", |compiled| compiled.operation.name.as_ref())
+    }
+
+    /// The values of the labels of [`REQUESTS`](crate::engine::metrics::REQUESTS), in their order.
+    #[must_use]
+    pub fn labels(&self) -> [&str; 4] {
+        [self.operation_name(), self.decision, self.claim.name(), &self.names]
+    }
+}
+
+/// The line for the access log.
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let code = self.code.map(|code| code.to_string()).unwrap_or_default();
+        let key = self.key.map(|key| key.to_string()).unwrap_or_default();
+        let fields: [(&str, &str); 7] = [
+            ("decision", self.decision),
+            ("would", self.would),
+            ("operation", self.operation_name()),
+            ("claim", self.claim.name()),
+            ("gateway", &self.names),
+            ("code", &code),
+            ("key", &key),
+        ];
+        let given = fields.iter().filter(|(_, value)| !value.is_empty());
+        for (at, (name, value)) in given.enumerate() {
+            write!(f, "{}{name}={value}", if at == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::gateway::GatewayId;
+    use crate::engine::metrics::REQUESTS;
+    use crate::engine::protocol::dana_snap;
+
+    fn whole() -> Decision {
+        let operation = dana_snap().into_iter().find(|one| one.name == "create-order").unwrap();
+        let gateways = Gateways::only(GatewayId::FIRST);
+        Decision {
+            operation: Some(Rc::new(Compiled::new(operation))),
+            key: Some(PaymentRef::from_bytes([0xab; PaymentRef::SIZE])),
+            decision: "forward",
+            would: "replay",
+            claim: After::at(ClaimState::settled(gateways)),
+            gateways,
+            names: "primary".to_owned(),
+            code: SnapCode::parse("2005400"),
+        }
+    }
+
+    #[test]
+    fn a_decision_is_told_to_the_log_and_to_metrics() {
+        let whole = whole();
+        let key = "ab".repeat(PaymentRef::SIZE);
+        assert_eq!(
+            whole.to_string(),
+            format!(
+                "decision=forward would=replay operation=create-order claim=settled \
+                 gateway=primary code=2005400 key={key}"
+            )
+        );
+        let counted = "dana_requests_total;operation=create-order;decision=forward;claim=settled;\
+                       gateway=primary";
+        assert_eq!(REQUESTS.full_name(&whole.labels()), counted);
+        assert_eq!(REQUESTS.labels.len(), whole.labels().len());
+    }
+
+    #[test]
+    fn what_there_is_not_is_left_out() {
+        let nothing = Decision { decision: "unmatched", ..Decision::default() };
+        assert_eq!(nothing.to_string(), "decision=unmatched");
+        assert_eq!(nothing.labels(), ["", "unmatched", "", ""]);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_said_to_be_lost_wherever_it_stands() {
+        let known = whole().claim;
+        for lost in [After { lost: true, ..known }, After { state: None, lost: true }] {
+            assert_eq!(lost.name(), "settle_lost");
+        }
+        assert_eq!((known.name(), After::default().name()), ("settled", ""));
+    }
+}

@@ -1,0 +1,220 @@
+//! What operators are told: the access log, Envoy's log and metrics. Nothing is decided here.
+
+use log::Level;
+
+use super::Worker;
+use crate::engine::config::Policy;
+use crate::engine::event::Decision;
+use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::health::{
+    Breach, BreakerState, Cause, Health, HealthEvent, OverrideKind, Transition, Why,
+};
+use crate::engine::limits;
+use crate::engine::metrics::implied::{self, Implied};
+use crate::engine::metrics::{self, Family};
+use crate::engine::payment::Anomaly;
+use crate::engine::store::{Cell, CellEvent, CellRequest, MAKES_ROOM};
+use crate::engine::time::{Millis, Timestamp};
+use crate::filter::driver::cell;
+use crate::filter::host::Host;
+
+// Much of this is never inlined: that would be kilobytes, for what happens seldom.
+impl<H: Host> Worker<H> {
+    /// Puts a request's line into the access log and counts it.
+    pub(in crate::filter) fn note(&self, note: &Decision) {
+        // Neither is worth failing a payment for.
+        let _ = self.host.set_property("dana_decision", &note.to_string());
+        self.count(&metrics::REQUESTS, &note.labels());
+    }
+
+    /// Shows how every gateway is, and every metric that the configuration implies, before anything
+    /// changes.
+    pub(in crate::filter) fn show(&self) {
+        for Implied { family, values } in implied::all(&self.policy) {
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            self.metric(family, &values);
+        }
+        self.show_gateways();
+    }
+
+    fn show_gateways(&self) {
+        let request = CellRequest::Load(Cell::Health);
+        let CellEvent::Loaded(_, loaded) = cell(&self.host, request) else {
+            return;
+        };
+        let health = Health::read(&loaded.bytes).unwrap_or_else(|| {
+            log::warn!(
+                "what is known of the gateways was written by another version of the \
+                 filter, and begins anew: breakers, heartbeats, and overrides, which must be asked \
+                 for again"
+            );
+            Health::default()
+        });
+        let now = self.host.now().unwrap_or_default();
+        for gateway in &self.policy.gateways {
+            let member = health.member(gateway.id).cloned().unwrap_or_default();
+            let number = number(member.breaker.state());
+            let up = u64::from(member.heartbeat.is_up());
+            let steer = health.overrides(now).find(|one| one.gateway == gateway.id);
+            for (family, value) in [
+                (&metrics::BREAKER_STATE, number),
+                (&metrics::RAMP, u64::from(share_of(&health, gateway.id, &self.policy, now))),
+                (&metrics::HEARTBEAT_UP, up),
+                (&metrics::IN_FLIGHT, 0),
+                (&metrics::BARRED, u64::from(member.barred.is_some())),
+                (&metrics::OVERRIDE, steer.map_or(0, |one| one.kind as u64)),
+            ] {
+                self.set(family, &[&gateway.name], value);
+            }
+        }
+    }
+
+    /// Shows how many requests are with a gateway.
+    pub(in crate::filter) fn show_in_flight(&self, gateway: GatewayId, requests: u32) {
+        if let Some(gateway) = self.policy.gateway(gateway) {
+            self.set(&metrics::IN_FLIGHT, &[&gateway.name], requests.into());
+        }
+    }
+
+    /// Tells operators of a change.
+    #[inline(never)]
+    pub(in crate::filter) fn changed(&self, change: &HealthEvent) {
+        match change {
+            HealthEvent::Breaker(gateway, transition) => self.breaker(*gateway, transition),
+            HealthEvent::Heartbeat(gateway, up) => {
+                let gateway = self.name(*gateway);
+                let (level, is) = if *up { (Level::Info, "up") } else { (Level::Warn, "down") };
+                log::log!(level, "heartbeat of {gateway}: {is}");
+                self.set(&metrics::HEARTBEAT_UP, &[&gateway], u64::from(*up));
+            }
+            HealthEvent::Disagree(gateway, up) => {
+                let gateway = self.name(*gateway);
+                let says = if *up { "up" } else { "down" };
+                log::warn!("heartbeat of {gateway} says {says}, and its traffic otherwise");
+                self.count(&metrics::DISAGREES, &[&gateway, says]);
+            }
+            HealthEvent::Switch { from, to, cause } => self.switched(*from, *to, *cause),
+            HealthEvent::Ramp(gateway, percent) => {
+                let gateway = self.name(*gateway);
+                log::info!("{percent} % of the new payments go to {gateway} first");
+                self.set(&metrics::RAMP, &[&gateway], (*percent).into());
+            }
+            HealthEvent::Barred(gateway, breach) => self.barred(*gateway, *breach),
+            HealthEvent::Override(gateway, steer) => {
+                let gateway = self.name(*gateway);
+                let to = steer.map_or("auto", OverrideKind::name);
+                let level = if steer.is_some() { Level::Warn } else { Level::Info };
+                log::log!(level, "override of {gateway}: {to}");
+                self.count(&metrics::OVERRIDES, &[&gateway, to]);
+                self.set(&metrics::OVERRIDE, &[&gateway], steer.map_or(0, |steer| steer as u64));
+            }
+            HealthEvent::Refusing(Why::StoreFull) => {
+                log::error!("the claim store is full, and payments are refused. {MAKES_ROOM}");
+                // The next count may be minutes away, and says how it is then.
+                self.set(&metrics::STORE_FILL, &[], 100);
+            }
+            HealthEvent::Refusing(why) => {
+                let nobody_pays = *why == Why::NoGateway;
+                let level = if nobody_pays { Level::Error } else { Level::Warn };
+                log::log!(level, "payments are refused: {}", why.sentence());
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn breaker(&self, gateway: GatewayId, transition: &Transition) {
+        let (gateway, to) = (self.name(gateway), transition.to.name());
+        let why = transition.rule.sentence(&self.policy.health.breaker);
+        let level = match transition.to {
+            BreakerState::Closed { .. } | BreakerState::HalfOpen { .. } => Level::Info,
+            BreakerState::Open { .. } => Level::Warn,
+        };
+        log::log!(level, "breaker of {gateway} is {to}: {why}");
+        self.count(&metrics::TRANSITIONS, &[&gateway, to, transition.rule.name()]);
+        self.set(&metrics::BREAKER_STATE, &[&gateway], number(transition.to));
+    }
+
+    #[inline(never)]
+    fn switched(&self, from: GatewayId, to: GatewayId, cause: Cause) {
+        let (from, to, kind) = (self.name(from), self.name(to), cause.name());
+        let level = match cause {
+            Cause::Failback => Level::Info,
+            Cause::Failover | Cause::Override => Level::Warn,
+        };
+        log::log!(level, "{kind} from {from} to {to}");
+        self.count(&metrics::SWITCHES, &[&from, &to, kind]);
+        self.set(&metrics::RAMP, &[&from], 0);
+        let steps = cause == Cause::Failback && self.policy.health.failback.ramp > Millis::ZERO;
+        let share = if steps { 100 / u64::from(limits::RAMP_STEPS) } else { 100 };
+        self.set(&metrics::RAMP, &[&to], share);
+    }
+
+    #[inline(never)]
+    fn barred(&self, gateway: GatewayId, breach: Option<Breach>) {
+        let gateway = self.name(gateway);
+        if let Some(breach) = breach {
+            let why = breach.sentence();
+            log::error!("{gateway} is barred until an operator admits it: {why}");
+            self.count(&metrics::BREACHES, &[&gateway, breach.name()]);
+        } else {
+            log::info!("{gateway} is admitted again");
+        }
+        self.set(&metrics::BARRED, &[&gateway], u64::from(breach.is_some()));
+    }
+
+    #[inline(never)]
+    fn name(&self, gateway: GatewayId) -> String {
+        self.policy.names(Gateways::only(gateway))
+    }
+
+    /// Tells operators of evidence that contradicts what was known.
+    #[inline(never)]
+    pub(in crate::filter) fn anomaly(&self, anomaly: &Anomaly) {
+        let by = self.policy.names(anomaly.by);
+        log::error!("{}", anomaly.line(if by.is_empty() { "nobody" } else { &by }));
+        self.count(&metrics::ANOMALIES, &[anomaly.kind.name()]);
+    }
+
+    #[inline(never)]
+    fn count(&self, family: &Family, values: &[&str]) {
+        if let Some(metric) = self.metric(family, values) {
+            let _ = self.host.increment(metric);
+        }
+    }
+
+    #[inline(never)]
+    pub(super) fn set(&self, family: &Family, values: &[&str], value: u64) {
+        if let Some(metric) = self.metric(family, values) {
+            let _ = self.host.record(metric, value);
+        }
+    }
+
+    fn metric(&self, family: &Family, values: &[&str]) -> Option<u32> {
+        let full = family.full_name(values);
+        let mut metrics = self.metrics.borrow_mut();
+        if let Some(metric) = metrics.get(&full) {
+            return Some(*metric);
+        }
+        if metrics.len() >= limits::METRICS_MAX {
+            return None;
+        }
+        let metric = self.host.define_metric(family.kind, &full).ok()?;
+        metrics.insert(full, metric);
+        Some(metric)
+    }
+}
+
+/// Percent of the new payments that go to `gateway` first.
+fn share_of(health: &Health, gateway: GatewayId, policy: &Policy, now: Timestamp) -> u32 {
+    let is_active = health.active(&policy.health, now) == Some(gateway);
+    if is_active { health.share(&policy.health, now) } else { 0 }
+}
+
+/// A state's number in metrics.
+const fn number(state: BreakerState) -> u64 {
+    match state {
+        BreakerState::Closed { .. } => 0,
+        BreakerState::HalfOpen { .. } => 1,
+        BreakerState::Open { .. } => 2,
+    }
+}
