@@ -12,7 +12,7 @@ use crate::engine::health::{Demand, ProbeSpec};
 use crate::engine::json::Pointer;
 use crate::engine::limits;
 use crate::engine::protocol::{Class, Identity, Mode, Operation, Protocol};
-use crate::engine::store::{KeptAnswer, KeyDefinition, layout_hash};
+use crate::engine::store::{Capacity, KeptAnswer, KeyDefinition, layout_hash};
 use crate::engine::time::{Millis, Zone};
 
 mod admin;
@@ -209,6 +209,12 @@ impl Config {
     #[must_use]
     pub const fn buckets(&self) -> u32 {
         self.store.claims_max.div_ceil(limits::BUCKET_RECORDS_MEAN)
+    }
+
+    /// Which rate of payments the store sustains.
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
+        Capacity::new(self.buckets(), self.store.retention)
     }
 }
 
