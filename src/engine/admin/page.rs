@@ -155,7 +155,7 @@ fn money(html: &mut Html, status: &StatusReport<'_>) {
 /// last one began two counts ago; a third is for workers that tick late.
 fn old(policy: &Policy) -> Millis {
     let counts = policy.census_length().get().saturating_mul(3);
-    Millis::new(counts).max(limits::CENSUS_OLD_MIN)
+    Millis::new(counts.max(limits::CENSUS_OLD_MS_MIN))
 }
 
 /// The payments in doubt, in a sentence.

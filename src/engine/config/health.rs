@@ -21,7 +21,7 @@ pub(super) fn read_breaker(
         window,
         rate_age_min: Millis::new((2 * tick.get()).min(window.get() / 2)),
         unheard: floor.millis(fields, "unheard_ms", 500, 120_000, 2000),
-        silence_max: Millis::new(response.min(limits::SILENCE_MAX).get() / 2),
+        silence_max: Millis::new(response.get().min(limits::SILENCE_MS_MAX) / 2),
         min_calls: clamp_u32(fields.number("min_calls", 1..=1_000_000, 10)),
         failure_rate_pct: percent("failure_rate_pct", 50),
         slow: floor.millis(fields, "slow_ms", 100, 120_000, 8000),

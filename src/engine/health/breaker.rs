@@ -18,7 +18,7 @@ use super::fair_share::{FairShare, Source};
 use super::heartbeat::Heartbeat;
 use super::window::{Tally, Window};
 use super::worker_counts::Batch;
-use crate::engine::limits::RUN_ALONE_MAX;
+use crate::engine::limits::RUN_ALONE_MS_MAX;
 use crate::engine::time::{Millis, Timestamp};
 
 mod half_open;
@@ -353,7 +353,7 @@ impl Breaker {
     }
 
     fn run_lasts(&self, now: Timestamp) -> bool {
-        now.since(self.run_began) >= RUN_ALONE_MAX || now < self.run_began
+        now.since(self.run_began).get() >= RUN_ALONE_MS_MAX || now < self.run_began
     }
 
     /// What the heartbeats add to what payments say: while they are bad, nobody's payments are

@@ -7,7 +7,7 @@ use super::cause::Cause;
 use crate::engine::codec::Reader;
 use crate::engine::gateway::GatewayId;
 use crate::engine::limits;
-use crate::engine::time::Timestamp;
+use crate::engine::time::{Millis, Timestamp};
 
 /// What happened lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub enum Why {
     StoreFull,
 }
 
-/// A run of refusals for one reason: no two of them are [`limits::REFUSALS_APART`] apart.
+/// A run of refusals for one reason: no two of them are [`limits::REFUSALS_APART_MS`] apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RefusalRun {
     /// When the first one was counted, to a tick.
@@ -93,8 +93,8 @@ impl RefusalRun {
     /// Whether it may go on: the last one was just now. A clock that stepped back ends a run.
     #[must_use]
     pub fn is_recent(&self, now: Timestamp) -> bool {
-        let is_past = self.last <= now.plus(limits::REFUSALS_APART);
-        self.requests > 0 && is_past && now.since(self.last) <= limits::REFUSALS_APART
+        let is_past = self.last <= now.plus(Millis::new(limits::REFUSALS_APART_MS));
+        self.requests > 0 && is_past && now.since(self.last).get() <= limits::REFUSALS_APART_MS
     }
 }
 

@@ -21,7 +21,7 @@ struct WorkerReport {
 
 impl WorkerReport {
     fn is_stale(&self, now: Timestamp) -> bool {
-        now.since(self.at).max(self.at.since(now)) > limits::IN_FLIGHT_STALE
+        now.since(self.at).max(self.at.since(now)).get() > limits::IN_FLIGHT_STALE_MS
     }
 }
 
@@ -41,7 +41,7 @@ impl InFlight {
             told.owner == owner
                 && told.counts == counts
                 && now >= told.at
-                && now.since(told.at).get() < limits::IN_FLIGHT_STALE.get() / 2
+                && now.since(told.at).get() < limits::IN_FLIGHT_STALE_MS / 2
         };
         if self.0.iter().any(is_told) {
             return;

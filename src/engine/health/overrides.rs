@@ -51,7 +51,7 @@ impl Override {
     /// counts as begun now; none lasts longer than any does.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
-        now >= self.until || self.length() > limits::OVERRIDE_TTL_MAX
+        now >= self.until || self.length().get() > limits::OVERRIDE_TTL_MS_MAX
     }
 
     fn length(&self) -> Millis {

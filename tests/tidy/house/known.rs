@@ -5,8 +5,7 @@
 pub(super) const AGAINST_THE_DIRECTION: &[&str] = &[];
 
 /// Rooms that name each other, directly or round about.
-pub(super) const ROOMS_IN_A_RING: &[&str] =
-    &["codec -> time", "limits -> time", "time -> codec", "time -> limits"];
+pub(super) const ROOMS_IN_A_RING: &[&str] = &[];
 
 /// Arrows that are part of a cycle between files.
 pub(super) const ON_A_CYCLE: &[&str] = &[
@@ -16,7 +15,6 @@ pub(super) const ON_A_CYCLE: &[&str] = &[
     "admin/page/doubts.rs -> admin/page.rs",
     "admin/resolving.rs -> admin.rs",
     "admin/steering.rs -> admin.rs",
-    "codec.rs -> time.rs",
     "config.rs -> config/health.rs",
     "config.rs -> config/operations.rs",
     "config.rs -> config/policy.rs",
@@ -31,17 +29,10 @@ pub(super) const ON_A_CYCLE: &[&str] = &[
     "health/breaker/limits.rs -> health/breaker.rs",
     "health/breaker/rule.rs -> health/breaker.rs",
     "health/breaker/silence.rs -> health/breaker.rs",
-    "limits.rs -> time.rs",
     "metrics.rs -> metrics/implied.rs",
     "metrics/implied.rs -> metrics.rs",
     "protocol/operation.rs -> protocol/operation/dana.rs",
     "protocol/operation/dana.rs -> protocol/operation.rs",
-    "time.rs -> time/leaps.rs",
-    "time.rs -> time/zone.rs",
-    "time/leaps.rs -> codec.rs",
-    "time/leaps.rs -> limits.rs",
-    "time/leaps.rs -> time.rs",
-    "time/zone.rs -> time.rs",
 ];
 
 /// Names that more than one type has.
