@@ -1,12 +1,13 @@
-//! The part of the configuration that health is judged by.
+//! The rules of health: breaker, heartbeat and failback.
 
+use super::delays::{Floor, HOUR_MS};
 use super::reader::{Errors, Fields};
-use super::{Floor, HOUR_MS};
 use crate::engine::health::{BreakerLimits, Expect, Failback, HeartbeatLimits, ProbeSpec};
 use crate::engine::limits;
 use crate::engine::time::Millis;
 
-/// `tick` is how often workers bring what they counted, `response` how long a gateway may take.
+/// `tick` is the period in which workers report their counts, `response` the time a gateway has to
+/// answer.
 pub(super) fn read_breaker(
     fields: &Fields<'_>,
     floor: Floor,
@@ -62,7 +63,7 @@ pub(super) fn read_heartbeat(
     limits
 }
 
-/// What a heartbeat asks and expects; what is left out is as in `base`.
+/// What a heartbeat requests and expects. Fields that are absent are as in `base`.
 pub(super) fn read_probe(fields: &Fields<'_>, floor: Floor, base: &ProbeSpec) -> ProbeSpec {
     let methods = [("GET", "GET"), ("HEAD", "HEAD")];
     let method = if base.method == "HEAD" { "HEAD" } else { "GET" };
