@@ -110,7 +110,7 @@ impl Health {
         };
         let (breaker, limits) = (&member.breaker, &rules.breaker);
         let waits = match new.kind {
-            RequestKind::Payment => breaker.prefers_question(now, limits),
+            RequestKind::Payment => breaker.prefers_inquiry(now, limits),
             RequestKind::Inquiry => breaker.wants_payment(limits),
         };
         let argued = member.heartbeat.is_target(now, &rules.heartbeat) && !waits;

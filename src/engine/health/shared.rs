@@ -107,7 +107,7 @@ impl Health {
         let Member { breaker, heartbeat, .. } = self.member_mut(gateway);
         let limits = &rules.breaker;
         let transition = breaker.record(report, now, limits);
-        let transition = transition.or_else(|| breaker.check_beside(heartbeat, now, limits));
+        let transition = transition.or_else(|| breaker.check_heartbeat(heartbeat, now, limits));
         self.moved(gateway, transition, rules, now)
     }
 
@@ -201,7 +201,7 @@ impl Health {
                 continue;
             }
             let breaker = &mut self.member_mut(gateway).breaker;
-            let transition = breaker.crowd(requests, now, &rules.breaker);
+            let transition = breaker.check_in_flight(requests, now, &rules.breaker);
             changes.extend(self.moved(gateway, transition, rules, now));
         }
         changes
