@@ -225,7 +225,7 @@ impl Breaker {
             // One trip is forgotten for each longest wait that the breaker was closed.
             let forgotten = now.since(self.since).get() / limits.open_max.get().max(1);
             self.trips = self.trips.saturating_sub(u8::try_from(forgotten).unwrap_or(u8::MAX));
-            self.suspects = self.fair_share.troubled(now, limits.window);
+            self.suspects = self.fair_share.failing(now, limits.window);
             self.failed_last = 0;
         }
         self.trips = self.trips.saturating_add(1);
