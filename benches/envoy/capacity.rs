@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use dana_failover::engine::config::Config;
 use dana_failover::engine::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
-use dana_failover::engine::store::{Capacity, capacity};
+use dana_failover::engine::store::capacity;
 use serde_json::{Value, json};
 
 use super::config::Filter;
@@ -139,7 +139,7 @@ pub(crate) fn fill(options: &Options, wanted: &Fill) -> Outcome<()> {
 
 /// What the store sustains by its own formula.
 fn sustained(config: &Config) {
-    let store = Capacity::of(config);
+    let store = config.capacity();
     println!(
         "A store for {} claims that keeps them {} s is as full as it is laid out for with {:.1} \
          payments a second; of new charges it then refuses one in {:.0e}.",

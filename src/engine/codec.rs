@@ -1,8 +1,6 @@
-//! Reading and writing of stored values: little-endian, total, no panics.
+//! Reads stored values: little-endian, without panics on any bytes.
 
-use crate::engine::time::Timestamp;
-
-/// Takes values from the front of some bytes; `None` once there are too few left.
+/// Takes values from the front of some bytes. `None` if too few bytes are left.
 pub(super) struct Reader<'b>(pub(super) &'b [u8]);
 
 impl<'b> Reader<'b> {
@@ -32,9 +30,5 @@ impl<'b> Reader<'b> {
 
     pub(super) fn long(&mut self) -> Option<u64> {
         self.take().map(u64::from_le_bytes)
-    }
-
-    pub(super) fn time(&mut self) -> Option<Timestamp> {
-        self.long().map(Timestamp::from_millis)
     }
 }

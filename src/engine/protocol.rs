@@ -3,16 +3,18 @@
 
 mod local_reply;
 mod operation;
+mod response;
+mod snap_code;
 mod verdict;
 
 pub use local_reply::{
     LocalReply, Memory, NotExecuted, Reply, ReplyContext, RequestError, Standing, Unknown,
 };
+pub use operation::dana::dana_snap;
 pub use operation::{
     ANSWER_REFERENCE, CANCEL, Class, Compiled, Concerns, Identity, Matched, Mode, Operation,
-    Reference, Repeat, RequestSlots, StatusTable, Table, dana_snap,
+    Reference, Repeat, RequestSlots, StatusTable, Table,
 };
-pub use verdict::{
-    Absence, Body, Flags, Origin, Protocol, Response, SnapCode, Verdict, is_failed_before, judge,
-    text_of,
-};
+pub use response::{Body, Flags, Origin, Response};
+pub use snap_code::SnapCode;
+pub use verdict::{Absence, Protocol, Verdict, is_failed_before, judge, text_of};

@@ -13,8 +13,8 @@ mod record;
 
 pub use alias::{Alias, AliasTarget};
 pub use cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
+pub(in crate::engine) use census::draft::{Counts, Draft};
 pub use census::{Census, Counted, InDoubt, MAKES_ROOM, Room, States};
-pub(in crate::engine) use census::{Counts, Draft};
 pub use contract::{Commit, Key, Seen, StoreError, StoreEvent, StoreRequest, Version};
 pub use kept_answer::KeptAnswer;
 pub use layout::{KeyDefinition, Layout, LayoutError};

@@ -33,7 +33,7 @@ impl<H: Host> Worker<H> {
     pub(super) fn forget_unfinished(&self) {
         let mut unfinished = self.unfinished.borrow_mut();
         if let (false, Ok(now)) = (unfinished.is_empty(), self.host.now()) {
-            unfinished.retain(|one| now.since(one.since) < limits::UNFINISHED_AGE_MAX);
+            unfinished.retain(|one| now.since(one.since).get() < limits::UNFINISHED_AGE_MS_MAX);
         }
     }
 

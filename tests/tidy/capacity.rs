@@ -1,7 +1,6 @@
 //! Which rate the store sustains: that the formula is that of the store's own code, and that the
 //! README tells what comes out of it.
 
-use dana_failover::engine::store::Capacity;
 use std::time::Duration;
 
 use dana_failover::engine::config::Config;
@@ -60,7 +59,7 @@ fn a_bucket_refuses_as_many_as_the_formula_says() {
 
 #[test]
 fn the_readme_tells_what_the_default_store_sustains() {
-    let store = Capacity::of(&defaults());
+    let store = defaults().capacity();
     assert!(capacity::refused(f64::from(BUCKET_RECORDS_MEAN)) < 1e-18);
     let readme = super::read("README.md");
     let rows = [

@@ -1,6 +1,5 @@
 //! How many payments the claim store of a filter sustains.
 
-use crate::engine::store::Capacity;
 use std::fmt;
 
 use super::setup::Setup;
@@ -30,7 +29,7 @@ impl Store {
                 vm_id: vm_id.word().to_owned(),
                 claims_max: config.store.claims_max,
                 retention_s: config.store.retention.get() / 1000,
-                payments_per_second: Capacity::of(config).rate_that_refuses(REFUSED_SHARE),
+                payments_per_second: config.capacity().rate_that_refuses(REFUSED_SHARE),
             });
         }
         stores

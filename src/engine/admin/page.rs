@@ -1,8 +1,8 @@
-//! The status as one page for people: no scripts, nothing loaded from elsewhere, every text
-//! escaped, and every state told by a sign and a word as well as by its colour.
+//! The status as one page for people. It has no scripts and loads nothing. Every text is escaped, and
+//! every state has a sign and a word besides its colour.
 
 use super::doubt::{Doubt, grouped, letters};
-use super::status::{StatusReport, VERSION};
+use super::status::StatusReport;
 use crate::engine::config::{Gateway, Policy};
 use crate::engine::gateway::GatewayId;
 use crate::engine::health::{
@@ -12,10 +12,12 @@ use crate::engine::limits;
 use crate::engine::time::{Clock, Length, Millis};
 
 pub(super) mod doubts;
+mod frame;
 mod html;
 mod recent;
 mod store;
 
+use frame::{foot, head};
 use html::{Html, Mark, WARNING};
 
 /// The page.
@@ -40,26 +42,12 @@ pub(super) fn render(status: &StatusReport<'_>) -> String {
     html.end()
 }
 
-fn head(html: &mut Html, status: &StatusReport<'_>, renewed: &str) {
-    html.raw("<header><h1>DANA payments");
-    if let Some(instance) = status.instance.told() {
-        html.raw(" <span class=dim>at ").text(&instance).raw("</span>");
-    }
-    html.raw("</h1><small>").text(&Clock(status.now, status.zone()).to_string());
-    html.raw(renewed).raw("</small></header>");
-}
-
-fn foot(html: &mut Html, machines: &str) {
-    html.raw("<footer><span>dana-failover ").text(VERSION);
-    html.raw("</span><span>The same for machines: ").raw(machines).raw("</span></footer>");
-}
-
 /// Where new payments go, in a few words.
 struct Headline {
     mark: Mark,
     sign: &'static str,
     text: String,
-    /// The page's.
+    /// The title of the page.
     title: String,
 }
 
@@ -85,7 +73,7 @@ fn headline(status: &StatusReport<'_>) -> Headline {
     Headline { mark: mark.max(refused), sign, text, title }
 }
 
-/// Who takes payments now, why, and since when.
+/// Which gateway takes new payments, why, and since when.
 fn choice(html: &mut Html, status: &StatusReport<'_>, headline: &Headline) {
     let Selection { order, trial } = status.selection();
     html.open(headline.mark);
@@ -112,7 +100,7 @@ fn choice(html: &mut Html, status: &StatusReport<'_>, headline: &Headline) {
     .raw("</p></section>");
 }
 
-/// How much money nobody knows the outcome of, as far as it was counted.
+/// How much money is in doubt, by the last census.
 fn money(html: &mut Html, status: &StatusReport<'_>) {
     let Some(doubt) = &status.doubt else {
         html.open(Mark::Care);
@@ -151,18 +139,18 @@ fn money(html: &mut Html, status: &StatusReport<'_>) {
     html.raw("</p></section>");
 }
 
-/// From which age on a census says that nobody counts any more. Just before the next one ends the
-/// last one began two counts ago; a third is for workers that tick late.
+/// The age from which on a census is old: no worker counts any more. Just before a census ends, the
+/// one before began two passes ago. A third pass is for workers that tick late.
 fn old(policy: &Policy) -> Millis {
     let counts = policy.census_length().get().saturating_mul(3);
-    Millis::new(counts).max(limits::CENSUS_OLD_MIN)
+    Millis::new(counts.max(limits::CENSUS_OLD_MS_MIN))
 }
 
 /// The payments in doubt, in a sentence.
 fn doubts(doubt: &Doubt<'_>) -> String {
     let (census, states) = (doubt.census, &doubt.census.states);
     let oldest = Length(doubt.oldest().unwrap_or_default());
-    let mut told = match states.in_doubt {
+    let mut text = match states.in_doubt {
         0 => "Every payment's outcome is known.".to_owned(),
         1 => format!("1 payment was sent {oldest} ago, and its outcome is not known."),
         count => format!(
@@ -170,12 +158,12 @@ fn doubts(doubt: &Doubt<'_>) -> String {
         ),
     };
     if census.unsummed > 0 {
-        told.push_str(&format!(" Of {} the amount is not known.", census.unsummed));
+        text.push_str(&format!(" Of {} the amount is not known.", census.unsummed));
     }
     if states.unreadable > 0 {
-        told.push_str(&format!(" {} records cannot be read.", states.unreadable));
+        text.push_str(&format!(" {} records cannot be read.", states.unreadable));
     }
-    told
+    text
 }
 
 fn card(html: &mut Html, status: &StatusReport<'_>, gateway: &Gateway) {
@@ -204,23 +192,23 @@ fn card(html: &mut Html, status: &StatusReport<'_>, gateway: &Gateway) {
     html.pair("Cluster", &gateway.cluster).raw("</dl></section>");
 }
 
-/// A gateway's part in new payments.
+/// What a gateway does for new payments.
 fn place(status: &StatusReport<'_>, gateway: &Gateway) -> (Mark, String) {
     let selection = status.selection();
     let usable = status.is_usable(gateway.id);
-    let steer = status.override_of(gateway.id).map(|one| one.kind);
+    let kind = status.override_of(gateway.id).map(|one| one.kind);
     let (mark, place) = match selection.order.iter().position(|id| *id == gateway.id) {
-        Some(0) if steer == Some(OverrideKind::Force) && !usable => {
+        Some(0) if kind == Some(OverrideKind::Force) && !usable => {
             (Mark::Bad, "takes new payments, forced although not usable")
         }
         Some(0) if selection.trial => (Mark::Care, "takes trials"),
-        Some(0) if steer == Some(OverrideKind::Force) => (Mark::Care, "takes new payments, forced"),
+        Some(0) if kind == Some(OverrideKind::Force) => (Mark::Care, "takes new payments, forced"),
         Some(0) => (Mark::Good, "takes new payments"),
         Some(1) if selection.trial => (Mark::Good, "takes new payments"),
         Some(_) => (Mark::Good, "in reserve"),
         None if status.is_asked(gateway.id) => (Mark::Care, "takes questions, on trial"),
         None if status.member(gateway.id).barred.is_some() => (Mark::Bad, "barred"),
-        None if steer == Some(OverrideKind::Drain) => (Mark::Care, "drained"),
+        None if kind == Some(OverrideKind::Drain) => (Mark::Care, "drained"),
         None if usable => (Mark::Care, "left out while another one is forced"),
         None => (Mark::Bad, "not usable"),
     };
@@ -266,23 +254,23 @@ fn traffic(status: &StatusReport<'_>, breaker: &Breaker) -> String {
     let seen = breaker.seen(status.now, limits);
     let moved_for = status.now.since(breaker.since());
     let span = match breaker.cause() {
-        // Whoever moves counts anew.
+        // Each move begins a new window.
         Some(_) if moved_for < limits.window => "since it last moved".to_owned(),
         Some(_) | None => format!("in {}", Length(limits.window)),
     };
-    let told = match seen.calls {
+    let calls = match seen.calls {
         0 => format!("no calls {span}"),
         1 => format!("1 call {span}: {} failed, {} slow", seen.failures, seen.slow),
         calls => format!("{calls} calls {span}: {} failed, {} slow", seen.failures, seen.slow),
     };
     let BreakerState::Closed { run: run @ 1.. } = breaker.state() else {
-        return told;
+        return calls;
     };
-    // A run is as long as it is; the window forgets.
+    // A run may be older than the window.
     let before = if u32::from(run) > seen.failures { "with those before, " } else { "" };
     let failures = if run == 1 { "failure" } else { "failures" };
     let most = limits.consecutive_failures;
-    format!("{told}; {before}{run} {failures} in a row (limit {most})")
+    format!("{calls}; {before}{run} {failures} in a row (limit {most})")
 }
 
 fn heartbeat(status: &StatusReport<'_>, member: &Member) -> String {
@@ -308,15 +296,15 @@ fn overrides(html: &mut Html, status: &StatusReport<'_>) {
     html.open(Mark::Care);
     html.raw("<h2>Overrides</h2>");
     let row = |one: &Override| {
-        let steer = one.kind.name().to_owned();
+        let kind = one.kind.name().to_owned();
         let (actor, reason) = (one.actor.clone(), one.reason.clone());
-        vec![status.name(one.gateway), steer, left(one, status), actor, reason]
+        vec![status.name(one.gateway), kind, left(one, status), actor, reason]
     };
     html.table(&["Gateway", "What", "Ends", "By", "Why"], standing.map(row));
     html.raw("</section>");
 }
 
-/// Until when an override stands, and how long that is.
+/// When an override ends, and how long that is from now.
 fn left(one: &Override, status: &StatusReport<'_>) -> String {
     let left = Length(one.until.since(status.now));
     format!("until {}, {left} left", Clock(one.until, status.zone()))

@@ -222,7 +222,7 @@ fn read_wish(fields: &Fields<'_>, caller: &Caller, config: &Config) -> Option<Ov
         [("force", force), ("drain", drain), ("auto", Wanted::Auto), ("admit", Wanted::Admit)];
     let expected = "\"force\" or \"drain\" or \"auto\" or \"admit\"";
     let steer = fields.demand("steer", expected).and_then(|node| node.choice(&steers));
-    let range = 1..=limits::OVERRIDE_TTL_MAX.get() / 1000;
+    let range = 1..=limits::OVERRIDE_TTL_MS_MAX / 1000;
     let ttl = match steer {
         Some(wanted @ (Wanted::Auto | Wanted::Admit)) => {
             if let Some(node) = fields.get("ttl_s") {

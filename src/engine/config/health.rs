@@ -1,12 +1,13 @@
-//! The part of the configuration that health is judged by.
+//! The rules of health: breaker, heartbeat and failback.
 
+use super::delays::{Floor, HOUR_MS};
 use super::reader::{Errors, Fields};
-use super::{Floor, HOUR_MS};
 use crate::engine::health::{BreakerLimits, Expect, Failback, HeartbeatLimits, ProbeSpec};
 use crate::engine::limits;
 use crate::engine::time::Millis;
 
-/// `tick` is how often workers bring what they counted, `response` how long a gateway may take.
+/// `tick` is the period in which workers report their counts, `response` the time a gateway has to
+/// answer.
 pub(super) fn read_breaker(
     fields: &Fields<'_>,
     floor: Floor,
@@ -21,7 +22,7 @@ pub(super) fn read_breaker(
         window,
         rate_age_min: Millis::new((2 * tick.get()).min(window.get() / 2)),
         unheard: floor.millis(fields, "unheard_ms", 500, 120_000, 2000),
-        silence_max: Millis::new(response.min(limits::SILENCE_MAX).get() / 2),
+        silence_max: Millis::new(response.get().min(limits::SILENCE_MS_MAX) / 2),
         min_calls: clamp_u32(fields.number("min_calls", 1..=1_000_000, 10)),
         failure_rate_pct: percent("failure_rate_pct", 50),
         slow: floor.millis(fields, "slow_ms", 100, 120_000, 8000),
@@ -62,7 +63,7 @@ pub(super) fn read_heartbeat(
     limits
 }
 
-/// What a heartbeat asks and expects; what is left out is as in `base`.
+/// What a heartbeat requests and expects. Fields that are absent are as in `base`.
 pub(super) fn read_probe(fields: &Fields<'_>, floor: Floor, base: &ProbeSpec) -> ProbeSpec {
     let methods = [("GET", "GET"), ("HEAD", "HEAD")];
     let method = if base.method == "HEAD" { "HEAD" } else { "GET" };

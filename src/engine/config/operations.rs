@@ -1,17 +1,21 @@
-//! Operations that are added to the preset's, or change them.
+//! Operations that the configuration adds to the preset, or changes in it.
 
 use std::borrow::Cow;
 
+use super::names::{NAME, is_name};
 use super::reader::{Errors, Fields, Node};
-use super::{MODES, NAME, is_name};
 use crate::engine::json::Pointer;
 use crate::engine::limits;
 use crate::engine::protocol::{
-    Class, Concerns, Identity, Operation, Protocol, Reference, Repeat, StatusTable, dana_snap,
+    Class, Concerns, Identity, Mode, Operation, Protocol, Reference, Repeat, StatusTable, dana_snap,
 };
 
 const PATH: &str = "a path that begins with / and has no query";
 const CLASS: &str = "\"charge\", \"follow-up\", \"inquiry\" or \"state\"";
+
+/// The modes by their names in the configuration.
+pub(super) const MODES: [(&str, Mode); 2] =
+    [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
 
 pub(super) fn read(fields: &Fields<'_>, protocol: Protocol, errors: &Errors) -> Vec<Operation> {
     let mut operations = match protocol {
@@ -32,7 +36,7 @@ pub(super) fn read(fields: &Fields<'_>, protocol: Protocol, errors: &Errors) -> 
     operations
 }
 
-/// An operation with the path of a preset one changes what it names and keeps the rest.
+/// An operation with the path of one in the preset keeps what it does not set.
 fn read_operation<'v>(node: &Node<'v>, presets: &[Operation]) -> Option<(Node<'v>, Operation)> {
     let fields = node.fields();
     let name = fields.demand("name", NAME).and_then(|node| node.text(NAME, is_name));
@@ -64,7 +68,7 @@ fn read_operation<'v>(node: &Node<'v>, presets: &[Operation]) -> Option<(Node<'v
     }
     let digits = |t: &str| t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit());
     if let Some(node) = fields.get("service_code") {
-        // One that is wrong has been told; it is not missing as well.
+        // A wrong one is reported by `text`. It must not be reported as missing too.
         let code = node.text("two digits", digits).unwrap_or_default();
         operation.service_codes = vec![code.into()];
     }
@@ -120,7 +124,7 @@ fn read_concerns(node: &Node<'_>) -> Concerns {
     Concerns { namespace, identity }
 }
 
-/// The pointers of a list, if it is there.
+/// The pointers of a list, if there is one.
 fn pointers(fields: &Fields<'_>, name: &'static str) -> Option<Vec<Pointer>> {
     Some(fields.get(name)?.items().iter().filter_map(pointer).collect())
 }

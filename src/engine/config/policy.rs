@@ -1,7 +1,7 @@
-//! A configuration joined to the store it works on: gateways have their stored ids, composites
-//! name members by them.
+//! A configuration joined to its store: gateways have their stored ids, and composites name their
+//! members by them.
 
-use super::Config;
+use super::values::Config;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Demand, HealthRules, ProbeSpec};
 use crate::engine::limits;
@@ -10,49 +10,49 @@ use crate::engine::protocol::{Compiled, Memory, Mode, Table};
 use crate::engine::store::{KeyDefinition, Layout, LayoutError, Placement};
 use crate::engine::time::{Leaps, Millis, Timestamp};
 
-/// Everything that decisions are made by.
+/// Everything that decisions depend on.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// In order of preference.
     pub gateways: Vec<Gateway>,
-    /// Clusters of which Envoy tries one member after the other.
+    /// Clusters in which Envoy tries one gateway after the other.
     pub composites: Vec<Composite>,
-    /// What requests do.
+    /// The operation table.
     pub operations: Table,
-    /// By which health is judged and gateways are chosen.
+    /// How health is judged and gateways are chosen.
     pub health: HealthRules,
     /// The delays that money waits for.
     pub claims: ClaimRules,
-    /// Where each payment's records stand in the store.
+    /// Where the store has the records of a payment.
     pub placement: Placement,
-    /// When the store began, by the wall clock.
+    /// When the store began.
     pub born: Timestamp,
-    /// The rest, as it was configured.
+    /// The configuration.
     pub config: Config,
 }
 
 /// A gateway.
 #[derive(Clone, Debug)]
 pub struct Gateway {
-    /// Its bit in the records.
+    /// Its id, which is its bit in records.
     pub id: GatewayId,
-    /// Its name in configuration, metadata, logs.
+    /// Its name in configuration, metadata and logs.
     pub name: String,
-    /// Envoy's cluster that reaches it and no other gateway.
+    /// The Envoy cluster that reaches this gateway and no other.
     pub cluster: String,
-    /// The `Host` of what the filter itself sends there, past the route; where none is set, that of
-    /// the merchant's request.
+    /// The `Host` of requests that the filter itself sends there, past the route. If there is none,
+    /// the `Host` of the merchant's request.
     pub host: Option<String>,
-    /// What its heartbeats ask and expect.
+    /// What its heartbeats request and what they expect.
     pub probe: ProbeSpec,
-    /// The operations that may go there; all of them where there is no list.
+    /// The operations that may go there. All of them if there is no list.
     operations: Option<Vec<String>>,
-    /// What the connection to it must be, where that is watched.
+    /// What the connection to it must be like, if that is checked.
     pub channel: Option<Demand>,
 }
 
 impl Gateway {
-    /// Whether requests of `operation` may go there; `None` is what is passed on unnamed.
+    /// Whether requests of `operation` may go there. `None`: a request that matches no operation.
     #[must_use]
     pub fn permits(&self, operation: Option<&str>) -> bool {
         let named = |names: &Vec<String>| {
@@ -65,40 +65,41 @@ impl Gateway {
 /// A cluster that reaches several gateways, in this order.
 #[derive(Clone, Debug)]
 pub struct Composite {
-    /// Who is tried, in order.
+    /// The gateways that it tries, in order.
     pub members: Vec<GatewayId>,
     /// Envoy's name for it.
     pub cluster: String,
 }
 
-/// Why a configuration cannot be looked up in the layout that is there.
+/// Why a configuration does not fit the layout of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JoinError {
     /// The store has another number of buckets.
     Buckets {
-        /// What the store has.
+        /// The number in the store.
         stored: u32,
-        /// What the configuration asks for.
+        /// The number that the configuration needs.
         configured: u32,
     },
-    /// Nobody has used this gateway yet.
+    /// The store does not know this gateway: no payments' filter has used it.
     Gateway {
-        /// What it is called.
+        /// Its name.
         name: String,
     },
 }
 
-/// A cluster to name, and whom it reaches.
+/// A cluster to route to, and the gateways that it reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteTarget<'p> {
     /// Envoy's name for it.
     pub cluster: &'p str,
-    /// In the order in which Envoy tries them; the first one is meant.
+    /// The gateways in the order in which Envoy tries them. The first one is the target.
     pub members: Vec<GatewayId>,
 }
 
 impl Policy {
-    /// Joins `config` to `layout` at `now`; tells whether the layout grew and must be written back.
+    /// Joins `config` to `layout` at `now`. Also returns whether the layout has changed and must be
+    /// written back.
     ///
     /// # Errors
     /// When the configuration cannot work on the store that is there.
@@ -117,10 +118,10 @@ impl Policy {
         Ok((Self::new(config, operations, ids, layout.placement(), born), grew || began))
     }
 
-    /// Looks `config` up in `layout`, which stays as it is: for whoever only looks on.
+    /// Looks `config` up in `layout`, which stays as it is: for the operators' listener.
     ///
     /// # Errors
-    /// When nobody has joined such a configuration to it yet.
+    /// If no payments' filter has joined such a configuration to it yet.
     pub fn over(config: Config, layout: &Layout) -> Result<Self, JoinError> {
         let (stored, configured) = (layout.placement().buckets(), config.buckets());
         if stored != configured {
@@ -181,9 +182,9 @@ impl Policy {
         }
     }
 
-    /// How much is known at `now` of the payments that may still be repeated. What was sent before
-    /// the store began is not known; nor is what was resolved longer ago than it is kept. Time that
-    /// the clock skipped is no time in which anything was remembered.
+    /// How far back the store knows, at `now`, the payments that may still be repeated. It does not know
+    /// what was sent before it began, nor what was resolved longer ago than the retention. Time that
+    /// the clock skipped does not count.
     #[must_use]
     pub fn memory(&self, leaps: &Leaps, now: Timestamp) -> Memory {
         let needed = self.claims.repeat_max_age.max(self.claims.doubt_min());
@@ -196,8 +197,8 @@ impl Policy {
         Memory::Whole
     }
 
-    /// Whether requests of an operation are only observed. What cannot be said to be of any
-    /// operation may be of one that is enforced.
+    /// Whether requests of an operation are only observed. A request that matches no operation is
+    /// observed only if all operations are.
     #[must_use]
     pub fn observes(&self, operation: Option<&Compiled>) -> bool {
         let mode = |compiled: &Compiled| compiled.operation.mode.unwrap_or(self.config.mode);
@@ -210,7 +211,7 @@ impl Policy {
         }
     }
 
-    /// Whether the connections that answers come over are watched.
+    /// Whether the connection of an answer is checked, for any gateway.
     #[must_use]
     pub fn watches_channels(&self) -> bool {
         self.gateways.iter().any(|gateway| gateway.channel.is_some())
@@ -221,13 +222,13 @@ impl Policy {
         self.health.order()
     }
 
-    /// The gateway of a stored id, while its name is configured.
+    /// The gateway of a stored id, if it is still configured.
     #[must_use]
     pub fn gateway(&self, id: GatewayId) -> Option<&Gateway> {
         self.gateways.iter().find(|gateway| gateway.id == id)
     }
 
-    /// The gateway of a name.
+    /// The gateway with this name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Gateway> {
         self.gateways.iter().find(|gateway| gateway.name == name)
@@ -247,8 +248,8 @@ impl Policy {
         self.gateway(gateway).map(|gateway| RouteTarget { cluster: &gateway.cluster, members })
     }
 
-    /// The cluster for a request that all of `takers` may take, the first of them first: the
-    /// composite that reaches most of them and nobody else, or else the first one's own.
+    /// The cluster for a request that may go to all of `selection`, in this order. It is the composite
+    /// that reaches most of them and no other gateway, or else the first gateway's own cluster.
     #[must_use]
     pub fn target(&self, selection: &[GatewayId]) -> Option<RouteTarget<'_>> {
         let first = *selection.first()?;
@@ -261,13 +262,13 @@ impl Policy {
         }
     }
 
-    /// How often a worker ticks.
+    /// The period of a worker's ticks.
     #[must_use]
     pub fn tick_period(&self) -> Millis {
         self.health.heartbeat.tick_period()
     }
 
-    /// How long it takes to count all buckets, a few on each tick, where the store is full.
+    /// How long a census of a full store takes.
     #[must_use]
     pub fn census_length(&self) -> Millis {
         let ticks = self.placement.buckets().div_ceil(limits::CENSUS_BUCKETS_PER_TICK);

@@ -1,18 +1,15 @@
-//! The part of the configuration that says who may do what where: partners, operations, gateways,
-//! and what the connection to a gateway must be. A later gateway never has more rights, nor a
-//! weaker channel, than the first one.
+//! Rights: which partner may call which operation, which gateway may get it, and what the connection
+//! to a gateway must be like. A later gateway never has more rights, nor a weaker connection, than
+//! the first one.
 
 use std::collections::BTreeMap;
 
 use super::reader::{Errors, Fields, Node};
-use super::{Config, GatewayConfig};
+use super::values::{Config, GatewayConfig};
 use crate::engine::health::{Demand, TlsVersion};
 use crate::engine::limits;
 
-/// Who is meant that has no entry of its own.
-pub(in crate::engine) const ANY_PARTNER: &str = "*";
-
-/// Names as they stand in certificates are the members' names, so they are free text.
+/// Names in certificates are the names of the members, so they are free text.
 pub(super) fn read_peers(scope: &Fields<'_>) -> BTreeMap<String, Vec<String>> {
     let expected = "a partner id of at most 128 characters";
     read_lists(scope, "peers", &|node| node.text(expected, is_partner))
@@ -29,7 +26,7 @@ fn read_lists(
     read: &dyn Fn(&Node<'_>) -> Option<String>,
 ) -> BTreeMap<String, Vec<String>> {
     let members = fields.get(name).map_or_else(Vec::new, |node| node.members());
-    // One after the other: to collect a map brings a sort along, 13 kB of the module.
+    // Inserted one by one: `collect` into a map would link a sort, 13 kB of the module.
     let mut lists = BTreeMap::new();
     for (name, node) in members {
         lists.insert(name.to_owned(), node.items().iter().filter_map(read).collect());
@@ -69,7 +66,7 @@ pub(super) fn read_channel(gateway: &Fields<'_>) -> Option<Demand> {
     Some(Demand { min_version, names })
 }
 
-/// What no single field shows.
+/// Checks what no single field shows.
 pub(super) fn check(config: &Config, errors: &Errors) {
     let is_known = |name: &String| config.operations.iter().any(|one| one.name == name.as_str());
     let check_names = |path: &str, names: &[String]| {
@@ -91,7 +88,7 @@ pub(super) fn check(config: &Config, errors: &Errors) {
     }
 }
 
-/// A reserve has at most the rights of the first gateway, and at least its channel.
+/// A later gateway has at most the rights of the first one, and a connection at least as strong.
 fn check_parity(first: &GatewayConfig, later: &GatewayConfig, at: usize, errors: &Errors) {
     let path = |field: &str| format!("gateways[{at}].{field}");
     if let Some(allowed) = &first.operations {

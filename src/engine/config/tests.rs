@@ -1,10 +1,13 @@
 //! The configuration: its defaults, every field, and what is said about each mistake.
 
+use super::delays::HOUR_MS;
 use super::*;
-use crate::engine::health::Expect;
+use crate::engine::health::{Expect, ProbeSpec};
 use crate::engine::json::Pointer;
-use crate::engine::protocol::{Class, Identity, Reference, Repeat, Table, dana_snap};
-use serde_json::json;
+use crate::engine::protocol::{
+    Class, Identity, Mode, Protocol, Reference, Repeat, Table, dana_snap,
+};
+use serde_json::{Value, json};
 
 mod gateways;
 mod protobuf;

@@ -88,10 +88,11 @@ impl Lookup {
             (Class::FollowUp, _) => verdict.outcome == Outcome::No && verdict.not_found,
             (Class::Inquiry, ContinueOn::NotFound) => verdict.not_found,
             (Class::Inquiry, ContinueOn::Unnamed) => {
-                verdict.not_found || matches!(verdict.told, Some(PaymentStatus::Closed(_)))
+                verdict.not_found
+                    || matches!(verdict.payment_status, Some(PaymentStatus::Closed(_)))
             }
             (Class::Inquiry, ContinueOn::Inconclusive) => !matches!(
-                verdict.told,
+                verdict.payment_status,
                 Some(
                     PaymentStatus::Executed
                         | PaymentStatus::Pending

@@ -86,7 +86,7 @@ impl Context<'_> {
             updates.extend(tokens.map(|key| Update::Issued { key, gateway }));
         }
         let speaks_of_it = verdict.echoes || !parsed.named_twice;
-        let told_of_it = verdict.told.filter(|_| speaks_of_it);
+        let told_of_it = verdict.payment_status.filter(|_| speaks_of_it);
         if let Some(key) = parsed.concerns {
             let told = told_of_it.zip(gateways.single());
             let evidence = told.map(|(status, gateway)| Evidence::Told { gateway, status });

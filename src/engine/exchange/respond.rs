@@ -30,7 +30,8 @@ impl Context<'_> {
         headers.extend(host.map(|host| (":authority".to_owned(), host)));
         let cluster = target.cluster.to_owned();
         let call = Call { cluster, timeout: self.timeout(&parsed), headers };
-        attempt.lookup.said_closed &= matches!(verdict.told, Some(PaymentStatus::Closed(_)));
+        attempt.lookup.said_closed &=
+            matches!(verdict.payment_status, Some(PaymentStatus::Closed(_)));
         attempt.lookup.left.retain(|(other, _)| *other != gateway && !asked.contains(*other));
         attempt.cluster.clone_from(&call.cluster);
         attempt.members = target.members;
@@ -221,7 +222,7 @@ impl Answered {
             let no_answer = LocalReply::NoAnswer { retry_after: Millis::new(1000) };
             return Some(if several { unknown } else { no_answer });
         }
-        let reads_as_failed = match self.verdict.told {
+        let reads_as_failed = match self.verdict.payment_status {
             _ if !self.asks_for_payment() => false,
             Some(PaymentStatus::Executed | PaymentStatus::Pending) => false,
             Some(PaymentStatus::Closed(_) | PaymentStatus::NotFound) => true,
@@ -231,7 +232,7 @@ impl Answered {
         if !reads_as_failed {
             return None;
         }
-        match (self.concerned.state, self.verdict.told) {
+        match (self.concerned.state, self.verdict.payment_status) {
             _ if self.concerned.lost => Some(unknown),
             (Some(ClaimState::Rejected { .. } | ClaimState::Closed { .. }), _) => None,
             (Some(ClaimState::Settled { .. }), _) => Some(LocalReply::Contradicted),

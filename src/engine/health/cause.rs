@@ -3,19 +3,19 @@
 /// Why new payments go to another gateway first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The one before cannot take them.
+    /// The gateway before cannot take them.
     Failover,
-    /// An earlier one in the order is well again.
+    /// An earlier gateway in the order works again.
     Failback,
-    /// An operator says so.
+    /// An operator set an override.
     Override,
 }
 
 impl Cause {
-    /// All of them.
+    /// All causes.
     pub const ALL: [Self; 3] = [Self::Failover, Self::Failback, Self::Override];
 
-    /// What it is called in logs, metrics and reports.
+    /// Its name in logs, metrics and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

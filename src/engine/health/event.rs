@@ -1,4 +1,4 @@
-//! What operators want to know about gateways.
+//! Events about gateways, for operators.
 
 use super::breaker::Transition;
 use super::cause::Cause;
@@ -7,32 +7,32 @@ use super::overrides::OverrideKind;
 use super::peer_tls::Breach;
 use crate::engine::gateway::GatewayId;
 
-/// Something that operators want to know happened.
+/// An event that operators want to know about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HealthEvent {
     /// A breaker moved.
     Breaker(GatewayId, Transition),
-    /// Heartbeats say that a gateway came up (true) or went down.
+    /// By its heartbeats a gateway is up (true) or down.
     Heartbeat(GatewayId, bool),
-    /// Heartbeats and traffic contradict each other: a breaker opened while heartbeats were good
-    /// (true), or heartbeats turned bad while traffic went well.
+    /// Heartbeats and traffic disagree: a breaker opened while heartbeats were good (true), or
+    /// heartbeats turned bad while traffic went well.
     Disagree(GatewayId, bool),
     /// New payments go to another gateway first.
     Switch {
-        /// Before.
+        /// The gateway before.
         from: GatewayId,
-        /// From now on.
+        /// The gateway from now on.
         to: GatewayId,
         /// Why.
         cause: Cause,
     },
-    /// So many percent of the new payments go to a gateway first that takes over again; all of
-    /// them at 100.
+    /// The percentage of the new payments that go first to a gateway that takes over again. At 100 all
+    /// of them do.
     Ramp(GatewayId, u32),
     /// An operator forces or drains a gateway, or no longer does.
     Override(GatewayId, Option<OverrideKind>),
     /// A gateway is barred because of its connection, or admitted again by an operator.
     Barred(GatewayId, Option<Breach>),
-    /// Requests that would move money begin to be refused for this reason.
+    /// A run of refusals begins: requests that would move money are refused for this reason.
     Refusing(Why),
 }

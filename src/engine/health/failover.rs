@@ -1,4 +1,4 @@
-//! The choice: who may take a new payment, who takes it first, and when that changes.
+//! Failover: which gateways may take a new payment, which one is first, and when that changes.
 
 use super::cause::Cause;
 use super::event::HealthEvent;
@@ -11,41 +11,42 @@ use super::shared::Health;
 use crate::engine::gateway::GatewayId;
 use crate::engine::time::{Millis, Timestamp};
 
-/// What is to be sent.
+/// What kind of request is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
-    /// Something that only reads: what a gateway on trial gets first.
+    /// It only reads. A gateway on trial gets inquiries first.
     Inquiry,
-    /// Something that moves money or changes state.
+    /// It moves money or changes state.
     Payment,
 }
 
-/// Something new that is to be sent.
+/// A new request that is to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct NewRequest {
-    /// What.
+    /// Its kind.
     pub kind: RequestKind,
-    /// Whose; nobody's in particular where there is none.
+    /// Its partner and operation. `None` if it is of no particular partner.
     pub source: Option<Source>,
-    /// Evenly spread over requests, from 0 to 99: which of them go to a gateway that takes over
-    /// again.
+    /// A number from 0 to 99, evenly spread over requests. It decides which requests go to a gateway
+    /// that takes over again.
     pub draw: u32,
 }
 
 impl NewRequest {
-    /// Nobody's in particular, and as early as possible to a gateway that takes over again.
+    /// A request of no particular partner, which is among the first that go to a gateway that takes
+    /// over again.
     #[must_use]
-    pub const fn of_nobody(asks: RequestKind) -> Self {
-        Self { kind: asks, source: None, draw: 0 }
+    pub const fn of_nobody(kind: RequestKind) -> Self {
+        Self { kind, source: None, draw: 0 }
     }
 }
 
-/// Who may take a new payment now.
+/// The gateways that may take a new payment now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// In the order in which they are tried.
     pub order: Vec<GatewayId>,
-    /// Whether the first of them is on trial and needs a permit.
+    /// Whether the first one is on trial and needs a permit.
     pub trial: bool,
 }
 
@@ -60,21 +61,20 @@ impl Health {
         current.or_else(|| rules.order().find(|gateway| self.is_usable(*gateway, rules, now)))
     }
 
-    /// Since when new payments go to the active gateway first; `None` before it was ever switched
-    /// to.
+    /// Since when new payments go to the active gateway first. `None` before the first switch.
     #[must_use]
     pub fn active_since(&self, rules: &HealthRules, now: Timestamp) -> Option<Timestamp> {
         let stands = self.active.is_some() && self.active == self.active(rules, now);
         stands.then_some(self.active_since)
     }
 
-    /// Whether operators have drained it: it gets nothing that can wait.
+    /// Whether operators have drained it. Then it gets nothing that can wait.
     #[must_use]
     pub fn is_drained(&self, gateway: GatewayId, now: Timestamp) -> bool {
         self.overrides.is_drained(gateway, now)
     }
 
-    /// Who may take something new at `now`. Empty when nobody may.
+    /// The gateways that may take a new request at `now`. Empty if none may.
     #[must_use]
     pub fn select(&self, rules: &HealthRules, new: &NewRequest, now: Timestamp) -> Selection {
         if let Some(forced) = self.forced(rules, now) {
@@ -94,9 +94,9 @@ impl Health {
         Selection { order, trial: trial.is_some() }
     }
 
-    /// A heartbeat argues for a trial, and questions go first and not last. A trial is not made by
-    /// whoever failed it before while others ask. With nobody else to take it, a gateway is tried
-    /// without a heartbeat too.
+    /// Whether a request may be a trial at `gateway`. That needs a good heartbeat, unless no gateway is
+    /// active. Inquiries are tried first, but not last. A partner whose trial failed leaves the next
+    /// one to other partners that send payments.
     fn may_try(
         &self,
         gateway: GatewayId,
@@ -110,31 +110,31 @@ impl Health {
         };
         let (breaker, limits) = (&member.breaker, &rules.breaker);
         let waits = match new.kind {
-            RequestKind::Payment => breaker.prefers_question(now, limits),
+            RequestKind::Payment => breaker.prefers_inquiry(now, limits),
             RequestKind::Inquiry => breaker.wants_payment(limits),
         };
-        let argued = member.heartbeat.is_target(now, &rules.heartbeat) && !waits;
+        let is_target = member.heartbeat.is_target(now, &rules.heartbeat) && !waits;
         let asked = self.asked.at(now, limits.window);
         breaker.may_try(now, limits)
-            && (active.is_none() || argued)
+            && (active.is_none() || is_target)
             && !new.source.is_some_and(|source| breaker.yields(source, asked, now, limits))
             && !self.is_barred(gateway)
             && !self.overrides.is_drained(gateway, now)
             && !self.is_at_capacity(gateway, rules, now)
     }
 
-    /// What is sent to a forced gateway all the same may as well show how it does.
+    /// Whether a request to a forced gateway may be a trial: it is sent there anyway.
     #[must_use]
     pub fn may_try_forced(
         &self,
         gateway: GatewayId,
-        asks: RequestKind,
+        kind: RequestKind,
         rules: &HealthRules,
         now: Timestamp,
     ) -> bool {
         let limits = &rules.breaker;
         self.member(gateway).is_some_and(|member| {
-            let waits = asks == RequestKind::Inquiry && member.breaker.wants_payment(limits);
+            let waits = kind == RequestKind::Inquiry && member.breaker.wants_payment(limits);
             member.breaker.may_try_forced(now, limits) && !waits
         })
     }
@@ -154,7 +154,8 @@ impl Health {
             _ if self.is_at_capacity(gateway, rules, now) => false,
             None => first,
             Some(member) => {
-                // A heartbeat is needed to be chosen. Whoever is chosen and does well needs none.
+                // To become active, a gateway needs a good heartbeat. Once active, it needs none
+                // while its payments go well.
                 let proven =
                     self.active == Some(gateway) && member.breaker.is_proven(now, &rules.breaker);
                 member.breaker.is_closed()
@@ -163,12 +164,12 @@ impl Health {
         }
     }
 
-    /// Leaves an active gateway that is not usable, or returns to an earlier one that is well.
+    /// Leaves an active gateway that is not usable, or returns to an earlier one that works again.
     pub fn update_active(&mut self, rules: &HealthRules, now: Timestamp) -> Option<HealthEvent> {
         let from = self.active.or_else(|| rules.order().next())?;
         let usable = self.active(rules, now)?;
-        let steered = self.forced(rules, now).is_some() || self.overrides.is_drained(from, now);
-        let (to, cause) = match (usable == from, steered) {
+        let is_override = self.forced(rules, now).is_some() || self.overrides.is_drained(from, now);
+        let (to, cause) = match (usable == from, is_override) {
             (true, true) => return None,
             (true, false) => (self.failback_target(from, rules, now)?, Cause::Failback),
             (false, true) => (usable, Cause::Override),
@@ -188,7 +189,7 @@ impl Health {
         rules: &HealthRules,
         now: Timestamp,
     ) -> Option<GatewayId> {
-        // What the clock skipped is no time in which anything could go well.
+        // Time that the clock skipped does not count.
         let passed = |since| self.leaps.passed(since, now);
         if rules.failback.manual || passed(self.active_since) < rules.failback.dwell {
             return None;
@@ -202,30 +203,30 @@ impl Health {
         })
     }
 
-    /// Overrides that are not over.
+    /// The overrides that are not over.
     pub fn overrides(&self, now: Timestamp) -> impl Iterator<Item = &Override> {
         self.overrides.standing(now)
     }
 
-    /// Does what an operator asks for. The choice for new payments heeds it from now on; the switch
-    /// that follows from it is for the payments' own worker to draw, by its own settings.
+    /// Sets an override. New payments follow it from now on. The switch that results is made by a
+    /// worker of the payments' filter, by its own configuration.
     ///
     /// # Errors
-    /// When it would leave nobody who can take a payment now, or contradicts itself.
+    /// If no gateway could take a payment then, or the override contradicts another state.
     pub fn override_by(
         &mut self,
-        wish: Override,
+        new: Override,
         rules: &HealthRules,
         now: Timestamp,
     ) -> Result<HealthEvent, OverrideError> {
-        if wish.is_over(now) {
+        if new.is_over(now) {
             return Err(OverrideError::Ttl);
         }
-        let (gateway, steer) = (wish.gateway, wish.kind);
-        if steer == OverrideKind::Force && self.is_barred(gateway) {
+        let (gateway, kind) = (new.gateway, new.kind);
+        if kind == OverrideKind::Force && self.is_barred(gateway) {
             return Err(OverrideError::Barred);
         }
-        if steer == OverrideKind::Drain {
+        if kind == OverrideKind::Drain {
             if self.forced(rules, now) == Some(gateway) {
                 return Err(OverrideError::Forced);
             }
@@ -234,11 +235,11 @@ impl Health {
                 return Err(OverrideError::NobodyLeft);
             }
         }
-        self.overrides.put(wish);
-        Ok(HealthEvent::Override(gateway, Some(steer)))
+        self.overrides.put(new);
+        Ok(HealthEvent::Override(gateway, Some(kind)))
     }
 
-    /// Leaves a gateway to the breakers and heartbeats again; nothing where it is so already.
+    /// Ends the override of a gateway, if there is one.
     pub fn release(&mut self, gateway: GatewayId) -> Option<HealthEvent> {
         self.overrides.lift(gateway).then_some(HealthEvent::Override(gateway, None))
     }
@@ -256,11 +257,10 @@ impl Health {
             && self.forced(rules, now).is_none_or(|forced| forced == gateway)
     }
 
-    /// The gateway that an operator has put all new payments on.
+    /// The gateway to which an operator forces all new payments.
     #[must_use]
     pub fn forced(&self, rules: &HealthRules, now: Timestamp) -> Option<GatewayId> {
-        // A name that is no longer configured forces nothing, and nobody is forced on to a
-        // connection that is not what it must be.
+        // An override of a gateway that is no longer configured, or that is barred, has no effect.
         let is_there = |gateway: &GatewayId| rules.knows(*gateway);
         self.overrides.forced(now).filter(is_there).filter(|gateway| !self.is_barred(*gateway))
     }

@@ -1,21 +1,21 @@
-//! Who the trouble at a gateway comes from, so that one partner or one operation cannot open its
-//! breaker alone while payments of others go well there.
+//! Failures by source, so that one partner or one operation alone cannot open a gateway's breaker
+//! while payments of others go well there.
 //!
-//! Sources are told apart by the slots of a hash; two that share a slot count as one, which caps
-//! less. Only a payment that goes well speaks for a gateway, and only for as long as none of the
-//! same source has failed since. Counts are kept for the window under way and the one before.
+//! Sources are identified by the slots of a hash. Two sources that share a slot count as one, which caps
+//! less. A successful payment clears a source until a payment of the same source fails. Counts are
+//! kept for the current window and the one before.
 //!
-//! What a partner counts for is capped in runs of failures and in rates. An operation is capped in
-//! runs alone, and not for long: most platforms make nearly all their payments by one operation,
-//! and where half of those fail it is time to go.
+//! The part of one partner is capped in runs of failures and in rates. The part of one operation is
+//! capped only in runs, and not for long: most platforms make nearly all their payments by one
+//! operation, and if half of those fail the gateway must be left.
 
 use crate::engine::codec::Reader;
 use crate::engine::time::{Millis, Timestamp};
 
-/// Slots of the hash by which sources are told apart.
+/// Slots of the hash by which sources are identified.
 pub(in crate::engine) const SLOTS: usize = 32;
 
-/// Where a call came from.
+/// The partner and the operation of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
     partner: u8,
@@ -23,37 +23,37 @@ pub struct Source {
     pays: bool,
 }
 
-/// A payment of nobody in particular.
+/// A payment of no particular partner.
 impl Default for Source {
     fn default() -> Self {
         Self { partner: 0, operation: 0, pays: true }
     }
 }
 
-/// Who was seen to pay without trouble: a bit for each slot.
+/// Partners and operations with a successful payment: a bit for each slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Payers {
     partners: u32,
     operations: u32,
 }
 
-/// The trouble of a gateway, by source.
+/// The failures and successes at a gateway, by source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct FairShare {
-    /// When the window under way began.
+    /// When the current window began.
     began: Timestamp,
     partners: Spread,
     operations: Spread,
 }
 
-/// Counts by one kind of source, for the window under way and the one before.
+/// Counts by one kind of source, for the current window and the one before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Spread([Half; 2]);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Half {
     failures: [u8; SLOTS],
-    well: u32,
+    succeeded: u32,
 }
 
 impl Source {
@@ -79,7 +79,7 @@ impl Source {
         self.pays
     }
 
-    /// What its going well shows.
+    /// What its success shows: nothing, unless it moves money.
     #[must_use]
     pub fn seen(self) -> Payers {
         if !self.pays {
@@ -90,7 +90,7 @@ impl Source {
 }
 
 impl Payers {
-    /// Both together.
+    /// The union of both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self {
@@ -101,58 +101,58 @@ impl Payers {
 }
 
 impl FairShare {
-    /// A call of `source` failed or took too long.
+    /// Counts a call of `source` that failed or was slow.
     pub(super) fn failure(&mut self, source: Source, now: Timestamp, window: Millis) {
         self.slide(now, window);
         self.partners.failure(source.partner);
         self.operations.failure(source.operation);
     }
 
-    /// These were seen to go well.
+    /// Notes that calls of these sources succeeded.
     pub(super) fn success(&mut self, seen: Payers, now: Timestamp, window: Millis) {
         self.slide(now, window);
-        self.partners.note_well(seen.partners);
-        self.operations.note_well(seen.operations);
+        self.partners.success(seen.partners);
+        self.operations.success(seen.operations);
     }
 
-    /// How much of so many failures or slow answers counts: of one partner at most `pct` percent of
-    /// what counts, as long as payments of another one go well.
+    /// How many of `failures` (or slow answers) count. At most `pct` percent of the result comes from
+    /// one partner, while payments of another one go well.
     #[must_use]
-    pub(super) fn counted(&self, failure: u32, now: Timestamp, window: Millis, pct: u32) -> u32 {
-        self.at(now, window).partners.counted(failure, pct)
+    pub(super) fn counted(&self, failures: u32, now: Timestamp, window: Millis, pct: u32) -> u32 {
+        self.at(now, window).partners.counted(failures, pct)
     }
 
-    /// The same, by operation.
+    /// The same by operation.
     #[must_use]
     pub(super) fn counted_by_operation(
         &self,
-        failure: u32,
+        failures: u32,
         now: Timestamp,
         window: Millis,
         pct: u32,
     ) -> u32 {
-        self.at(now, window).operations.counted(failure, pct)
+        self.at(now, window).operations.counted(failures, pct)
     }
 
-    /// Whether the trouble seems to be this partner's own: its last payment had trouble, and
+    /// Whether the failures seem to be this partner's own: its last payment failed or was slow, and
     /// payments of another one go well.
     #[must_use]
     pub(super) fn is_suspected(&self, source: Source, now: Timestamp, window: Millis) -> bool {
         let partners = self.at(now, window).partners;
-        let (own, well) = (bit(source.partner), partners.well());
-        partners.troubled() & own != 0 && well & !own != 0
+        let own = bit(source.partner);
+        partners.failing() & own != 0 && partners.succeeded() & !own != 0
     }
 
-    /// The partners whose last payment had trouble, a bit for each slot.
+    /// The partners whose last payment failed or was slow, a bit for each slot.
     #[must_use]
-    pub(in crate::engine) fn troubled(&self, now: Timestamp, window: Millis) -> u32 {
-        self.at(now, window).partners.troubled()
+    pub(in crate::engine) fn failing(&self, now: Timestamp, window: Millis) -> u32 {
+        self.at(now, window).partners.failing()
     }
 
-    /// Whether payments of other partners than this one's go well.
+    /// Whether payments of other partners than this one go well.
     #[must_use]
     pub(super) fn others_pay(&self, source: Source, now: Timestamp, window: Millis) -> bool {
-        self.at(now, window).partners.well() & !bit(source.partner) != 0
+        self.at(now, window).partners.succeeded() & !bit(source.partner) != 0
     }
 
     fn at(&self, now: Timestamp, window: Millis) -> Self {
@@ -178,8 +178,8 @@ impl FairShare {
     pub(in crate::engine) fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.extend(self.began.as_millis().to_le_bytes());
         for half in self.partners.0.iter().chain(&self.operations.0) {
-            bytes.extend(half.well.to_le_bytes());
-            // Mostly there is no trouble, and every request reads these bytes.
+            bytes.extend(half.succeeded.to_le_bytes());
+            // Usually there are no failures, and every request reads these bytes.
             let any = half.failures.iter().any(|count| *count > 0);
             bytes.push(u8::from(any));
             bytes.extend(half.failures.iter().filter(|_| any));
@@ -189,9 +189,9 @@ impl FairShare {
     pub(in crate::engine) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
         let began = bytes.time()?;
         let mut half = || {
-            let well = bytes.word()?;
-            let failure = if bytes.byte()? == 0 { [0; SLOTS] } else { bytes.take()? };
-            Some(Half { failures: failure, well })
+            let succeeded = bytes.word()?;
+            let failures = if bytes.byte()? == 0 { [0; SLOTS] } else { bytes.take()? };
+            Some(Half { failures, succeeded })
         };
         let partners = Spread([half()?, half()?]);
         let operations = Spread([half()?, half()?]);
@@ -202,7 +202,7 @@ impl FairShare {
 impl Spread {
     fn failure(&mut self, slot: u8) {
         for half in &mut self.0 {
-            half.well &= !bit(slot);
+            half.succeeded &= !bit(slot);
         }
         let [newest, _] = &mut self.0;
         if let Some(count) = newest.failures.get_mut(usize::from(slot)) {
@@ -210,24 +210,24 @@ impl Spread {
         }
     }
 
-    const fn note_well(&mut self, slots: u32) {
+    const fn success(&mut self, slots: u32) {
         let [newest, _] = &mut self.0;
-        newest.well |= slots;
+        newest.succeeded |= slots;
     }
 
-    const fn well(&self) -> u32 {
+    const fn succeeded(&self) -> u32 {
         let [newest, before] = &self.0;
-        newest.well | before.well
+        newest.succeeded | before.succeeded
     }
 
-    /// Who had trouble and has not gone well since.
-    fn troubled(&self) -> u32 {
-        let troubled = self.0.iter().flat_map(|half| (0u8..).zip(&half.failures));
-        let slots = troubled.filter(|(_, count)| **count > 0);
-        slots.fold(0, |slots, (slot, _)| slots | bit(slot)) & !self.well()
+    /// The sources with a failure and no success since.
+    fn failing(&self) -> u32 {
+        let failed = self.0.iter().flat_map(|half| (0u8..).zip(&half.failures));
+        let slots = failed.filter(|(_, count)| **count > 0);
+        slots.fold(0, |slots, (slot, _)| slots | bit(slot)) & !self.succeeded()
     }
 
-    fn counted(&self, failure: u32, pct: u32) -> u32 {
+    fn counted(&self, failures: u32, pct: u32) -> u32 {
         let [newest, before] = &self.0;
         let counts = newest.failures.iter().zip(&before.failures);
         let counts = counts.map(|(a, b)| u64::from(*a) + u64::from(*b));
@@ -235,28 +235,28 @@ impl Spread {
             (0u8..).zip(counts).fold((0, (0, 0)), |(all, worst), (slot, count)| {
                 (all + count, if count > worst.1 { (slot, count) } else { worst })
             });
-        let others_go_well = self.well() & !bit(worst) != 0;
+        let others_go_well = self.succeeded() & !bit(worst) != 0;
         if !others_go_well || all == 0 || pct >= 100 {
-            return failure;
+            return failures;
         }
         let others = all - most;
         let allowed = most.min(others * u64::from(pct) / u64::from(100 - pct));
-        u32::try_from(u64::from(failure) * (others + allowed) / all).unwrap_or(failure)
+        u32::try_from(u64::from(failures) * (others + allowed) / all).unwrap_or(failures)
     }
 }
 
-/// Which partners asked for payments in the window under way and the one before, a bit for each
-/// slot: whether somebody else can make a trial.
+/// Which partners sent payments in the current window and the one before, a bit for each slot. It
+/// shows whether another partner can make a trial.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Asked {
-    /// When the window under way began.
+    /// When the current window began.
     began: Timestamp,
     /// The newest first.
     halves: [u32; 2],
 }
 
 impl Asked {
-    /// These have asked.
+    /// Notes that these partners have sent a payment.
     pub(super) fn note(&mut self, partners: u32, now: Timestamp, window: Millis) {
         let (begins, gone) = windows_gone(self.began, now, window);
         let [newest, before] = self.halves;
@@ -268,7 +268,7 @@ impl Asked {
         self.began = begins;
     }
 
-    /// Who has.
+    /// The partners that have sent payments, at `now`.
     #[must_use]
     pub(super) fn at(&self, now: Timestamp, window: Millis) -> u32 {
         let [newest, before] = self.halves;
@@ -289,9 +289,9 @@ impl Asked {
     }
 }
 
-/// When the window under way at `now` begins, and how many windows have gone since the one that
-/// began at `began`. Windows begin at multiples of their length. A clock that steps back begins
-/// anew.
+/// When the window of `now` begins, and how many windows have passed since the one that began at
+/// `began`: 2 for more. Windows begin at multiples of their length. After a step back of the clock
+/// all counts are dropped.
 fn windows_gone(began: Timestamp, now: Timestamp, window: Millis) -> (Timestamp, usize) {
     let length = window.get().max(1);
     let begins = Timestamp::from_millis(now.as_millis() / length * length);
@@ -307,7 +307,7 @@ const fn bit(slot: u8) -> u32 {
     1 << (slot % 32)
 }
 
-/// FNV-1a and a last stir: scattered, not secret.
+/// FNV-1a, mixed once more. It spreads names evenly and need not be secret.
 fn slot(name: &str) -> u8 {
     let hash = name
         .bytes()

@@ -1,33 +1,33 @@
-//! What happened lately, for operators: when payments were switched, and which were refused.
+//! The latest switches and refusals, for operators.
 //!
-//! It stands in the shared health, so that every worker adds to it and the operators' listener can
-//! tell it. Nothing is decided by it, and each list has a bound.
+//! They are in the shared health, so that every worker adds to them and the operators' listener can
+//! show them. No decision depends on them, and each list has a bound.
 
 use super::cause::Cause;
 use crate::engine::codec::Reader;
 use crate::engine::gateway::GatewayId;
 use crate::engine::limits;
-use crate::engine::time::Timestamp;
+use crate::engine::time::{Millis, Timestamp};
 
-/// What happened lately.
+/// The latest switches and refusals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     /// The oldest first; at most [`limits::SWITCHES_KEPT`].
     switches: Vec<Switched>,
-    /// By [`Why`].
+    /// The last run of refusals for each [`Why`].
     refused: [RefusalRun; Why::ALL.len()],
 }
 
 /// New payments went to another gateway first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switched {
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// Before.
+    /// The gateway before.
     pub from: GatewayId,
-    /// From then on.
+    /// The gateway from then on.
     pub to: GatewayId,
-    /// Why.
+    /// Why it happened.
     pub cause: Cause,
 }
 
@@ -36,7 +36,7 @@ pub struct Switched {
 pub enum Why {
     /// No gateway was usable.
     NoGateway,
-    /// The only gateway that may get it was not usable.
+    /// The only gateway that may get the request was not usable.
     PinnedGatewayDown,
     /// No connection could be made.
     NeverSent,
@@ -44,23 +44,23 @@ pub enum Why {
     StoreFull,
 }
 
-/// A run of refusals for one reason: no two of them are [`limits::REFUSALS_APART`] apart.
+/// A run of refusals for one reason: no two of them are [`limits::REFUSALS_APART_MS`] apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RefusalRun {
-    /// When the first one was counted, to a tick.
+    /// When the first one was counted: up to a tick after it happened.
     pub since: Timestamp,
-    /// When the last one was, to a tick.
+    /// When the last one was counted: up to a tick after it happened.
     pub last: Timestamp,
-    /// How many.
+    /// How many there were.
     pub requests: u64,
 }
 
 impl Why {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 4] =
         [Self::NoGateway, Self::PinnedGatewayDown, Self::NeverSent, Self::StoreFull];
 
-    /// What it is called in answers, metrics and reports.
+    /// Its name in answers, metrics and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -71,7 +71,7 @@ impl Why {
         }
     }
 
-    /// The one that answers with this reason tell.
+    /// The reason with this name, which is the `reason` of an answer.
     #[must_use]
     pub fn named(reason: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|why| why.name() == reason)
@@ -90,16 +90,16 @@ impl Why {
 }
 
 impl RefusalRun {
-    /// Whether it may go on: the last one was just now. A clock that stepped back ends a run.
+    /// Whether another refusal at `now` belongs to this run. A clock that stepped back ends a run.
     #[must_use]
     pub fn is_recent(&self, now: Timestamp) -> bool {
-        let is_past = self.last <= now.plus(limits::REFUSALS_APART);
-        self.requests > 0 && is_past && now.since(self.last) <= limits::REFUSALS_APART
+        let is_past = self.last <= now.plus(Millis::new(limits::REFUSALS_APART_MS));
+        self.requests > 0 && is_past && now.since(self.last).get() <= limits::REFUSALS_APART_MS
     }
 }
 
 impl History {
-    /// New payments go to another gateway first.
+    /// Adds a switch, and drops the oldest one if there are too many.
     pub fn switched(&mut self, switched: Switched) {
         if self.switches.len() >= limits::SWITCHES_KEPT {
             self.switches.remove(0);
@@ -113,7 +113,8 @@ impl History {
         &self.switches
     }
 
-    /// Takes in how many requests a worker has refused since it last told; whether a run begins.
+    /// Takes in how many requests a worker has refused since its last report. Returns whether a run
+    /// begins.
     pub fn refused(&mut self, why: Why, requests: u32, now: Timestamp) -> bool {
         let Some(run) = self.refused.get_mut(why as usize).filter(|_| requests > 0) else {
             return false;
@@ -127,7 +128,7 @@ impl History {
         begins
     }
 
-    /// The last run of refusals of each kind that ever happened.
+    /// The last run of refusals for each reason that there was.
     pub fn refusals(&self) -> impl Iterator<Item = (Why, RefusalRun)> {
         let runs = Why::ALL.into_iter().zip(self.refused);
         runs.filter(|(_, run)| run.requests > 0)

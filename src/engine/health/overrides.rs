@@ -1,25 +1,24 @@
-//! What operators ask for: a gateway forced or drained, for a while.
+//! Overrides of operators: a gateway forced or drained, for a while.
 //!
-//! An override changes the choice for new payments and nothing else. A payment that a gateway
-//! holds still goes to that gateway, and no claim moves. Each has an end, so that nobody has to
-//! remember it.
+//! An override changes only where new payments go. A payment that a gateway holds still goes to that
+//! gateway, and no claim changes. Each override has an end, so that nobody has to remember it.
 
 use crate::engine::codec::Reader;
 use crate::engine::gateway::GatewayId;
 use crate::engine::limits;
 use crate::engine::time::{Millis, Timestamp};
 
-/// What is to become of a gateway.
+/// What an override does to a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverrideKind {
-    /// All new payments go to it and to nobody else, whatever its breaker and heartbeats say.
+    /// All new payments go to it and to no other gateway, whatever its breaker and heartbeats say.
     Force = 1,
     /// No new payments go to it.
     Drain = 2,
 }
 
 impl OverrideKind {
-    /// What it is called in logs, metrics and reports.
+    /// Its name in logs, metrics and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -32,26 +31,25 @@ impl OverrideKind {
 /// A gateway that is forced or drained.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
-    /// Which one.
+    /// The gateway.
     pub gateway: GatewayId,
-    /// What is to become of it.
+    /// What the override does.
     pub kind: OverrideKind,
-    /// Since when.
+    /// When it began.
     pub since: Timestamp,
-    /// From then on it is over.
+    /// When it ends.
     pub until: Timestamp,
-    /// Who asked for it; at most [`limits::OVERRIDE_ACTOR_BYTES_MAX`].
+    /// Who set it; at most [`limits::OVERRIDE_ACTOR_BYTES_MAX`].
     pub actor: String,
     /// Why; at most [`limits::OVERRIDE_REASON_BYTES_MAX`].
     pub reason: String,
 }
 
 impl Override {
-    /// Whether it is over. One that began ahead of `now` began before the clock was put back, and
-    /// counts as begun now; none lasts longer than any does.
+    /// Whether it is over. One whose time is longer than the longest is over too.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
-        now >= self.until || self.length() > limits::OVERRIDE_TTL_MAX
+        now >= self.until || self.length().get() > limits::OVERRIDE_TTL_MS_MAX
     }
 
     fn length(&self) -> Millis {
@@ -62,13 +60,13 @@ impl Override {
 /// Why an override is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverrideError {
-    /// Without this gateway none would be left that can take a payment now.
+    /// No other gateway can take a payment now.
     NobodyLeft,
     /// This gateway is forced, so it cannot be drained.
     Forced,
     /// It is barred because of its connection, so it cannot be forced.
     Barred,
-    /// Its end is not ahead, or too far ahead.
+    /// Its end is in the past, or too far ahead.
     Ttl,
 }
 
@@ -77,25 +75,24 @@ pub enum OverrideError {
 pub(super) struct Overrides(Vec<Override>);
 
 impl Overrides {
-    /// Those that are not over.
+    /// The overrides that are not over.
     pub(super) fn standing(&self, now: Timestamp) -> impl Iterator<Item = &Override> {
         self.0.iter().filter(move |one| !one.is_over(now))
     }
 
-    /// The gateway that all new payments go to.
+    /// The gateway that is forced.
     #[must_use]
     pub(super) fn forced(&self, now: Timestamp) -> Option<GatewayId> {
         self.standing(now).find(|one| one.kind == OverrideKind::Force).map(|one| one.gateway)
     }
 
-    /// Whether no new payments go to `gateway`.
+    /// Whether `gateway` is drained.
     #[must_use]
     pub(super) fn is_drained(&self, gateway: GatewayId, now: Timestamp) -> bool {
         self.standing(now).any(|one| one.gateway == gateway && one.kind == OverrideKind::Drain)
     }
 
-    /// Puts one in, in the place of what stood for its gateway and, if it forces, of the one that
-    /// forced before.
+    /// Adds one. It replaces the one of its gateway and, if it forces, the one that forced before.
     pub(in crate::engine) fn put(&mut self, new: Override) {
         let gives_way = |one: &Override| {
             one.gateway == new.gateway
@@ -105,21 +102,21 @@ impl Overrides {
         self.0.push(new);
     }
 
-    /// Takes the one of a gateway out; tells whether there was one.
+    /// Removes the one of a gateway. Returns whether there was one.
     pub(in crate::engine) fn lift(&mut self, gateway: GatewayId) -> bool {
         let before = self.0.len();
         self.0.retain(|one| one.gateway != gateway);
         self.0.len() < before
     }
 
-    /// Takes out what is over.
+    /// Removes those that are over. Returns their gateways.
     pub(in crate::engine) fn expire(&mut self, now: Timestamp) -> Vec<GatewayId> {
         let over = self.0.iter().filter(|one| one.is_over(now)).map(|one| one.gateway).collect();
         self.0.retain(|one| !one.is_over(now));
         over
     }
 
-    /// Those that began ahead of `now` begin now.
+    /// One that begins ahead of `now` begins now: the clock was put back.
     pub(in crate::engine) fn mend(&mut self, now: Timestamp) {
         for one in &mut self.0 {
             if one.since > now {
@@ -145,14 +142,14 @@ impl Overrides {
         let mut overrides = Vec::new();
         for _ in 0..bytes.byte()? {
             let gateway = GatewayId::new(usize::from(bytes.byte()?))?;
-            let steer = if bytes.byte()? == 0 { OverrideKind::Force } else { OverrideKind::Drain };
+            let kind = if bytes.byte()? == 0 { OverrideKind::Force } else { OverrideKind::Drain };
             let (since, until) = (bytes.time()?, bytes.time()?);
             let mut text = || {
                 let length = usize::from(bytes.short()?);
                 String::from_utf8(bytes.slice(length)?.to_vec()).ok()
             };
             let (actor, reason) = (text()?, text()?);
-            overrides.push(Override { gateway, kind: steer, since, until, actor, reason });
+            overrides.push(Override { gateway, kind, since, until, actor, reason });
         }
         Some(Self(overrides))
     }

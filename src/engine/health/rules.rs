@@ -1,23 +1,22 @@
-//! By which health is judged and gateways are chosen.
+//! The rules by which health is judged and gateways are chosen.
 
 use super::breaker::BreakerLimits;
 use super::heartbeat::HeartbeatLimits;
 use crate::engine::gateway::GatewayId;
 use crate::engine::time::Millis;
 
-/// By which health is judged and gateways are chosen.
+/// The rules by which health is judged and gateways are chosen.
 #[derive(Clone, Debug)]
 pub struct HealthRules {
     /// The gateways that are configured, in order of preference.
     pub order: Vec<GatewayId>,
-    /// When breakers move.
+    /// When a breaker opens, and how it closes again.
     pub breaker: BreakerLimits,
-    /// When a gateway is up.
+    /// When heartbeats make a gateway up or down.
     pub heartbeat: HeartbeatLimits,
     /// When an earlier gateway takes over again.
     pub failback: Failback,
-    /// The longest that any record is kept once it is resolved: as long as leaps of the clock
-    /// matter.
+    /// The longest time that a resolved record is kept. Older leaps of the clock do not matter.
     pub retention: Millis,
 }
 
@@ -33,8 +32,8 @@ impl HealthRules {
         self.order.contains(&gateway)
     }
 
-    /// How long the right to send heartbeats lasts: long enough for a few of them, short enough
-    /// that a worker that died is soon replaced.
+    /// How long the lease to send heartbeats lasts: long enough for a few of them, short enough that a
+    /// worker that died is soon replaced.
     #[must_use]
     pub fn heartbeat_lease(&self) -> Millis {
         Millis::new(self.heartbeat.interval.get().saturating_mul(2).max(1000))
@@ -44,12 +43,12 @@ impl HealthRules {
 /// When an earlier gateway of the order becomes active again.
 #[derive(Clone, Copy, Debug)]
 pub struct Failback {
-    /// It does not, unless the present one fails or an operator says so.
+    /// It does not, unless the active one fails or an operator sets an override.
     pub manual: bool,
     /// How long its breaker must have been closed.
     pub stable: Millis,
-    /// How long the present one must have been active.
+    /// How long the active gateway must have been active.
     pub dwell: Millis,
-    /// How long it takes until all new payments go to the earlier one again; zero: all at once.
+    /// How long it takes until all new payments go to the earlier one again. Zero: all at once.
     pub ramp: Millis,
 }

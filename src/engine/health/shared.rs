@@ -1,4 +1,4 @@
-//! The shared value: what all workers know of all gateways, and its stored form.
+//! The shared value: what all workers know about all gateways, and its stored form.
 
 use super::breaker::{Breaker, BreakerState, Report, Transition};
 use super::event::HealthEvent;
@@ -18,51 +18,51 @@ use crate::engine::time::{Leaps, Timestamp};
 /// The shared value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Who sends the heartbeats, and until when nobody else does.
+    /// Which worker sends the heartbeats, and until when.
     lease: Lease,
     pub(super) active: Option<GatewayId>,
     pub(super) active_since: Timestamp,
-    /// The active gateway gets its payments back step by step.
+    /// Set while the active gateway gets its payments back step by step.
     pub(super) ramp: Option<Ramp>,
     pub(super) overrides: Overrides,
     in_flight: InFlight,
-    /// Who asked for payments lately, while a breaker is not closed.
+    /// Which partners sent payments lately, while a breaker is not closed.
     pub(super) asked: Asked,
-    /// Where the clock leapt.
+    /// Leaps of the clock.
     pub(super) leaps: Leaps,
     pub(super) history: History,
-    /// Of every gateway that was ever seen; no order.
+    /// Every gateway that was ever seen, in no order.
     members: Vec<(GatewayId, Member)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Lease {
     owner: u64,
-    /// When the owner began: of two, the later one has the newer configuration.
+    /// When the owner began. Of two workers the later one has the newer configuration.
     born: Timestamp,
     until: Timestamp,
 }
 
-/// What is known of one gateway.
+/// What is known about one gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Member {
-    /// What traffic says.
+    /// Its health by traffic.
     pub breaker: Breaker,
-    /// What heartbeats say.
+    /// Its health by heartbeats.
     pub heartbeat: Heartbeat,
-    /// Since when it is barred, and why: an answer came over a connection that was not what its
-    /// configuration demands. Nothing is sent there until an operator admits it again.
+    /// Since when it is barred, and why. An answer came over a connection that the configuration does
+    /// not allow. Nothing is sent there until an operator admits it again.
     pub barred: Option<(Timestamp, Breach)>,
 }
 
 impl Health {
-    /// What is known of `gateway`.
+    /// What is known about `gateway`.
     #[must_use]
     pub fn member(&self, gateway: GatewayId) -> Option<&Member> {
         self.members.iter().find(|(id, _)| *id == gateway).map(|(_, member)| member)
     }
 
-    /// What is known of `gateway`, to be changed.
+    /// The same, to be changed. A gateway that was never seen is added.
     pub fn member_mut(&mut self, gateway: GatewayId) -> &mut Member {
         let at = self.members.iter().position(|(id, _)| *id == gateway).unwrap_or_else(|| {
             self.members.push((gateway, Member::default()));
@@ -72,7 +72,7 @@ impl Health {
         &mut self.members[at].1
     }
 
-    /// The breaker's generation of `gateway`, which a result must bring back to count.
+    /// The generation of the breaker of `gateway`. A result of another generation does not count.
     #[must_use]
     pub fn generation(&self, gateway: GatewayId) -> u32 {
         self.member(gateway).map_or(0, |member| member.breaker.generation())
@@ -95,8 +95,7 @@ impl Health {
         transition.map(|transition| HealthEvent::Breaker(gateway, transition))
     }
 
-    /// Takes in the result of a call. When all news are in, [`Health::update_active`] draws the
-    /// conclusion.
+    /// Takes in the result of a call. [`Health::update_active`] must follow after the last one.
     pub fn record(
         &mut self,
         gateway: GatewayId,
@@ -107,12 +106,12 @@ impl Health {
         let Member { breaker, heartbeat, .. } = self.member_mut(gateway);
         let limits = &rules.breaker;
         let transition = breaker.record(report, now, limits);
-        let transition = transition.or_else(|| breaker.check_beside(heartbeat, now, limits));
+        let transition = transition.or_else(|| breaker.check_heartbeat(heartbeat, now, limits));
         self.moved(gateway, transition, rules, now)
     }
 
-    /// Takes in the successes that a worker counted for itself, if they are of the breaker's
-    /// present generation.
+    /// Takes in the successes that a worker has counted, if they are of the breaker's current
+    /// generation.
     pub fn merge(
         &mut self,
         counted: &Batch,
@@ -128,7 +127,7 @@ impl Health {
         self.moved(gateway, transition, rules, now)
     }
 
-    /// Bars a gateway; told the first time, and every time that the reason is another one.
+    /// Bars a gateway. There are events only the first time, and when the reason changes.
     pub fn bar(
         &mut self,
         gateway: GatewayId,
@@ -141,8 +140,8 @@ impl Health {
             return Vec::new();
         }
         member.barred = Some((now, breach));
-        let told = HealthEvent::Barred(gateway, Some(breach));
-        std::iter::once(told).chain(self.update_active(rules, now)).collect()
+        let barred = HealthEvent::Barred(gateway, Some(breach));
+        std::iter::once(barred).chain(self.update_active(rules, now)).collect()
     }
 
     /// An operator admits a gateway that was barred.
@@ -157,13 +156,13 @@ impl Health {
         self.member(gateway).is_some_and(|member| member.barred.is_some())
     }
 
-    /// Takes in what a worker has under way.
+    /// Takes in how many requests of a worker are in flight.
     pub fn tell_in_flight(&mut self, counters: &WorkerCounters, now: Timestamp) {
-        self.in_flight.tell(counters.owner(), counters.in_flight(), now);
+        self.in_flight.report(counters.owner(), counters.in_flight(), now);
     }
 
-    /// Takes in who asked a worker for payments lately. It matters, and is written, only while a
-    /// breaker is not closed: then a trial may be somebody else's.
+    /// Takes in which partners sent payments to a worker lately. It is needed, and written, only while
+    /// a breaker is not closed: then a trial may be left to another partner.
     pub fn tell_asked(&mut self, counters: &WorkerCounters, rules: &HealthRules, now: Timestamp) {
         let window = rules.breaker.window;
         let all_closed = self.members.iter().all(|(_, member)| member.breaker.is_closed());
@@ -173,17 +172,17 @@ impl Health {
         }
     }
 
-    /// How many requests are with `gateway`, as far as is known.
+    /// How many requests are in flight at `gateway`, by the last reports.
     #[must_use]
     pub fn in_flight(&self, gateway: GatewayId, now: Timestamp) -> u32 {
         self.in_flight.at(gateway, now)
     }
 
-    /// Takes in what a worker has refused.
+    /// Takes in which requests a worker has refused.
     pub fn tell_refused(&mut self, refused: &[(Why, u32)], now: Timestamp) -> Vec<HealthEvent> {
-        let told =
+        let began =
             refused.iter().filter(|(why, requests)| self.history.refused(*why, *requests, now));
-        told.map(|(why, _)| HealthEvent::Refusing(*why)).collect()
+        began.map(|(why, _)| HealthEvent::Refusing(*why)).collect()
     }
 
     /// What happened lately.
@@ -192,7 +191,7 @@ impl Health {
         &self.history
     }
 
-    /// Opens the breakers of gateways that have more under way than they may.
+    /// Opens the breakers of gateways with too many requests in flight.
     pub fn check_in_flight(&mut self, rules: &HealthRules, now: Timestamp) -> Vec<HealthEvent> {
         let mut changes = Vec::new();
         for gateway in rules.order() {
@@ -201,20 +200,20 @@ impl Health {
                 continue;
             }
             let breaker = &mut self.member_mut(gateway).breaker;
-            let transition = breaker.crowd(requests, now, &rules.breaker);
+            let transition = breaker.check_in_flight(requests, now, &rules.breaker);
             changes.extend(self.moved(gateway, transition, rules, now));
         }
         changes
     }
 
-    /// Where the clock leapt, as far as any worker has seen.
+    /// The leaps of the clock that any worker has seen.
     #[must_use]
     pub const fn leaps(&self) -> &Leaps {
         &self.leaps
     }
 
-    /// The worker of `tallies` ticks: what it has seen of the clock is told to all, and what they
-    /// saw to it.
+    /// The worker of `counters` ticks: the leaps of the clock that it has seen and those that others
+    /// have seen are merged.
     pub fn tell_course(
         &mut self,
         counters: &mut WorkerCounters,
@@ -224,8 +223,8 @@ impl Health {
         counters.tick(now, &mut self.leaps, rules.retention);
     }
 
-    /// What was written before the clock was put back counts as written now: nobody waits for the
-    /// clock to come to where it was. For the worker that leads, on its tick.
+    /// Corrects times that lie ahead because the clock was put back: they count as written now, so that
+    /// nothing waits until the clock is there again. The leading worker does it on its tick.
     pub fn mend(&mut self, rules: &HealthRules, now: Timestamp) {
         self.active_since = self.active_since.min(now);
         self.overrides.mend(now);
@@ -267,11 +266,11 @@ impl Health {
         heartbeat.into_iter().chain(disagree).collect()
     }
 
-    /// Takes or keeps the right to send heartbeats for `owner`, which began at `born`; false when
-    /// another one has it. After a configuration update the old worker ticks beside the new one,
-    /// which takes over at once; the old one may take the right back once it has run out.
-    /// A lease that lasts longer than any lease does was taken before the clock stepped back.
-    /// One that is kept is made longer only when half of it has gone, so that little is written.
+    /// Takes or keeps the lease to send heartbeats for the worker `owner`, which began at `born`. False
+    /// if another worker has it. After a configuration update the old worker still ticks beside the new
+    /// one, which takes the lease at once. The old one may take it back once it has run out.
+    /// A lease that is longer than any can be was taken before the clock stepped back.
+    /// A kept lease is extended only when half of it is over, so that little is written.
     pub fn take_lease(
         &mut self,
         owner: u64,
@@ -292,9 +291,9 @@ impl Health {
         true
     }
 
-    /// All leaps of the clock up to `now`, for whoever does not tick. A worker that ticks makes the
-    /// lease longer when half of it has gone; if none did, no time is known to have passed since.
-    /// Where nothing is known of health, no time is known to have passed at all.
+    /// All leaps of the clock up to `now`, for a reader that does not tick. A worker that ticks extends
+    /// the lease when half of it is over. If none did, the time since then counts as skipped. If there
+    /// is no health at all, all time counts as skipped.
     #[must_use]
     pub fn leaps_unticked(&self, rules: &HealthRules, now: Timestamp) -> Leaps {
         let half = rules.heartbeat_lease().get() / 2;
@@ -302,7 +301,7 @@ impl Health {
         self.leaps.since_tick(Timestamp::from_millis(ticked_at), now)
     }
 
-    /// Whether `owner` was the last to take the right to send heartbeats.
+    /// Whether the worker `owner` was the last to take the lease.
     #[must_use]
     pub const fn is_led_by(&self, owner: u64) -> bool {
         self.lease.owner == owner
@@ -336,15 +335,15 @@ impl Health {
         bytes
     }
 
-    /// Reads the stored form. Bytes of another version start anew: health is learnt again within
+    /// Reads the stored form. Bytes of another version count as none: health is learnt again within
     /// seconds, and unlike a claim it protects no money.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Self {
         Self::read(bytes).unwrap_or_default()
     }
 
-    /// Reads the stored form; `None` for bytes of another version, which whoever does not learn
-    /// health anew must leave alone.
+    /// Reads the stored form. `None` for bytes of another version, which the operators' listener must
+    /// not replace.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
         if bytes.is_empty() {

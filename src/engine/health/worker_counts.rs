@@ -1,8 +1,8 @@
-//! What one worker counts for itself and brings to the shared health on its tick.
+//! What one worker counts by itself and merges into the shared health on its tick.
 //!
-//! A failure is shared at once. A success that ends no run of failures only dilutes a rate, and a
-//! write for each would make one value the busiest of the process. The same goes for the number of
-//! requests under way.
+//! A failure is shared at once. A success that ends no run of failures only lowers a rate. If each
+//! were written, the shared health would be the busiest value of the process. The same holds for the
+//! number of requests in flight.
 
 use super::fair_share::{Asked, Payers, SLOTS, Source};
 use super::history::Why;
@@ -10,86 +10,85 @@ use super::window::Tally;
 use crate::engine::gateway::GatewayId;
 use crate::engine::time::{ClockWatch, Leaps, Millis, Timestamp};
 
-/// What one worker has counted since its last tick, and what it has under way.
+/// What one worker has counted since its last tick, and its requests in flight.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
-    /// Told apart from other workers by this.
+    /// The id of the worker.
     owner: u64,
     counted: Vec<Batch>,
     in_flight: Vec<(GatewayId, u32)>,
-    /// The same by partner, gateway for gateway.
+    /// The same for each gateway, by partner.
     by_partner: Vec<(GatewayId, [u32; SLOTS])>,
     asked: Asked,
-    /// How the clock has run.
+    /// Leaps of the clock.
     clock: ClockWatch,
-    /// Requests that would have moved money and were refused, one entry for each reason.
+    /// Refused requests that would have moved money: one entry for each reason.
     refused: Vec<(Why, u32)>,
 }
 
-/// Successes of one gateway. They belong to the breaker's generation in which they were made, and
-/// are dropped with it.
+/// Successes of one gateway. They belong to one generation of its breaker, and are dropped with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// Whose.
+    /// The gateway.
     pub gateway: GatewayId,
-    /// Under which generation of its breaker.
+    /// The generation of its breaker.
     pub generation: u32,
     /// Whether they moved money.
     pub pays: bool,
-    /// How many.
+    /// Their number.
     pub tally: Tally,
-    /// Who paid.
+    /// The partners and operations that they came from.
     pub seen: Payers,
 }
 
 impl WorkerCounters {
-    /// Those of the worker `owner`.
+    /// The counters of the worker `owner`.
     #[must_use]
     pub fn of(owner: u64) -> Self {
         Self { owner, ..Self::default() }
     }
 
-    /// Whose they are.
+    /// The id of the worker.
     #[must_use]
     pub const fn owner(&self) -> u64 {
         self.owner
     }
 
-    /// Somebody asks for a payment.
+    /// A request came from `source`.
     pub fn asks(&mut self, source: Source, now: Timestamp, window: Millis) {
         if source.pays() {
             self.asked.note(source.bit(), now, window);
         }
     }
 
-    /// The partners who asked for payments lately, a bit for each slot.
+    /// The partners that sent payments lately, a bit for each slot.
     #[must_use]
     pub fn asked(&self, now: Timestamp, window: Millis) -> u32 {
         self.asked.at(now, window)
     }
 
-    /// The worker ticks: what it has seen of the clock and what all know become one.
+    /// The worker ticks: the leaps that it has seen and the shared ones are merged.
     pub fn tick(&mut self, now: Timestamp, shared: &mut Leaps, longest: Millis) {
         self.clock.tick(now, shared, longest);
     }
 
-    /// A request sees the clock.
+    /// A request reads the clock.
     pub fn look(&mut self, now: Timestamp) {
         self.clock.look(now);
     }
 
-    /// Takes in what other workers have seen of the clock.
+    /// Takes in the leaps that other workers have seen.
     pub fn learn(&mut self, shared: &Leaps) {
         self.clock.learn(shared);
     }
 
-    /// Where the clock leapt, as far as this worker knows.
+    /// The leaps of the clock that this worker knows.
     #[must_use]
     pub fn leaps(&self, now: Timestamp) -> Leaps {
         self.clock.now_known(now)
     }
 
-    /// Counts calls.
+    /// Counts successes.
     pub fn add(&mut self, new: Batch) {
         let same = |one: &&mut Batch| {
             one.gateway == new.gateway && one.generation == new.generation && one.pays == new.pays
@@ -108,18 +107,18 @@ impl WorkerCounters {
         }
     }
 
-    /// Whether there is nothing to bring.
+    /// Whether nothing was counted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.counted.is_empty()
     }
 
-    /// Takes everything out that was counted.
+    /// Takes out what was counted.
     pub fn take(&mut self) -> Vec<Batch> {
         std::mem::take(&mut self.counted)
     }
 
-    /// Puts back what could not be brought, unless newer counts are there.
+    /// Puts back what could not be merged, unless there are newer counts.
     pub fn put_back(&mut self, taken: &[Batch]) {
         for old in taken {
             let is_newer =
@@ -135,12 +134,12 @@ impl WorkerCounters {
         self.put_back_refused(&[(why, 1)]);
     }
 
-    /// Takes out what was refused.
+    /// Takes out the counts of refused requests.
     pub fn take_refused(&mut self) -> Vec<(Why, u32)> {
         std::mem::take(&mut self.refused)
     }
 
-    /// Puts back what could not be brought.
+    /// Puts back what could not be merged.
     pub fn put_back_refused(&mut self, refused: &[(Why, u32)]) {
         for (why, requests) in refused {
             match self.refused.iter_mut().find(|(other, _)| other == why) {
@@ -178,14 +177,15 @@ impl WorkerCounters {
         }
     }
 
-    /// How many requests of this worker are with each gateway now; those with none are left out.
+    /// How many requests of this worker are in flight at each gateway. Gateways without any are left
+    /// out.
     #[must_use]
     pub fn in_flight(&self) -> &[(GatewayId, u32)] {
         &self.in_flight
     }
 
-    /// How many of the `requests` at `gateway`, which are of all workers, are of this source's
-    /// partner, if it is on the others as it is on this one.
+    /// How many of the `requests` in flight at `gateway`, over all workers, are of this source's partner.
+    /// It is an estimate: the partner's share is taken to be the same on all workers.
     #[must_use]
     pub fn share(&self, gateway: GatewayId, source: Source, requests: u32) -> u32 {
         let Some((_, slots)) = self.by_partner.iter().find(|(id, _)| *id == gateway) else {

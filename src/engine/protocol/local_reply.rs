@@ -1,66 +1,67 @@
-//! Answers that we make ourselves: problem details (RFC 9457) that also speak SNAP.
+//! Answers that the filter gives itself: problem details (RFC 9457) with SNAP's members.
 //!
-//! DANA's merchants act on `responseCode`, and DANA's tables mark most 4xx as failed. So the codes
-//! are chosen by what a merchant does on seeing them: while a charge may exist, none of them reads
-//! as "failed, pay again". Never a 3xx (the SDKs would re-send the POST), never a 2xx that no
-//! gateway gave.
+//! DANA's merchants act on `responseCode`, and DANA's tables mark most 4xx as failed. So each code is
+//! chosen by what a merchant does with it. While a charge may exist, no code reads as "failed, pay
+//! again". No answer is a 3xx, because the SDKs would send the POST again. None is a 2xx, because
+//! only a gateway can confirm a payment.
 
 use serde_json::{Map, Value};
 
 use super::verdict::Protocol;
 use crate::engine::payment::Closed;
-use crate::engine::time::{Length, Millis, Timestamp, Utc};
+use crate::engine::time::{Millis, Timestamp};
 
+mod detail;
 mod refusal;
 
-/// Why a request was refused before anything else happened.
+/// What is wrong with a request that is refused before anything is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestError {
-    /// The path is of no known operation.
+    /// The path matches no operation.
     Unmatched,
     /// The path can be read in two ways.
     AmbiguousPath,
     /// The operation takes another method.
     Method {
-        /// The one it takes.
+        /// The method that it takes.
         allowed: &'static str,
     },
-    /// Whoever called may not speak for this partner.
+    /// The client may not send requests for this partner.
     Peer,
-    /// The partner may not call this operation, or no gateway may get it.
+    /// The partner may not call this operation, or it is allowed at no gateway.
     Operation,
-    /// Nothing says which payment it is.
+    /// The request does not identify its payment.
     NoIdentity(String),
-    /// A header or a member is not what it must be.
+    /// A header or a member of the body is not valid.
     BadField(String),
     /// The body is longer than allowed.
     BodyTooLarge {
-        /// What is allowed.
+        /// The largest body that is allowed, in bytes.
         bytes_max: usize,
     },
 }
 
-/// Why nothing was sent, or what was sent never arrived.
+/// Why no gateway got the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotExecuted {
     /// No gateway is usable.
     NoGateway,
-    /// The gateway that said NO before is not usable, and no other one may be asked.
+    /// The gateway of the payment is not usable, and the payment may be sent to no other one.
     PinnedGatewayDown,
     /// No connection could be made.
     NeverSent,
-    /// The claim store is full of claims that must be kept.
+    /// The claim store is full of claims that must not be evicted.
     StoreFull,
-    /// A rate limit of this Envoy.
+    /// A rate limit of this Envoy refused it.
     RateLimited,
 }
 
-/// What is known of the payment that a refused request names.
+/// What is known about the payment of a refused request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing: the request names none that can be read, or whoever sent it may not know.
+    /// Nothing: the request identifies none, or its sender must not learn it.
     Unasked,
-    /// It was not executed, as far as is known here; or the request can make none.
+    /// It was not executed as far as this store knows. Or the request cannot move money.
     NotExecuted,
     /// It was sent, and its outcome is not known.
     Unknown,
@@ -68,61 +69,61 @@ pub enum Standing {
     Executed,
 }
 
-/// Of what the outcome is not known.
+/// What has an unknown outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
-    /// Of this request, which was sent.
+    /// This request, which was sent.
     Sent,
-    /// Of an earlier request for the payment. This one was not sent.
+    /// An earlier request for the payment. This one was not sent.
     Earlier,
-    /// Of a payment that was asked for.
+    /// The payment of a status inquiry.
     Asked,
 }
 
-/// What an answer of ours says.
+/// What an answer of the filter says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocalReply {
     /// The request was refused.
     Refused {
-        /// Why.
+        /// What is wrong with it.
         refusal: RequestError,
-        /// What is known of the payment that it names.
+        /// What is known about its payment.
         standing: Standing,
     },
-    /// Another request carries this payment.
+    /// Another request for this payment is under way.
     InProgress {
-        /// Whether what was sent may have been executed.
+        /// Whether the payment may have been executed.
         unknown: bool,
         /// When to ask again.
         retry_after: Millis,
     },
-    /// Nobody knows what became of it.
+    /// The outcome is not known.
     Unknown {
-        /// Of what.
+        /// Whose outcome.
         what: Unknown,
         /// When to ask again.
         retry_after: Millis,
     },
-    /// A question that no gateway answered.
+    /// No gateway answered an inquiry.
     NoAnswer {
         /// When to ask again.
         retry_after: Millis,
     },
-    /// The claim store could not be used, so nothing is known of what happened before.
+    /// The claim store could not be used, so nothing is known about earlier requests.
     StoreFailed {
         /// When to try again.
         retry_after: Millis,
     },
-    /// The key belongs to another payment.
+    /// The key belongs to a payment with other values.
     Mismatch,
     /// It was executed; the gateway's answer is no longer kept.
     AlreadyExecuted {
-        /// When to ask again, where a repeat that may bring the answer is under way.
+        /// When to ask again, if a repeat under way may bring the answer.
         retry_after: Option<Millis>,
     },
-    /// It was executed, and what a gateway says of it now does not fit that.
+    /// It was executed, and the gateway's answer now contradicts that.
     Contradicted,
-    /// It ended without money, or with the money given back.
+    /// It ended without money moved, or with the money given back.
     Closed(Closed),
     /// It was not executed.
     NotExecuted {
@@ -133,11 +134,11 @@ pub enum LocalReply {
     },
 }
 
-/// How much is known of what was sent before. A payment without a record was never sent only as far
-/// as that goes.
+/// How far back the store knows what was sent. A payment without a record was not sent within that
+/// time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Memory {
-    /// All that may still be repeated.
+    /// Everything that may still be repeated.
     #[default]
     Whole,
     /// Only what was sent since the store began.
@@ -146,26 +147,27 @@ pub enum Memory {
     For(Millis),
 }
 
-/// What an answer is about.
+/// The request that an answer is for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReplyContext<'a> {
-    /// SNAP's two digits of the operation.
+    /// The two digits of SNAP's service code.
     pub service_code: Option<&'a str>,
-    /// Where the outcome may be asked for.
+    /// The path of the status inquiry.
     pub inquiry_path: Option<&'a str>,
     /// The gateway that holds the payment.
     pub gateway: Option<&'a str>,
-    /// What the gateway said, where that alone would mislead.
+    /// The gateway's own code, if it is not relayed.
     pub gateway_code: Option<&'a str>,
-    /// It is about an earlier payment: that the request was not sent says nothing about that one.
+    /// Whether the request concerns an earlier payment. That the request was not sent then says nothing
+    /// about the payment.
     pub follows_up: bool,
-    /// What is known of the time before.
+    /// How far back the store knows what was sent.
     pub memory: Memory,
     /// Envoy's id of the request.
     pub request_id: &'a str,
 }
 
-/// An answer of ours, ready to be sent.
+/// An answer that is ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// HTTP status.
@@ -174,7 +176,7 @@ pub struct Reply {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// The reason, as one word, for logs.
+    /// The reason as one word, for logs and metrics.
     pub reason: &'static str,
 }
 
@@ -184,7 +186,7 @@ struct ReplyForm {
     snap: (u16, u8),
     /// HTTP status for plain HTTP.
     http: u16,
-    /// One word.
+    /// The reason as one word.
     reason: &'static str,
     title: &'static str,
     outcome: &'static str,
@@ -192,7 +194,7 @@ struct ReplyForm {
 }
 
 impl LocalReply {
-    /// The answer in the words of `protocol`.
+    /// The answer in the form of `protocol`.
     #[must_use]
     pub fn reply(&self, protocol: Protocol, about: &ReplyContext<'_>) -> Reply {
         let mut form = self.form();
@@ -203,12 +205,12 @@ impl LocalReply {
             self,
             Self::AlreadyExecuted { .. } | Self::Refused { standing: Standing::Executed, .. }
         );
-        // A cancel that was carried out is no payment that was.
+        // That a cancel was carried out does not mean that the payment was executed.
         let is_done = about.follows_up && was_done;
         if is_done {
             form.title = "Request Already Carried Out";
         }
-        // A NO that a record proves is as good as ever.
+        // A NO that a record proves needs no memory.
         let is_unproven = matches!(self, Self::NotExecuted { .. }) && form.safe_new_key;
         let ignorance = if is_unproven { about.memory.ignorance() } else { None };
         if ignorance.is_some() {
@@ -256,7 +258,7 @@ impl LocalReply {
         Reply { status, headers, body, reason: form.reason }
     }
 
-    /// The reason, as one word.
+    /// The reason as one word.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         self.form().reason
@@ -298,8 +300,8 @@ impl LocalReply {
             Self::StoreFailed { .. } => {
                 timeout("claim_store_failed", "Payment Outcome Unknown", "unknown")
             }
-            // The code is DANA's own for it. Money may have moved under this reference, and what
-            // differs may be a detail of the same purchase: a new key is not safe.
+            // This is DANA's own code for it. Money may have moved under this reference, and the
+            // difference may be a detail of the same purchase. So a new key is not safe.
             Self::Mismatch => ReplyForm {
                 snap: (404, 18),
                 http: 422,
@@ -334,113 +336,11 @@ impl LocalReply {
             }
         }
     }
-
-    /// Of a cancel or refund that was carried out before: what became of its payment is not said.
-    fn detail_of_done(&self) -> String {
-        let done = "This request was carried out before. That says nothing else of the payment that it \
-                    is about: ask for its status.";
-        if let Self::Refused { refusal, .. } = self {
-            format!("{} {done}", refusal.detail())
-        } else {
-            done.to_owned()
-        }
-    }
-
-    fn detail(&self) -> String {
-        let text = match self {
-            Self::Refused { refusal, standing } => {
-                let what = refusal.detail();
-                let then = match standing {
-                    Standing::NotExecuted => return what,
-                    Standing::Unasked => {
-                        "This says nothing about an earlier request for the same payment."
-                    }
-                    Standing::Unknown => {
-                        "The payment was sent before, and its outcome is not known: do not pay \
-                         again under another reference; ask for its status or mend the request."
-                    }
-                    Standing::Executed => {
-                        "The payment was executed before: mend the request to get its answer, or \
-                         ask for its status."
-                    }
-                };
-                return format!("{what} {then}");
-            }
-            Self::InProgress { unknown: false, .. } => {
-                "Another request carries this payment. Nothing was sent for this one."
-            }
-            Self::InProgress { unknown: true, .. } => {
-                "The outcome of this payment is unknown and being looked into. Nothing was sent \
-                 for this request."
-            }
-            Self::Unknown { what: Unknown::Sent, .. } => {
-                "The payment was sent and its outcome is not known. It may have been executed: do \
-                 not pay again under another reference; ask for its status or repeat it unchanged."
-            }
-            Self::Unknown { what: Unknown::Earlier, .. } => {
-                "Nothing was sent for this request. What became of an earlier one for this payment \
-                 is not known, and it may have been executed: do not pay again under another \
-                 reference; ask for its status or repeat it unchanged."
-            }
-            Self::Unknown { what: Unknown::Asked, .. } => {
-                "What the gateways say does not show how this payment ended. It may have been \
-                 executed: do not pay again under another reference; ask again."
-            }
-            Self::NoAnswer { .. } => {
-                "No gateway answered this question. That says nothing about any payment."
-            }
-            Self::StoreFailed { .. } => {
-                "The claim store could not be used, so it is not known whether this payment was \
-                 made before. Nothing was sent for this request."
-            }
-            Self::Mismatch => {
-                "This reference belongs to a payment with another amount or beneficiary. Nothing \
-                 was sent for this request."
-            }
-            Self::AlreadyExecuted { retry_after: None } => {
-                "This payment was executed. The gateway's answer is no longer kept: ask for its \
-                 status."
-            }
-            Self::AlreadyExecuted { retry_after: Some(_) } => {
-                "This payment was executed. Its gateway is being asked for the answer once more: \
-                 repeat it unchanged."
-            }
-            Self::Contradicted => {
-                "This payment was executed, as its gateway has proven. What the gateway says now does \
-                 not fit that and is not relayed; its code is in gateway_code."
-            }
-            Self::Closed(Closed::Failed) => "This payment failed. No money moved.",
-            Self::Closed(Closed::Cancelled) => "This payment was cancelled.",
-            Self::Closed(Closed::Refunded) => "This payment was executed and refunded.",
-            Self::NotExecuted { why, .. } => why.detail(),
-        };
-        text.to_owned()
-    }
 }
 
-/// What DANA's tables call pending: the merchant waits and asks.
+/// A code that DANA's tables call pending: the merchant waits, and asks for the status.
 const fn timeout(reason: &'static str, title: &'static str, outcome: &'static str) -> ReplyForm {
     ReplyForm { snap: (504, 0), http: 504, reason, title, outcome, safe_new_key: false }
-}
-
-impl Memory {
-    /// Why another reference is not safe, though this one has no record.
-    fn ignorance(self) -> Option<String> {
-        let known = match self {
-            Self::Whole => return None,
-            Self::Since(born) => {
-                let began = Utc(born);
-                format!("This Envoy started at {began} and does not know what was sent before")
-            }
-            Self::For(retention) => {
-                format!(
-                    "This Envoy does not know what was sent more than {} ago",
-                    Length(retention)
-                )
-            }
-        };
-        Some(format!("{known}: ask for the payment's status before you use another reference."))
-    }
 }
 
 impl NotExecuted {
@@ -451,22 +351,6 @@ impl NotExecuted {
             Self::NeverSent => "never_sent",
             Self::StoreFull => "claim_store_full",
             Self::RateLimited => "rate_limited",
-        }
-    }
-
-    const fn detail(self) -> &'static str {
-        match self {
-            Self::NoGateway => "No gateway is usable at the moment. Nothing was sent.",
-            Self::PinnedGatewayDown => {
-                "The gateway that this payment belongs to is not usable at the moment, and no \
-                 other one may be asked. Nothing was sent."
-            }
-            Self::NeverSent => "No gateway could be connected to. Nothing was sent.",
-            Self::StoreFull => {
-                "The claim store is full, so this payment could not be protected from being \
-                 executed twice. Nothing was sent."
-            }
-            Self::RateLimited => "A rate limit turned this request away. Nothing was sent.",
         }
     }
 }

@@ -1,50 +1,48 @@
-//! What a request does, known by its path: the operation table.
+//! The operation table: what a request does, by its path.
 //!
-//! All DANA calls are POST, also the pure queries, so the method tells nothing.
+//! All DANA calls are POST, even those that only read, so the method says nothing.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::engine::json::{Extractor, Pointer};
 
-mod dana;
-
-pub use dana::dana_snap;
+pub(super) mod dana;
 
 /// What happens to a request of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Moves money: claimed before it is sent, to at most one gateway.
+    /// Moves money. It is claimed before it is sent, and sent to at most one gateway.
     Charge,
-    /// Moves money of an earlier payment (cancel, refund): as a charge, and at that payment's
-    /// gateway.
+    /// Moves money of an earlier payment (cancel, refund). It is handled like a charge, at the gateway
+    /// of that payment.
     FollowUp,
-    /// Reads: a status follows the pin of its payment, others go to any gateway that works.
+    /// Only reads. A status inquiry goes to the gateway of its payment, others to any usable gateway.
     Inquiry,
-    /// Changes something that is not money (tokens, bindings): never repeated by us.
+    /// Changes something other than money (tokens, bindings). The filter never repeats it.
     State,
 }
 
-/// Whether an attempt with an unknown outcome may be sent to its gateway once more.
+/// Whether an attempt with an unknown outcome may be sent to its gateway again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
-    /// Yes: the gateway recognises the reference and executes once.
+    /// Yes: the gateway recognises the reference and executes it once.
     ByReference,
-    /// No: ask for the status instead.
+    /// No: the client must ask for the status.
     Never,
 }
 
-/// Whether decisions are carried out.
+/// Whether decisions are enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Yes.
     Enforce,
-    /// No: every request goes to the first gateway as if there were no filter, and what would have
-    /// been decided is written down.
+    /// No: every request goes to the first gateway as if there were no filter. What would have been
+    /// decided is only logged.
     Observe,
 }
 
-/// Where the identity of a payment stands.
+/// Where a request has the identity of its payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// In these members of the body, all of which must be non-empty strings.
@@ -56,75 +54,75 @@ pub enum Identity {
 /// The payment that a follow-up or a status inquiry concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Concerns {
-    /// Namespace of that payment.
+    /// The namespace of that payment.
     pub namespace: Cow<'static, str>,
-    /// Members of this request that hold that payment's identity.
+    /// Members of this request that have the identity of that payment.
     pub identity: Vec<Pointer>,
 }
 
 /// The member that ties an answer to its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Where it stands, in both.
+    /// Where it is, in request and answer.
     pub pointer: Pointer,
-    /// Whether DANA's documents oblige the answer to carry it. Where they don't, its absence
-    /// proves nothing against the answer; another value always does.
+    /// Whether DANA's documents oblige the answer to carry it. If they do not, its absence proves
+    /// nothing against the answer. Another value always does.
     pub obliged: bool,
 }
 
-/// How an answer's `latestTransactionStatus` is to be read.
+/// How to read `latestTransactionStatus` in an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusTable {
     /// Orders of payment gateway and widget: 01 and 02 prove that the order exists.
     Order,
-    /// Top-up and transfer: 01 to 03 are pending.
+    /// Top-up and transfer: 01 to 03 mean pending.
     Disbursement,
 }
 
 /// One line of the operation table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// Name in logs and metrics.
+    /// Its name in logs and metrics.
     pub name: Cow<'static, str>,
-    /// End of the path, without `.htm`, beginning with a slash.
+    /// The end of the path. It begins with a slash and has no `.htm`.
     pub path: Cow<'static, str>,
-    /// What happens to it.
+    /// What it does.
     pub class: Class,
-    /// The space of names its identity lives in. Two paths with one namespace make one payment of
-    /// one identity.
+    /// The namespace of its identity. Two paths with the same namespace and the same identity are one
+    /// payment.
     pub namespace: Cow<'static, str>,
-    /// What names the payment.
+    /// What identifies the payment.
     pub identity: Identity,
     /// What request and answer must agree on before an answer counts as success.
     pub reference: Option<Reference>,
-    /// The payment that this request is about, where it is not its own.
+    /// The payment that this request concerns, if it is an earlier one.
     pub concerns: Option<Concerns>,
-    /// Members that make it another payment when they change.
+    /// Members that must not change under one identity.
     pub fingerprint: Vec<Pointer>,
-    /// Amount and currency, for the record.
+    /// Where amount and currency are, for the claim.
     pub amount: Option<(Pointer, Pointer)>,
     /// SNAP service codes that an answer may carry.
     pub service_codes: Vec<Cow<'static, str>>,
-    /// How to read a status, for inquiries that tell one.
+    /// How to read the status, for status inquiries.
     pub status: Option<StatusTable>,
-    /// Where the client may ask for the outcome.
+    /// The path of the status inquiry for it.
     pub inquiry_path: Option<Cow<'static, str>>,
     /// Whether an unknown outcome may be repeated.
     pub repeat: Repeat,
     /// Whether a customer's token in `Authorization-Customer` binds a request to the gateway that
-    /// issued it.
+    /// issued the token.
     pub affinity: bool,
-    /// The member of a successful answer that holds a customer's token, for what issues one.
+    /// The member of a successful answer with the customer's token, for operations that issue one.
     pub issues: Option<Pointer>,
-    /// Whether `X-CLIENT-KEY` names the partner where `X-PARTNER-ID` is absent, as in calls of
-    /// SNAP's token service.
+    /// Whether `X-CLIENT-KEY` names the partner if `X-PARTNER-ID` is absent, as in calls to SNAP's
+    /// token service.
     pub by_client_key: bool,
-    /// Where this differs from the configuration's.
+    /// Its own mode, if it differs from the configuration's.
     pub mode: Option<Mode>,
 }
 
 impl Operation {
-    /// A line that says nothing yet: what it names has its identity in the header.
+    /// An empty line of the table. The identity is in the header.
     #[must_use]
     pub const fn bare() -> Self {
         Self {
@@ -149,54 +147,53 @@ impl Operation {
     }
 }
 
-/// An operation with what is worked out once from it.
+/// An operation, and what is derived from it once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
     /// The line of the table.
     pub operation: Operation,
     /// Reads a request's body.
     pub request: Extractor,
-    /// Where each member stands in what `request` finds.
+    /// The place of each member in the result of `request`.
     pub slots: RequestSlots,
     /// Reads an answer's body: response code, status, reference, token.
     pub answer: Extractor,
-    /// Place of the token in what `answer` finds.
+    /// The place of the token in the result of `answer`.
     pub token: Option<usize>,
 }
 
-/// Places of the members in what a [`Compiled::request`] finds.
+/// Places of the members in the result of [`Compiled::request`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestSlots {
-    /// Of the identity.
+    /// The identity.
     pub identity: Vec<usize>,
-    /// Of the identity of the payment concerned.
+    /// The identity of the payment concerned.
     pub concerns: Vec<usize>,
-    /// Of the fingerprint fields.
+    /// The members of the fingerprint.
     pub fingerprint: Vec<usize>,
-    /// Of the reference.
+    /// The reference.
     pub reference: Option<usize>,
-    /// Of amount and currency.
+    /// Amount and currency.
     pub amount: Option<(usize, usize)>,
-    /// Of the gateway's own number of a payment (SNAP: `originalReferenceNo`), where a status may
-    /// be asked for by it.
+    /// The gateway's own number of a payment (SNAP: `originalReferenceNo`), in status inquiries.
     pub gateways_number: Option<usize>,
 }
 
-/// The namespace of cancels: one for each payment, and named as that is.
+/// The namespace of cancels. A payment has one, with the same identity.
 pub const CANCEL: &str = "cancel";
 
-/// The member by which a payment may be asked for beside its reference.
+/// A member that identifies a payment in a status inquiry, besides the reference.
 const GATEWAYS_NUMBER: &str = "/originalReferenceNo";
 
-/// Place of `responseCode` in what [`Compiled::answer`] finds.
+/// The place of `responseCode` in the result of [`Compiled::answer`].
 pub(super) const ANSWER_CODE: usize = 0;
-/// Place of the transaction status in what [`Compiled::answer`] finds.
+/// The place of the transaction status in the result of [`Compiled::answer`].
 pub(super) const ANSWER_STATUS: usize = 1;
-/// Place of the reference in what [`Compiled::answer`] finds.
+/// The place of the reference in the result of [`Compiled::answer`].
 pub const ANSWER_REFERENCE: usize = 2;
 
 impl Compiled {
-    /// Works out the extractors of `operation`.
+    /// Derives the extractors of `operation`.
     #[must_use]
     pub fn new(operation: Operation) -> Self {
         let mut request = Extractor::default();
@@ -213,10 +210,10 @@ impl Compiled {
                 .amount
                 .as_ref()
                 .map(|(value, currency)| (request.add(value), request.add(currency))),
-            gateways_number: operation.status.map(|_| request.add(&dana::pointer(GATEWAYS_NUMBER))),
+            gateways_number: operation.status.map(|_| request.add(&pointer(GATEWAYS_NUMBER))),
         };
         let fixed = ["/responseCode", "/latestTransactionStatus"];
-        let mut answer = Extractor::new(&fixed.map(dana::pointer));
+        let mut answer = Extractor::new(&fixed.map(pointer));
         if let Some(reference) = &operation.reference {
             answer.add(&reference.pointer);
         }
@@ -225,14 +222,19 @@ impl Compiled {
     }
 }
 
-/// Which operation a path names, or why it may not be served.
+/// A pointer of the code's own, all of which the tests parse.
+pub(super) fn pointer(text: &str) -> Pointer {
+    Pointer::parse(text).unwrap_or_else(|| unreachable!("{text}"))
+}
+
+/// The operation of a path, or why there is none.
 #[derive(Debug)]
 pub enum Matched<'t> {
     /// This one.
     Operation(&'t Rc<Compiled>),
-    /// None of the table.
+    /// The path matches none.
     Unmatched,
-    /// The path could be read as another one by whoever comes after us.
+    /// A server behind the filter could read the path as another one.
     Ambiguous,
 }
 
@@ -241,7 +243,7 @@ pub enum Matched<'t> {
 pub struct Table(Vec<Rc<Compiled>>);
 
 impl Table {
-    /// A table of `operations`; of two with the same path the later one counts.
+    /// A table of `operations`. Of two with the same path the later one is used.
     #[must_use]
     pub fn new(operations: Vec<Operation>) -> Self {
         let mut table: Vec<Rc<Compiled>> = Vec::with_capacity(operations.len());
@@ -257,7 +259,7 @@ impl Table {
         self.0.iter().map(Rc::as_ref)
     }
 
-    /// Finds the operation of a request target, whose query is ignored.
+    /// The operation of a request target. Its query is ignored.
     #[must_use]
     pub fn find(&self, target: &str) -> Matched<'_> {
         let path = target.split_once('?').map_or(target, |(path, _)| path);
@@ -266,13 +268,13 @@ impl Table {
         }
         let stem = path.strip_suffix(".htm").unwrap_or(path);
         let ends = |c: &&Rc<Compiled>| stem.ends_with(c.operation.path.as_ref());
-        // Of two that fit, the longer one says more.
+        // Of two that match, the longer path is more specific.
         let found = self.0.iter().filter(ends).max_by_key(|c| c.operation.path.len());
         if let Some(found) = found {
             return Matched::Operation(found);
         }
-        // A known path in other letters or with more at its end: the gateway might serve it, and
-        // we would not have claimed it.
+        // A known path in other case or with a suffix: the gateway might serve it, and the payment
+        // would not be claimed.
         let folded = path.to_ascii_lowercase();
         let mut folded = folded.as_str();
         while let Some(shorter) = folded.strip_suffix(".htm").or_else(|| folded.strip_suffix('/')) {
@@ -283,8 +285,8 @@ impl Table {
     }
 }
 
-/// Escapes, doubled slashes, dot segments and path parameters are resolved by some servers and
-/// kept by others.
+/// Whether servers may read the path differently: some resolve escapes, doubled slashes, dot segments
+/// and path parameters, others keep them.
 fn is_ambiguous(path: &str) -> bool {
     !path.starts_with('/')
         || path.len() > crate::engine::limits::PATH_CHARS_MAX

@@ -8,7 +8,7 @@ use super::wanted::Wanted;
 use crate::engine::event::TickEffect;
 use crate::engine::limits;
 use crate::engine::store::{Bucket, Cell, CellRequest, Counted, Counts, Draft, Expected, Loaded};
-use crate::engine::time::Timestamp;
+use crate::engine::time::{Millis, Timestamp};
 
 /// Where the walk stands.
 #[derive(Debug, Default)]
@@ -54,7 +54,9 @@ impl CensusPass {
     /// A small store is counted in one tick, and not on every one. A pass that begins ahead of the
     /// present began before the clock stepped back.
     fn is_due(&self, now: Timestamp) -> bool {
-        self.last.is_none_or(|last| last > now || now >= last.plus(limits::CENSUS_PERIOD_MIN))
+        self.last.is_none_or(|last| {
+            last > now || now >= last.plus(Millis::new(limits::CENSUS_PERIOD_MS_MIN))
+        })
     }
 
     /// Another worker counts.

@@ -1,25 +1,24 @@
-//! Where the host's clock leapt ahead. What waits for time must wait for time that passed: for a
-//! payment's age and for the proof of a "not found", a day that the clock skipped is no time at all.
+//! Leaps of the host's clock. What waits for time must wait for time that really passed: a day that
+//! the clock skipped makes no payment older and proves no "not found".
 //!
-//! Every worker ticks at least twice a second. A clock that is much further on than at the last
-//! tick has leapt, or the machine stood still; both are no time in which a gateway could answer.
-//! A leap is noted as the span that was skipped, in the shared health, so that workers that begin
-//! later know of it. A clock that comes back from where it leapt to has undone the leap.
+//! Every worker ticks at least twice a second. If the clock is much further on than at the last tick,
+//! it has leapt or the machine stood still. In neither case could a gateway answer meanwhile. The
+//! span that was skipped is stored in the shared health, so that workers that start later know it.
+//! When the clock comes back, the leap is undone.
 //!
-//! A clock that steps back leaves times that lie ahead. Those are mended where they stand: see
-//! `record::Bucket::mend` and `health::Health::mend`.
+//! After a step back some stored times lie ahead. They are corrected where they are stored: see
+//! `store::Bucket::mend` and `health::Health::mend`.
 
-use super::{Millis, Timestamp};
+use super::timestamp::{Millis, Timestamp};
 use crate::engine::codec::Reader;
 use crate::engine::limits;
 
-/// The spans that the clock skipped: sorted, apart from each other, at most
-/// [`limits::LEAPS_MAX`].
+/// The spans that the clock skipped: sorted, without overlap, at most [`limits::LEAPS_MAX`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leaps(Vec<(Timestamp, Timestamp)>);
 
 impl Leaps {
-    /// None at all.
+    /// No leaps.
     pub const NONE: &'static Self = &Self(Vec::new());
 
     /// How much of the time from `since` to `now` was skipped.
@@ -36,26 +35,26 @@ impl Leaps {
         Millis::new(now.since(since).get().saturating_sub(self.skipped(since, now).get()))
     }
 
-    /// The time that would be written for `then`, had the clock not leapt since: as long ago as
-    /// time has passed. One that lies ahead stays as it is.
+    /// `then` on the clock as it is now, as if it had not leapt since: as long before `now` as time
+    /// has passed. A time that lies ahead stays as it is.
     #[must_use]
     pub fn shifted(&self, then: Timestamp, now: Timestamp) -> Timestamp {
         then.plus(self.skipped(then, now))
     }
 
-    /// With the leap up to `now` that nobody has noted yet, if the last tick, at `ticked_at`, was too
-    /// long ago.
+    /// These leaps, and the one up to `now` that no tick has noted yet, if the last tick, at
+    /// `ticked_at`, was too long ago.
     #[must_use]
     pub fn since_tick(&self, ticked_at: Timestamp, now: Timestamp) -> Self {
         let mut leaps = self.clone();
-        if now.since(ticked_at) > limits::CLOCK_LEAP_MIN {
+        if now.since(ticked_at).get() > limits::CLOCK_LEAP_MS_MIN {
             leaps.note(ticked_at, now);
         }
         leaps
     }
 
-    /// Notes that the clock went from `from` to `to` in no time. Two workers see one leap at
-    /// slightly different times, so spans that overlap are one.
+    /// Adds a leap from `from` to `to`. Two workers see one leap at slightly different times, so
+    /// spans that overlap are merged.
     fn note(&mut self, from: Timestamp, to: Timestamp) {
         if to <= from {
             return;
@@ -71,7 +70,7 @@ impl Leaps {
         });
         let place = self.0.partition_point(|(other_from, _)| *other_from < from);
         self.0.insert(place, (from, to));
-        // Rather too much is taken for a leap than too little: records are only kept for longer.
+        // The merged span is longer than the leaps were, so records are only kept for longer.
         while self.0.len() > limits::LEAPS_MAX {
             let (first, _) = self.0.remove(0);
             if let Some((from, _)) = self.0.first_mut() {
@@ -80,8 +79,8 @@ impl Leaps {
         }
     }
 
-    /// Forgets the part of a leap that the clock has come back from, and leaps so long ago that
-    /// everything older is over anyway.
+    /// Removes the part of a leap that the clock has come back from, and leaps of more than `longest`
+    /// ago.
     fn forget(&mut self, now: Timestamp, longest: Millis) {
         for (_, to) in &mut self.0 {
             *to = now.min(*to);
@@ -107,17 +106,17 @@ impl Leaps {
     }
 }
 
-/// What one worker knows of the clock.
+/// What one worker knows about the clock.
 #[derive(Debug, Default)]
 pub struct ClockWatch {
-    /// When it last ticked; none before the first tick.
+    /// When it last ticked. `None` before the first tick.
     ticked_at: Option<Timestamp>,
     leaps: Leaps,
 }
 
 impl ClockWatch {
-    /// It ticks: what it has seen and what all know become one, in `shared` too. A leap longer
-    /// ago than `longest` matters to nothing that waits.
+    /// The worker ticks. The leaps that it has seen and those of `shared` are merged, here and in
+    /// `shared`. Nothing waits for longer than `longest`, so older leaps are removed.
     pub fn tick(&mut self, now: Timestamp, shared: &mut Leaps, longest: Millis) {
         for (from, to) in self.now_known(now).0 {
             shared.note(from, to);
@@ -127,23 +126,23 @@ impl ClockWatch {
         self.ticked_at = Some(now);
     }
 
-    /// A request sees the clock. One that was put back may be put right again before the next tick:
-    /// what is written meanwhile is not as old as it will look.
+    /// A request reads the clock. If the clock was put back, it may be put right again before the next
+    /// tick. Then what is written meanwhile must not count as older than it is.
     pub fn look(&mut self, now: Timestamp) {
-        let back = |ticked: &Timestamp| ticked.since(now) > limits::CLOCK_LEAP_MIN;
+        let back = |ticked: &Timestamp| ticked.since(now).get() > limits::CLOCK_LEAP_MS_MIN;
         if self.ticked_at.as_ref().is_some_and(back) {
             self.ticked_at = Some(now);
         }
     }
 
-    /// Takes in what others know.
+    /// Adds the leaps that other workers have seen.
     pub fn learn(&mut self, shared: &Leaps) {
         for (from, to) in &shared.0 {
             self.leaps.note(*from, *to);
         }
     }
 
-    /// All leaps up to `now`: one since the last tick is not noted yet, and counts.
+    /// All leaps up to `now`, also one since the last tick.
     #[must_use]
     pub fn now_known(&self, now: Timestamp) -> Leaps {
         self.ticked_at.map_or_else(|| self.leaps.clone(), |at| self.leaps.since_tick(at, now))

@@ -1,19 +1,20 @@
-//! The time zone in which the operators' page tells times: a fixed offset, because a database of time
-//! zones has no place in the module. Indonesia's zones have no summer time.
+//! The time zone of the operators' page. It is a fixed offset, because a database of time zones would
+//! make the module too large. Indonesia's zones have no summer time.
 
 use std::fmt;
 
-use super::{Timestamp, Utc};
+use super::display::Utc;
+use super::timestamp::Timestamp;
 
 /// A time zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone {
-    /// As it stands behind each time: `WIB`, `UTC`, `+07:00`.
+    /// The text after each time: `WIB`, `UTC`, `+07:00`.
     sign: String,
     minutes: i32,
 }
 
-/// Names that are known, with their signs and minutes east of Greenwich.
+/// The known names, each with its sign and its minutes east of Greenwich.
 const NAMES: [(&str, &str, i32); 5] = [
     ("Asia/Jakarta", "WIB", 420),
     ("Asia/Makassar", "WITA", 480),
@@ -23,14 +24,14 @@ const NAMES: [(&str, &str, i32); 5] = [
 ];
 
 impl Zone {
-    /// What is expected where a zone is configured.
+    /// What the configuration accepts.
     pub const EXPECTED: &str = "\"Asia/Jakarta\", \"Asia/Makassar\", \"Asia/Jayapura\", \
         \"Asia/Singapore\", \"UTC\" or an offset such as \"+07:00\", at most 14 hours";
 
-    /// Where nothing is configured.
+    /// The zone if none is configured.
     pub const DEFAULT: &str = "Asia/Jakarta";
 
-    /// The zone of this name, or of this offset.
+    /// The zone with this name or this offset. `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let named = NAMES.iter().find(|(name, ..)| *name == text);
@@ -62,7 +63,7 @@ fn offset(text: &str) -> Option<i32> {
     }
 }
 
-/// A time as people read it, to the second: `2026-11-22 23:17:39 WIB`.
+/// A time for people, to the second: `2026-11-22 23:17:39 WIB`.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock<'a>(pub Timestamp, pub &'a Zone);
 
@@ -85,8 +86,8 @@ mod tests {
     const AT: Timestamp = Timestamp::from_millis(1_795_364_259_456);
 
     #[test]
-    fn times_are_told_in_a_zone_of_choice() {
-        for (zone, told) in [
+    fn times_are_shown_in_the_chosen_zone() {
+        for (zone, text) in [
             ("Asia/Jakarta", "2026-11-22 23:17:39 WIB"),
             ("Asia/Makassar", "2026-11-23 00:17:39 WITA"),
             ("Asia/Jayapura", "2026-11-23 01:17:39 WIT"),
@@ -95,7 +96,7 @@ mod tests {
             ("+05:45", "2026-11-22 22:02:39 +05:45"),
             ("-03:00", "2026-11-22 13:17:39 -03:00"),
         ] {
-            assert_eq!(Clock(AT, &Zone::parse(zone).unwrap()).to_string(), told);
+            assert_eq!(Clock(AT, &Zone::parse(zone).unwrap()).to_string(), text);
         }
         assert_eq!(Clock(AT, &Zone::default()).to_string(), "2026-11-22 23:17:39 WIB");
         let west = Zone::parse("-14:00").unwrap();

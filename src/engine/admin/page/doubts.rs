@@ -1,7 +1,7 @@
-//! Payments in doubt: a list to read, with the commands that end each doubt.
+//! Payments in doubt: a list, with the commands that resolve each of them.
 
+use super::frame::{foot, head};
 use super::html::{Html, Mark, WARNING};
-use super::{foot, head};
 use crate::engine::admin::doubt::{Doubt, grouped, hex, letters, names};
 use crate::engine::admin::status::StatusReport;
 use crate::engine::limits;
@@ -10,7 +10,7 @@ use crate::engine::time::{Clock, Length, Timestamp};
 
 const FACTS: [&str; 5] = ["Sent", "Amount", "May be at", "Key", "Attempts"];
 
-/// The oldest ones, on the page of everything.
+/// The oldest ones, on the main page.
 pub(super) fn oldest(html: &mut Html, status: &StatusReport<'_>) {
     let Some(doubt) = status.doubt.filter(|doubt| !doubt.census.oldest.is_empty()) else {
         return;
@@ -22,7 +22,7 @@ pub(super) fn oldest(html: &mut Html, status: &StatusReport<'_>) {
     html.raw("</section>");
 }
 
-/// The page of all that are listed, up to `limit`.
+/// The page of all listed payments in doubt, up to `limit`.
 pub(in crate::engine::admin) fn render(
     status: &StatusReport<'_>,
     doubt: &Doubt<'_>,

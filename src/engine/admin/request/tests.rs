@@ -112,7 +112,7 @@ fn an_override_is_read() {
     // Who says in the request who they are is that one.
     assert_eq!(post("/override", Some("bo"), &body.to_string()), Ok(Ask::Override(wish(drain))));
     let force = r#"{"gateway":"primary","steer":"force","ttl_s":86400,"reason":"planned work"}"#;
-    let day = Wanted::Override(OverrideKind::Force, limits::OVERRIDE_TTL_MAX);
+    let day = Wanted::Override(OverrideKind::Force, Millis::new(limits::OVERRIDE_TTL_MS_MAX));
     assert_eq!(post("/override", Some("anna"), force), Ok(Ask::Override(wish(day))));
     let auto = r#"{"gateway":"primary","steer":"auto","reason":"planned work"}"#;
     assert_eq!(post("/override", Some("anna"), auto), Ok(Ask::Override(wish(Wanted::Auto))));

@@ -1,11 +1,14 @@
-//! Trials: who may make one, and what their results decide.
+//! Trials: which request may be one, and what their results decide.
 //!
-//! A trial that proves nothing (its client left, Envoy had no room) keeps its permit until
-//! `half_open_ms_max` is over, so that trials per time are bounded. Failed trials are judged as
-//! calls are: the breaker opens again when they reach the failure rate's share of the permits.
+//! A trial that proves nothing (its client left, Envoy was at its limit) keeps its permit until
+//! `half_open_ms_max` is over. So the number of trials per time is bounded. The breaker opens again
+//! when the failed trials reach the failure rate's share of the permits.
 
-use super::{Breaker, BreakerLimits, BreakerState, Heard, Report, Rule, Transition};
-use crate::engine::health::Signal;
+use super::Breaker;
+use super::limits::BreakerLimits;
+use super::report::{Report, Signal};
+use super::rule::Rule;
+use super::state::{BreakerState, Transition};
 use crate::engine::health::fair_share::Source;
 use crate::engine::time::{Millis, Timestamp};
 
@@ -24,18 +27,19 @@ impl Breaker {
         }
     }
 
-    /// Whether a payment that an operator forces on the gateway may be a trial: a first wait after
-    /// the breaker opened at the latest, however long it waits by itself.
+    /// Whether a payment that an operator forces to the gateway may be a trial. It may once the first
+    /// wait is over, however long the breaker's own wait is.
     #[must_use]
     pub fn may_try_forced(&self, now: Timestamp, limits: &BreakerLimits) -> bool {
         let is_over = || now >= self.since.plus(limits.open) || self.since > now;
         self.may_try(now, limits) || (matches!(self.state, BreakerState::Open { .. }) && is_over())
     }
 
-    /// Whether a trial should be a question rather than a payment: for half of the first wait after
-    /// a trial became possible. If one came, until it was passed, or for as long again.
+    /// Whether a trial should be an inquiry rather than a payment. It should for half of the first wait
+    /// after a trial became possible. If an inquiry came, payments wait until it passes, or for as
+    /// long again.
     #[must_use]
-    pub fn prefers_question(&self, now: Timestamp, limits: &BreakerLimits) -> bool {
+    pub fn prefers_inquiry(&self, now: Timestamp, limits: &BreakerLimits) -> bool {
         let grace = Millis::new(limits.open.get() / 2);
         match self.state {
             BreakerState::Closed { .. } => false,
@@ -44,12 +48,12 @@ impl Breaker {
             }
             BreakerState::HalfOpen { passed, .. } => {
                 let waited = now >= self.since.plus(grace) || self.since.since(now) > grace;
-                self.asks_first && passed == 0 && !waited
+                self.inquiry_first && passed == 0 && !waited
             }
         }
     }
 
-    /// Whether only a payment can still pass: a question on trial would but hold its permit.
+    /// Whether only a payment can pass the last trial. An inquiry would only occupy the permit.
     #[must_use]
     pub const fn wants_payment(&self, limits: &BreakerLimits) -> bool {
         match self.state {
@@ -60,13 +64,13 @@ impl Breaker {
         }
     }
 
-    /// Takes a permit for a trial; the move to half-open is told if this was the first one.
-    /// The caller has asked [`Breaker::may_try`].
+    /// Takes a permit for a trial. The first one moves the breaker to half-open.
+    /// The caller has checked [`Breaker::may_try`].
     pub fn take_permit(&mut self, now: Timestamp, limits: &BreakerLimits) -> Option<Transition> {
         self.take(Rule::WaitOver, now, limits)
     }
 
-    /// The same for a payment that an operator forces on the gateway, after
+    /// The same for a payment that an operator forces to the gateway. The caller has checked
     /// [`Breaker::may_try_forced`].
     pub fn take_forced_permit(
         &mut self,
@@ -77,18 +81,17 @@ impl Breaker {
     }
 
     fn take(&mut self, rule: Rule, now: Timestamp, limits: &BreakerLimits) -> Option<Transition> {
-        let prefers_question = self.prefers_question(now, limits);
+        let prefers_inquiry = self.prefers_inquiry(now, limits);
         match &mut self.state {
             BreakerState::Closed { .. } => None,
             BreakerState::Open { .. } => {
-                // Nobody else was let on trial.
-                self.asks_first = prefers_question;
+                self.inquiry_first = prefers_inquiry;
                 let to = BreakerState::HalfOpen { out: 1, passed: 0, failed: 0, since: now };
                 Some(self.enter(to, rule, now))
             }
             BreakerState::HalfOpen { out, passed, since, .. } => {
                 if out.saturating_add(*passed) >= limits.half_open_permits {
-                    // Nobody brought the permits back in time: their trials were lost.
+                    // The permits were not given back in time: their trials were lost.
                     *out = 0;
                 }
                 *out = out.saturating_add(1);
@@ -107,9 +110,9 @@ impl Breaker {
         }
     }
 
-    /// Whether a trial should be somebody else's who has asked for a payment lately: this partner's
-    /// trouble opened the breaker, or its trial failed last. With nobody else to make it, or when
-    /// none of them came for a window, it may be this one's all the same.
+    /// Whether the trial should be left to another partner that has sent a payment lately, because
+    /// this partner's failures opened the breaker or its trial failed last. If there is no other
+    /// partner, or none of them came for a window, this one may make it.
     #[must_use]
     pub fn yields(
         &self,
@@ -124,7 +127,7 @@ impl Breaker {
             BreakerState::Open { until } => {
                 now >= until.plus(limits.window) || until.since(now) > limits.longest_wait()
             }
-            // A permit that comes back with time alone is somebody else's again.
+            // A permit that is given back by time alone is left to others again.
             BreakerState::HalfOpen { since, .. } => {
                 now >= since.plus(limits.half_open_max).plus(limits.window)
                     || since.since(now) > limits.half_open_max
@@ -168,9 +171,9 @@ impl Breaker {
                 Some(self.open(Rule::TrialThrottled, wait, now, limits))
             }
             Signal::Success | Signal::Alive if report.trial => {
-                // The last one is a payment's: answers to questions alone prove too little.
+                // The last one must be a payment: answers to inquiries alone prove too little.
                 let counts = report.source.pays() || !self.wants_payment(limits);
-                self.asks_first &= counts;
+                self.inquiry_first &= counts;
                 let passed = passed.saturating_add(u8::from(counts));
                 if passed >= limits.half_open_permits {
                     let to = BreakerState::Closed { run: 0 };
@@ -179,7 +182,7 @@ impl Breaker {
                 self.state = BreakerState::HalfOpen { out, passed, failed, since };
                 None
             }
-            // Nothing was proven, so the permit stays out.
+            // Nothing is proven, so the permit is not given back.
             Signal::Success
             | Signal::Alive
             | Signal::Throttled
@@ -188,8 +191,8 @@ impl Breaker {
         }
     }
 
-    /// A payment that failed, on trial or not. While others' payments go well, the failure of a
-    /// partner whose trouble is its own makes no wait longer.
+    /// Takes in a failure, of a trial or not. While payments of others go well, the failure of a
+    /// partner that fails everywhere makes no wait longer.
     fn fail_trial(
         &mut self,
         report: Report,
@@ -208,7 +211,7 @@ impl Breaker {
             self.state = BreakerState::HalfOpen { out, passed, failed, since };
             return None;
         }
-        // Nor does a trial that came before its time.
+        // A forced trial, which came before its time, makes none longer either.
         if suspected || self.cause == Some(Rule::Forced) {
             return Some(self.open(Rule::TrialFailed, Millis::ZERO, now, limits));
         }
@@ -216,17 +219,7 @@ impl Breaker {
     }
 }
 
-/// Whether permits are given up for lost: nobody took one for as long as a trial can last.
+/// Whether the permits are lost: none was taken for as long as a trial can last.
 fn is_lost(since: Timestamp, now: Timestamp, limits: &BreakerLimits) -> bool {
     now >= since.plus(limits.half_open_max) || since.since(now) > limits.half_open_max
-}
-
-impl Heard {
-    /// Whether nothing was heard for at least `length`.
-    pub(super) fn lasted(self, length: Millis) -> bool {
-        match self {
-            Self::Silence(waited) => waited >= length,
-            Self::Answer | Self::Unsent => false,
-        }
-    }
 }

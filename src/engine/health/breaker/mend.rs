@@ -1,11 +1,13 @@
-//! What a clock that was put back has left in a breaker.
+//! Times in a breaker after the clock was put back.
 
-use super::{Breaker, BreakerLimits, BreakerState};
+use super::Breaker;
+use super::limits::BreakerLimits;
+use super::state::BreakerState;
 use crate::engine::time::Timestamp;
 
 impl Breaker {
-    /// Times that lie ahead were written before the clock was put back. A state was entered now at
-    /// the latest, and a wait that seems longer than any is over.
+    /// Corrects times that lie ahead: they were written before the clock was put back. A state was
+    /// entered now at the latest. A wait that is longer than any can be is over.
     pub fn mend(&mut self, now: Timestamp, limits: &BreakerLimits) {
         self.since = self.since.min(now);
         match &mut self.state {

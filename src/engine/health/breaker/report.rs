@@ -1,57 +1,67 @@
-//! What a breaker is told of a call.
+//! The result of a call, as a breaker gets it.
 
 use crate::engine::health::fair_share::Source;
 use crate::engine::health::window::Tally;
 use crate::engine::time::Millis;
 
-/// What an answer says of its gateway's health.
+/// What an answer, or its absence, says about the health of its gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// It works.
     Success,
     /// It fails.
     Failure,
-    /// It asks for less: counts to the failure rate, not to the run of failures.
+    /// It asks for fewer requests. Counts in the failure rate, not in the run of failures.
     Throttled,
-    /// It answered as a healthy gateway does, with a NO or with "in progress": ends a run of
-    /// failures and passes a trial, and counts to no rate.
+    /// It answered as a healthy gateway does, with a NO or with "in progress". Ends a run of failures
+    /// and passes a trial, but counts in no rate.
     Alive,
-    /// The client left before an answer came. How long it had waited decides what that is worth.
+    /// The client left before an answer came. It counts if the client had waited long enough.
     Abandoned,
-    /// Nothing.
+    /// It says nothing.
     Neutral,
 }
 
-/// The result of a call, as it is reported to a breaker.
+/// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// What it says of the gateway.
+    /// What it says about the gateway.
     pub signal: Signal,
-    /// Whether it took too long.
+    /// Whether the answer was slow.
     pub slow: bool,
-    /// The generation under which it began.
+    /// The breaker's generation when the call began.
     pub generation: u32,
-    /// Whether it was a trial, with a permit that now comes back.
+    /// Whether it was a trial, whose permit is now given back.
     pub trial: bool,
-    /// Where it came from.
+    /// The partner and the operation that it came from.
     pub source: Source,
-    /// What was heard of the gateway.
+    /// Whether the gateway answered.
     pub heard: Heard,
-    /// How long the gateway asks to be left alone, where it does.
+    /// How long the gateway asks to wait, if it does.
     pub retry_after: Option<Millis>,
 }
 
-/// What was heard of a gateway about one request.
+/// Whether a gateway answered a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Heard {
-    /// An answer.
+    /// It answered.
     #[default]
     Answer,
-    /// Nothing, though the request was with it for so long: the client left, the time was up, or
+    /// It did not answer, though it had the request for so long: the client left, the time was up, or
     /// the connection broke.
     Silence(Millis),
-    /// Nothing, because the request never got there.
+    /// It could not answer: the request never reached it.
     Unsent,
+}
+
+impl Heard {
+    /// Whether the gateway had the request for at least `length` and did not answer.
+    pub(super) fn lasted(self, length: Millis) -> bool {
+        match self {
+            Self::Silence(waited) => waited >= length,
+            Self::Answer | Self::Unsent => false,
+        }
+    }
 }
 
 impl Default for Report {
@@ -69,13 +79,13 @@ impl Default for Report {
 }
 
 impl Report {
-    /// Whether it can wait for the next tick while all goes well.
+    /// Whether it may be counted by the worker until its next tick, if all goes well.
     #[must_use]
     pub const fn is_quiet(&self) -> bool {
         matches!(self.signal, Signal::Success | Signal::Alive) && !self.slow && !self.trial
     }
 
-    /// What it counts for.
+    /// How it counts in the rates.
     #[must_use]
     pub fn tally(&self) -> Tally {
         match self.signal {

@@ -1,33 +1,33 @@
 //! Why a breaker moved: the rule and the numbers that decided.
 
-use super::BreakerLimits;
+use super::limits::BreakerLimits;
 use crate::engine::codec::Reader;
 use crate::engine::health::window::Tally;
 
 /// Why a breaker moved, with the numbers that decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// So many failures in a row.
+    /// Too many failures in a row.
     ConsecutiveFailures {
         /// How many.
         run: u16,
     },
-    /// So many failures among so many calls.
+    /// Too many failures among the calls in the window.
     FailureRate {
-        /// What the window held.
+        /// The calls in the window.
         seen: Tally,
     },
-    /// So many slow answers among so many calls.
+    /// Too many slow answers among the calls in the window.
     SlowRate {
-        /// What the window held.
+        /// The calls in the window.
         seen: Tally,
     },
-    /// So many requests under way.
+    /// Too many requests in flight.
     InFlight {
         /// How many, over all workers.
         requests: u32,
     },
-    /// So many payments in a row of which nothing was heard.
+    /// Too many payments in a row without any answer.
     Unheard {
         /// How many.
         requests: u16,
@@ -38,9 +38,9 @@ pub enum Rule {
     TrialThrottled,
     /// The wait is over.
     WaitOver,
-    /// An operator forces payments on the gateway.
+    /// An operator forces payments to the gateway.
     Forced,
-    /// All trials passed.
+    /// Enough trials passed.
     TrialsPassed {
         /// How many.
         passed: u8,
@@ -48,8 +48,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// Every move that a breaker makes: to which state, and by which rule. In metrics each of them
-    /// is there from the first moment.
+    /// Every move that a breaker makes: the new state and the rule. Each has a metric from the start.
     pub const MOVES: [(&'static str, &'static str); 10] = [
         ("open", "consecutive_failures"),
         ("open", "failure_rate"),
@@ -63,7 +62,25 @@ impl Rule {
         ("closed", "trials_passed"),
     ];
 
-    /// What it is called in logs, metrics and reports.
+    /// The rate that trips, if any. `failures` and `slow` are as many of the calls as count.
+    pub(super) fn for_rates(
+        seen: Tally,
+        failures: u32,
+        slow: u32,
+        limits: &BreakerLimits,
+    ) -> Option<Self> {
+        if seen.calls < limits.min_calls {
+            return None;
+        }
+        let reaches =
+            |part: u32, pct: u32| u64::from(part) * 100 >= u64::from(pct) * u64::from(seen.calls);
+        if reaches(failures, limits.failure_rate_pct) {
+            return Some(Self::FailureRate { seen });
+        }
+        reaches(slow, limits.slow_rate_pct).then_some(Self::SlowRate { seen })
+    }
+
+    /// Its name in logs, metrics and reports.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -80,7 +97,7 @@ impl Rule {
         }
     }
 
-    /// The numbers that decided, by their names in reports.
+    /// The numbers that decided, with their names in reports.
     #[must_use]
     pub fn numbers(&self) -> Vec<(&'static str, u64)> {
         let tally = |seen: &Tally| {
@@ -97,7 +114,7 @@ impl Rule {
         }
     }
 
-    /// The same for people, beside the limits that were met.
+    /// The same as a sentence for people, with the limit that was reached.
     #[must_use]
     pub fn sentence(&self, limits: &BreakerLimits) -> String {
         match self {
@@ -145,7 +162,7 @@ impl Rule {
         seen.encode(bytes);
     }
 
-    /// The outer `None` is for bytes that say nothing.
+    /// The outer `None` is for bytes that cannot be read.
     #[expect(clippy::option_option, reason = "a breaker that never moved has no rule")]
     pub(super) fn decode(bytes: &mut Reader<'_>) -> Option<Option<Self>> {
         let (tag, seen) = (bytes.byte()?, Tally::decode(bytes)?);
@@ -166,7 +183,7 @@ impl Rule {
     }
 }
 
-/// One number in the place of a tally's.
+/// A tally that holds one number.
 const fn number(calls: u32) -> Tally {
     Tally { calls, failures: 0, slow: 0 }
 }

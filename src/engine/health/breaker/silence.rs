@@ -1,27 +1,28 @@
-//! Payments in a row of which nothing was heard.
+//! Payments in a row without any answer.
 //!
-//! A client that gives up early takes its payment's outcome with it: no answer and no timeout ever
-//! tells that the gateway hangs. So the silence itself is counted, from answer to answer.
+//! When a client gives up early, neither an answer nor a timeout shows that the gateway hangs. So
+//! the payments without an answer are counted, from one answer to the next.
 
-use super::{BreakerLimits, Heard};
+use super::limits::BreakerLimits;
+use super::report::Heard;
 use crate::engine::codec::Reader;
 use crate::engine::health::heartbeat::Heartbeat;
 use crate::engine::time::Timestamp;
 
-/// What was not heard of a gateway's payments since its last answer to one.
+/// The payments without an answer since the gateway's last answer to a payment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Silence {
-    /// Payments that ended without an answer.
+    /// How many ended without an answer.
     requests: u16,
-    /// Those of them that were with the gateway for long enough to count by themselves.
+    /// How many of them the gateway had for long enough to count on their own.
     patient: u16,
     /// When the first of them was sent.
     since: Timestamp,
 }
 
 impl Silence {
-    /// A payment ended.
-    pub(super) fn hear(&mut self, heard: Heard, now: Timestamp, limits: &BreakerLimits) {
+    /// Takes in a payment that has ended.
+    pub(super) fn record(&mut self, heard: Heard, now: Timestamp, limits: &BreakerLimits) {
         match heard {
             Heard::Answer => *self = Self::default(),
             Heard::Unsent => {}
@@ -35,25 +36,25 @@ impl Silence {
         }
     }
 
-    /// Whether there is one.
+    /// Whether there is any.
     pub(super) const fn has_begun(&self) -> bool {
         self.requests > 0
     }
 
-    /// How many were with the gateway for long enough to count by themselves.
+    /// How many the gateway had for long enough to count on their own.
     pub(super) const fn patient(&self) -> u16 {
         self.patient
     }
 
-    /// How many there are, if they are too many, and neither they nor heartbeats brought an answer
-    /// for too long.
-    pub(super) fn beside(
+    /// How many there are, if they are too many, heartbeats are bad too, and for too long neither a
+    /// payment nor a heartbeat had an answer.
+    pub(super) fn with_heartbeat(
         &self,
         heartbeat: &Heartbeat,
         now: Timestamp,
         limits: &BreakerLimits,
     ) -> Option<u16> {
-        // A heartbeat from the time to come was seen before the clock was put back.
+        // A heartbeat with a later time than now was seen before the clock was put back.
         let good = heartbeat.good_at().filter(|good| *good <= now);
         let since = good.map_or(self.since, |good| good.max(self.since));
         let too_long = now.since(since) >= limits.silence_max && heartbeat.fails();

@@ -1,7 +1,12 @@
-//! The stored form.
+//! The stored form of a breaker.
 
-use super::{Breaker, BreakerState, FairShare, Questions, Rule, Silence, Window};
+use super::rule::Rule;
+use super::silence::Silence;
+use super::state::BreakerState;
+use super::{Breaker, Inquiries};
 use crate::engine::codec::Reader;
+use crate::engine::health::fair_share::FairShare;
+use crate::engine::health::window::Window;
 use crate::engine::time::Timestamp;
 
 impl Breaker {
@@ -18,7 +23,7 @@ impl Breaker {
         bytes.push(b);
         bytes.extend(at.as_millis().to_le_bytes());
         bytes.extend(self.generation.to_le_bytes());
-        bytes.extend([self.trips, u8::from(self.asks_first)]);
+        bytes.extend([self.trips, u8::from(self.inquiry_first)]);
         bytes.extend(self.since.as_millis().to_le_bytes());
         Rule::encode(self.cause, bytes);
         self.window.encode(bytes);
@@ -27,8 +32,8 @@ impl Breaker {
         self.fair_share.encode(bytes);
         bytes.extend(self.suspects.to_le_bytes());
         bytes.extend(self.failed_last.to_le_bytes());
-        self.questions.window.encode(bytes);
-        bytes.extend(self.questions.run.to_le_bytes());
+        self.inquiries.window.encode(bytes);
+        bytes.extend(self.inquiries.run.to_le_bytes());
     }
 
     pub(in crate::engine) fn decode(bytes: &mut Reader<'_>) -> Option<Self> {
@@ -46,7 +51,7 @@ impl Breaker {
             state,
             generation: bytes.word()?,
             trips: bytes.byte()?,
-            asks_first: bytes.byte()? != 0,
+            inquiry_first: bytes.byte()? != 0,
             since: bytes.time()?,
             cause: Rule::decode(bytes)?,
             window: Window::decode(bytes)?,
@@ -55,7 +60,7 @@ impl Breaker {
             fair_share: FairShare::decode(bytes)?,
             suspects: bytes.word()?,
             failed_last: bytes.word()?,
-            questions: Questions { window: Window::decode(bytes)?, run: bytes.short()? },
+            inquiries: Inquiries { window: Window::decode(bytes)?, run: bytes.short()? },
         })
     }
 }

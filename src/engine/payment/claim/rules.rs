@@ -42,6 +42,6 @@ impl ClaimRules {
     #[must_use]
     pub fn ahead_max(&self) -> Millis {
         let room = self.longest_wait().get().saturating_sub(self.lease.get());
-        Millis::new(room).max(limits::CLOCK_LEAP_MIN)
+        Millis::new(room.max(limits::CLOCK_LEAP_MS_MIN))
     }
 }

@@ -1,4 +1,4 @@
-//! What a request is told that was refused.
+//! The answers to refused requests.
 
 use super::{ReplyForm, RequestError, Standing, timeout};
 
@@ -7,7 +7,7 @@ impl Standing {
         match self {
             Self::NotExecuted => refusal.form(),
             Self::Unasked => ReplyForm { outcome: "unknown", ..refusal.form() },
-            // The refusal's own code reads as failed, and money may have moved.
+            // The code of the mistake reads as failed, and money may have moved.
             Self::Unknown => timeout("refused_in_doubt", "Payment Outcome Unknown", "unknown"),
             Self::Executed => timeout("refused_executed", "Payment Already Executed", "executed"),
         }
@@ -26,8 +26,8 @@ impl RequestError {
             Self::BadField(_) => ((400, 1), 400, "bad_field", "Invalid Field Format"),
             Self::BodyTooLarge { .. } => ((413, 0), 413, "body_too_large", "Request Too Large"),
         };
-        // What is wrong is the request, and its reference may have been paid before: it is to be
-        // mended and sent under the same one.
+        // The request is wrong, and its reference may have been paid before. The merchant must
+        // correct it and send it with the same reference.
         ReplyForm { snap, http, reason, title, outcome: "not_executed", safe_new_key: false }
     }
 

@@ -1,11 +1,11 @@
 //! The `dana-snap` preset: DANA's endpoints as its documentation and its SDKs name them.
 //!
-//! Left out on purpose are calls whose identity or status inquiry is not documented (QRIS CPM, OTC
-//! cash-out): they are `unmatched`, and `operations` in the configuration can add them.
+//! Calls whose identity or status inquiry is not documented (QRIS CPM, OTC cash-out) are left out on
+//! purpose. They are `unmatched`. `operations` in the configuration can add them.
 
 use std::borrow::Cow;
 
-use super::{Class, Concerns, Identity, Operation, Reference, Repeat, StatusTable};
+use super::{Class, Concerns, Identity, Operation, Reference, Repeat, StatusTable, pointer};
 use crate::engine::json::Pointer;
 
 /// The operations of DANA's SNAP interface and of its older Open API.
@@ -24,13 +24,13 @@ pub fn dana_snap() -> Vec<Operation> {
         ..plain(name, path, Class::State)
     }));
     for operation in &mut table {
-        // A customer's token is worth something only where it was issued. Whatever carries one in
-        // Authorization-Customer goes there; whatever carries none is not touched by this.
+        // Only the gateway that issued a customer's token accepts it. A request with such a token in
+        // Authorization-Customer goes there. Other requests are not affected.
         operation.affinity = true;
         if operation.path == "/access-token/b2b2c" {
             operation.issues = Some(pointer("/accessToken"));
         }
-        // SNAP's token service knows its caller by the client key alone.
+        // SNAP's token service identifies its caller only by the client key.
         operation.by_client_key = operation.path.starts_with("/access-token/");
     }
     table
@@ -104,7 +104,7 @@ fn follow_ups() -> [Operation; 2] {
             service_codes: vec!["58".into()],
             reference: Some(obliged("/partnerRefundNo")),
             concerns: Some(concerns("order", &ORDER)),
-            // A status never settles a refund (several partial ones may exist): only its repeat.
+            // A status never settles a refund, because several partial ones may exist. Its repeat does.
             inquiry_path: None,
             ..charge(
                 "refund",
@@ -151,7 +151,7 @@ fn statuses() -> [Operation; 3] {
     ]
 }
 
-/// Name, end of the path, service codes. The Open API family carries none.
+/// Name, end of the path, service codes. Calls of the Open API have no service code.
 const READS: [(&str, &str, &[&str]); 10] = [
     // DANA's documents say 00, its acceptance tests 57.
     ("consult", "/payment-gateway/consult-pay", &["00", "57"]),
@@ -221,9 +221,4 @@ fn optional(text: &str) -> Reference {
 
 fn pointers(texts: &[&str]) -> Vec<Pointer> {
     texts.iter().copied().filter_map(Pointer::parse).collect()
-}
-
-/// A pointer of this table, which the tests have parsed.
-pub(super) fn pointer(text: &str) -> Pointer {
-    Pointer::parse(text).unwrap_or_else(|| unreachable!("{text}"))
 }

@@ -1,5 +1,6 @@
 //! Which path is which operation. DANA's endpoints are listed as its documents and SDKs name them.
 
+use super::dana::dana_snap;
 use super::*;
 use crate::engine::payment::ClaimKey;
 use proptest::prelude::*;

@@ -2,7 +2,7 @@
 //! compared with the whole space around it.
 
 use super::*;
-use crate::engine::protocol::operation::{Table, dana_snap};
+use crate::engine::protocol::{Table, dana_snap};
 use proptest::prelude::*;
 
 /// The operation of the preset with this name.
@@ -159,7 +159,7 @@ fn bodies_that_are_not_snap_prove_nothing_of_money() {
             let verdict = judged(&operation, status, body);
             assert_eq!(verdict.outcome, Outcome::Doubtful, "{status} {body}");
             assert_eq!((verdict.signal, verdict.code), (signal, None), "{status} {body}");
-            assert!(!verdict.reads_as_pending && verdict.told.is_none());
+            assert!(!verdict.reads_as_pending && verdict.payment_status.is_none());
         }
     }
 }
@@ -255,7 +255,7 @@ fn absent(operation: &Compiled, bits: u64, attached: bool) -> String {
     let verdicts = [Protocol::DanaSnap, Protocol::Http]
         .map(|protocol| judge(protocol, operation, Some("r-1"), &evidence));
     assert_eq!(verdicts[0], verdicts[1]);
-    assert_eq!((verdicts[0].code, verdicts[0].told), (None, None));
+    assert_eq!((verdicts[0].code, verdicts[0].payment_status), (None, None));
     show(&verdicts[0])
 }
 
@@ -306,7 +306,7 @@ fn statuses_tell_what_the_table_says() {
                "latestTransactionStatus":"{status}"}}"#
         );
         let verdict = judged(&operation(name), 200, &body);
-        assert_eq!(verdict.told, expected, "{name} {status}");
+        assert_eq!(verdict.payment_status, expected, "{name} {status}");
     };
     let (order, disbursements) =
         (("order-status", "55"), [("top-up-status", "39"), ("transfer-bank-status", "00")]);
@@ -343,7 +343,11 @@ fn statuses_tell_what_the_table_says() {
 #[test]
 fn a_status_tells_nothing_unless_it_is_one_about_this_payment() {
     let check = |status: u16, body: &str, expected: Option<PaymentStatus>| {
-        assert_eq!(judged(&operation("order-status"), status, body).told, expected, "{body}");
+        assert_eq!(
+            judged(&operation("order-status"), status, body).payment_status,
+            expected,
+            "{body}"
+        );
     };
     let of = |reference: &str| {
         format!(
@@ -378,7 +382,7 @@ fn a_successful_cancel_closes_and_a_successful_refund_proves_the_payment() {
         let operation = operation(name);
         let service = operation.operation.service_codes[0].to_string();
         let verdict = judged(&operation, http, &snap_body(&operation, http, &service, case));
-        assert_eq!(verdict.told, expected, "{name} {http} {case}");
+        assert_eq!(verdict.payment_status, expected, "{name} {http} {case}");
     };
     check("cancel", 200, 0, Some(PaymentStatus::Closed(Closed::Cancelled)));
     check("refund", 200, 0, Some(PaymentStatus::Executed));
@@ -450,7 +454,7 @@ fn plain_http_is_judged_by_status() {
         let evidence = Response { origin: Origin::Upstream, status, body };
         let verdict = judge(Protocol::Http, &operation, Some("r-1"), &evidence);
         assert_eq!(show(&verdict), listed(status), "{status}");
-        assert_eq!((verdict.code, verdict.told), (None, None));
+        assert_eq!((verdict.code, verdict.payment_status), (None, None));
         assert_eq!(verdict.not_found, status == 404, "{status}");
         // Half an answer says that the gateway lives, and nothing of the payment.
         let evidence = Response { body: Body::Unreadable, ..evidence };

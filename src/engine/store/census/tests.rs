@@ -2,10 +2,13 @@
 
 use proptest::prelude::*;
 
+use super::draft::{Counts, Draft};
 use super::*;
 use crate::engine::gateway::GatewayId;
-use crate::engine::payment::{Closed, Fingerprint, Incarnation};
+use crate::engine::payment::{Claim, ClaimRules, ClaimState, Closed, Fingerprint, Incarnation};
 use crate::engine::store::alias::{Alias, AliasTarget};
+use crate::engine::store::local::bucket::Bucket;
+use crate::engine::time::Leaps;
 
 pub(in crate::engine) const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 pub(in crate::engine) const RETENTION: Millis = Millis::new(86_400_000);

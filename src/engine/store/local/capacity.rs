@@ -1,15 +1,16 @@
 //! Which rate of payments a store sustains.
 //!
-//! A claim is refused only when its bucket holds as many as a bucket may, all of them unresolved or
-//! still within their retention. So each bucket is a house with that many rooms, in which every
-//! guest stays for the retention and who finds no room is sent away: Erlang's loss formula. What
-//! counts is the mean over a retention; a peak of minutes does no harm. A claim that nobody
-//! resolves keeps its room for ever and is not in the formula.
+//! A new claim is refused only when its bucket is full of claims that must be kept: unresolved, or
+//! still within their retention. So a bucket is a loss system: it has [`BUCKET_RECORDS_MAX`] servers,
+//! each claim occupies one for the retention, and a claim that finds none free is refused. Erlang's
+//! loss formula (Erlang B) gives the share that is refused. It depends on the mean rate over a
+//! retention; a peak of minutes does no harm. A claim that nobody resolves stays for ever, and the
+//! formula does not count it.
 
-use crate::engine::config::Config;
 use crate::engine::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
+use crate::engine::time::Millis;
 
-/// A store, as far as its rate depends on it.
+/// What the rate of a store depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Capacity {
     buckets: f64,
@@ -17,20 +18,19 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// The store that a configuration lays out.
+    /// A store of so many buckets, which keeps resolved claims for `retention`.
     #[must_use]
-    pub fn of(config: &Config) -> Self {
-        let retention_s = config.store.retention.get() as f64 / 1000.0;
-        Self { buckets: f64::from(config.buckets()), retention_s }
+    pub fn new(buckets: u32, retention: Millis) -> Self {
+        Self { buckets: f64::from(buckets), retention_s: retention.get() as f64 / 1000.0 }
     }
 
-    /// Payments a second with which buckets are as full as they are laid out for.
+    /// Payments per second at which buckets are as full as the store is laid out for.
     #[must_use]
     pub fn mean_rate(self) -> f64 {
         self.rate(f64::from(BUCKET_RECORDS_MEAN))
     }
 
-    /// Payments a second with which this share of new charges is refused.
+    /// Payments per second at which this share of new charges (0 to 1) is refused.
     #[must_use]
     pub fn rate_that_refuses(self, share: f64) -> f64 {
         self.rate(mean_that_refuses(share))
@@ -41,10 +41,10 @@ impl Capacity {
     }
 }
 
-/// Of new charges so few are refused by a store that is as full as it should ever be.
+/// The share of new charges that a store refuses when it is as full as it should ever be.
 pub const REFUSED_SHARE_MAX: f64 = 1e-6;
 
-/// The mean of claims in a bucket with which this share of new charges is refused.
+/// The mean number of claims in a bucket at which this share of new charges is refused.
 fn mean_that_refuses(share: f64) -> f64 {
     let (mut low, mut high) = (0.0, BUCKET_RECORDS_MAX as f64);
     for _ in 0..64 {
@@ -58,8 +58,8 @@ fn mean_that_refuses(share: f64) -> f64 {
     low
 }
 
-/// How full a store of so many buckets is whose buckets keep so many records that they must not
-/// forget, in percent of what it sustains: below 100, because nobody is refused yet.
+/// How full a store is, in percent of what it sustains, 0 to 99. `kept` is the number of records in
+/// all buckets that must not be evicted. It is never 100, because nobody is refused yet.
 #[must_use]
 #[expect(
     clippy::cast_possible_truncation,
@@ -71,10 +71,10 @@ pub fn fill_pct(kept: u64, buckets: u32) -> u64 {
     (mean * 100.0 / mean_that_refuses(REFUSED_SHARE_MAX)).clamp(0.0, 99.0) as u64
 }
 
-/// The share of new charges that is refused when so many claims would stand in a bucket on average
-/// if there were room for all.
+/// The share of new charges that is refused. `mean` is how many claims a bucket would hold on average
+/// if there were room for all of them.
 #[must_use]
 pub fn refused(mean: f64) -> f64 {
-    let rooms = (1..=BUCKET_RECORDS_MAX).map(|room| room as f64);
-    rooms.fold(1.0, |refused, room| mean * refused / (room + mean * refused))
+    let servers = (1..=BUCKET_RECORDS_MAX).map(|servers| servers as f64);
+    servers.fold(1.0, |refused, servers| mean * refused / (servers + mean * refused))
 }

@@ -206,7 +206,7 @@ fn bad_answers_to_questions_open_it_only_while_no_payment_goes_well() {
 #[test]
 fn the_last_trial_is_a_payments() {
     let mut breaker = Breaker::default();
-    breaker.crowd(8, at(0), &LIMITS);
+    breaker.check_in_flight(8, at(0), &LIMITS);
     for millis in [1000, 1100, 1200] {
         assert!(breaker.may_try(at(millis), &LIMITS), "{millis} ms");
         breaker.take_permit(at(millis), &LIMITS);
@@ -215,7 +215,7 @@ fn the_last_trial_is_a_payments() {
             panic!("{:?}", breaker.state())
         };
     }
-    assert!(!breaker.prefers_question(at(1300), &LIMITS));
+    assert!(!breaker.prefers_inquiry(at(1300), &LIMITS));
     breaker.take_permit(at(1300), &LIMITS);
     let rule = ended(&mut breaker, true, Signal::Success, 1300);
     assert_eq!(rule, Some(Rule::TrialsPassed { passed: 2 }));
@@ -225,11 +225,11 @@ fn the_last_trial_is_a_payments() {
 fn too_many_under_way_open_it_and_only_when_it_is_closed() {
     let mut breaker = Breaker::default();
     let now = Timestamp::from_millis(START);
-    assert_eq!(breaker.crowd(7, now, &LIMITS), None);
-    let moved = breaker.crowd(8, now, &LIMITS).unwrap();
+    assert_eq!(breaker.check_in_flight(7, now, &LIMITS), None);
+    let moved = breaker.check_in_flight(8, now, &LIMITS).unwrap();
     assert_eq!(moved.rule, Rule::InFlight { requests: 8 });
     assert!(matches!(moved.to, BreakerState::Open { .. }));
-    assert_eq!(breaker.crowd(9, now, &LIMITS), None);
+    assert_eq!(breaker.check_in_flight(9, now, &LIMITS), None);
     assert_eq!(breaker.cause(), Some(Rule::InFlight { requests: 8 }));
     let mut bytes = Vec::new();
     breaker.encode(&mut bytes);
@@ -239,20 +239,20 @@ fn too_many_under_way_open_it_and_only_when_it_is_closed() {
 #[test]
 fn a_trial_is_a_question_for_half_a_wait() {
     let mut breaker = Breaker::default();
-    assert!(!breaker.prefers_question(at(0), &LIMITS), "closed");
-    breaker.crowd(8, at(0), &LIMITS);
+    assert!(!breaker.prefers_inquiry(at(0), &LIMITS), "closed");
+    breaker.check_in_flight(8, at(0), &LIMITS);
     // It waits 1000 ms, and then as much as half of that for a question.
     for (later, prefers) in [(0, true), (1000, true), (1499, true), (1500, false)] {
-        assert_eq!(breaker.prefers_question(at(later), &LIMITS), prefers, "{later} ms");
+        assert_eq!(breaker.prefers_inquiry(at(later), &LIMITS), prefers, "{later} ms");
     }
-    assert!(!breaker.prefers_question(Timestamp::from_millis(0), &LIMITS), "stepped back");
+    assert!(!breaker.prefers_inquiry(Timestamp::from_millis(0), &LIMITS), "stepped back");
     // When none came, payments need not wait again.
     let mut late = breaker.clone();
     late.take_permit(at(1500), &LIMITS);
-    assert!(!late.prefers_question(at(1500), &LIMITS));
+    assert!(!late.prefers_inquiry(at(1500), &LIMITS));
     breaker.take_permit(at(1000), &LIMITS);
-    assert!(breaker.prefers_question(at(1499), &LIMITS));
-    assert!(!breaker.prefers_question(at(1500), &LIMITS));
+    assert!(breaker.prefers_inquiry(at(1499), &LIMITS));
+    assert!(!breaker.prefers_inquiry(at(1500), &LIMITS));
     let generation = breaker.generation();
     let source = Source::default();
     let passed = Report {
@@ -264,5 +264,5 @@ fn a_trial_is_a_question_for_half_a_wait() {
         ..Report::default()
     };
     breaker.record(passed, at(1100), &LIMITS);
-    assert!(!breaker.prefers_question(at(1100), &LIMITS));
+    assert!(!breaker.prefers_inquiry(at(1100), &LIMITS));
 }

@@ -59,7 +59,7 @@ fn with_bad_heartbeats_impatient_clients_open_it_however_early_they_leave() {
     answers(&mut breaker, "budi", Signal::Success, 90);
     let beside = |breaker: &mut Breaker, millis, heartbeat: &Heartbeat| {
         leaves(breaker, "ana", 1, millis);
-        breaker.check_beside(heartbeat, at(millis), &LIMITS).map(|moved| moved.rule)
+        breaker.check_heartbeat(heartbeat, at(millis), &LIMITS).map(|moved| moved.rule)
     };
     for millis in [100, 200, 300, 400, 500, 598] {
         assert_eq!(beside(&mut breaker, millis, &down), None, "{millis}: not for long enough");
@@ -77,7 +77,7 @@ fn a_good_heartbeat_from_the_time_to_come_excuses_no_silence() {
     let moved = (0..8).find_map(|number| {
         let millis = 100 + number * 100;
         leaves(&mut breaker, "ana", 1, millis);
-        breaker.check_beside(&heartbeat, at(millis), &LIMITS)
+        breaker.check_heartbeat(&heartbeat, at(millis), &LIMITS)
     });
     assert!(matches!(moved.unwrap().rule, Rule::Unheard { .. }));
 }
@@ -91,16 +91,16 @@ fn with_bad_heartbeats_nobody_elses_payments_excuse_a_run() {
     down.record(false, at(400), &BEATS);
     for millis in [100, 900, 1500, 2099] {
         assert_eq!(answers(&mut breaker, "ana", Signal::Failure, millis), None);
-        assert_eq!(breaker.check_beside(&down, at(millis), &LIMITS), None, "{millis}");
+        assert_eq!(breaker.check_heartbeat(&down, at(millis), &LIMITS), None, "{millis}");
     }
     assert_eq!(answers(&mut breaker, "ana", Signal::Failure, 2100), None);
-    let moved = breaker.check_beside(&down, at(2100), &LIMITS).unwrap();
+    let moved = breaker.check_heartbeat(&down, at(2100), &LIMITS).unwrap();
     assert_eq!(moved.rule, Rule::ConsecutiveFailures { run: 5 });
 }
 
 fn half_open() -> Breaker {
     let mut breaker = Breaker::default();
-    breaker.crowd(8, at(0), &LIMITS);
+    breaker.check_in_flight(8, at(0), &LIMITS);
     breaker.take_permit(at(1000), &LIMITS);
     breaker
 }
@@ -151,7 +151,7 @@ fn a_trial_of_which_nothing_was_heard_fails() {
 fn what_is_forced_on_a_gateway_closes_its_breaker_when_it_goes_well() {
     let mut breaker = Breaker::default();
     for _ in 0..4 {
-        breaker.crowd(8, at(0), &LIMITS);
+        breaker.check_in_flight(8, at(0), &LIMITS);
         breaker.trips = 4;
         breaker.open(Rule::TrialFailed, Millis::ZERO, at(0), &LIMITS);
     }
