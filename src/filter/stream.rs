@@ -6,26 +6,23 @@
 
 use std::rc::Rc;
 
-use super::host::{BufferedRequest, Host, HostError, Side, is_service_time};
+use super::host::{BufferedRequest, Host, Side};
 use super::pairs;
 use super::worker::Worker;
-use crate::engine::event::{Answer, Call, ExchangeEffect, ExchangeEvent, Forward, Request};
+use crate::engine::event::{Answer, ExchangeEvent, Request};
 use crate::engine::exchange::Exchange;
-use crate::engine::health::Peer;
 use crate::engine::limits;
-use crate::engine::machine::{Input, Shell, Ticket, drive};
+use crate::engine::machine::{Input, Ticket, drive};
 use crate::engine::protocol::{Body, Flags, Origin, Response};
-use crate::engine::store::{CellEvent, CellRequest, Local};
-use crate::engine::time::{Millis, Timestamp};
+use crate::engine::store::{CellEvent, Local};
+use crate::engine::time::Timestamp;
 
-/// What a callback tells Envoy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
-    /// Go on.
-    Continue,
-    /// Hold, or stop for good after an answer of ours.
-    Hold,
-}
+mod facts;
+mod wire;
+
+use facts::{Connection, Head};
+pub(super) use wire::Flow;
+use wire::{Phase, Wire};
 
 /// One request in Envoy.
 #[derive(Debug)]
@@ -33,65 +30,6 @@ pub(super) struct Stream<H> {
     exchange: Local<Exchange>,
     wire: Wire<H>,
     head: Option<Head>,
-}
-
-/// What the request's effects are carried out on.
-#[derive(Debug)]
-struct Wire<H> {
-    worker: Rc<Worker<H>>,
-    context: u32,
-    request: Phase,
-    response: Phase,
-    /// Envoy may use any of several gateways, so the endpoint's metadata must say which.
-    composite: bool,
-    /// The request, where it may have to be sent to another gateway.
-    kept: BufferedRequest,
-    /// The call that is under way, which Envoy knows by this token.
-    calling: Option<u32>,
-    /// When it was decided: what the clock says later, where it says nothing.
-    decided_at: Timestamp,
-    /// The exchange goes on without its stream.
-    handed_off: bool,
-}
-
-/// How far one direction has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Held until it is complete.
-    Held,
-    /// Complete, and held until something is decided.
-    Deciding,
-    /// Let go.
-    Released,
-    /// Ended by an answer of ours.
-    Replied,
-}
-
-/// What the head of an answer says.
-#[derive(Debug)]
-struct Head {
-    origin: Origin,
-    status: u16,
-    endpoint: Option<String>,
-    /// The connection that it came over, where that is watched.
-    peer: Option<Connection>,
-    content_type: Option<String>,
-    retry_after: Option<Millis>,
-    content_encoding: Option<String>,
-}
-
-/// What Envoy tells of a connection to a gateway.
-#[derive(Debug)]
-struct Connection {
-    version: Option<String>,
-    names: [Option<String>; 2],
-}
-
-impl Connection {
-    fn peer(&self) -> Peer<'_> {
-        let names = self.names.each_ref().map(Option::as_deref);
-        Peer { version: self.version.as_deref(), names }
-    }
 }
 
 impl<H: Host> Stream<H> {
@@ -140,7 +78,7 @@ impl<H: Host> Stream<H> {
             return self.fail_closed();
         };
         self.wire.decided_at = now;
-        let peer = self.peer();
+        let peer = self.wire.peer();
         let Some(fields) = pairs::decode(&headers) else {
             return self.fail_closed();
         };
@@ -160,21 +98,6 @@ impl<H: Host> Stream<H> {
         self.wire.request.flow()
     }
 
-    /// The names in the client's certificate, where the configuration wants to know them. Envoy
-    /// tells one of each kind.
-    fn peer(&self) -> Vec<String> {
-        if self.wire.worker.policy.config.peers.is_empty() {
-            return Vec::new();
-        }
-        let host = &self.wire.worker.host;
-        if host.property(&["connection", "mtls"]) != Ok(Some(vec![1])) {
-            return Vec::new();
-        }
-        let names = ["uri_san_peer_certificate", "dns_san_peer_certificate"];
-        let read = |name| host.property(&["connection", name]).ok().flatten();
-        names.into_iter().filter_map(|name| String::from_utf8(read(name)?).ok()).collect()
-    }
-
     fn fail_closed(&mut self) -> Flow {
         let host = &self.wire.worker.host;
         let id = host.property(&["request", "id"]).ok().flatten().unwrap_or_default();
@@ -191,7 +114,7 @@ impl<H: Host> Stream<H> {
             self.wire.response = Phase::Released;
             return Flow::Continue;
         }
-        self.head = Some(self.read_head());
+        self.head = Some(self.wire.read_head());
         if ends || !self.exchange.reads_answer() {
             return self.response_complete(ends);
         }
@@ -225,10 +148,10 @@ impl<H: Host> Stream<H> {
         }
         let origin = match self.wire.calling {
             Some(_) => Origin::Envoy { flags: Flags::CLIENT_GONE, attached: true },
-            None => self.origin_without_answer(),
+            None => self.wire.origin_without_answer(),
         };
         let evidence = Response { origin, status: 0, body: Body::Unreadable };
-        let endpoint = self.endpoint();
+        let endpoint = self.wire.endpoint();
         let answer =
             Answer { evidence, endpoint: endpoint.as_deref(), ..Answer::never_left(false) };
         self.drive(Input::Event(ExchangeEvent::Answered(answer)), now);
@@ -280,89 +203,11 @@ impl<H: Host> Stream<H> {
             return;
         }
         let failed = Origin::Envoy { flags: Flags::default(), attached: true };
-        let mut head = self.read_fields(Side::Call);
+        let mut head = self.wire.read_fields(Side::Call);
         let answered = head.origin == Origin::Upstream;
         head.origin = if answered { Origin::Upstream } else { failed };
         self.wire.composite = false;
         self.complete(&head, Side::Call, answered);
-    }
-
-    fn read_head(&self) -> Head {
-        let mut head = self.read_fields(Side::Response);
-        if self.is_from_upstream() {
-            head.origin = Origin::Upstream;
-            if self.wire.worker.policy.watches_channels() {
-                head.peer = Some(self.connection());
-            }
-        } else {
-            head.origin = self.origin_without_answer();
-        }
-        head.endpoint = self.endpoint();
-        head
-    }
-
-    /// Whether Envoy's router relays an answer of the gateway. It says so itself, beside the
-    /// answer: header fields can be removed, renamed and added, by filters, routes and Envoy's own
-    /// local replies.
-    fn is_from_upstream(&self) -> bool {
-        let details = self.wire.worker.host.property(&["response", "code_details"]);
-        matches!(details, Ok(Some(details)) if details == b"via_upstream")
-    }
-
-    /// What cannot be read is not there: then the connection is not what it must be.
-    fn connection(&self) -> Connection {
-        let read = |name| self.wire.worker.host.property(&["upstream", name]).ok().flatten();
-        let text = |name| read(name).and_then(|bytes| String::from_utf8(bytes).ok());
-        let names = ["dns_san_peer_certificate", "uri_san_peer_certificate"].map(text);
-        Connection { version: text("tls_version").filter(|name| !name.is_empty()), names }
-    }
-
-    fn read_fields(&self, side: Side) -> Head {
-        let bytes = self.wire.worker.host.headers(side).unwrap_or_default();
-        let mut head = Head {
-            origin: Origin::Envoy { flags: Flags::default(), attached: true },
-            status: 0,
-            endpoint: None,
-            peer: None,
-            content_type: None,
-            retry_after: None,
-            content_encoding: None,
-        };
-        for (name, value) in pairs::decode(&bytes).unwrap_or_default() {
-            let text = || std::str::from_utf8(value).ok();
-            match name {
-                b":status" => head.status = text().and_then(|t| t.parse().ok()).unwrap_or(0),
-                _ if side == Side::Call && is_service_time(name) => head.origin = Origin::Upstream,
-                b"content-type" => head.content_type = text().map(str::to_owned),
-                b"retry-after" => head.retry_after = text().and_then(seconds),
-                b"content-encoding" => head.content_encoding = text().map(str::to_owned),
-                _ => {}
-            }
-        }
-        head
-    }
-
-    /// Why Envoy answered in the gateway's place. What cannot be read counts against "never sent".
-    fn origin_without_answer(&self) -> Origin {
-        let host = &self.wire.worker.host;
-        // Asked twice, and before the flags: a host that fails for a moment, or from some moment on,
-        // must not make a payment one that was never sent.
-        let is_unattached = || host.property(&["upstream", "local_address"]) == Ok(None);
-        let attached = !(is_unattached() && is_unattached());
-        let flags = match host.property(&["response", "flags"]) {
-            Ok(Some(bytes)) => bytes.try_into().map_or(u64::MAX, u64::from_le_bytes),
-            Ok(None) | Err(_) => u64::MAX,
-        };
-        Origin::Envoy { flags: Flags::new(flags), attached }
-    }
-
-    fn endpoint(&self) -> Option<String> {
-        if !self.wire.composite {
-            return None;
-        }
-        let path = ["xds", "upstream_host_metadata", "filter_metadata", "dana.failover", "gateway"];
-        let name = self.wire.worker.host.property(&path).ok().flatten()?;
-        String::from_utf8(name).ok()
     }
 
     fn response_complete(&mut self, complete: bool) -> Flow {
@@ -404,87 +249,5 @@ impl<H: Host> Stream<H> {
         let worker = Rc::clone(&self.wire.worker);
         let counters = &mut worker.counters.borrow_mut();
         drive(&mut self.exchange, input, now, counters, &mut self.wire);
-    }
-}
-
-impl<H: Host> Shell<Local<Exchange>> for Wire<H> {
-    fn ask(&mut self, ticket: Ticket, request: CellRequest) -> Option<CellEvent> {
-        self.worker.ask(self.context, ticket, request)
-    }
-
-    fn carry_out(&mut self, effect: ExchangeEffect) -> Option<ExchangeEvent<'static>> {
-        match effect {
-            ExchangeEffect::Forward(forward) => return self.forward(&forward),
-            ExchangeEffect::Call(call) => return self.call(&call),
-            ExchangeEffect::Reply(reply) => {
-                let _ = self.worker.host.reply(&reply);
-                if matches!(self.request, Phase::Held | Phase::Deciding) {
-                    self.request = Phase::Replied;
-                }
-                self.response = Phase::Replied;
-            }
-            ExchangeEffect::Relay { gateway } => {
-                if let Some(gateway) = gateway {
-                    let host = &self.worker.host;
-                    let _ = host.set_header(Side::Response, "x-dana-gateway", &gateway);
-                }
-                self.response = Phase::Released;
-            }
-            ExchangeEffect::Changed(change) => self.worker.changed(&change),
-            ExchangeEffect::Anomaly(anomaly) => self.worker.anomaly(&anomaly),
-            ExchangeEffect::Decided(decision) => self.worker.note(&decision),
-            ExchangeEffect::HandOff => self.handed_off = true,
-        }
-        None
-    }
-}
-
-impl<H: Host> Wire<H> {
-    fn read_request(&self) -> Result<BufferedRequest, HostError> {
-        let host = &self.worker.host;
-        // One byte more than allowed is enough to see that it is too long.
-        let bytes_max = self.worker.policy.config.request_body_bytes_max + 1;
-        let headers = host.headers(Side::Request)?;
-        Ok(BufferedRequest { headers, body: host.body(Side::Request, bytes_max)? })
-    }
-
-    /// Names the cluster and lets the request go. If a header cannot be set it must not go, and
-    /// then it provably did not.
-    fn forward(&mut self, forward: &Forward) -> Option<ExchangeEvent<'static>> {
-        if forward.keep {
-            match self.read_request() {
-                Ok(kept) => self.kept = kept,
-                Err(_) => return Some(ExchangeEvent::Answered(Answer::never_left(true))),
-            }
-        }
-        let host = &self.worker.host;
-        let set = |(name, value): &(String, String)| host.set_header(Side::Request, name, value);
-        if forward.headers.iter().try_for_each(set).is_ok() {
-            self.composite = forward.composite;
-            self.request = Phase::Released;
-            return None;
-        }
-        Some(ExchangeEvent::Answered(Answer::never_left(true)))
-    }
-
-    /// Sends the kept request to another gateway. If it cannot be, it provably was not.
-    fn call(&mut self, call: &Call) -> Option<ExchangeEvent<'static>> {
-        self.calling = self.worker.host.call(call, &self.kept).ok();
-        self.calling.is_none().then_some(ExchangeEvent::Answered(Answer::never_left(true)))
-    }
-}
-
-/// A `retry-after` in seconds; a date is taken as none.
-fn seconds(value: &str) -> Option<Millis> {
-    let seconds: u64 = value.trim().parse().ok()?;
-    Some(Millis::new(seconds.saturating_mul(1000)))
-}
-
-impl Phase {
-    const fn flow(self) -> Flow {
-        match self {
-            Self::Released => Flow::Continue,
-            Self::Held | Self::Deciding | Self::Replied => Flow::Hold,
-        }
     }
 }

@@ -1,0 +1,128 @@
+//! One request's effects, carried out.
+
+use std::rc::Rc;
+
+use crate::engine::event::{Answer, Call, ExchangeEffect, ExchangeEvent, Forward};
+use crate::engine::exchange::Exchange;
+use crate::engine::machine::{Shell, Ticket};
+use crate::engine::store::{CellEvent, CellRequest, Local};
+use crate::engine::time::Timestamp;
+use crate::filter::host::{BufferedRequest, Host, HostError, Side};
+use crate::filter::worker::Worker;
+
+/// What a callback tells Envoy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::filter) enum Flow {
+    /// Go on.
+    Continue,
+    /// Hold, or stop for good after an answer of ours.
+    Hold,
+}
+
+/// What the request's effects are carried out on.
+#[derive(Debug)]
+pub(super) struct Wire<H> {
+    pub(super) worker: Rc<Worker<H>>,
+    pub(super) context: u32,
+    pub(super) request: Phase,
+    pub(super) response: Phase,
+    /// Envoy may use any of several gateways, so the endpoint's metadata must say which.
+    pub(super) composite: bool,
+    /// The request, where it may have to be sent to another gateway.
+    pub(super) kept: BufferedRequest,
+    /// The call that is under way, which Envoy knows by this token.
+    pub(super) calling: Option<u32>,
+    /// When it was decided: what the clock says later, where it says nothing.
+    pub(super) decided_at: Timestamp,
+    /// The exchange goes on without its stream.
+    pub(super) handed_off: bool,
+}
+
+/// How far one direction has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Held until it is complete.
+    Held,
+    /// Complete, and held until something is decided.
+    Deciding,
+    /// Let go.
+    Released,
+    /// Ended by an answer of ours.
+    Replied,
+}
+
+impl<H: Host> Shell<Local<Exchange>> for Wire<H> {
+    fn ask(&mut self, ticket: Ticket, request: CellRequest) -> Option<CellEvent> {
+        self.worker.ask(self.context, ticket, request)
+    }
+
+    fn carry_out(&mut self, effect: ExchangeEffect) -> Option<ExchangeEvent<'static>> {
+        match effect {
+            ExchangeEffect::Forward(forward) => return self.forward(&forward),
+            ExchangeEffect::Call(call) => return self.call(&call),
+            ExchangeEffect::Reply(reply) => {
+                let _ = self.worker.host.reply(&reply);
+                if matches!(self.request, Phase::Held | Phase::Deciding) {
+                    self.request = Phase::Replied;
+                }
+                self.response = Phase::Replied;
+            }
+            ExchangeEffect::Relay { gateway } => {
+                if let Some(gateway) = gateway {
+                    let host = &self.worker.host;
+                    let _ = host.set_header(Side::Response, "x-dana-gateway", &gateway);
+                }
+                self.response = Phase::Released;
+            }
+            ExchangeEffect::Changed(change) => self.worker.changed(&change),
+            ExchangeEffect::Anomaly(anomaly) => self.worker.anomaly(&anomaly),
+            ExchangeEffect::Decided(decision) => self.worker.note(&decision),
+            ExchangeEffect::HandOff => self.handed_off = true,
+        }
+        None
+    }
+}
+
+impl<H: Host> Wire<H> {
+    pub(super) fn read_request(&self) -> Result<BufferedRequest, HostError> {
+        let host = &self.worker.host;
+        // One byte more than allowed is enough to see that it is too long.
+        let bytes_max = self.worker.policy.config.request_body_bytes_max + 1;
+        let headers = host.headers(Side::Request)?;
+        Ok(BufferedRequest { headers, body: host.body(Side::Request, bytes_max)? })
+    }
+
+    /// Names the cluster and lets the request go. If a header cannot be set it must not go, and
+    /// then it provably did not.
+    fn forward(&mut self, forward: &Forward) -> Option<ExchangeEvent<'static>> {
+        if forward.keep {
+            match self.read_request() {
+                Ok(kept) => self.kept = kept,
+                Err(_) => return Some(ExchangeEvent::Answered(Answer::never_left(true))),
+            }
+        }
+        let host = &self.worker.host;
+        let set = |(name, value): &(String, String)| host.set_header(Side::Request, name, value);
+        if forward.headers.iter().try_for_each(set).is_ok() {
+            self.composite = forward.composite;
+            self.request = Phase::Released;
+            return None;
+        }
+        Some(ExchangeEvent::Answered(Answer::never_left(true)))
+    }
+
+    /// Sends the kept request to another gateway. If it cannot be, it provably was not.
+    fn call(&mut self, call: &Call) -> Option<ExchangeEvent<'static>> {
+        self.calling = self.worker.host.call(call, &self.kept).ok();
+        self.calling.is_none().then_some(ExchangeEvent::Answered(Answer::never_left(true)))
+    }
+}
+
+impl Phase {
+    pub(super) const fn flow(self) -> Flow {
+        match self {
+            Self::Released => Flow::Continue,
+            Self::Held | Self::Deciding | Self::Replied => Flow::Hold,
+        }
+    }
+}
