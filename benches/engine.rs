@@ -28,7 +28,7 @@ use dana_failover::engine::payment::{
 };
 use dana_failover::engine::protocol::{Body, Origin, Response};
 use dana_failover::engine::store::{
-    Bucket, CellEvent, CellRequest, Layout, Local, Memory, Placement, Seed,
+    Bucket, CellEvent, CellRequest, Layout, Local, MemoryStore, Placement, Seed,
 };
 use dana_failover::engine::time::{Millis, Timestamp};
 use serde_json::json;
@@ -144,12 +144,12 @@ fn policy() -> Rc<Policy> {
 /// One worker over the store that all share.
 #[derive(Default)]
 struct Worker {
-    store: Memory,
+    store: MemoryStore,
     counters: WorkerCounters,
 }
 
 /// What the engine wants done beside the store is done.
-struct Done<'a>(&'a mut Memory);
+struct Done<'a>(&'a mut MemoryStore);
 
 impl Shell<Local<Exchange>> for Done<'_> {
     fn ask(&mut self, _: Ticket, request: CellRequest) -> Option<CellEvent> {

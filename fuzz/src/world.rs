@@ -14,7 +14,7 @@ use dana_failover::engine::health::{Peer, WorkerCounters};
 use dana_failover::engine::machine::{Input, Shell, Ticket, drive};
 use dana_failover::engine::protocol::{Body, Flags, Origin, Reply, Response};
 use dana_failover::engine::store::{
-    Cell, CellEvent, CellRequest, Layout, Local, Memory, Placement, Seed,
+    Cell, CellEvent, CellRequest, Layout, Local, MemoryStore, Placement, Seed,
 };
 use dana_failover::engine::time::Timestamp;
 
@@ -38,7 +38,7 @@ const STEPS_MAX: usize = 1000;
 pub(super) struct World {
     pub(super) policy: Rc<Policy>,
     pub(super) now: u64,
-    pub(super) store: Memory,
+    pub(super) store: MemoryStore,
     counters: WorkerCounters,
     contexts: u32,
 }
@@ -101,7 +101,7 @@ impl World {
         let mut world = Self {
             policy: Rc::new(policy),
             now: 1_790_000_000_000,
-            store: Memory::default(),
+            store: MemoryStore::default(),
             counters: WorkerCounters::default(),
             contexts: 0,
         };
@@ -164,7 +164,7 @@ impl World {
 
 /// What a request's effects are carried out on.
 struct Outside<'a> {
-    store: &'a mut Memory,
+    store: &'a mut MemoryStore,
     seen: &'a mut Seen,
     steps: usize,
 }

@@ -26,7 +26,7 @@ pub use local::lookup::{OperatorSession, OperatorTerms};
 pub use local::placement::{Placement, Seed};
 pub use local::session::Session;
 pub use local::terms::Terms;
-pub use memory::Memory;
+pub use memory::MemoryStore;
 pub use operators::{Found, OperatorEvent, OperatorRequest};
 pub use record::Entry;
 

@@ -16,11 +16,11 @@ use crate::engine::machine::{Input, InputOf, Machine, Output, OutputOf, Tickets}
 use crate::engine::store::{Cell, CellEvent, CellRequest, Counts, Loaded};
 use crate::engine::time::{Millis, Timestamp};
 use census::CensusPass;
-use wanted::Wanted;
+use output::TickOutput;
 
 mod census;
 mod join;
-mod wanted;
+mod output;
 
 pub use join::{Join, JoinEffect};
 
@@ -149,7 +149,7 @@ impl Tick {
         event: CellEvent,
         now: Timestamp,
         counters: &mut WorkerCounters,
-    ) -> Vec<Wanted> {
+    ) -> Vec<TickOutput> {
         match event {
             CellEvent::Loaded(cell, loaded) => self.loaded(cell, loaded, now, counters),
             CellEvent::Stored(Cell::Health) => self.done(now),
@@ -168,7 +168,7 @@ impl Tick {
         loaded: Loaded,
         now: Timestamp,
         counters: &mut WorkerCounters,
-    ) -> Vec<Wanted> {
+    ) -> Vec<TickOutput> {
         match cell {
             Cell::Health => self.health(&loaded, now, counters),
             Cell::Claims(number) => {
@@ -193,7 +193,7 @@ impl Tick {
         loaded: &Loaded,
         now: Timestamp,
         counters: &mut WorkerCounters,
-    ) -> Vec<Wanted> {
+    ) -> Vec<TickOutput> {
         if self.pending.is_empty() {
             return Vec::new();
         }
@@ -242,19 +242,19 @@ impl Tick {
             let (bytes, expected) = (health.encode(), loaded.version);
             self.writes_health = true;
             let store = CellRequest::Store { cell: Cell::Health, bytes, expected };
-            effects.push(Wanted::Cell(store));
+            effects.push(TickOutput::Cell(store));
         }
         effects
     }
 
     /// Tells operators what is under way, where that has changed.
-    fn show_in_flight(&mut self, health: &Health, now: Timestamp) -> Vec<Wanted> {
+    fn show_in_flight(&mut self, health: &Health, now: Timestamp) -> Vec<TickOutput> {
         let mut effects = Vec::new();
         for gateway in self.policy.order() {
             let requests = health.in_flight(gateway, now);
             let shown = self.shown.iter().find(|(id, _)| *id == gateway);
             if shown.map_or(0, |(_, shown)| *shown) != requests {
-                effects.push(Wanted::Do(TickEffect::InFlight(gateway, requests)));
+                effects.push(TickOutput::Do(TickEffect::InFlight(gateway, requests)));
             }
             self.shown.retain(|(id, _)| *id != gateway);
             self.shown.push((gateway, requests));
@@ -282,7 +282,7 @@ impl Tick {
     }
 
     /// Another worker was quicker. Health is read again, or left for the next tick.
-    fn conflict(&mut self, counters: &mut WorkerCounters) -> Vec<Wanted> {
+    fn conflict(&mut self, counters: &mut WorkerCounters) -> Vec<TickOutput> {
         self.attempts += 1;
         if self.attempts < limits::STORE_ATTEMPTS_MAX {
             return vec![self.read_health()];
@@ -293,12 +293,12 @@ impl Tick {
         Vec::new()
     }
 
-    const fn read_health(&mut self) -> Wanted {
+    const fn read_health(&mut self) -> TickOutput {
         self.writes_health = false;
-        Wanted::Cell(CellRequest::Load(Cell::Health))
+        TickOutput::Cell(CellRequest::Load(Cell::Health))
     }
 
-    fn done(&mut self, now: Timestamp) -> Vec<Wanted> {
+    fn done(&mut self, now: Timestamp) -> Vec<TickOutput> {
         let Pending { tick, probes, changes, counts_at, .. } = std::mem::take(&mut self.pending);
         let counts = match counts_at {
             Some(now) => self.walk.tick(now),
@@ -316,7 +316,7 @@ impl Tick {
         }));
         let changes = changes.into_iter().map(TickEffect::Changed);
         let told = changes.chain(probes.into_iter().map(TickEffect::Probe));
-        told.map(Wanted::Do).chain(counts).collect()
+        told.map(TickOutput::Do).chain(counts).collect()
     }
 }
 
@@ -345,8 +345,8 @@ impl Machine for Tick {
             Input::Told(..) => Vec::new(),
         };
         let numbered = wanted.into_iter().map(|wanted| match wanted {
-            Wanted::Cell(request) => Output::Ask(self.asked.open(), request),
-            Wanted::Do(effect) => Output::Do(effect),
+            TickOutput::Cell(request) => Output::Ask(self.asked.open(), request),
+            TickOutput::Do(effect) => Output::Do(effect),
         });
         numbered.collect()
     }

@@ -13,7 +13,9 @@ use dana_failover::engine::gateway::GatewayId;
 use dana_failover::engine::health::WorkerCounters;
 use dana_failover::engine::machine::{Input, InputOf, Machine, Output, OutputOf};
 use dana_failover::engine::payment::Fingerprint;
-use dana_failover::engine::store::{Bucket, Cell, CellEvent, CellRequest, Entry, Local, Memory};
+use dana_failover::engine::store::{
+    Bucket, Cell, CellEvent, CellRequest, Entry, Local, MemoryStore,
+};
 use dana_failover::engine::time::{Millis, Timestamp};
 
 use super::acts::{Act, Answer, Fate};
@@ -103,7 +105,7 @@ pub(crate) struct World<'a> {
     days: i64,
     /// Nothing is enforced for what begins now.
     observing: bool,
-    store: Memory,
+    store: MemoryStore,
     counters: [WorkerCounters; 2],
     pub(crate) runs: Vec<Run>,
     pub(crate) copies: Vec<Copy>,
@@ -128,7 +130,7 @@ impl<'a> World<'a> {
             now,
             days: 0,
             observing: false,
-            store: Memory::default(),
+            store: MemoryStore::default(),
             counters: Default::default(),
             runs: Vec::new(),
             copies: Vec::new(),

@@ -8,7 +8,8 @@ const LOG: &str = "src/filter/host/logger.rs";
 
 /// What is made of Debug forms and is no text for people: bytes that a digest in the store is made
 /// of. They must stay as they are.
-const DIGESTED: (&str, &str) = ("src/engine/config.rs", r#""{:?} {} {:?} {} {identity:?} {:?}","#);
+const DIGESTED: (&str, &str) =
+    ("src/engine/config/values.rs", r#""{:?} {} {:?} {} {identity:?} {:?}","#);
 
 /// Files of the engine and the filter without their tests.
 fn sources() -> Vec<(String, String)> {

@@ -125,6 +125,7 @@ fn the_documents_name_files_and_settings_that_exist() {
                 format!("{base}{word}"),
                 format!("src/engine/{word}"),
                 format!("src/engine/config/{word}"),
+                word.to_owned(),
             ];
             let exists = places.iter().any(|place| Path::new(&root().join(place)).exists());
             assert!(exists, "{document} names {word}");

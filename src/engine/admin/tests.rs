@@ -9,7 +9,9 @@ use crate::engine::health::{HealthEvent, Override, OverrideKind, Report, Signal,
 use crate::engine::limits;
 use crate::engine::machine::{Shell, Ticket, drive};
 use crate::engine::payment::Anomaly;
-use crate::engine::store::{Cell, CellEvent, CellRequest, Loaded, Local, Memory, Placement, Seed};
+use crate::engine::store::{
+    Cell, CellEvent, CellRequest, Loaded, Local, MemoryStore, Placement, Seed,
+};
 use crate::engine::time::Millis;
 
 mod apart;
@@ -63,7 +65,7 @@ impl Got {
 struct Scene {
     now: u64,
     policy: Rc<Policy>,
-    store: Memory,
+    store: MemoryStore,
     /// Before each of so many writes of this value another writer is quicker.
     rival: Option<(Cell, u32)>,
     /// The store fails at this.
@@ -79,7 +81,7 @@ impl Scene {
         let policy = Rc::new(
             Policy::join(config("payments", TWO), &mut layout, Timestamp::default()).unwrap().0,
         );
-        let mut store = Memory::default();
+        let mut store = MemoryStore::default();
         store.put(Cell::Layout, layout.encode());
         let admin = Rc::new(config("admin", TWO));
         let mut scene = Self {

@@ -17,7 +17,7 @@ use crate::engine::machine::{Input, InputOf, Machine, Output, OutputOf, Ticket};
 use crate::engine::payment::{Anomaly, Claim, ClaimState, Closed};
 use crate::engine::protocol::{Body, Flags, Origin, Reply, Response};
 use crate::engine::store::{
-    Bucket, Cell, CellEvent, CellRequest, Layout, Local, Memory, Placement, Seed,
+    Bucket, Cell, CellEvent, CellRequest, Layout, Local, MemoryStore, Placement, Seed,
 };
 use crate::engine::time::Timestamp;
 
@@ -88,7 +88,7 @@ enum Fault {
 struct World {
     policy: Rc<Policy>,
     now: u64,
-    store: Memory,
+    store: MemoryStore,
     counters: WorkerCounters,
     /// Calls of the store so far, and which one goes wrong how.
     calls: usize,
@@ -193,7 +193,7 @@ impl World {
         let mut world = Self {
             policy: Rc::new(policy),
             now: 1_790_000_000_000,
-            store: Memory::default(),
+            store: MemoryStore::default(),
             counters: WorkerCounters::default(),
             calls: 0,
             fault: None,

@@ -10,11 +10,11 @@ use crate::engine::payment::Claim;
 
 /// The values that all workers of one process share, each with its version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Memory {
+pub struct MemoryStore {
     cells: BTreeMap<Cell, (Vec<u8>, u32)>,
 }
 
-impl Memory {
+impl MemoryStore {
     /// Reads or writes a value.
     pub fn ask(&mut self, request: CellRequest) -> CellEvent {
         match request {
@@ -112,9 +112,9 @@ mod tests {
 
     #[test]
     fn a_value_is_written_only_if_it_is_as_expected() {
-        let mut memory = Memory::default();
+        let mut memory = MemoryStore::default();
         let cell = Cell::Claims(7);
-        let store = |memory: &mut Memory, bytes: &[u8], expected| {
+        let store = |memory: &mut MemoryStore, bytes: &[u8], expected| {
             memory.store(cell, bytes.to_vec(), expected)
         };
         assert_eq!(memory.load(cell).version, Expected::Absent);

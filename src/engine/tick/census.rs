@@ -4,7 +4,7 @@
 //! enough. So a load that fails says nothing and brings nothing; the next tick finds it missing
 //! and begins the pass anew. A pass that misses a bucket is no census.
 
-use super::wanted::Wanted;
+use super::output::TickOutput;
 use crate::engine::event::TickEffect;
 use crate::engine::limits;
 use crate::engine::store::{Bucket, Cell, CellRequest, Counted, Counts, Draft, Expected, Loaded};
@@ -33,7 +33,7 @@ struct Pass {
 
 impl CensusPass {
     /// A tick of the worker that counts.
-    pub(in crate::engine) fn tick(&mut self, now: Timestamp) -> Vec<Wanted> {
+    pub(in crate::engine) fn tick(&mut self, now: Timestamp) -> Vec<TickOutput> {
         if self.pass.as_ref().is_some_and(|pass| pass.awaits.is_some()) {
             self.pass = None;
         }
@@ -73,7 +73,7 @@ impl CensusPass {
         buckets: u32,
         how: Counts<'_>,
         now: Timestamp,
-    ) -> Vec<Wanted> {
+    ) -> Vec<TickOutput> {
         let Some(pass) = self.awaited(Cell::Claims(number)) else {
             return Vec::new();
         };
@@ -85,7 +85,7 @@ impl CensusPass {
             bytes = bucket.into_bytes();
             let cell = Cell::Claims(number);
             let store = CellRequest::Store { cell, bytes: bytes.clone(), expected };
-            effects.push(Wanted::Cell(store));
+            effects.push(TickOutput::Cell(store));
         }
         let records = pass.draft.count(number, bytes, how, now);
         pass.next = number.saturating_add(1);
@@ -99,7 +99,7 @@ impl CensusPass {
     }
 
     /// The census before has come, which tells what is there no longer.
-    pub(in crate::engine) fn before(&mut self, bytes: &[u8]) -> Vec<Wanted> {
+    pub(in crate::engine) fn before(&mut self, bytes: &[u8]) -> Vec<TickOutput> {
         if self.awaited(Cell::Census).is_none() {
             return Vec::new();
         }
@@ -110,7 +110,7 @@ impl CensusPass {
         let counted = Counted::after(draft.finish(), bytes);
         let bytes = counted.census.encode();
         let store = CellRequest::Store { cell: Cell::Census, bytes, expected: Expected::Any };
-        vec![Wanted::Cell(store), Wanted::Do(TickEffect::Counted(Box::new(counted)))]
+        vec![TickOutput::Cell(store), TickOutput::Do(TickEffect::Counted(Box::new(counted)))]
     }
 
     /// The pass that waits for `cell`, which it no longer does.
@@ -131,9 +131,9 @@ fn cost(records: u32) -> u32 {
 }
 
 impl Pass {
-    const fn ask(&mut self, cell: Cell) -> Wanted {
+    const fn ask(&mut self, cell: Cell) -> TickOutput {
         self.awaits = Some(cell);
-        Wanted::Cell(CellRequest::Load(cell))
+        TickOutput::Cell(CellRequest::Load(cell))
     }
 }
 

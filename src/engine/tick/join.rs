@@ -48,7 +48,7 @@ pub enum JoinEffect {
     Failed(String),
 }
 
-type Step = Result<CellRequest, JoinEffect>;
+type JoinStep = Result<CellRequest, JoinEffect>;
 
 impl Join {
     /// A worker of this configuration. `noise` are bytes that an outsider cannot foresee in whole.
@@ -57,7 +57,7 @@ impl Join {
         Self { config, noise, joined: None, number: 0, attempts: 0, asked: Tickets::default() }
     }
 
-    fn cell(&mut self, event: CellEvent, now: Timestamp) -> Step {
+    fn cell(&mut self, event: CellEvent, now: Timestamp) -> JoinStep {
         match event {
             CellEvent::Loaded(Cell::Layout, loaded) => self.join(loaded, now),
             CellEvent::Stored(Cell::Layout) => Ok(CellRequest::Load(Cell::Workers)),
@@ -88,7 +88,7 @@ impl Join {
         }
     }
 
-    fn join(&mut self, loaded: Loaded, now: Timestamp) -> Step {
+    fn join(&mut self, loaded: Loaded, now: Timestamp) -> JoinStep {
         let Loaded { bytes, version } = loaded;
         let found = match version {
             Expected::Absent => {
@@ -114,7 +114,7 @@ impl Join {
     }
 }
 
-fn failed(why: &str) -> Step {
+fn failed(why: &str) -> JoinStep {
     Err(JoinEffect::Failed(why.to_owned()))
 }
 

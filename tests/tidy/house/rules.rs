@@ -16,7 +16,7 @@ struct Level {
 
 /// Who may name whom: each room those of the levels below its own.
 const LEVELS: [Level; 7] = [
-    Level { rooms: &["time", "gateway", "limits", "json", "codec"], apart: false },
+    Level { rooms: &["time", "gateway", "limits", "json", "codec", "machine"], apart: false },
     Level { rooms: &["payment", "health"], apart: true },
     Level { rooms: &["protocol"], apart: true },
     Level { rooms: &["store"], apart: true },

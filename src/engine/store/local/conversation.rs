@@ -90,7 +90,7 @@ impl<M: Keyed> Machine for Local<M> {
         now: Timestamp,
         counters: &mut M::Counters,
     ) -> Vec<OutputOf<Self>> {
-        let mut turn = Turn { outputs: Vec::new(), told: VecDeque::new() };
+        let mut turn = LocalTurn { outputs: Vec::new(), told: VecDeque::new() };
         match input {
             Input::Event(event) => {
                 let wanted = self.machine.handle(Input::Event(event), now, counters);
@@ -114,7 +114,7 @@ impl<M: Keyed> Local<M> {
         wanted: Vec<OutputOf<M>>,
         now: Timestamp,
         counters: &M::Counters,
-        turn: &mut Turn<M>,
+        turn: &mut LocalTurn<M>,
     ) {
         for output in wanted {
             match output {
@@ -129,13 +129,13 @@ impl<M: Keyed> Local<M> {
 }
 
 /// What one input leads to, until a cell has to be waited for.
-struct Turn<M: Keyed> {
+struct LocalTurn<M: Keyed> {
     outputs: Vec<OutputOf<Local<M>>>,
     /// What the session has answered, in its order.
     told: VecDeque<(Ticket, M::Told)>,
 }
 
-impl<M: Keyed> Turn<M> {
+impl<M: Keyed> LocalTurn<M> {
     fn sort(&mut self, outputs: Vec<SessionOutput<M::Told>>) {
         for output in outputs {
             match output {

@@ -9,7 +9,7 @@ use crate::engine::payment::{ClaimRules, KeyFront};
 use crate::engine::store::cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 use crate::engine::store::census::Census;
 use crate::engine::store::contract::Version;
-use crate::engine::store::layout::Layout;
+use crate::engine::store::layout::{Layout, LayoutError};
 use crate::engine::store::operators::{Found, OperatorEvent, OperatorRequest};
 use crate::engine::time::Timestamp;
 
@@ -25,7 +25,7 @@ pub struct OperatorTerms<'a> {
 /// One operator's request and the store. It asks one thing at a time.
 #[derive(Debug, Default)]
 pub struct OperatorSession {
-    doing: Option<(Ticket, Doing)>,
+    doing: Option<(Ticket, LookupState)>,
     placement: Option<Placement>,
     /// The bucket in which something was found.
     found: Option<(u32, Bucket, Expected)>,
@@ -33,7 +33,7 @@ pub struct OperatorSession {
 }
 
 #[derive(Debug)]
-enum Doing {
+enum LookupState {
     ReadingLayout,
     ReadingHealth,
     ReadingCensus,
@@ -43,8 +43,8 @@ enum Doing {
     Finding(KeyFront),
 }
 
-enum Step {
-    Cell(Doing, CellRequest),
+enum LookupStep {
+    Cell(LookupState, CellRequest),
     Done(OperatorEvent),
 }
 
@@ -81,77 +81,89 @@ impl Conversation for OperatorSession {
 }
 
 impl OperatorSession {
-    fn step(&mut self, ticket: Ticket, step: Step) -> SessionOutput<OperatorEvent> {
+    fn step(&mut self, ticket: Ticket, step: LookupStep) -> SessionOutput<OperatorEvent> {
         match step {
-            Step::Cell(doing, request) => {
+            LookupStep::Cell(doing, request) => {
                 self.doing = Some((ticket, doing));
                 self.asked.forget();
                 Output::Ask(self.asked.open(), request)
             }
-            Step::Done(event) => Output::Do((ticket, event)),
+            LookupStep::Done(event) => Output::Do((ticket, event)),
         }
     }
 
-    fn begin(&mut self, request: OperatorRequest) -> Step {
+    fn begin(&mut self, request: OperatorRequest) -> LookupStep {
         match request {
-            OperatorRequest::Layout => load(Doing::ReadingLayout, Cell::Layout),
-            OperatorRequest::Health => load(Doing::ReadingHealth, Cell::Health),
-            OperatorRequest::Census => load(Doing::ReadingCensus, Cell::Census),
+            OperatorRequest::Layout => load(LookupState::ReadingLayout, Cell::Layout),
+            OperatorRequest::Health => load(LookupState::ReadingHealth, Cell::Health),
+            OperatorRequest::Census => load(LookupState::ReadingCensus, Cell::Census),
             OperatorRequest::WriteHealth(health, version) => {
                 let (bytes, expected) = (health.encode(), version.expected());
-                Step::Cell(
-                    Doing::Writing,
+                LookupStep::Cell(
+                    LookupState::Writing,
                     CellRequest::Store { cell: Cell::Health, bytes, expected },
                 )
             }
             OperatorRequest::Find(front) => match (front.reference(), self.placement) {
-                (_, None) => Step::Done(OperatorEvent::Failed),
+                (_, None) => LookupStep::Done(OperatorEvent::Failed),
                 (Some(payment), Some(placement)) => {
-                    load(Doing::Finding(front), Cell::Claims(placement.bucket(payment)))
+                    load(LookupState::Finding(front), Cell::Claims(placement.bucket(payment)))
                 }
-                (None, Some(_)) => load(Doing::Listing(front), Cell::Census),
+                (None, Some(_)) => load(LookupState::Listing(front), Cell::Census),
             },
             OperatorRequest::Replace(key, claim) => match self.found.take() {
                 Some((number, mut bucket, expected)) => {
                     if !bucket.replace(&key, &claim) {
-                        return Step::Done(OperatorEvent::Failed);
+                        return LookupStep::Done(OperatorEvent::Failed);
                     }
                     let (cell, bytes) = (Cell::Claims(number), bucket.into_bytes());
-                    Step::Cell(Doing::Writing, CellRequest::Store { cell, bytes, expected })
+                    LookupStep::Cell(
+                        LookupState::Writing,
+                        CellRequest::Store { cell, bytes, expected },
+                    )
                 }
-                None => Step::Done(OperatorEvent::Failed),
+                None => LookupStep::Done(OperatorEvent::Failed),
             },
         }
     }
 
-    fn go_on(&mut self, doing: Doing, event: CellEvent, terms: &OperatorTerms<'_>) -> Step {
+    fn go_on(
+        &mut self,
+        doing: LookupState,
+        event: CellEvent,
+        terms: &OperatorTerms<'_>,
+    ) -> LookupStep {
         let loaded = match event {
             CellEvent::Loaded(cell, loaded) => (cell, loaded),
-            CellEvent::Stored(_) => return Step::Done(OperatorEvent::Written),
-            CellEvent::Conflict(_) => return Step::Done(OperatorEvent::Conflict),
-            CellEvent::Failed(_) => return Step::Done(OperatorEvent::Failed),
+            CellEvent::Stored(_) => return LookupStep::Done(OperatorEvent::Written),
+            CellEvent::Conflict(_) => return LookupStep::Done(OperatorEvent::Conflict),
+            CellEvent::Failed(_) => return LookupStep::Done(OperatorEvent::Failed),
         };
         let (cell, Loaded { bytes, version }) = loaded;
         match doing {
-            Doing::ReadingLayout => Step::Done(OperatorEvent::Layout(self.layout(&bytes))),
-            Doing::ReadingHealth => {
+            LookupState::ReadingLayout => {
+                LookupStep::Done(OperatorEvent::Layout(self.layout(&bytes)))
+            }
+            LookupState::ReadingHealth => {
                 let health = Health::read(&bytes).map(Box::new);
-                Step::Done(OperatorEvent::Health(health, Version::of(version)))
+                LookupStep::Done(OperatorEvent::Health(health, Version::of(version)))
             }
-            Doing::ReadingCensus => {
-                Step::Done(OperatorEvent::Census(Census::decode(&bytes).map(Box::new)))
+            LookupState::ReadingCensus => {
+                LookupStep::Done(OperatorEvent::Census(Census::decode(&bytes).map(Box::new)))
             }
-            Doing::Writing => Step::Done(OperatorEvent::Failed),
-            Doing::Listing(front) => {
+            LookupState::Writing => LookupStep::Done(OperatorEvent::Failed),
+            LookupState::Listing(front) => {
                 let census = Census::decode(&bytes).unwrap_or_default();
                 let mut listed = census.find_front(&front);
                 match (listed.next(), listed.next()) {
-                    (Some(only), None) => load(Doing::Finding(front), Cell::Claims(only.bucket)),
-                    (Some(_), Some(_)) => Step::Done(OperatorEvent::Found(Found::Several)),
-                    (None, _) => Step::Done(OperatorEvent::Found(Found::NotListed)),
+                    (Some(only), None) => {
+                        load(LookupState::Finding(front), Cell::Claims(only.bucket))
+                    }
+                    (Some(_), Some(_)) => LookupStep::Done(OperatorEvent::Found(Found::Several)),
+                    (None, _) => LookupStep::Done(OperatorEvent::Found(Found::NotListed)),
                 }
             }
-            Doing::Finding(front) => Step::Done(OperatorEvent::Found(match cell {
+            LookupState::Finding(front) => LookupStep::Done(OperatorEvent::Found(match cell {
                 Cell::Claims(number) => self.find(&front, number, bytes, version, terms),
                 Cell::Layout | Cell::Health | Cell::Body(_) | Cell::Census | Cell::Workers => {
                     Found::Unreadable
@@ -160,10 +172,7 @@ impl OperatorSession {
         }
     }
 
-    fn layout(
-        &mut self,
-        bytes: &[u8],
-    ) -> Result<Option<Box<Layout>>, crate::engine::store::LayoutError> {
+    fn layout(&mut self, bytes: &[u8]) -> Result<Option<Box<Layout>>, LayoutError> {
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -194,6 +203,6 @@ impl OperatorSession {
     }
 }
 
-const fn load(doing: Doing, cell: Cell) -> Step {
-    Step::Cell(doing, CellRequest::Load(cell))
+const fn load(doing: LookupState, cell: Cell) -> LookupStep {
+    LookupStep::Cell(doing, CellRequest::Load(cell))
 }

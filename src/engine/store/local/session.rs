@@ -79,7 +79,7 @@ struct Write {
 }
 
 /// What comes next.
-enum Step {
+enum SessionStep {
     /// This cell is read or written for that.
     Cell(Doing, CellRequest),
     /// The question is answered.
@@ -122,13 +122,13 @@ impl Conversation for Session {
 
 impl Session {
     /// Reads or writes the next cell, or is done.
-    fn step(&mut self, ticket: Ticket, step: Step) -> SessionOutput<StoreEvent> {
+    fn step(&mut self, ticket: Ticket, step: SessionStep) -> SessionOutput<StoreEvent> {
         match step {
-            Step::Cell(doing, request) => {
+            SessionStep::Cell(doing, request) => {
                 self.doing = Some((ticket, doing));
                 Output::Ask(self.asked.open(), request)
             }
-            Step::Done(event) => Output::Do((ticket, event)),
+            SessionStep::Done(event) => Output::Do((ticket, event)),
         }
     }
 
@@ -144,7 +144,7 @@ impl Session {
         outputs
     }
 
-    fn begin(&mut self, request: StoreRequest, terms: &Terms<'_>) -> Step {
+    fn begin(&mut self, request: StoreRequest, terms: &Terms<'_>) -> SessionStep {
         match request {
             StoreRequest::Read(keys) => {
                 self.look.clear();
@@ -153,7 +153,7 @@ impl Session {
             StoreRequest::ReadMore(keys) => self.read(keys, terms),
             StoreRequest::Commit(commit) => match self.prepare(&commit, terms) {
                 Ok(left) => write_next(left),
-                Err(event) => Step::Done(event),
+                Err(event) => SessionStep::Done(event),
             },
             StoreRequest::ReadHealth => load(Doing::ReadingHealth, Cell::Health),
             StoreRequest::WriteHealth(health, version) => {
@@ -171,7 +171,7 @@ impl Session {
 
     /// Reads the buckets of `keys` that the look does not have, in the order in which they are last
     /// named: what was read longest ago is what a race is lost by.
-    fn read(&self, keys: Vec<Key>, terms: &Terms<'_>) -> Step {
+    fn read(&self, keys: Vec<Key>, terms: &Terms<'_>) -> SessionStep {
         let mut left = VecDeque::with_capacity(keys.len());
         for number in keys.iter().map(|key| terms.bucket_of(*key)) {
             left.retain(|other| *other != number);
@@ -182,10 +182,10 @@ impl Session {
         self.read_next(Reading { keys, left, attempts: 0 }, terms)
     }
 
-    fn read_next(&self, reading: Reading, terms: &Terms<'_>) -> Step {
+    fn read_next(&self, reading: Reading, terms: &Terms<'_>) -> SessionStep {
         let Some(number) = reading.left.front().copied() else {
             let seen = reading.keys.iter().map(|key| self.seen(*key, terms)).collect();
-            return Step::Done(StoreEvent::Seen(seen));
+            return SessionStep::Done(StoreEvent::Seen(seen));
         };
         load(Doing::Reading(reading), Cell::Claims(number))
     }
@@ -203,25 +203,27 @@ impl Session {
         Seen { key, entry, version: Version::of(look.version) }
     }
 
-    fn go_on(&mut self, doing: Doing, event: CellEvent, terms: &Terms<'_>) -> Step {
+    fn go_on(&mut self, doing: Doing, event: CellEvent, terms: &Terms<'_>) -> SessionStep {
         match doing {
             Doing::Reading(reading) => self.go_on_reading(reading, event, terms),
             Doing::Mending(mut reading) => match event {
                 CellEvent::Stored(_) | CellEvent::Conflict(_) => {
                     reading.attempts = reading.attempts.saturating_add(1);
                     if reading.attempts >= limits::STORE_ATTEMPTS_MAX {
-                        return Step::Done(UNAVAILABLE);
+                        return SessionStep::Done(UNAVAILABLE);
                     }
                     self.read_next(reading, terms)
                 }
-                CellEvent::Failed(_) | CellEvent::Loaded(..) => Step::Done(UNAVAILABLE),
+                CellEvent::Failed(_) | CellEvent::Loaded(..) => SessionStep::Done(UNAVAILABLE),
             },
             Doing::Committing { left } => match event {
                 CellEvent::Stored(_) => write_next(left),
-                CellEvent::Conflict(_) => Step::Done(StoreEvent::Conflict),
-                CellEvent::Failed(_) | CellEvent::Loaded(..) => Step::Done(StoreEvent::Unclear),
+                CellEvent::Conflict(_) => SessionStep::Done(StoreEvent::Conflict),
+                CellEvent::Failed(_) | CellEvent::Loaded(..) => {
+                    SessionStep::Done(StoreEvent::Unclear)
+                }
             },
-            Doing::ReadingHealth => Step::Done(match event {
+            Doing::ReadingHealth => SessionStep::Done(match event {
                 CellEvent::Loaded(_, Loaded { bytes, version }) => {
                     StoreEvent::Health(Box::new(Health::decode(&bytes)), Version::of(version))
                 }
@@ -229,12 +231,12 @@ impl Session {
                     StoreEvent::HealthUnclear
                 }
             }),
-            Doing::WritingHealth => Step::Done(match event {
+            Doing::WritingHealth => SessionStep::Done(match event {
                 CellEvent::Stored(_) => StoreEvent::HealthWritten,
                 CellEvent::Conflict(_) => StoreEvent::HealthConflict,
                 CellEvent::Failed(_) | CellEvent::Loaded(..) => StoreEvent::HealthUnclear,
             }),
-            Doing::Finding { key, of } => Step::Done(match event {
+            Doing::Finding { key, of } => SessionStep::Done(match event {
                 CellEvent::Loaded(_, loaded) => {
                     StoreEvent::Answer(KeptAnswer::find(&loaded.bytes, &key, of))
                 }
@@ -250,18 +252,23 @@ impl Session {
                     load(Doing::Keeping { key, of, answer, attempts }, cell)
                 }
                 CellEvent::Stored(_) | CellEvent::Conflict(_) | CellEvent::Failed(_) => {
-                    Step::Done(StoreEvent::AnswerKept)
+                    SessionStep::Done(StoreEvent::AnswerKept)
                 }
             },
         }
     }
 
-    fn go_on_reading(&mut self, mut reading: Reading, event: CellEvent, terms: &Terms<'_>) -> Step {
+    fn go_on_reading(
+        &mut self,
+        mut reading: Reading,
+        event: CellEvent,
+        terms: &Terms<'_>,
+    ) -> SessionStep {
         let CellEvent::Loaded(Cell::Claims(number), Loaded { bytes, version }) = event else {
-            return Step::Done(UNAVAILABLE);
+            return SessionStep::Done(UNAVAILABLE);
         };
         let Some(mut bucket) = Bucket::decode(bytes) else {
-            return Step::Done(UNAVAILABLE);
+            return SessionStep::Done(UNAVAILABLE);
         };
         if bucket.mend(terms.now, terms.rules) {
             let (cell, bytes) = (Cell::Claims(number), bucket.into_bytes());
@@ -338,19 +345,19 @@ fn put(
     put.map_err(|_| StoreError::Full)
 }
 
-fn write_next(mut left: VecDeque<Write>) -> Step {
+fn write_next(mut left: VecDeque<Write>) -> SessionStep {
     let Some(Write { number, bytes, expected }) = left.pop_front() else {
-        return Step::Done(StoreEvent::Committed);
+        return SessionStep::Done(StoreEvent::Committed);
     };
     store(Doing::Committing { left }, Cell::Claims(number), bytes, expected)
 }
 
-const fn load(doing: Doing, cell: Cell) -> Step {
-    Step::Cell(doing, CellRequest::Load(cell))
+const fn load(doing: Doing, cell: Cell) -> SessionStep {
+    SessionStep::Cell(doing, CellRequest::Load(cell))
 }
 
-const fn store(doing: Doing, cell: Cell, bytes: Vec<u8>, expected: Expected) -> Step {
-    Step::Cell(doing, CellRequest::Store { cell, bytes, expected })
+const fn store(doing: Doing, cell: Cell, bytes: Vec<u8>, expected: Expected) -> SessionStep {
+    SessionStep::Cell(doing, CellRequest::Store { cell, bytes, expected })
 }
 
 const UNAVAILABLE: StoreEvent = StoreEvent::Refused(StoreError::Unavailable);

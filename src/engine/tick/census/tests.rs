@@ -10,7 +10,7 @@ use crate::engine::limits;
 use crate::engine::machine::{Input, Machine, Output, Shell, Ticket, drive};
 use crate::engine::payment::{Claim, ClaimState, Money};
 use crate::engine::store::{
-    Cell, CellEvent, CellRequest, Census, Counted, Expected, Layout, Memory, Placement, Seed,
+    Cell, CellEvent, CellRequest, Census, Counted, Expected, Layout, MemoryStore, Placement, Seed,
 };
 use crate::engine::tick::Tick;
 use crate::engine::time::{Millis, Timestamp};
@@ -18,7 +18,7 @@ use crate::engine::time::{Millis, Timestamp};
 /// A store in memory and the pulses of its workers.
 struct World {
     policy: Rc<Policy>,
-    store: Memory,
+    store: MemoryStore,
     now: Timestamp,
     /// What was read, in its order.
     loads: Vec<Cell>,
@@ -47,7 +47,7 @@ impl World {
         .unwrap();
         Self {
             policy: Rc::new(policy),
-            store: Memory::default(),
+            store: MemoryStore::default(),
             now: NOW,
             loads: Vec::new(),
             counted: Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::machine::Ticket;
-use crate::engine::store::Memory;
+use crate::engine::store::MemoryStore;
 
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
@@ -37,7 +37,7 @@ impl Beginning {
         }
     }
 
-    fn step(&mut self, store: &mut Memory) {
+    fn step(&mut self, store: &mut MemoryStore) {
         if let Some((ticket, request)) = self.asked.take() {
             let told = store.ask(request);
             self.feed(Input::Told(ticket, told.clone()));
@@ -60,7 +60,7 @@ impl Beginning {
 fn however_two_workers_begin_they_share_one_store_and_have_numbers_of_their_own() {
     // A bit says whose step it is.
     for schedule in 0..1_u32 << 12 {
-        let mut store = Memory::default();
+        let mut store = MemoryStore::default();
         let mut both = [Beginning::new(1), Beginning::new(2)];
         for at in 0..12 {
             both[(schedule >> at & 1) as usize].step(&mut store);
@@ -77,7 +77,7 @@ fn however_two_workers_begin_they_share_one_store_and_have_numbers_of_their_own(
 
 #[test]
 fn what_does_not_fit_the_store_or_cannot_reach_it_does_not_begin() {
-    let mut store = Memory::default();
+    let mut store = MemoryStore::default();
     store.put(Cell::Layout, vec![99, 1, 2]);
     let mut one = Beginning::new(1);
     one.step(&mut store);
@@ -91,7 +91,9 @@ fn what_does_not_fit_the_store_or_cannot_reach_it_does_not_begin() {
     for _ in 0..100 {
         if let Some((ticket, request)) = one.asked.take() {
             let told = match request {
-                CellRequest::Load(cell) => CellEvent::Loaded(cell, Memory::default().load(cell)),
+                CellRequest::Load(cell) => {
+                    CellEvent::Loaded(cell, MemoryStore::default().load(cell))
+                }
                 CellRequest::Store { cell, .. } => CellEvent::Conflict(cell),
             };
             one.feed(Input::Told(ticket, told));

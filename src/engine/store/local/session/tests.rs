@@ -8,7 +8,7 @@ use crate::engine::payment::{
 };
 use crate::engine::store::alias::{Alias, AliasTarget};
 use crate::engine::store::local::placement::{Placement, Seed};
-use crate::engine::store::memory::Memory;
+use crate::engine::store::memory::MemoryStore;
 use crate::engine::time::{Millis, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -25,7 +25,7 @@ const RULES: ClaimRules = ClaimRules {
 /// The cells of one process.
 #[derive(Default)]
 struct Cells {
-    values: Memory,
+    values: MemoryStore,
     /// What was asked of them, in its order.
     asked: Vec<String>,
     /// Who writes this cell just before it is written: a lost race.
