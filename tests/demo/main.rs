@@ -3,14 +3,9 @@
 //! Each step says what it does and what came of it, and is checked: if anything is not so, the
 //! demo says what and fails.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "it tells a story and fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "people read what it prints")]
 
 #[path = "../support/mod.rs"]
 mod support;

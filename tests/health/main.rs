@@ -13,14 +13,9 @@
 //!
 //! `SIM_SEEDS` asks for so many stories, `SIM_SEED` for the one that failed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and is read by what it prints"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "people read what it prints")]
 
 mod checkers;
 mod limits;

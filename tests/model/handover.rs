@@ -7,6 +7,7 @@ use dana_failover::engine::store::Entry;
 use dana_failover::engine::time::Timestamp;
 
 use super::reference::Reference;
+use super::setup::Milestone;
 use super::wishes::What;
 use super::world::World;
 
@@ -33,7 +34,7 @@ impl World<'_> {
         };
         assert!(self.runs[at].attempt.is_some(), "payment {payment} leaves without a trace");
         assert!(matches!(self.find(payment), Entry::Claim(_)), "payment {payment}: its trace");
-        self.reached.observed += 1;
+        self.reached.note(Milestone::Observed, true);
         let copies = self.copies.iter().filter(|copy| copy.payment == payment);
         let mut holders: Vec<usize> = copies.map(|copy| copy.gateway).collect();
         holders.extend(self.ledger.executed_at(payment));
@@ -60,7 +61,7 @@ impl World<'_> {
             assert_eq!(members, [0], "payment {payment} was sent there while it was observed");
         }
         known.elsewhere |= members.contains(&1);
-        self.reached.handed_over += u64::from(known.observed);
+        self.reached.note(Milestone::HandedOver, known.observed);
     }
 }
 

@@ -6,6 +6,7 @@ use dana_failover::engine::payment::{Claim, ClaimState};
 use dana_failover::engine::store::Entry;
 
 use super::ledger::services;
+use super::setup::Milestone;
 use super::wishes::{What, partner};
 use super::world::World;
 
@@ -84,7 +85,7 @@ impl World<'_> {
         let proven = elsewhere || own;
         assert!(proven, "payment {payment}: a mismatch, and nothing is proven");
         drop(rivals);
-        self.reached.mismatched += u64::from(elsewhere);
+        self.reached.note(Milestone::Mismatched, elsewhere);
         // One that is proven itself may be asked for with another amount, which is a mismatch.
         let denies = !own && self.runs[at].was_doubtful && self.may_be_charged(payment);
         assert!(!denies, "payment {payment}: denied for its key's sake, and it may be charged");

@@ -6,7 +6,7 @@ use dana_failover::engine::store::Entry;
 use dana_failover::engine::time::Leaps;
 
 use super::proof::Cause;
-use super::setup::Kind;
+use super::setup::{Kind, Milestone};
 use super::world::World;
 
 impl World<'_> {
@@ -45,7 +45,7 @@ impl World<'_> {
         if let Ok(resolved) = &resolved {
             assert!(bucket.replace(&resolved.key, &resolved.claim));
             self.put_bucket(number, bucket);
-            self.reached.resolved += 1;
+            self.reached.note(Milestone::Resolved, true);
         }
         if setup.leaps() {
             // The ledgers judge it.

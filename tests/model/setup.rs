@@ -1,12 +1,14 @@
 //! What all stories of one kind share, and how far they get.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use dana_failover::engine::config::{Config, Policy};
+use dana_failover::engine::config::Policy;
 use dana_failover::engine::payment::{ClaimKey, KeyPrefix};
 use dana_failover::engine::store::{Layout, Placement, Seed};
 use dana_failover::engine::time::Timestamp;
 
+use super::gateways::configured;
 use super::ledger::PAYMENTS;
 use super::reference::Reference;
 use super::wishes::key;
@@ -28,18 +30,10 @@ pub(crate) enum Kind {
 }
 
 /// One bucket, so that all payments race for one value; a breaker that trips and recovers often.
-const CONFIG: &str = r#"{
-    "gateways": [
-        {"name": "primary", "cluster": "dana_primary"},
-        {"name": "secondary", "cluster": "dana_secondary"}],
-    "composites": [
-        {"members": ["primary", "secondary"], "cluster": "dana_primary_first"},
-        {"members": ["secondary", "primary"], "cluster": "dana_secondary_first"}],
-    "heartbeat": {"stale_ms": 3600000},
+const CONFIG: &str = r#"
     "breaker": {"consecutive_failures": 2, "min_calls": 4, "open_ms": 1000, "open_ms_max": 30000,
                 "half_open_permits": 1},
-    "idempotency": {"store": {"local": {"claims_max": 16}}}
-}"#;
+    "idempotency": {"store": {"local": {"claims_max": 16}}}"#;
 
 /// What all stories of a kind share.
 pub(crate) struct Setup {
@@ -54,10 +48,10 @@ pub(crate) struct Setup {
 }
 
 fn policy(setting: &str, buckets: u32) -> Rc<Policy> {
-    let config = CONFIG.replacen('{', &format!("{{{setting}"), 1);
+    let config = format!("{setting}{CONFIG}");
     let claims_max = format!(r#""claims_max": {}"#, buckets * 16);
     let config = config.replace(r#""claims_max": 16"#, &claims_max);
-    let config = Config::parse(config.as_bytes()).unwrap();
+    let config = configured(&config);
     let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
     Rc::new(Policy::join(config, &mut layout, Timestamp::default()).unwrap().0)
 }
@@ -102,59 +96,52 @@ impl Setup {
     }
 }
 
-/// How far the stories got.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Reached {
-    pub(crate) transitions: u64,
-    pub(crate) executed: u64,
-    pub(crate) in_doubt: u64,
-    pub(crate) moved_on: u64,
-    pub(crate) replayed: u64,
-    pub(crate) repeated: u64,
+/// Something that stories come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Milestone {
+    Transitions,
+    Executed,
+    InDoubt,
+    MovedOn,
+    Replayed,
+    Repeated,
     /// Answers that were not kept asked for again.
-    pub(crate) fetched: u64,
-    pub(crate) crashed: u64,
-    pub(crate) walked: u64,
-    pub(crate) steps: u64,
+    Fetched,
+    Crashed,
+    Walked,
+    Steps,
     /// Records moved by an operator's word.
-    pub(crate) resolved: u64,
+    Resolved,
     /// Header keys bound apart from their claims.
-    pub(crate) bound: u64,
+    Bound,
     /// Header keys of another payment that was proven.
-    pub(crate) mismatched: u64,
+    Mismatched,
     /// Payments taken to another gateway than before.
-    pub(crate) taken_over: u64,
+    TakenOver,
     /// Copies that were only observed.
-    pub(crate) observed: u64,
+    Observed,
     /// Payments sent while observed and again while enforced.
-    pub(crate) handed_over: u64,
+    HandedOver,
     /// How often the clock leapt.
-    pub(crate) leaps: u64,
+    Leaps,
     /// Clients that left while the store was asked.
-    pub(crate) left: u64,
+    Left,
 }
 
+/// How often stories came to what.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reached(BTreeMap<Milestone, u64>);
+
 impl Reached {
-    pub(crate) const fn plus(self, more: Self) -> Self {
-        Self {
-            transitions: self.transitions + more.transitions,
-            executed: self.executed + more.executed,
-            in_doubt: self.in_doubt + more.in_doubt,
-            moved_on: self.moved_on + more.moved_on,
-            replayed: self.replayed + more.replayed,
-            repeated: self.repeated + more.repeated,
-            fetched: self.fetched + more.fetched,
-            crashed: self.crashed + more.crashed,
-            walked: self.walked + more.walked,
-            steps: self.steps + more.steps,
-            resolved: self.resolved + more.resolved,
-            bound: self.bound + more.bound,
-            mismatched: self.mismatched + more.mismatched,
-            taken_over: self.taken_over + more.taken_over,
-            observed: self.observed + more.observed,
-            handed_over: self.handed_over + more.handed_over,
-            leaps: self.leaps + more.leaps,
-            left: self.left + more.left,
-        }
+    pub(crate) fn note(&mut self, what: Milestone, times: impl Into<u64>) {
+        *self.0.entry(what).or_default() += times.into();
+    }
+
+    pub(crate) fn times(&self, what: Milestone) -> u64 {
+        self.0.get(&what).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn add(&mut self, more: &Self) {
+        more.0.iter().for_each(|(what, times)| self.note(*what, *times));
     }
 }

@@ -4,6 +4,7 @@ use dana_failover::engine::payment::{Claim, ClaimState};
 use dana_failover::engine::time::Timestamp;
 
 use super::reference::Reference;
+use super::setup::Milestone;
 use super::world::World;
 
 /// An attempt that reached a gateway, or may have, and when it ended.
@@ -28,7 +29,7 @@ impl World<'_> {
         for past in &past {
             assert!(self.now >= past.ended + wait, "payment {payment} to {members:?}: {past:?}");
         }
-        self.reached.taken_over += u64::from(!past.is_empty());
+        self.reached.note(Milestone::TakenOver, !past.is_empty());
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::handover::Copies;
 use super::ledger::{GATEWAYS, Ledger, Standing};
+use super::setup::Milestone;
 use super::wishes::What;
 use super::world::{Run, World};
 
@@ -70,7 +71,7 @@ impl World<'_> {
                 });
                 assert!(cancelled, "payment {payment} is cancelled, and nobody cancelled it");
             }
-            ClaimState::InDoubt { .. } => self.reached.in_doubt += 1,
+            ClaimState::InDoubt { .. } => self.reached.note(Milestone::InDoubt, true),
             // A retry goes nowhere but where the NO came from: only one gateway can have it.
             ClaimState::InFlight { .. } => {}
         }
@@ -125,7 +126,7 @@ impl World<'_> {
             // Whoever is asked for the answer knows the payment, whoever else may have it.
             let knows = |member: &usize| !self.ledger.would_execute(*member, payment);
             assert!(members.iter().all(knows), "payment {payment} to {members:?} for its answer");
-            self.reached.fetched += 1;
+            self.reached.note(Milestone::Fetched, true);
             return;
         }
         if self.setup.is_shared() {
@@ -168,7 +169,7 @@ impl World<'_> {
             let bodies: Vec<_> = executed.map(|g| Ledger::success(g, payment)).collect();
             let body = String::from_utf8_lossy(&reply.body).into_owned();
             assert!(bodies.contains(&body), "the first answer, byte for byte: {body}");
-            self.reached.replayed += 1;
+            self.reached.note(Milestone::Replayed, true);
             return;
         }
         let body: Value = serde_json::from_slice(&reply.body).unwrap();

@@ -22,7 +22,7 @@ use super::acts::{Act, Answer, Fate};
 use super::handover::Copies;
 use super::keys::{KEYS, Keys};
 use super::ledger::{Deed, Ledger, PAYMENTS, Wire};
-use super::setup::{Reached, Setup};
+use super::setup::{Milestone, Reached, Setup};
 use super::shared::Past;
 use super::wishes::What;
 
@@ -198,7 +198,7 @@ impl<'a> World<'a> {
         for at in 0..self.runs.len() {
             self.finish(at);
         }
-        self.reached.leaps += u64::from(days != self.days);
+        self.reached.note(Milestone::Leaps, days != self.days);
         self.days = days;
         self.tick();
     }
@@ -340,7 +340,7 @@ impl<'a> World<'a> {
     }
 
     fn feed(&mut self, at: usize, input: InputOf<'_, Local<Exchange>>) {
-        self.reached.transitions += 1;
+        self.reached.note(Milestone::Transitions, true);
         let told = match &input {
             Input::Told(_, told) => Some(told),
             Input::Event(_) => None,
@@ -378,7 +378,7 @@ impl<'a> World<'a> {
 
     /// The client leaves while the store is asked. A claim that is won all the same is given back.
     fn leave(&mut self, at: usize) {
-        self.reached.left += 1;
+        self.reached.note(Milestone::Left, true);
         self.runs[at].left = true;
         self.feed(at, Input::Event(ExchangeEvent::ClientGone));
         let run = &self.runs[at];
@@ -418,7 +418,7 @@ impl<'a> World<'a> {
         let is_left = self.runs[at].left;
         match effect {
             ExchangeEffect::Decided(note) => {
-                self.reached.repeated += u64::from(note.decision == "repeat");
+                self.reached.note(Milestone::Repeated, note.decision == "repeat");
             }
             ExchangeEffect::Changed(_) | ExchangeEffect::Anomaly(_) | ExchangeEffect::HandOff => {}
             effect if is_left => panic!("for a client that has left: {effect:?}"),
@@ -451,7 +451,7 @@ impl<'a> World<'a> {
         assert!(!self.runs[at].observed, "what is observed asks nobody else");
         let place =
             ["dana_primary", "dana_secondary"].iter().position(|name| *name == call.cluster);
-        self.reached.walked += 1;
+        self.reached.note(Milestone::Walked, true);
         self.runs[at].called = true;
         self.runs[at].asked_at = self.time();
         self.runs[at].sent = Some((vec![place.unwrap()], self.now));

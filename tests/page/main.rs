@@ -2,14 +2,9 @@
 //! matters. It looks for what a browser says against the page, and leaves the pictures for people
 //! to look at.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "it tells what it does and fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "people read what it prints")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -9,15 +9,12 @@
 //! - `world`: all schedules from there
 //! - `truth`: what must hold at each step
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and is read by what it prints"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "people read what it prints")]
 
+#[path = "../model/gateways.rs"]
+mod gateways;
 #[allow(dead_code, reason = "shared with the model")]
 #[path = "../model/ledger.rs"]
 mod ledger;
@@ -40,7 +37,7 @@ mod world;
 
 use std::rc::Rc;
 
-use dana_failover::engine::config::{Config, Policy};
+use dana_failover::engine::config::Policy;
 use dana_failover::engine::health::Health;
 use dana_failover::engine::payment::Fingerprint;
 use dana_failover::engine::store::{Bucket, Entry, KeptAnswer, Layout, Placement, Seed};
@@ -59,24 +56,15 @@ const NOW: u64 = 1_790_000_000_000;
 const RETENTION_MS: i64 = 86_400_000;
 
 /// One bucket and one place for answers.
-const CONFIG: &str = r#"{
-    "gateways": [
-        {"name": "primary", "cluster": "dana_primary"},
-        {"name": "secondary", "cluster": "dana_secondary"}],
-    "composites": [
-        {"members": ["primary", "secondary"], "cluster": "dana_primary_first"},
-        {"members": ["secondary", "primary"], "cluster": "dana_secondary_first"}],
-    "heartbeat": {"stale_ms": 3600000},
-    "idempotency": {"bodies_max": 1, "retention_s": 86400, "store": {"local": {"claims_max": 16}}}
-}"#;
+const CONFIG: &str = r#"
+    "idempotency": {"bodies_max": 1, "retention_s": 86400, "store": {"local": {"claims_max": 16}}}"#;
 
 const PAY: What = What::Pay { payment: 0, other_amount: false };
 
 fn policy() -> Rc<Policy> {
-    let config = Config::parse(CONFIG.as_bytes()).unwrap();
     Rc::new(
         Policy::join(
-            config,
+            gateways::configured(CONFIG),
             &mut Layout::new(Placement::new(1, Seed::default())),
             Timestamp::default(),
         )

@@ -1,12 +1,8 @@
 //! The rules that no compiler knows: who may name whom, how long a file may be, and that what the
 //! documents say is what the code does.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::panic, reason = "a test fails by panicking")]
 
 mod capacity;
 mod docs;

@@ -9,6 +9,7 @@ use dana_failover::engine::store::{Cell, CellEvent};
 use super::super::acts::{Answer, Fate};
 use super::super::ledger::{Deed, Wire};
 use super::super::proof::evidence;
+use super::super::setup::Milestone;
 use super::super::wishes::What;
 use super::{Copy, NAMES, ON_THE_WIRE_MS, Past, Run, World};
 
@@ -25,7 +26,7 @@ impl World<'_> {
             let absence = if called { absent(0, true) } else { absent(0x20, false) };
             return self.end(at, absence, None);
         };
-        self.reached.moved_on += u64::from(fate.refuse > 0);
+        self.reached.note(Milestone::MovedOn, fate.refuse > 0);
         let wire = self.reach(at, gateway, since, fate.deed);
         let named = (fate.named || members.len() == 1).then_some(NAMES[gateway]);
         self.runs[at].members = members;
@@ -43,7 +44,7 @@ impl World<'_> {
                 self.past.push(Past { payment, gateway, ended: self.ended(since) });
                 let before = self.ledger.is_charged(payment);
                 let wire = self.pay(gateway, payment, other_amount, self.runs[at].key, deed);
-                self.reached.executed += u64::from(!before && self.ledger.is_charged(payment));
+                self.reached.note(Milestone::Executed, !before && self.ledger.is_charged(payment));
                 wire
             }
             What::Ask { payment } => self.ledger.ask(gateway, payment),
@@ -139,7 +140,7 @@ impl World<'_> {
     }
 
     pub(super) fn crash(&mut self, at: usize, gateway: usize, travels: bool) {
-        self.reached.crashed += 1;
+        self.reached.note(Milestone::Crashed, true);
         let run = &mut self.runs[at];
         run.gone = true;
         run.todo.clear();

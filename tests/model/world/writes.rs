@@ -6,6 +6,7 @@ use dana_failover::engine::store::{Bucket, Cell, CellEvent, CellRequest, Entry};
 use dana_failover::engine::time::Timestamp;
 
 use super::super::proof::Cause;
+use super::super::setup::Milestone;
 use super::super::wishes::What;
 use super::World;
 
@@ -42,7 +43,7 @@ impl World<'_> {
                 _ => panic!("{:?} knows nothing that makes {before:?} {after:?}", run.what),
             };
             self.check_step(at, before, &after, cause);
-            self.reached.steps += 1;
+            self.reached.note(Milestone::Steps, true);
         }
     }
 
@@ -134,7 +135,7 @@ impl World<'_> {
             let claims = |bucket: &Bucket| bucket.claims().count();
             let is_unclaimed = claims(&before) == claims(&self.bucket(number));
             let binds = !self.runs[at].let_go && self.runs[at].attempt.is_none() && is_unclaimed;
-            self.reached.bound += u64::from(self.runs[at].key != 0 && binds);
+            self.reached.note(Milestone::Bound, self.runs[at].key != 0 && binds);
             self.check_steps(at, number, &before);
         }
         if wrong.is_some() { CellEvent::Failed(cell) } else { told }
