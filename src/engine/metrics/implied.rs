@@ -81,21 +81,18 @@ fn add_of_gateways(policy: &Policy, all: &mut Vec<Implied>) {
 
 fn add_of_requests(policy: &Policy, all: &mut Vec<Implied>) {
     let sets = Sets::of(policy);
-    for (decision, claims, to) in paths_of_none(policy) {
-        for claim in claims {
-            for gateway in sets.of_kind(to) {
-                add(all, &REQUESTS, &["", decision, claim, gateway]);
-            }
-        }
-    }
-    for compiled in policy.operations.iter() {
-        for (decision, claims, to) in paths(compiled, policy) {
-            for claim in claims {
-                for gateway in sets.of_kind(to) {
-                    add(all, &REQUESTS, &[&compiled.operation.name, decision, claim, gateway]);
+    let mut add_of = |operation: &str, paths: Paths| {
+        for (decision, claims, to) in paths.into_iter().flatten() {
+            for claim in *claims {
+                for gateway in sets.of_kind(*to) {
+                    add(all, &REQUESTS, &[operation, decision, claim, gateway]);
                 }
             }
         }
+    };
+    add_of("", paths_of_none(policy));
+    for compiled in policy.operations.iter() {
+        add_of(&compiled.operation.name, paths(compiled, policy));
     }
 }
 
@@ -248,60 +245,85 @@ const STATE: [Path; 7] = [
     ("pinned_gateway_down", NOTHING, To::One),
 ];
 
+/// Where whoever calls has to prove who that is.
+const PEER: Path = ("peer", NOTHING, To::Nobody);
+
+/// Where not everybody may call everything; then of a payment that was made before.
+const RIGHT: Path = ("operation", NOTHING, To::Nobody);
+const RIGHT_TO_KNOWN: Path = ("operation", NOTHING, To::One);
+
+/// Of a payment that may be repeated.
+const REPEAT: Path = ("repeat", AFTER, To::One);
+
+/// Of what is only observed; then of payments, and of what asks for one.
+const OBSERVED: [Path; 2] = [("observe", NOTHING, To::Nobody), ("observe", NOTHING, To::One)];
+const OBSERVED_PAYMENT: Path = ("observe", AFTER, To::One);
+const OBSERVED_STATUS: Path = ("observe", CONCERNED, To::One);
+
+/// Of what is of no operation.
+const NAMELESS: [Path; 3] = [
+    ("ambiguous_path", NOTHING, To::Nobody),
+    ("bad_field", NOTHING, To::Nobody),
+    ("body_too_large", NOTHING, To::Nobody),
+];
+/// The same, where it is refused.
+const UNMATCHED: Path = ("unmatched", NOTHING, To::Nobody);
+/// The same, where it is passed on.
+const PASSED: [Path; 3] = [
+    ("no_gateway", NOTHING, To::Nobody),
+    ("claim_store_failed", NOTHING, To::Nobody),
+    ("unknown", NOTHING, To::Any),
+];
+
+type Paths = Vec<&'static [Path]>;
+
 /// What can become of a request of no operation.
-fn paths_of_none(policy: &Policy) -> Vec<Path> {
+#[inline(never)]
+fn paths_of_none(policy: &Policy) -> Paths {
     let config = &policy.config;
-    let own = |decision| (decision, NOTHING, To::Nobody);
     if policy.observes(None) {
-        return vec![own("observe")];
+        return vec![&OBSERVED];
     }
-    let mut courses = vec![own("ambiguous_path"), own("bad_field"), own("body_too_large")];
+    let mut paths: Paths = vec![&NAMELESS];
     if !config.peers.is_empty() {
-        courses.push(own("peer"));
+        paths.push(&[PEER]);
     }
-    if config.pass_unmatched {
-        courses.extend([own("no_gateway"), own("claim_store_failed")]);
-    } else {
-        courses.push(own("unmatched"));
-    }
-    courses
+    paths.push(if config.pass_unmatched { &PASSED } else { &[UNMATCHED] });
+    paths
 }
 
 /// What can become of a request of this operation.
-fn paths(compiled: &Compiled, policy: &Policy) -> Vec<Path> {
+#[inline(never)]
+fn paths(compiled: &Compiled, policy: &Policy) -> Paths {
     let operation = &compiled.operation;
     let config = &policy.config;
     let pays = matches!(operation.class, Class::Charge | Class::FollowUp);
     let asks = operation.class == Class::Inquiry && operation.status.is_some();
+    let mut paths: Paths = Vec::with_capacity(8);
+    let mut add = |is_so: bool, more: &'static [Path]| {
+        if is_so {
+            paths.push(more);
+        }
+    };
     if policy.observes(Some(compiled)) {
-        let mut courses = vec![("observe", NOTHING, To::Nobody), ("observe", NOTHING, To::One)];
-        courses.extend(pays.then_some(("observe", AFTER, To::One)));
-        courses.extend(asks.then_some(("observe", CONCERNED, To::One)));
-        return courses;
+        add(true, &OBSERVED);
+        add(pays, &[OBSERVED_PAYMENT]);
+        add(asks, &[OBSERVED_STATUS]);
+        return paths;
     }
-    let mut courses = REFUSED.to_vec();
-    if !config.peers.is_empty() {
-        courses.push(("peer", NOTHING, To::Nobody));
-    }
-    if !config.partners.is_empty() || config.gateways.iter().any(|one| one.operations.is_some()) {
-        courses.push(("operation", NOTHING, To::Nobody));
-        courses.extend(pays.then_some(("operation", NOTHING, To::One)));
-    }
-    courses.extend(match operation.class {
-        Class::Charge | Class::FollowUp => PAYMENT.as_slice(),
-        Class::Inquiry => &INQUIRY,
-        Class::State => &STATE,
-    });
-    if pays && operation.repeat == Repeat::ByReference {
-        courses.push(("repeat", AFTER, To::One));
-    }
-    if operation.class == Class::FollowUp {
-        courses.extend(FOLLOW_UP);
-    }
-    if asks {
-        courses.extend(STATUS);
-    }
-    courses
+    let has_rights =
+        !config.partners.is_empty() || config.gateways.iter().any(|one| one.operations.is_some());
+    add(true, &REFUSED);
+    add(!config.peers.is_empty(), &[PEER]);
+    add(has_rights, &[RIGHT]);
+    add(has_rights && pays, &[RIGHT_TO_KNOWN]);
+    add(pays, &PAYMENT);
+    add(pays && operation.repeat == Repeat::ByReference, &[REPEAT]);
+    add(operation.class == Class::FollowUp, &FOLLOW_UP);
+    add(operation.class == Class::Inquiry, &INQUIRY);
+    add(asks, &STATUS);
+    add(operation.class == Class::State, &STATE);
+    paths
 }
 
 #[cfg(test)]

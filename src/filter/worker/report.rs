@@ -17,6 +17,7 @@ use crate::engine::store::{Cell, MAKES_ROOM};
 use crate::engine::time::{Millis, Timestamp};
 use crate::filter::host::{Host, HostError};
 
+// Much of this is never inlined: that would be kilobytes, for what happens seldom.
 impl<H: Host> Worker<H> {
     /// Puts a request's line into the access log and counts it.
     pub(in crate::filter) fn note(&self, note: &Decision) {
@@ -74,6 +75,7 @@ impl<H: Host> Worker<H> {
     }
 
     /// Tells operators of a change.
+    #[inline(never)]
     pub(in crate::filter) fn changed(&self, change: &HealthEvent) {
         match change {
             HealthEvent::Breaker(gateway, transition) => self.breaker(*gateway, transition),
@@ -117,6 +119,7 @@ impl<H: Host> Worker<H> {
         }
     }
 
+    #[inline(never)]
     fn breaker(&self, gateway: GatewayId, transition: &Transition) {
         let (gateway, to) = (self.name(gateway), transition.to.name());
         let why = transition.rule.sentence(&self.policy.health.breaker);
@@ -129,6 +132,7 @@ impl<H: Host> Worker<H> {
         self.set(&metrics::BREAKER_STATE, &[&gateway], number(transition.to));
     }
 
+    #[inline(never)]
     fn switched(&self, from: GatewayId, to: GatewayId, cause: Cause) {
         let (from, to, kind) = (self.name(from), self.name(to), cause.name());
         let level = match cause {
@@ -143,6 +147,7 @@ impl<H: Host> Worker<H> {
         self.set(&metrics::RAMP, &[&to], share);
     }
 
+    #[inline(never)]
     fn barred(&self, gateway: GatewayId, breach: Option<Breach>) {
         let gateway = self.name(gateway);
         if let Some(breach) = breach {
@@ -155,23 +160,27 @@ impl<H: Host> Worker<H> {
         self.set(&metrics::BARRED, &[&gateway], u64::from(breach.is_some()));
     }
 
+    #[inline(never)]
     fn name(&self, gateway: GatewayId) -> String {
         self.policy.names(Gateways::only(gateway))
     }
 
     /// Tells operators of evidence that contradicts what was known.
+    #[inline(never)]
     pub(in crate::filter) fn anomaly(&self, anomaly: &Anomaly) {
         let by = self.policy.names(anomaly.by);
         log::error!("{}", anomaly.line(if by.is_empty() { "nobody" } else { &by }));
         self.count(&metrics::ANOMALIES, &[anomaly.kind.name()]);
     }
 
+    #[inline(never)]
     fn count(&self, family: &Family, values: &[&str]) {
         if let Some(metric) = self.metric(family, values) {
             let _ = self.host.increment(metric);
         }
     }
 
+    #[inline(never)]
     pub(super) fn set(&self, family: &Family, values: &[&str], value: u64) {
         if let Some(metric) = self.metric(family, values) {
             let _ = self.host.record(metric, value);
