@@ -461,6 +461,7 @@ impl Drop for Envoy {
         assert!(leaks.is_empty(), "secrets are told: {leaks:?}");
         let restricted = log.lines().find(|line| line.contains("restricted proxy-wasm capability"));
         assert_eq!(restricted, None, "the reference allows less than the filter uses");
+        assert_eq!(unlike_the_filter(&log), None, "each line has our prefix, and is in words");
         if std::thread::panicking() {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(15).collect();
@@ -469,6 +470,15 @@ impl Drop for Envoy {
             }
         }
     }
+}
+
+/// A line of the filter's in Envoy's log that has not its prefix, or has a Debug form in it.
+fn unlike_the_filter(log: &str) -> Option<&str> {
+    log.lines().find(|line| {
+        // Before it stand Envoy's own words and the plugin's name.
+        let said = line.split_once("wasm log ").and_then(|(_, rest)| rest.split_once(": "));
+        said.is_some_and(|(_, said)| !said.starts_with("dana: ") || said.contains(" { "))
+    })
 }
 
 #[expect(clippy::print_stderr, reason = "what Envoy said is what explains a failed test")]
