@@ -6,8 +6,9 @@ use std::fmt;
 use crate::record::Record;
 use crate::stage::Played;
 
-/// Of a value that differs so much is shown.
-const SHOWN_CHARS: usize = 600;
+/// Of a value that differs so much is shown, and of what is equal before it.
+const SHOWN_CHARS: usize = 400;
+const SHOWN_BEFORE: usize = 60;
 
 /// Something that is not equal.
 #[derive(Debug)]
@@ -22,11 +23,22 @@ pub(crate) struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, field, expected, found } = self;
+        let equal = match (expected, found) {
+            (Some(mine), Some(other)) => {
+                mine.chars().zip(other.chars()).take_while(|(one, two)| one == two).count()
+            }
+            (None, _) | (_, None) => 0,
+        };
         let shown = |value: &Option<String>| match value {
-            Some(value) => value.chars().take(SHOWN_CHARS).collect(),
+            Some(value) => {
+                let skipped = equal.saturating_sub(SHOWN_BEFORE);
+                let dots = if skipped > 0 { "..." } else { "" };
+                let part: String = value.chars().skip(skipped).take(SHOWN_CHARS).collect();
+                format!("{dots}{part}")
+            }
             None => "(nothing)".to_owned(),
         };
-        let Self { place, field, expected, found } = self;
         write!(
             f,
             "{place}: {field}\n    expected {}\n    found    {}",

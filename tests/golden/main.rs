@@ -36,6 +36,7 @@ mod stage;
 mod stories;
 mod world;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -67,6 +68,9 @@ fn main() -> ExitCode {
         sum.add(play(story, &old, &new));
     }
     println!("{} ({:.0} s)", sum.told(), began.elapsed().as_secs_f32());
+    if wanted.is_empty() {
+        println!("{}", sum.coverage());
+    }
     let is_equal = sum.differences == 0 && sum.stories > 0;
     if is_equal { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -80,6 +84,8 @@ struct Sum {
     received: usize,
     samples: usize,
     differences: usize,
+    /// How often each decision was made, by each operation's requests: also those that none was.
+    decisions: BTreeMap<(String, String), u64>,
 }
 
 impl Sum {
@@ -90,6 +96,25 @@ impl Sum {
         self.received += other.received;
         self.samples += other.samples;
         self.differences += other.differences;
+        for (decision, count) in other.decisions {
+            *self.decisions.entry(decision).or_default() += count;
+        }
+    }
+
+    /// Which decisions and operations were met, of those that the filter has counters for.
+    fn coverage(&self) -> String {
+        let mut told = Vec::new();
+        for (kind, of) in [("decisions", 0), ("operations", 1)] {
+            let mut met: BTreeMap<&str, u64> = BTreeMap::new();
+            for ((decision, operation), count) in &self.decisions {
+                *met.entry([decision, operation][of]).or_default() += count;
+            }
+            let missed: Vec<&str> =
+                met.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
+            let missed = if missed.is_empty() { "none".to_owned() } else { missed.join(", ") };
+            told.push(format!("{kind}: {} known, not met: {missed}", met.len()));
+        }
+        told.join("\n")
     }
 
     fn told(&self) -> String {
@@ -122,7 +147,8 @@ fn play(story: &Story, old: &Modules, new: &Modules) -> Sum {
         }
     }
     let (reference, others) = played.split_first().unwrap();
-    let mut sum = Sum { stories: 1, requests: reference.records.len(), ..Sum::default() };
+    let (requests, decisions) = (reference.records.len(), reference.decisions());
+    let mut sum = Sum { stories: 1, requests, decisions, ..Sum::default() };
     for (other, cast) in others.iter().zip(&casts[1..]) {
         let found = compare::compare(reference, other);
         show(story, cast, &found);

@@ -31,6 +31,24 @@ pub(crate) struct Played {
     pub(crate) samples: BTreeMap<String, String>,
 }
 
+impl Played {
+    /// How often each decision was made by requests of each operation.
+    pub(crate) fn decisions(&self) -> BTreeMap<(String, String), u64> {
+        let mut all = BTreeMap::new();
+        for (name, value) in &self.samples {
+            let label = |label: &str| {
+                let (_, rest) = name.split_once(&format!("{label}=\""))?;
+                Some(rest.split_once('"')?.0.to_owned())
+            };
+            if let (Some(decision), Some(operation)) = (label("decision"), label("operation")) {
+                *all.entry((decision, operation)).or_default() +=
+                    value.parse::<u64>().unwrap_or_default();
+            }
+        }
+        all
+    }
+}
+
 /// Plays a story by one cast.
 pub(crate) fn play(story: &Story, cast: &Cast) -> Played {
     let world = World::start(cast, &(story.settings)());

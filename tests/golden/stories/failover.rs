@@ -41,7 +41,11 @@ pub(crate) fn play(stage: &mut Stage) {
     by_breaker(stage);
     stage.next_act();
     by_operators(stage);
+    // What operators have said stands when another version takes over.
+    steer(stage, "primary", "drain");
     stage.next_act();
+    stage.by_second().pay("drained before", "drained-before");
+    steer(stage, "primary", "auto");
     by_nobody(stage);
 }
 

@@ -3,20 +3,13 @@
 
 use serde_json::{Value, json};
 
-use super::wait;
+use super::{refund, wait};
 use crate::stage::{PARTNER, Stage};
 use crate::support::client::{CANCEL, CREATE, REFUND, STATUS, TOPUP, TRANSFER, about, order, send};
 use crate::support::secrets::{ACCOUNT_NUMBER, CUSTOMER_NUMBER};
 
 const TOPUP_STATUS: &str = "/rest/v1.0/emoney/topup-status";
 const TRANSFER_STATUS: &str = "/v1.0/emoney/transfer-bank-status.htm";
-
-fn refund(reference: &str, number: u32, value: &str) -> Value {
-    let mut body = about(reference);
-    body["partnerRefundNo"] = json!(format!("{reference}-{number}"));
-    body["refundAmount"] = json!({"value": value, "currency": "IDR"});
-    body
-}
 
 /// What may become of an answer, whatever the operation: a code is of the operation's own service.
 fn faults() -> Vec<(&'static str, Value)> {

@@ -2,16 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::wait;
+use super::{refund, wait};
 use crate::stage::{PARTNER, Stage};
 use crate::support::client::{CANCEL, CREATE, REFUND, STATUS, about, order};
 use crate::support::sandbox::Sandbox;
 
-fn refund(reference: &str) -> Value {
-    let mut body = about(reference);
-    body["partnerRefundNo"] = json!(format!("{reference}-R"));
-    body["refundAmount"] = json!({"value": "2500.00", "currency": "IDR"});
-    body
+fn one_refund(reference: &str) -> Value {
+    refund(reference, 1, "2500.00")
 }
 
 fn slow(stage: &Stage, reference: &str, operation: &str) {
@@ -28,10 +25,14 @@ fn has(reference: &str, operation: &str) -> impl Fn(&Sandbox) -> bool {
 }
 
 pub(crate) fn play(stage: &mut Stage) {
-    for (number, (path, body)) in
-        [(CREATE, order as fn(&str) -> Value), (STATUS, about), (CANCEL, about), (REFUND, refund)]
-            .into_iter()
-            .enumerate()
+    for (number, (path, body)) in [
+        (CREATE, order as fn(&str) -> Value),
+        (STATUS, about),
+        (CANCEL, about),
+        (REFUND, one_refund),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let reference = format!("under-way-{number}");
         slow(stage, &reference, "create-order");
@@ -57,7 +58,7 @@ pub(crate) fn play(stage: &mut Stage) {
         has(reference, "cancel-order"),
         |stage| {
             stage.by_second().call("the same", CANCEL, &about(reference));
-            stage.call("a refund", REFUND, &refund(reference));
+            stage.call("a refund", REFUND, &one_refund(reference));
             stage.pay("the payment", reference);
             stage.call("its status", STATUS, &about(reference));
         },

@@ -76,7 +76,8 @@ fn operations() -> Vec<Operation> {
 }
 
 pub(crate) fn play(stage: &mut Stage) {
-    let seed = std::env::var("GOLDEN_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = std::env::var_os("GOLDEN_SEED");
+    let seed = seed.map(|seed| seed.to_str().unwrap().parse().expect("GOLDEN_SEED is a number"));
     let mut random = Random(seed.unwrap_or(SEED).max(1));
     let (operations, faults) = (operations(), faults());
     for number in 0..REQUESTS {

@@ -15,6 +15,7 @@ mod small;
 use serde_json::{Value, json};
 
 use crate::stage::Stage;
+use crate::support::client::about;
 use crate::support::envoy::{quick, with};
 
 /// A fixed course of requests and faults.
@@ -68,6 +69,14 @@ pub(crate) fn steady() -> Value {
 /// Past any wait of [`steady`].
 pub(crate) fn wait(stage: &Stage) {
     stage.pass(std::time::Duration::from_millis(WAIT_MS + 400));
+}
+
+/// One of the refunds of an order.
+pub(crate) fn refund(reference: &str, number: u32, value: &str) -> Value {
+    let mut body = about(reference);
+    body["partnerRefundNo"] = json!(format!("{reference}-{number}"));
+    body["refundAmount"] = json!({"value": value, "currency": "IDR"});
+    body
 }
 
 /// A body that each operation finds its members in.

@@ -3,7 +3,7 @@
 use dana_failover::engine::protocol::dana_snap;
 use serde_json::json;
 
-use super::everything;
+use super::{everything, wait};
 use crate::stage::{PARTNER, Stage};
 
 pub(crate) fn play(stage: &mut Stage) {
@@ -46,6 +46,7 @@ pub(crate) fn play(stage: &mut Stage) {
     }
     // What was made by one version is there for the other.
     stage.next_act();
+    wait(stage);
     for operation in dana_snap() {
         let path = format!("/v1.0{}", operation.path);
         for case in ["well", "refused", "no", "reset"] {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::wait;
+use super::{refund, wait};
 use crate::stage::Stage;
 use crate::support::client::{CANCEL, CREATE, REFUND, STATUS, about, order};
 
@@ -130,13 +130,6 @@ fn fault(stage: &Stage, gateway: &str, operation: &str, reference: &str, fault: 
     stage.fault(gateway, &fault);
 }
 
-fn refund(reference: &str) -> Value {
-    let mut body = about(reference);
-    body["partnerRefundNo"] = json!(format!("{reference}-R"));
-    body["refundAmount"] = json!({"value": "2500.00", "currency": "IDR"});
-    body
-}
-
 pub(crate) fn play(stage: &mut Stage) {
     let mut cells = Vec::new();
     for row in rows() {
@@ -191,7 +184,12 @@ fn first(stage: &mut Stage, row: &Row, cell: &Cell) {
             stage.by_second().call("asked at once", STATUS, &about(&cell.reference));
             forget(stage, &cell.reference);
         }
-        _ => {}
+        Next::RepeatRefused
+        | Next::RepeatLost
+        | Next::AskExecuted
+        | Next::AskFailed
+        | Next::Cancel
+        | Next::Refund => {}
     }
 }
 
@@ -252,8 +250,8 @@ fn second(stage: &mut Stage, cell: &Cell) {
             stage.by_first().call("cancelled again", CANCEL, &about(reference));
         }
         Next::Refund => {
-            stage.call("refunded", REFUND, &refund(reference));
-            stage.by_first().call("refunded again", REFUND, &refund(reference));
+            stage.call("refunded", REFUND, &refund(reference, 1, "2500.00"));
+            stage.by_first().call("refunded again", REFUND, &refund(reference, 1, "2500.00"));
         }
     }
     forget(stage, reference);

@@ -58,7 +58,7 @@ pub(crate) fn play_observed(stage: &mut Stage) {
         json!({"fault": "refuse"}),
     ] {
         let reference =
-            format!("seen-{}", fault["code"].as_str().or(fault["fault"].as_str()).unwrap());
+            format!("seen-{}", fault["code"].as_str().or_else(|| fault["fault"].as_str()).unwrap());
         stage.fault("primary", &fault);
         for path in [CREATE, TOPUP, STATUS, CANCEL, REFUND, "/nothing/known"] {
             stage.by_first().call(&reference, path, &everything(&reference));
