@@ -58,6 +58,7 @@ lint: target ## formatting, lints for both targets, documentation
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --test page --test golden -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features trap -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features operators,trap -- -D warnings
