@@ -46,11 +46,20 @@ test: tools wasm ## everything: engine, command line, filter on a real Envoy, DA
 screenshot: tools wasm ## the operators' page in a real browser, in every state (needs Chromium)
 	@cargo test --quiet --locked --test page
 
+# An older version: a git revision, or the path of its payments module. STORY: only stories with that in
+# their name.
+.PHONY: golden
+golden: tools wasm ## the same answers, metrics and stored values as an older version: OLD=<git revision>
+	@test -n "$(OLD)" || { echo "make golden OLD=<git revision, or path of a module>" >&2; exit 2; }
+	@old=$$(tests/golden/old.sh $(OLD)) && \
+	    GOLDEN_OLD=$$old cargo test --quiet --locked --test golden -- $(STORY)
+
 .PHONY: lint
 lint: target ## formatting, lints for both targets, documentation
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --test page --test golden -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features trap,slow -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features operators,trap -- -D warnings

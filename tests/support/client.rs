@@ -140,16 +140,7 @@ pub(crate) fn ask(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Seen {
-    let mut request = http::Request::builder().method(method);
-    request = request.uri(format!("http://{address}{path}"));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let agent = new_agent();
-    if body.is_empty() {
-        return seen(agent.run(request.body(()).unwrap()));
-    }
-    seen(agent.run(request.body(body.to_vec()).unwrap()))
+    Line::new().ask(method, address, path, headers, body)
 }
 
 /// A DELETE.
@@ -239,6 +230,26 @@ impl Line {
     /// One that is made with the first call.
     pub(crate) fn new() -> Self {
         Self(new_agent())
+    }
+
+    /// Any request.
+    pub(crate) fn ask(
+        &self,
+        method: &str,
+        address: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Seen {
+        let mut request = http::Request::builder().method(method);
+        request = request.uri(format!("http://{address}{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if body.is_empty() {
+            return seen(self.0.run(request.body(()).unwrap()));
+        }
+        seen(self.0.run(request.body(body.to_vec()).unwrap()))
     }
 
     /// A partner's call.

@@ -325,17 +325,17 @@ impl Envoy {
             envoy.may_leak();
             return Err(log);
         }
-        let listeners = client::get(&envoy.admin, "/listeners?format=json").json();
-        for status in listeners["listener_statuses"].as_array().unwrap() {
-            let port = &status["local_address"]["socket_address"]["port_value"];
-            let address = format!("127.0.0.1:{port}");
-            if status["name"] == "dana" {
-                envoy.listener = address;
-            } else {
-                envoy.operators = address;
-            }
-        }
+        let address_of = |name| envoy.listening(name).unwrap_or_default();
+        (envoy.listener, envoy.operators) = (address_of("dana"), address_of("dana_admin"));
         Ok(envoy)
+    }
+
+    /// Where the listener with this name listens, if there is one.
+    pub(crate) fn listening(&self, name: &str) -> Option<String> {
+        let listeners = client::get(&self.admin, "/listeners?format=json").json();
+        let mut listeners = listeners["listener_statuses"].as_array().unwrap().iter();
+        let found = listeners.find(|status| status["name"] == name)?;
+        Some(format!("127.0.0.1:{}", found["local_address"]["socket_address"]["port_value"]))
     }
 
     /// A kept connection to each of its two workers. They are told apart by which of them counts
