@@ -16,7 +16,8 @@
 //! 4. which version answered: the `server` header, which the stage has checked;
 //! 5. how much of a timeout is left when Envoy tries a further gateway
 //!    (`x-envoy-expected-rq-timeout-ms`), if it is more than half of the whole;
-//! 6. an `X-EXTERNAL-ID` that was made here, because the merchant sent none.
+//! 6. an `X-EXTERNAL-ID` that was made here, because the merchant sent none;
+//! 7. whether a metric is there with 0 before anything is counted.
 
 use serde_json::Value;
 
