@@ -67,8 +67,8 @@ pub enum ExchangeEvent<'a> {
     Request(Request<'a>),
     /// Its exchange with the gateway has ended.
     Answered(Answer<'a>),
-    /// Its client has left, or was answered by somebody else, before the gateway was asked or after
-    /// it has answered.
+    /// Its client has left, or Envoy has answered it, while the store is asked: before the gateway has
+    /// the request, or after it has answered.
     ClientGone,
 }
 

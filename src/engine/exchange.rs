@@ -129,9 +129,14 @@ impl Machine for Exchange {
         let stage = std::mem::replace(&mut self.stage, Stage::Ended);
         let before = std::mem::discriminant(&stage);
         let context = Context { policy: &policy, now, counters };
-        let mut next = context.go_on(stage, input, self.client_gone);
+        let next = context.go_on(stage, input, self.client_gone);
+        let context = Context { policy: &policy, now, counters };
+        let mut next = context.check_sending(next, self.client_gone);
         if self.client_gone {
-            next = Context { policy: &policy, now, counters }.without_client(next);
+            let is_answer = |effect: &ExchangeEffect| {
+                matches!(effect, ExchangeEffect::Reply(_) | ExchangeEffect::Relay { .. })
+            };
+            next.effects.retain(|effect| !is_answer(effect));
         }
         if leaves && !matches!(next.stage, Stage::Sent(_) | Stage::Ended) {
             next.effects.push(ExchangeEffect::HandOff);

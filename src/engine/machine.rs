@@ -99,7 +99,8 @@ pub fn drive<M: Machine>(
     }
 }
 
-/// The questions that a machine waits for. A handful at most.
+/// The questions that a machine waits for: a handful at most, because each new stage forgets those
+/// of the one before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tickets {
     last: Ticket,

@@ -35,7 +35,7 @@ pub struct Tick {
     born: Option<Timestamp>,
     pending: Pending,
     attempts: u8,
-    walk: CensusPass,
+    census_pass: CensusPass,
     /// How many requests operators were last told to be under way, where there are any.
     shown: Vec<(GatewayId, u32)>,
     /// What the store was asked and has not answered.
@@ -83,14 +83,14 @@ impl Tick {
     /// The ticking part of the worker `owner`.
     #[must_use]
     pub fn new(policy: Rc<Policy>, owner: u64) -> Self {
-        let (pending, walk) = (Pending::default(), CensusPass::default());
+        let (pending, census_pass) = (Pending::default(), CensusPass::default());
         Self {
             policy,
             owner,
             born: None,
             pending,
             attempts: 0,
-            walk,
+            census_pass,
             shown: Vec::new(),
             asked: Tickets::default(),
             writes_health: false,
@@ -122,6 +122,8 @@ impl Tick {
     fn take_in(&mut self, event: &TickEvent<'_>, now: Timestamp) {
         match event {
             TickEvent::Due => {
+                // What was asked on an earlier tick is asked anew.
+                self.asked.forget();
                 let lost = self.probes.extract_if(.., |probe| now >= probe.lost_at);
                 self.pending.probed.extend(lost.map(|probe| (probe.gateway, false)));
                 self.pending.tick = true;
@@ -181,9 +183,9 @@ impl Tick {
                     leaps: &leaps,
                     observing,
                 };
-                self.walk.bucket(number, loaded, placement.buckets(), how, now)
+                self.census_pass.bucket(number, loaded, placement.buckets(), how, now)
             }
-            Cell::Census => self.walk.before(&loaded.bytes),
+            Cell::Census => self.census_pass.before(&loaded.bytes),
             Cell::Layout | Cell::Body(_) | Cell::Workers => Vec::new(),
         }
     }
@@ -301,10 +303,10 @@ impl Tick {
     fn done(&mut self, now: Timestamp) -> Vec<TickOutput> {
         let Pending { tick, probes, changes, counts_at, .. } = std::mem::take(&mut self.pending);
         let counts = match counts_at {
-            Some(now) => self.walk.tick(now),
+            Some(now) => self.census_pass.tick(now),
             None => {
                 if tick {
-                    self.walk.stop();
+                    self.census_pass.stop();
                 }
                 Vec::new()
             }

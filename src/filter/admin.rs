@@ -1,7 +1,7 @@
 //! The operators' listener: requests to events, effects to host calls. Nothing is decided here.
 //!
-//! It shares the store with the payments' workers, and nothing else: it has a VM of its own, it
-//! never ticks, and what it dies of does not reach them.
+//! It shares the store with the payments' workers, and nothing else. It has a VM of its own and never
+//! ticks; a crash here does not affect payments.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -37,12 +37,12 @@ impl<H: Host + Clone> AdminRoot<H> {
     }
 
     fn reporter(&self, policy: &Rc<Policy>) -> Rc<Worker<H>> {
-        let mut teller = self.reporter.borrow_mut();
+        let mut reporter = self.reporter.borrow_mut();
         let same = |worker: &&Rc<Worker<H>>| worker.policy.order().eq(policy.order());
-        let known = teller.as_ref().filter(same).cloned();
+        let known = reporter.as_ref().filter(same).cloned();
         let worker =
             known.unwrap_or_else(|| Rc::new(Worker::new(self.host.clone(), Rc::clone(policy), 0)));
-        *teller = Some(Rc::clone(&worker));
+        *reporter = Some(Rc::clone(&worker));
         worker
     }
 }

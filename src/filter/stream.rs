@@ -41,7 +41,7 @@ impl<H: Host> Stream<H> {
             request: Phase::Held,
             response: Phase::Held,
             composite: false,
-            kept: BufferedRequest::default(),
+            held: Rc::default(),
             calling: None,
             decided_at: Timestamp::default(),
             handed_off: false,
@@ -73,19 +73,21 @@ impl<H: Host> Stream<H> {
     fn request_complete(&mut self) -> Flow {
         self.wire.request = Phase::Deciding;
         let host = &self.wire.worker.host;
-        let (read, now) = (self.wire.read_request(), host.now());
-        let (Ok(BufferedRequest { headers, body }), Ok(now)) = (read, now) else {
+        let (Ok(held), Ok(now)) = (self.wire.read_request(), host.now()) else {
             return self.fail_closed();
         };
+        let held = Rc::new(held);
+        self.wire.held = Rc::clone(&held);
+        let BufferedRequest { headers, body } = &*held;
         self.wire.decided_at = now;
         let peer = self.wire.peer();
-        let Some(fields) = pairs::decode(&headers) else {
+        let Some(fields) = pairs::decode(headers) else {
             return self.fail_closed();
         };
         let context = self.wire.context;
         #[cfg(feature = "slow")]
         self.wire.worker.slow.read(context, &fields);
-        let request = Request { headers: &fields, body: &body, peer: &peer, context };
+        let request = Request { headers: &fields, body, peer: &peer, context };
         self.drive(Input::Event(ExchangeEvent::Request(request)), now);
         self.undecided()
     }
@@ -111,6 +113,10 @@ impl<H: Host> Stream<H> {
     pub(super) fn response_headers(&mut self, ends: bool) -> Flow {
         if !self.exchange.is_sent() {
             // Our own answer, or one that Envoy made before anything was decided.
+            if self.exchange.awaits_store() {
+                let now = self.now();
+                self.drive(Input::Event(ExchangeEvent::ClientGone), now);
+            }
             self.wire.response = Phase::Released;
             return Flow::Continue;
         }
@@ -139,11 +145,12 @@ impl<H: Host> Stream<H> {
     /// The stream is over. If no answer was settled, the client has left, or Envoy has dropped a
     /// broken one: what that means is settled here.
     pub(super) fn log(&mut self) {
+        if self.exchange.is_ended() {
+            return;
+        }
         let now = self.now();
         if !self.exchange.is_sent() {
-            if !self.exchange.is_ended() {
-                self.drive(Input::Event(ExchangeEvent::ClientGone), now);
-            }
+            self.drive(Input::Event(ExchangeEvent::ClientGone), now);
             return self.hand_off();
         }
         let origin = match self.wire.calling {
@@ -163,7 +170,7 @@ impl<H: Host> Stream<H> {
 
     /// What is not written down goes on at the worker.
     fn hand_off(&mut self) {
-        if std::mem::take(&mut self.wire.handed_off) {
+        if std::mem::take(&mut self.wire.handed_off) && !self.exchange.is_ended() {
             let worker = Rc::clone(&self.wire.worker);
             let ended = Local::new(Exchange::new(Rc::clone(&worker.policy)));
             let exchange = std::mem::replace(&mut self.exchange, ended);
@@ -179,15 +186,17 @@ impl<H: Host> Stream<H> {
         if before.0 == Phase::Deciding {
             let _ = self.undecided();
         }
-        let host = &self.wire.worker.host;
-        for (before, after, side) in [
-            (before.0, self.wire.request, Side::Request),
-            (before.1, self.wire.response, Side::Response),
-        ] {
-            if before == Phase::Deciding && after == Phase::Released {
-                // Whoever has left meanwhile is told of by `log`.
-                let _ = host.resume(side);
-            }
+        let is_let_go = |before, after| before == Phase::Deciding && after == Phase::Released;
+        if is_let_go(before.0, self.wire.request)
+            && self.wire.worker.host.resume(Side::Request).is_err()
+        {
+            // It stays where it is, and provably did not leave.
+            self.wire.request = Phase::Deciding;
+            self.drive(Input::Event(ExchangeEvent::Answered(Answer::never_left(true))), now);
+        }
+        if is_let_go(before.1, self.wire.response) {
+            // Whoever has left meanwhile is told of by `log`.
+            let _ = self.wire.worker.host.resume(Side::Response);
         }
     }
 

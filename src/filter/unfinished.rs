@@ -20,20 +20,23 @@ pub(super) struct Unfinished {
 }
 
 impl<H: Host> Worker<H> {
-    /// Keeps an exchange until everything of it is written down. Where there are too many, its claim
-    /// ends in doubt when its lease does.
+    /// Keeps an exchange until everything of it is written down.
     pub(super) fn take_over(&self, context: u32, exchange: Local<Exchange>, since: Timestamp) {
         let mut unfinished = self.unfinished.borrow_mut();
         if unfinished.len() < limits::UNFINISHED_MAX {
             unfinished.push(Unfinished { context, exchange, since });
+        } else {
+            given_up(1);
         }
     }
 
-    /// What the store does not answer is given up. Its claims end in doubt when their leases do.
+    /// What the store does not answer for long is given up.
     pub(super) fn forget_unfinished(&self) {
         let mut unfinished = self.unfinished.borrow_mut();
         if let (false, Ok(now)) = (unfinished.is_empty(), self.host.now()) {
+            let before = unfinished.len();
             unfinished.retain(|one| now.since(one.since).get() < limits::UNFINISHED_AGE_MS_MAX);
+            given_up(before - unfinished.len());
         }
     }
 
@@ -43,10 +46,8 @@ impl<H: Host> Worker<H> {
         let Some(place) = unfinished.iter().position(|one| one.context == context) else {
             return false;
         };
-        let Ok(now) = self.host.now() else {
-            return true;
-        };
         let mut one = unfinished.swap_remove(place);
+        let now = self.host.now().unwrap_or(one.since);
         let counters = &mut self.counters.borrow_mut();
         let mut shell = Streamless { worker: self, context };
         drive(&mut one.exchange, Input::Told(ticket, event), now, counters, &mut shell);
@@ -54,6 +55,15 @@ impl<H: Host> Worker<H> {
             unfinished.push(one);
         }
         true
+    }
+}
+
+/// Their claims end in doubt when their leases do.
+fn given_up(exchanges: usize) {
+    if exchanges > 0 {
+        log::error!(
+            "the store does not answer: what became of {exchanges} requests is not written down"
+        );
     }
 }
 
@@ -72,7 +82,8 @@ impl<H: Host> Shell<Local<Exchange>> for Streamless<'_, H> {
         match effect {
             ExchangeEffect::Changed(change) => self.worker.changed(&change),
             ExchangeEffect::Anomaly(anomaly) => self.worker.anomaly(&anomaly),
-            ExchangeEffect::Decided(decision) => self.worker.note(&decision),
+            // Its line stands in the access log already.
+            ExchangeEffect::Decided(decision) => self.worker.count_decision(&decision),
             // To a client that has left nothing is sent or said.
             ExchangeEffect::Forward(_)
             | ExchangeEffect::Call(_)

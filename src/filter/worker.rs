@@ -1,5 +1,5 @@
-//! What all requests of one worker share, and how effects on the store are carried out. What
-//! operators are told is in `report`. Nothing is decided here.
+//! What all requests of one worker share. What operators are told is in `report`. Nothing is decided
+//! here.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

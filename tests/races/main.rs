@@ -119,11 +119,11 @@ struct Told {
 impl Told {
     /// A search that never gets anywhere proves nothing: at least so many schedules, and steps by
     /// which a request was let go first, and after the other one.
-    fn check(&self, schedules: f64, sent: [u64; 2]) {
+    fn check(&self, schedules: f64, sent: [u64; 2], leaves: bool) {
         println!("{self:?}");
         assert!(self.schedules >= schedules && self.races == 160, "{self:?}");
         assert!(self.sent[0] >= sent[0] && self.sent[1] >= sent[1], "{self:?}");
-        assert!(self.left > 1000, "{self:?}");
+        assert!(self.left > 1000 || !leaves, "{self:?}");
     }
 }
 
@@ -189,20 +189,20 @@ fn cells(start: &Start, policy: &Policy, plays: &mut Plays) -> [Value; 3] {
 
 #[test]
 fn two_payments() {
-    race(PAY).check(1e7, [500, 50]);
+    race(PAY).check(1e7, [500, 50], true);
 }
 
 #[test]
 fn a_payment_and_one_of_the_same_name_that_asks_for_something_else() {
-    race(What::Pay { payment: 0, other_amount: true }).check(1e6, [300, 30]);
+    race(What::Pay { payment: 0, other_amount: true }).check(1e6, [300, 30], true);
 }
 
 #[test]
 fn a_payment_and_a_question_about_it() {
-    race(What::Ask { payment: 0 }).check(1e8, [1000, 1000]);
+    race(What::Ask { payment: 0 }).check(1e8, [1000, 1000], true);
 }
 
 #[test]
 fn a_payment_and_its_cancellation() {
-    race(What::Cancel { payment: 0 }).check(1e10, [1000, 1000]);
+    race(What::Cancel { payment: 0 }).check(1e10, [1000, 1000], false);
 }

@@ -229,8 +229,11 @@ impl<'a> Walk<'a> {
         let run = state.runs[at];
         if let Some(want) = self.plays.nodes[run.node].todo.first() {
             let asks = matches!(want, Want::Load(_) | Want::Store(..));
-            // One of the two is enough: the schedules are many as it is.
-            let leaves = asks && at == 0 && !run.left && !self.plays.nodes[run.node].is_ended;
+            // One of the two is enough, and beside a cancellation neither: the schedules are many as it
+            // is.
+            let cancels = matches!(self.race.whats[1], What::Cancel { .. });
+            let may_leave = asks && at == 0 && !cancels && !run.left;
+            let leaves = may_leave && !self.plays.nodes[run.node].is_ended;
             return [Some(Move::Next(run.node)), leaves.then_some(Move::Leaves)]
                 .into_iter()
                 .flatten()

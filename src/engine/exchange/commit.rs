@@ -60,7 +60,7 @@ impl Context<'_> {
             }
             StoreEvent::Committed => {
                 let Committing { task, attempt, .. } = *committing;
-                self.let_go(task.parsed, attempt, task.started)
+                self.let_go(task.parsed, attempt)
             }
             StoreEvent::Conflict | StoreEvent::HealthConflict => self.decide_anew(committing.task),
             // Whether the permit was taken is not known; if it was, its time brings it back.
@@ -98,13 +98,16 @@ impl Context<'_> {
         let Committing { task, records, attempt, .. } = &*committing;
         let (Some(claim), Some(payment)) = (attempt.claim, &task.parsed.payment) else {
             let Committing { task, attempt, .. } = *committing;
-            return self.let_go(task.parsed, attempt, task.started);
+            return self.let_go(task.parsed, attempt);
         };
         let reference = payment.key.reference();
         let mut put = Vec::with_capacity(2);
         if let Some(key) = payment.header_key.filter(|_| binds) {
             let to = AliasTarget::Payment(reference);
-            let alias = Alias { to, used_at: self.now, nonce: task.parsed.nonce };
+            // That of a payment that is never sent after all is known again by this time.
+            let is_first = claim.attempt == 1;
+            let used_at = if is_first { claim.incarnation.claimed_at } else { self.now };
+            let alias = Alias { to, used_at, nonce: task.parsed.nonce };
             put.push((Key::Alias(key.reference()), Entry::Alias(alias)));
         }
         put.push((Key::Payment(reference), Entry::Claim(claim)));

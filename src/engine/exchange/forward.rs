@@ -5,20 +5,15 @@ use super::request::ParsedRequest;
 use super::stage::{Context, Next, Sent, Stage};
 use crate::engine::event::{ExchangeEffect, Forward};
 use crate::engine::protocol::Class;
-use crate::engine::time::{Millis, Timestamp};
+use crate::engine::time::Millis;
 
 impl Context<'_> {
-    pub(super) fn let_go(
-        &mut self,
-        parsed: ParsedRequest,
-        attempt: Box<Attempt>,
-        at: Timestamp,
-    ) -> Next {
+    pub(super) fn let_go(&mut self, parsed: ParsedRequest, attempt: Box<Attempt>) -> Next {
         let forward = self.headers(&parsed, &attempt);
         if let Some(first) = attempt.members.first() {
             self.counters.goes_out(*first, parsed.source);
         }
-        let sent = Sent { parsed, attempt, at, called: false };
+        let sent = Sent { parsed, attempt, at: self.now, called: false };
         Next::to(Stage::Sent(Box::new(sent)), vec![ExchangeEffect::Forward(forward)])
     }
 

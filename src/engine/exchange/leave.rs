@@ -1,8 +1,9 @@
-//! A client that leaves while the store is asked. Nothing is sent for it any longer; what is being
-//! written is written to its end, and a claim that was won is given back.
+//! A client that leaves while the store is asked, or a store that answers too late. Nothing is sent
+//! any longer; what is being written is written to its end, and a claim that was won is given back.
+//! Where the store does not say whether it was won, its lease ends in doubt.
 
 use super::permit::Permit;
-use super::stage::{CommitStep, Committing, Context, Next, Stage};
+use super::stage::{CommitStep, Committing, Context, Next, Sent, Stage};
 use crate::engine::event::{Answer, Decision, ExchangeEffect};
 use crate::engine::store::StoreEvent;
 
@@ -17,10 +18,12 @@ impl Context<'_> {
             Stage::Replaying(replaying) => {
                 self.end_unsent(&replaying.task.parsed, replaying.task.permit)
             }
-            // Its end will be told, or is being written.
-            stage @ (Stage::Committing(_) | Stage::Sent(_) | Stage::Settling(_)) => {
-                Next::to(stage, Vec::new())
+            Stage::Settling(mut settling) => {
+                settling.note_client_gone();
+                Next::to(Stage::Settling(settling), Vec::new())
             }
+            // Its end will be told, or is being written.
+            stage @ (Stage::Committing(_) | Stage::Sent(_)) => Next::to(stage, Vec::new()),
         }
     }
 
@@ -48,24 +51,30 @@ impl Context<'_> {
         }
     }
 
-    /// Nobody is left to be answered: what would be sent is not, and is settled as that.
-    pub(super) fn without_client(self, next: Next) -> Next {
-        let Next { stage, mut effects, asks } = next;
-        let count = effects.len();
-        effects.retain(|effect| {
-            !matches!(effect, ExchangeEffect::Forward(_) | ExchangeEffect::Call(_))
-        });
-        let next = match stage {
-            Stage::Sent(sent) if effects.len() < count => {
-                self.answered(*sent, &Answer::never_left(false)).after(effects)
-            }
-            stage => Next { stage, effects, asks },
+    /// What is about to be sent is sent only for a client that waits, and only if the gateway's answer
+    /// will come before the lease of its claim ends: a store may have taken so long that another request
+    /// has gone on without this one. What is not sent is settled as that.
+    pub(super) fn check_sending(self, mut next: Next, client_gone: bool) -> Next {
+        let is_sending = |effect: &ExchangeEffect| {
+            matches!(effect, ExchangeEffect::Forward(_) | ExchangeEffect::Call(_))
         };
-        let effects = next.effects.into_iter();
-        let is_answer = |effect: &ExchangeEffect| {
-            matches!(effect, ExchangeEffect::Reply(_) | ExchangeEffect::Relay { .. })
+        let sends = next.effects.iter().any(is_sending);
+        let is_stopped = matches!(&next.stage, Stage::Sent(sent)
+            if sends && (client_gone || self.is_too_late(sent)));
+        if is_stopped && let Stage::Sent(sent) = next.stage {
+            next.effects.retain(|effect| !is_sending(effect));
+            return self.answered(*sent, &Answer::never_left(!client_gone)).after(next.effects);
+        }
+        next
+    }
+
+    /// A claim that was written in the same moment as it was decided is never too late.
+    fn is_too_late(&self, sent: &Sent) -> bool {
+        let Some(claim) = sent.attempt.claim.filter(|_| !sent.attempt.is_observed()) else {
+            return false;
         };
-        Next { effects: effects.filter(|effect| !is_answer(effect)).collect(), ..next }
+        let answered_by = self.now.plus(self.timeout(&sent.parsed));
+        self.now > claim.changed_at && claim.lease_end().is_some_and(|end| answered_by > end)
     }
 
     fn end_unsent(self, parsed: &super::request::ParsedRequest, permit: Option<Permit>) -> Next {

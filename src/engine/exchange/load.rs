@@ -22,7 +22,7 @@ pub(super) const STORE_FAILED: LocalReply =
 impl Context<'_> {
     pub(super) fn begin(self, request: &Request<'_>) -> Next {
         match ParsedRequest::parse(request, self.policy, self.now) {
-            Ok(parsed) => load(Task::new(parsed, self.now)),
+            Ok(parsed) => load(Task::new(parsed)),
             Err(refused) => self.refuse(refused),
         }
     }
@@ -191,7 +191,7 @@ impl Context<'_> {
         if self.policy.observes(task.parsed.operation.as_deref())
             && let Some(attempt) = self.unclaimed(&task.parsed, local_reply.reason())
         {
-            return self.let_go(task.parsed, Box::new(attempt), task.started);
+            return self.let_go(task.parsed, Box::new(attempt));
         }
         let effects = self.say(&task.parsed, &local_reply, Gateways::NONE);
         self.finish(task.permit, effects)

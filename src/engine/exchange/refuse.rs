@@ -24,7 +24,7 @@ impl Context<'_> {
             if let Some(attempt) = self.unclaimed(&parsed, reply.reason) {
                 let note = Decision { decision: attempt.decision, would: attempt.would, ..note };
                 return self
-                    .let_go(parsed, Box::new(attempt), self.now)
+                    .let_go(parsed, Box::new(attempt))
                     .after(vec![ExchangeEffect::Decided(note)]);
             }
         }

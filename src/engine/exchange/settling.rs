@@ -111,6 +111,12 @@ impl Settling {
         }
     }
 
+    pub(super) fn note_client_gone(&mut self) {
+        if let Ending::Answer(answered) = &mut self.ending {
+            answered.client_waits = false;
+        }
+    }
+
     pub(super) fn note_own(&mut self, after: After) {
         if let Ending::Answer(answered) = &mut self.ending {
             answered.own = after;

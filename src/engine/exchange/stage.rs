@@ -72,7 +72,6 @@ impl Next {
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) parsed: ParsedRequest,
-    pub(super) started: Timestamp,
     /// A permit that was taken.
     pub(super) permit: Option<Permit>,
     /// The payment was executed, and its answer was looked for in vain.
@@ -83,9 +82,9 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) const fn new(parsed: ParsedRequest, started: Timestamp) -> Self {
+    pub(super) const fn new(parsed: ParsedRequest) -> Self {
         let (permit, is_unkept, without_alias) = (None, false, false);
-        Self { parsed, started, permit, is_unkept, without_alias, attempts: 0 }
+        Self { parsed, permit, is_unkept, without_alias, attempts: 0 }
     }
 
     /// Whether it may be tried once more.
@@ -155,6 +154,7 @@ pub(super) struct Replaying {
 pub(super) struct Sent {
     pub(super) parsed: ParsedRequest,
     pub(super) attempt: Box<Attempt>,
+    /// When it was let go.
     pub(super) at: Timestamp,
     /// The filter calls the gateway itself, while the client's own answer is held.
     pub(super) called: bool,

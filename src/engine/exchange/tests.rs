@@ -381,7 +381,9 @@ impl World {
             Some(Fault::Conflict) if !reads => CellEvent::Conflict(cell),
             Some(Fault::After) => match self.store.ask(request) {
                 CellEvent::Conflict(cell) => CellEvent::Conflict(cell),
-                _ => CellEvent::Failed(cell),
+                CellEvent::Loaded(..) | CellEvent::Stored(_) | CellEvent::Failed(_) => {
+                    CellEvent::Failed(cell)
+                }
             },
             Some(Fault::Conflict) | None => self.store.ask(request),
         }

@@ -65,6 +65,18 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// When the attempt under way ends, if there is one.
+    #[must_use]
+    pub const fn lease_end(&self) -> Option<Timestamp> {
+        match self.state {
+            ClaimState::InFlight { until, .. } => Some(until),
+            ClaimState::InDoubt { repeat_until, .. } | ClaimState::Settled { repeat_until, .. } => {
+                repeat_until
+            }
+            ClaimState::Rejected { .. } | ClaimState::Closed { .. } => None,
+        }
+    }
+
     /// A payment's first claim, or what is learnt of one that was never claimed here.
     #[must_use]
     pub const fn new(

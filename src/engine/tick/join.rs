@@ -60,7 +60,10 @@ impl Join {
     fn cell(&mut self, event: CellEvent, now: Timestamp) -> JoinStep {
         match event {
             CellEvent::Loaded(Cell::Layout, loaded) => self.join(loaded, now),
-            CellEvent::Stored(Cell::Layout) => Ok(CellRequest::Load(Cell::Workers)),
+            CellEvent::Stored(Cell::Layout) => {
+                self.attempts = 0;
+                Ok(CellRequest::Load(Cell::Workers))
+            }
             CellEvent::Loaded(_, Loaded { bytes, version }) => {
                 let last = bytes.try_into().map_or(0, u64::from_le_bytes);
                 self.number = last.wrapping_add(1);

@@ -1,13 +1,15 @@
 //! The ABI, version 0.2.1, as Envoy implements it.
 
-use std::ptr::null_mut;
-
 use super::{
     BufferedRequest, Call, Expected, Host, HostError, MetricKind, Probe, Reply, Side, StoreError,
     Timestamp,
 };
 use crate::engine::time::Millis;
 use crate::filter::pairs;
+
+mod given;
+
+use given::Given;
 
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
@@ -62,6 +64,7 @@ unsafe extern "C" {
         value_size: usize,
         version: u32,
     ) -> u32;
+    #[cfg(feature = "slow")]
     fn proxy_continue_stream(stream: u32) -> u32;
     fn proxy_send_local_response(
         status: u32,
@@ -90,27 +93,6 @@ unsafe extern "C" {
         timeout_millis: u32,
         token: *mut u32,
     ) -> u32;
-}
-
-/// Bytes that the host has allocated for us and that are ours to free.
-struct Given {
-    data: *mut u8,
-    size: usize,
-}
-
-impl Given {
-    const fn new() -> Self {
-        Self { data: null_mut(), size: 0 }
-    }
-
-    fn into_vec(self) -> Vec<u8> {
-        if self.data.is_null() {
-            return Vec::new();
-        }
-        // SAFETY: the host fills memory that it got from the module's exported allocator,
-        // which makes it as a boxed slice of just this size, and keeps no pointer to it.
-        unsafe { Vec::from_raw_parts(self.data, self.size, self.size) }
-    }
 }
 
 const fn check(status: u32) -> Result<(), HostError> {
@@ -319,6 +301,7 @@ impl Host for Envoy {
         })
     }
 
+    #[cfg(feature = "slow")]
     fn resume(&self, side: Side) -> Result<(), HostError> {
         let stream = match side {
             Side::Request => 0,
@@ -328,6 +311,13 @@ impl Host for Envoy {
         };
         // SAFETY: no pointer is passed.
         check(unsafe { proxy_continue_stream(stream) })
+    }
+
+    /// The store in shared data answers in the same call, so nothing is ever resumed.
+    #[cfg(not(feature = "slow"))]
+    fn resume(&self, _: Side) -> Result<(), HostError> {
+        const UNIMPLEMENTED: u32 = 12;
+        Err(HostError(UNIMPLEMENTED))
     }
 
     fn probe(&self, probe: &Probe) -> Result<u32, HostError> {

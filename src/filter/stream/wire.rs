@@ -28,8 +28,8 @@ pub(super) struct Wire<H> {
     pub(super) response: Phase,
     /// Envoy may use any of several gateways, so the endpoint's metadata must say which.
     pub(super) composite: bool,
-    /// The request, where it may have to be sent to another gateway.
-    pub(super) kept: BufferedRequest,
+    /// The request, until it is let go, or as long as it may have to be sent to another gateway.
+    pub(super) held: Rc<BufferedRequest>,
     /// The call that is under way, which Envoy knows by this token.
     pub(super) calling: Option<u32>,
     /// When it was decided: what the clock says later, where it says nothing.
@@ -95,11 +95,8 @@ impl<H: Host> Wire<H> {
     /// Names the cluster and lets the request go. If a header cannot be set it must not go, and
     /// then it provably did not.
     fn forward(&mut self, forward: &Forward) -> Option<ExchangeEvent<'static>> {
-        if forward.keep {
-            match self.read_request() {
-                Ok(kept) => self.kept = kept,
-                Err(_) => return Some(ExchangeEvent::Answered(Answer::never_left(true))),
-            }
+        if !forward.keep {
+            self.held = Rc::default();
         }
         let host = &self.worker.host;
         let set = |(name, value): &(String, String)| host.set_header(Side::Request, name, value);
@@ -113,7 +110,7 @@ impl<H: Host> Wire<H> {
 
     /// Sends the kept request to another gateway. If it cannot be, it provably was not.
     fn call(&mut self, call: &Call) -> Option<ExchangeEvent<'static>> {
-        self.calling = self.worker.host.call(call, &self.kept).ok();
+        self.calling = self.worker.host.call(call, &self.held).ok();
         self.calling.is_none().then_some(ExchangeEvent::Answered(Answer::never_left(true)))
     }
 }

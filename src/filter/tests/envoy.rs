@@ -236,6 +236,7 @@ impl Process {
     fn decided(&self, stream: &mut Stream<FakeHost>, flow: Flow, leaves: Leaves) -> Option<Flow> {
         if let Leaves::AmidTheStore(answers) = leaves {
             self.answer_store(stream, answers);
+            self.host.0.borrow_mut().resumed.clear();
             return None;
         }
         self.answer_store(stream, u32::MAX);

@@ -137,8 +137,6 @@ pub(super) fn ways(name: &str) -> &'static [How] {
         "load" | "property" | "headers" | "body" | "now" | "noise" => {
             &[How::Refused, How::Nothing, How::Garbage]
         }
-        // It fails only when nobody waits any longer.
-        "resume" => &[],
         _ => &[How::Refused],
     }
 }
@@ -256,9 +254,15 @@ impl Host for FakeHost {
     }
 
     fn resume(&self, side: Side) -> Result<(), HostError> {
-        self.attempt("resume")?;
-        self.0.borrow_mut().resumed.push(side);
-        Ok(())
+        let refused = self.attempt("resume");
+        let mut inside = self.0.borrow_mut();
+        match refused {
+            Ok(()) => inside.resumed.push(side),
+            // What is held stays so, until the client gives up.
+            Err(_) if side == Side::Response => inside.replies_lost += 1,
+            Err(_) => {}
+        }
+        refused
     }
 
     fn probe(&self, _: &Probe) -> Result<u32, HostError> {

@@ -24,7 +24,12 @@ impl<H: Host> Worker<H> {
     pub(in crate::filter) fn note(&self, note: &Decision) {
         // Neither is worth failing a payment for.
         let _ = self.host.set_property("dana_decision", &note.to_string());
-        self.count(&metrics::REQUESTS, &note.labels());
+        self.count_decision(note);
+    }
+
+    /// Counts a request.
+    pub(in crate::filter) fn count_decision(&self, decision: &Decision) {
+        self.count(&metrics::REQUESTS, &decision.labels());
     }
 
     /// Shows how every gateway is, and every metric that the configuration implies, before anything

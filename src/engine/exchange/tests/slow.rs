@@ -172,7 +172,10 @@ impl Slow {
 
     /// The gateway has executed it.
     fn executed(&mut self) {
-        let ending = upstream(200, OK);
+        self.answered(upstream(200, OK));
+    }
+
+    fn answered(&mut self, ending: Ending<'_>) {
         let answer = Answer {
             evidence: ending.evidence,
             endpoint: ending.endpoint,
@@ -207,8 +210,10 @@ impl Slow {
     }
 }
 
-/// Requests, and what the store holds before them.
-fn requests() -> Vec<(&'static str, Asked, fn() -> Slow)> {
+/// What it is, the request, and what the store holds before it.
+type Case = (&'static str, Asked, fn() -> Slow);
+
+fn requests() -> Vec<Case> {
     fn empty() -> Slow {
         Slow::new(Slow::healthy(), World::new())
     }
@@ -224,11 +229,7 @@ fn requests() -> Vec<(&'static str, Asked, fn() -> Slow)> {
         let mut slow = empty();
         slow.begin(&post(CREATE, ORDER));
         slow.answer_all(Manner::InOrder);
-        slow.feed(Input::Event(ExchangeEvent::Answered(Answer {
-            evidence: TIMEOUT.evidence,
-            endpoint: Some("primary"),
-            ..Answer::never_left(true)
-        })));
+        slow.answered(TIMEOUT.at("primary"));
         slow.answer_all(Manner::InOrder);
         slow.world.pass(6000);
         slow.next()
@@ -340,13 +341,7 @@ fn nobody_else_is_asked_for_a_client_that_has_left() {
             slow.begin(&post(REFUND, OF_REFUND));
             slow.answer_all(manner);
             assert!(slow.exchange.is_sent());
-            let unknown = upstream(404, r#"{"responseCode":"4045801"}"#);
-            let answer = Answer {
-                evidence: unknown.evidence,
-                endpoint: unknown.endpoint,
-                ..Answer::never_left(true)
-            };
-            slow.feed(Input::Event(ExchangeEvent::Answered(answer)));
+            slow.answered(upstream(404, r#"{"responseCode":"4045801"}"#));
             if !(0..point).all(|_| slow.answer(manner)) || slow.exchange.is_sent() {
                 called += usize::from(slow.exchange.is_sent());
                 break;
@@ -393,4 +388,94 @@ fn without_an_answer_nothing_is_sent_and_a_refusal_ends_it() {
             assert!(!is_trial_out(&slow), "{what} {refusal:?}");
         }
     }
+}
+
+/// By then another request may have gone on without it, at another gateway.
+#[test]
+fn a_claim_that_was_won_too_late_is_not_sent() {
+    let lease = World::new().policy.claims.lease.get();
+    let response = World::new().policy.config.timeouts.response.get();
+    for (late, is_sent) in [(0, true), (lease - response, true), (lease - response + 1, false)] {
+        let mut slow = Slow::new(Slow::healthy(), World::new());
+        slow.begin(&post(CREATE, ORDER).with("idempotency-key", "k-1"));
+        while slow.open.iter().all(|(_, request)| !matches!(request, StoreRequest::Commit(_))) {
+            slow.answer(Manner::InOrder);
+        }
+        slow.world.pass(late);
+        slow.answer_all(Manner::InOrder);
+        assert_eq!(slow.exchange.is_sent(), is_sent, "{late}");
+        if !is_sent {
+            let replies = slow.effects.iter().filter_map(|effect| {
+                if let ExchangeEffect::Reply(reply) = effect { Some(reply) } else { None }
+            });
+            let told: Vec<_> = replies.map(|reply| (reply.status, reply.reason)).collect();
+            assert_eq!((told.as_slice(), slow.sent()), ([(503, "never_sent")].as_slice(), 0));
+            assert_eq!((slow.states(), slow.records.aliases()), (vec![], 0), "it is free again");
+        }
+    }
+}
+
+/// The next gateway's claim was written late: that one is not asked either.
+#[test]
+fn a_follow_up_whose_next_claim_was_won_too_late_goes_no_further() {
+    let mut slow = Slow::new(Slow::healthy(), World::new());
+    slow.begin(&post(REFUND, OF_REFUND));
+    slow.answer_all(Manner::InOrder);
+    slow.answered(upstream(404, r#"{"responseCode":"4045801"}"#));
+    while slow.open.iter().all(|(_, request)| !matches!(request, StoreRequest::Commit(_))) {
+        slow.answer(Manner::InOrder);
+    }
+    slow.world.pass(slow.world.policy.claims.lease.get());
+    slow.answer_all(Manner::InOrder);
+    assert!(slow.exchange.is_ended());
+    assert_eq!((slow.sent(), slow.answers()), (1, 1), "{:?}", slow.effects);
+}
+
+/// How long the store takes says nothing of a gateway.
+#[test]
+fn a_slow_store_makes_no_gateway_slow() {
+    let mut slow = Slow::new(Slow::healthy(), World::new());
+    slow.begin(&post(CREATE, ORDER));
+    while slow.answer(Manner::InOrder) {
+        slow.world.pass(4000);
+    }
+    assert!(slow.exchange.is_sent());
+    slow.world.pass(100);
+    slow.executed();
+    slow.answer_all(Manner::InOrder);
+    let counted = slow.world.counters.take();
+    let slow_calls: u32 = counted.iter().map(|batch| batch.tally.slow).sum();
+    assert_eq!((counted.len(), slow_calls), (1, 0), "{counted:?}");
+}
+
+/// Its permit was written later than it was decided, and its claim later still.
+#[test]
+fn a_trial_that_is_never_sent_frees_its_header_key() {
+    let mut world = World::new();
+    world.trip("primary");
+    world.pass(20_000);
+    let records = Records { health: (world.store.health(), 1), ..Records::default() };
+    let mut slow = Slow::new(records, world);
+    slow.begin(&post(CREATE, ORDER).with("idempotency-key", "k-1"));
+    while slow.answer(Manner::InOrder) {
+        slow.world.pass(7);
+    }
+    assert!(slow.exchange.is_sent() && slow.records.aliases() == 1);
+    slow.answered(REFUSED);
+    slow.answer_all(Manner::InOrder);
+    assert_eq!((slow.states(), slow.records.aliases()), (vec![], 0));
+}
+
+#[test]
+fn what_is_told_of_a_client_that_left_before_its_answer_is_that() {
+    let mut slow = Slow::new(Slow::healthy(), World::new());
+    slow.begin(&post(CREATE, ORDER));
+    slow.answer_all(Manner::InOrder);
+    slow.answered(TIMEOUT.at("primary"));
+    slow.feed(Input::Event(ExchangeEvent::ClientGone));
+    slow.answer_all(Manner::InOrder);
+    let decided = slow.effects.iter().filter_map(|effect| {
+        if let ExchangeEffect::Decided(decision) = effect { Some(decision.decision) } else { None }
+    });
+    assert_eq!(decided.collect::<Vec<_>>(), ["unanswered"]);
 }

@@ -27,6 +27,8 @@ pub struct OperatorTerms<'a> {
 pub struct OperatorSession {
     doing: Option<(Ticket, LookupState)>,
     placement: Option<Placement>,
+    /// Where the census says that it stands, which is read once.
+    listed: Option<u32>,
     /// The bucket in which something was found.
     found: Option<(u32, Bucket, Expected)>,
     asked: Tickets,
@@ -109,7 +111,10 @@ impl OperatorSession {
                 (Some(payment), Some(placement)) => {
                     load(LookupState::Finding(front), Cell::Claims(placement.bucket(payment)))
                 }
-                (None, Some(_)) => load(LookupState::Listing(front), Cell::Census),
+                (None, Some(_)) => match self.listed {
+                    Some(bucket) => load(LookupState::Finding(front), Cell::Claims(bucket)),
+                    None => load(LookupState::Listing(front), Cell::Census),
+                },
             },
             OperatorRequest::Replace(key, claim) => match self.found.take() {
                 Some((number, mut bucket, expected)) => {
