@@ -17,20 +17,18 @@ use std::hint::black_box;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use dana_failover::engine::config::{Config, Policy};
-use dana_failover::engine::event::{Answer, ExchangeEffect, ExchangeEvent, Request};
-use dana_failover::engine::exchange::Exchange;
-use dana_failover::engine::gateway::{GatewayId, Gateways};
-use dana_failover::engine::health::{Health, WorkerCounters};
-use dana_failover::engine::machine::{Input, Machine, Shell, Ticket, drive};
-use dana_failover::engine::payment::{
-    Claim, ClaimKey, ClaimState, Fingerprint, Incarnation, Money,
-};
-use dana_failover::engine::protocol::{Body, Origin, Response};
-use dana_failover::engine::store::{
+use dana_failover::engine::Exchange;
+use dana_failover::engine::{Answer, ExchangeEffect, ExchangeEvent, Request};
+use dana_failover::engine::{Body, Origin, Response};
+use dana_failover::engine::{
     Bucket, CellEvent, CellRequest, Layout, Local, MemoryStore, Placement, Seed,
 };
-use dana_failover::engine::time::{Millis, Timestamp};
+use dana_failover::engine::{Claim, ClaimKey, ClaimState, Fingerprint, Incarnation, Money};
+use dana_failover::engine::{Config, Policy};
+use dana_failover::engine::{GatewayId, Gateways};
+use dana_failover::engine::{Health, WorkerCounters};
+use dana_failover::engine::{Input, Machine, Shell, Ticket, drive};
+use dana_failover::engine::{Millis, Timestamp};
 use serde_json::json;
 
 const OUTPUT: &str = "target/bench/engine.json";

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use dana_failover::engine::config::Config;
+use dana_failover::engine::Config;
+use dana_failover::engine::capacity;
 use dana_failover::engine::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
-use dana_failover::engine::store::capacity;
 use serde_json::{Value, json};
 
 use super::config::Filter;

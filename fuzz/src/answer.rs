@@ -4,8 +4,8 @@
 //! whether it was attached to a connection (or `-` where the gateway answered), and the gateway of
 //! the endpoint's metadata. The rest is the body.
 
-use dana_failover::engine::payment::ClaimState;
-use dana_failover::engine::protocol::{Body, Flags, Origin, Response};
+use dana_failover::engine::ClaimState;
+use dana_failover::engine::{Body, Flags, Origin, Response};
 use serde_json::Value;
 
 use super::world::{CREATE, World};

@@ -1,8 +1,8 @@
 //! The filter's configuration: JSON, or the protobuf that Envoy makes of its own YAML.
 
-use dana_failover::engine::config::{Config, Policy};
-use dana_failover::engine::store::{Layout, Placement, Seed};
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::Timestamp;
+use dana_failover::engine::{Config, Policy};
+use dana_failover::engine::{Layout, Placement, Seed};
 use serde_json::Value;
 
 /// # Panics

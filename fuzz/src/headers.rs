@@ -1,6 +1,6 @@
 //! Header fields in the form in which the host hands them over, hostile in number, name and value.
 
-use dana_failover::engine::payment::{parse_idempotency_key, quote};
+use dana_failover::engine::{parse_idempotency_key, quote};
 use dana_failover::filter::pairs;
 
 use super::world::World;

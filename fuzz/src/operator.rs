@@ -4,13 +4,13 @@
 
 use std::rc::Rc;
 
-use dana_failover::engine::admin::Admin;
-use dana_failover::engine::config::Config;
-use dana_failover::engine::event::{AdminEffect, AdminEvent, Request};
-use dana_failover::engine::health::Override;
-use dana_failover::engine::machine::{Input, Shell, Ticket, drive};
-use dana_failover::engine::protocol::Reply;
-use dana_failover::engine::store::{Cell, CellEvent, CellRequest, Local};
+use dana_failover::engine::Admin;
+use dana_failover::engine::Config;
+use dana_failover::engine::Override;
+use dana_failover::engine::Reply;
+use dana_failover::engine::{AdminEffect, AdminEvent, Request};
+use dana_failover::engine::{Cell, CellEvent, CellRequest, Local};
+use dana_failover::engine::{Input, Shell, Ticket, drive};
 
 use super::text::{Asked, contains};
 use super::world::World;

@@ -1,6 +1,6 @@
 //! A whole request, as a merchant or anybody else may send it, and the same payment once more.
 
-use dana_failover::engine::protocol::{Class, Matched};
+use dana_failover::engine::{Class, Matched};
 use serde_json::Value;
 
 use super::text::{Asked, contains};

@@ -2,11 +2,11 @@
 //!
 //! The first byte says which value it is, the rest is the value.
 
-use dana_failover::engine::config::{Config, Policy};
-use dana_failover::engine::health::Health;
-use dana_failover::engine::protocol::{Body, Origin, Response};
-use dana_failover::engine::store::{Bucket, Cell, Census, Entry, Layout};
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::Health;
+use dana_failover::engine::Timestamp;
+use dana_failover::engine::{Body, Origin, Response};
+use dana_failover::engine::{Bucket, Cell, Census, Entry, Layout};
+use dana_failover::engine::{Config, Policy};
 
 use super::world::{CREATE, Run, World};
 

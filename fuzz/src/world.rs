@@ -4,19 +4,19 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use dana_failover::engine::config::{Config, Policy};
-use dana_failover::engine::event::{
+use dana_failover::engine::Exchange;
+use dana_failover::engine::GatewayId;
+use dana_failover::engine::Timestamp;
+use dana_failover::engine::{
     Answer, Call, Decision, ExchangeEffect, ExchangeEvent, Forward, Request,
 };
-use dana_failover::engine::exchange::Exchange;
-use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::health::{Peer, WorkerCounters};
-use dana_failover::engine::machine::{Input, Shell, Ticket, drive};
-use dana_failover::engine::protocol::{Body, Flags, Origin, Reply, Response};
-use dana_failover::engine::store::{
+use dana_failover::engine::{Body, Flags, Origin, Reply, Response};
+use dana_failover::engine::{
     Cell, CellEvent, CellRequest, Layout, Local, MemoryStore, Placement, Seed,
 };
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::{Config, Policy};
+use dana_failover::engine::{Input, Shell, Ticket, drive};
+use dana_failover::engine::{Peer, WorkerCounters};
 
 pub(super) const CREATE: &str = "/payment-gateway/v1.0/debit/payment-host-to-host.htm";
 

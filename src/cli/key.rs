@@ -5,9 +5,9 @@ use std::io::{self, BufRead, Write};
 
 use clap::Args;
 
+use crate::engine::ClaimKey;
 use crate::engine::limits;
-use crate::engine::payment::ClaimKey;
-use crate::engine::protocol::{Class, Identity, Operation, dana_snap};
+use crate::engine::{Class, Identity, Operation, dana_snap};
 
 /// Prints the claim key of a payment, to find the order that a key in doubt belongs to.
 ///

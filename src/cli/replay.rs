@@ -15,8 +15,8 @@ use std::fmt;
 use std::io::{self, Cursor, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use crate::engine::config::Policy;
-use crate::engine::time::{Timestamp, Utc};
+use crate::engine::Policy;
+use crate::engine::{Timestamp, Utc};
 use clap::{Args, ValueEnum};
 use terminal_size::terminal_size;
 

@@ -11,12 +11,12 @@ use super::host::{Host, Side};
 use super::pairs;
 use super::stream::Flow;
 use super::worker::Worker;
-use crate::engine::admin::{Admin, Instance};
-use crate::engine::config::{Config, Policy};
-use crate::engine::event::{AdminEffect, AdminEvent, Request};
 use crate::engine::limits;
-use crate::engine::machine::{Input, Shell, Ticket, drive};
-use crate::engine::store::{CellEvent, CellRequest, Local};
+use crate::engine::{Admin, Instance};
+use crate::engine::{AdminEffect, AdminEvent, Request};
+use crate::engine::{CellEvent, CellRequest, Local};
+use crate::engine::{Config, Policy};
+use crate::engine::{Input, Shell, Ticket, drive};
 
 /// One worker's part of the operators' listener.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! What the engine's machines ask of the data that all workers share. The loop that carries out
-//! everything else is [`drive`](crate::engine::machine::drive), which tests use too.
+//! everything else is [`drive`](crate::engine::drive), which tests use too.
 
 use super::host::{Host, StoreError};
-use crate::engine::store::{Cell, CellEvent, CellRequest, Expected, Loaded};
+use crate::engine::{Cell, CellEvent, CellRequest, Expected, Loaded};
 
 /// Reads or writes a shared value.
 pub(super) fn cell<H: Host>(host: &H, request: CellRequest) -> CellEvent {

@@ -4,11 +4,11 @@
 //! payment in flight on that worker. So the ABI's functions are declared there and every status
 //! becomes a typed error; what depends on the failed call fails closed.
 
-use crate::engine::event::{Call, Probe};
+use crate::engine::Expected;
+use crate::engine::Reply;
+use crate::engine::Timestamp;
 use crate::engine::metrics::MetricKind;
-use crate::engine::protocol::Reply;
-use crate::engine::store::Expected;
-use crate::engine::time::Timestamp;
+use crate::engine::{Call, Probe};
 
 /// A host call that did not do what it should, with the ABI's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use super::contexts::Contexts;
 use super::host::{Envoy, install_log};
 use super::stream::Flow;
-use crate::engine::config::Config;
+use crate::engine::Config;
 
 #[cfg(feature = "operators")]
 mod operators;

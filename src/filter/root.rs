@@ -6,13 +6,13 @@ use super::driver::cell;
 use super::host::{Host, Side, is_service_time};
 use super::pairs;
 use super::worker::Worker;
-use crate::engine::config::{Config, Policy};
-use crate::engine::event::{ProbeAnswer, ProbeId, TickEffect, TickEvent};
+use crate::engine::Millis;
 use crate::engine::limits;
-use crate::engine::machine::{Input, Shell, Ticket, drive};
-use crate::engine::store::{CellEvent, CellRequest};
-use crate::engine::tick::{Join, JoinEffect, Tick};
-use crate::engine::time::Millis;
+use crate::engine::{CellEvent, CellRequest};
+use crate::engine::{Config, Policy};
+use crate::engine::{Input, Shell, Ticket, drive};
+use crate::engine::{Join, JoinEffect, Tick};
+use crate::engine::{ProbeAnswer, ProbeId, TickEffect, TickEvent};
 
 /// One worker's root, once it is configured.
 #[derive(Debug)]

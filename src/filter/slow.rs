@@ -7,8 +7,8 @@ use std::cell::{Cell as Flag, RefCell};
 
 use super::driver::cell;
 use super::host::Host;
-use crate::engine::machine::Ticket;
-use crate::engine::store::{CellEvent, CellRequest};
+use crate::engine::Ticket;
+use crate::engine::{CellEvent, CellRequest};
 
 /// What waits.
 #[derive(Debug, Default)]

@@ -3,12 +3,12 @@
 
 use super::host::Host;
 use super::worker::Worker;
-use crate::engine::event::{ExchangeEffect, ExchangeEvent};
-use crate::engine::exchange::Exchange;
+use crate::engine::Exchange;
+use crate::engine::Timestamp;
 use crate::engine::limits;
-use crate::engine::machine::{Input, Shell, Ticket, drive};
-use crate::engine::store::{CellEvent, CellRequest, Local};
-use crate::engine::time::Timestamp;
+use crate::engine::{CellEvent, CellRequest, Local};
+use crate::engine::{ExchangeEffect, ExchangeEvent};
+use crate::engine::{Input, Shell, Ticket, drive};
 
 /// An exchange whose stream is over.
 #[derive(Debug)]

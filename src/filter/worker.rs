@@ -8,10 +8,10 @@ use std::rc::Rc;
 use super::driver::cell;
 use super::host::Host;
 use super::unfinished::Unfinished;
-use crate::engine::config::Policy;
-use crate::engine::health::WorkerCounters;
-use crate::engine::machine::Ticket;
-use crate::engine::store::{CellEvent, CellRequest};
+use crate::engine::Policy;
+use crate::engine::Ticket;
+use crate::engine::WorkerCounters;
+use crate::engine::{CellEvent, CellRequest};
 
 mod counted;
 mod report;

@@ -100,7 +100,7 @@ fn the_access_log_names_a_claim_so_that_its_record_can_be_found() {
         line["dana"].as_str().filter(|note| note.contains("claim=settled")).map(str::to_owned)
     });
     let key = note.rsplit_once("key=").unwrap().1;
-    let front = dana_failover::engine::payment::KeyFront::parse(key).unwrap();
+    let front = dana_failover::engine::KeyFront::parse(key).unwrap();
     assert!(front.reference().is_some(), "{note}");
     // It is the front of what the gateway saw.
     let seen = sandbox.requests("primary", "NAMED");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use dana_failover::engine::protocol::{Matched, Table, dana_snap};
+use dana_failover::engine::{Matched, Table, dana_snap};
 
 use crate::support::root;
 

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
-use dana_failover::engine::payment::ClaimKey;
+use dana_failover::engine::ClaimKey;
 use serde_json::{Value, json};
 
 use crate::support::client::{CREATE, STATUS, Seen, about, order, send};

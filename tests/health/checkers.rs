@@ -1,8 +1,8 @@
 //! Two more promises, each judged in stories of its own kind.
 
-use dana_failover::engine::config::Policy;
-use dana_failover::engine::health::{BreakerState, Rule};
-use dana_failover::engine::time::{Millis, Timestamp};
+use dana_failover::engine::Policy;
+use dana_failover::engine::{BreakerState, Rule};
+use dana_failover::engine::{Millis, Timestamp};
 
 use super::truth::{Reached, Shared, Truth};
 use super::world::LEFT_WITHIN;

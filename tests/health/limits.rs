@@ -3,10 +3,10 @@
 
 use std::rc::Rc;
 
-use dana_failover::engine::config::{Config, Policy};
+use dana_failover::engine::Timestamp;
 use dana_failover::engine::limits;
-use dana_failover::engine::store::{Layout, Placement, Seed};
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::{Config, Policy};
+use dana_failover::engine::{Layout, Placement, Seed};
 
 pub(crate) const NAMES: [&str; 3] = ["one", "two", "three"];
 

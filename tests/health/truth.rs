@@ -1,12 +1,12 @@
 //! What must hold after each write of the shared value and of each payment that is sent, judged
 //! by what was seen from outside.
 
-use dana_failover::engine::config::Policy;
-use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::health::{
+use dana_failover::engine::GatewayId;
+use dana_failover::engine::Policy;
+use dana_failover::engine::Timestamp;
+use dana_failover::engine::{
     BreakerState, Health, HealthEvent, Member, OverrideError, OverrideKind,
 };
-use dana_failover::engine::time::Timestamp;
 
 /// A worker may be so late with what it read or heard: reads are a little old, and are made anew
 /// after a lost race.

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use dana_failover::engine::event::{
+use dana_failover::engine::Exchange;
+use dana_failover::engine::GatewayId;
+use dana_failover::engine::Tick;
+use dana_failover::engine::{
     Answer, ExchangeEffect, ExchangeEvent, Probe, ProbeAnswer, ProbeId, Request, TickEffect,
     TickEvent,
 };
-use dana_failover::engine::exchange::Exchange;
-use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::health::{Health, Override, OverrideKind, WorkerCounters};
-use dana_failover::engine::machine::{Input, InputOf, Machine, Output, Ticket};
-use dana_failover::engine::protocol::{Body, Flags, Origin, Response};
-use dana_failover::engine::store::{Cell, CellEvent, CellRequest, Expected, Loaded, Local};
-use dana_failover::engine::tick::Tick;
-use dana_failover::engine::time::{Millis, Timestamp};
+use dana_failover::engine::{Body, Flags, Origin, Response};
+use dana_failover::engine::{Cell, CellEvent, CellRequest, Expected, Loaded, Local};
+use dana_failover::engine::{Health, Override, OverrideKind, WorkerCounters};
+use dana_failover::engine::{Input, InputOf, Machine, Output, Ticket};
+use dana_failover::engine::{Millis, Timestamp};
 
 use super::limits::Setting;
 use super::story::{Conduct, Lot, PARTNERS, Patience, Plot, Ways, Wish};

@@ -1,11 +1,11 @@
 //! The engine's transitions against the table, for every state, event and boundary in time.
 
-use dana_failover::engine::gateway::{GatewayId, Gateways};
-use dana_failover::engine::payment::{
+use dana_failover::engine::{
     Admission, AttemptId, Claim, ClaimKey, ClaimRules, ClaimState, Closed, Evidence, Fetch,
     Fingerprint, Incarnation, Outcome, PaymentStatus, Resolution, Step,
 };
-use dana_failover::engine::time::{Millis, Timestamp};
+use dana_failover::engine::{GatewayId, Gateways};
+use dana_failover::engine::{Millis, Timestamp};
 
 use super::reference::{Reference, record};
 

@@ -1,6 +1,6 @@
 //! Stories that once went wrong, each as short as it gets. The world itself checks them.
 
-use dana_failover::engine::store::Entry;
+use dana_failover::engine::Entry;
 
 use super::acts::{Act, Answer, Fate};
 use super::ledger::Deed;

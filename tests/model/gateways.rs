@@ -1,6 +1,6 @@
 //! The gateways of every story, and the clusters that reach both of them.
 
-use dana_failover::engine::config::Config;
+use dana_failover::engine::Config;
 
 /// A configuration with two gateways, and these members beside.
 pub(crate) fn configured(rest: &str) -> Config {

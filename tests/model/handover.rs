@@ -1,10 +1,10 @@
 //! What must hold of payments that are only observed for a while.
 
-use dana_failover::engine::event::Forward;
-use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::payment::{Claim, ClaimState};
-use dana_failover::engine::store::Entry;
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::Entry;
+use dana_failover::engine::Forward;
+use dana_failover::engine::GatewayId;
+use dana_failover::engine::Timestamp;
+use dana_failover::engine::{Claim, ClaimState};
 
 use super::reference::Reference;
 use super::setup::Milestone;

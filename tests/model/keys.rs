@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use dana_failover::engine::payment::{Claim, ClaimState};
-use dana_failover::engine::store::Entry;
+use dana_failover::engine::Entry;
+use dana_failover::engine::{Claim, ClaimState};
 
 use super::ledger::services;
 use super::setup::Milestone;

@@ -1,9 +1,9 @@
 //! An operator who looks where the money is, and says what is there.
 
-use dana_failover::engine::admin::{ResolveError, resolve};
-use dana_failover::engine::payment::{Evidence as Said, KeyFront, KeyPrefix, Resolution, Step};
-use dana_failover::engine::store::Entry;
-use dana_failover::engine::time::Leaps;
+use dana_failover::engine::Entry;
+use dana_failover::engine::Leaps;
+use dana_failover::engine::{Evidence as Said, KeyFront, KeyPrefix, Resolution, Step};
+use dana_failover::engine::{ResolveError, resolve};
 
 use super::proof::Cause;
 use super::setup::{Kind, Milestone};

@@ -1,14 +1,14 @@
 //! What an answer proves, told in a few lines beside the engine's own judgement, and which step a
 //! record may take by it.
 
-use dana_failover::engine::gateway::Gateways;
-use dana_failover::engine::payment::{
+use dana_failover::engine::Entry;
+use dana_failover::engine::Gateways;
+use dana_failover::engine::Origin;
+use dana_failover::engine::Timestamp;
+use dana_failover::engine::{
     Admission, AttemptId, Claim, ClaimState, Closed, Evidence, Fetch, Fingerprint, Outcome,
     PaymentStatus, Step,
 };
-use dana_failover::engine::protocol::Origin;
-use dana_failover::engine::store::Entry;
-use dana_failover::engine::time::Timestamp;
 use serde_json::Value;
 
 use super::ledger::{Wire, reference};

@@ -7,12 +7,12 @@
 
 use std::cell::RefCell;
 
-use dana_failover::engine::gateway::{GatewayId, Gateways};
-use dana_failover::engine::payment::{
+use dana_failover::engine::{
     Admission, Claim, ClaimRules, ClaimState, Closed, Evidence, Fetch, Fingerprint, Incarnation,
     Money, Outcome, PaymentStatus, Resolution, Step,
 };
-use dana_failover::engine::time::{Millis, Timestamp};
+use dana_failover::engine::{GatewayId, Gateways};
+use dana_failover::engine::{Millis, Timestamp};
 
 use super::table::{Becomes, Condition, Ended, Table, Who};
 

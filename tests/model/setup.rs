@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use dana_failover::engine::config::Policy;
-use dana_failover::engine::payment::{ClaimKey, KeyPrefix};
-use dana_failover::engine::store::{Layout, Placement, Seed};
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::Policy;
+use dana_failover::engine::Timestamp;
+use dana_failover::engine::{ClaimKey, KeyPrefix};
+use dana_failover::engine::{Layout, Placement, Seed};
 
 use super::gateways::configured;
 use super::ledger::PAYMENTS;

@@ -1,7 +1,7 @@
 //! What must hold where both gateways know the same payments, though perhaps not at once.
 
-use dana_failover::engine::payment::{Claim, ClaimState};
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::Timestamp;
+use dana_failover::engine::{Claim, ClaimState};
 
 use super::reference::Reference;
 use super::setup::Milestone;

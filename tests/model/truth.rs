@@ -1,10 +1,10 @@
 //! What must hold whatever happens. The ledgers are the truth; what the engine wrote, sent or said
 //! is compared with them.
 
-use dana_failover::engine::payment::{AttemptId, Claim, ClaimState, Closed};
-use dana_failover::engine::protocol::Reply;
-use dana_failover::engine::store::Entry;
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::Entry;
+use dana_failover::engine::Reply;
+use dana_failover::engine::Timestamp;
+use dana_failover::engine::{AttemptId, Claim, ClaimState, Closed};
 use serde_json::Value;
 
 use super::handover::Copies;

@@ -1,6 +1,6 @@
 //! What clients want, as the requests they send.
 
-use dana_failover::engine::payment::ClaimKey;
+use dana_failover::engine::ClaimKey;
 
 use super::ledger::{reference, services};
 

@@ -3,20 +3,16 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use dana_failover::engine::payment::{
-    AttemptId, Claim, ClaimState, Evidence as Said, Incarnation, Money,
-};
+use dana_failover::engine::{AttemptId, Claim, ClaimState, Evidence as Said, Incarnation, Money};
 
-use dana_failover::engine::event::{Call, ExchangeEffect, ExchangeEvent, Forward, Request};
-use dana_failover::engine::exchange::Exchange;
-use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::health::WorkerCounters;
-use dana_failover::engine::machine::{Input, InputOf, Machine, Output, OutputOf};
-use dana_failover::engine::payment::Fingerprint;
-use dana_failover::engine::store::{
-    Bucket, Cell, CellEvent, CellRequest, Entry, Local, MemoryStore,
-};
-use dana_failover::engine::time::{Millis, Timestamp};
+use dana_failover::engine::Exchange;
+use dana_failover::engine::Fingerprint;
+use dana_failover::engine::GatewayId;
+use dana_failover::engine::WorkerCounters;
+use dana_failover::engine::{Bucket, Cell, CellEvent, CellRequest, Entry, Local, MemoryStore};
+use dana_failover::engine::{Call, ExchangeEffect, ExchangeEvent, Forward, Request};
+use dana_failover::engine::{Input, InputOf, Machine, Output, OutputOf};
+use dana_failover::engine::{Millis, Timestamp};
 
 use super::acts::{Act, Answer, Fate};
 use super::handover::Copies;

@@ -37,11 +37,11 @@ mod world;
 
 use std::rc::Rc;
 
-use dana_failover::engine::config::Policy;
-use dana_failover::engine::health::Health;
-use dana_failover::engine::payment::Fingerprint;
-use dana_failover::engine::store::{Bucket, Entry, KeptAnswer, Layout, Placement, Seed};
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::Fingerprint;
+use dana_failover::engine::Health;
+use dana_failover::engine::Policy;
+use dana_failover::engine::Timestamp;
+use dana_failover::engine::{Bucket, Entry, KeptAnswer, Layout, Placement, Seed};
 
 use plays::{Input, Place, Plays, Root, Value, Want};
 use reference::Reference;

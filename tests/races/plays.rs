@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use dana_failover::engine::config::Policy;
-use dana_failover::engine::event::{Answer, ExchangeEffect, ExchangeEvent, Forward, Request};
-use dana_failover::engine::exchange::Exchange;
-use dana_failover::engine::health::WorkerCounters;
-use dana_failover::engine::machine::{Input as EngineInput, Machine, Output, Ticket};
-use dana_failover::engine::protocol::{Body, Flags, Origin, Reply, Response};
-use dana_failover::engine::store::{Cell, CellEvent, CellRequest, Expected, Loaded, Local};
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::Exchange;
+use dana_failover::engine::Policy;
+use dana_failover::engine::Timestamp;
+use dana_failover::engine::WorkerCounters;
+use dana_failover::engine::{Answer, ExchangeEffect, ExchangeEvent, Forward, Request};
+use dana_failover::engine::{Body, Flags, Origin, Reply, Response};
+use dana_failover::engine::{Cell, CellEvent, CellRequest, Expected, Loaded, Local};
+use dana_failover::engine::{Input as EngineInput, Machine, Output, Ticket};
 use serde_json::Value as Json;
 
 use super::ledger::Wire;

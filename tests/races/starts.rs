@@ -1,13 +1,13 @@
 //! Where a race begins: what the store says of the payment, what the gateways really did, and what
 //! is still on its way.
 
-use dana_failover::engine::gateway::{GatewayId, Gateways};
+use dana_failover::engine::Bucket;
 use dana_failover::engine::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
-use dana_failover::engine::payment::{
+use dana_failover::engine::{
     Claim, ClaimKey, ClaimState, Closed, Fingerprint, Incarnation, KeyPrefix,
 };
-use dana_failover::engine::store::Bucket;
-use dana_failover::engine::time::{Millis, Timestamp};
+use dana_failover::engine::{GatewayId, Gateways};
+use dana_failover::engine::{Millis, Timestamp};
 
 use super::ledger::{Deed, Ledger};
 use super::reference::record;

@@ -1,13 +1,13 @@
 //! What must hold at each step of every schedule.
 
-use dana_failover::engine::event::Forward;
-use dana_failover::engine::gateway::{GatewayId, Gateways};
-use dana_failover::engine::payment::{
+use dana_failover::engine::Forward;
+use dana_failover::engine::Timestamp;
+use dana_failover::engine::{
     AttemptId, Claim, ClaimState as Standing, Evidence, Fingerprint, Incarnation, KeyPrefix,
     Outcome,
 };
-use dana_failover::engine::store::{Bucket, Entry};
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::{Bucket, Entry};
+use dana_failover::engine::{GatewayId, Gateways};
 use serde_json::Value;
 
 use super::plays::{Place, Said};

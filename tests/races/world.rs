@@ -7,8 +7,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use dana_failover::engine::payment::{Claim, Incarnation};
-use dana_failover::engine::store::{Entry, Expected};
+use dana_failover::engine::{Claim, Incarnation};
+use dana_failover::engine::{Entry, Expected};
 
 use super::ledger::{Deed, Ledger};
 use super::plays::{Arrival, Input, Place, Plays, Root, Value, Want};

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use dana_failover::engine::config::Config;
-use dana_failover::engine::gateway::Gateways;
+use dana_failover::engine::Config;
+use dana_failover::engine::Gateways;
 use dana_failover::engine::limits::BUCKET_RECORDS_MEAN;
-use dana_failover::engine::payment::{Claim, ClaimState, Fingerprint, Incarnation, Money};
-use dana_failover::engine::store::{Bucket, capacity};
-use dana_failover::engine::time::{Millis, Timestamp};
+use dana_failover::engine::{Bucket, capacity};
+use dana_failover::engine::{Claim, ClaimState, Fingerprint, Incarnation, Money};
+use dana_failover::engine::{Millis, Timestamp};
 
 /// The default store.
 fn defaults() -> Config {

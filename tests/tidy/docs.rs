@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use dana_failover::engine::config::{Config, Policy};
+use dana_failover::engine::Closed;
 use dana_failover::engine::metrics::{self, Row};
-use dana_failover::engine::payment::Closed;
-use dana_failover::engine::protocol::{
+use dana_failover::engine::{
     Class, Identity, LocalReply, NotExecuted, Protocol, Repeat, ReplyContext, RequestError,
     Standing, Unknown, dana_snap,
 };
-use dana_failover::engine::store::{Layout, Placement, Seed};
-use dana_failover::engine::time::{Millis, Timestamp};
+use dana_failover::engine::{Config, Policy};
+use dana_failover::engine::{Layout, Placement, Seed};
+use dana_failover::engine::{Millis, Timestamp};
 use serde_json::{Value, json};
 
 use super::{files, read, reference, root};

@@ -13,7 +13,7 @@ mod module;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dana_failover::engine::config::Config;
+use dana_failover::engine::Config;
 use serde_json::Value;
 
 const COLUMNS_MAX: usize = 140;

@@ -4,9 +4,9 @@
 //! response code where there was one, and otherwise the status. An answer with another payment's
 //! reference is the one thing that it does not show.
 
-use crate::engine::config::Policy;
-use crate::engine::health::Signal;
-use crate::engine::protocol::{Body, Class, Flags, Origin, Response, SnapCode, judge};
+use crate::engine::Policy;
+use crate::engine::Signal;
+use crate::engine::{Body, Class, Flags, Origin, Response, SnapCode, judge};
 
 use super::line::{Fields, Mistake, Outcome, Record, mistake, named};
 

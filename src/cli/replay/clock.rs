@@ -1,6 +1,6 @@
 //! Times as they stand in files: RFC 3339, or milliseconds since the Unix epoch.
 
-use crate::engine::time::Timestamp;
+use crate::engine::Timestamp;
 
 /// Reads RFC 3339 with any offset, after 1970; fractions beyond milliseconds are cut off.
 pub(super) fn parse(text: &str) -> Option<Timestamp> {
@@ -74,7 +74,7 @@ const fn days_of(year: u64, month: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::time::Utc;
+    use crate::engine::Utc;
 
     use super::*;
 

@@ -3,13 +3,13 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::config::Policy;
-use crate::engine::gateway::GatewayId;
-use crate::engine::health::{
+use crate::engine::GatewayId;
+use crate::engine::Policy;
+use crate::engine::Tick;
+use crate::engine::{
     BreakerState, Cause, Health, HealthEvent, Heard, NewRequest, Report, RequestKind, Signal,
 };
-use crate::engine::tick::Tick;
-use crate::engine::time::{Millis, Timestamp};
+use crate::engine::{Millis, Timestamp};
 
 use super::line::{LATENCY_MS_MAX, OUTCOMES, Outcome};
 use super::timeline::{ACTIVE, CLOSED, HALF_OPEN, OPEN, SILENT, Seen, Timeline};

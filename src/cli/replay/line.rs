@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use crate::engine::config::Policy;
-use crate::engine::gateway::GatewayId;
-use crate::engine::health::{Heard, Signal};
-use crate::engine::time::{Millis, Timestamp};
+use crate::engine::GatewayId;
+use crate::engine::Policy;
+use crate::engine::{Heard, Signal};
+use crate::engine::{Millis, Timestamp};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{access, clock};

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::engine::config::{Config, Policy};
-use crate::engine::store::{Layout, Placement, Seed};
-use crate::engine::time::Timestamp;
+use crate::engine::Timestamp;
+use crate::engine::{Config, Policy};
+use crate::engine::{Layout, Placement, Seed};
 use serde_json::Value;
 
 /// A large bootstrap is some hundred kilobytes.

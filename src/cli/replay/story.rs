@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use crate::engine::health::{Breach, BreakerState, HealthEvent, OverrideKind, Transition};
-use crate::engine::time::{Length, Millis, Utc};
+use crate::engine::{Breach, BreakerState, HealthEvent, OverrideKind, Transition};
+use crate::engine::{Length, Millis, Utc};
 use serde_json::{Map, Value, json};
 
 use super::Lines;

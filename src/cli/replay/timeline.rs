@@ -1,7 +1,7 @@
 //! What the gateways were over time, in constant memory: when the slices are used up, each two
 //! neighbours become one.
 
-use crate::engine::time::Timestamp;
+use crate::engine::Timestamp;
 
 /// More than the columns of any terminal.
 const SLICES: usize = 4096;

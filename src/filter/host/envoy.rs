@@ -4,7 +4,7 @@ use super::{
     BufferedRequest, Call, Expected, Host, HostError, MetricKind, Probe, Reply, Side, StoreError,
     Timestamp,
 };
-use crate::engine::time::Millis;
+use crate::engine::Millis;
 use crate::filter::pairs;
 
 mod given;

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::engine::config::{Config, OPERATORS_MODULE};
+use crate::engine::{Config, OPERATORS_MODULE};
 use crate::filter::admin::{AdminRoot, AdminStream};
 use crate::filter::host::Envoy;
 

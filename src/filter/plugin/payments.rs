@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{STREAMS, at_root, at_stream};
-use crate::engine::config::{Config, PAYMENTS_MODULE};
+use crate::engine::{Config, PAYMENTS_MODULE};
 use crate::filter::host::Envoy;
 use crate::filter::root;
 use crate::filter::stream::{self, Flow};
@@ -44,8 +44,8 @@ extern "C" fn proxy_on_tick(number: u32) {
 fn tell(
     worker: &crate::filter::worker::Worker<Envoy>,
     context: u32,
-    ticket: crate::engine::machine::Ticket,
-    event: crate::engine::store::CellEvent,
+    ticket: crate::engine::Ticket,
+    event: crate::engine::CellEvent,
 ) {
     if worker.tell_unfinished(context, ticket, event.clone()) {
         return;

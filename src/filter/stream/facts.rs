@@ -1,9 +1,9 @@
 //! What Envoy tells of a request and of the answer to it.
 
 use super::wire::Wire;
-use crate::engine::health::Peer;
-use crate::engine::protocol::{Flags, Origin};
-use crate::engine::time::Millis;
+use crate::engine::Millis;
+use crate::engine::Peer;
+use crate::engine::{Flags, Origin};
 use crate::filter::host::{Host, Side, is_service_time};
 use crate::filter::pairs;
 

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use crate::engine::event::{Answer, Call, ExchangeEffect, ExchangeEvent, Forward};
-use crate::engine::exchange::Exchange;
-use crate::engine::machine::{Shell, Ticket};
-use crate::engine::store::{CellEvent, CellRequest, Local};
-use crate::engine::time::Timestamp;
+use crate::engine::Exchange;
+use crate::engine::Timestamp;
+use crate::engine::{Answer, Call, ExchangeEffect, ExchangeEvent, Forward};
+use crate::engine::{CellEvent, CellRequest, Local};
+use crate::engine::{Shell, Ticket};
 use crate::filter::host::{BufferedRequest, Host, HostError, Side};
 use crate::filter::worker::Worker;
 

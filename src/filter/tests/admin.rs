@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::envoy::{CONFIG, Deed, Process, Ready, Way, Wish};
 use super::fake::{FakeHost, Fault, Lasts, ways};
-use crate::engine::config::Config;
-use crate::engine::payment::ClaimState;
-use crate::engine::protocol::Reply;
+use crate::engine::ClaimState;
+use crate::engine::Config;
+use crate::engine::Reply;
 use crate::filter::admin::{AdminRoot, AdminStream};
 use crate::filter::stream::Flow;
 

@@ -3,7 +3,7 @@
 
 use super::envoy::{CONFIG, Deed, Process, Ready, Way, Wish};
 use super::fake::{FakeHost, Fault, Lasts, ways};
-use crate::engine::config::Config;
+use crate::engine::Config;
 use crate::filter::root::Root;
 
 impl FakeHost {
@@ -101,11 +101,11 @@ fn merchants_cannot_name_gauges_at_will() {
     let process = Process::new(&ready);
     let worker = process.worker();
     for (at, letter) in (b'A'..=b'Z').enumerate() {
-        let census = crate::engine::store::Census {
+        let census = crate::engine::Census {
             at_risk: vec![([b'X', b'X', letter], 1)],
             ..Default::default()
         };
-        worker.counted(&crate::engine::store::Counted::after(census, &[]));
+        worker.counted(&crate::engine::Counted::after(census, &[]));
         let inside = process.host.0.borrow();
         let named = inside.metrics.iter().filter(|(name, _)| name.contains("currency"));
         assert_eq!(named.count(), (at + 1).min(16));

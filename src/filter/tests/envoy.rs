@@ -1,19 +1,19 @@
 //! A process in memory: a worker, its host, two gateways with ledgers of their own, and requests
 //! that come and go as Envoy's callbacks bring them.
 
-use crate::engine::health::BreakerState;
+use crate::engine::BreakerState;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 
 use super::fake::{FakeHost, TOKEN};
-use crate::engine::config::{Config, Policy};
-use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::{Health, Report, Signal, Source};
-use crate::engine::payment::{Claim, ClaimState};
-use crate::engine::store::{Bucket, Cell, CellEvent, CellRequest, Expected};
-use crate::engine::time::Timestamp;
+use crate::engine::Timestamp;
+use crate::engine::{Bucket, Cell, CellEvent, CellRequest, Expected};
+use crate::engine::{Claim, ClaimState};
+use crate::engine::{Config, Policy};
+use crate::engine::{GatewayId, Gateways};
+use crate::engine::{Health, Report, Signal, Source};
 use crate::filter::driver::cell;
 use crate::filter::host::Side;
 use crate::filter::root::join;

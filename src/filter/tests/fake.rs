@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::engine::event::{Call, Probe};
+use crate::engine::Expected;
+use crate::engine::Reply;
+use crate::engine::Timestamp;
 use crate::engine::metrics::MetricKind;
-use crate::engine::protocol::Reply;
-use crate::engine::store::Expected;
-use crate::engine::time::Timestamp;
+use crate::engine::{Call, Probe};
 use crate::filter::host::{BufferedRequest, Host, HostError, Side, StoreError};
 use crate::filter::pairs;
 use crate::filter::stream::Flow;

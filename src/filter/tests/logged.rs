@@ -7,13 +7,13 @@ use log::Level;
 
 use super::envoy::CONFIG;
 use super::fake::{FakeHost, Fault, How, Lasts};
-use crate::engine::config::Config;
-use crate::engine::gateway::GatewayId;
-use crate::engine::health::{
+use crate::engine::Config;
+use crate::engine::GatewayId;
+use crate::engine::Timestamp;
+use crate::engine::{
     Breach, BreakerState, Cause, HealthEvent, OverrideKind, Rule, Tally, Transition, Why,
 };
-use crate::engine::store::{Cell, CellEvent, CellRequest, Expected};
-use crate::engine::time::Timestamp;
+use crate::engine::{Cell, CellEvent, CellRequest, Expected};
 use crate::filter::driver;
 use crate::filter::root::join;
 use crate::filter::worker::Worker;

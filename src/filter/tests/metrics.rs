@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::envoy::{CONFIG, Process, Ready};
 use super::fake::FakeHost;
 use super::stories;
-use crate::engine::config::Config;
+use crate::engine::Config;
 use crate::filter::root::Root;
 
 fn names(host: &FakeHost) -> BTreeSet<String> {

@@ -2,10 +2,10 @@
 
 use super::fake::{FakeHost, Fault, How, Lasts};
 use super::logged::{lines, listen};
-use crate::engine::config::Config;
-use crate::engine::health::{Health, Punctuality};
-use crate::engine::store::{Placement, Seed};
-use crate::engine::time::Timestamp;
+use crate::engine::Config;
+use crate::engine::Timestamp;
+use crate::engine::{Health, Punctuality};
+use crate::engine::{Placement, Seed};
 use crate::filter::root::{Root, join};
 
 const CONFIG: &[u8] = br#"{

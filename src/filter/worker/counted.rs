@@ -1,9 +1,9 @@
 //! What the store holds, as gauges.
 
 use super::Worker;
+use crate::engine::Counted;
 use crate::engine::limits;
 use crate::engine::metrics::{self, AT_RISK};
-use crate::engine::store::Counted;
 use crate::filter::host::Host;
 
 impl<H: Host> Worker<H> {

@@ -3,18 +3,18 @@
 use log::Level;
 
 use super::Worker;
-use crate::engine::config::Policy;
-use crate::engine::event::Decision;
-use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::health::{
-    Breach, BreakerState, Cause, Health, HealthEvent, OverrideKind, Transition, Why,
-};
+use crate::engine::Anomaly;
+use crate::engine::Decision;
+use crate::engine::Policy;
 use crate::engine::limits;
 use crate::engine::metrics::implied::{self, Implied};
 use crate::engine::metrics::{self, Family};
-use crate::engine::payment::Anomaly;
-use crate::engine::store::{Cell, CellEvent, CellRequest, MAKES_ROOM};
-use crate::engine::time::{Millis, Timestamp};
+use crate::engine::{
+    Breach, BreakerState, Cause, Health, HealthEvent, OverrideKind, Transition, Why,
+};
+use crate::engine::{Cell, CellEvent, CellRequest, MAKES_ROOM};
+use crate::engine::{GatewayId, Gateways};
+use crate::engine::{Millis, Timestamp};
 use crate::filter::driver::cell;
 use crate::filter::host::Host;
 

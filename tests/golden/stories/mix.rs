@@ -1,6 +1,6 @@
 //! Requests of every kind on a few payments, in an order that a seed gives.
 
-use dana_failover::engine::protocol::{Operation, dana_snap};
+use dana_failover::engine::{Operation, dana_snap};
 use serde_json::{Value, json};
 
 use super::{everything, steady};

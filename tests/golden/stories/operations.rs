@@ -1,6 +1,6 @@
 //! Every operation of the table, with answers of every kind.
 
-use dana_failover::engine::protocol::dana_snap;
+use dana_failover::engine::dana_snap;
 use serde_json::json;
 
 use super::{everything, wait};

@@ -1,10 +1,10 @@
 //! What happens on the wires: requests reach gateways, answers come back or are lost, copies travel.
 
-use dana_failover::engine::event::{Answer as EndOfExchange, ExchangeEvent};
-use dana_failover::engine::gateway::GatewayId;
-use dana_failover::engine::machine::Input;
-use dana_failover::engine::protocol::{Body, Flags, Origin, Response};
-use dana_failover::engine::store::{Cell, CellEvent};
+use dana_failover::engine::GatewayId;
+use dana_failover::engine::Input;
+use dana_failover::engine::{Answer as EndOfExchange, ExchangeEvent};
+use dana_failover::engine::{Body, Flags, Origin, Response};
+use dana_failover::engine::{Cell, CellEvent};
 
 use super::super::acts::{Answer, Fate};
 use super::super::ledger::{Deed, Wire};

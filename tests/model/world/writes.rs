@@ -1,9 +1,9 @@
 //! Reads and writes of the shared store, some of which go wrong. Every write must be a step of the
 //! table.
 
-use dana_failover::engine::payment::{AttemptId, Claim, Fingerprint};
-use dana_failover::engine::store::{Bucket, Cell, CellEvent, CellRequest, Entry};
-use dana_failover::engine::time::Timestamp;
+use dana_failover::engine::Timestamp;
+use dana_failover::engine::{AttemptId, Claim, Fingerprint};
+use dana_failover::engine::{Bucket, Cell, CellEvent, CellRequest, Entry};
 
 use super::super::proof::Cause;
 use super::super::setup::Milestone;

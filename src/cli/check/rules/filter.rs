@@ -4,7 +4,7 @@ use super::super::finding::Severity::{Error, Note, Warning};
 use super::super::finding::{Found, Rule};
 use super::super::setup::{Role, Setup};
 use super::super::view::View;
-use crate::engine::config::{OPERATORS_MODULE, PAYMENTS_MODULE};
+use crate::engine::{OPERATORS_MODULE, PAYMENTS_MODULE};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {

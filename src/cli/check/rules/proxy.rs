@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::config::Config;
+use crate::engine::Config;
 use crate::engine::limits::EVIDENCE_BYTES_MAX;
 
 use super::super::finding::Severity::{Error, Warning};

@@ -1,6 +1,6 @@
 //! Choices in the filter's own configuration that are allowed, and that somebody should know of.
 
-use crate::engine::protocol::{Class, Operation};
+use crate::engine::{Class, Operation};
 
 use super::super::finding::Severity::{Note, Warning};
 use super::super::finding::{Found, Rule};

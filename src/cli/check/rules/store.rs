@@ -1,8 +1,8 @@
 //! The store of claims, which belongs to a vm_id.
 
-use crate::engine::config::{Config, Policy};
-use crate::engine::store::{Layout, Placement, Seed};
-use crate::engine::time::Timestamp;
+use crate::engine::Timestamp;
+use crate::engine::{Config, Policy};
+use crate::engine::{Layout, Placement, Seed};
 
 use super::super::finding::Severity::{Error, Note, Warning};
 use super::super::finding::{Found, Rule};

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::engine::config::{Config, ConfigError};
+use crate::engine::{Config, ConfigError};
 use serde_json::json;
 
 use super::super::document::{Kind, Mistake, Node, Text};
