@@ -32,32 +32,42 @@ mod tick;
 mod time;
 
 pub use admin::{Admin, Instance, ResolveError, resolve};
-pub use config::{Config, ConfigError, OPERATORS_MODULE, PAYMENTS_MODULE, Policy};
+pub use config::{
+    Composite, CompositeConfig, Config, ConfigError, Gateway, GatewayConfig, JoinError, Ledger,
+    OPERATORS_MODULE, PAYMENTS_MODULE, Policy, Role, RouteTarget, StoreConfig, Timeouts,
+};
 pub use event::{
-    AdminEffect, AdminEvent, Answer, Call, Decision, ExchangeEffect, ExchangeEvent, Forward, Probe,
-    ProbeAnswer, ProbeId, Request, TickEffect, TickEvent,
+    AdminEffect, AdminEvent, After, Answer, Call, Decision, ExchangeEffect, ExchangeEvent, Forward,
+    Probe, ProbeAnswer, ProbeId, Request, TickEffect, TickEvent,
 };
 pub use exchange::Exchange;
 pub use gateway::{GatewayId, Gateways};
 pub use health::{
-    Breach, BreakerState, Cause, Health, HealthEvent, Heard, Member, NewRequest, Override,
-    OverrideError, OverrideKind, Peer, Punctuality, Report, RequestKind, Rule, Signal, Source,
-    Tally, Transition, Why, WorkerCounters,
+    Batch, Breach, Breaker, BreakerLimits, BreakerState, Cause, Demand, Expect, Failback, Health,
+    HealthEvent, HealthRules, Heard, Heartbeat, HeartbeatLimits, History, Member, NewRequest,
+    Override, OverrideError, OverrideKind, Payers, Peer, ProbeSpec, Punctuality, RefusalRun,
+    Report, RequestKind, Rule, Selection, Signal, Source, Switched, Tally, TlsVersion, Transition,
+    Why, WorkerCounters,
 };
+pub use json::{Extractor, Pointer, Scalar};
 pub use machine::{Input, InputOf, Machine, Output, OutputOf, Shell, Ticket, drive};
 pub use payment::{
-    Admission, Anomaly, AttemptId, Claim, ClaimKey, ClaimRules, ClaimState, Closed, Evidence,
-    Fetch, Fingerprint, Incarnation, KeyFront, KeyPrefix, Money, Outcome, PaymentStatus,
-    Resolution, Step, parse_idempotency_key, quote,
+    Admission, Anomaly, AnomalyKind, AttemptId, Claim, ClaimKey, ClaimRules, ClaimState, Closed,
+    Evidence, Fetch, Fingerprint, Incarnation, KeyFront, KeyPrefix, Money, Outcome, PaymentRef,
+    PaymentStatus, Resolution, Step, parse_idempotency_key, quote,
 };
 pub use protocol::{
-    Body, Class, Flags, Identity, LocalReply, Matched, NotExecuted, Operation, Origin, Protocol,
-    Repeat, Reply, ReplyContext, RequestError, Response, SnapCode, Standing, Table, Unknown,
-    dana_snap, judge,
+    Absence, Body, Class, Compiled, Concerns, Flags, Identity, LocalReply, Matched, Memory, Mode,
+    NotExecuted, Operation, Origin, Protocol, Reference, Repeat, Reply, ReplyContext, RequestError,
+    RequestSlots, Response, SnapCode, Standing, StatusTable, Table, Unknown, Verdict, dana_snap,
+    judge,
 };
 pub use store::{
-    Bucket, Cell, CellEvent, CellRequest, Census, Counted, Entry, Expected, KeptAnswer, Layout,
-    Loaded, Local, MAKES_ROOM, MemoryStore, Placement, Seed, capacity,
+    Alias, AliasTarget, Bucket, BucketError, Cell, CellEvent, CellRequest, Census, Commit,
+    Conversation, Counted, Entry, Expected, Found, InDoubt, KeptAnswer, Key, KeyDefinition, Keyed,
+    Layout, LayoutError, Loaded, Local, MAKES_ROOM, MemoryStore, OperatorEvent, OperatorRequest,
+    OperatorSession, OperatorTerms, Placement, Retention, Room, Seed, Seen, Session, States,
+    StoreError, StoreEvent, StoreRequest, Terms, Version, capacity,
 };
 pub use tick::{Join, JoinEffect, Tick};
-pub use time::{Leaps, Length, Millis, Timestamp, Utc};
+pub use time::{Leaps, Length, Millis, Timestamp, Utc, Zone};
