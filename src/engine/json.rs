@@ -132,7 +132,7 @@ impl Extractor {
 ///
 /// # Errors
 /// When `body` is not one JSON object, or a member stands twice.
-pub fn members(body: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+pub(in crate::engine) fn members(body: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let members = reader.deserialize_map(Members)?;
     reader.end()?;

@@ -102,14 +102,14 @@ pub fn drive<M: Machine>(
 /// The questions that a machine waits for: a handful at most, because each new stage forgets those
 /// of the one before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tickets {
+pub(in crate::engine) struct Tickets {
     last: Ticket,
     open: Vec<Ticket>,
 }
 
 impl Tickets {
     /// The number of a new question.
-    pub fn open(&mut self) -> Ticket {
+    pub(in crate::engine) fn open(&mut self) -> Ticket {
         self.last = self.last.next();
         self.open.push(self.last);
         self.last
@@ -117,19 +117,19 @@ impl Tickets {
 
     /// Whether the answer to this question is waited for, which it is once.
     #[must_use]
-    pub fn close(&mut self, ticket: Ticket) -> bool {
+    pub(in crate::engine) fn close(&mut self, ticket: Ticket) -> bool {
         let place = self.open.iter().position(|open| *open == ticket);
         place.map(|place| self.open.swap_remove(place)).is_some()
     }
 
     /// Nobody waits for what was asked so far.
-    pub fn forget(&mut self) {
+    pub(in crate::engine) fn forget(&mut self) {
         self.open.clear();
     }
 
     /// Whether nothing is waited for.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(in crate::engine) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 }

@@ -11,10 +11,12 @@ pub use local_reply::{
     LocalReply, Memory, NotExecuted, Reply, ReplyContext, RequestError, Standing, Unknown,
 };
 pub use operation::dana::dana_snap;
+pub(in crate::engine) use operation::{ANSWER_REFERENCE, CANCEL};
 pub use operation::{
-    ANSWER_REFERENCE, CANCEL, Class, Compiled, Concerns, Identity, Matched, Mode, Operation,
-    Reference, Repeat, RequestSlots, StatusTable, Table,
+    Class, Compiled, Concerns, Identity, Matched, Mode, Operation, Reference, Repeat, RequestSlots,
+    StatusTable, Table,
 };
 pub use response::{Body, Flags, Origin, Response};
 pub use snap_code::SnapCode;
-pub use verdict::{Absence, Protocol, Verdict, is_failed_before, judge, text_of};
+pub use verdict::{Absence, Protocol, Verdict, judge};
+pub(in crate::engine) use verdict::{is_failed_before, text_of};

@@ -9,6 +9,8 @@ mod timestamp;
 mod zone;
 
 pub use display::{Length, Utc};
-pub use leaps::{ClockWatch, Leaps};
+pub(in crate::engine) use leaps::ClockWatch;
+pub use leaps::Leaps;
 pub use timestamp::{Millis, Timestamp};
-pub use zone::{Clock, Zone};
+pub(in crate::engine) use zone::Clock;
+pub use zone::Zone;

@@ -180,7 +180,7 @@ pub struct RequestSlots {
 }
 
 /// The namespace of cancels. A payment has one, with the same identity.
-pub const CANCEL: &str = "cancel";
+pub(in crate::engine) const CANCEL: &str = "cancel";
 
 /// A member that identifies a payment in a status inquiry, besides the reference.
 const GATEWAYS_NUMBER: &str = "/originalReferenceNo";
@@ -190,7 +190,7 @@ pub(super) const ANSWER_CODE: usize = 0;
 /// The place of the transaction status in the result of [`Compiled::answer`].
 pub(super) const ANSWER_STATUS: usize = 1;
 /// The place of the reference in the result of [`Compiled::answer`].
-pub const ANSWER_REFERENCE: usize = 2;
+pub(in crate::engine) const ANSWER_REFERENCE: usize = 2;
 
 impl Compiled {
     /// Derives the extractors of `operation`.

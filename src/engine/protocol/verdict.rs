@@ -153,7 +153,11 @@ fn read_snap<'a>(operation: &Compiled, evidence: &Response<'a>) -> Option<Read<'
 
 /// A text member of a successful answer, by its place in what [`Compiled::answer`] finds.
 #[must_use]
-pub fn text_of(operation: &Compiled, evidence: &Response<'_>, place: usize) -> Option<String> {
+pub(in crate::engine) fn text_of(
+    operation: &Compiled,
+    evidence: &Response<'_>,
+    place: usize,
+) -> Option<String> {
     let is_success = |code: SnapCode| (code.http, code.case) == (200, 0);
     if evidence.origin != Origin::Upstream || !is_success(read_snap(operation, evidence)?.code) {
         return None;
@@ -314,7 +318,7 @@ const fn judge_http(evidence: &Response<'_>) -> Verdict {
 
 /// Whether this is the documented answer to the repeat of a top-up that had failed.
 #[must_use]
-pub fn is_failed_before(operation: &Compiled, code: Option<SnapCode>) -> bool {
+pub(in crate::engine) fn is_failed_before(operation: &Compiled, code: Option<SnapCode>) -> bool {
     operation.operation.namespace == "topup"
         && code.is_some_and(|code| code.http == 500 && code.service == *b"38" && code.case == 0)
 }

@@ -108,7 +108,7 @@ impl Leaps {
 
 /// What one worker knows about the clock.
 #[derive(Debug, Default)]
-pub struct ClockWatch {
+pub(in crate::engine) struct ClockWatch {
     /// When it last ticked. `None` before the first tick.
     ticked_at: Option<Timestamp>,
     leaps: Leaps,
@@ -117,7 +117,7 @@ pub struct ClockWatch {
 impl ClockWatch {
     /// The worker ticks. The leaps that it has seen and those of `shared` are merged, here and in
     /// `shared`. Nothing waits for longer than `longest`, so older leaps are removed.
-    pub fn tick(&mut self, now: Timestamp, shared: &mut Leaps, longest: Millis) {
+    pub(in crate::engine) fn tick(&mut self, now: Timestamp, shared: &mut Leaps, longest: Millis) {
         for (from, to) in self.now_known(now).0 {
             shared.note(from, to);
         }
@@ -128,7 +128,7 @@ impl ClockWatch {
 
     /// A request reads the clock. If the clock was put back, it may be put right again before the next
     /// tick. Then what is written meanwhile must not count as older than it is.
-    pub fn look(&mut self, now: Timestamp) {
+    pub(in crate::engine) fn look(&mut self, now: Timestamp) {
         let back = |ticked: &Timestamp| ticked.since(now).get() > limits::CLOCK_LEAP_MS_MIN;
         if self.ticked_at.as_ref().is_some_and(back) {
             self.ticked_at = Some(now);
@@ -136,7 +136,7 @@ impl ClockWatch {
     }
 
     /// Adds the leaps that other workers have seen.
-    pub fn learn(&mut self, shared: &Leaps) {
+    pub(in crate::engine) fn learn(&mut self, shared: &Leaps) {
         for (from, to) in &shared.0 {
             self.leaps.note(*from, *to);
         }
@@ -144,7 +144,7 @@ impl ClockWatch {
 
     /// All leaps up to `now`, also one since the last tick.
     #[must_use]
-    pub fn now_known(&self, now: Timestamp) -> Leaps {
+    pub(in crate::engine) fn now_known(&self, now: Timestamp) -> Leaps {
         self.ticked_at.map_or_else(|| self.leaps.clone(), |at| self.leaps.since_tick(at, now))
     }
 }

@@ -8,7 +8,7 @@ use crate::engine::store::cell::{CellEvent, CellRequest};
 use crate::engine::time::Timestamp;
 
 /// What a conversation wants: a cell read or written, or to answer the question with this number.
-pub type SessionOutput<T> = Output<CellRequest, (Ticket, T)>;
+pub(in crate::engine) type SessionOutput<T> = Output<CellRequest, (Ticket, T)>;
 
 /// How questions become loads and stores of cells.
 pub trait Conversation: Default {
@@ -37,7 +37,7 @@ pub trait Conversation: Default {
 }
 
 /// What the session of a machine works by.
-pub type TermsOf<'a, M> = <<M as Keyed>::Session as Conversation>::Terms<'a>;
+pub(in crate::engine) type TermsOf<'a, M> = <<M as Keyed>::Session as Conversation>::Terms<'a>;
 
 /// A machine that asks such questions.
 pub trait Keyed: Machine {
