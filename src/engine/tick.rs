@@ -62,7 +62,7 @@ struct UnderWay {
 struct Pending {
     tick: bool,
     probed: Vec<(GatewayId, bool)>,
-    /// Taken from the worker's tallies and not yet written.
+    /// Taken from the worker's counters and not yet written.
     counted: Vec<Batch>,
     /// The same of what the worker refused.
     refused: Vec<(Why, u32)>,

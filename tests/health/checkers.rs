@@ -4,7 +4,7 @@ use dana_failover::engine::Policy;
 use dana_failover::engine::{BreakerState, Rule};
 use dana_failover::engine::{Millis, Timestamp};
 
-use super::truth::{Reached, Shared, Truth};
+use super::invariants::{Invariants, Reached, Shared};
 use super::world::LEFT_WITHIN;
 
 impl Reached {
@@ -18,7 +18,7 @@ impl Reached {
     }
 }
 
-impl Truth<'_> {
+impl Invariants<'_> {
     /// A worker tells who has asked with its tick, twice a second at least.
     pub(crate) fn good_partner_asks(&mut self, now: Timestamp) {
         self.others_known.get_or_insert_with(|| now.plus(Millis::new(1000)));

@@ -5,9 +5,9 @@
 //! through `Pulse`, and both through one value under compare-and-set that they read a little before
 //! they write it. A story follows from its seed alone.
 //!
-//! - `story`: what a seed makes of the limits and the gateways
+//! - `scenario`: what a seed makes of the limits and the gateways
 //! - `world`: the clock, the workers and the wires
-//! - `truth`: what must hold after each write and of each payment
+//! - `invariants`: what must hold after each write and of each payment
 //! - `checkers`: two promises that have stories of their own
 //! - `limits`: the configurations, and by when everything must be well again
 //!
@@ -18,18 +18,18 @@
 #![allow(clippy::print_stdout, reason = "people read what it prints")]
 
 mod checkers;
+mod invariants;
 mod limits;
-mod story;
-mod truth;
+mod scenario;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use invariants::Reached;
 use limits::Setting;
-use story::Plot;
-use truth::Reached;
+use scenario::Plot;
 use world::World;
 
 /// As many as fit well into a minute of a debug build on two cores that have other work too; of

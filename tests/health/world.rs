@@ -16,9 +16,9 @@ use dana_failover::engine::{Health, Override, OverrideKind, WorkerCounters};
 use dana_failover::engine::{Input, InputOf, Machine, Output, Ticket};
 use dana_failover::engine::{Millis, Timestamp};
 
+use super::invariants::{Invariants, Reached, Shared};
 use super::limits::Setting;
-use super::story::{Conduct, Lot, PARTNERS, Patience, Plot, Ways, Wish};
-use super::truth::{Reached, Shared, Truth};
+use super::scenario::{Conduct, Lot, PARTNERS, Patience, Plot, Ways, Wish};
 
 const START: u64 = 1_790_000_000_000;
 /// From then on all gateways work, nobody lies and nothing is lost.
@@ -102,7 +102,7 @@ pub(crate) struct World<'s> {
     shared: Shared,
     /// When the operators' last wish is over, after all has healed.
     left_alone: Option<u64>,
-    truth: Truth<'s>,
+    truth: Invariants<'s>,
 }
 
 impl<'s> World<'s> {
@@ -140,7 +140,7 @@ impl<'s> World<'s> {
             served: vec![0; gateways],
             shared: Shared::default(),
             left_alone: None,
-            truth: Truth::new(&setting.policy),
+            truth: Invariants::new(&setting.policy),
         };
         for at in 0..WORKERS {
             let worker = world.worker(at as u64);

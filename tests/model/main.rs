@@ -6,12 +6,12 @@
 //! answer twice. The ledgers are the truth. After
 //! each act nothing the engine has written, sent or said may contradict it.
 //!
-//! - `acts`: what may happen
+//! - `steps`: what may happen
 //! - `ledger`: what the gateways really did
 //! - `world`: the engine at work, driven effect by effect
 //! - `operator`: somebody looks where the money is, and says so
-//! - `truth`: what must hold whatever happens
-//! - `found`: stories that go wrong
+//! - `invariants`: what must hold whatever happens
+//! - `regressions`: stories that go wrong
 //! - `setup`: what the stories are about, beside the usual: header keys (`keys`), one ledger behind
 //!   both gateways (`shared`), a time in which nothing is enforced (`handover`)
 //!
@@ -20,20 +20,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-mod acts;
 mod exhaustive;
-mod found;
 mod gateways;
 mod handover;
+mod invariants;
 mod keys;
 mod ledger;
 mod operator;
 mod proof;
 mod reference;
+mod regressions;
 mod setup;
 mod shared;
+mod steps;
 mod table;
-mod truth;
 mod wishes;
 mod world;
 
@@ -70,7 +70,7 @@ fn play(kind: Kind, usual: u32) -> Told {
     let (setup, told) = (Setup::new(kind), RefCell::new(Told::default()));
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, rng);
-    let outcome = runner.run(&acts::stories(kind), |story| {
+    let outcome = runner.run(&steps::stories(kind), |story| {
         let mut world = World::new(&setup);
         for act in &story {
             world.act(*act);

@@ -14,12 +14,12 @@ use dana_failover::engine::{Call, ExchangeEffect, ExchangeEvent, Forward, Reques
 use dana_failover::engine::{Input, InputOf, Machine, Output, OutputOf};
 use dana_failover::engine::{Millis, Timestamp};
 
-use super::acts::{Act, Answer, Fate};
 use super::handover::Copies;
 use super::keys::{KEYS, Keys};
 use super::ledger::{Deed, Ledger, PAYMENTS, Wire};
 use super::setup::{Milestone, Reached, Setup};
 use super::shared::Past;
+use super::steps::{Act, Answer, Fate};
 use super::wishes::What;
 
 mod wire;

@@ -4,10 +4,10 @@
 //! of the one before and after each of the other, from every state that the claim can be in, at
 //! both sides of every boundary in time, with each fate on the wire.
 //!
-//! - `plays`: what a request does, as a machine with numbered states
+//! - `schedules`: what a request does, as a machine with numbered states
 //! - `starts`: where a race begins
 //! - `world`: all schedules from there
-//! - `truth`: what must hold at each step
+//! - `invariants`: what must hold at each step
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
@@ -15,21 +15,21 @@
 
 #[path = "../model/gateways.rs"]
 mod gateways;
+mod invariants;
 #[allow(dead_code, reason = "shared with the model")]
 #[path = "../model/ledger.rs"]
 mod ledger;
-mod plays;
 #[allow(dead_code, reason = "shared with the model")]
 #[path = "../model/proof.rs"]
 mod proof;
 #[allow(dead_code, reason = "shared with the model")]
 #[path = "../model/reference.rs"]
 mod reference;
+mod schedules;
 mod starts;
 #[allow(dead_code, reason = "shared with the model")]
 #[path = "../model/table.rs"]
 mod table;
-mod truth;
 #[allow(dead_code, reason = "shared with the model")]
 #[path = "../model/wishes.rs"]
 mod wishes;
@@ -43,10 +43,10 @@ use dana_failover::engine::Policy;
 use dana_failover::engine::Timestamp;
 use dana_failover::engine::{Bucket, Entry, KeptAnswer, Layout, Placement, Seed};
 
-use plays::{Input, Place, Plays, Root, Value, Want};
+use invariants::Invariants;
 use reference::Reference;
+use schedules::{Input, Place, Root, Schedules, Value, Want};
 use starts::{Makings, Start};
-use truth::Truth;
 use wishes::{What, key};
 use world::{Race, Walk};
 
@@ -86,7 +86,7 @@ fn health(policy: &Policy) -> Vec<u8> {
 
 /// What a payment asks for, learnt from the claim that it would write.
 fn print_of(policy: &Rc<Policy>, what: What) -> Fingerprint {
-    let mut plays = Plays::new(Rc::clone(policy));
+    let mut plays = Schedules::new(Rc::clone(policy));
     let mut node = plays.root(Root { what, now: NOW, context: 0 });
     let health = Value { bytes: plays.number(health(policy)), version: 1 };
     for value in [(Place::Health, health), (Place::Claims, Value::default())] {
@@ -142,9 +142,9 @@ fn race(other: What) -> Told {
     let lease = rules.lease.get().cast_signed();
     let mut told = Told::default();
     for skew in [-lease, -1, 0, 1, lease] {
-        let mut plays = Plays::new(Rc::clone(&policy));
+        let mut plays = Schedules::new(Rc::clone(&policy));
         for start in makings.starts() {
-            let truth = Truth {
+            let truth = Invariants {
                 reference: Reference::new(rules),
                 order: makings.order.clone(),
                 key: key(0).prefix(),
@@ -169,7 +169,7 @@ fn race(other: What) -> Told {
 }
 
 /// The store at the beginning.
-fn cells(start: &Start, policy: &Policy, plays: &mut Plays) -> [Value; 3] {
+fn cells(start: &Start, policy: &Policy, plays: &mut Schedules) -> [Value; 3] {
     let health = Value { bytes: plays.number(health(policy)), version: 1 };
     let bucket = start.bucket(&key(0).prefix()).into_bytes();
     let is_empty = bucket.is_empty();

@@ -11,7 +11,7 @@ use dana_failover::engine::{Claim, Incarnation};
 use dana_failover::engine::{Entry, Expected};
 
 use super::ledger::{Deed, Ledger};
-use super::plays::{Arrival, Input, Place, Plays, Root, Value, Want};
+use super::schedules::{Arrival, Input, Place, Root, Schedules, Value, Want};
 use super::wishes::What;
 
 /// What becomes of a request that was let go.
@@ -83,8 +83,8 @@ pub(crate) struct Race {
 /// The walk over all schedules of a race.
 pub(crate) struct Walk<'a> {
     pub(crate) race: Race,
-    pub(crate) plays: &'a mut Plays,
-    pub(crate) truth: &'a super::truth::Truth,
+    pub(crate) plays: &'a mut Schedules,
+    pub(crate) truth: &'a super::invariants::Invariants,
     ledgers: Vec<Ledger>,
     seen: BTreeMap<State, f64>,
     /// The payment's record in the buckets of these numbers.
@@ -120,8 +120,8 @@ impl<'a> Walk<'a> {
     pub(crate) fn new(
         name: String,
         race: Race,
-        plays: &'a mut Plays,
-        truth: &'a super::truth::Truth,
+        plays: &'a mut Schedules,
+        truth: &'a super::invariants::Invariants,
     ) -> Self {
         Self {
             race,

@@ -17,7 +17,7 @@ use crate::engine::time::{Length, Timestamp, Zone};
 /// Of this crate, as operators ask for it.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-const CROWDED: &str = "as many requests are with it as may be";
+const AT_CAPACITY: &str = "as many requests are with it as may be";
 const NOT_UP: &str = "its heartbeat is not up";
 const TOO_OLD: &str = "its last good heartbeat is too long ago";
 
@@ -148,7 +148,7 @@ impl StatusReport<'_> {
         let hindrance = match member.breaker.state() {
             BreakerState::Open { .. } => format!("its breaker is open: {cause}"),
             BreakerState::HalfOpen { .. } => "its breaker lets trials through only".to_owned(),
-            BreakerState::Closed { .. } if self.is_crowded(gateway) => CROWDED.to_owned(),
+            BreakerState::Closed { .. } if self.is_at_capacity(gateway) => AT_CAPACITY.to_owned(),
             BreakerState::Closed { .. } if !member.heartbeat.is_up() => {
                 format!("{NOT_UP}, and only the first gateway goes without")
             }
@@ -160,7 +160,7 @@ impl StatusReport<'_> {
         })
     }
 
-    fn is_crowded(&self, gateway: GatewayId) -> bool {
+    fn is_at_capacity(&self, gateway: GatewayId) -> bool {
         self.in_flight(gateway) >= self.policy.health.breaker.in_flight_max
     }
 
@@ -189,7 +189,7 @@ impl StatusReport<'_> {
             _ if drained => "it is drained",
             Some(forced) if forced == gateway => return None,
             Some(_) => "another gateway is forced",
-            None if self.is_crowded(gateway) => CROWDED,
+            None if self.is_at_capacity(gateway) => AT_CAPACITY,
             None if self.active().is_some() && !member.heartbeat.is_up() => NOT_UP,
             None if self.active().is_some() && !heard => TOO_OLD,
             None => {

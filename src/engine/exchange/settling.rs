@@ -62,7 +62,7 @@ pub(super) struct Settling {
     pub(super) attempts: u8,
     /// What operators are told once it is written.
     pub(super) changes: Vec<HealthEvent>,
-    /// Taken from the worker's tallies and not yet written.
+    /// Taken from the worker's counters and not yet written.
     pub(super) counted: Vec<Batch>,
     pub(super) anomaly: Option<Anomaly>,
     pub(super) ending: Ending,

@@ -126,7 +126,7 @@ fn unflatten(flat: &Flat) -> Option<ClaimState> {
 pub(super) fn encode(key: &KeyPrefix, claim: &Claim) -> Vec<u8> {
     let flat = flatten(claim.state);
     let first = if claim.is_in_flight() { claim.first } else { GatewayId::FIRST };
-    let (teller, told_at) =
+    let (said_by, said_at) =
         flat.not_found.map_or_else(|| (first.byte(), 0), |(by, at)| (by.byte(), at.as_millis()));
     let repeat_until = flat.repeat_until.map_or(0, Timestamp::as_millis);
     let mut bytes = Vec::with_capacity(SIZE);
@@ -142,8 +142,8 @@ pub(super) fn encode(key: &KeyPrefix, claim: &Claim) -> Vec<u8> {
     bytes.extend(claim.changed_at.as_millis().to_le_bytes());
     bytes.extend(flat.until.as_millis().to_le_bytes());
     bytes.extend(repeat_until.to_le_bytes());
-    bytes.extend(told_at.to_le_bytes().iter().take(6));
-    bytes.push(teller);
+    bytes.extend(said_at.to_le_bytes().iter().take(6));
+    bytes.push(said_by);
     bytes.extend(claim.money.minor.to_le_bytes());
     bytes.extend(claim.money.currency);
     bytes
@@ -168,10 +168,10 @@ pub(super) fn decode(record: &[u8]) -> Option<Claim> {
     let changed_at = bytes.time()?;
     let until = bytes.time()?;
     let repeat_until = Some(bytes.time()?).filter(|until| until.as_millis() != 0);
-    let [t0, t1, t2, t3, t4, t5, teller] = bytes.take()?;
-    let told_at = u64::from_le_bytes([t0, t1, t2, t3, t4, t5, 0, 0]);
-    let teller = GatewayId::new(usize::from(teller))?;
-    let not_found = (told_at != 0).then_some((teller, Timestamp::from_millis(told_at)));
+    let [t0, t1, t2, t3, t4, t5, said_by] = bytes.take()?;
+    let said_at = u64::from_le_bytes([t0, t1, t2, t3, t4, t5, 0, 0]);
+    let said_by = GatewayId::new(usize::from(said_by))?;
+    let not_found = (said_at != 0).then_some((said_by, Timestamp::from_millis(said_at)));
     let minor = u64::from_le_bytes(bytes.take()?);
     let currency = bytes.take()?;
     Some(Claim {
@@ -184,7 +184,7 @@ pub(super) fn decode(record: &[u8]) -> Option<Claim> {
         observed: marks & OBSERVED != 0,
         header_keys: marks & !OBSERVED,
         first: if matches!(tag, IN_FLIGHT | IN_FLIGHT_AFTER_NO) {
-            teller
+            said_by
         } else {
             GatewayId::FIRST
         },

@@ -60,14 +60,14 @@ impl<H: Host> Worker<H> {
             let member = health.member(gateway.id).cloned().unwrap_or_default();
             let number = number(member.breaker.state());
             let up = u64::from(member.heartbeat.is_up());
-            let steer = health.overrides(now).find(|one| one.gateway == gateway.id);
+            let forced = health.overrides(now).find(|one| one.gateway == gateway.id);
             for (family, value) in [
                 (&metrics::BREAKER_STATE, number),
                 (&metrics::RAMP, u64::from(share_of(&health, gateway.id, &self.policy, now))),
                 (&metrics::HEARTBEAT_UP, up),
                 (&metrics::IN_FLIGHT, 0),
                 (&metrics::BARRED, u64::from(member.barred.is_some())),
-                (&metrics::OVERRIDE, steer.map_or(0, |one| one.kind as u64)),
+                (&metrics::OVERRIDE, forced.map_or(0, |one| one.kind as u64)),
             ] {
                 self.set(family, &[&gateway.name], value);
             }
@@ -105,13 +105,13 @@ impl<H: Host> Worker<H> {
                 self.set(&metrics::RAMP, &[&gateway], (*percent).into());
             }
             HealthEvent::Barred(gateway, breach) => self.barred(*gateway, *breach),
-            HealthEvent::Override(gateway, steer) => {
+            HealthEvent::Override(gateway, kind) => {
                 let gateway = self.name(*gateway);
-                let to = steer.map_or("auto", OverrideKind::name);
-                let level = if steer.is_some() { Level::Warn } else { Level::Info };
+                let to = kind.map_or("auto", OverrideKind::name);
+                let level = if kind.is_some() { Level::Warn } else { Level::Info };
                 log::log!(level, "override of {gateway}: {to}");
                 self.count(&metrics::OVERRIDES, &[&gateway, to]);
-                self.set(&metrics::OVERRIDE, &[&gateway], steer.map_or(0, |steer| steer as u64));
+                self.set(&metrics::OVERRIDE, &[&gateway], kind.map_or(0, |kind| kind as u64));
             }
             HealthEvent::Refusing(Why::StoreFull) => {
                 log::error!("the claim store is full, and payments are refused. {MAKES_ROOM}");

@@ -6,10 +6,10 @@ use dana_failover::engine::{Answer as EndOfExchange, ExchangeEvent};
 use dana_failover::engine::{Body, Flags, Origin, Response};
 use dana_failover::engine::{Cell, CellEvent};
 
-use super::super::acts::{Answer, Fate};
 use super::super::ledger::{Deed, Wire};
 use super::super::proof::evidence;
 use super::super::setup::Milestone;
+use super::super::steps::{Answer, Fate};
 use super::super::wishes::What;
 use super::{Copy, NAMES, ON_THE_WIRE_MS, Past, Run, World};
 

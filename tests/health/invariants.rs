@@ -172,7 +172,7 @@ impl Call {
     }
 }
 
-pub(crate) struct Truth<'s> {
+pub(crate) struct Invariants<'s> {
     pub(super) policy: &'s Policy,
     calls: Vec<Call>,
     /// Of each gateway, newest last.
@@ -189,7 +189,7 @@ pub(crate) struct Truth<'s> {
     pub(crate) reached: Reached,
 }
 
-impl<'s> Truth<'s> {
+impl<'s> Invariants<'s> {
     pub(crate) fn new(policy: &'s Policy) -> Self {
         Self {
             policy,

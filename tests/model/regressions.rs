@@ -2,9 +2,9 @@
 
 use dana_failover::engine::Entry;
 
-use super::acts::{Act, Answer, Fate};
 use super::ledger::Deed;
 use super::setup::{Kind, Setup};
+use super::steps::{Act, Answer, Fate};
 use super::world::World;
 
 const EXECUTES: Fate = Fate { refuse: 0, deed: Deed::Execute, answer: Answer::Honest, named: true };

@@ -128,7 +128,7 @@ struct Playing {
 }
 
 /// All requests of all schedules.
-pub(crate) struct Plays {
+pub(crate) struct Schedules {
     policy: Rc<Policy>,
     pub(crate) nodes: Vec<Node>,
     edges: BTreeMap<(usize, Input), usize>,
@@ -161,7 +161,7 @@ const fn cell(place: Place) -> Cell {
     }
 }
 
-impl Plays {
+impl Schedules {
     pub(crate) fn new(policy: Rc<Policy>) -> Self {
         Self {
             policy,
@@ -228,7 +228,7 @@ impl Plays {
         next
     }
 
-    /// Plays a request from its beginning; with it the effects of its last input.
+    /// Schedules a request from its beginning; with it the effects of its last input.
     fn play(&mut self, root: Root, inputs: &[Input]) -> (Playing, Vec<Want>) {
         let exchange = Local::new(Exchange::new(Rc::clone(&self.policy)));
         let mut playing = Playing { exchange, asked: Ticket::default() };

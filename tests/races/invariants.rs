@@ -10,14 +10,14 @@ use dana_failover::engine::{Bucket, Entry};
 use dana_failover::engine::{GatewayId, Gateways};
 use serde_json::Value;
 
-use super::plays::{Place, Said};
 use super::proof::{Cause, evidence};
 use super::reference::Reference;
+use super::schedules::{Place, Said};
 use super::wishes::What;
 use super::world::{State, Walk, Wire};
 
 /// What the checks are made with.
-pub(crate) struct Truth {
+pub(crate) struct Invariants {
     pub(crate) reference: Reference,
     /// The gateways' ids, in order.
     pub(crate) order: Vec<GatewayId>,
