@@ -1,4 +1,4 @@
-//! One request's life: `Held -> Claimed -> Sent -> Ended`.
+//! One request's life: `Held -> Loading -> Committing -> Sent -> Settling -> Ended`.
 //!
 //! ```text
 //! Request   -> loads  -> decide -> [permit] -> [claim] -> Forward      (or Reply, and it ends)

@@ -96,6 +96,8 @@ impl Context<'_> {
     fn claim(mut self, mut committing: Box<Committing>) -> Next {
         let binds = committing.binds();
         let Committing { task, records, attempt, .. } = &*committing;
+        // An inquiry, or a call that changes no payment. A charge or a follow-up always has a payment
+        // (`ParsedRequest::parse`), and then a claim (`Snapshot::decide_payment`).
         let (Some(claim), Some(payment)) = (attempt.claim, &task.parsed.payment) else {
             let Committing { task, attempt, .. } = *committing;
             return self.let_go(task.parsed, attempt);
