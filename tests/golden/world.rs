@@ -177,6 +177,7 @@ impl World {
                 Envoy::start_updatable(&configured(&sandbox, changes, &[first]))
             }
         };
+        let envoy = envoy.of_an_older_version();
         let first = || [Door::new(envoy.listener.clone()), Door::new(envoy.operators.clone())];
         let second = |name: &str| envoy.listening(&format!("{name}_second")).map(Door::new);
         let second = [second("dana"), second("dana_admin")].into_iter().collect::<Option<Vec<_>>>();
