@@ -66,8 +66,8 @@ pub use store::{
     Alias, AliasTarget, Bucket, BucketError, Cell, CellEvent, CellRequest, Census, Commit,
     Conversation, Counted, Entry, Expected, Found, InDoubt, KeptAnswer, Key, KeyDefinition, Keyed,
     Layout, LayoutError, Loaded, Local, MAKES_ROOM, MemoryStore, OperatorEvent, OperatorRequest,
-    OperatorSession, OperatorTerms, Placement, Retention, Room, Seed, Seen, Session, States,
-    StoreError, StoreEvent, StoreRequest, Terms, Version, capacity,
+    OperatorSession, OperatorTerms, Outbox, Placement, Retention, Room, Seed, Seen, Session,
+    States, StoreError, StoreEvent, StoreRequest, Terms, Version, capacity,
 };
 pub use tick::{Join, JoinEffect, Tick};
 pub use time::{Leaps, Length, Millis, Timestamp, Utc, Zone};

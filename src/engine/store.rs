@@ -21,7 +21,7 @@ pub use layout::{KeyDefinition, Layout, LayoutError};
 pub use local::bucket::{Bucket, BucketError, Retention};
 pub use local::capacity;
 pub(in crate::engine) use local::capacity::Capacity;
-pub use local::conversation::{Conversation, Keyed, Local};
+pub use local::conversation::{Conversation, Keyed, Local, Outbox};
 pub use local::lookup::{OperatorSession, OperatorTerms};
 pub use local::placement::{Placement, Seed};
 pub use local::session::Session;

@@ -7,8 +7,29 @@ use crate::engine::machine::{Input, InputOf, Machine, Output, OutputOf, Ticket};
 use crate::engine::store::cell::{CellEvent, CellRequest};
 use crate::engine::time::Timestamp;
 
-/// What a conversation wants: a cell read or written, or to answer the question with this number.
-pub(in crate::engine) type SessionOutput<T> = Output<CellRequest, (Ticket, T)>;
+/// What a conversation and its machine want, until a cell has to be waited for.
+#[derive(Debug)]
+pub struct Outbox<T, E> {
+    outputs: Vec<Output<CellRequest, E>>,
+    /// What the session has answered, in its order.
+    told: VecDeque<(Ticket, T)>,
+}
+
+impl<T, E> Outbox<T, E> {
+    pub(super) const fn new() -> Self {
+        Self { outputs: Vec::new(), told: VecDeque::new() }
+    }
+
+    /// A cell is to be read or written.
+    pub(super) fn ask(&mut self, ticket: Ticket, request: CellRequest) {
+        self.outputs.push(Output::Ask(ticket, request));
+    }
+
+    /// The question with this number is answered.
+    pub(super) fn tell(&mut self, ticket: Ticket, told: T) {
+        self.told.push_back((ticket, told));
+    }
+}
 
 /// How questions become loads and stores of cells.
 pub trait Conversation: Default {
@@ -20,20 +41,22 @@ pub trait Conversation: Default {
     type Terms<'a>;
 
     /// Asks something.
-    fn ask(
+    fn ask<E>(
         &mut self,
         ticket: Ticket,
         ask: Self::Ask,
         terms: &Self::Terms<'_>,
-    ) -> Vec<SessionOutput<Self::Told>>;
+        outbox: &mut Outbox<Self::Told, E>,
+    );
 
     /// Takes in what became of the cell with this number.
-    fn cell(
+    fn cell<E>(
         &mut self,
         ticket: Ticket,
         event: CellEvent,
         terms: &Self::Terms<'_>,
-    ) -> Vec<SessionOutput<Self::Told>>;
+        outbox: &mut Outbox<Self::Told, E>,
+    );
 }
 
 /// What the session of a machine works by.
@@ -90,21 +113,22 @@ impl<M: Keyed> Machine for Local<M> {
         now: Timestamp,
         counters: &mut M::Counters,
     ) -> Vec<OutputOf<Self>> {
-        let mut turn = LocalTurn { outputs: Vec::new(), told: VecDeque::new() };
+        let mut outbox = Outbox::new();
         match input {
             Input::Event(event) => {
                 let wanted = self.machine.handle(Input::Event(event), now, counters);
-                self.ask(wanted, now, counters, &mut turn);
+                self.ask(wanted, now, counters, &mut outbox);
             }
             Input::Told(ticket, event) => {
-                turn.sort(self.session.cell(ticket, event, &self.machine.terms(now, counters)));
+                let terms = self.machine.terms(now, counters);
+                self.session.cell(ticket, event, &terms, &mut outbox);
             }
         }
-        while let Some((ticket, told)) = turn.told.pop_front() {
+        while let Some((ticket, told)) = outbox.told.pop_front() {
             let wanted = self.machine.handle(Input::Told(ticket, told), now, counters);
-            self.ask(wanted, now, counters, &mut turn);
+            self.ask(wanted, now, counters, &mut outbox);
         }
-        turn.outputs
+        outbox.outputs
     }
 }
 
@@ -114,34 +138,32 @@ impl<M: Keyed> Local<M> {
         wanted: Vec<OutputOf<M>>,
         now: Timestamp,
         counters: &M::Counters,
-        turn: &mut LocalTurn<M>,
+        outbox: &mut Outbox<M::Told, M::Effect>,
     ) {
         for output in wanted {
             match output {
                 Output::Ask(ticket, ask) => {
                     let terms = self.machine.terms(now, counters);
-                    turn.sort(self.session.ask(ticket, ask, &terms));
+                    self.session.ask(ticket, ask, &terms, outbox);
                 }
-                Output::Do(effect) => turn.outputs.push(Output::Do(effect)),
+                Output::Do(effect) => outbox.outputs.push(Output::Do(effect)),
             }
         }
     }
 }
 
-/// What one input leads to, until a cell has to be waited for.
-struct LocalTurn<M: Keyed> {
-    outputs: Vec<OutputOf<Local<M>>>,
-    /// What the session has answered, in its order.
-    told: VecDeque<(Ticket, M::Told)>,
-}
+/// The cells that a session wants, and what it has answered.
+#[cfg(test)]
+pub(super) type Taken<T> = (Vec<(Ticket, CellRequest)>, Vec<(Ticket, T)>);
 
-impl<M: Keyed> LocalTurn<M> {
-    fn sort(&mut self, outputs: Vec<SessionOutput<M::Told>>) {
-        for output in outputs {
-            match output {
-                Output::Ask(ticket, request) => self.outputs.push(Output::Ask(ticket, request)),
-                Output::Do(told) => self.told.push_back(told),
-            }
-        }
+#[cfg(test)]
+impl<T> Outbox<T, ()> {
+    /// What a session wants, by itself.
+    pub(super) fn taken(self) -> Taken<T> {
+        let cells = self.outputs.into_iter().filter_map(|output| match output {
+            Output::Ask(ticket, request) => Some((ticket, request)),
+            Output::Do(()) => None,
+        });
+        (cells.collect(), self.told.into())
     }
 }

@@ -1,10 +1,10 @@
 //! An operator's dealings with the store in shared data.
 
 use super::bucket::Bucket;
-use super::conversation::{Conversation, SessionOutput};
+use super::conversation::{Conversation, Outbox};
 use super::placement::Placement;
 use crate::engine::health::Health;
-use crate::engine::machine::{Output, Ticket, Tickets};
+use crate::engine::machine::{Ticket, Tickets};
 use crate::engine::payment::{ClaimRules, KeyFront};
 use crate::engine::store::cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 use crate::engine::store::census::Census;
@@ -55,42 +55,42 @@ impl Conversation for OperatorSession {
     type Told = OperatorEvent;
     type Terms<'a> = OperatorTerms<'a>;
 
-    fn ask(
+    fn ask<E>(
         &mut self,
         ticket: Ticket,
         ask: OperatorRequest,
         _: &OperatorTerms<'_>,
-    ) -> Vec<SessionOutput<OperatorEvent>> {
+        outbox: &mut Outbox<OperatorEvent, E>,
+    ) {
         let step = self.begin(ask);
-        vec![self.step(ticket, step)]
+        self.step(ticket, step, outbox);
     }
 
-    fn cell(
+    fn cell<E>(
         &mut self,
         ticket: Ticket,
         event: CellEvent,
         terms: &OperatorTerms<'_>,
-    ) -> Vec<SessionOutput<OperatorEvent>> {
-        if !self.asked.close(ticket) {
-            return Vec::new();
+        outbox: &mut Outbox<OperatorEvent, E>,
+    ) {
+        if self.asked.close(ticket)
+            && let Some((ticket, doing)) = self.doing.take()
+        {
+            let step = self.go_on(doing, event, terms);
+            self.step(ticket, step, outbox);
         }
-        let Some((ticket, doing)) = self.doing.take() else {
-            return Vec::new();
-        };
-        let step = self.go_on(doing, event, terms);
-        vec![self.step(ticket, step)]
     }
 }
 
 impl OperatorSession {
-    fn step(&mut self, ticket: Ticket, step: LookupStep) -> SessionOutput<OperatorEvent> {
+    fn step<E>(&mut self, ticket: Ticket, step: LookupStep, outbox: &mut Outbox<OperatorEvent, E>) {
         match step {
             LookupStep::Cell(doing, request) => {
                 self.doing = Some((ticket, doing));
                 self.asked.forget();
-                Output::Ask(self.asked.open(), request)
+                outbox.ask(self.asked.open(), request);
             }
-            LookupStep::Done(event) => Output::Do((ticket, event)),
+            LookupStep::Done(event) => outbox.tell(ticket, event),
         }
     }
 

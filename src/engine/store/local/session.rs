@@ -7,11 +7,11 @@
 use std::collections::VecDeque;
 
 use super::bucket::{Bucket, Retention};
-use super::conversation::{Conversation, SessionOutput};
+use super::conversation::{Conversation, Outbox};
 use super::terms::Terms;
 use crate::engine::health::Health;
 use crate::engine::limits;
-use crate::engine::machine::{Output, Ticket, Tickets};
+use crate::engine::machine::{Ticket, Tickets};
 use crate::engine::payment::{ClaimKey, Incarnation};
 use crate::engine::store::cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 use crate::engine::store::contract::{
@@ -91,57 +91,55 @@ impl Conversation for Session {
     type Told = StoreEvent;
     type Terms<'a> = Terms<'a>;
 
-    fn ask(
+    fn ask<E>(
         &mut self,
         ticket: Ticket,
         ask: StoreRequest,
         terms: &Terms<'_>,
-    ) -> Vec<SessionOutput<StoreEvent>> {
+        outbox: &mut Outbox<StoreEvent, E>,
+    ) {
         self.waiting.push_back((ticket, ask));
-        self.begin_next(terms)
+        self.begin_next(terms, outbox);
     }
 
-    fn cell(
+    fn cell<E>(
         &mut self,
         ticket: Ticket,
         event: CellEvent,
         terms: &Terms<'_>,
-    ) -> Vec<SessionOutput<StoreEvent>> {
+        outbox: &mut Outbox<StoreEvent, E>,
+    ) {
         if !self.asked.close(ticket) {
-            return Vec::new();
+            return;
         }
-        let mut outputs = Vec::new();
         if let Some((ticket, doing)) = self.doing.take() {
             let step = self.go_on(doing, event, terms);
-            outputs.push(self.step(ticket, step));
+            self.step(ticket, step, outbox);
         }
-        outputs.extend(self.begin_next(terms));
-        outputs
+        self.begin_next(terms, outbox);
     }
 }
 
 impl Session {
     /// Reads or writes the next cell, or is done.
-    fn step(&mut self, ticket: Ticket, step: SessionStep) -> SessionOutput<StoreEvent> {
+    fn step<E>(&mut self, ticket: Ticket, step: SessionStep, outbox: &mut Outbox<StoreEvent, E>) {
         match step {
             SessionStep::Cell(doing, request) => {
                 self.doing = Some((ticket, doing));
-                Output::Ask(self.asked.open(), request)
+                outbox.ask(self.asked.open(), request);
             }
-            SessionStep::Done(event) => Output::Do((ticket, event)),
+            SessionStep::Done(event) => outbox.tell(ticket, event),
         }
     }
 
     /// Requests are answered one after the other.
-    fn begin_next(&mut self, terms: &Terms<'_>) -> Vec<SessionOutput<StoreEvent>> {
-        let mut outputs = Vec::new();
+    fn begin_next<E>(&mut self, terms: &Terms<'_>, outbox: &mut Outbox<StoreEvent, E>) {
         while self.doing.is_none()
             && let Some((ticket, request)) = self.waiting.pop_front()
         {
             let step = self.begin(request, terms);
-            outputs.push(self.step(ticket, step));
+            self.step(ticket, step, outbox);
         }
-        outputs
     }
 
     fn begin(&mut self, request: StoreRequest, terms: &Terms<'_>) -> SessionStep {

@@ -7,6 +7,7 @@ use crate::engine::payment::{
     Claim, ClaimRules, ClaimState, Fingerprint, Incarnation, Money, PaymentRef,
 };
 use crate::engine::store::alias::{Alias, AliasTarget};
+use crate::engine::store::local::conversation::Taken;
 use crate::engine::store::local::placement::{Placement, Seed};
 use crate::engine::store::memory::MemoryStore;
 use crate::engine::time::{Millis, Timestamp};
@@ -71,6 +72,20 @@ fn leads_to(payment: PaymentRef) -> Entry {
     Entry::Alias(Alias { to: AliasTarget::Payment(payment), used_at: NOW, nonce: 1 })
 }
 
+type Wanted = Taken<StoreEvent>;
+
+fn asked(session: &mut Session, ticket: Ticket, ask: StoreRequest, terms: &Terms<'_>) -> Wanted {
+    let mut outbox = Outbox::new();
+    session.ask(ticket, ask, terms, &mut outbox);
+    outbox.taken()
+}
+
+fn told(session: &mut Session, ticket: Ticket, event: CellEvent, terms: &Terms<'_>) -> Wanted {
+    let mut outbox = Outbox::new();
+    session.cell(ticket, event, terms, &mut outbox);
+    outbox.taken()
+}
+
 impl Cells {
     fn carry_out(&mut self, request: CellRequest) -> CellEvent {
         let cell = request.cell();
@@ -90,21 +105,20 @@ impl Cells {
     fn ask(&mut self, session: &mut Session, requests: Vec<StoreRequest>) -> Vec<StoreEvent> {
         let counters = WorkerCounters::default();
         let terms = terms(&counters);
-        let mut told = Vec::new();
-        let mut outputs = VecDeque::new();
+        let mut all = Vec::new();
+        let mut cells = VecDeque::new();
         for request in requests {
-            outputs.extend(session.ask(Ticket::default(), request, &terms));
+            let (asked, told) = asked(session, Ticket::default(), request, &terms);
+            cells.extend(asked);
+            all.extend(told);
         }
-        while let Some(output) = outputs.pop_front() {
-            match output {
-                Output::Ask(ticket, request) => {
-                    let event = self.carry_out(request);
-                    outputs.extend(session.cell(ticket, event, &terms));
-                }
-                Output::Do((_, event)) => told.push(event),
-            }
+        while let Some((ticket, request)) = cells.pop_front() {
+            let event = self.carry_out(request);
+            let (asked, told) = told(session, ticket, event, &terms);
+            cells.extend(asked);
+            all.extend(told);
         }
-        told
+        all.into_iter().map(|(_, event)| event).collect()
     }
 
     fn read(&mut self, session: &mut Session, keys: Vec<Key>) -> Vec<Seen> {
@@ -266,18 +280,19 @@ fn what_comes_twice_is_not_taken_for_the_answer_to_something_else() {
     let counters = WorkerCounters::default();
     let terms = terms(&counters);
     let (first, second) = (Ticket::default().next(), Ticket::default().next().next());
-    let asked = session.ask(first, StoreRequest::Commit(commit), &terms);
-    let [Output::Ask(write, _)] = asked[..] else { panic!("{asked:?}") };
-    assert_eq!(session.ask(second, StoreRequest::ReadHealth, &terms), [], "one after the other");
+    let (cells_wanted, _) = asked(&mut session, first, StoreRequest::Commit(commit), &terms);
+    let [(write, _)] = cells_wanted[..] else { panic!("{cells_wanted:?}") };
+    let queued = asked(&mut session, second, StoreRequest::ReadHealth, &terms);
+    assert_eq!(queued, Wanted::default(), "one after the other");
     let stored = CellEvent::Stored(place(payment(1)));
-    let told = session.cell(write, stored.clone(), &terms);
-    let [Output::Do((ticket, StoreEvent::Committed)), Output::Ask(read, load)] = &told[..] else {
-        panic!("{told:?}")
-    };
-    assert_eq!(*ticket, first);
-    assert_eq!(session.cell(write, stored, &terms), []);
+    let (wanted, answers) = told(&mut session, write, stored.clone(), &terms);
+    assert_eq!(answers, [(first, StoreEvent::Committed)]);
+    let [(read, load)] = &wanted[..] else { panic!("{wanted:?}") };
+    assert_eq!(told(&mut session, write, stored, &terms), Wanted::default(), "told twice");
     let health = cells.carry_out(load.clone());
-    let told = session.cell(*read, health, &terms);
-    let [Output::Do((ticket, StoreEvent::Health(..)))] = told[..] else { panic!("{told:?}") };
-    assert_eq!(ticket, second);
+    let (_, answers) = told(&mut session, *read, health, &terms);
+    assert!(
+        matches!(answers[..], [(ticket, StoreEvent::Health(..))] if ticket == second),
+        "{answers:?}"
+    );
 }
