@@ -133,7 +133,7 @@ fn now() -> Instant {
 
 fn policy() -> Rc<Policy> {
     let config = Config::parse(CONFIG).expect("the configuration is right");
-    let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
+    let mut layout = Layout::new(Placement::new(config.store.claims_max, Seed::default()));
     let (policy, _) =
         Policy::join(config, &mut layout, Timestamp::default()).expect("the layout is new");
     Rc::new(policy)

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::Args;
 use dana_failover::engine::Config;
-use dana_failover::engine::capacity;
 use dana_failover::engine::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
+use dana_failover::engine::{Placement, Seed, capacity};
 use serde_json::{Value, json};
 
 use super::config::Filter;
@@ -74,7 +74,8 @@ pub(crate) fn recycle(options: &Options, wanted: &Recycle) -> Outcome<()> {
         },
     });
     let config = parse(options, &settings)?;
-    let places = u64::from(config.buckets()) * BUCKET_RECORDS_MAX as u64;
+    let places = u64::from(Placement::new(config.store.claims_max, Seed::default()).buckets())
+        * BUCKET_RECORDS_MAX as u64;
     if wanted.from < places || wanted.payments <= wanted.from {
         let rule = "--from must be at least the store's places, and --payments more";
         return Err(format!("{rule}: there are {places} places").into());

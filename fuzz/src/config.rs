@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
 
 /// A configuration that was accepted works on an empty store, and again on what it made of it.
 fn joins(config: &Config) {
-    let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
+    let mut layout = Layout::new(Placement::new(config.store.claims_max, Seed::default()));
     if Policy::join(config.clone(), &mut layout, Timestamp::default()).is_ok() {
         let mut stored = Layout::decode(&layout.encode()).expect("it reads back");
         assert_eq!(stored, layout);

@@ -95,7 +95,7 @@ impl World {
     }
 
     fn with(config: Config) -> Self {
-        let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
+        let mut layout = Layout::new(Placement::new(config.store.claims_max, Seed::default()));
         let policy =
             Policy::join(config, &mut layout, Timestamp::default()).expect("an empty store fits").0;
         let mut world = Self {

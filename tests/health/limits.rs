@@ -31,7 +31,7 @@ pub(crate) fn defaults() -> Vec<Setting> {
 
 fn setting(config: &str, gap: u64) -> Setting {
     let config = Config::parse(config.as_bytes()).unwrap();
-    let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
+    let mut layout = Layout::new(Placement::new(config.store.claims_max, Seed::default()));
     Setting {
         policy: Rc::new(Policy::join(config, &mut layout, Timestamp::default()).unwrap().0),
         gap,

@@ -52,7 +52,7 @@ fn policy(setting: &str, buckets: u32) -> Rc<Policy> {
     let claims_max = format!(r#""claims_max": {}"#, buckets * 16);
     let config = config.replace(r#""claims_max": 16"#, &claims_max);
     let config = configured(&config);
-    let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
+    let mut layout = Layout::new(Placement::new(config.store.claims_max, Seed::default()));
     Rc::new(Policy::join(config, &mut layout, Timestamp::default()).unwrap().0)
 }
 

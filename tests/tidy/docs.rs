@@ -206,7 +206,7 @@ fn gauges(readme: &str) -> BTreeMap<&str, &str> {
 /// How many metrics the reference implies, with thousands apart.
 fn implied_by_the_reference() -> String {
     let config = reference();
-    let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
+    let mut layout = Layout::new(Placement::new(config.store.claims_max, Seed::default()));
     let (policy, _) = Policy::join(config, &mut layout, Timestamp::default()).unwrap();
     let many = metrics::implied::all(&policy).len();
     format!("{},{:03}", many / 1000, many % 1000)

@@ -101,6 +101,27 @@ fn files_are_short() {
     assert_eq!(longest.count(), 0, "{long:?}");
 }
 
+/// Only the store knows where a record stands, the tick that keeps the store up, and the filter.
+/// Others may name it where it is a word of the operators: in the status, on the page, in a metric.
+#[test]
+fn decisions_do_not_know_where_records_stand() {
+    let is_tests = |name: &&String| name.contains("/tests");
+    let knows = |name: &String| {
+        let name = name.trim_start_matches("src/engine/");
+        let tables = ["src/engine.rs", "limits.rs", "metrics.rs"];
+        let words = ["admin/page/store.rs", "admin/doubt.rs"];
+        ["store", "tick"].iter().any(|room| name.starts_with(room))
+            || tables.contains(&name)
+            || words.contains(&name)
+    };
+    let others = ENGINE.iter().filter(|(name, _)| !knows(name) && !is_tests(name));
+    let found: Vec<String> =
+        others.flat_map(|(name, text)| items::names_of_standing(name, text)).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    let store = &ENGINE["src/engine/store/local/session.rs"];
+    assert!(!items::names_of_standing("session.rs", store).is_empty(), "it would be found");
+}
+
 /// What others may name of the engine stands in its door, name by name. Two rooms are tables, which
 /// are read with their names.
 #[test]

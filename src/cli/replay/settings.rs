@@ -36,7 +36,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Policy, String> {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         lines.join("; ")
     })?;
-    let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
+    let mut layout = Layout::new(Placement::new(config.store.claims_max, Seed::default()));
     Policy::join(config, &mut layout, Timestamp::default())
         .map(|(policy, _)| policy)
         .map_err(|error| error.to_string())

@@ -170,11 +170,11 @@ impl Problem {
                      configuration was not accepted."
                 );
             }
-            Self::NotConfigured(Some(JoinError::Buckets { stored, configured })) => {
+            Self::NotConfigured(Some(JoinError::ClaimsMax { stored, configured })) => {
                 return format!(
                     "The payments' filter has configured this vm_id with another \
-                     idempotency.store.local.claims_max ({stored} buckets, here {configured}): give \
-                     this listener the configuration of the payments' listener."
+                     idempotency.store.local.claims_max ({stored}, here {configured}, both rounded \
+                     up): give this listener the configuration of the payments' listener."
                 );
             }
             Self::OtherVersion => {

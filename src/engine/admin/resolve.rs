@@ -34,7 +34,7 @@ pub enum ResolveError {
     NotFound,
     /// Several records have a key with this front.
     Ambiguous,
-    /// The record, or its whole bucket, was not written by this version.
+    /// The record was not written by this version.
     Unreadable,
     /// An attempt is under way, and may be until then.
     LeaseRuns {

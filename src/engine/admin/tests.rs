@@ -77,7 +77,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let mut layout =
-            Layout::new(Placement::new(config("payments", TWO).buckets(), Seed::default()));
+            Layout::new(Placement::new(config("payments", TWO).store.claims_max, Seed::default()));
         let policy = Rc::new(
             Policy::join(config("payments", TWO), &mut layout, Timestamp::default()).unwrap().0,
         );
@@ -298,11 +298,11 @@ fn before_the_payments_are_configured_there_is_nothing_to_tell() {
     assert!(got.text.contains("has not configured this vm_id yet"), "{}", got.text);
     assert!(got.headers.contains(&("retry-after", "1".to_owned())));
 
-    let mut policy = Layout::new(Placement::new(7, Seed::default()));
-    policy.join(7, &[("primary", "c_1"), ("secondary", "c_2")], &[]).unwrap();
+    let mut policy = Layout::new(Placement::new(112, Seed::default()));
+    policy.join(112, &[("primary", "c_1"), ("secondary", "c_2")], &[]).unwrap();
     scene.put(Cell::Layout, policy.encode());
     let got = scene.get("/status");
-    assert!(got.status == 503 && got.text.contains("7 buckets"), "{}", got.text);
+    assert!(got.status == 503 && got.text.contains("(112, here "), "{}", got.text);
 
     scene.put(Cell::Layout, vec![99, 0, 0]);
     let got = scene.get("/status");

@@ -4,10 +4,9 @@
 use super::values::Config;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Demand, HealthRules, ProbeSpec};
-use crate::engine::limits;
 use crate::engine::payment::ClaimRules;
 use crate::engine::protocol::{Compiled, Memory, Mode, Table};
-use crate::engine::store::{KeyDefinition, Layout, LayoutError, Placement};
+use crate::engine::store::{KeyDefinition, Layout, LayoutError, Placement, Seed};
 use crate::engine::time::{Leaps, Millis, Timestamp};
 
 /// Everything that decisions depend on.
@@ -74,11 +73,12 @@ pub struct Composite {
 /// Why a configuration does not fit the layout of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JoinError {
-    /// The store has another number of buckets.
-    Buckets {
+    /// The store was laid out for another number of claims, each rounded up to what a store can
+    /// be laid out for.
+    ClaimsMax {
         /// The number in the store.
         stored: u32,
-        /// The number that the configuration needs.
+        /// The number that the configuration asks for.
         configured: u32,
     },
     /// The store does not know this gateway: no payments' filter has used it.
@@ -113,7 +113,7 @@ impl Policy {
         let operations = Table::new(config.operations.clone());
         let keys: Vec<KeyDefinition> =
             operations.iter().map(|compiled| config.key_definition(&compiled.operation)).collect();
-        let (ids, grew) = layout.join(config.buckets(), &names, &keys)?;
+        let (ids, grew) = layout.join(config.store.claims_max, &names, &keys)?;
         let (born, began) = layout.begin(now);
         Ok((Self::new(config, operations, ids, layout.placement(), born), grew || began))
     }
@@ -123,9 +123,10 @@ impl Policy {
     /// # Errors
     /// If no payments' filter has joined such a configuration to it yet.
     pub fn over(config: Config, layout: &Layout) -> Result<Self, JoinError> {
-        let (stored, configured) = (layout.placement().buckets(), config.buckets());
+        let wanted = Placement::new(config.store.claims_max, Seed::default());
+        let (stored, configured) = (layout.placement().claims_max(), wanted.claims_max());
         if stored != configured {
-            return Err(JoinError::Buckets { stored, configured });
+            return Err(JoinError::ClaimsMax { stored, configured });
         }
         let find = |name: &String| {
             layout.find(name).ok_or_else(|| JoinError::Gateway { name: name.clone() })
@@ -271,7 +272,7 @@ impl Policy {
     /// How long a census of a full store takes.
     #[must_use]
     pub fn census_length(&self) -> Millis {
-        let ticks = self.placement.buckets().div_ceil(limits::CENSUS_BUCKETS_PER_TICK);
-        Millis::new(self.tick_period().get().saturating_mul(ticks.into()))
+        let ticks = self.placement.census_ticks().into();
+        Millis::new(self.tick_period().get().saturating_mul(ticks))
     }
 }

@@ -51,7 +51,7 @@ fn two_gateways_are_enough_and_everything_else_has_a_default() {
         assert_eq!(gateway.probe, ProbeSpec::default());
     }
     assert!(!config.failback.manual);
-    assert_eq!(config.buckets(), 65_536);
+    assert_eq!(config.store.claims_max, 65_536 * 16);
 }
 
 /// Every number by its path, with its default.

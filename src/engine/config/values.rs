@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::admin::Role;
 use crate::engine::health::{BreakerLimits, Demand, Failback, HeartbeatLimits, ProbeSpec};
 use crate::engine::json::Pointer;
-use crate::engine::limits;
 use crate::engine::payment::ClaimRules;
 use crate::engine::protocol::{Class, Identity, Mode, Operation, Protocol};
 use crate::engine::store::{Capacity, KeptAnswer, KeyDefinition, layout_hash};
@@ -164,15 +163,9 @@ impl Config {
         KeptAnswer::sets(self.store.bodies_max)
     }
 
-    /// The number of buckets of the store.
-    #[must_use]
-    pub const fn buckets(&self) -> u32 {
-        self.store.claims_max.div_ceil(limits::BUCKET_RECORDS_MEAN)
-    }
-
     /// Which rate of payments the store sustains.
     #[must_use]
     pub fn capacity(&self) -> Capacity {
-        Capacity::new(self.buckets(), self.store.retention)
+        Capacity::new(self.store.claims_max, self.store.retention)
     }
 }

@@ -188,7 +188,7 @@ impl World {
     /// A world in which both gateways are well.
     fn with(config: &str) -> Self {
         let config = Config::parse(config.as_bytes()).unwrap();
-        let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
+        let mut layout = Layout::new(Placement::new(config.store.claims_max, Seed::default()));
         let policy = Policy::join(config, &mut layout, Timestamp::default()).unwrap().0;
         let mut world = Self {
             policy: Rc::new(policy),

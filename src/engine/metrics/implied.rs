@@ -350,7 +350,7 @@ mod tests {
             each.join(", ")
         );
         let config = Config::parse(config.as_bytes()).unwrap();
-        let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
+        let mut layout = Layout::new(Placement::new(config.store.claims_max, Seed::default()));
         Policy::join(config, &mut layout, Timestamp::default()).unwrap().0
     }
 

@@ -139,7 +139,7 @@ impl KeyFront {
         self.bytes.iter().take(self.length).zip(key).all(|(mine, other)| mine == other)
     }
 
-    /// As much of the key as it takes to know which bucket holds its record. That is more than
+    /// As much of the key as it takes to find its record. That is more than
     /// the record has: 40 digits, as many as the access log shows.
     #[must_use]
     pub fn reference(&self) -> Option<PaymentRef> {

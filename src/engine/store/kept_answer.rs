@@ -203,7 +203,7 @@ mod tests {
         let sets = KeptAnswer::sets(bodies_max);
         let mut gone = 0;
         for seed in 0..STORES {
-            let placement = Placement::new(1, Seed::new([seed; Seed::SIZE]));
+            let placement = Placement::of_buckets(1, Seed::new([seed; Seed::SIZE]));
             let mut stored = vec![Vec::new(); sets as usize];
             let place = |key: &ClaimKey| placement.body(key.reference(), sets) as usize;
             for number in 0..answers {

@@ -148,13 +148,14 @@ impl Layout {
     /// When the configuration cannot use this store.
     pub fn join(
         &mut self,
-        buckets: u32,
+        claims_max: u32,
         gateways: &[(&str, &str)],
         keys: &[KeyDefinition],
     ) -> Result<(Vec<GatewayId>, bool), LayoutError> {
         let stored = self.placement.buckets();
-        if stored != buckets {
-            return Err(LayoutError::Buckets { stored, configured: buckets });
+        let configured = Placement::new(claims_max, Seed::default()).buckets();
+        if stored != configured {
+            return Err(LayoutError::Buckets { stored, configured });
         }
         let before = self.clone();
         self.join_keys(keys)?;
@@ -263,7 +264,7 @@ impl Layout {
         else {
             return None;
         };
-        let mut layout = Self::new(Placement::new(buckets, Seed::new(bytes.take()?)));
+        let mut layout = Self::new(Placement::of_buckets(buckets, Seed::new(bytes.take()?)));
         if version == Self::VERSION {
             layout.born = Some(bytes.time()?).filter(|born| born.as_millis() > 0);
         }
@@ -296,25 +297,28 @@ mod tests {
         names.iter().map(|name| (*name, *name)).collect()
     }
 
+    const ROOM: u32 = 128;
+
     #[test]
     fn a_name_keeps_its_bit_through_reorder_removal_and_return() {
-        let mut layout = Layout::new(Placement::new(8, Seed::new([7; Seed::SIZE])));
-        let (first, grew) = layout.join(8, &of(&["primary", "secondary"]), &[]).unwrap();
+        let mut layout = Layout::new(Placement::new(ROOM, Seed::new([7; Seed::SIZE])));
+        let (first, grew) = layout.join(ROOM, &of(&["primary", "secondary"]), &[]).unwrap();
         assert!(grew);
         let mut stored = Layout::decode(&layout.encode()).unwrap();
         assert_eq!(stored, layout);
         assert_eq!(stored, layout);
-        let (swapped, grew) = stored.join(8, &of(&["secondary", "third", "primary"]), &[]).unwrap();
+        let (swapped, grew) =
+            stored.join(ROOM, &of(&["secondary", "third", "primary"]), &[]).unwrap();
         assert!(grew);
         assert_eq!((swapped[0], swapped[2]), (first[1], first[0]));
         assert!(!first.contains(&swapped[1]));
-        assert!(!stored.join(8, &of(&["primary"]), &[]).unwrap().1);
+        assert!(!stored.join(ROOM, &of(&["primary"]), &[]).unwrap().1);
     }
 
     #[test]
     fn a_store_of_an_earlier_version_begins_when_it_is_first_read() {
-        let mut layout = Layout::new(Placement::new(8, Seed::new([7; Seed::SIZE])));
-        layout.join(8, &of(&["primary"]), &[key("/pay", 1)]).unwrap();
+        let mut layout = Layout::new(Placement::new(ROOM, Seed::new([7; Seed::SIZE])));
+        layout.join(ROOM, &of(&["primary"]), &[key("/pay", 1)]).unwrap();
         let mut old = layout.encode();
         old[0] = 4;
         old.drain(21..29);
@@ -328,8 +332,8 @@ mod tests {
 
     #[test]
     fn another_capacity_or_version_is_refused_with_the_reason() {
-        let mut layout = Layout::new(Placement::new(8, Seed::default()));
-        let error = layout.join(16, &of(&["primary"]), &[]).unwrap_err();
+        let mut layout = Layout::new(Placement::new(ROOM, Seed::default()));
+        let error = layout.join(2 * ROOM, &of(&["primary"]), &[]).unwrap_err();
         assert!(error.to_string().contains("claims_max"), "{error}");
         assert_eq!(Layout::decode(&[9, 0, 0, 0, 0]), Err(LayoutError::Version));
         assert_eq!(Layout::decode(&[]), Err(LayoutError::Version));
@@ -355,13 +359,13 @@ mod tests {
 
     #[test]
     fn payments_keep_the_names_that_they_had() {
-        let mut layout = Layout::new(Placement::new(8, Seed::default()));
+        let mut layout = Layout::new(Placement::new(ROOM, Seed::default()));
         let first = [key("/pay", 1), key("/v1/pay", 2), key("/refund", 3)];
-        assert!(layout.join(8, &of(&["a"]), &first).unwrap().1, "whatever it begins with");
+        assert!(layout.join(ROOM, &of(&["a"]), &first).unwrap().1, "whatever it begins with");
         let stored = Layout::decode(&layout.encode()).unwrap();
         assert_eq!(stored, layout);
         let check = |keys: &[KeyDefinition], expected: Option<&str>| {
-            let joined = stored.clone().join(8, &of(&["a"]), keys);
+            let joined = stored.clone().join(ROOM, &of(&["a"]), keys);
             let refused = joined.err().map(|error| error.to_string());
             match expected {
                 None => assert_eq!(refused, None, "{keys:?}"),
@@ -396,12 +400,12 @@ mod tests {
 
     #[test]
     fn a_cluster_stays_with_its_gateway() {
-        let mut layout = Layout::new(Placement::new(8, Seed::default()));
-        layout.join(8, &[("a", "one"), ("b", "two")], &[]).unwrap();
+        let mut layout = Layout::new(Placement::new(ROOM, Seed::default()));
+        layout.join(ROOM, &[("a", "one"), ("b", "two")], &[]).unwrap();
         let stored = Layout::decode(&layout.encode()).unwrap();
         assert_eq!(stored, layout);
         let check = |gateways: &[(&str, &str)], refused: bool| {
-            let joined = stored.clone().join(8, gateways, &[]);
+            let joined = stored.clone().join(ROOM, gateways, &[]);
             assert_eq!(joined.is_err(), refused, "{gateways:?}: {joined:?}");
         };
         check(&[("b", "two"), ("a", "one")], false);
@@ -413,12 +417,12 @@ mod tests {
         // Swapped, at once or in two steps.
         check(&[("a", "two"), ("b", "one")], true);
         let mut renamed = stored.clone();
-        renamed.join(8, &[("c", "one"), ("d", "two")], &[]).unwrap();
+        renamed.join(ROOM, &[("c", "one"), ("d", "two")], &[]).unwrap();
         for gateways in [[("c", "two")], [("a", "two")], [("d", "one")]] {
-            assert!(renamed.clone().join(8, &gateways, &[]).is_err(), "{gateways:?}");
+            assert!(renamed.clone().join(ROOM, &gateways, &[]).is_err(), "{gateways:?}");
         }
-        assert!(renamed.clone().join(8, &[("a", "one"), ("b", "two")], &[]).is_ok());
-        let error = stored.clone().join(8, &[("a", "two")], &[]).unwrap_err().to_string();
+        assert!(renamed.clone().join(ROOM, &[("a", "one"), ("b", "two")], &[]).is_ok());
+        let error = stored.clone().join(ROOM, &[("a", "two")], &[]).unwrap_err().to_string();
         assert!(error.contains("cluster two to stay with gateway b"), "{error}");
     }
 }

@@ -96,7 +96,7 @@ impl Join {
         let found = match version {
             Expected::Absent => {
                 let seed = Seed::gather(&self.noise);
-                Ok(Layout::new(Placement::new(self.config.buckets(), seed)))
+                Ok(Layout::new(Placement::new(self.config.store.claims_max, seed)))
             }
             Expected::At(_) | Expected::Any => Layout::decode(&bytes),
         };

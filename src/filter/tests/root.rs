@@ -143,7 +143,7 @@ fn all_workers_look_for_a_payment_in_the_same_place() {
         join(&host, config.clone()).unwrap().0.placement
     };
     let first = joined(0);
-    assert_ne!(first, Placement::new(config.buckets(), Seed::default()), "it has a seed");
+    assert_ne!(first, Placement::new(config.store.claims_max, Seed::default()), "it has a seed");
     // Another worker, and the configuration once more: the noise is another one each time.
     assert_eq!([joined(1), joined(2)], [first; 2]);
     // One that found nothing there because all began at once, and then lost the race to begin it.

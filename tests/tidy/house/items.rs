@@ -23,6 +23,30 @@ pub(super) fn types(files: &Files, among: &BTreeSet<&str>) -> BTreeMap<String, V
     found
 }
 
+/// Names in code that speak of where records stand: a bucket, or a `Cell` of shared data. Each with
+/// its line.
+pub(super) fn names_of_standing(file: &str, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let code = without_tests(&tokens(file, text), &mut |_, _| {});
+    walk(&code, &mut |token| {
+        let Some(name) = ident(Some(token)) else { return };
+        let lower = name.to_lowercase();
+        if name.starts_with("Cell") || lower.contains("bucket") {
+            found.push(format!("{file}:{}: {name}", token.span().start().line));
+        }
+    });
+    found
+}
+
+fn walk(code: &[TokenTree], see: &mut impl FnMut(&TokenTree)) {
+    for token in code {
+        see(token);
+        if let TokenTree::Group(group) = token {
+            walk(&Vec::from_iter(group.stream()), see);
+        }
+    }
+}
+
 /// Tells the types that are defined here. Within `impl` and `trait`, `type` is an associated one.
 fn define(code: &[TokenTree], is_associated: bool, found: &mut impl FnMut(String)) {
     let mut in_impl = false;

@@ -74,7 +74,8 @@ fn vm_id_shared(setup: &Setup, found: &mut Found<'_>) {
         let known = stores.iter_mut().find(|(name, _)| name == id.word());
         match known {
             None => {
-                let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
+                let mut layout =
+                    Layout::new(Placement::new(config.store.claims_max, Seed::default()));
                 if join(config, &mut layout).is_ok() {
                     stores.push((id.word().to_owned(), layout));
                 }

@@ -164,7 +164,7 @@ fn how_long_a_count_takes_follows_from_the_store() {
     let claims = r#", "idempotency": {"store": {"local": {"claims_max": 16777216}}}"#;
     let mut scene = Scene::new();
     let payments = config_with("payments", TWO, claims);
-    let mut layout = Layout::new(Placement::new(payments.buckets(), Seed::default()));
+    let mut layout = Layout::new(Placement::new(payments.store.claims_max, Seed::default()));
     scene.policy = Rc::new(Policy::join(payments, &mut layout, Timestamp::default()).unwrap().0);
     scene.put(Cell::Layout, layout.encode());
     scene.admin = Rc::new(config_with("admin", TWO, claims));

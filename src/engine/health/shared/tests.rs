@@ -39,7 +39,7 @@ impl Scene {
             list.join(",")
         );
         let config = Config::parse(config.as_bytes()).unwrap();
-        let mut layout = Layout::new(Placement::new(config.buckets(), Seed::default()));
+        let mut layout = Layout::new(Placement::new(config.store.claims_max, Seed::default()));
         let policy = Policy::join(config, &mut layout, Timestamp::default()).unwrap().0;
         Self { policy, health: Health::default(), now: START }
     }

@@ -7,6 +7,7 @@
 //! retention; a peak of minutes does no harm. A claim that nobody resolves stays for ever, and the
 //! formula does not count it.
 
+use super::placement::{Placement, Seed};
 use crate::engine::limits::{BUCKET_RECORDS_MAX, BUCKET_RECORDS_MEAN};
 use crate::engine::time::Millis;
 
@@ -18,9 +19,10 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// A store of so many buckets, which keeps resolved claims for `retention`.
+    /// A store with room for `claims_max` claims, which keeps resolved ones for `retention`.
     #[must_use]
-    pub fn new(buckets: u32, retention: Millis) -> Self {
+    pub fn new(claims_max: u32, retention: Millis) -> Self {
+        let buckets = Placement::new(claims_max, Seed::default()).buckets();
         Self { buckets: f64::from(buckets), retention_s: retention.get() as f64 / 1000.0 }
     }
 

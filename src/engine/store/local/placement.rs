@@ -10,6 +10,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::engine::limits;
 use crate::engine::payment::PaymentRef;
 
 /// What makes the places of one store its own. Whoever writes it to a log gives it away, so its
@@ -55,10 +56,26 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Of a store of `buckets` buckets.
+    /// Of a store with room for `claims_max` records.
     #[must_use]
-    pub const fn new(buckets: u32, seed: Seed) -> Self {
+    pub const fn new(claims_max: u32, seed: Seed) -> Self {
+        Self::of_buckets(claims_max.div_ceil(limits::BUCKET_RECORDS_MEAN), seed)
+    }
+
+    pub(in crate::engine::store) const fn of_buckets(buckets: u32, seed: Seed) -> Self {
         Self { buckets, seed }
+    }
+
+    /// The records that it has room for: those configured, rounded up to full buckets.
+    #[must_use]
+    pub const fn claims_max(&self) -> u32 {
+        self.buckets.saturating_mul(limits::BUCKET_RECORDS_MEAN)
+    }
+
+    /// The ticks of the counting worker that one census takes, if the store is full.
+    #[must_use]
+    pub const fn census_ticks(&self) -> u32 {
+        self.buckets.div_ceil(limits::CENSUS_BUCKETS_PER_TICK)
     }
 
     /// How many buckets there are.
@@ -106,17 +123,17 @@ mod tests {
     #[test]
     fn the_places_are_fixed_for_a_seed() {
         // A store outlives the code that wrote it: raise `Layout::VERSION` when this changes.
-        let placement = Placement::new(1 << 16, Seed::new([7; 16]));
+        let placement = Placement::of_buckets(1 << 16, Seed::new([7; 16]));
         assert_eq!(placement.bucket(payment(1)), 64_194);
         assert_eq!(placement.body(payment(1), 1 << 16), 22_698);
-        assert_eq!(Placement::new(0, Seed::new([7; 16])).bucket(payment(1)), 0);
+        assert_eq!(Placement::of_buckets(0, Seed::new([7; 16])).bucket(payment(1)), 0);
         assert_eq!(placement.body(payment(1), 0), 0);
     }
 
     #[test]
     fn payments_that_meet_under_one_seed_part_under_another() {
         let (one, other) = (Seed::gather(b"a"), Seed::gather(b"b"));
-        let (mine, theirs) = (Placement::new(1024, one), Placement::new(1024, other));
+        let (mine, theirs) = (Placement::of_buckets(1024, one), Placement::of_buckets(1024, other));
         let meet: Vec<PaymentRef> =
             (0..64 * 1024).map(payment).filter(|payment| mine.bucket(*payment) == 5).collect();
         assert!((32..=96).contains(&meet.len()), "{}: about 64 of 65,536", meet.len());
@@ -126,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_seed_is_never_shown() {
-        let placement = Placement::new(8, Seed::gather(b"noise"));
+        let placement = Placement::of_buckets(8, Seed::gather(b"noise"));
         assert_eq!(format!("{placement:?}"), "Placement { buckets: 8, seed: Seed(..) }");
     }
 }

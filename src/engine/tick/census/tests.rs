@@ -31,17 +31,18 @@ struct World {
 
 impl World {
     fn new(buckets: u32) -> Self {
+        let claims_max = buckets * limits::BUCKET_RECORDS_MEAN;
         let config = format!(
             r#"{{
                 "gateways": [{{"name": "a", "cluster": "a"}}, {{"name": "b", "cluster": "b"}}],
                 "idempotency": {{"store": {{"local": {{"claims_max": {}}}}}}}
             }}"#,
-            buckets * limits::BUCKET_RECORDS_MEAN
+            claims_max
         );
         let config = Config::parse(config.as_bytes()).unwrap();
         let (policy, _) = Policy::join(
             config,
-            &mut Layout::new(Placement::new(buckets, Seed::default())),
+            &mut Layout::new(Placement::new(claims_max, Seed::default())),
             Timestamp::default(),
         )
         .unwrap();

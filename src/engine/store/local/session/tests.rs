@@ -37,7 +37,7 @@ struct Cells {
 fn terms(counters: &WorkerCounters) -> Terms<'_> {
     Terms {
         now: NOW,
-        placement: Placement::new(BUCKETS, Seed::default()),
+        placement: Placement::of_buckets(BUCKETS, Seed::default()),
         answer_sets: 8,
         rules: &RULES,
         claims: Millis::new(86_400_000),
@@ -59,7 +59,7 @@ fn alias(number: usize) -> Key {
 }
 
 fn place(key: Key) -> Cell {
-    Cell::Claims(Placement::new(BUCKETS, Seed::default()).bucket(key.reference()))
+    Cell::Claims(Placement::of_buckets(BUCKETS, Seed::default()).bucket(key.reference()))
 }
 
 fn claim(claimed_at: Timestamp) -> Claim {
@@ -205,9 +205,9 @@ fn what_was_read_in_another_look_is_not_expected() {
 #[test]
 fn a_bucket_without_room_refuses_and_nothing_is_written() {
     let (mut cells, mut session) = (Cells::default(), Session::default());
-    let number = Placement::new(BUCKETS, Seed::default()).bucket(payment(0).reference());
+    let number = Placement::of_buckets(BUCKETS, Seed::default()).bucket(payment(0).reference());
     let mates = (1..).filter(|n| {
-        Placement::new(BUCKETS, Seed::default()).bucket(payment(*n).reference()) == number
+        Placement::of_buckets(BUCKETS, Seed::default()).bucket(payment(*n).reference()) == number
     });
     let mates: Vec<usize> = mates.take(limits::BUCKET_RECORDS_MAX).collect();
     for mate in &mates {
