@@ -28,7 +28,7 @@ use view::View;
 /// Says what is wrong or dangerous in an Envoy configuration with the filter.
 ///
 /// Looks at listeners, routes, clusters, TLS and the filter's own settings, and says for each
-/// finding where it is, what was expected, why it matters and how to mend it. Exits with 1 if there
+/// finding where it is, what was expected, why it matters and how to fix it. Exits with 1 if there
 /// are errors or warnings.
 #[derive(Debug, Args)]
 #[command(after_long_help = help::TEXT, arg_required_else_help = true)]
@@ -106,7 +106,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Checks, or explains; tells whether there is anything to mend.
+/// Checks, or explains; tells whether there is anything to fix.
 pub(crate) fn run(options: &Options) -> Result<bool, Error> {
     let stdout = io::stdout();
     let is_coloured = stdout.is_terminal();

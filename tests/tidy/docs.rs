@@ -44,25 +44,25 @@ fn answers() -> Vec<(LocalReply, &'static str)> {
     };
     let bad_field = || RequestError::BadField(String::new());
     let not = |why, what| (LocalReply::NotExecuted { why, retry_after }, what);
-    let mend = "mend the request, and send it under the same reference";
+    let correct = "correct the request, and send it under the same reference";
     vec![
         refused(RequestError::Unmatched, "check the path: [operations](operations.md)"),
         refused(RequestError::AmbiguousPath, "write the path as DANA's documents do"),
         refused(RequestError::Method { allowed: "POST" }, "use the method of the `Allow` header"),
         refused(RequestError::Peer, "use the client certificate of this partner"),
         refused(RequestError::Operation, "ask the operator of this Envoy for the right to it"),
-        refused(RequestError::NoIdentity(String::new()), mend),
-        refused(bad_field(), mend),
+        refused(RequestError::NoIdentity(String::new()), correct),
+        refused(bad_field(), correct),
         (
             LocalReply::Refused { refusal: bad_field(), standing: Standing::Unknown },
-            "mend the request, and repeat it under the same reference; ask for the status of the \
+            "correct the request, and repeat it under the same reference; ask for the status of the \
              payment that was sent before",
         ),
         (
             LocalReply::Refused { refusal: bad_field(), standing: Standing::Executed },
-            "take it for paid; mend the request for the answer",
+            "take it for paid; correct the request for the answer",
         ),
-        refused(RequestError::BodyTooLarge { bytes_max: 0 }, mend),
+        refused(RequestError::BodyTooLarge { bytes_max: 0 }, correct),
         (
             LocalReply::InProgress { unknown: false, retry_after },
             "wait as long as `Retry-After` says, and repeat it unchanged",
@@ -316,7 +316,7 @@ fn ranges_and_safe_minimums_are_those_of_the_parser() {
 #[test]
 fn the_files_for_lds_are_the_reference() {
     let file = |name: &str| -> Value { serde_norway::from_str(&read(name)).unwrap() };
-    let mend = "run envoy/lds/make.sh";
+    let correct = "run envoy/lds/make.sh";
     let (mut reference, mut bootstrap) = (file("envoy/envoy.yaml"), file("envoy/lds/envoy.yaml"));
     let mut listeners = file("envoy/lds/listeners.yaml")["resources"].clone();
     for listener in listeners.as_array_mut().unwrap() {
@@ -324,9 +324,9 @@ fn the_files_for_lds_are_the_reference() {
         assert_eq!(kind, "type.googleapis.com/envoy.config.listener.v3.Listener");
     }
     let statics = reference["static_resources"].as_object_mut().unwrap();
-    assert_eq!(statics.remove("listeners").unwrap(), listeners, "{mend}");
+    assert_eq!(statics.remove("listeners").unwrap(), listeners, "{correct}");
     for member in ["node", "dynamic_resources"] {
         assert!(bootstrap.as_object_mut().unwrap().remove(member).is_some(), "{member}");
     }
-    assert_eq!(bootstrap, reference, "{mend}");
+    assert_eq!(bootstrap, reference, "{correct}");
 }

@@ -37,8 +37,8 @@ pub(crate) struct Rule {
     pub(crate) title: &'static str,
     /// Why that matters, in a sentence.
     pub(crate) why: &'static str,
-    /// How to mend it.
-    pub(crate) mend: &'static str,
+    /// How to fix it.
+    pub(crate) fix: &'static str,
     /// Looks for it.
     pub(crate) check: fn(&Setup, &mut Found<'_>),
 }

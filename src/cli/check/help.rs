@@ -29,7 +29,7 @@ about something else, or a wrong command line.
 --format json writes one document:
   files     as they were given
   findings  rule, severity (error, warning, note), title, file, line, column, path, expected, found,
-            why, mend, accepted (the reason, or null); the worst first
+            why, fix, accepted (the reason, or null); the worst first
   summary   errors, warnings, notes that nobody accepts, and accepted: how many of each
   stores    for each vm_id: claims_max, retention_s, payments_per_second that the store sustains
             while refused_share of new payments are refused

@@ -37,7 +37,7 @@ impl Report {
         self.findings.iter().filter_map(|finding| Some((finding, finding.accepted.as_deref()?)))
     }
 
-    /// Whether there is anything that must be mended.
+    /// Whether there is anything that must be fixed.
     pub(crate) fn is_bad(&self) -> bool {
         self.open().any(|finding| finding.rule.severity != Severity::Note)
     }

@@ -77,7 +77,7 @@ mod tests {
             let is_kebab =
                 |letter: char| letter.is_ascii_lowercase() || "-0123456789".contains(letter);
             assert!(rule.id.chars().all(is_kebab), "{}", rule.id);
-            for text in [rule.why, rule.mend] {
+            for text in [rule.why, rule.fix] {
                 assert!(text.ends_with('.') && text.len() > 10, "{}: {text}", rule.id);
             }
             assert!(!rule.title.ends_with('.') && !rule.title.is_empty(), "{}", rule.id);

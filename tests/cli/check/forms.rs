@@ -30,14 +30,14 @@ fn people_read_what_where_why_and_how() {
     let expected = format!(
         "error: Payments pass when the filter has died  [fail-open]
   why:  They would be sent without a claim, so that a repeat of one is a second payment.
-  mend: Set failure_policy: FAIL_RELOAD and remove fail_open.
+  fix: Set failure_policy: FAIL_RELOAD and remove fail_open.
   {name}:{line}:17  {proxy}.http_filters[0].typed_config.config.failure_policy
       expected FAIL_RELOAD or FAIL_CLOSED
       found    \"FAIL_OPEN\"
 
 warning: A request that nobody answers is kept for long  [idle-timeout-long]
   why:  If the filter dies while it asks a gateway by itself, the merchant waits until this ends.
-  mend: Set stream_idle_timeout to no more than idempotency.lease_ms and timeouts.response_ms together.
+  fix: Set stream_idle_timeout to no more than idempotency.lease_ms and timeouts.response_ms together.
   {name}:{idle}:11  {proxy}.stream_idle_timeout
       expected at most 40 s
       found    \"600s\"
@@ -77,7 +77,7 @@ fn machines_read_the_same() {
         (told("expected"), told("found")),
         ("FAIL_RELOAD or FAIL_CLOSED".into(), "\"FAIL_OPEN\"".into())
     );
-    for name in ["title", "why", "mend"] {
+    for name in ["title", "why", "fix"] {
         assert!(!told(name).is_empty());
     }
     let summary = json!({"errors": 1, "warnings": 1, "notes": 1, "accepted": 0});

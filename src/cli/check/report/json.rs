@@ -44,7 +44,7 @@ fn finding(report: &Report, finding: &Finding) -> Value {
         "expected": finding.expected,
         "found": finding.found,
         "why": rule.why,
-        "mend": rule.mend,
+        "fix": rule.fix,
         "accepted": finding.accepted,
     })
 }

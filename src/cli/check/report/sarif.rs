@@ -38,8 +38,8 @@ fn rule(rule: &Rule) -> Value {
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
         "help": {
-            "text": format!("{} {}", rule.why, rule.mend),
-            "markdown": format!("{}\n\n**How to mend it:** {}", rule.why, rule.mend),
+            "text": format!("{} {}", rule.why, rule.fix),
+            "markdown": format!("{}\n\n**How to fix it:** {}", rule.why, rule.fix),
         },
         "defaultConfiguration": {"level": rule.severity.word()},
     })
@@ -49,7 +49,7 @@ fn result(report: &Report, finding: &Finding) -> Value {
     let index = rules::all().position(|rule| rule.id == finding.rule.id);
     let text = format!(
         "{}: expected {}, found {}. {}",
-        finding.rule.title, finding.expected, finding.found, finding.rule.mend
+        finding.rule.title, finding.expected, finding.found, finding.rule.fix
     );
     let mut result = json!({
         "ruleId": finding.rule.id,

@@ -57,7 +57,7 @@ fn head(out: &mut impl Write, rule: &Rule, style: &Style) -> io::Result<()> {
     let (colour, word) = (style.colour(rule.severity), rule.severity.word());
     writeln!(out, "{colour}{word}{plain}{bold}: {}{plain}  [{}]", rule.title, rule.id)?;
     writeln!(out, "  why:  {}", rule.why)?;
-    writeln!(out, "  mend: {}", rule.mend)
+    writeln!(out, "  fix: {}", rule.fix)
 }
 
 fn place(out: &mut impl Write, report: &Report, one: &Finding, style: &Style) -> io::Result<()> {
@@ -91,7 +91,7 @@ fn summary(out: &mut impl Write, report: &Report, style: &Style) -> io::Result<(
 /// One rule, in full.
 pub(crate) fn explain(out: &mut impl Write, rule: &Rule) -> io::Result<()> {
     writeln!(out, "{} ({})\n\n{}.\n", rule.id, rule.severity.word(), rule.title)?;
-    writeln!(out, "Why:  {}\nMend: {}", rule.why, rule.mend)?;
+    writeln!(out, "Why:  {}\nMend: {}", rule.why, rule.fix)?;
     if rule.id == "capability-missing" {
         writeln!(
             out,

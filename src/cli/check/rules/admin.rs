@@ -13,7 +13,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "The operators' listener is open to the network",
         why: "Their token crosses the network in the clear, and with it anybody can move or resolve payments.",
-        mend: "Listen on loopback, or behind TLS.",
+        fix: "Listen on loopback, or behind TLS.",
         check: operators_open,
     },
     Rule {
@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Operators' requests and payments come by the same listener",
         why: "Merchants could reach what is meant for operators.",
-        mend: "Give operators a listener of their own, on another address.",
+        fix: "Give operators a listener of their own, on another address.",
         check: among_payments,
     },
     Rule {
@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A fault in the operators' filter ends payments",
         why: "With the same vm_id and vm_config Envoy runs both in one VM, and they die together.",
-        mend: "Give the operators' vm_config a configuration of its own, as StringValue \"admin\".",
+        fix: "Give the operators' vm_config a configuration of its own, as StringValue \"admin\".",
         check: vm_shared,
     },
     Rule {
@@ -37,7 +37,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Operators look at another store than the one payments are in",
         why: "They would see no payment, and what they resolve or force has no effect.",
-        mend: "Give both filters the same vm_id.",
+        fix: "Give both filters the same vm_id.",
         check: vm_id,
     },
     Rule {
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "The operators' filter is told otherwise than the payments' one",
         why: "It reads the same store by other names or limits, and shows what is not so.",
-        mend: "Give both the same configuration but for `admin`, as with YAML anchors.",
+        fix: "Give both the same configuration but for `admin`, as with YAML anchors.",
         check: differ,
     },
     Rule {
@@ -53,7 +53,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Note,
         title: "The operators' listener has no token yet",
         why: "It stands there with the hash of the reference, whose token nobody has: operators are locked out.",
-        mend: "Make a token by `openssl rand -hex 32`, and put its hash there: `printf %s \"$TOKEN\" | sha256sum`.",
+        fix: "Make a token by `openssl rand -hex 32`, and put its hash there: `printf %s \"$TOKEN\" | sha256sum`.",
         check: token_placeholder,
     },
     Rule {
@@ -62,7 +62,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Anybody can guess the operators' token",
         why: "Its hash is that of a word which everybody tries first, or of nothing: whoever reaches the listener \
               moves and resolves payments.",
-        mend: "Make a token by `openssl rand -hex 32`, and put its hash there: `printf %s \"$TOKEN\" | sha256sum`.",
+        fix: "Make a token by `openssl rand -hex 32`, and put its hash there: `printf %s \"$TOKEN\" | sha256sum`.",
         check: token_guessable,
     },
 ];

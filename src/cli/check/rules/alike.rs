@@ -10,7 +10,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
     severity: Warning,
     title: "A later gateway is set up otherwise than the first",
     why: "What was only ever tried on the first gateway is what payments depend on when it fails.",
-    mend: "Give both clusters the same setting.",
+    fix: "Give both clusters the same setting.",
     check: gateways_unlike,
 }];
 

@@ -11,7 +11,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "The filter is not allowed what it needs",
         why: "A call that is withheld fails, and a callback that is withheld is left out without a word.",
-        mend: "Allow all that `dana-failover check --explain capability-missing` lists.",
+        fix: "Allow all that `dana-failover check --explain capability-missing` lists.",
         check: capability_missing,
     },
     Rule {
@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Note,
         title: "The filter is allowed what it does not need",
         why: "A module that was tampered with could use it.",
-        mend: "Take it out of allowed_capabilities.",
+        fix: "Take it out of allowed_capabilities.",
         check: capability_surplus,
     },
     Rule {
@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Note,
         title: "The filter's VM may do everything",
         why: "A module that was tampered with could call whatever proxy-wasm has.",
-        mend: "Allow in capability_restriction_config, beside vm_config, what `dana-failover check --explain \
+        fix: "Allow in capability_restriction_config, beside vm_config, what `dana-failover check --explain \
                capability-missing` lists.",
         check: capabilities_unrestricted,
     },

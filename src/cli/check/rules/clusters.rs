@@ -12,7 +12,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "A gateway is lost when a single DNS lookup says so",
         why: "With STRICT_DNS one NXDOMAIN takes all endpoints away although the gateway works.",
-        mend: "Use envoy.clusters.dns with all_addresses_in_single_endpoint: true, as envoy/dns.yaml has it.",
+        fix: "Use envoy.clusters.dns with all_addresses_in_single_endpoint: true, as envoy/dns.yaml has it.",
         check: dns_strict,
     },
     Rule {
@@ -20,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "A gateway's cluster finds its endpoints in an unusual way",
         why: "Where a payment goes must not depend on the request or on what nobody can look up here.",
-        mend: "Use STATIC addresses or envoy.clusters.dns for gateways.",
+        fix: "Use STATIC addresses or envoy.clusters.dns for gateways.",
         check: cluster_kind,
     },
     Rule {
@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Connecting may take longer than a payment may",
         why: "A payment that times out while it is being moved to the next gateway is left in doubt, and was \
               never sent.",
-        mend: "Keep the connect_timeout of all gateways together below timeouts.response_ms; 1 s each is usual.",
+        fix: "Keep the connect_timeout of all gateways together below timeouts.response_ms; 1 s each is usual.",
         check: connect_timeouts,
     },
     Rule {
@@ -38,7 +38,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Idle connections to a gateway are kept for long",
         why: "A connection that the gateway closes at the moment a payment is sent leaves it in doubt; Envoy's \
               default is an hour.",
-        mend: "Set common_http_protocol_options.idle_timeout below the gateway's, 20 s for instance.",
+        fix: "Set common_http_protocol_options.idle_timeout below the gateway's, 20 s for instance.",
         check: upstream_idle,
     },
     Rule {
@@ -47,7 +47,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Envoy ejects gateways by rules of its own",
         why: "It knows no SNAP codes and no claims: an inquiry about a payment in doubt finds no endpoint, and \
               a panic sends to ejected ones.",
-        mend: "Remove outlier_detection; the filter's breakers do this.",
+        fix: "Remove outlier_detection; the filter's breakers do this.",
         check: outlier_detection,
     },
     Rule {
@@ -56,7 +56,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Envoy's own health checks decide over a gateway",
         why: "An inquiry about a payment in doubt finds no endpoint while they fail; below \
               healthy_panic_threshold payments go to failing ones all the same.",
-        mend: "Remove health_checks; the filter's heartbeats do this.",
+        fix: "Remove health_checks; the filter's heartbeats do this.",
         check: health_checks,
     },
     Rule {
@@ -64,7 +64,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "A gateway's circuit breaker is smaller than the filter's own limit",
         why: "Payments above it are refused with 503, and are not moved to another gateway.",
-        mend: "Set max_connections, max_pending_requests and max_requests to breaker.in_flight_max at least.",
+        fix: "Set max_connections, max_pending_requests and max_requests to breaker.in_flight_max at least.",
         check: gateway_limits,
     },
 ];

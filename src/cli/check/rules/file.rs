@@ -14,7 +14,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A field stands there twice",
         why: "Envoy takes the last one without a word, so whoever reads the first is misled.",
-        mend: "Remove one of them.",
+        fix: "Remove one of them.",
         check: repeated_field,
     },
     Rule {
@@ -22,7 +22,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A merge key does not merge",
         why: "To Envoy `<<` is a field like any other, and one that it does not know.",
-        mend: "Write the fields out, or give whole values by alias.",
+        fix: "Write the fields out, or give whole values by alias.",
         check: merge_key,
     },
     Rule {
@@ -30,7 +30,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A second YAML document is passed over",
         why: "Envoy reads the first document of a file and ignores the rest.",
-        mend: "Put everything into one document.",
+        fix: "Put everything into one document.",
         check: second_document,
     },
     Rule {
@@ -38,7 +38,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Note,
         title: "Something comes from elsewhere and cannot be seen from here",
         why: "What the management server or another file tells Envoy is checked by nobody here.",
-        mend: "Give the resource files as further arguments, or check what Envoy was really given \
+        fix: "Give the resource files as further arguments, or check what Envoy was really given \
                (/config_dump of its admin interface).",
         check: unseen,
     },
@@ -51,7 +51,7 @@ pub(crate) const UNUSED: Rule = Rule {
     severity: Warning,
     title: "What is accepted is not found",
     why: "An entry that is left over hides the finding when it comes back, or has a mistake in its path.",
-    mend: "Remove the entry, or correct its `at`.",
+    fix: "Remove the entry, or correct its `at`.",
     check: |_, _| {},
 };
 

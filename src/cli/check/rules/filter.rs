@@ -12,7 +12,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "The filter is not there",
         why: "Without it nothing keeps a payment from being made twice.",
-        mend: "Add the filter to the listener's http_filters, as envoy/envoy.yaml has it.",
+        fix: "Add the filter to the listener's http_filters, as envoy/envoy.yaml has it.",
         check: filter_absent,
     },
     Rule {
@@ -20,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "The filter's own configuration is wrong",
         why: "Envoy does not start with it, and refuses it as an update.",
-        mend: "The README's table of settings tells what each field may be.",
+        fix: "The README's table of settings tells what each field may be.",
         check: filter_config,
     },
     Rule {
@@ -28,7 +28,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "The filter's module is the one for the other listener",
         why: "Payments and operators have a module each, and neither starts in the other's place.",
-        mend: "Load dana_failover.wasm for payments, and dana_failover_operators.wasm where admin.role is admin.",
+        fix: "Load dana_failover.wasm for payments, and dana_failover_operators.wasm where admin.role is admin.",
         check: module_misplaced,
     },
     Rule {
@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Requests cannot be held at their headers",
         why: "The filter waits for a request's body, which then never comes: each request hangs.",
-        mend: "Set allow_on_headers_stop_iteration: true (Envoy 1.35 and later).",
+        fix: "Set allow_on_headers_stop_iteration: true (Envoy 1.35 and later).",
         check: headers_not_held,
     },
     Rule {
@@ -44,7 +44,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Payments pass when the filter has died",
         why: "They would be sent without a claim, so that a repeat of one is a second payment.",
-        mend: "Set failure_policy: FAIL_RELOAD and remove fail_open.",
+        fix: "Set failure_policy: FAIL_RELOAD and remove fail_open.",
         check: fail_open,
     },
     Rule {
@@ -52,7 +52,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "The filter does not come back when it has died",
         why: "The worker on which it died answers 503 to every payment until Envoy restarts.",
-        mend: "Set failure_policy: FAIL_RELOAD.",
+        fix: "Set failure_policy: FAIL_RELOAD.",
         check: no_reload,
     },
     Rule {
@@ -60,7 +60,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "The filter has a root_id",
         why: "The module has one root, which has no name; a name here is of no use and may hide a mix-up.",
-        mend: "Remove root_id.",
+        fix: "Remove root_id.",
         check: root_id,
     },
     Rule {
@@ -68,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "The filter is turned off",
         why: "Requests that pass it by are sent without a claim.",
-        mend: "Remove the setting; to let nothing be refused at first, use mode: observe.",
+        fix: "Remove the setting; to let nothing be refused at first, use mode: observe.",
         check: filter_disabled,
     },
     Rule {
@@ -76,7 +76,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "The filter is not before the router",
         why: "The router sends requests on, and what stands behind it is never asked.",
-        mend: "Put envoy.filters.http.router last.",
+        fix: "Put envoy.filters.http.router last.",
         check: filter_order,
     },
     Rule {
@@ -84,7 +84,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Note,
         title: "Other filters stand between this one and the router",
         why: "One that answers, changes or repeats a request there does so after it was claimed.",
-        mend: "Put them before the filter, unless they only watch.",
+        fix: "Put them before the filter, unless they only watch.",
         check: filters_between,
     },
     Rule {
@@ -93,7 +93,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A filter that answers by itself stands behind this one",
         why: "It refuses, limits or cuts off requests that were already claimed: payments that were never sent \
               are held for sent ones, and what it answers reads as a gateway's failure.",
-        mend: "Put it before the filter.",
+        fix: "Put it before the filter.",
         check: answers_behind,
     },
 ];

@@ -13,7 +13,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A cluster that the filter names does not exist",
         why: "Envoy answers 503 to whatever is sent there.",
-        mend: "Add the cluster, or correct the name.",
+        fix: "Add the cluster, or correct the name.",
         check: cluster_missing,
     },
     Rule {
@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A gateway's own cluster reaches another gateway too",
         why: "A repeat of a payment in doubt that is meant for one gateway could be made at the other.",
-        mend: "Let each gateway's cluster reach its own endpoints and nothing else.",
+        fix: "Let each gateway's cluster reach its own endpoints and nothing else.",
         check: cluster_mixed,
     },
     Rule {
@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A composite cluster does not try what the filter believes it tries",
         why: "A payment would be sent to a gateway that the filter has ruled out, or in another order.",
-        mend: "Let the cluster's list and the filter's `members` name the same gateways in the same order.",
+        fix: "Let the cluster's list and the filter's `members` name the same gateways in the same order.",
         check: composite_members,
     },
     Rule {
@@ -37,7 +37,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "The filter does not know of a composite cluster of its gateways",
         why: "It names only clusters of its own list, so this one is never used.",
-        mend: "Add it under `composites`, or remove the cluster.",
+        fix: "Add it under `composites`, or remove the cluster.",
         check: composite_unlisted,
     },
     Rule {
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "No composite cluster tries the other gateways after the first",
         why: "A payment that finds the first gateway dead is refused, although it was never sent.",
-        mend: "Add a composite cluster of all gateways in their order, and list it under `composites`.",
+        fix: "Add a composite cluster of all gateways in their order, and list it under `composites`.",
         check: composite_absent,
     },
     Rule {
@@ -53,7 +53,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "An endpoint does not say which gateway it belongs to",
         why: "Behind a composite nothing else tells where a payment was made, so it stays in doubt at all.",
-        mend: "Give the endpoint metadata: {filter_metadata: {dana.failover: {gateway: NAME}}}.",
+        fix: "Give the endpoint metadata: {filter_metadata: {dana.failover: {gateway: NAME}}}.",
         check: gateway_metadata,
     },
     Rule {
@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Two gateways have the same address",
         why: "They fail together, and what the filter believes to be two ledgers is one.",
-        mend: "Give each gateway the address of its own.",
+        fix: "Give each gateway the address of its own.",
         check: share_address,
     },
     Rule {
@@ -70,7 +70,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A composite cluster moves only a few payments at a time",
         why: "Envoy allows 3 retries at once unless told otherwise, and refuses further payments instead \
               of moving them.",
-        mend: "Give the composite circuit_breakers: {thresholds: [{max_retries: 1024}]}.",
+        fix: "Give the composite circuit_breakers: {thresholds: [{max_retries: 1024}]}.",
         check: failover_overflow,
     },
 ];

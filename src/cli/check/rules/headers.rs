@@ -12,7 +12,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Merchants and logs no longer see how long the gateway took",
         why: "The filter goes by response.code_details, which nobody can remove; whoever else reads \
               x-envoy-upstream-service-time takes a gateway's answer for one of Envoy's own.",
-        mend: "Nothing, if nobody needs it; else leave the header where it is.",
+        fix: "Nothing, if nobody needs it; else leave the header where it is.",
         check: service_time_removed,
     },
     Rule {
@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Envoy's own headers have another name",
         why: "What the filter tells the router by x-envoy-max-retries and x-envoy-upstream-rq-timeout-ms is then \
               not heard: a payment may be sent again or given up too early.",
-        mend: "Remove header_prefix.",
+        fix: "Remove header_prefix.",
         check: header_prefix,
     },
     Rule {
@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Another filter changes the header by which the cluster is chosen",
         why: "A payment that was claimed for one gateway is sent to whatever that filter names, or to none.",
-        mend: "Leave the filter's route_header to the filter.",
+        fix: "Leave the filter's route_header to the filter.",
         check: route_header_changed,
     },
 ];

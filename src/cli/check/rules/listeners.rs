@@ -12,7 +12,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Anybody in the network may pay",
         why: "The filter cannot verify a merchant's signature, so whoever reaches the listener speaks for every \
               partner.",
-        mend: "Listen on loopback, or demand client certificates (require_client_certificate and trusted_ca).",
+        fix: "Listen on loopback, or demand client certificates (require_client_certificate and trusted_ca).",
         check: listener_open,
     },
     Rule {
@@ -20,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Client certificates are asked for and not verified",
         why: "Without trusted_ca Envoy lets in clients without a certificate; with ACCEPT_UNTRUSTED anybody's.",
-        mend: "Add a trusted_ca to the validation_context and remove trust_chain_verification.",
+        fix: "Add a trusted_ca to the validation_context and remove trust_chain_verification.",
         check: clients_unverified,
     },
     Rule {
@@ -28,7 +28,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Partners are told apart by certificates that nobody demands",
         why: "scope.peers believes the name in a client's certificate, which then is the client's own word.",
-        mend: "Set require_client_certificate: true with a trusted_ca on this listener.",
+        fix: "Set require_client_certificate: true with a trusted_ca on this listener.",
         check: peers_unverified,
     },
     Rule {
@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Merchants may speak an outdated TLS",
         why: "TLS 1.0 and 1.1 are broken; amounts and tokens can be read or changed under way.",
-        mend: "Set tls_minimum_protocol_version: TLSv1_2 or later.",
+        fix: "Set tls_minimum_protocol_version: TLSv1_2 or later.",
         check: listener_tls_old,
     },
     Rule {
@@ -44,7 +44,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Envoy's own admin interface is open to the network",
         why: "Whoever reaches it can read the configuration, and stop or drain this Envoy.",
-        mend: "Let admin.address be on loopback or a pipe.",
+        fix: "Let admin.address be on loopback or a pipe.",
         check: envoy_admin_open,
     },
     Rule {
@@ -52,7 +52,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "Client certificates are matched by a part of their names",
         why: "A certificate for a name that merely begins or ends alike is accepted too.",
-        mend: "Use exact matchers in match_typed_subject_alt_names.",
+        fix: "Use exact matchers in match_typed_subject_alt_names.",
         check: client_names_inexact,
     },
 ];

@@ -11,7 +11,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Signatures or tokens are written down",
         why: "Whoever reads the log or the trace can use a token, and has what proves a merchant's request.",
-        mend: "Take these headers out; the request's id and the filter's note are enough to find a payment.",
+        fix: "Take these headers out; the request's id and the filter's note are enough to find a payment.",
         check: secrets_logged,
     },
     Rule {
@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Payments are recorded with their bodies",
         why: "A tap writes headers and bodies down whole: signatures, tokens, customers' numbers.",
-        mend: "Remove the tap, or keep it to listeners and clusters without payments.",
+        fix: "Remove the tap, or keep it to listeners and clusters without payments.",
         check: bodies_recorded,
     },
     Rule {
@@ -28,7 +28,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A log may show what another filter took from bodies or headers",
         why: "Dynamic metadata holds whatever such a filter was told to copy there, unseen by those who read \
               the log's format.",
-        mend: "Log single fields of the request instead, or remove the filter.",
+        fix: "Log single fields of the request instead, or remove the filter.",
         check: metadata_logged,
     },
 ];

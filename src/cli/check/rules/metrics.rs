@@ -12,7 +12,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Metrics have their labels in their names",
         why: "Without stats_tags each combination of labels is a metric of its own, and no alarm that goes by \
               labels ever fires.",
-        mend: "Copy stats_config.stats_tags from envoy/envoy.yaml.",
+        fix: "Copy stats_config.stats_tags from envoy/envoy.yaml.",
         check: tags_missing,
     },
     Rule {
@@ -20,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "Metrics of the filter are thrown away",
         why: "Nobody is told of open breakers, payments in doubt or a store without room.",
-        mend: "Let stats_matcher keep what begins with wasmcustom.dana_.",
+        fix: "Let stats_matcher keep what begins with wasmcustom.dana_.",
         check: rejected,
     },
 ];

@@ -17,7 +17,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Clients may send headers that steer Envoy or the filter",
         why: "With them a client could choose the cluster or have a payment repeated; only the filter's own \
               look at them is left.",
-        mend: "Remove x-envoy- and x-dana- headers by early_header_mutation_extensions, as envoy/envoy.yaml has it.",
+        fix: "Remove x-envoy- and x-dana- headers by early_header_mutation_extensions, as envoy/envoy.yaml has it.",
         check: client_headers,
     },
     Rule {
@@ -25,7 +25,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "Clients of some addresses count as internal",
         why: "Envoy believes their x-envoy headers, with which they could have payments repeated.",
-        mend: "Remove internal_address_config from the payments' listener.",
+        fix: "Remove internal_address_config from the payments' listener.",
         check: internal_clients,
     },
     Rule {
@@ -33,7 +33,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "Paths with escaped slashes are let in",
         why: "Envoy and a gateway may read such a path as different operations.",
-        mend: "Set path_with_escaped_slashes_action: REJECT_REQUEST.",
+        fix: "Set path_with_escaped_slashes_action: REJECT_REQUEST.",
         check: escaped_slashes,
     },
     Rule {
@@ -41,7 +41,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "Headers with underscores are let in",
         why: "A gateway may read x_partner_id as the partner that the filter saw under X-PARTNER-ID.",
-        mend: "Set common_http_protocol_options.headers_with_underscores_action: REJECT_REQUEST.",
+        fix: "Set common_http_protocol_options.headers_with_underscores_action: REJECT_REQUEST.",
         check: header_underscores,
     },
     Rule {
@@ -49,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Expect: 100-continue is passed on",
         why: "The filter waits for the body and the client for the gateway's word: the payment hangs.",
-        mend: "Remove proxy_100_continue; Envoy then answers it by itself.",
+        fix: "Remove proxy_100_continue; Envoy then answers it by itself.",
         check: continue_deadlock,
     },
     Rule {
@@ -57,7 +57,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Envoy gives up before the filter does",
         why: "An answer that takes long but comes is thrown away, and the payment is left in doubt.",
-        mend: "Make it longer than timeouts.response_ms and timeouts.inquiry_ms, or remove it.",
+        fix: "Make it longer than timeouts.response_ms and timeouts.inquiry_ms, or remove it.",
         check: timeout_short,
     },
     Rule {
@@ -65,7 +65,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "A request that nobody answers is kept for long",
         why: "If the filter dies while it asks a gateway by itself, the merchant waits until this ends.",
-        mend: "Set stream_idle_timeout to no more than idempotency.lease_ms and timeouts.response_ms together.",
+        fix: "Set stream_idle_timeout to no more than idempotency.lease_ms and timeouts.response_ms together.",
         check: idle_timeout_long,
     },
     Rule {
@@ -73,7 +73,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A buffer is smaller than what it must hold",
         why: "Envoy refuses requests that the filter allows, or cuts off an answer that proves a payment.",
-        mend: "Make it at least limits.request_body_bytes_max and 64 KiB, or leave it at Envoy's 1 MiB.",
+        fix: "Make it at least limits.request_body_bytes_max and 64 KiB, or leave it at Envoy's 1 MiB.",
         check: buffer_small,
     },
     Rule {
@@ -82,7 +82,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Envoy's own errors read as failed payments",
         why: "When the filter has died or an answer breaks off, the payment may have been made; a plain 503 \
               says it was not.",
-        mend: "Map all codes from 500 on to 504 \"unknown\" by local_reply_config, as envoy/envoy.yaml has it.",
+        fix: "Map all codes from 500 on to 504 \"unknown\" by local_reply_config, as envoy/envoy.yaml has it.",
         check: local_replies,
     },
     Rule {
@@ -90,7 +90,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "Requests get no id",
         why: "What must differ between requests, as a fresh X-EXTERNAL-ID, is made from it.",
-        mend: "Remove generate_request_id: false.",
+        fix: "Remove generate_request_id: false.",
         check: request_id_off,
     },
     Rule {
@@ -98,7 +98,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "The filter's decisions are not logged",
         why: "Without them nobody can prove afterwards what became of a payment, and why.",
-        mend: "Log %FILTER_STATE(wasm.dana_decision:PLAIN)% in the access log, as envoy/envoy.yaml has it.",
+        fix: "Log %FILTER_STATE(wasm.dana_decision:PLAIN)% in the access log, as envoy/envoy.yaml has it.",
         check: decisions_unlogged,
     },
 ];

@@ -13,7 +13,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Envoy repeats requests that a gateway may already have",
         why: "The repeat goes past the filter's claim, so the payment can be made twice.",
-        mend: "Set retry_on: \"connect-failure,refused-stream\" and nothing else.",
+        fix: "Set retry_on: \"connect-failure,refused-stream\" and nothing else.",
         check: retry_causes,
     },
     Rule {
@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Envoy repeats requests because of what was answered",
         why: "A gateway that answered has the payment; another one would make it again.",
-        mend: "Remove retriable_status_codes, retriable_headers and retriable_request_headers.",
+        fix: "Remove retriable_status_codes, retriable_headers and retriable_request_headers.",
         check: retry_statuses,
     },
     Rule {
@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "The number of retries does not fit the composites",
         why: "With fewer, a payment that was never sent does not reach the last gateway; more are of no use.",
-        mend: "Set num_retries to one less than the clusters that a composite of two gateways tries.",
+        fix: "Set num_retries to one less than the clusters that a composite of two gateways tries.",
         check: retry_count,
     },
     Rule {
@@ -37,7 +37,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "A retry may go to the gateway that has just failed",
         why: "An aggregate cluster moves on only with previous_priorities; other priorities choose otherwise.",
-        mend: "Use retry_priority envoy.retry_priorities.previous_priorities with update_frequency: 1.",
+        fix: "Use retry_priority envoy.retry_priorities.previous_priorities with update_frequency: 1.",
         check: retry_priority,
     },
     Rule {
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "A payment that was never sent is not moved to the next gateway",
         why: "Without a retry on connect-failure the composites have no effect until a breaker opens.",
-        mend: "Give the route retry_policy: {retry_on: \"connect-failure,refused-stream\", num_retries: 1}.",
+        fix: "Give the route retry_policy: {retry_on: \"connect-failure,refused-stream\", num_retries: 1}.",
         check: no_failover,
     },
     Rule {
@@ -53,7 +53,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Envoy gives up on a single attempt",
         why: "An attempt that is cut off may have been a payment; the filter sets the timeout that counts.",
-        mend: "Remove per_try_timeout and per_try_idle_timeout.",
+        fix: "Remove per_try_timeout and per_try_idle_timeout.",
         check: per_try_timeout,
     },
     Rule {
@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Envoy sends a second copy while the first is under way",
         why: "Both gateways get the payment and both may make it.",
-        mend: "Remove hedge_policy.",
+        fix: "Remove hedge_policy.",
         check: hedging,
     },
     Rule {
@@ -69,7 +69,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Envoy sends a copy of every request elsewhere",
         why: "Wherever a copy of a payment arrives it may be made again.",
-        mend: "Remove request_mirror_policies.",
+        fix: "Remove request_mirror_policies.",
         check: mirroring,
     },
     Rule {
@@ -77,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Envoy follows redirects of a gateway",
         why: "The payment is sent again to wherever an answer says.",
-        mend: "Remove internal_redirect_policy.",
+        fix: "Remove internal_redirect_policy.",
         check: internal_redirect,
     },
     Rule {
@@ -86,7 +86,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "The route waits shorter than the filter, or for ever",
         why: "Wherever the filter sets no timeout of its own, as with mode: observe, a payment is cut off early \
               or hangs.",
-        mend: "Set the route's timeout to timeouts.response_ms, 8 s at least.",
+        fix: "Set the route's timeout to timeouts.response_ms, 8 s at least.",
         check: route_timeout,
     },
 ];

@@ -11,7 +11,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "No route follows the filter's choice",
         why: "The filter names a cluster in a header; without a route by that header it has no effect.",
-        mend: "Add a route with cluster_header set to the filter's route_header.",
+        fix: "Add a route with cluster_header set to the filter's route_header.",
         check: route_missing,
     },
     Rule {
@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A route chooses its cluster by another header",
         why: "Whoever sends that header chooses the gateway, past all claims.",
-        mend: "Use the filter's route_header as cluster_header.",
+        fix: "Use the filter's route_header as cluster_header.",
         check: route_header,
     },
     Rule {
@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A route chooses the cluster by itself",
         why: "A payment that was claimed for one gateway is sent wherever the route says.",
-        mend: "Replace it by cluster_header, or give it a listener of its own.",
+        fix: "Replace it by cluster_header, or give it a listener of its own.",
         check: route_fixed,
     },
     Rule {
@@ -35,7 +35,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A request without a decision is not answered with 503",
         why: "What passes the filter undecided must go nowhere, and must not read as paid or as failed.",
-        mend: "End each virtual host with match: {prefix: /} and direct_response: {status: 503}.",
+        fix: "End each virtual host with match: {prefix: /} and direct_response: {status: 503}.",
         check: undecided_route,
     },
     Rule {
@@ -43,7 +43,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Gateways can be reached without the filter",
         why: "A payment that comes this way is sent without a claim.",
-        mend: "Remove the route, or put the filter in front of it with the same vm_id.",
+        fix: "Remove the route, or put the filter in front of it with the same vm_id.",
         check: gateway_bypassed,
     },
     Rule {
@@ -51,7 +51,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A route adds headers that steer Envoy's router",
         why: "They may have a payment sent again that the gateway already has.",
-        mend: "Remove the x-envoy headers from request_headers_to_add.",
+        fix: "Remove the x-envoy headers from request_headers_to_add.",
         check: retry_headers,
     },
     Rule {
@@ -59,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "A route changes headers that name the payment",
         why: "The gateway would get another Idempotency-Key, reference or partner than the claim is about.",
-        mend: "Leave these headers to the filter and the merchant.",
+        fix: "Leave these headers to the filter and the merchant.",
         check: headers_rewritten,
     },
     Rule {
@@ -68,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Merchants choose which Host a gateway sees",
         why: "Behind a proxy that serves many hosts another party than the gateway may answer, over the \
               right connection.",
-        mend: "Set auto_host_rewrite: true, and give endpoints that are found by address a hostname.",
+        fix: "Set auto_host_rewrite: true, and give endpoints that are found by address a hostname.",
         check: host_from_client,
     },
     Rule {
@@ -77,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A route rewrites requests",
         why: "A question that the filter asks a further gateway by itself goes past the route, as the \
               merchant sent it.",
-        mend: "Rewrite where the cluster does it, or see that gateways take both forms.",
+        fix: "Rewrite where the cluster does it, or see that gateways take both forms.",
         check: route_rewrites,
     },
 ];

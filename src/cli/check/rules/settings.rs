@@ -13,7 +13,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Note,
         title: "The filter only observes",
         why: "Nothing is refused, replayed or moved to another gateway, and a repeat is sent again.",
-        mend: "Set mode: enforce once the access log shows that it decides rightly.",
+        fix: "Set mode: enforce once the access log shows that it decides rightly.",
         check: observed_only,
     },
     Rule {
@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "Requests that no operation matches are sent on",
         why: "A payment under a path that is not known is sent without a claim.",
-        mend: "Set unmatched: refuse and name further paths under operations.",
+        fix: "Set unmatched: refuse and name further paths under operations.",
         check: unmatched_passes,
     },
     Rule {
@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Note,
         title: "The gateways are declared to share one ledger",
         why: "A payment in doubt may then be sent to another gateway, which is a second payment if they do not.",
-        mend: "Keep it only if DANA confirms that all gateways recognise each other's references.",
+        fix: "Keep it only if DANA confirms that all gateways recognise each other's references.",
         check: shared_ledger,
     },
     Rule {
@@ -37,7 +37,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "Waits may be below their safe minimum",
         why: "A wait that is too short gives up on payments that live, or believes a \"not found\" too early.",
-        mend: "Remove testing.unsafe_timings outside of tests.",
+        fix: "Remove testing.unsafe_timings outside of tests.",
         check: unsafe_timings,
     },
     Rule {
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "A heartbeat asks where payments are made",
         why: "It is sent every few seconds for ever, and must never be able to move money.",
-        mend: "Give heartbeat.path a path that only tells that the gateway is there.",
+        fix: "Give heartbeat.path a path that only tells that the gateway is there.",
         check: heartbeat_operation,
     },
 ];

@@ -15,7 +15,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "The filter has no vm_id",
         why: "Claims live under it; without one they are shared with every plugin that has none.",
-        mend: "Give vm_config a vm_id that only this filter uses.",
+        fix: "Give vm_config a vm_id that only this filter uses.",
         check: vm_id_missing,
     },
     Rule {
@@ -23,7 +23,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Two filters with one vm_id do not fit together",
         why: "They share a store whose layout is fixed by the first; Envoy does not start with the second.",
-        mend: "Give both the same gateways, operations and claims_max.",
+        fix: "Give both the same gateways, operations and claims_max.",
         check: vm_id_shared,
     },
     Rule {
@@ -31,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "Two filters do not see each other's claims",
         why: "A payment that comes by both listeners, once each, is made twice.",
-        mend: "Give all filters that reach the same gateways the same vm_id.",
+        fix: "Give all filters that reach the same gateways the same vm_id.",
         check: claims_apart,
     },
     Rule {
@@ -39,7 +39,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "The store sustains less than one payment a second",
         why: "Once its buckets are full of claims that are kept, new payments are refused (claim_store_full).",
-        mend: "Raise idempotency.store.local.claims_max, or lower idempotency.retention_s.",
+        fix: "Raise idempotency.store.local.claims_max, or lower idempotency.retention_s.",
         check: store_small,
     },
     Rule {
@@ -48,7 +48,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Claims are known to one Envoy process alone",
         why: "Other machines can reach this listener, so it may be one of several replicas: a payment that is \
               repeated at another one is made again. A restart forgets all claims too.",
-        mend: "Run one, or lead each partner's payments to the same replica always (a hash of X-PARTNER-ID), and \
+        fix: "Run one, or lead each partner's payments to the same replica always (a hash of X-PARTNER-ID), and \
                drain it before it ends.",
         check: claims_in_one_process,
     },

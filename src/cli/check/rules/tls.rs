@@ -10,7 +10,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Payments leave this machine in the clear",
         why: "Whoever is on the way can read tokens, change amounts and answer in the gateway's place.",
-        mend: "Give the cluster a transport_socket with UpstreamTlsContext.",
+        fix: "Give the cluster a transport_socket with UpstreamTlsContext.",
         check: tls_absent,
     },
     Rule {
@@ -18,7 +18,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A gateway's certificate is not verified",
         why: "Without an authority Envoy accepts every certificate, so anybody can be the gateway.",
-        mend: "Set validation_context.trusted_ca to the official CA.",
+        fix: "Set validation_context.trusted_ca to the official CA.",
         check: tls_authority,
     },
     Rule {
@@ -26,7 +26,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A gateway's name is not verified",
         why: "Every certificate of the same CA is accepted, also one for somebody else.",
-        mend: "Add match_typed_subject_alt_names with the exact DNS name of the gateway.",
+        fix: "Add match_typed_subject_alt_names with the exact DNS name of the gateway.",
         check: tls_names,
     },
     Rule {
@@ -34,7 +34,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "A gateway's name is verified in part",
         why: "A certificate for a name that merely begins, ends or reads alike is accepted too.",
-        mend: "Use matcher: {exact: NAME}.",
+        fix: "Use matcher: {exact: NAME}.",
         check: tls_names_inexact,
     },
     Rule {
@@ -42,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Certificates that do not verify are accepted",
         why: "ACCEPT_UNTRUSTED lets anybody be the gateway, and everything else looks as if it were verified.",
-        mend: "Remove trust_chain_verification.",
+        fix: "Remove trust_chain_verification.",
         check: tls_untrusted,
     },
     Rule {
@@ -50,7 +50,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A gateway may renegotiate TLS",
         why: "The peer could become another one in the middle of a connection.",
-        mend: "Remove allow_renegotiation.",
+        fix: "Remove allow_renegotiation.",
         check: tls_renegotiation,
     },
     Rule {
@@ -58,7 +58,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "An outdated TLS is spoken to a gateway",
         why: "TLS 1.0 and 1.1 are broken; amounts and tokens can be read or changed under way.",
-        mend: "Set tls_minimum_protocol_version: TLSv1_2 or leave it at Envoy's default, which is that.",
+        fix: "Set tls_minimum_protocol_version: TLSv1_2 or leave it at Envoy's default, which is that.",
         check: tls_old,
     },
     Rule {
@@ -66,7 +66,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "The keys of connections are written to a file",
         why: "Whoever reads it can read every payment and token that was recorded on the way.",
-        mend: "Remove key_log.",
+        fix: "Remove key_log.",
         check: tls_key_log,
     },
     Rule {
@@ -74,7 +74,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "A gateway is not told which name is meant",
         why: "A server with several names answers with the certificate of another one, and connections fail.",
-        mend: "Set sni to the gateway's DNS name.",
+        fix: "Set sni to the gateway's DNS name.",
         check: tls_sni,
     },
     Rule {
@@ -83,7 +83,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A refused client certificate is noticed only after sending",
         why: "With TLS 1.3 the payment is on its way when the gateway refuses the certificate: it is in doubt \
               and not moved to the next gateway.",
-        mend: "Leave the maximum at Envoy's default, TLS 1.2, unless the gateways demand 1.3; watch the \
+        fix: "Leave the maximum at Envoy's default, TLS 1.2, unless the gateways demand 1.3; watch the \
                certificate's expiry.",
         check: tls_13,
     },

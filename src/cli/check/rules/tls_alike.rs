@@ -12,7 +12,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "A later gateway's channel is weaker than the first one's",
         why: "Whoever makes the first gateway fail gets payments onto the weaker channel.",
-        mend: "Give both clusters the same TLS settings but for names and certificates.",
+        fix: "Give both clusters the same TLS settings but for names and certificates.",
         check: tls_weaker,
     },
     Rule {
@@ -20,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         title: "A later gateway's channel differs from the first one's",
         why: "A channel that is set up otherwise fails otherwise, and at the moment when it is needed.",
-        mend: "Give both clusters the same TLS settings but for names and certificates.",
+        fix: "Give both clusters the same TLS settings but for names and certificates.",
         check: tls_unlike,
     },
 ];

@@ -15,7 +15,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Note,
         title: "The connection to a gateway is not watched",
         why: "If its cluster is weakened later, payments go on over the weaker channel and nobody is told.",
-        mend: "Give the gateway tls: {min_version, sans} as its cluster has them.",
+        fix: "Give the gateway tls: {min_version, sans} as its cluster has them.",
         check: channel_unwatched,
     },
     Rule {
@@ -24,7 +24,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "The filter demands of a connection what its cluster does not",
         why: "The first answer over a connection that the cluster accepts bars the gateway until an \
               operator admits it.",
-        mend: "Let the gateway's tls name the oldest TLS and all names that its cluster accepts.",
+        fix: "Let the gateway's tls name the oldest TLS and all names that its cluster accepts.",
         check: channel_mismatch,
     },
     Rule {
@@ -32,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Note,
         title: "A later gateway may be called for less than the first one",
         why: "What only the first gateway may be called for has no reserve.",
-        mend: "Give it the operations of the first one, where its contract allows them.",
+        fix: "Give it the operations of the first one, where its contract allows them.",
         check: operations_fewer,
     },
 ];
