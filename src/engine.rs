@@ -67,7 +67,7 @@ pub use store::{
     Conversation, Counted, Entry, Expected, Found, InDoubt, KeptAnswer, Key, KeyDefinition, Keyed,
     Layout, LayoutError, Loaded, Local, MAKES_ROOM, MemoryStore, OperatorEvent, OperatorRequest,
     OperatorSession, OperatorTerms, Outbox, Placement, Retention, Room, Seed, Seen, Session,
-    States, StoreError, StoreEvent, StoreRequest, Terms, Version, capacity,
+    SessionOf, States, StoreError, StoreEvent, StoreRequest, Stored, Terms, Version, capacity,
 };
 pub use tick::{Join, JoinEffect, Tick};
 pub use time::{Leaps, Length, Millis, Timestamp, Utc, Zone};

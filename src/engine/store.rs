@@ -4,31 +4,33 @@ mod alias;
 mod cell;
 mod census;
 mod contract;
+mod conversation;
 mod kept_answer;
 mod layout;
 mod local;
 mod memory;
 mod operators;
 mod record;
+mod terms;
 
 pub use alias::{Alias, AliasTarget};
 pub use cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 pub(in crate::engine) use census::draft::{Counts, Draft};
 pub use census::{Census, Counted, InDoubt, MAKES_ROOM, Room, States};
 pub use contract::{Commit, Key, Seen, StoreError, StoreEvent, StoreRequest, Version};
+pub use conversation::{Conversation, Keyed, Local, Outbox, SessionOf, Stored};
 pub use kept_answer::KeptAnswer;
 pub use layout::{KeyDefinition, Layout, LayoutError};
 pub use local::bucket::{Bucket, BucketError, Retention};
 pub use local::capacity;
 pub(in crate::engine) use local::capacity::Capacity;
-pub use local::conversation::{Conversation, Keyed, Local, Outbox};
 pub use local::lookup::{OperatorSession, OperatorTerms};
 pub use local::placement::{Placement, Seed};
 pub use local::session::Session;
-pub use local::terms::Terms;
 pub use memory::MemoryStore;
 pub use operators::{Found, OperatorEvent, OperatorRequest};
 pub use record::Entry;
+pub use terms::Terms;
 
 pub(in crate::engine) use layout::hash as layout_hash;
 

@@ -2,8 +2,6 @@
 
 pub(super) mod bucket;
 pub mod capacity;
-pub(super) mod conversation;
 pub(super) mod lookup;
 pub(super) mod placement;
 pub(super) mod session;
-pub(super) mod terms;

@@ -1,7 +1,6 @@
 //! An operator's dealings with the store in shared data.
 
 use super::bucket::Bucket;
-use super::conversation::{Conversation, Outbox};
 use super::placement::Placement;
 use crate::engine::health::Health;
 use crate::engine::machine::{Ticket, Tickets};
@@ -9,6 +8,7 @@ use crate::engine::payment::{ClaimRules, KeyFront};
 use crate::engine::store::cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 use crate::engine::store::census::Census;
 use crate::engine::store::contract::Version;
+use crate::engine::store::conversation::{Conversation, Outbox};
 use crate::engine::store::layout::{Layout, LayoutError};
 use crate::engine::store::operators::{Found, OperatorEvent, OperatorRequest};
 use crate::engine::time::Timestamp;
@@ -53,6 +53,8 @@ enum LookupStep {
 impl Conversation for OperatorSession {
     type Ask = OperatorRequest;
     type Told = OperatorEvent;
+    type Request = CellRequest;
+    type Event = CellEvent;
     type Terms<'a> = OperatorTerms<'a>;
 
     fn ask<E>(
@@ -60,18 +62,18 @@ impl Conversation for OperatorSession {
         ticket: Ticket,
         ask: OperatorRequest,
         _: &OperatorTerms<'_>,
-        outbox: &mut Outbox<OperatorEvent, E>,
+        outbox: &mut Outbox<CellRequest, OperatorEvent, E>,
     ) {
         let step = self.begin(ask);
         self.step(ticket, step, outbox);
     }
 
-    fn cell<E>(
+    fn told<E>(
         &mut self,
         ticket: Ticket,
         event: CellEvent,
         terms: &OperatorTerms<'_>,
-        outbox: &mut Outbox<OperatorEvent, E>,
+        outbox: &mut Outbox<CellRequest, OperatorEvent, E>,
     ) {
         if self.asked.close(ticket)
             && let Some((ticket, doing)) = self.doing.take()
@@ -83,7 +85,12 @@ impl Conversation for OperatorSession {
 }
 
 impl OperatorSession {
-    fn step<E>(&mut self, ticket: Ticket, step: LookupStep, outbox: &mut Outbox<OperatorEvent, E>) {
+    fn step<E>(
+        &mut self,
+        ticket: Ticket,
+        step: LookupStep,
+        outbox: &mut Outbox<CellRequest, OperatorEvent, E>,
+    ) {
         match step {
             LookupStep::Cell(doing, request) => {
                 self.doing = Some((ticket, doing));

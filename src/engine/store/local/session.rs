@@ -7,8 +7,6 @@
 use std::collections::VecDeque;
 
 use super::bucket::{Bucket, Retention};
-use super::conversation::{Conversation, Outbox};
-use super::terms::Terms;
 use crate::engine::health::Health;
 use crate::engine::limits;
 use crate::engine::machine::{Ticket, Tickets};
@@ -17,8 +15,10 @@ use crate::engine::store::cell::{Cell, CellEvent, CellRequest, Expected, Loaded}
 use crate::engine::store::contract::{
     Commit, Key, Seen, StoreError, StoreEvent, StoreRequest, Version,
 };
+use crate::engine::store::conversation::{Conversation, Outbox};
 use crate::engine::store::kept_answer::KeptAnswer;
 use crate::engine::store::record::Entry;
+use crate::engine::store::terms::Terms;
 use crate::engine::time::Timestamp;
 
 /// One request's dealings with the store.
@@ -89,6 +89,8 @@ enum SessionStep {
 impl Conversation for Session {
     type Ask = StoreRequest;
     type Told = StoreEvent;
+    type Request = CellRequest;
+    type Event = CellEvent;
     type Terms<'a> = Terms<'a>;
 
     fn ask<E>(
@@ -96,18 +98,41 @@ impl Conversation for Session {
         ticket: Ticket,
         ask: StoreRequest,
         terms: &Terms<'_>,
-        outbox: &mut Outbox<StoreEvent, E>,
+        outbox: &mut Outbox<CellRequest, StoreEvent, E>,
+    ) {
+        self.take_question(ticket, ask, terms, outbox);
+    }
+
+    fn told<E>(
+        &mut self,
+        ticket: Ticket,
+        event: CellEvent,
+        terms: &Terms<'_>,
+        outbox: &mut Outbox<CellRequest, StoreEvent, E>,
+    ) {
+        self.take_cell(ticket, event, terms, outbox);
+    }
+}
+
+/// Whatever else a host is asked, cells are among it.
+impl Session {
+    pub(in crate::engine::store) fn take_question<R: From<CellRequest>, E>(
+        &mut self,
+        ticket: Ticket,
+        ask: StoreRequest,
+        terms: &Terms<'_>,
+        outbox: &mut Outbox<R, StoreEvent, E>,
     ) {
         self.waiting.push_back((ticket, ask));
         self.begin_next(terms, outbox);
     }
 
-    fn cell<E>(
+    pub(in crate::engine::store) fn take_cell<R: From<CellRequest>, E>(
         &mut self,
         ticket: Ticket,
         event: CellEvent,
         terms: &Terms<'_>,
-        outbox: &mut Outbox<StoreEvent, E>,
+        outbox: &mut Outbox<R, StoreEvent, E>,
     ) {
         if !self.asked.close(ticket) {
             return;
@@ -122,18 +147,27 @@ impl Conversation for Session {
 
 impl Session {
     /// Reads or writes the next cell, or is done.
-    fn step<E>(&mut self, ticket: Ticket, step: SessionStep, outbox: &mut Outbox<StoreEvent, E>) {
+    fn step<R: From<CellRequest>, E>(
+        &mut self,
+        ticket: Ticket,
+        step: SessionStep,
+        outbox: &mut Outbox<R, StoreEvent, E>,
+    ) {
         match step {
             SessionStep::Cell(doing, request) => {
                 self.doing = Some((ticket, doing));
-                outbox.ask(self.asked.open(), request);
+                outbox.ask(self.asked.open(), R::from(request));
             }
             SessionStep::Done(event) => outbox.tell(ticket, event),
         }
     }
 
     /// Requests are answered one after the other.
-    fn begin_next<E>(&mut self, terms: &Terms<'_>, outbox: &mut Outbox<StoreEvent, E>) {
+    fn begin_next<R: From<CellRequest>, E>(
+        &mut self,
+        terms: &Terms<'_>,
+        outbox: &mut Outbox<R, StoreEvent, E>,
+    ) {
         while self.doing.is_none()
             && let Some((ticket, request)) = self.waiting.pop_front()
         {

@@ -7,7 +7,7 @@ use crate::engine::payment::{
     Claim, ClaimRules, ClaimState, Fingerprint, Incarnation, Money, PaymentRef,
 };
 use crate::engine::store::alias::{Alias, AliasTarget};
-use crate::engine::store::local::conversation::Taken;
+use crate::engine::store::conversation::Taken;
 use crate::engine::store::local::placement::{Placement, Seed};
 use crate::engine::store::memory::MemoryStore;
 use crate::engine::time::{Millis, Timestamp};
@@ -72,7 +72,7 @@ fn leads_to(payment: PaymentRef) -> Entry {
     Entry::Alias(Alias { to: AliasTarget::Payment(payment), used_at: NOW, nonce: 1 })
 }
 
-type Wanted = Taken<StoreEvent>;
+type Wanted = Taken<CellRequest, StoreEvent>;
 
 fn asked(session: &mut Session, ticket: Ticket, ask: StoreRequest, terms: &Terms<'_>) -> Wanted {
     let mut outbox = Outbox::new();
@@ -82,7 +82,7 @@ fn asked(session: &mut Session, ticket: Ticket, ask: StoreRequest, terms: &Terms
 
 fn told(session: &mut Session, ticket: Ticket, event: CellEvent, terms: &Terms<'_>) -> Wanted {
     let mut outbox = Outbox::new();
-    session.cell(ticket, event, terms, &mut outbox);
+    session.told(ticket, event, terms, &mut outbox);
     outbox.taken()
 }
 

@@ -1,27 +1,26 @@
-//! A machine whose store is Envoy's shared data: what it asks by key becomes loads and stores of
-//! cells, and it is told what became of them.
+//! A machine over its store: what it asks by key becomes what a host can do, and it is told what
+//! became of that.
 
 use std::collections::VecDeque;
 
 use crate::engine::machine::{Input, InputOf, Machine, Output, OutputOf, Ticket};
-use crate::engine::store::cell::{CellEvent, CellRequest};
 use crate::engine::time::Timestamp;
 
-/// What a conversation and its machine want, until a cell has to be waited for.
+/// What a conversation and its machine want, until the host has to be waited for.
 #[derive(Debug)]
-pub struct Outbox<T, E> {
-    outputs: Vec<Output<CellRequest, E>>,
+pub struct Outbox<R, T, E> {
+    outputs: Vec<Output<R, E>>,
     /// What the session has answered, in its order.
     told: VecDeque<(Ticket, T)>,
 }
 
-impl<T, E> Outbox<T, E> {
+impl<R, T, E> Outbox<R, T, E> {
     pub(super) const fn new() -> Self {
         Self { outputs: Vec::new(), told: VecDeque::new() }
     }
 
-    /// A cell is to be read or written.
-    pub(super) fn ask(&mut self, ticket: Ticket, request: CellRequest) {
+    /// The host is to do this.
+    pub(super) fn ask(&mut self, ticket: Ticket, request: R) {
         self.outputs.push(Output::Ask(ticket, request));
     }
 
@@ -31,12 +30,16 @@ impl<T, E> Outbox<T, E> {
     }
 }
 
-/// How questions become loads and stores of cells.
-pub trait Conversation: Default {
+/// How questions become what a host can do.
+pub trait Conversation {
     /// A question.
     type Ask;
     /// Its answer.
     type Told;
+    /// What the host is asked to do.
+    type Request;
+    /// What became of it.
+    type Event;
     /// What the session works by.
     type Terms<'a>;
 
@@ -46,16 +49,16 @@ pub trait Conversation: Default {
         ticket: Ticket,
         ask: Self::Ask,
         terms: &Self::Terms<'_>,
-        outbox: &mut Outbox<Self::Told, E>,
+        outbox: &mut Outbox<Self::Request, Self::Told, E>,
     );
 
-    /// Takes in what became of the cell with this number.
-    fn cell<E>(
+    /// Takes in what became of the request with this number.
+    fn told<E>(
         &mut self,
         ticket: Ticket,
-        event: CellEvent,
+        event: Self::Event,
         terms: &Self::Terms<'_>,
-        outbox: &mut Outbox<Self::Told, E>,
+        outbox: &mut Outbox<Self::Request, Self::Told, E>,
     );
 }
 
@@ -64,29 +67,39 @@ pub(in crate::engine) type TermsOf<'a, M> = <<M as Keyed>::Session as Conversati
 
 /// A machine that asks such questions.
 pub trait Keyed: Machine {
-    /// How they become loads and stores.
-    type Session: Conversation<Ask = Self::Ask, Told = Self::Told>;
+    /// How they become loads and stores of shared data.
+    type Session: Conversation<Ask = Self::Ask, Told = Self::Told> + Default;
 
     /// What the store works by.
     fn terms<'a>(&'a self, now: Timestamp, counters: &'a Self::Counters) -> TermsOf<'a, Self>;
 }
 
-/// A machine over the store in shared data.
+/// A machine over a store.
 #[derive(Debug)]
-pub struct Local<M: Keyed> {
+pub struct Stored<M, S> {
     machine: M,
-    session: M::Session,
+    session: S,
 }
 
+/// A machine over the store in shared data.
+pub type Local<M> = Stored<M, <M as Keyed>::Session>;
+
 impl<M: Keyed> Local<M> {
-    /// The machine over the store.
+    /// The machine over the store in shared data.
     #[must_use]
     pub fn new(machine: M) -> Self {
-        Self { machine, session: M::Session::default() }
+        Self::over(machine, M::Session::default())
     }
 }
 
-impl<M: Keyed> std::ops::Deref for Local<M> {
+impl<M, S> Stored<M, S> {
+    /// The machine over the store that `session` speaks to.
+    pub const fn over(machine: M, session: S) -> Self {
+        Self { machine, session }
+    }
+}
+
+impl<M, S> std::ops::Deref for Stored<M, S> {
     type Target = M;
 
     fn deref(&self) -> &M {
@@ -94,17 +107,28 @@ impl<M: Keyed> std::ops::Deref for Local<M> {
     }
 }
 
-impl<M: Keyed> std::ops::DerefMut for Local<M> {
+impl<M, S> std::ops::DerefMut for Stored<M, S> {
     fn deref_mut(&mut self) -> &mut M {
         &mut self.machine
     }
 }
 
-impl<M: Keyed> Machine for Local<M> {
+/// A session that a machine can have: it works by the same terms as the one for shared data.
+pub trait SessionOf<M: Keyed>:
+    for<'a> Conversation<Ask = M::Ask, Told = M::Told, Terms<'a> = TermsOf<'a, M>>
+{
+}
+
+impl<M: Keyed, S> SessionOf<M> for S where
+    S: for<'a> Conversation<Ask = M::Ask, Told = M::Told, Terms<'a> = TermsOf<'a, M>>
+{
+}
+
+impl<M: Keyed, S: SessionOf<M>> Machine for Stored<M, S> {
     type Event<'a> = M::Event<'a>;
     type Effect = M::Effect;
-    type Ask = CellRequest;
-    type Told = CellEvent;
+    type Ask = S::Request;
+    type Told = S::Event;
     type Counters = M::Counters;
 
     fn handle(
@@ -121,7 +145,7 @@ impl<M: Keyed> Machine for Local<M> {
             }
             Input::Told(ticket, event) => {
                 let terms = self.machine.terms(now, counters);
-                self.session.cell(ticket, event, &terms, &mut outbox);
+                self.session.told(ticket, event, &terms, &mut outbox);
             }
         }
         while let Some((ticket, told)) = outbox.told.pop_front() {
@@ -132,13 +156,13 @@ impl<M: Keyed> Machine for Local<M> {
     }
 }
 
-impl<M: Keyed> Local<M> {
+impl<M: Keyed, S: SessionOf<M>> Stored<M, S> {
     fn ask(
         &mut self,
         wanted: Vec<OutputOf<M>>,
         now: Timestamp,
         counters: &M::Counters,
-        outbox: &mut Outbox<M::Told, M::Effect>,
+        outbox: &mut Outbox<S::Request, M::Told, M::Effect>,
     ) {
         for output in wanted {
             match output {
@@ -152,18 +176,18 @@ impl<M: Keyed> Local<M> {
     }
 }
 
-/// The cells that a session wants, and what it has answered.
+/// What a session wants of its host, and what it has answered.
 #[cfg(test)]
-pub(super) type Taken<T> = (Vec<(Ticket, CellRequest)>, Vec<(Ticket, T)>);
+pub(super) type Taken<R, T> = (Vec<(Ticket, R)>, Vec<(Ticket, T)>);
 
 #[cfg(test)]
-impl<T> Outbox<T, ()> {
+impl<R, T> Outbox<R, T, ()> {
     /// What a session wants, by itself.
-    pub(super) fn taken(self) -> Taken<T> {
-        let cells = self.outputs.into_iter().filter_map(|output| match output {
+    pub(super) fn taken(self) -> Taken<R, T> {
+        let requests = self.outputs.into_iter().filter_map(|output| match output {
             Output::Ask(ticket, request) => Some((ticket, request)),
             Output::Do(()) => None,
         });
-        (cells.collect(), self.told.into())
+        (requests.collect(), self.told.into())
     }
 }

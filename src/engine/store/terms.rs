@@ -1,6 +1,6 @@
 //! What a session with the store works by.
 
-use super::placement::Placement;
+use super::local::placement::Placement;
 use crate::engine::health::WorkerCounters;
 use crate::engine::payment::{ClaimKey, ClaimRules};
 use crate::engine::store::cell::{Cell, Expected};
