@@ -217,6 +217,9 @@ impl Context<'_> {
             StoreEvent::Answer(Some(kept)) => self.replayed(&task.parsed, kept, gateways),
             StoreEvent::Answer(None) => return self.decide_without_answer(task),
             StoreEvent::Seen(_)
+            | StoreEvent::Guessed(_)
+            | StoreEvent::Retracted
+            | StoreEvent::Resumed
             | StoreEvent::Committed
             | StoreEvent::Conflict
             | StoreEvent::Unclear

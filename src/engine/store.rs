@@ -17,7 +17,7 @@ pub use alias::{Alias, AliasTarget};
 pub use cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 pub(in crate::engine) use census::draft::{Counts, Draft};
 pub use census::{Census, Counted, InDoubt, MAKES_ROOM, Room, States};
-pub use contract::{Commit, Key, Seen, StoreError, StoreEvent, StoreRequest, Version};
+pub use contract::{Commit, Key, Patience, Seen, StoreError, StoreEvent, StoreRequest, Version};
 pub use conversation::{Conversation, Keyed, Local, Outbox, SessionOf, Stored};
 pub use kept_answer::KeptAnswer;
 pub use layout::{KeyDefinition, Layout, LayoutError};

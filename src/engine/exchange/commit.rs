@@ -4,11 +4,14 @@
 use super::attempt::Attempt;
 use super::load::STORE_FAILED;
 use super::permit::Permit;
+use super::settling::{Settling, Update};
 use super::stage::{CommitStep, Committing, Context, Next, Records, Stage, Task};
+use crate::engine::event::ExchangeEffect;
+use crate::engine::gateway::Gateways;
 use crate::engine::health::Health;
-use crate::engine::protocol::{LocalReply, NotExecuted};
+use crate::engine::protocol::{Compiled, LocalReply, NotExecuted};
 use crate::engine::store::{
-    Alias, AliasTarget, Commit, Entry, Key, StoreError, StoreEvent, StoreRequest, Version,
+    Alias, AliasTarget, Commit, Entry, Key, Patience, StoreError, StoreEvent, StoreRequest, Version,
 };
 use crate::engine::time::Millis;
 
@@ -69,14 +72,32 @@ impl Context<'_> {
                 self.give_up(committing.task, STORE_FAILED)
             }
             StoreEvent::Refused(StoreError::Full) => self.no_room(*committing),
-            StoreEvent::Refused(StoreError::Unavailable) | StoreEvent::Unclear => {
+            StoreEvent::Refused(StoreError::Unavailable) => {
                 self.give_up(committing.task, STORE_FAILED)
             }
+            StoreEvent::Unclear if self.policy.observes(committing.operation()) => {
+                self.give_up(committing.task, STORE_FAILED)
+            }
+            StoreEvent::Unclear => {
+                let told = self.say(&committing.task.parsed, &STORE_FAILED, Gateways::NONE);
+                self.retract(committing.task.permit, told)
+            }
             StoreEvent::Seen(_)
+            | StoreEvent::Guessed(_)
+            | StoreEvent::Retracted
+            | StoreEvent::Resumed
             | StoreEvent::Health(..)
             | StoreEvent::Answer(_)
             | StoreEvent::AnswerKept => Next::to(Stage::Committing(committing), Vec::new()),
         }
+    }
+
+    /// Nobody knows whether the claim was written, and nothing is sent. The client is told so at
+    /// once; that the claim never counts is seen to afterwards.
+    pub(super) fn retract(self, permit: Option<Permit>, told: Vec<ExchangeEffect>) -> Next {
+        let permit = permit.map(Update::ReturnPermit);
+        let updates = std::iter::once(Update::Retract).chain(permit).collect();
+        self.next_update(Box::new(Settling::ending(updates, Vec::new()))).after(told)
     }
 
     /// A payment whose header key cannot be kept is not begun. One that was sent before goes on
@@ -113,17 +134,24 @@ impl Context<'_> {
             put.push((Key::Alias(key.reference()), Entry::Alias(alias)));
         }
         put.push((Key::Payment(reference), Entry::Claim(claim)));
-        let expected = |(key, _): &(Key, Entry)| Some((*key, records.find(*key)?.version));
-        let Some(expect) = put.iter().map(expected).collect() else {
+        // What a follow-up is about must still stand where it was found.
+        let concerned = task.parsed.concerns.map(|key| Key::Payment(key.reference()));
+        let expected = |key: Key| Some((key, records.find(key)?.version));
+        let keys = put.iter().map(|(key, _)| *key).chain(concerned);
+        let Some(expect) = keys.map(expected).collect() else {
             return self.give_up(committing.task, STORE_FAILED);
         };
         committing.step = CommitStep::Claim;
-        let commit = StoreRequest::Commit(Commit { expect, put });
+        let commit = StoreRequest::Commit(Commit { expect, put, patience: Patience::Long });
         Next::ask(Stage::Committing(committing), commit)
     }
 }
 
 impl Committing {
+    fn operation(&self) -> Option<&Compiled> {
+        self.task.parsed.operation.as_deref()
+    }
+
     /// Whether the client's header key is bound with the claim. A payment that begins does not begin
     /// without, even if there was no room while it seemed to have been sent before.
     fn binds(&self) -> bool {

@@ -291,6 +291,11 @@ impl Snapshot<'_> {
                 let lookup = self.lookup(self.by_health(self.policy.order()), when);
                 self.to_any("forward", None).with(Lookup { asks_all: self.may_ask_all(), ..lookup })
             }
+            // Nothing is known of it, so anybody may have it.
+            Entry::Unreadable if asks_for_payment => {
+                let lookup = self.lookup(self.policy.order(), ContinueOn::Inconclusive);
+                self.to_any("forward", None).with(lookup)
+            }
             Entry::Absent | Entry::Unreadable | Entry::Alias(_) => self.to_issuer_or_any(),
         }
     }

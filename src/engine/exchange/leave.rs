@@ -34,17 +34,21 @@ impl Context<'_> {
                 let (permit, told) = committing.take_permit();
                 self.end_unsent(&committing.task.parsed, permit).after(told)
             }
-            StoreEvent::Conflict
-            | StoreEvent::HealthConflict
-            | StoreEvent::Refused(_)
-            | StoreEvent::Unclear => {
+            StoreEvent::Conflict | StoreEvent::HealthConflict | StoreEvent::Refused(_) => {
                 self.end_unsent(&committing.task.parsed, committing.task.permit)
+            }
+            StoreEvent::Unclear => {
+                let told = ExchangeEffect::Decided(self.gone(&committing.task.parsed));
+                self.retract(committing.task.permit, vec![told])
             }
             // If a permit was taken, its time brings it back.
             StoreEvent::HealthUnclear => self.end_unsent(&committing.task.parsed, None),
             // The claim is ours. It goes the way of every attempt that did not leave.
             StoreEvent::Committed
             | StoreEvent::Seen(_)
+            | StoreEvent::Guessed(_)
+            | StoreEvent::Retracted
+            | StoreEvent::Resumed
             | StoreEvent::Health(..)
             | StoreEvent::Answer(_)
             | StoreEvent::AnswerKept => self.go_on_committing(committing, event),
@@ -78,8 +82,12 @@ impl Context<'_> {
     }
 
     fn end_unsent(self, parsed: &super::request::ParsedRequest, permit: Option<Permit>) -> Next {
-        let decision = Decision { decision: "client_gone", ..self.note(parsed) };
+        let decision = self.gone(parsed);
         self.finish(permit, vec![ExchangeEffect::Decided(decision)])
+    }
+
+    fn gone(&self, parsed: &super::request::ParsedRequest) -> Decision {
+        Decision { decision: "client_gone", ..self.note(parsed) }
     }
 }
 

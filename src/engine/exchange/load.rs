@@ -10,8 +10,8 @@ use crate::engine::event::{ExchangeEffect, Request};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Health, Member, Source};
 use crate::engine::payment::{ClaimKey, PaymentRef};
-use crate::engine::protocol::LocalReply;
-use crate::engine::store::{AliasTarget, Entry, Key, StoreEvent, StoreRequest, Version};
+use crate::engine::protocol::{Class, LocalReply};
+use crate::engine::store::{AliasTarget, Entry, Key, Seen, StoreEvent, StoreRequest, Version};
 use crate::engine::time::{Leaps, Millis, Timestamp};
 
 use std::collections::VecDeque;
@@ -30,6 +30,10 @@ impl Context<'_> {
     pub(super) fn go_on_loading(self, mut loading: Box<Loading>, event: StoreEvent) -> Next {
         match event {
             StoreEvent::Health(health, version) => loading.health = Some((health, version)),
+            StoreEvent::Guessed(seen) => {
+                loading.records.0.extend(seen);
+                (loading.awaits, loading.guessed) = (false, true);
+            }
             StoreEvent::Seen(seen) => {
                 loading.records.0.extend(seen);
                 loading.awaits = false;
@@ -45,10 +49,18 @@ impl Context<'_> {
                 loading.task.permit = None;
                 return self.give_up(loading.task, STORE_FAILED);
             }
+            // A question changes nothing: it is asked all the same, of one gateway after the other.
+            StoreEvent::Refused(_) | StoreEvent::Unclear
+                if loading.task.parsed.class() == Some(Class::Inquiry) =>
+            {
+                loading.read_nothing();
+            }
             StoreEvent::Refused(_) | StoreEvent::Unclear => {
                 return self.give_up(loading.task, STORE_FAILED);
             }
-            StoreEvent::Committed
+            StoreEvent::Retracted
+            | StoreEvent::Resumed
+            | StoreEvent::Committed
             | StoreEvent::Conflict
             | StoreEvent::HealthWritten
             | StoreEvent::HealthConflict
@@ -58,13 +70,12 @@ impl Context<'_> {
         if loading.awaits {
             return Next::to(Stage::Loading(loading), Vec::new());
         }
-        let Loading { task, health, records, awaits } = *loading;
-        match health {
-            Some((health, version)) => self.decide(task, records, *health, version),
-            None => {
-                let loading = Loading { task, health, records, awaits };
-                Next::to(Stage::Loading(Box::new(loading)), Vec::new())
+        match loading.health.take() {
+            Some((health, version)) => {
+                let Loading { task, records, guessed, .. } = *loading;
+                self.decide(task, records, guessed, *health, version)
             }
+            None => Next::to(Stage::Loading(loading), Vec::new()),
         }
     }
 
@@ -128,7 +139,14 @@ impl Context<'_> {
         if alone { Gateways::NONE } else { at_capacity }
     }
 
-    fn decide(self, task: Task, records: Records, mut health: Health, version: Version) -> Next {
+    fn decide(
+        self,
+        mut task: Task,
+        records: Records,
+        guessed: bool,
+        mut health: Health,
+        version: Version,
+    ) -> Next {
         // A worker that has just begun knows nothing of the clock.
         self.counters.learn(health.leaps());
         let leaps = self.counters.leaps(self.now);
@@ -151,6 +169,11 @@ impl Context<'_> {
             };
             let observed = snapshot.observe(would);
             action = observed.map_or(action, |attempt| Action::Send(Box::new(attempt)));
+        }
+        let commits = matches!(&action, Action::Send(attempt) if attempt.claim.is_some());
+        if guessed && !commits {
+            task.is_certain = true;
+            return load(task);
         }
         match action {
             Action::Say { local_reply, gateways } => {
@@ -183,6 +206,7 @@ impl Context<'_> {
     }
 
     fn read_again(self, mut task: Task) -> Next {
+        task.is_certain = true;
         if task.tries_again() { load(task) } else { self.give_up(task, STORE_FAILED) }
     }
 
@@ -217,6 +241,20 @@ impl Context<'_> {
     }
 }
 
+impl Loading {
+    /// The records cannot be read. Nothing is known of them.
+    fn read_nothing(&mut self) {
+        let parsed = &self.task.parsed;
+        let keys = [
+            parsed.concerns.map(|key| Key::Payment(key.reference())),
+            parsed.token.map(|key| Key::Alias(key.reference())),
+        ];
+        let nothing = |key| Seen { key, entry: Entry::Unreadable, version: Version::default() };
+        self.records.0.extend(keys.into_iter().flatten().map(nothing));
+        self.awaits = false;
+    }
+}
+
 /// Asks for everything that the decision looks at. The payment's own record comes last: what was
 /// read longest ago is what a race is lost by.
 fn load(task: Task) -> Next {
@@ -234,10 +272,18 @@ fn load(task: Task) -> Next {
         wanted.retain(|other| *other != key);
         wanted.push(key);
     }
+    // A charge is nearly always the first one of its payment, and its claim finds out if it is not.
+    let is_charge = parsed.class() == Some(Class::Charge);
+    let may_guess =
+        is_charge && !task.is_certain && parsed.token.is_none() && parsed.concerns.is_none();
     let awaits = !wanted.is_empty();
-    let loading = Loading { task, health: None, records: Records::default(), awaits };
+    let records = Records::default();
+    let loading = Loading { task, health: None, records, awaits, guessed: false };
     let mut asks = vec![StoreRequest::ReadHealth];
-    asks.extend(awaits.then_some(StoreRequest::Read(wanted)));
+    if awaits {
+        let read = if may_guess { StoreRequest::Peek } else { StoreRequest::Read };
+        asks.push(read(wanted));
+    }
     Next { stage: Stage::Loading(Box::new(loading)), effects: Vec::new(), asks }
 }
 

@@ -55,7 +55,10 @@ impl Context<'_> {
         let Refusing { refusal, operation, request_id, named: Named { key, in_part } } = refusing;
         let found = match event {
             StoreEvent::Seen(seen) => seen.first().map_or(Entry::Unreadable, |seen| seen.entry),
-            StoreEvent::Committed
+            StoreEvent::Guessed(_)
+            | StoreEvent::Retracted
+            | StoreEvent::Resumed
+            | StoreEvent::Committed
             | StoreEvent::Conflict
             | StoreEvent::Unclear
             | StoreEvent::Refused(_)

@@ -12,8 +12,8 @@ use crate::engine::protocol::{
 use crate::engine::time::Millis;
 
 impl Context<'_> {
-    /// Everything is written: the client is answered, or the next gateway is asked.
-    pub(super) fn end_or_go_on(self, answered: Answered) -> Next {
+    /// Everything is written: the next gateway is asked, or the client is answered.
+    pub(super) fn go_on_or_end(self, answered: Answered) -> Next {
         match answered.onward {
             Some((gateway, generation)) => self.go_on_asking(answered, gateway, generation),
             None => Next::to(Stage::Ended, self.end(answered)),
@@ -42,7 +42,7 @@ impl Context<'_> {
         Next::to(Stage::Sent(Box::new(sent)), vec![ExchangeEffect::Call(call)])
     }
 
-    fn end(self, answered: Answered) -> Vec<ExchangeEffect> {
+    pub(super) fn end(&self, answered: Answered) -> Vec<ExchangeEffect> {
         let mut effects = Vec::new();
         let gateway = self.policy.names(answered.gateways);
         let code = answered.verdict.code.map(|code| code.to_string()).unwrap_or_default();

@@ -27,18 +27,43 @@ impl Context<'_> {
             return Next::ask(Stage::Settling(settling), keep);
         }
         let Some(update) = settling.updates.front() else {
-            return match settling.ending {
-                Ending::Effects(effects) => Next::to(Stage::Ended, effects),
-                Ending::Answer(answered) => self.end_or_go_on(*answered),
-            };
+            return self.end_settling(settling);
         };
-        let read = update.read();
+        let read = update.read(true);
         Next::ask(Stage::Settling(settling), read)
+    }
+
+    /// The client is answered. What the store has not confirmed is written after that.
+    fn end_settling(self, mut settling: Box<Settling>) -> Next {
+        let effects = match std::mem::replace(&mut settling.ending, Ending::Effects(Vec::new())) {
+            Ending::Effects(effects) => effects,
+            Ending::Answer(answered) if answered.onward.is_some() => {
+                return self.go_on_or_end(*answered);
+            }
+            Ending::Answer(answered) => self.end(*answered),
+        };
+        if settling.unwritten.is_empty() {
+            return Next::to(Stage::Ended, effects);
+        }
+        Next::ask(Stage::Settling(settling), StoreRequest::Pause).after(effects)
     }
 
     pub(super) fn go_on_settling(self, mut settling: Box<Settling>, event: StoreEvent) -> Next {
         match event {
-            StoreEvent::Seen(seen) => self.update(settling, &seen),
+            StoreEvent::Seen(seen) => self.update(settling, &seen, false),
+            StoreEvent::Guessed(seen) => self.update(settling, &seen, true),
+            StoreEvent::Resumed => {
+                settling.updates = std::mem::take(&mut settling.unwritten);
+                self.read_as_it_is(settling)
+            }
+            StoreEvent::Retracted => {
+                settling.updates.pop_front();
+                self.next_update(settling)
+            }
+            // Asking again brings nothing.
+            StoreEvent::Refused(_) if settling.updates.is_empty() => {
+                Next::to(Stage::Ended, Vec::new())
+            }
             StoreEvent::Health(health, version) => self.update_health(settling, *health, version),
             StoreEvent::Committed | StoreEvent::HealthWritten => {
                 if let Some(Update::Own { .. }) = settling.updates.pop_front() {
@@ -52,10 +77,7 @@ impl Context<'_> {
             {
                 settling.attempts += 1;
                 settling.anomaly = None;
-                match settling.updates.front().map(Update::read) {
-                    Some(read) => Next::ask(Stage::Settling(settling), read),
-                    None => self.next_update(settling),
-                }
+                self.read_as_it_is(settling)
             }
             // What is known is true all the same, and there is no room to write it down.
             StoreEvent::Refused(StoreError::Full) => {
@@ -71,7 +93,7 @@ impl Context<'_> {
                 settling.note_lost();
                 settling.changes.clear();
                 self.counters.put_back(&std::mem::take(&mut settling.counted));
-                settling.updates.pop_front();
+                settling.put_off();
                 // What could not be written is true all the same.
                 self.tell_and_go_on(settling)
             }
@@ -80,8 +102,16 @@ impl Context<'_> {
         }
     }
 
-    /// Works the first update into the record that was read.
-    fn update(self, mut settling: Box<Settling>, seen: &[Seen]) -> Next {
+    fn read_as_it_is(self, settling: Box<Settling>) -> Next {
+        match settling.updates.front().map(|update| update.read(false)) {
+            Some(read) => Next::ask(Stage::Settling(settling), read),
+            None => self.next_update(settling),
+        }
+    }
+
+    /// Works the first update into the record that was read. What was only guessed is good enough
+    /// for a commit, and for nothing else.
+    fn update(self, mut settling: Box<Settling>, seen: &[Seen], guessed: bool) -> Next {
         let key = settling.updates.front().and_then(Update::key);
         let Some(Seen { entry, version, .. }) = seen.iter().find(|one| Some(one.key) == key) else {
             // What was asked for before all this began.
@@ -102,7 +132,7 @@ impl Context<'_> {
             }
             Some(Update::Concerned { key, evidence, asked_at }) => {
                 let (key, evidence) = (*key, evidence.zip(Some(*asked_at)));
-                let observed = settling.is_observed();
+                let observed = settling.is_observed;
                 let worked = self.work_in(*entry, &key, evidence, Fingerprint::UNKNOWN, observed);
                 settling.note_concerned(worked.after);
                 settling.anomaly = worked.anomaly;
@@ -111,7 +141,7 @@ impl Context<'_> {
             Some(Update::Cancel { key, gateway, asked_at }) => {
                 let status = PaymentStatus::Executed;
                 let evidence = Some((Evidence::Told { gateway: *gateway, status }, *asked_at));
-                let observed = settling.is_observed();
+                let observed = settling.is_observed;
                 // One that nobody here asked for is no claim of ours.
                 let is_known = *entry != Entry::Absent;
                 let work = || self.work_in(*entry, key, evidence, Fingerprint::UNKNOWN, observed);
@@ -123,15 +153,19 @@ impl Context<'_> {
                 Update::Keep { .. }
                 | Update::Health(_)
                 | Update::Bar { .. }
-                | Update::ReturnPermit(_),
+                | Update::ReturnPermit(_)
+                | Update::Retract,
             )
             | None => None,
         };
         match put.zip(key) {
             Some((put, key)) => {
-                let commit = Commit { expect: vec![(key, *version)], put: vec![(key, put)] };
+                let patience = settling.patience();
+                let commit =
+                    Commit { expect: vec![(key, *version)], put: vec![(key, put)], patience };
                 Next::ask(Stage::Settling(settling), StoreRequest::Commit(commit))
             }
+            None if guessed => self.read_as_it_is(settling),
             None => {
                 settling.updates.pop_front();
                 self.tell_and_go_on(settling)
@@ -167,7 +201,8 @@ impl Context<'_> {
                 | Update::Unbind { .. }
                 | Update::Issued { .. }
                 | Update::Concerned { .. }
-                | Update::Cancel { .. },
+                | Update::Cancel { .. }
+                | Update::Retract,
             )
             | None => return Next::to(Stage::Settling(settling), Vec::new()),
         };
@@ -202,7 +237,7 @@ impl Context<'_> {
         }
         settling.note_onward(None);
         let print = settling.print_of(key);
-        let observed = settling.is_observed();
+        let observed = settling.is_observed;
         let worked = self.work_in(entry, key, Some(evidence), print, observed);
         settling.note_own(worked.after);
         settling.anomaly = worked.anomaly;

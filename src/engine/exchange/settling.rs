@@ -7,8 +7,10 @@ use super::permit::Permit;
 use crate::engine::event::{After, ExchangeEffect};
 use crate::engine::gateway::GatewayId;
 use crate::engine::health::{Batch, Breach, HealthEvent, Report};
-use crate::engine::payment::{Anomaly, Claim, ClaimKey, Evidence, Fingerprint, Incarnation};
-use crate::engine::store::{Alias, AliasTarget, KeptAnswer, Key, StoreRequest};
+use crate::engine::payment::{
+    Anomaly, Claim, ClaimKey, Evidence, Fingerprint, Incarnation, Outcome,
+};
+use crate::engine::store::{Alias, AliasTarget, KeptAnswer, Key, Patience, StoreRequest};
 use crate::engine::time::Timestamp;
 
 /// One thing to be written down.
@@ -33,6 +35,8 @@ pub(super) enum Update {
     Bar { gateway: GatewayId, breach: Breach },
     /// A trial was not made.
     ReturnPermit(Permit),
+    /// A claim that may be written does not count.
+    Retract,
 }
 
 impl Update {
@@ -45,13 +49,37 @@ impl Update {
             Self::Unbind { key, .. } | Self::Issued { key, .. } => {
                 Some(Key::Alias(key.reference()))
             }
-            Self::Keep { .. } | Self::Health(_) | Self::Bar { .. } | Self::ReturnPermit(_) => None,
+            Self::Keep { .. }
+            | Self::Health(_)
+            | Self::Bar { .. }
+            | Self::ReturnPermit(_)
+            | Self::Retract => None,
         }
     }
 
-    /// What is read for it.
-    pub(super) fn read(&self) -> StoreRequest {
-        self.key().map_or(StoreRequest::ReadHealth, |key| StoreRequest::Read(vec![key]))
+    /// What is read for it; the first time it may be guessed, because a commit finds out.
+    pub(super) fn read(&self, is_first: bool) -> StoreRequest {
+        let read = if is_first { StoreRequest::Peek } else { StoreRequest::Read };
+        match self {
+            Self::Retract => StoreRequest::Retract,
+            _ => self.key().map_or(StoreRequest::ReadHealth, |key| read(vec![key])),
+        }
+    }
+
+    /// The same, to be written once the store may be asked again; `None` where nobody needs it then.
+    fn later(self) -> Option<Self> {
+        match self {
+            Self::Own { key, evidence, asked_at, .. } => {
+                Some(Self::Own { key, evidence, onward: None, asked_at })
+            }
+            Self::Concerned { .. } | Self::Cancel { .. } | Self::Unbind { .. } => Some(self),
+            Self::Keep { .. }
+            | Self::Issued { .. }
+            | Self::Health(_)
+            | Self::Bar { .. }
+            | Self::ReturnPermit(_)
+            | Self::Retract => None,
+        }
     }
 }
 
@@ -65,6 +93,12 @@ pub(super) struct Settling {
     /// Taken from the worker's counters and not yet written.
     pub(super) counted: Vec<Batch>,
     pub(super) anomaly: Option<Anomaly>,
+    /// What the store has not confirmed, to be written after the ending.
+    pub(super) unwritten: VecDeque<Update>,
+    /// The payment that was made, and what it asked for.
+    payment: Option<(ClaimKey, Fingerprint)>,
+    /// Nothing was enforced.
+    pub(super) is_observed: bool,
     pub(super) ending: Ending,
 }
 
@@ -82,7 +116,12 @@ impl Settling {
     }
 
     pub(super) fn answering(updates: VecDeque<Update>, answered: Answered) -> Self {
-        Self::new(updates, Ending::Answer(Box::new(answered)))
+        let payment = answered.parsed.payment.as_ref();
+        Self {
+            payment: payment.map(|payment| (payment.key, payment.fingerprint)),
+            is_observed: answered.attempt.is_observed(),
+            ..Self::new(updates, Ending::Answer(Box::new(answered)))
+        }
     }
 
     const fn new(updates: VecDeque<Update>, ending: Ending) -> Self {
@@ -92,6 +131,9 @@ impl Settling {
             changes: Vec::new(),
             counted: Vec::new(),
             anomaly: None,
+            unwritten: VecDeque::new(),
+            payment: None,
+            is_observed: false,
             ending,
         }
     }
@@ -100,14 +142,22 @@ impl Settling {
 impl Settling {
     /// The fingerprint of the payment with `key`, if it is the one being made.
     pub(super) fn print_of(&self, key: &ClaimKey) -> Fingerprint {
+        let own = self.payment.filter(|(own, _)| own == key);
+        own.map_or(Fingerprint::UNKNOWN, |(_, fingerprint)| fingerprint)
+    }
+
+    /// The first update is not confirmed: it is written after the ending, if it still matters.
+    pub(super) fn put_off(&mut self) {
+        self.unwritten.extend(self.updates.pop_front().and_then(Update::later));
+    }
+
+    /// Whether the client waits for what is true, whatever is written.
+    pub(super) fn patience(&self) -> Patience {
         match &self.ending {
-            Ending::Effects(_) => Fingerprint::UNKNOWN,
-            Ending::Answer(answered) => answered
-                .parsed
-                .payment
-                .as_ref()
-                .filter(|payment| payment.key == *key)
-                .map_or(Fingerprint::UNKNOWN, |payment| payment.fingerprint),
+            Ending::Answer(answered) if answered.verdict.outcome == Outcome::Executed => {
+                Patience::Short
+            }
+            Ending::Answer(_) | Ending::Effects(_) => Patience::Long,
         }
     }
 
@@ -127,13 +177,6 @@ impl Settling {
         if let Ending::Answer(answered) = &mut self.ending {
             answered.onward = answered.onward.filter(|_| claim.is_some());
             answered.attempt.claim = claim.or(answered.attempt.claim);
-        }
-    }
-
-    pub(super) fn is_observed(&self) -> bool {
-        match &self.ending {
-            Ending::Effects(_) => false,
-            Ending::Answer(answered) => answered.attempt.is_observed(),
         }
     }
 
@@ -171,7 +214,8 @@ impl Settling {
                     | Update::Cancel { .. }
                     | Update::Health(_)
                     | Update::Bar { .. }
-                    | Update::ReturnPermit(_),
+                    | Update::ReturnPermit(_)
+                    | Update::Retract,
                 )
                 | None => {}
             }
@@ -194,7 +238,8 @@ impl Settling {
                 | Update::Cancel { .. }
                 | Update::Health(_)
                 | Update::Bar { .. }
-                | Update::ReturnPermit(_),
+                | Update::ReturnPermit(_)
+                | Update::Retract,
             )
             | None => {}
         }

@@ -78,13 +78,21 @@ pub(super) struct Task {
     pub(super) is_unkept: bool,
     /// There was no room to bind the client's header key to a payment that was sent before.
     pub(super) without_alias: bool,
+    /// The decision needs records as they are, and not as they may be.
+    pub(super) is_certain: bool,
     attempts: u8,
 }
 
 impl Task {
     pub(super) const fn new(parsed: ParsedRequest) -> Self {
-        let (permit, is_unkept, without_alias) = (None, false, false);
-        Self { parsed, permit, is_unkept, without_alias, attempts: 0 }
+        Self {
+            parsed,
+            permit: None,
+            is_unkept: false,
+            without_alias: false,
+            is_certain: false,
+            attempts: 0,
+        }
     }
 
     /// Whether it may be tried once more.
@@ -102,6 +110,8 @@ pub(super) struct Loading {
     pub(super) records: Records,
     /// Records were asked for and have not come.
     pub(super) awaits: bool,
+    /// The store has guessed what they are.
+    pub(super) guessed: bool,
 }
 
 /// The records that were read. A handful.

@@ -31,7 +31,7 @@ impl Key {
 }
 
 /// Tells whether a record is still the one that was read. Only the store knows what it means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Version(pub(super) u64);
 
 #[cfg(test)]
@@ -53,6 +53,15 @@ pub struct Seen {
     pub version: Version,
 }
 
+/// How long a store tries to write before it says [`StoreEvent::Unclear`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Once: somebody waits for what is true anyhow.
+    Short,
+    /// As often as the store has time for.
+    Long,
+}
+
 /// Records to be written together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
@@ -60,6 +69,8 @@ pub struct Commit {
     pub expect: Vec<(Key, Version)>,
     /// What is to stand there; [`Entry::Absent`] takes a record out.
     pub put: Vec<(Key, Entry)>,
+    /// How long the store tries.
+    pub patience: Patience,
 }
 
 /// What is asked of a store.
@@ -69,8 +80,17 @@ pub enum StoreRequest {
     Read(Vec<Key>),
     /// Read these too: they are looked at together with what was read last.
     ReadMore(Vec<Key>),
+    /// Say what these are, for whoever is about to commit and so finds out. A store that is far away
+    /// may guess: what it last knew of them, or else that they are absent.
+    Peek(Vec<Key>),
     /// Write these, if they are as expected.
     Commit(Commit),
+    /// See to it that the last commit, which was unclear, never counts. What others have written
+    /// stays.
+    Retract,
+    /// Tell when the store may be asked again. One that answers in the same call refuses: asking it
+    /// again brings nothing.
+    Pause,
     /// Read what this process knows of the gateways.
     ReadHealth,
     /// Write that, if it is as expected.
@@ -87,12 +107,18 @@ pub enum StoreRequest {
 pub enum StoreEvent {
     /// What was asked for, in its order.
     Seen(Vec<Seen>),
+    /// The same, as it may be: a commit that expects it tells.
+    Guessed(Vec<Seen>),
     /// All of it is written.
     Committed,
     /// Nothing of it is written but aliases, because a record is not as expected.
     Conflict,
     /// It may be written, or still be.
     Unclear,
+    /// It does not count, whatever became of it.
+    Retracted,
+    /// The store may be asked again.
+    Resumed,
     /// It is not there, and will not be.
     Refused(StoreError),
     /// What this process knows of the gateways.

@@ -44,10 +44,12 @@ impl Records {
 
     fn ask(&mut self, request: StoreRequest) -> StoreEvent {
         match request {
-            StoreRequest::Read(keys) | StoreRequest::ReadMore(keys) => {
+            StoreRequest::Read(keys) | StoreRequest::ReadMore(keys) | StoreRequest::Peek(keys) => {
                 StoreEvent::Seen(keys.into_iter().map(|key| self.seen(key)).collect())
             }
             StoreRequest::Commit(commit) => self.commit(commit),
+            StoreRequest::Retract => StoreEvent::Retracted,
+            StoreRequest::Pause => StoreEvent::Resumed,
             StoreRequest::ReadHealth => StoreEvent::Health(
                 Box::new(self.health.0.clone()),
                 Version::from_number(self.health.1),

@@ -178,11 +178,14 @@ impl Session {
 
     fn begin(&mut self, request: StoreRequest, terms: &Terms<'_>) -> SessionStep {
         match request {
-            StoreRequest::Read(keys) => {
+            StoreRequest::Read(keys) | StoreRequest::Peek(keys) => {
                 self.look.clear();
                 self.read(keys, terms)
             }
             StoreRequest::ReadMore(keys) => self.read(keys, terms),
+            // A write that failed here is as it is, and asking again changes nothing.
+            StoreRequest::Retract => SessionStep::Done(StoreEvent::Retracted),
+            StoreRequest::Pause => SessionStep::Done(UNAVAILABLE),
             StoreRequest::Commit(commit) => match self.prepare(&commit, terms) {
                 Ok(left) => write_next(left),
                 Err(event) => SessionStep::Done(event),

@@ -7,6 +7,7 @@ use crate::engine::payment::{
     Claim, ClaimRules, ClaimState, Fingerprint, Incarnation, Money, PaymentRef,
 };
 use crate::engine::store::alias::{Alias, AliasTarget};
+use crate::engine::store::contract::Patience;
 use crate::engine::store::conversation::Taken;
 use crate::engine::store::local::placement::{Placement, Seed};
 use crate::engine::store::memory::MemoryStore;
@@ -133,7 +134,7 @@ impl Cells {
         let keys = put.iter().map(|(key, _)| *key).collect();
         let seen = self.read(session, keys);
         let expect = seen.iter().map(|seen| (seen.key, seen.version)).collect();
-        let commit = StoreRequest::Commit(Commit { expect, put });
+        let commit = StoreRequest::Commit(Commit { expect, put, patience: Patience::Long });
         self.ask(session, vec![commit]).remove(0)
     }
 
@@ -193,7 +194,9 @@ fn what_was_read_in_another_look_is_not_expected() {
     let seen = cells.read(&mut session, vec![payment(1)])[0];
     cells.put(&mut Session::default(), vec![(payment(1), Entry::Claim(claim(NOW)))]);
     let put = vec![(payment(1), Entry::Absent)];
-    let commit = |expect| StoreRequest::Commit(Commit { expect, put: put.clone() });
+    let commit = |expect| {
+        StoreRequest::Commit(Commit { expect, put: put.clone(), patience: Patience::Long })
+    };
     let expect = vec![(payment(1), seen.version)];
     assert_eq!(cells.ask(&mut session, vec![commit(expect.clone())]), [StoreEvent::Conflict]);
     // It was not even read by this session.
@@ -242,7 +245,7 @@ fn a_host_that_fails_is_told_apart_from_a_lost_race() {
     let seen = cells.read(&mut session, vec![payment(1)])[0];
     cells.fails = true;
     let put = vec![(payment(1), Entry::Claim(claim(NOW)))];
-    let commit = Commit { expect: vec![(payment(1), seen.version)], put };
+    let commit = Commit { expect: vec![(payment(1), seen.version)], put, patience: Patience::Long };
     let told = cells.ask(&mut session, vec![StoreRequest::Commit(commit)]);
     assert_eq!(told, [StoreEvent::Unclear]);
     let requests = vec![
@@ -276,7 +279,7 @@ fn what_comes_twice_is_not_taken_for_the_answer_to_something_else() {
     let (mut cells, mut session) = (Cells::default(), Session::default());
     let seen = cells.read(&mut session, vec![payment(1)])[0];
     let put = vec![(payment(1), Entry::Claim(claim(NOW)))];
-    let commit = Commit { expect: vec![(payment(1), seen.version)], put };
+    let commit = Commit { expect: vec![(payment(1), seen.version)], put, patience: Patience::Long };
     let counters = WorkerCounters::default();
     let terms = terms(&counters);
     let (first, second) = (Ticket::default().next(), Ticket::default().next().next());
