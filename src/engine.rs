@@ -64,11 +64,11 @@ pub use protocol::{
 };
 pub use store::{
     Alias, AliasTarget, Bucket, BucketError, Cell, CellEvent, CellRequest, Census, Commit,
-    Conversation, Counted, Entry, Expected, Found, InDoubt, KeptAnswer, Key, KeyDefinition, Keyed,
-    Layout, LayoutError, Loaded, Local, MAKES_ROOM, MemoryStore, OperatorEvent, OperatorRequest,
-    OperatorSession, OperatorTerms, Outbox, Patience, Placement, Retention, Room, Seed, Seen,
-    Session, SessionOf, States, StoreError, StoreEvent, StoreRequest, Stored, Terms, Version,
-    capacity,
+    Conversation, Counted, Entry, Expected, Found, InDoubt, KeptAnswer, Key, KeyDefinition,
+    KeyValue, Keyed, Layout, LayoutError, LeaseAnswer, Loaded, Local, MAKES_ROOM, MemoryStore,
+    OperatorEvent, OperatorRequest, OperatorSession, OperatorTerms, Outbox, Patience, Placement,
+    RangeAnswer, Retention, Room, Seed, Seen, Session, SessionOf, States, StoreError, StoreEvent,
+    StoreRequest, Stored, Terms, TxnAnswer, Version, capacity,
 };
 pub use tick::{Join, JoinEffect, Tick};
 pub use time::{Leaps, Length, Millis, Timestamp, Utc, Zone};

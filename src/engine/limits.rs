@@ -15,6 +15,13 @@ pub const PATHS_MAX: usize = 1024;
 /// writes, so a run of sixteen collisions is not contention but a fault.
 pub const STORE_ATTEMPTS_MAX: u8 = 16;
 
+/// Conditions, and operations of a branch, that etcd takes in one transaction: its own default,
+/// `--max-txn-ops`. An answer with more results is no answer to what was sent.
+pub const ETCD_TXN_OPS_MAX: usize = 128;
+
+/// Keys that are read from one answer of etcd. Lists are asked for in pages of at most so many.
+pub const ETCD_KVS_MAX: usize = 1000;
+
 /// Bytes of an answer that are read as evidence. A longer answer proves nothing.
 pub const EVIDENCE_BYTES_MAX: usize = 64 * 1024;
 
