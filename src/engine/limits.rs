@@ -22,6 +22,34 @@ pub const ETCD_TXN_OPS_MAX: usize = 128;
 /// Keys that are read from one answer of etcd. Lists are asked for in pages of at most so many.
 pub const ETCD_KVS_MAX: usize = 1000;
 
+/// One try at a call to etcd. A member that stands still costs no more than this.
+pub const ETCD_ATTEMPT_MS: u64 = 400;
+
+/// The last try has at least this long.
+pub const ETCD_ATTEMPT_MS_MIN: u64 = 50;
+
+/// All tries of one call: six that are not answered. An election takes one to two seconds.
+pub const ETCD_BUDGET_MS: u64 = 2400;
+
+/// From one try that fails at once to the next.
+pub const ETCD_RETRY_MS: u64 = 100;
+
+/// Between what was not written in time and the next time that it is tried.
+pub const ETCD_PAUSE_MS: u64 = 500;
+
+/// From one look for a store that does not answer to the next.
+pub const ETCD_SEARCH_MS: u64 = 250;
+
+/// From one look at the realm's layout to the next. Whoever works by an old one finds out at its next
+/// claim anyhow.
+pub const ETCD_LOOK_MS: u64 = 1000;
+
+/// A lease is used for this part of the retention, and lasts for that and the retention.
+pub const ETCD_LEASES_IN_RETENTION: u64 = 24;
+
+/// Bytes of an answer that is kept with its claim: etcd keeps everything in memory.
+pub const ETCD_ANSWER_BYTES_MAX: usize = 1024;
+
 /// Bytes of an answer that are read as evidence. A longer answer proves nothing.
 pub const EVIDENCE_BYTES_MAX: usize = 64 * 1024;
 

@@ -1,6 +1,8 @@
 //! What is written down about payments, and how it is read again.
 
 mod alias;
+mod any_session;
+mod backend;
 mod cell;
 mod census;
 mod contract;
@@ -15,12 +17,17 @@ mod record;
 mod terms;
 
 pub use alias::{Alias, AliasTarget};
+pub use any_session::AnySession;
+pub use backend::{BackendEvent, BackendRequest, RpcEvent, RpcMethod, RpcRequest};
 pub use cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 pub(in crate::engine) use census::draft::{Counts, Draft};
 pub use census::{Census, Counted, InDoubt, MAKES_ROOM, Room, States};
 pub use contract::{Commit, Key, Patience, Seen, StoreError, StoreEvent, StoreRequest, Version};
 pub use conversation::{Conversation, Keyed, Local, Outbox, SessionOf, Stored};
-pub use etcd::{KeyValue, LeaseAnswer, RangeAnswer, TxnAnswer};
+pub use etcd::{
+    EtcdSession, EtcdStore, EtcdTerms, KeyValue, LeaseAnswer, Member, MemberEffect, MemberTerms,
+    Names, RangeAnswer, Realm, TxnAnswer, Writer,
+};
 pub use kept_answer::KeptAnswer;
 pub use layout::{KeyDefinition, Layout, LayoutError};
 pub use local::bucket::{Bucket, BucketError, Retention};

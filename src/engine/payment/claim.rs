@@ -134,6 +134,31 @@ impl Claim {
         self
     }
 
+    /// The claim with its gateways by other names; `None` if one of them has none.
+    pub(in crate::engine) fn map_gateways(
+        mut self,
+        map: impl Fn(GatewayId) -> Option<GatewayId>,
+    ) -> Option<Self> {
+        let all = |gateways: Gateways| gateways.iter().map(&map).collect::<Option<Gateways>>();
+        match &mut self.state {
+            ClaimState::InFlight { candidates, .. } => {
+                *candidates = all(*candidates)?;
+                self.first = map(self.first)?;
+            }
+            ClaimState::InDoubt { candidates, not_found, .. } => {
+                *candidates = all(*candidates)?;
+                if let Some((gateway, _)) = not_found {
+                    *gateway = map(*gateway)?;
+                }
+            }
+            ClaimState::Settled { gateways, .. } | ClaimState::Closed { gateways, .. } => {
+                *gateways = all(*gateways)?;
+            }
+            ClaimState::Rejected { gateway } => *gateway = map(*gateway)?,
+        }
+        Some(self)
+    }
+
     /// The gateways that hold the payment, or may.
     #[must_use]
     pub const fn holders(&self) -> Gateways {

@@ -43,6 +43,15 @@ pub enum AliasTarget {
 }
 
 impl Alias {
+    /// The same, with its gateway by another name; `None` if it has none.
+    pub(super) fn map_gateway(self, map: impl Fn(GatewayId) -> Option<GatewayId>) -> Option<Self> {
+        let to = match self.to {
+            AliasTarget::Payment(payment) => AliasTarget::Payment(payment),
+            AliasTarget::Gateway(gateway) => AliasTarget::Gateway(map(gateway)?),
+        };
+        Some(Self { to, ..self })
+    }
+
     pub(super) fn encode(&self, key: &KeyPrefix) -> Vec<u8> {
         let (tag, target) = match self.to {
             AliasTarget::Payment(payment) => (PAYMENT, payment.bytes()),

@@ -1,7 +1,22 @@
 //! The store in an etcd that several Envoys share.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "no session sends requests yet"))]
+mod call;
+mod commit;
+mod key;
+mod known;
+mod member;
 mod message;
+mod names;
 mod proto;
+mod retract;
+mod session;
+mod shared;
+mod value;
 
+pub use key::Realm;
+pub use member::{RealmEffect, RealmMember, RealmTerms};
 pub use message::answer::{KeyValue, LeaseAnswer, RangeAnswer, TxnAnswer};
+pub use names::Names;
+pub use session::EtcdSession;
+pub use shared::{EtcdStore, EtcdTerms};
+pub use value::Writer;

@@ -1,0 +1,228 @@
+//! One commit as a transaction: what it compares, what it writes, and what it reads if it is lost.
+
+use super::known::{Known, Standing, compares, places};
+use super::message::answer::TxnAnswer;
+use super::message::{Compare, CompareTarget, Op, RangeRequest, Txn};
+use super::shared::{EtcdStore, Membership};
+use super::value::{Value, Writer, may_end};
+use crate::engine::payment::{Claim, Incarnation, PaymentRef};
+use crate::engine::store::alias::{Alias, AliasTarget};
+use crate::engine::store::contract::{Commit, Key, Seen, StoreError, StoreEvent, Version};
+use crate::engine::store::record::Entry;
+use crate::engine::time::Timestamp;
+
+use std::rc::Rc;
+
+/// A commit that is being written.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) commit: Commit,
+    pub(super) writer: Writer,
+    pub(super) member: Rc<Membership>,
+    /// What is to stand under each key that is written.
+    pub(super) writes: Vec<Write>,
+}
+
+/// What is to stand under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Write {
+    pub(super) key: Key,
+    pub(super) entry: Entry,
+    /// `None`: nothing.
+    value: Option<Vec<u8>>,
+    lease: u64,
+}
+
+/// The answer to a payment that is kept with its claim.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) payment: PaymentRef,
+    pub(super) of: Incarnation,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl EtcdStore {
+    /// `None`: it names what cannot be written.
+    pub(super) fn prepare(
+        &self,
+        mut commit: Commit,
+        member: Rc<Membership>,
+        known: &[Known],
+        answer: Option<&Answer>,
+    ) -> Option<Pending> {
+        let writer = self.next_writer();
+        let mut writes = Vec::with_capacity(commit.put.len() + 1);
+        for (key, entry) in &commit.put {
+            writes.push(write(*key, entry, writer, &member, known, answer)?);
+        }
+        for (key, version, alias) in renewed(&commit, known) {
+            if commit.expect.iter().all(|(expected, _)| *expected != key) {
+                commit.expect.push((key, version));
+            }
+            let lease = member.claims_lease;
+            let write = write(key, &Entry::Alias(alias), writer, &member, known, None)?;
+            writes.push(Write { lease, ..write });
+        }
+        Some(Pending { commit, writer, member, writes })
+    }
+}
+
+/// What is to stand under `key`.
+fn write(
+    key: Key,
+    entry: &Entry,
+    writer: Writer,
+    member: &Membership,
+    known: &[Known],
+    answer: Option<&Answer>,
+) -> Option<Write> {
+    let there = |gateway| member.names.there(gateway);
+    let before = known.iter().find(|one| one.seen.key == key);
+    let prefix = key.reference().prefix();
+    let encode = |entry, answer| Value { entry, writer: Some(writer), answer }.encode(&prefix);
+    let (value, lease) = match (key, entry) {
+        (Key::Payment(payment), Entry::Claim(claim)) => {
+            let claim = not_before(*claim, before);
+            let kept =
+                answer.filter(|kept| kept.payment == payment && kept.of == claim.incarnation);
+            let kept = kept.map(|kept| kept.bytes.as_slice());
+            let kept = kept.or_else(|| answer_of(before?, claim.incarnation)).unwrap_or_default();
+            let resolved = claim.is_resolved();
+            let lease = if resolved { member.claims_lease } else { 0 };
+            let kept = if resolved { kept } else { Default::default() };
+            (Some(encode(Entry::Claim(claim.map_gateways(there)?), kept)?), lease)
+        }
+        (Key::Payment(_), Entry::Absent) => {
+            (Some(encode(Entry::Absent, Default::default())?), member.claims_lease)
+        }
+        (Key::Alias(_), Entry::Alias(alias)) => {
+            let lease = match alias.to {
+                AliasTarget::Gateway(_) => member.tokens_lease,
+                // Its payment is not resolved.
+                AliasTarget::Payment(_) => 0,
+            };
+            let alias = alias.map_gateway(there)?;
+            (Some(encode(Entry::Alias(alias), Default::default())?), lease)
+        }
+        (Key::Alias(_), Entry::Absent) => (None, 0),
+        (Key::Payment(_), Entry::Alias(_) | Entry::Unreadable)
+        | (Key::Alias(_), Entry::Claim(_) | Entry::Unreadable) => return None,
+    };
+    Some(Write { key, entry: *entry, value, lease })
+}
+
+/// A record never becomes younger: the clock of whoever wrote it before may be ahead of this one.
+fn not_before(claim: Claim, before: Option<&Known>) -> Claim {
+    let changed_at = match before.map(|one| one.seen.entry) {
+        Some(Entry::Claim(before)) => claim.changed_at.max(before.changed_at),
+        Some(Entry::Absent | Entry::Alias(_) | Entry::Unreadable) | None => claim.changed_at,
+    };
+    Claim { changed_at, ..claim }
+}
+
+/// The answer that is kept with a claim, if it is the answer to this one.
+fn answer_of(before: &Known, of: Incarnation) -> Option<&[u8]> {
+    let value = Value::decode(&before.value);
+    match value.entry {
+        Entry::Claim(claim) if claim.incarnation == of => Some(value.answer),
+        Entry::Claim(_) | Entry::Absent | Entry::Alias(_) | Entry::Unreadable => None,
+    }
+}
+
+/// The header keys that lead to a payment which is resolved now: they end when its record does.
+fn renewed(commit: &Commit, known: &[Known]) -> Vec<(Key, Version, Alias)> {
+    let is_resolved = |payment: PaymentRef| {
+        commit.put.iter().any(|(key, entry)| match entry {
+            Entry::Claim(claim) => *key == Key::Payment(payment) && claim.is_resolved(),
+            Entry::Absent | Entry::Alias(_) | Entry::Unreadable => false,
+        })
+    };
+    let aliases = known.iter().filter_map(|one| match one.seen.entry {
+        Entry::Alias(alias @ Alias { to: AliasTarget::Payment(payment), .. })
+            if is_resolved(payment) =>
+        {
+            Some((one.seen.key, one.seen.version, alias))
+        }
+        Entry::Absent | Entry::Claim(_) | Entry::Alias(_) | Entry::Unreadable => None,
+    });
+    aliases.filter(|(key, ..)| commit.put.iter().all(|(put, _)| put != key)).collect()
+}
+
+/// What became of a commit.
+pub(super) struct Outcome {
+    pub(super) event: StoreEvent,
+    /// What is known of the records now.
+    pub(super) known: Vec<Known>,
+}
+
+impl Pending {
+    /// What an answer to the transaction means; `None` if it is no answer to it.
+    pub(super) fn outcome(
+        &self,
+        answer: &TxnAnswer<'_>,
+        store: &EtcdStore,
+        now: Timestamp,
+    ) -> Option<Outcome> {
+        if answer.succeeded {
+            let known = self.writes.iter().map(|write| write.known(answer.revision, self.writer));
+            return Some(Outcome { event: StoreEvent::Committed, known: known.collect() });
+        }
+        let (layout, records) = answer.ranges.split_first()?;
+        let expected: Vec<Key> = self.commit.expect.iter().map(|(key, _)| *key).collect();
+        let known = store.known_all(&expected, records, &self.member, now)?;
+        // An earlier try was carried out, and its answer was lost.
+        if known.iter().any(|one| one.writer == Some(self.writer)) {
+            return Some(Outcome { event: StoreEvent::Committed, known });
+        }
+        if layout.kvs.first().is_none_or(|layout| layout.mod_revision != self.member.fence) {
+            store.note_stale();
+            let event = StoreEvent::Refused(StoreError::Unavailable);
+            return Some(Outcome { event, known: Vec::new() });
+        }
+        Some(Outcome { event: StoreEvent::Conflict, known })
+    }
+
+    /// The transaction, serialised.
+    pub(super) fn message(&self, store: &EtcdStore) -> Vec<u8> {
+        let layout = store.realm.layout();
+        let expected = places(&store.realm, self.commit.expect.iter().map(|(key, _)| *key));
+        let written = places(&store.realm, self.writes.iter().map(|write| write.key));
+        let mut compare =
+            vec![Compare { key: &layout, target: CompareTarget::Mod(self.member.fence) }];
+        compare.extend(compares(&self.commit.expect, &expected));
+        let success = self.writes.iter().zip(&written).flat_map(|(write, at)| write.ops(at));
+        let read = |key| Op::Range(RangeRequest::one(key));
+        let failure = std::iter::once(layout.as_slice())
+            .chain(expected.iter().flatten().map(Vec::as_slice))
+            .map(read)
+            .collect();
+        Txn { compare, success: success.collect(), failure }.encode()
+    }
+}
+
+impl Write {
+    /// A payment stands in one place alone.
+    pub(super) fn ops<'k>(&'k self, places: &'k [Vec<u8>]) -> Vec<Op<'k>> {
+        let put = |key: &'k Vec<u8>, value: &'k Vec<u8>| Op::Put { key, value, lease: self.lease };
+        match (places, &self.value) {
+            ([open, settled], Some(value)) if may_end(&self.entry) => {
+                vec![put(settled, value), Op::Delete { key: open }]
+            }
+            ([open, settled], Some(value)) => vec![put(open, value), Op::Delete { key: settled }],
+            ([place], Some(value)) => vec![put(place, value)],
+            (places, _) => places.iter().map(|key| Op::Delete { key }).collect(),
+        }
+    }
+
+    /// What is known of it once it is written.
+    pub(super) fn known(&self, revision: u64, writer: Writer) -> Known {
+        let standing = match (&self.value, self.key, &self.entry) {
+            (None, ..) => Standing::Absent,
+            (Some(_), Key::Payment(_), entry) if !may_end(entry) => Standing::Open(revision),
+            (Some(_), ..) => Standing::Settled(revision),
+        };
+        let seen = Seen { key: self.key, entry: self.entry, version: standing.version() };
+        let value = self.value.clone().unwrap_or_default();
+        Known { seen, value, writer: Some(writer), is_fresh: true }
+    }
+}

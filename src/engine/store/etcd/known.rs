@@ -1,0 +1,196 @@
+//! What one request knows of records: what it has read, and what it has written.
+
+use super::key::Realm;
+use super::message::answer::RangeAnswer;
+use super::message::{Compare, CompareTarget};
+use super::shared::{EtcdStore, Membership};
+use super::value::{Value, Writer};
+use crate::engine::payment::{Claim, ClaimState};
+use crate::engine::store::contract::{Key, Seen, Version};
+use crate::engine::store::record::Entry;
+use crate::engine::time::{Millis, Timestamp};
+
+/// A record as it was read or written last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) seen: Seen,
+    /// The bytes that stand there.
+    pub(super) value: Vec<u8>,
+    pub(super) writer: Option<Writer>,
+    /// It was read for the question that comes next.
+    pub(super) is_fresh: bool,
+}
+
+/// Where a record stands, and since which revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Absent,
+    Open(u64),
+    /// Resolved, or an alias.
+    Settled(u64),
+}
+
+impl Standing {
+    pub(super) const fn version(self) -> Version {
+        match self {
+            Self::Absent => Version(0),
+            Self::Open(revision) => Version(revision << 1),
+            Self::Settled(revision) => Version(revision << 1 | 1),
+        }
+    }
+
+    pub(super) const fn of(version: Version) -> Self {
+        match (version.0 >> 1, version.0 & 1) {
+            (0, _) => Self::Absent,
+            (revision, 0) => Self::Open(revision),
+            (revision, _) => Self::Settled(revision),
+        }
+    }
+
+    /// What a transaction compares at the places where the record may stand.
+    pub(super) fn targets(self, key: Key) -> Vec<CompareTarget<'static>> {
+        let absent = CompareTarget::CreateAbsent;
+        match (key, self) {
+            (Key::Payment(_), Self::Absent) => vec![absent, absent],
+            (Key::Payment(_), Self::Open(revision)) => vec![CompareTarget::Mod(revision), absent],
+            (Key::Payment(_), Self::Settled(revision)) => {
+                vec![absent, CompareTarget::Mod(revision)]
+            }
+            (Key::Alias(_), Self::Absent) => vec![absent],
+            (Key::Alias(_), Self::Open(revision) | Self::Settled(revision)) => {
+                vec![CompareTarget::Mod(revision)]
+            }
+        }
+    }
+}
+
+/// What must be so for records to stand as they were read.
+pub(super) fn compares<'k>(
+    expect: &[(Key, Version)],
+    places: &'k [Vec<Vec<u8>>],
+) -> Vec<Compare<'k>> {
+    let of_one = |((key, version), places): (&(Key, Version), &'k Vec<Vec<u8>>)| {
+        let targets = Standing::of(*version).targets(*key);
+        places.iter().zip(targets).map(|(key, target)| Compare { key, target })
+    };
+    expect.iter().zip(places).flat_map(of_one).collect()
+}
+
+pub(super) fn places(realm: &Realm, keys: impl Iterator<Item = Key>) -> Vec<Vec<Vec<u8>>> {
+    keys.map(|key| realm.places(key)).collect()
+}
+
+impl Known {
+    /// The answer that is kept with a claim, as a set of one; empty if there is none.
+    pub(super) fn answer(&self) -> &[u8] {
+        Value::decode(&self.value).answer
+    }
+}
+
+impl EtcdStore {
+    /// What stands under `keys`, by the ranges of their places in this order. `None`: the ranges are
+    /// no answer to that.
+    pub(super) fn known_all(
+        &self,
+        keys: &[Key],
+        mut ranges: &[RangeAnswer<'_>],
+        member: &Membership,
+        now: Timestamp,
+    ) -> Option<Vec<Known>> {
+        let mut known = Vec::with_capacity(keys.len());
+        for key in keys {
+            let (own, rest) = ranges.split_at_checked(Realm::places_of(*key))?;
+            known.push(self.known(*key, own, member, now)?);
+            ranges = rest;
+        }
+        ranges.is_empty().then_some(known)
+    }
+
+    /// What stands under `key`, by the ranges of its places. `None`: they are no answer to that.
+    fn known(
+        &self,
+        key: Key,
+        places: &[RangeAnswer<'_>],
+        member: &Membership,
+        now: Timestamp,
+    ) -> Option<Known> {
+        let one = |range: &RangeAnswer<'_>| match range.kvs.as_slice() {
+            [] => Some(None),
+            [one] => Some(Some((one.mod_revision, one.value.to_vec()))),
+            _ => None,
+        };
+        let (standing, value) = match (key, places) {
+            (Key::Payment(_), [open, settled]) => match (one(open)?, one(settled)?) {
+                (None, None) => (Standing::Absent, Vec::new()),
+                (Some((revision, value)), None) => (Standing::Open(revision), value),
+                (None, Some((revision, value))) => (Standing::Settled(revision), value),
+                // No transaction leaves both. Whoever did, the payment is not resolved.
+                (Some((revision, _)), Some(_)) => (Standing::Open(revision), Vec::new()),
+            },
+            (Key::Alias(_), [place]) => match one(place)? {
+                None => (Standing::Absent, Vec::new()),
+                Some((revision, value)) => (Standing::Settled(revision), value),
+            },
+            _ => return None,
+        };
+        let (entry, writer) = match standing {
+            Standing::Absent => (Entry::Absent, None),
+            Standing::Open(_) | Standing::Settled(_) => {
+                let read = Value::decode(&value);
+                (self.entry(read.entry, read.writer, member, now), read.writer)
+            }
+        };
+        let seen = Seen { key, entry, version: standing.version() };
+        Some(Known { seen, value, writer, is_fresh: true })
+    }
+
+    /// A record as it counts in this process: its gateways by their places here, its times by this
+    /// clock.
+    fn entry(
+        &self,
+        entry: Entry,
+        writer: Option<Writer>,
+        member: &Membership,
+        now: Timestamp,
+    ) -> Entry {
+        match entry {
+            Entry::Claim(claim) => {
+                let is_ours = writer.is_some_and(|writer| writer.life == self.life());
+                let claim = claim.map_gateways(|there| member.names.here(there));
+                claim.map_or(Entry::Unreadable, |claim| self.by_this_clock(claim, is_ours, now))
+            }
+            Entry::Alias(alias) => {
+                let alias = alias.map_gateway(|there| member.names.here(there));
+                alias.map_or(Entry::Unreadable, Entry::Alias)
+            }
+            Entry::Absent | Entry::Unreadable => entry,
+        }
+    }
+
+    /// Another Envoy's clock may be ahead: its leases end later here, so that nobody takes for over
+    /// what it still sends. One that is further ahead than clocks may differ is not understood.
+    fn by_this_clock(&self, mut claim: Claim, is_ours: bool, now: Timestamp) -> Entry {
+        let skew = self.terms.clock_skew;
+        if is_ours {
+            return Entry::Claim(claim);
+        }
+        if claim.changed_at > now.plus(skew) {
+            self.note_ahead();
+            return Entry::Unreadable;
+        }
+        let later = |until: &mut Timestamp, by: Millis| *until = until.plus(by);
+        match &mut claim.state {
+            ClaimState::InFlight { until, .. } => later(until, skew),
+            ClaimState::InDoubt { ended_at, repeat_until, not_found, .. } => {
+                repeat_until.iter_mut().for_each(|until| later(until, skew));
+                later(ended_at, skew);
+                not_found.iter_mut().for_each(|(_, at)| later(at, skew));
+            }
+            ClaimState::Settled { repeat_until, .. } => {
+                repeat_until.iter_mut().for_each(|until| later(until, skew));
+            }
+            ClaimState::Rejected { .. } | ClaimState::Closed { .. } => {}
+        }
+        Entry::Claim(claim)
+    }
+}

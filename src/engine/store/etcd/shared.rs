@@ -1,0 +1,139 @@
+//! What all requests of one worker share of the store.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use super::key::Realm;
+use super::names::Names;
+use super::value::Writer;
+use crate::engine::limits;
+use crate::engine::store::kept_answer::KeptAnswer;
+use crate::engine::time::{Millis, Timestamp};
+
+/// One worker's side of the store, from the start of its VM to its end.
+#[derive(Debug)]
+pub struct EtcdStore {
+    pub(super) realm: Realm,
+    pub(super) terms: EtcdTerms,
+    /// No other worker's, nor one of this worker's VM after a restart.
+    life: u64,
+    writes: Cell<u64>,
+    membership: RefCell<Option<Rc<Membership>>>,
+    is_away: Cell<bool>,
+    is_stale: Cell<bool>,
+    ahead: Cell<u64>,
+}
+
+/// How the store is used.
+#[derive(Clone, Copy, Debug)]
+pub struct EtcdTerms {
+    /// How far the clocks of two Envoys may differ.
+    pub clock_skew: Millis,
+    /// Answers are kept with their claims, where every Envoy finds them.
+    pub keeps_answers: bool,
+}
+
+/// What a worker knows once it has joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Membership {
+    /// The revision of the realm's layout. Whoever works by an older one may claim nothing.
+    pub(super) fence: u64,
+    /// With this lease resolved claims end.
+    pub(super) claims_lease: u64,
+    /// With this one customers' tokens do.
+    pub(super) tokens_lease: u64,
+    /// Gateways here and there.
+    pub(super) names: Names,
+    /// When the realm began.
+    pub(super) born: Timestamp,
+}
+
+impl EtcdStore {
+    /// A worker's side of the store, which has not joined yet. `life` is not used again by anybody.
+    #[must_use]
+    pub const fn new(realm: Realm, terms: EtcdTerms, life: u64) -> Self {
+        Self {
+            realm,
+            terms,
+            life,
+            writes: Cell::new(0),
+            membership: RefCell::new(None),
+            is_away: Cell::new(false),
+            is_stale: Cell::new(false),
+            ahead: Cell::new(0),
+        }
+    }
+
+    /// Whether this answer is kept with its claim.
+    pub(super) fn keeps(&self, answer: &KeptAnswer) -> bool {
+        self.terms.keeps_answers && answer.body.len() <= limits::ETCD_ANSWER_BYTES_MAX
+    }
+
+    pub(super) const fn life(&self) -> u64 {
+        self.life
+    }
+
+    /// The mark of one more write.
+    pub(super) fn next_writer(&self) -> Writer {
+        let write = self.writes.get().wrapping_add(1);
+        self.writes.set(write);
+        Writer { life: self.life, write }
+    }
+
+    /// What to work by, if the store may be asked.
+    pub(super) fn ready(&self) -> Option<Rc<Membership>> {
+        self.membership.borrow().clone().filter(|_| !self.is_away.get())
+    }
+
+    pub(super) fn membership(&self) -> Option<Rc<Membership>> {
+        self.membership.borrow().clone()
+    }
+
+    pub(super) fn join(&self, membership: Membership) {
+        *self.membership.borrow_mut() = Some(Rc::new(membership));
+        self.is_away.set(false);
+        self.is_stale.set(false);
+    }
+
+    /// It answers, and what the worker knows of it holds.
+    pub(super) fn note_found(&self) {
+        self.is_away.set(false);
+    }
+
+    /// A call was not answered within its time, or no member could be reached.
+    pub(super) fn note_away(&self) {
+        self.is_away.set(true);
+    }
+
+    /// Whether it may not be asked until somebody has found it again.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.is_away.get()
+    }
+
+    /// Whether the worker has joined.
+    #[must_use]
+    pub fn has_joined(&self) -> bool {
+        self.membership.borrow().is_some()
+    }
+
+    /// The layout is another one, or a lease has ended: what the worker knows is old.
+    pub(super) fn note_stale(&self) {
+        self.is_stale.set(true);
+    }
+
+    pub(super) const fn is_stale(&self) -> bool {
+        self.is_stale.get()
+    }
+
+    /// A record was read that was written further ahead than clocks may differ.
+    pub(super) fn note_ahead(&self) {
+        self.ahead.set(self.ahead.get().saturating_add(1));
+    }
+
+    /// How many such records were read.
+    #[must_use]
+    pub const fn ahead(&self) -> u64 {
+        self.ahead.get()
+    }
+}
