@@ -21,7 +21,10 @@ mod values;
 pub use admin::{OPERATORS_MODULE, PAYMENTS_MODULE, Role};
 pub use policy::{Composite, Gateway, JoinError, Policy, RouteTarget};
 pub use reader::ConfigError;
-pub use values::{CompositeConfig, Config, GatewayConfig, Ledger, StoreConfig, Timeouts};
+pub use values::{
+    AnswersIn, CompositeConfig, Config, EtcdConfig, GatewayConfig, Ledger, StoreConfig,
+    StoreEngine, Timeouts,
+};
 
 pub(in crate::engine) use reader::{Errors, Fields, Node};
 pub(in crate::engine) use values::PARTNER_HEADER;

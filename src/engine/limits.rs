@@ -190,3 +190,8 @@ pub const UNFINISHED_MAX: usize = 1024;
 
 /// So long the store may take to answer them.
 pub const UNFINISHED_AGE_MS_MAX: u64 = 60_000;
+
+/// So long one question to a shared store takes at most, with all its attempts: six of 400 ms. A member
+/// that is frozen is left out by then, and another one leads (measured: a leader that was frozen for 3 s
+/// cost 1.2 s at most).
+pub const SHARED_STORE_MS_MAX: u64 = 2400;

@@ -5,6 +5,7 @@ use super::reader::Fields;
 pub(super) const NAME: &str = "a name of 1 to 32 letters, digits, - or _";
 pub(super) const HOST: &str = "a host name, with a port if it needs one";
 pub(super) const CLUSTER: &str = "the name of an Envoy cluster";
+pub(super) const REALM: &str = "a realm of 1 to 32 lower-case letters, digits or -";
 
 pub(super) fn is_name(text: &str) -> bool {
     (1..=32).contains(&text.len())
@@ -19,6 +20,12 @@ pub(super) fn is_host(text: &str) -> bool {
 
 pub(super) fn is_cluster(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// Part of every key in a shared store, between slashes.
+pub(super) fn is_realm(text: &str) -> bool {
+    (1..=32).contains(&text.len())
+        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
 /// The name of a header in lower case.

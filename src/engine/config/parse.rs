@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::delays::Floor;
 use super::gateways::{check_composites, read_composites, read_gateways};
 use super::health::{read_breaker, read_failback, read_heartbeat, read_probe};
-use super::idempotency::read_idempotency;
+use super::idempotency::{check_etcd, read_idempotency};
 use super::names::header;
 use super::operations::MODES;
 use super::reader::{ConfigError, Errors, Fields, Node};
@@ -88,6 +88,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         time_zone: admin::read_zone(&admin),
     };
     check_composites(&config, errors);
+    check_etcd(&config, floor, errors);
     check_delays(&config, errors);
     rights::check(&config, errors);
     config

@@ -9,6 +9,7 @@ use crate::engine::protocol::{
 };
 use serde_json::{Value, json};
 
+mod etcd;
 mod gateways;
 mod protobuf;
 
@@ -51,11 +52,11 @@ fn two_gateways_are_enough_and_everything_else_has_a_default() {
         assert_eq!(gateway.probe, ProbeSpec::default());
     }
     assert!(!config.failback.manual);
-    assert_eq!(config.store.claims_max, 65_536 * 16);
+    assert_eq!((config.store.claims_max, config.store.engine), (65_536 * 16, StoreEngine::Local));
 }
 
 /// Every number by its path, with its default.
-const DEFAULTS: [(&str, u64); 32] = [
+const DEFAULTS: [(&str, u64); 33] = [
     ("timeouts.response_ms", 10_000),
     ("timeouts.inquiry_ms", 8000),
     ("idempotency.lease_ms", 30_000),
@@ -66,6 +67,7 @@ const DEFAULTS: [(&str, u64); 32] = [
     ("idempotency.bodies_max", 16_384),
     ("idempotency.body_bytes_max", 4096),
     ("idempotency.store.local.claims_max", 1_048_576),
+    ("idempotency.store.etcd.clock_skew_ms", 2000),
     ("breaker.consecutive_failures", 5),
     ("breaker.window_ms", 30_000),
     ("breaker.min_calls", 10),
@@ -90,7 +92,8 @@ const DEFAULTS: [(&str, u64); 32] = [
     ("gateways", 2),
 ];
 
-fn numbers(config: &Config) -> [(&'static str, u64); 32] {
+/// Of a store that is not used the default is told.
+fn numbers(config: &Config) -> [(&'static str, u64); 33] {
     let Config { timeouts, store, claims, breaker, heartbeat, failback, .. } = config;
     let values = [
         timeouts.response.get(),
@@ -103,6 +106,7 @@ fn numbers(config: &Config) -> [(&'static str, u64); 32] {
         u64::from(store.bodies_max),
         store.body_bytes_max as u64,
         u64::from(store.claims_max),
+        store.etcd().map_or(2000, |etcd| etcd.clock_skew.get()),
         u64::from(breaker.consecutive_failures),
         breaker.window.get(),
         u64::from(breaker.min_calls),
@@ -133,11 +137,18 @@ fn numbers(config: &Config) -> [(&'static str, u64); 32] {
     numbers
 }
 
-/// A configuration with one field, given by its path.
+/// A configuration with one field, given by its path. A field of a store that needs others has those,
+/// beside the other store.
 fn with_field(path: &str, field: Value) -> Value {
     let mut nested = field;
     for name in path.split('.').rev() {
         nested = json!({ name: nested });
+    }
+    if path.starts_with("idempotency.store.etcd.") {
+        let store = &mut nested["idempotency"]["store"];
+        store["local"] = json!({});
+        store["etcd"]["cluster"] = json!("etcd");
+        store["etcd"]["realm"] = json!("test");
     }
     with(&nested)
 }
@@ -263,7 +274,7 @@ fn whatever_a_claim_key_is_made_from_is_part_of_its_definition() {
 #[test]
 fn each_number_has_its_range_and_its_safe_minimum() {
     const DAY_MS: u64 = 86_400_000;
-    let ranges: [(&str, u64, u64, u64); 28] = [
+    let ranges: [(&str, u64, u64, u64); 29] = [
         ("timeouts.response_ms", 8000, 120_000, 1),
         ("timeouts.inquiry_ms", 1000, 120_000, 1),
         ("idempotency.lease_ms", 10_000, HOUR_MS, 1),
@@ -274,6 +285,7 @@ fn each_number_has_its_range_and_its_safe_minimum() {
         ("idempotency.bodies_max", 1, 1_048_576, 1),
         ("idempotency.body_bytes_max", 0, 65_536, 0),
         ("idempotency.store.local.claims_max", 16, 16_777_216, 16),
+        ("idempotency.store.etcd.clock_skew_ms", 100, 60_000, 1),
         ("breaker.consecutive_failures", 1, 1000, 1),
         ("breaker.window_ms", 1000, HOUR_MS, 1),
         ("breaker.min_calls", 1, 1_000_000, 1),

@@ -107,9 +107,12 @@ pub struct Timeouts {
 }
 
 /// How claims are kept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct StoreConfig {
-    /// The number of claims that the store is laid out for.
+    /// Where new payments are claimed.
+    pub engine: StoreEngine,
+    /// The number of claims that the store in this process is laid out for. The smallest one where
+    /// nothing is claimed in it.
     pub claims_max: u32,
     /// How long a resolved claim is kept.
     pub retention: Millis,
@@ -119,6 +122,51 @@ pub struct StoreConfig {
     pub bodies_max: u32,
     /// The largest answer that is kept, in bytes.
     pub body_bytes_max: usize,
+}
+
+/// Where new payments are claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreEngine {
+    /// In the memory of this Envoy process.
+    Local,
+    /// In an etcd, which several Envoys share.
+    Etcd(EtcdConfig),
+}
+
+/// An etcd that keeps the claims of several Envoys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EtcdConfig {
+    /// The Envoy cluster that reaches its members.
+    pub cluster: String,
+    /// Which claims these are: Envoys with the same realm share theirs. It is part of every key.
+    pub realm: String,
+    /// Where answers are kept for replays.
+    pub answers: AnswersIn,
+    /// How far the clocks of two Envoys may differ, in milliseconds.
+    pub clock_skew: Millis,
+    /// Whether payments that the store in this process knows stay there until their retention ends:
+    /// the way from one store to the other.
+    pub drains_local: bool,
+}
+
+/// Where the answers to executed payments are kept for replays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswersIn {
+    /// In the memory of this Envoy process: another one asks the gateway again.
+    Local,
+    /// In the shared record, up to 1 KiB.
+    Store,
+}
+
+impl StoreConfig {
+    /// The etcd in which new payments are claimed, if it is one.
+    #[must_use]
+    pub const fn etcd(&self) -> Option<&EtcdConfig> {
+        match &self.engine {
+            StoreEngine::Local => None,
+            StoreEngine::Etcd(etcd) => Some(etcd),
+        }
+    }
 }
 
 impl Config {
