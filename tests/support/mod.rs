@@ -8,6 +8,7 @@
 pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod envoy;
+pub(crate) mod etcd;
 pub(crate) mod merchant;
 pub(crate) mod operator;
 pub(crate) mod sandbox;
@@ -16,6 +17,7 @@ pub(crate) mod tls;
 pub(crate) mod tls_gateway;
 
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// The checkout.
@@ -43,6 +45,16 @@ pub(crate) fn trapping_module(name: &str) -> PathBuf {
     let path = root().join("target/trapping").join(name);
     assert!(path.exists(), "{} is missing: run `make wasm`", path.display());
     path
+}
+
+/// A process that ends with this, whatever else goes wrong.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Waits until `condition` holds and gives what it gave; fails with `what` after `limit`.

@@ -1,0 +1,74 @@
+//! How an Envoy reaches an etcd's members.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::envoy::Envoy;
+use super::super::until;
+use super::Etcd;
+
+/// Waits until this many members are well in Envoy's eyes. Its workers may know a little later.
+pub(crate) fn await_healthy(envoy: &Envoy, members: u64) {
+    until(&format!("{members} members are well"), Duration::from_secs(10), || {
+        (envoy.stat("cluster.dana_etcd.membership_healthy") == members).then_some(())
+    });
+}
+
+impl Etcd {
+    /// The Envoy cluster `dana_etcd`; where clients need a certificate, without one.
+    pub(crate) fn cluster(&self) -> Value {
+        self.cluster_of(None)
+    }
+
+    /// The same, with the certificate of this user.
+    pub(crate) fn cluster_as(&self, user: &str) -> Value {
+        self.cluster_of(Some(user))
+    }
+
+    fn cluster_of(&self, user: Option<&str>) -> Value {
+        let endpoints = self.members.iter().map(|member| {
+            let (address, port) = member.address.rsplit_once(':').unwrap();
+            let port: u16 = port.parse().unwrap();
+            let socket = json!({"address": address, "port_value": port});
+            json!({"endpoint": {"address": {"socket_address": socket}}})
+        });
+        let endpoints: Vec<Value> = endpoints.collect();
+        let mut cluster = json!({
+            "name": "dana_etcd",
+            "type": "STATIC",
+            "lb_policy": "ROUND_ROBIN",
+            "connect_timeout": "0.25s",
+            "load_assignment": {
+                "cluster_name": "dana_etcd",
+                "endpoints": [{"lb_endpoints": endpoints}],
+            },
+            // With no member that is well, a call is refused at once instead of sent to any.
+            "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+            "health_checks": [{
+                "interval": "0.2s",
+                // A cluster without calls is not looked at for a minute otherwise.
+                "no_traffic_interval": "0.2s",
+                "timeout": "0.1s",
+                "unhealthy_threshold": 1,
+                "healthy_threshold": 1,
+                "http_health_check": {
+                    // A member is well without a leader, and without space: it tells that itself.
+                    "path": "/health?serializable=true&exclude=NOSPACE",
+                    "codec_client_type": "HTTP1",
+                },
+            }],
+            "typed_extension_protocol_options": {
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "explicit_http_config": {"http2_protocol_options": {}},
+                },
+            },
+        });
+        if let Some(tls) = &self.tls {
+            cluster["transport_socket"] = tls.transport_socket(user);
+            cluster["health_checks"][0]["tls_options"] = json!({"alpn_protocols": ["http/1.1"]});
+        }
+        cluster
+    }
+}
