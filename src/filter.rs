@@ -11,6 +11,8 @@ mod contexts;
 #[allow(dead_code, reason = "called by Envoy only")]
 mod driver;
 pub mod host;
+#[allow(dead_code, reason = "called by the payments' module only")]
+mod membership;
 pub mod pairs;
 #[cfg(target_family = "wasm")]
 #[expect(unsafe_code, reason = "the ABI finds functions by their names, which must not be mangled")]
@@ -20,6 +22,7 @@ mod root;
 #[cfg(any(test, feature = "slow"))]
 mod slow;
 #[allow(dead_code, reason = "called by the payments' module only")]
+mod store_calls;
 mod stream;
 #[allow(dead_code, reason = "called by the payments' module only")]
 mod unfinished;

@@ -298,7 +298,8 @@ impl Context<'_> {
     fn memory_of(&self, class: Option<Class>) -> Memory {
         match class {
             Some(Class::Charge | Class::FollowUp) => {
-                self.policy.memory(&self.counters.leaps(self.now), self.now)
+                let since = self.counters.remembers_since();
+                self.policy.memory(since, &self.counters.leaps(self.now), self.now)
             }
             Some(Class::Inquiry | Class::State) | None => Memory::Whole,
         }

@@ -19,6 +19,10 @@ pub const STORE_ATTEMPTS_MAX: u8 = 16;
 /// `--max-txn-ops`. An answer with more results is no answer to what was sent.
 pub const ETCD_TXN_OPS_MAX: usize = 128;
 
+/// Bytes of an answer of etcd that are read: a page of records, each with the answer that is kept
+/// with it.
+pub const ETCD_ANSWER_MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// Keys that are read from one answer of etcd. Lists are asked for in pages of at most so many.
 pub const ETCD_KVS_MAX: usize = 1000;
 
@@ -36,6 +40,9 @@ pub const ETCD_RETRY_MS: u64 = 100;
 
 /// Between what was not written in time and the next time that it is tried.
 pub const ETCD_PAUSE_MS: u64 = 500;
+
+/// How often a worker looks for what waits, if its store is in etcd.
+pub const ETCD_TICK_MS: u64 = 100;
 
 /// From one look for a store that does not answer to the next.
 pub const ETCD_SEARCH_MS: u64 = 250;

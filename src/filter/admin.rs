@@ -40,8 +40,8 @@ impl<H: Host + Clone> AdminRoot<H> {
         let mut reporter = self.reporter.borrow_mut();
         let same = |worker: &&Rc<Worker<H>>| worker.policy.order().eq(policy.order());
         let known = reporter.as_ref().filter(same).cloned();
-        let worker =
-            known.unwrap_or_else(|| Rc::new(Worker::new(self.host.clone(), Rc::clone(policy), 0)));
+        let worker = known
+            .unwrap_or_else(|| Rc::new(Worker::new(self.host.clone(), Rc::clone(policy), 0, None)));
         *reporter = Some(Rc::clone(&worker));
         worker
     }

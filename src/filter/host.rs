@@ -8,7 +8,7 @@ use crate::engine::Expected;
 use crate::engine::Reply;
 use crate::engine::Timestamp;
 use crate::engine::metrics::MetricKind;
-use crate::engine::{Call, Probe};
+use crate::engine::{Call, Probe, RpcRequest};
 
 /// A host call that did not do what it should, with the ABI's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +126,11 @@ pub trait Host {
     /// # Errors
     /// When it cannot be sent, a cluster without hosts among the reasons. Then it was not.
     fn call(&self, call: &Call, request: &BufferedRequest) -> Result<u32, HostError>;
+    /// Calls a method of the store that `cluster` reaches, by gRPC; its answer will carry the token.
+    ///
+    /// # Errors
+    /// When it cannot be sent, a cluster without hosts among the reasons. Then it was not.
+    fn rpc(&self, cluster: &str, request: &RpcRequest) -> Result<u32, HostError>;
     /// A counter or gauge of this name, which the whole process shares.
     ///
     /// # Errors

@@ -4,11 +4,13 @@ use std::rc::Rc;
 
 use super::driver::cell;
 use super::host::{Host, Side, is_service_time};
+use super::membership::{self, Membership};
 use super::pairs;
 use super::worker::Worker;
 use crate::engine::Millis;
+use crate::engine::Timestamp;
 use crate::engine::limits;
-use crate::engine::{CellEvent, CellRequest};
+use crate::engine::{BackendEvent, CellEvent, CellRequest};
 use crate::engine::{Config, Policy};
 use crate::engine::{Input, Shell, Ticket, drive};
 use crate::engine::{Join, JoinEffect, Tick};
@@ -21,6 +23,10 @@ pub(super) struct Root<H> {
     tick: Tick,
     /// Heartbeats under way, by the token of their call.
     probes: Vec<(u32, ProbeId)>,
+    /// In the store that several Envoys share, if there is one.
+    membership: Option<Membership>,
+    /// When the engine was told last that a tick is due.
+    ticked_at: Timestamp,
 }
 
 impl<H: Host> Root<H> {
@@ -34,20 +40,50 @@ impl<H: Host> Root<H> {
             log::warn!("the claim store is empty: payments made before this start are not known");
         }
         let tick = Tick::new(Rc::clone(&policy), owner);
-        let worker = Rc::new(Worker::new(host, policy, owner));
+        let etcd = policy.config.store.etcd();
+        let etcd = etcd.map(|config| membership::open(&host, config, owner)).transpose()?;
+        let membership = etcd.clone().map(|store| Membership::new(store, &policy));
+        let worker = Rc::new(Worker::new(host, policy, owner, etcd));
         worker.show();
-        Ok(Self { worker, tick, probes: Vec::new() })
+        let ticked_at = Timestamp::default();
+        let mut root = Self { worker, tick, probes: Vec::new(), membership, ticked_at };
+        root.look_after_membership(Input::Event(()));
+        Ok(root)
+    }
+
+    fn look_after_membership(&mut self, input: Input<(), BackendEvent>) {
+        if let Some(membership) = &mut self.membership {
+            membership.drive(&self.worker, input);
+        }
+    }
+
+    /// The store answers what the worker itself has asked.
+    pub(super) fn told(&mut self, ticket: Ticket, event: BackendEvent) {
+        self.look_after_membership(Input::Told(ticket, event));
     }
 
     pub(super) const fn worker(&self) -> &Rc<Worker<H>> {
         &self.worker
     }
 
+    /// How often the worker is called.
     pub(super) fn period(&self) -> Millis {
-        self.tick.period()
+        let period = self.tick.period();
+        let is_far_away = self.membership.is_some();
+        if is_far_away { period.min(Millis::new(limits::ETCD_TICK_MS)) } else { period }
     }
 
     pub(super) fn tick(&mut self) {
+        self.look_after_membership(Input::Event(()));
+        let Ok(now) = self.worker.host.now() else {
+            return;
+        };
+        // Those of a store that is far away come more often.
+        let since = now.since(self.ticked_at);
+        if self.membership.is_some() && now >= self.ticked_at && since < self.tick.period() {
+            return;
+        }
+        self.ticked_at = now;
         self.drive(TickEvent::Due);
         self.probes.retain(|(_, id)| self.tick.awaits(*id));
         self.worker.forget_unfinished();

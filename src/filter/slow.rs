@@ -7,6 +7,7 @@ use std::cell::{Cell as Flag, RefCell};
 
 use super::driver::cell;
 use super::host::Host;
+use super::store_calls::Asker;
 use crate::engine::Ticket;
 use crate::engine::{CellEvent, CellRequest};
 
@@ -15,27 +16,27 @@ use crate::engine::{CellEvent, CellRequest};
 pub(super) struct Slow {
     /// Every request waits.
     pub(super) is_on: Flag<bool>,
-    waiting: RefCell<Vec<(u32, Ticket, CellRequest)>>,
+    waiting: RefCell<Vec<(Asker, Ticket, CellRequest)>>,
     /// The requests that wait, and those that wait for ever.
-    slow: RefCell<Vec<u32>>,
-    never: RefCell<Vec<u32>>,
+    slow: RefCell<Vec<Asker>>,
+    never: RefCell<Vec<Asker>>,
 }
 
 impl Slow {
     /// Keeps a question until [`Slow::answers`]; gives it back if the store is to answer at once.
     pub(super) fn take(
         &self,
-        context: u32,
+        asker: Asker,
         ticket: Ticket,
         request: CellRequest,
     ) -> Option<CellRequest> {
-        if self.never.borrow().contains(&context) {
+        if self.never.borrow().contains(&asker) {
             return None;
         }
-        if !self.is_on.get() && !self.slow.borrow().contains(&context) {
+        if !self.is_on.get() && !self.slow.borrow().contains(&asker) {
             return Some(request);
         }
-        self.waiting.borrow_mut().push((context, ticket, request));
+        self.waiting.borrow_mut().push((asker, ticket, request));
         None
     }
 
@@ -44,19 +45,19 @@ impl Slow {
     pub(super) fn read(&self, context: u32, fields: &[(&[u8], &[u8])]) {
         for (name, value) in fields {
             match (*name, *value) {
-                (b"x-store", b"slow") => self.slow.borrow_mut().push(context),
-                (b"x-store", b"never") => self.never.borrow_mut().push(context),
+                (b"x-store", b"slow") => self.slow.borrow_mut().push(Asker::Request(context)),
+                (b"x-store", b"never") => self.never.borrow_mut().push(Asker::Request(context)),
                 _ => {}
             }
         }
     }
 
     /// The answers to what waits, the last question first, and each of them twice.
-    pub(super) fn answers<H: Host>(&self, host: &H) -> Vec<(u32, Ticket, CellEvent)> {
+    pub(super) fn answers<H: Host>(&self, host: &H) -> Vec<(Asker, Ticket, CellEvent)> {
         let waiting = self.waiting.take();
-        let answer = |(context, ticket, request)| {
+        let answer = |(asker, ticket, request)| {
             let told = cell(host, request);
-            [(context, ticket, told.clone()), (context, ticket, told)]
+            [(asker, ticket, told.clone()), (asker, ticket, told)]
         };
         waiting.into_iter().rev().flat_map(answer).collect()
     }

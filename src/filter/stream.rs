@@ -13,8 +13,8 @@ use crate::engine::Exchange;
 use crate::engine::Timestamp;
 use crate::engine::limits;
 use crate::engine::{Answer, ExchangeEvent, Request};
+use crate::engine::{AnySession, BackendEvent, Stored};
 use crate::engine::{Body, Flags, Origin, Response};
-use crate::engine::{CellEvent, Local};
 use crate::engine::{Input, Ticket, drive};
 
 mod facts;
@@ -24,17 +24,21 @@ use facts::{Connection, Head};
 pub(super) use wire::Flow;
 use wire::{Phase, Wire};
 
+/// An exchange over the store that is configured.
+pub(super) type OverStore = Stored<Exchange, AnySession>;
+
 /// One request in Envoy.
 #[derive(Debug)]
 pub(super) struct Stream<H> {
-    exchange: Local<Exchange>,
+    exchange: OverStore,
     wire: Wire<H>,
     head: Option<Head>,
 }
 
 impl<H: Host> Stream<H> {
     pub(super) fn new(worker: Rc<Worker<H>>, context: u32) -> Self {
-        let exchange = Local::new(Exchange::new(Rc::clone(&worker.policy)));
+        let exchange = Exchange::new(Rc::clone(&worker.policy));
+        let exchange = Stored::over(exchange, worker.session());
         let wire = Wire {
             worker,
             context,
@@ -172,14 +176,15 @@ impl<H: Host> Stream<H> {
     fn hand_off(&mut self) {
         if std::mem::take(&mut self.wire.handed_off) && !self.exchange.is_ended() {
             let worker = Rc::clone(&self.wire.worker);
-            let ended = Local::new(Exchange::new(Rc::clone(&worker.policy)));
+            let ended = Exchange::new(Rc::clone(&worker.policy));
+            let ended = Stored::over(ended, worker.session());
             let exchange = std::mem::replace(&mut self.exchange, ended);
             worker.take_over(self.wire.context, exchange, self.now());
         }
     }
 
     /// The store answers a question that it was asked in an earlier callback.
-    pub(super) fn told(&mut self, ticket: Ticket, event: CellEvent) {
+    pub(super) fn told(&mut self, ticket: Ticket, event: BackendEvent) {
         let before = (self.wire.request, self.wire.response);
         let now = self.now();
         self.drive(Input::Told(ticket, event), now);
@@ -254,7 +259,7 @@ impl<H: Host> Stream<H> {
         self.wire.worker.host.now().unwrap_or(self.wire.decided_at)
     }
 
-    fn drive(&mut self, input: Input<ExchangeEvent<'_>, CellEvent>, now: Timestamp) {
+    fn drive(&mut self, input: Input<ExchangeEvent<'_>, BackendEvent>, now: Timestamp) {
         let worker = Rc::clone(&self.wire.worker);
         let counters = &mut worker.counters.borrow_mut();
         drive(&mut self.exchange, input, now, counters, &mut self.wire);

@@ -2,11 +2,12 @@
 //! with them.
 
 use super::host::Host;
+use super::store_calls::Asker;
+use super::stream::OverStore;
 use super::worker::Worker;
-use crate::engine::Exchange;
 use crate::engine::Timestamp;
 use crate::engine::limits;
-use crate::engine::{CellEvent, CellRequest, Local};
+use crate::engine::{BackendEvent, BackendRequest};
 use crate::engine::{ExchangeEffect, ExchangeEvent};
 use crate::engine::{Input, Shell, Ticket, drive};
 
@@ -15,13 +16,13 @@ use crate::engine::{Input, Shell, Ticket, drive};
 pub(super) struct Unfinished {
     /// Envoy's number of the stream that it had.
     context: u32,
-    exchange: Local<Exchange>,
+    exchange: OverStore,
     since: Timestamp,
 }
 
 impl<H: Host> Worker<H> {
     /// Keeps an exchange until everything of it is written down.
-    pub(super) fn take_over(&self, context: u32, exchange: Local<Exchange>, since: Timestamp) {
+    pub(super) fn take_over(&self, context: u32, exchange: OverStore, since: Timestamp) {
         let mut unfinished = self.unfinished.borrow_mut();
         if unfinished.len() < limits::UNFINISHED_MAX {
             unfinished.push(Unfinished { context, exchange, since });
@@ -40,11 +41,17 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// The store answers a question of an exchange that is kept; whether there is one.
-    pub(super) fn tell_unfinished(&self, context: u32, ticket: Ticket, event: CellEvent) -> bool {
+    /// The store answers a question of an exchange that is kept; gives the answer back if there is
+    /// none.
+    pub(super) fn tell_unfinished(
+        &self,
+        context: u32,
+        ticket: Ticket,
+        event: BackendEvent,
+    ) -> Option<BackendEvent> {
         let mut unfinished = self.unfinished.borrow_mut();
         let Some(place) = unfinished.iter().position(|one| one.context == context) else {
-            return false;
+            return Some(event);
         };
         let mut one = unfinished.swap_remove(place);
         let now = self.host.now().unwrap_or(one.since);
@@ -54,7 +61,7 @@ impl<H: Host> Worker<H> {
         if !one.exchange.is_ended() {
             unfinished.push(one);
         }
-        true
+        None
     }
 }
 
@@ -73,9 +80,9 @@ struct Streamless<'a, H> {
     context: u32,
 }
 
-impl<H: Host> Shell<Local<Exchange>> for Streamless<'_, H> {
-    fn ask(&mut self, ticket: Ticket, request: CellRequest) -> Option<CellEvent> {
-        self.worker.ask(self.context, ticket, request)
+impl<H: Host> Shell<OverStore> for Streamless<'_, H> {
+    fn ask(&mut self, ticket: Ticket, request: BackendRequest) -> Option<BackendEvent> {
+        self.worker.ask(Asker::Request(self.context), ticket, request)
     }
 
     fn carry_out(&mut self, effect: ExchangeEffect) -> Option<ExchangeEvent<'static>> {

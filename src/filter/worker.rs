@@ -7,11 +7,13 @@ use std::rc::Rc;
 
 use super::driver::cell;
 use super::host::Host;
+use super::store_calls::{Asker, StoreCalls};
 use super::unfinished::Unfinished;
 use crate::engine::Policy;
 use crate::engine::Ticket;
 use crate::engine::WorkerCounters;
-use crate::engine::{CellEvent, CellRequest};
+use crate::engine::{AnySession, EtcdStore};
+use crate::engine::{BackendEvent, BackendRequest};
 
 mod counted;
 mod report;
@@ -25,13 +27,22 @@ pub(super) struct Worker<H> {
     metrics: RefCell<BTreeMap<String, u32>>,
     /// Exchanges whose stream is over and that have still something to write down.
     pub(super) unfinished: RefCell<Vec<Unfinished>>,
+    /// The store that several Envoys share, if there is one.
+    pub(super) etcd: Option<Rc<EtcdStore>>,
+    /// What it was asked and has not answered.
+    pub(super) calls: StoreCalls,
     /// Lets the store answer later.
     #[cfg(any(test, feature = "slow"))]
     pub(super) slow: super::slow::Slow,
 }
 
 impl<H: Host> Worker<H> {
-    pub(super) fn new(host: H, policy: Rc<Policy>, owner: u64) -> Self {
+    pub(super) fn new(
+        host: H,
+        policy: Rc<Policy>,
+        owner: u64,
+        etcd: Option<Rc<EtcdStore>>,
+    ) -> Self {
         let counters = RefCell::new(WorkerCounters::of(owner));
         Self {
             host,
@@ -39,22 +50,39 @@ impl<H: Host> Worker<H> {
             counters,
             metrics: RefCell::default(),
             unfinished: RefCell::default(),
+            etcd,
+            calls: StoreCalls::default(),
             #[cfg(any(test, feature = "slow"))]
             slow: super::slow::Slow::default(),
         }
     }
 
-    /// Asks the store for the stream `context`. The one in shared data answers at once.
+    /// A request's dealings with the store.
+    pub(super) fn session(&self) -> AnySession {
+        AnySession::new(self.etcd.as_ref())
+    }
+
+    /// Asks the store. Shared data answers at once; a store that is far away later, if at all.
     pub(super) fn ask(
         &self,
-        context: u32,
+        asker: Asker,
         ticket: Ticket,
-        request: CellRequest,
-    ) -> Option<CellEvent> {
-        #[cfg(any(test, feature = "slow"))]
-        let request = self.slow.take(context, ticket, request)?;
-        #[cfg(not(any(test, feature = "slow")))]
-        let _ = (context, ticket);
-        Some(cell(&self.host, request))
+        request: BackendRequest,
+    ) -> Option<BackendEvent> {
+        match request {
+            BackendRequest::Cell(request) => {
+                #[cfg(any(test, feature = "slow"))]
+                let request = self.slow.take(asker, ticket, request)?;
+                Some(BackendEvent::Cell(cell(&self.host, request)))
+            }
+            BackendRequest::Rpc(request) => {
+                let etcd = self.policy.config.store.etcd()?;
+                self.calls.send(&self.host, &etcd.cluster, asker, ticket, &request)
+            }
+            BackendRequest::Wait(wait) => {
+                self.calls.wait(self.host.now().ok()?.plus(wait), asker, ticket);
+                None
+            }
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! A configuration joined to its store: gateways have their stored ids, and composites name their
 //! members by them.
 
-use super::values::Config;
+use super::values::{Config, StoreConfig};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Demand, HealthRules, ProbeSpec};
 use crate::engine::payment::ClaimRules;
 use crate::engine::protocol::{Compiled, Memory, Mode, Table};
-use crate::engine::store::{KeyDefinition, Layout, LayoutError, Placement, Seed};
+use crate::engine::store::{KeyDefinition, Layout, LayoutError, Placement, RealmTerms, Seed};
 use crate::engine::time::{Leaps, Millis, Timestamp};
 
 /// Everything that decisions depend on.
@@ -183,14 +183,30 @@ impl Policy {
         }
     }
 
+    /// What a worker joins a shared store with.
+    #[must_use]
+    pub fn realm_terms(&self) -> RealmTerms {
+        let gateways = self.gateways.iter().map(|gateway| (gateway.name.clone(), gateway.id));
+        let operations = self.operations.iter();
+        let keys = operations.map(|compiled| self.config.key_definition(&compiled.operation));
+        let StoreConfig { retention, token_retention, .. } = self.config.store;
+        RealmTerms {
+            gateways: gateways.collect(),
+            keys: keys.collect(),
+            claims: retention,
+            tokens: token_retention,
+        }
+    }
+
     /// How far back the store knows, at `now`, the payments that may still be repeated. It does not know
     /// what was sent before it began, nor what was resolved longer ago than the retention. Time that
-    /// the clock skipped does not count.
+    /// the clock skipped does not count. `since`: when it began, where other Envoys share it.
     #[must_use]
-    pub fn memory(&self, leaps: &Leaps, now: Timestamp) -> Memory {
+    pub fn memory(&self, since: Option<Timestamp>, leaps: &Leaps, now: Timestamp) -> Memory {
+        let born = since.unwrap_or(self.born);
         let needed = self.claims.repeat_max_age.max(self.claims.doubt_min());
-        if leaps.passed(self.born, now) < needed {
-            return Memory::Since(self.born);
+        if leaps.passed(born, now) < needed {
+            return Memory::Since(born);
         }
         if self.config.store.retention < needed {
             return Memory::For(self.config.store.retention);

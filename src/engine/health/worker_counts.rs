@@ -24,6 +24,8 @@ pub struct WorkerCounters {
     clock: ClockWatch,
     /// Refused requests that would have moved money: one entry for each reason.
     refused: Vec<(Why, u32)>,
+    /// When the store began, where other Envoys share it.
+    remembers_since: Option<Timestamp>,
 }
 
 /// Successes of one gateway. They belong to one generation of its breaker, and are dropped with it.
@@ -52,6 +54,17 @@ impl WorkerCounters {
     #[must_use]
     pub const fn owner(&self) -> u64 {
         self.owner
+    }
+
+    /// The store that other Envoys share began at this time.
+    pub const fn remember_since(&mut self, born: Timestamp) {
+        self.remembers_since = Some(born);
+    }
+
+    /// When the store began, if other Envoys share it and this worker has joined.
+    #[must_use]
+    pub const fn remembers_since(&self) -> Option<Timestamp> {
+        self.remembers_since
     }
 
     /// A request came from `source`.

@@ -1,10 +1,11 @@
 //! The ABI, version 0.2.1, as Envoy implements it.
 
 use super::{
-    BufferedRequest, Call, Expected, Host, HostError, MetricKind, Probe, Reply, Side, StoreError,
-    Timestamp,
+    BufferedRequest, Call, Expected, Host, HostError, MetricKind, Probe, Reply, RpcRequest, Side,
+    StoreError, Timestamp,
 };
 use crate::engine::Millis;
+use crate::engine::limits;
 use crate::filter::pairs;
 
 mod given;
@@ -14,6 +15,7 @@ use given::Given;
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const CAS_MISMATCH: u32 = 8;
+const BAD_ARGUMENT: u32 = 2;
 const INTERNAL_FAILURE: u32 = 10;
 
 /// A version that no value has: versions count up from 1. Envoy compares it only with the one
@@ -64,8 +66,21 @@ unsafe extern "C" {
         value_size: usize,
         version: u32,
     ) -> u32;
-    #[cfg(feature = "slow")]
     fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_grpc_call(
+        service: *const u8,
+        service_size: usize,
+        name: *const u8,
+        name_size: usize,
+        method: *const u8,
+        method_size: usize,
+        metadata: *const u8,
+        metadata_size: usize,
+        message: *const u8,
+        message_size: usize,
+        timeout_millis: u32,
+        token: *mut u32,
+    ) -> u32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -114,6 +129,12 @@ impl Envoy {
     pub(in crate::filter) fn speak_for(self, context: u32) -> Result<(), HostError> {
         // SAFETY: no pointer is passed.
         check(unsafe { proxy_set_effective_context(context) })
+    }
+
+    /// The answer to a call of the store.
+    pub(in crate::filter) fn rpc_answer(self) -> Result<Vec<u8>, HostError> {
+        const GRPC_RECEIVE: u32 = 5;
+        buffer(GRPC_RECEIVE, limits::ETCD_ANSWER_MESSAGE_BYTES_MAX)
     }
 
     /// The plugin's configuration.
@@ -301,7 +322,6 @@ impl Host for Envoy {
         })
     }
 
-    #[cfg(feature = "slow")]
     fn resume(&self, side: Side) -> Result<(), HostError> {
         let stream = match side {
             Side::Request => 0,
@@ -311,13 +331,6 @@ impl Host for Envoy {
         };
         // SAFETY: no pointer is passed.
         check(unsafe { proxy_continue_stream(stream) })
-    }
-
-    /// The store in shared data answers in the same call, so nothing is ever resumed.
-    #[cfg(not(feature = "slow"))]
-    fn resume(&self, _: Side) -> Result<(), HostError> {
-        const UNIMPLEMENTED: u32 = 12;
-        Err(HostError(UNIMPLEMENTED))
     }
 
     fn probe(&self, probe: &Probe) -> Result<u32, HostError> {
@@ -346,6 +359,32 @@ impl Host for Envoy {
         send(&call.cluster, &headers, &request.body, call.timeout)
     }
 
+    fn rpc(&self, cluster: &str, request: &RpcRequest) -> Result<u32, HostError> {
+        let target = grpc_service(cluster).ok_or(HostError(BAD_ARGUMENT))?;
+        let (service, method) = request.method.names();
+        let metadata = pairs::encode::<&str>(&[]);
+        let timeout = u32::try_from(request.timeout.get()).unwrap_or(u32::MAX);
+        let mut token = 0;
+        // SAFETY: pointers and lengths are those of live slices, the out-pointer is to a live local.
+        check(unsafe {
+            proxy_grpc_call(
+                target.as_ptr(),
+                target.len(),
+                service.as_ptr(),
+                service.len(),
+                method.as_ptr(),
+                method.len(),
+                metadata.as_ptr(),
+                metadata.len(),
+                request.message.as_ptr(),
+                request.message.len(),
+                timeout,
+                &raw mut token,
+            )
+        })?;
+        Ok(token)
+    }
+
     fn define_metric(&self, kind: MetricKind, name: &str) -> Result<u32, HostError> {
         let mut id = 0;
         let kind = match kind {
@@ -367,6 +406,18 @@ impl Host for Envoy {
         // SAFETY: no pointer is passed.
         check(unsafe { proxy_record_metric(metric, value) })
     }
+}
+
+/// Envoy's `GrpcService` with an `envoy_grpc` of this cluster, serialised. Envoy also takes a bare name,
+/// but tries to read it as this message first, and ends at once where a name happens to be one
+/// without a target ("etcd0", "payments-etcd").
+fn grpc_service(cluster: &str) -> Option<Vec<u8>> {
+    const LENGTH_DELIMITED_1: u8 = 0x0A;
+    // Lengths below 128 are one byte.
+    let length = u8::try_from(cluster.len()).ok().filter(|length| *length < 126)?;
+    let mut message = vec![LENGTH_DELIMITED_1, length + 2, LENGTH_DELIMITED_1, length];
+    message.extend(cluster.bytes());
+    Some(message)
 }
 
 /// Fields that speak of the client's connection or of Envoy's own doing.

@@ -3,10 +3,13 @@
 use std::rc::Rc;
 
 use super::{STREAMS, at_root, at_stream};
+use crate::engine::{BackendEvent, RpcEvent, Ticket};
 use crate::engine::{Config, PAYMENTS_MODULE};
-use crate::filter::host::Envoy;
+use crate::filter::host::{Envoy, Host};
 use crate::filter::root;
+use crate::filter::store_calls::Asker;
 use crate::filter::stream::{self, Flow};
+use crate::filter::worker::Worker;
 
 pub(super) type Root = root::Root<Envoy>;
 pub(super) type Stream = stream::Stream<Envoy>;
@@ -31,31 +34,63 @@ pub(super) fn open(root: &Root, number: u32) -> Box<Stream> {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(number: u32) {
     let _ = at_root(number, Root::tick);
-    #[cfg(feature = "slow")]
-    if let Some(worker) = at_root(number, |root| Rc::clone(root.worker())) {
-        for (context, ticket, event) in worker.slow.answers(&worker.host) {
-            tell(&worker, context, ticket, event);
+    let Some(worker) = at_root(number, |root| Rc::clone(root.worker())) else {
+        return;
+    };
+    if let Ok(now) = worker.host.now() {
+        for (asker, ticket) in worker.calls.due(now) {
+            tell(number, &worker, asker, ticket, BackendEvent::Waited);
         }
+    }
+    #[cfg(feature = "slow")]
+    for (asker, ticket, event) in worker.slow.answers(&worker.host) {
+        tell(number, &worker, asker, ticket, BackendEvent::Cell(event));
     }
 }
 
-/// Hands what the store answers to the request that has asked, or to the worker where that is over.
-#[cfg(feature = "slow")]
-fn tell(
-    worker: &crate::filter::worker::Worker<Envoy>,
-    context: u32,
-    ticket: crate::engine::Ticket,
-    event: crate::engine::CellEvent,
-) {
-    if worker.tell_unfinished(context, ticket, event.clone()) {
+/// Envoy makes every call of the store the root's. One that is answered ends with this callback.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_grpc_receive(number: u32, token: u32, _size: usize) {
+    let answer = Envoy.rpc_answer().map_or(RpcEvent::Failed(GRPC_UNKNOWN), RpcEvent::Answered);
+    called(number, token, answer);
+}
+
+/// One that is not answered, with this.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_grpc_close(number: u32, token: u32, status: u32) {
+    called(number, token, RpcEvent::Failed(status));
+}
+
+/// gRPC's status for what the host does not let us read.
+const GRPC_UNKNOWN: u32 = 2;
+
+fn called(number: u32, token: u32, event: RpcEvent) {
+    let Some(worker) = at_root(number, |root| Rc::clone(root.worker())) else {
         return;
+    };
+    if let Some((asker, ticket)) = worker.calls.take(token) {
+        tell(number, &worker, asker, ticket, BackendEvent::Rpc(event));
     }
-    let _ = at_stream(context, |stream| {
-        if Envoy.speak_for(context).is_ok() {
-            stream.told(ticket, event);
+}
+
+/// Hands what the store answers to whoever has asked: a request, or the worker where that is over, or
+/// the worker for itself.
+fn tell(root: u32, worker: &Worker<Envoy>, asker: Asker, ticket: Ticket, event: BackendEvent) {
+    let context = match asker {
+        Asker::Worker => {
+            let _ = at_root(root, |root| root.told(ticket, event));
+            return;
         }
-        Flow::Continue
-    });
+        Asker::Request(context) => context,
+    };
+    if let Some(event) = worker.tell_unfinished(context, ticket, event) {
+        let _ = at_stream(context, |stream| {
+            if Envoy.speak_for(context).is_ok() {
+                stream.told(ticket, event);
+            }
+            Flow::Continue
+        });
+    }
 }
 
 #[unsafe(no_mangle)]

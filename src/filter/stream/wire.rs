@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
-use crate::engine::Exchange;
+use super::OverStore;
 use crate::engine::Timestamp;
 use crate::engine::{Answer, Call, ExchangeEffect, ExchangeEvent, Forward};
-use crate::engine::{CellEvent, CellRequest, Local};
+use crate::engine::{BackendEvent, BackendRequest};
 use crate::engine::{Shell, Ticket};
 use crate::filter::host::{BufferedRequest, Host, HostError, Side};
+use crate::filter::store_calls::Asker;
 use crate::filter::worker::Worker;
 
 /// What a callback tells Envoy.
@@ -51,9 +52,9 @@ pub(super) enum Phase {
     Replied,
 }
 
-impl<H: Host> Shell<Local<Exchange>> for Wire<H> {
-    fn ask(&mut self, ticket: Ticket, request: CellRequest) -> Option<CellEvent> {
-        self.worker.ask(self.context, ticket, request)
+impl<H: Host> Shell<OverStore> for Wire<H> {
+    fn ask(&mut self, ticket: Ticket, request: BackendRequest) -> Option<BackendEvent> {
+        self.worker.ask(Asker::Request(self.context), ticket, request)
     }
 
     fn carry_out(&mut self, effect: ExchangeEffect) -> Option<ExchangeEvent<'static>> {

@@ -1,6 +1,7 @@
 //! A process in memory: a worker, its host, two gateways with ledgers of their own, and requests
 //! that come and go as Envoy's callbacks bring them.
 
+use crate::engine::BackendEvent;
 use crate::engine::BreakerState;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -17,6 +18,7 @@ use crate::engine::{Health, Report, Signal, Source};
 use crate::filter::driver::cell;
 use crate::filter::host::Side;
 use crate::filter::root::join;
+use crate::filter::store_calls::Asker;
 use crate::filter::stream::{Flow, Stream};
 use crate::filter::worker::Worker;
 
@@ -154,7 +156,7 @@ impl Process {
         let host = FakeHost::default();
         host.0.borrow_mut().now = 1_790_000_000_000;
         host.0.borrow_mut().shared = ready.shared.clone();
-        let worker = Rc::new(Worker::new(host.clone(), Rc::clone(&ready.policy), 1));
+        let worker = Rc::new(Worker::new(host.clone(), Rc::clone(&ready.policy), 1, None));
         let (executed, cancelled) = ([0; 2], [false; 2]);
         Self { host, worker, executed, cancelled, contexts: 0, handed_off: 0, unnamed: false }
     }
@@ -253,8 +255,12 @@ impl Process {
             if told.is_empty() {
                 return;
             }
-            for (context, ticket, event) in told {
-                if !self.worker.tell_unfinished(context, ticket, event.clone()) {
+            for (asker, ticket, event) in told {
+                let Asker::Request(context) = asker else {
+                    panic!("{asker:?} asks nothing slowly");
+                };
+                let event = BackendEvent::Cell(event);
+                if let Some(event) = self.worker.tell_unfinished(context, ticket, event) {
                     stream.told(ticket, event);
                 }
             }

@@ -8,7 +8,7 @@ use crate::engine::Expected;
 use crate::engine::Reply;
 use crate::engine::Timestamp;
 use crate::engine::metrics::MetricKind;
-use crate::engine::{Call, Probe};
+use crate::engine::{Call, Probe, RpcRequest};
 use crate::filter::host::{BufferedRequest, Host, HostError, Side, StoreError};
 use crate::filter::pairs;
 use crate::filter::stream::Flow;
@@ -200,6 +200,10 @@ impl Host for FakeHost {
             Some(How::Nothing) => Ok(None),
             Some(How::Garbage) => Ok(Some(vec![0xff; 3])),
         }
+    }
+
+    fn rpc(&self, _: &str, _: &RpcRequest) -> Result<u32, HostError> {
+        Err(FAILED)
     }
 
     fn set_property(&self, _: &str, _: &str) -> Result<(), HostError> {

@@ -58,7 +58,7 @@ fn worker() -> Worker<FakeHost> {
     let (policy, ..) = join(&host, Config::parse(CONFIG.as_bytes()).unwrap()).unwrap();
     listen();
     lines();
-    Worker::new(host, policy, 1)
+    Worker::new(host, policy, 1, None)
 }
 
 type Case = (HealthEvent, Level, &'static str);

@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use sha2::{Digest, Sha256};
+
 use super::key::Realm;
 use super::names::Names;
 use super::value::Writer;
@@ -49,13 +51,16 @@ pub(super) struct Membership {
 }
 
 impl EtcdStore {
-    /// A worker's side of the store, which has not joined yet. `life` is not used again by anybody.
+    /// A worker's side of the store, which has not joined yet. `noise` tells this life of a worker
+    /// from all others: the host's name, the worker's number, and what its clock says when it starts.
     #[must_use]
-    pub const fn new(realm: Realm, terms: EtcdTerms, life: u64) -> Self {
+    pub fn new(realm: Realm, terms: EtcdTerms, noise: &[u8]) -> Self {
+        let digest = Sha256::new_with_prefix(b"dana-failover writer 1").chain_update(noise);
+        let life = digest.finalize().first_chunk().copied().unwrap_or_default();
         Self {
             realm,
             terms,
-            life,
+            life: u64::from_le_bytes(life),
             writes: Cell::new(0),
             membership: RefCell::new(None),
             is_away: Cell::new(false),

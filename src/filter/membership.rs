@@ -1,0 +1,90 @@
+//! A worker's membership in the store that several Envoys share.
+
+use std::rc::Rc;
+
+use super::host::Host;
+use super::store_calls::Asker;
+use super::worker::Worker;
+use crate::engine::Policy;
+use crate::engine::{AnswersIn, EtcdConfig};
+use crate::engine::{BackendEvent, BackendRequest};
+use crate::engine::{EtcdStore, EtcdTerms, Realm, RealmEffect, RealmMember};
+use crate::engine::{Input, Shell, Ticket, drive};
+
+/// A worker's side of the store that `config` names; it has not joined yet. `owner` is the worker's
+/// number in this process.
+///
+/// # Errors
+/// When the host does not say what time it is.
+pub(super) fn open<H: Host>(
+    host: &H,
+    config: &EtcdConfig,
+    owner: u64,
+) -> Result<Rc<EtcdStore>, String> {
+    let mut noise = host.noise().map_err(|error| error.to_string())?;
+    noise.extend(owner.to_le_bytes());
+    noise.extend(host.property(&["xds", "node", "id"]).ok().flatten().unwrap_or_default());
+    let terms = EtcdTerms {
+        clock_skew: config.clock_skew,
+        keeps_answers: config.answers == AnswersIn::Store,
+    };
+    Ok(Rc::new(EtcdStore::new(Realm::new(&config.realm), terms, &noise)))
+}
+
+/// A worker's membership.
+#[derive(Debug)]
+pub(super) struct Membership {
+    member: RealmMember,
+    /// Why it has not joined, as it was told last.
+    told: String,
+}
+
+impl Membership {
+    pub(super) fn new(store: Rc<EtcdStore>, policy: &Policy) -> Self {
+        let member = RealmMember::new(store, policy.realm_terms());
+        Self { member, told: String::new() }
+    }
+
+    /// Looks whether something is to be done, or takes in an answer.
+    pub(super) fn drive<H: Host>(&mut self, worker: &Worker<H>, input: Input<(), BackendEvent>) {
+        let Ok(now) = worker.host.now() else {
+            return;
+        };
+        let mut shell = MemberShell { worker, told: &mut self.told };
+        drive(&mut self.member, input, now, &mut (), &mut shell);
+    }
+}
+
+struct MemberShell<'a, H> {
+    worker: &'a Worker<H>,
+    told: &'a mut String,
+}
+
+impl<H: Host> Shell<RealmMember> for MemberShell<'_, H> {
+    fn ask(&mut self, ticket: Ticket, request: BackendRequest) -> Option<BackendEvent> {
+        self.worker.ask(Asker::Worker, ticket, request)
+    }
+
+    fn carry_out(&mut self, effect: RealmEffect) -> Option<()> {
+        match effect {
+            RealmEffect::Joined { born, began } => {
+                self.told.clear();
+                self.worker.counters.borrow_mut().remember_since(born);
+                log::info!("joined the claim store in etcd");
+                if began {
+                    log::warn!("the claim store in etcd is new: no payment is known");
+                }
+            }
+            RealmEffect::Away => {
+                log::error!("the claim store in etcd does not answer: charges are refused");
+            }
+            RealmEffect::Back => log::info!("the claim store in etcd answers again"),
+            RealmEffect::NotJoined(why) if *self.told != why => {
+                log::error!("the claim store in etcd cannot be used, charges are refused: {why}");
+                *self.told = why;
+            }
+            RealmEffect::NotJoined(_) => {}
+        }
+        None
+    }
+}
