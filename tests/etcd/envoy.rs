@@ -61,6 +61,13 @@ fn await_calls(envoy: &Envoy) {
     });
 }
 
+/// Waits until Envoy has looked at members this many more times.
+fn await_checks(envoy: &Envoy, many: u64) {
+    let attempts = || envoy.stat("cluster.dana_etcd.health_check.attempt");
+    let enough = attempts() + many;
+    until(&format!("{many} looks at members"), LIMIT, || (attempts() >= enough).then_some(()));
+}
+
 /// The value of the only key of a range's answer: it ends with field 5, the value, of field 2, and
 /// with the count in field 4.
 fn has_value(ended: &Ended, value: &[u8]) -> bool {
@@ -100,15 +107,38 @@ fn a_member_is_well_without_a_leader_and_nobody_is_called_who_is_not() {
     let others: Vec<usize> = (0..3).filter(|member| *member != leader).collect();
     others.iter().for_each(|member| etcd.kill(*member));
     await_healthy(&envoy, 1);
+    until("the last member has given up its lead", LIMIT, || {
+        let status = etcd.api(leader).post("/v3/maintenance/status", &json!({}), LIMIT).unwrap();
+        status["leader"].is_null().then_some(())
+    });
+    // Those that find nobody are among them.
+    await_checks(&envoy, 9);
+    assert_eq!(envoy.stat("cluster.dana_etcd.membership_healthy"), 1);
     let ended = range(&envoy, RANGE);
     assert_ne!(ended.status, 0, "{ended:?}");
-    assert_eq!(envoy.stat("cluster.dana_etcd.membership_healthy"), 1);
     etcd.kill(leader);
     await_healthy(&envoy, 0);
     until("calls are refused at once", LIMIT, || {
         let ended = range(&envoy, RANGE);
         (ended.status == 14 && ended.text == "no healthy upstream").then_some(())
     });
+}
+
+/// What is stored can be read, and a refused write says why.
+#[test]
+fn a_member_is_well_without_space() {
+    let etcd = Etcd::start(1);
+    etcd.put("/test/key", b"v");
+    let envoy = in_front_of(&etcd.cluster());
+    await_healthy(&envoy, 1);
+    etcd.set_full(true);
+    let put = || grpc::call(&envoy.listener, "/etcdserverpb.KV/Put", b"\x0a\x09/test/new");
+    until("a write is refused", LIMIT, || (put().status == 8).then_some(()));
+    await_checks(&envoy, 3);
+    assert_eq!(envoy.stat("cluster.dana_etcd.membership_healthy"), 1);
+    await_calls(&envoy);
+    etcd.set_full(false);
+    until("a write succeeds", LIMIT, || (put().status == 0).then_some(()));
 }
 
 #[test]

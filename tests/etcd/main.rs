@@ -40,6 +40,14 @@ fn values(records: &[Record]) -> Vec<(&str, &[u8])> {
 }
 
 #[test]
+#[should_panic(
+    expected = "etcd is missing at /nowhere/etcd: run `make tools`, or say where one is"
+)]
+fn whoever_has_no_etcd_is_told_what_to_do() {
+    support::etcd::found("/nowhere/etcd".into());
+}
+
+#[test]
 fn a_transaction_wins_once_and_loses_once() {
     let etcd = Etcd::start(3);
     let won = etcd.transact(&claim("/test/claim", "mine"));

@@ -31,7 +31,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The etcd that is tested with: the one of `make tools`, or any other that the environment names.
 pub(crate) fn program() -> PathBuf {
     let named = std::env::var_os("ETCD_BIN").map(PathBuf::from);
-    let path = named.unwrap_or_else(|| root().join(".tools/etcd/bin/etcd"));
+    found(named.unwrap_or_else(|| root().join(".tools/etcd/bin/etcd")))
+}
+
+/// Tests without etcd fail: they are never left out in silence.
+pub(crate) fn found(path: PathBuf) -> PathBuf {
     let advice = "run `make tools`, or say where one is, as in ETCD_BIN=/usr/bin/etcd";
     assert!(path.exists(), "etcd is missing at {}: {advice}", path.display());
     path
@@ -129,7 +133,9 @@ impl Etcd {
                 .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
                 .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
                 .args(["--initial-cluster", &peers.join(","), "--initial-cluster-state", "new"])
+                // In milliseconds, and etcd's own.
                 .args(["--heartbeat-interval", "100", "--election-timeout", "1000"])
+                // A password is as cheap as can be: only tests have one.
                 .args(["--log-level", "warn", "--bcrypt-cost", "4"])
                 .args(setup.flags)
                 .args(tls.iter().flat_map(Tls::flags));
@@ -144,7 +150,21 @@ impl Etcd {
         let members = members.collect();
         let etcd = Self { members, tls, _dir: dir };
         etcd.members.iter().for_each(Member::spawn);
-        etcd.members.iter().all(Member::await_serving).then_some(etcd)
+        etcd.await_serving().then_some(etcd)
+    }
+
+    /// Waits until each member that lives answers for itself; whether their ports were free.
+    fn await_serving(&self) -> bool {
+        until("each member serves", LIMIT, || {
+            let mut all = true;
+            for number in self.live() {
+                match self.members[number].serves() {
+                    None => return Some(false),
+                    Some(serves) => all &= serves,
+                }
+            }
+            all.then_some(true)
+        })
     }
 
     /// Where clients call, member by member.
@@ -236,20 +256,13 @@ impl Etcd {
 
     /// Waits until each member that lives knows the leader and reads what a majority has.
     pub(crate) fn wait_healthy(&self) {
-        for number in self.live() {
-            assert!(self.members[number].await_serving(), "a port of member {number} is taken");
-        }
+        assert!(self.await_serving(), "somebody else has taken a port");
         self.leader();
         for number in self.live() {
             until("each member reads what a majority has", LIMIT, || {
                 self.api(number).try_revision(PATIENCE).ok()
             });
         }
-    }
-
-    /// What members have logged.
-    pub(crate) fn log(&self) -> String {
-        self.members.iter().map(|member| read(&member.log)).collect()
     }
 }
 
@@ -266,19 +279,33 @@ impl Member {
         self.state.lock().unwrap().process = Some(Process(child));
     }
 
-    /// Waits until it answers for itself; whether its ports were free.
-    fn await_serving(&self) -> bool {
-        until(&format!("{} serves", self.address), LIMIT, || {
-            let mut state = self.state.lock().unwrap();
-            let ended = state.process.as_mut().unwrap().0.try_wait().unwrap();
-            if let Some(status) = ended {
-                let log = read(&self.log);
-                assert!(log.contains("address already in use"), "etcd ended, {status}: {log}");
-                return Some(false);
-            }
-            drop(state);
-            self.api.serves(PATIENCE).then_some(true)
-        })
+    /// Whether it answers for itself; `None` where it has ended because a port of it is taken.
+    fn serves(&self) -> Option<bool> {
+        let mut state = self.state.lock().unwrap();
+        let ended = state.process.as_mut().unwrap().0.try_wait().unwrap();
+        drop(state);
+        if let Some(status) = ended {
+            let log = read(&self.log);
+            assert!(log.contains("address already in use"), "etcd ended, {status}: {log}");
+            return None;
+        }
+        Some(self.api.serves(PATIENCE))
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.members.iter().for_each(|member| show_end(&read(&member.log)));
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "what etcd said is what explains a failed test")]
+fn show_end(log: &str) {
+    let lines: Vec<&str> = log.lines().collect();
+    for line in lines.iter().skip(lines.len().saturating_sub(5)) {
+        eprintln!("etcd: {line}");
     }
 }
 
@@ -295,5 +322,7 @@ fn free_ports(many: usize) -> Vec<u16> {
         .take(MANY as usize)
         .map(|number| u16::try_from(FIRST + (begin + number) % MANY).unwrap());
     let ports = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    ports.take(many).collect()
+    let ports: Vec<u16> = ports.take(many).collect();
+    assert_eq!(ports.len(), many, "so many ports are not free");
+    ports
 }

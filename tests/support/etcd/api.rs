@@ -159,6 +159,18 @@ impl Etcd {
         self.api(self.leader()).try_revision(LIMIT).unwrap()
     }
 
+    /// Makes all members behave as when there is no space left, or no longer.
+    pub(crate) fn set_full(&self, is_full: bool) {
+        let action = if is_full { "ACTIVATE" } else { "DEACTIVATE" };
+        for member in 0..self.members.len() {
+            let status =
+                self.api(member).post("/v3/maintenance/status", &json!({}), LIMIT).unwrap();
+            let id = &status["header"]["member_id"];
+            let alarm = json!({"action": action, "memberID": id, "alarm": "NOSPACE"});
+            self.ask("/v3/maintenance/alarm", &alarm);
+        }
+    }
+
     /// The leases that are there.
     pub(crate) fn leases(&self) -> Vec<u64> {
         let answer = self.ask("/v3/lease/leases", &json!({}));
