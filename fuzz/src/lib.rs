@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod config;
 pub mod envoy_config;
+pub mod etcd;
 pub mod headers;
 pub mod log_lines;
 pub mod operator;
@@ -20,10 +21,11 @@ mod world;
 pub type Target = fn(&[u8]);
 
 /// All of them, by name, which is also that of the corpus' folder.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("answer", answer::run),
     ("config", config::run),
     ("envoy_config", envoy_config::run),
+    ("etcd", etcd::run),
     ("headers", headers::run),
     ("log_lines", log_lines::run),
     ("operator", operator::run),
