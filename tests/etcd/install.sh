@@ -80,4 +80,4 @@ if [ $arch = none ] || ! { from_debian || from_the_release; } >"$work/log" 2>&1;
 fi
 rm -rf "$folder/bin"
 mv "$work/bin" "$folder/bin"
-"$folder/bin/etcd" --version | head -n 1
+"$folder/bin/etcd" --version

@@ -3,6 +3,7 @@
 //!
 //! - `envoy`: an Envoy in front of it
 //! - `grpc`: a call through that Envoy
+//! - `payments`: payments whose claims stand there
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
@@ -12,6 +13,7 @@ mod support;
 
 mod envoy;
 mod grpc;
+mod payments;
 
 use std::time::Duration;
 

@@ -1,0 +1,63 @@
+//! Payments through a real Envoy whose claims stand in a real etcd.
+
+use serde_json::{Value, json};
+
+use crate::support::client::{CREATE, Seen, call, order};
+use crate::support::envoy::{Envoy, plugin, quick, rendered, with};
+use crate::support::etcd::Etcd;
+use crate::support::sandbox::Sandbox;
+use crate::support::until;
+
+use std::time::Duration;
+
+/// Longer than anything takes, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the filter needs to call etcd, beside what the reference allows.
+const CAPABILITIES: [&str; 4] =
+    ["proxy_grpc_call", "proxy_on_grpc_receive", "proxy_on_grpc_close", "proxy_continue_stream"];
+
+/// A configuration whose claims stand in `etcd`.
+pub(crate) fn config(sandbox: &Sandbox, etcd: &Etcd, changes: &Value) -> Value {
+    let mut config = rendered(sandbox, &with(quick(), changes));
+    config["static_resources"]["clusters"].as_array_mut().unwrap().push(etcd.cluster());
+    let store = json!({"etcd": {"cluster": "dana_etcd", "realm": "test", "clock_skew_ms": 500}});
+    let plugin = plugin(&mut config);
+    plugin["configuration"]["value"]["idempotency"]["store"] = store;
+    let allowed = &mut plugin["capability_restriction_config"]["allowed_capabilities"];
+    for capability in CAPABILITIES {
+        allowed[capability] = json!({});
+    }
+    config
+}
+
+/// Pays until the store has been joined.
+fn pay(envoy: &Envoy, reference: &str) -> Seen {
+    until("it is paid", PATIENCE, || {
+        let seen = call(&envoy.listener, CREATE, &order(reference));
+        (seen.status == 200).then_some(seen)
+    })
+}
+
+#[test]
+fn a_payment_is_claimed_in_etcd_and_another_envoy_knows_it() {
+    let (sandbox, etcd) = (Sandbox::start(), Etcd::start(3));
+    let config = config(&sandbox, &etcd, &json!({}));
+    let (one, other) = (Envoy::start(&config), Envoy::start(&config));
+    let paid = pay(&one, "r-1");
+    assert_eq!(paid.code(), "2005400");
+    assert_eq!(sandbox.executed_at("r-1"), ["primary"]);
+    let settled = etcd.list("/dana/v1/test/s/");
+    assert_eq!(settled.len(), 1, "{settled:?}");
+    assert_ne!(settled[0].lease, 0, "it ends with its retention");
+    assert!(etcd.list("/dana/v1/test/o/").is_empty());
+    // The same again, and through the other one, which has no answer of its own.
+    let again = call(&one.listener, CREATE, &order("r-1"));
+    assert_eq!((again.status, &again.body), (200, &paid.body));
+    let there = until("the other one has joined", PATIENCE, || {
+        let seen = call(&other.listener, CREATE, &order("r-1"));
+        (seen.outcome() != "unknown").then_some(seen)
+    });
+    println!("{there:?} {}", other.log());
+    assert_eq!(sandbox.executed_at("r-1"), ["primary"]);
+}
