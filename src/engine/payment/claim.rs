@@ -137,9 +137,9 @@ impl Claim {
     /// The claim with its gateways by other names; `None` if one of them has none.
     pub(in crate::engine) fn map_gateways(
         mut self,
-        map: impl Fn(GatewayId) -> Option<GatewayId>,
+        map: &dyn Fn(GatewayId) -> Option<GatewayId>,
     ) -> Option<Self> {
-        let all = |gateways: Gateways| gateways.iter().map(&map).collect::<Option<Gateways>>();
+        let all = |gateways: Gateways| gateways.iter().map(map).collect::<Option<Gateways>>();
         match &mut self.state {
             ClaimState::InFlight { candidates, .. } => {
                 *candidates = all(*candidates)?;

@@ -44,7 +44,7 @@ pub enum AliasTarget {
 
 impl Alias {
     /// The same, with its gateway by another name; `None` if it has none.
-    pub(super) fn map_gateway(self, map: impl Fn(GatewayId) -> Option<GatewayId>) -> Option<Self> {
+    pub(super) fn map_gateway(self, map: &dyn Fn(GatewayId) -> Option<GatewayId>) -> Option<Self> {
         let to = match self.to {
             AliasTarget::Payment(payment) => AliasTarget::Payment(payment),
             AliasTarget::Gateway(gateway) => AliasTarget::Gateway(map(gateway)?),
