@@ -5,6 +5,7 @@ mod commit;
 mod key;
 mod known;
 mod member;
+mod memory;
 mod message;
 mod names;
 mod proto;
@@ -15,6 +16,7 @@ mod value;
 
 pub use key::Realm;
 pub use member::{RealmEffect, RealmMember, RealmTerms};
+pub use memory::{MemoryEtcd, MemoryKey};
 pub use message::answer::{KeyValue, LeaseAnswer, RangeAnswer, TxnAnswer};
 pub use names::Names;
 pub use session::EtcdSession;
