@@ -46,3 +46,7 @@ pub(in crate::engine) use layout::hash as layout_hash;
 /// Claims and buckets as the tests of the census make them.
 #[cfg(test)]
 pub(in crate::engine) use census::tests as census_fixtures;
+
+/// An etcd that goes wrong, as tests have it.
+#[cfg(test)]
+pub(in crate::engine) use etcd::fixture as etcd_fixture;

@@ -2,6 +2,8 @@
 
 mod call;
 mod commit;
+#[cfg(test)]
+pub(in crate::engine) mod fixture;
 mod key;
 mod known;
 mod member;
