@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::memory::MemoryEtcd;
-use super::{EtcdStore, EtcdTerms, Realm, RealmEffect, RealmMember, RealmTerms, Writer};
+use super::{EtcdStore, EtcdTerms, Realm, RealmEffect, RealmMember, RealmTerms};
 use crate::engine::gateway::GatewayId;
 use crate::engine::machine::{Input, Machine, Output};
 use crate::engine::payment::PaymentRef;
@@ -164,7 +164,7 @@ impl FaultyEtcd {
         &self,
         place: char,
         of: PaymentRef,
-    ) -> Option<(Entry, Option<Writer>)> {
+    ) -> Option<(Entry, Option<(u64, u64)>)> {
         self.etcd.record(format!("{REALM}{place}/{of}").as_bytes())
     }
 

@@ -115,6 +115,7 @@ impl EtcdStore {
     }
 
     /// What stands under `key`, by the ranges of its places. `None`: they are no answer to that.
+    #[inline(never)]
     fn known(
         &self,
         key: Key,
@@ -177,6 +178,7 @@ impl EtcdStore {
 
     /// Another Envoy's clock may be ahead: its leases end later here, so that nobody takes for over
     /// what it still sends. One that is further ahead than clocks may differ is not understood.
+    #[inline(never)]
     fn by_this_clock(&self, mut claim: Claim, is_ours: bool, now: Timestamp) -> Entry {
         let skew = self.terms.clock_skew;
         if is_ours {

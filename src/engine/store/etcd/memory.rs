@@ -120,12 +120,12 @@ impl MemoryEtcd {
         self.keys.iter().map(|(key, kept)| (key.as_slice(), kept))
     }
 
-    /// The record under a key and who has written it, by the realm's names of gateways. `None`: there
-    /// is no such key.
+    /// The record under a key, by the realm's names of gateways, and who has written it: one worker's
+    /// life and one of its writes. `None`: there is no such key.
     #[must_use]
-    pub fn record(&self, key: &[u8]) -> Option<(Entry, Option<Writer>)> {
+    pub fn record(&self, key: &[u8]) -> Option<(Entry, Option<(u64, u64)>)> {
         let value = Value::decode(&self.keys.get(key)?.value);
-        Some((value.entry, value.writer))
+        Some((value.entry, value.writer.map(|Writer { life, write }| (life, write))))
     }
 
     /// The revision of the last change.

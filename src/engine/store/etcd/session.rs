@@ -74,12 +74,12 @@ struct UnderWay {
 enum EtcdStep {
     /// This is sent for that.
     Send(Doing, Vec<u8>, Patience),
+    /// The host is asked this for the same call.
+    Again(Doing, RetriedCall, BackendRequest),
     /// This is done after a pause.
     Rest(Doing),
     /// The question is answered.
     Done(StoreEvent),
-    /// What came is no answer.
-    Unreadable(Doing),
 }
 
 const UNAVAILABLE: StoreEvent = StoreEvent::Refused(StoreError::Unavailable);
@@ -114,7 +114,8 @@ impl EtcdSession {
                 let request = call.send(now);
                 (doing, call, request)
             }
-            EtcdStep::Rest(doing) | EtcdStep::Unreadable(doing) => {
+            EtcdStep::Again(doing, call, request) => (doing, call, request),
+            EtcdStep::Rest(doing) => {
                 let pause = BackendRequest::Wait(Millis::new(limits::ETCD_PAUSE_MS));
                 let nothing = RetriedCall::new(RpcMethod::Txn, Vec::new(), Patience::Long, now);
                 (doing, nothing, pause)
@@ -234,14 +235,20 @@ impl EtcdSession {
         }
     }
 
-    fn answered(&mut self, doing: Doing, message: &[u8], now: Timestamp) -> EtcdStep {
+    /// Takes in an answer; gives back what it was for if it is no answer to that.
+    fn answered(
+        &mut self,
+        doing: Doing,
+        message: &[u8],
+        now: Timestamp,
+    ) -> Result<EtcdStep, Doing> {
         let Some(answer) = TxnAnswer::decode(message) else {
-            return EtcdStep::Unreadable(doing);
+            return Err(doing);
         };
-        match doing {
+        Ok(match doing {
             Doing::Reading { keys, all, member } => {
                 let Some(known) = self.store.known_all(&all, &answer.ranges, &member, now) else {
-                    return EtcdStep::Unreadable(Doing::Reading { keys, all, member });
+                    return Err(Doing::Reading { keys, all, member });
                 };
                 self.learn(known);
                 let seen = self.fresh(&keys).unwrap_or_default();
@@ -250,7 +257,7 @@ impl EtcdSession {
             }
             Doing::Committing(pending) => {
                 let Some(outcome) = pending.outcome(&answer, &self.store, now) else {
-                    return EtcdStep::Unreadable(Doing::Committing(pending));
+                    return Err(Doing::Committing(pending));
                 };
                 self.learn(outcome.known);
                 // What a lost transaction has read answers the next question.
@@ -268,7 +275,7 @@ impl EtcdSession {
                 }
             }
             Doing::Pausing => EtcdStep::Done(StoreEvent::Resumed),
-        }
+        })
     }
 
     fn failed(&mut self, doing: Doing, error: CallError) -> EtcdStep {
@@ -290,38 +297,27 @@ impl EtcdSession {
         }
     }
 
-    fn go_on<E>(
-        &mut self,
-        mut one: UnderWay,
-        event: BackendEvent,
-        now: Timestamp,
-        outbox: &mut Outbox<BackendRequest, StoreEvent, E>,
-    ) {
-        let step = match one.doing {
+    fn go_on(&mut self, one: UnderWay, event: BackendEvent, now: Timestamp) -> EtcdStep {
+        let UnderWay { doing, mut call, .. } = one;
+        match doing {
             Doing::Pausing => EtcdStep::Done(StoreEvent::Resumed),
             Doing::Resting(retract) => self.retract(retract),
-            doing => {
-                let mut next = one.call.after(event, now);
-                let mut doing = Some(doing);
-                loop {
-                    let Some(now_doing) = doing.take() else { return };
-                    let step = match next {
-                        CallStep::Ask(request) => {
-                            self.under_way = Some(UnderWay { doing: now_doing, ..one });
-                            return outbox.ask(self.asked.open(), request);
-                        }
-                        CallStep::Answered(message) => self.answered(now_doing, &message, now),
-                        CallStep::Failed(error) => self.failed(now_doing, error),
-                    };
-                    let EtcdStep::Unreadable(same) = step else {
-                        break step;
-                    };
-                    doing = Some(same);
-                    next = one.call.unreadable(now);
+            doing @ (Doing::Reading { .. } | Doing::Committing(_) | Doing::Retracting(_)) => {
+                let next = call.after(event, now);
+                let (doing, next) = match next {
+                    CallStep::Answered(message) => match self.answered(doing, &message, now) {
+                        Ok(step) => return step,
+                        Err(doing) => (doing, call.unreadable(now)),
+                    },
+                    CallStep::Ask(_) | CallStep::Failed(_) => (doing, next),
+                };
+                match next {
+                    CallStep::Ask(request) => EtcdStep::Again(doing, call, request),
+                    CallStep::Failed(error) => self.failed(doing, error),
+                    CallStep::Answered(_) => self.failed(doing, CallError::Unclear),
                 }
             }
-        };
-        self.step(one.ticket, step, now, outbox);
+        }
     }
 
     /// An answer that is kept with its claim comes with it.
@@ -388,7 +384,9 @@ impl Conversation for EtcdSession {
             return;
         }
         if let Some(one) = self.under_way.take() {
-            self.go_on(one, event, terms.now, outbox);
+            let ticket = one.ticket;
+            let step = self.go_on(one, event, terms.now);
+            self.step(ticket, step, terms.now, outbox);
         }
         self.begin_next(terms.now, outbox);
     }

@@ -183,7 +183,7 @@ fn a_new_charge_is_one_call_before_it_is_sent_and_one_after() {
     assert_eq!(etcd.places(), [('o', false)]);
     let (entry, writer) = etcd.record('o', of("r-1")).unwrap();
     assert!(matches!(entry, Entry::Claim(claim) if claim.is_in_flight()), "{entry:?}");
-    assert_eq!(writer.unwrap().life, store.life());
+    assert_eq!(writer.unwrap().0, store.life());
     assert_eq!(settle(&mut etcd, &mut session, "r-1", to_settled), StoreEvent::Committed);
     assert_eq!((etcd.calls.len(), etcd.places()), (2, vec![('s', true)]));
 }

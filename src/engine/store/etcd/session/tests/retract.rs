@@ -1,7 +1,10 @@
 //! Claims of which nobody knows whether they were written, and that must never count.
 
 use super::*;
-use crate::engine::store::etcd::Writer;
+use crate::engine::store::etcd::value::Writer;
+
+/// A worker's life and one of its writes.
+type Mark = (u64, u64);
 
 /// What stands there before the claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +56,7 @@ fn standing(etcd: &FaultyEtcd) -> (Entry, Vec<(char, bool)>) {
     (entry, places.filter(|_| entry != Entry::Absent).collect())
 }
 
-fn writers(etcd: &FaultyEtcd) -> Vec<Option<Writer>> {
+fn writers(etcd: &FaultyEtcd) -> Vec<Option<Mark>> {
     let places = ['o', 's'].into_iter().filter_map(|place| etcd.record(place, of("r-1")));
     let alias = etcd.record('a', of("k-1"));
     places.chain(alias).map(|(_, writer)| writer).collect()
@@ -65,7 +68,7 @@ fn unclear_claim(
     session: &mut EtcdSession,
     header: bool,
     first: CallFault,
-) -> Writer {
+) -> Mark {
     let keys = header.then(|| header_key("k-1")).into_iter().chain([payment("r-1")]);
     let found = read(etcd, session, &keys.collect::<Vec<_>>());
     let now = etcd.time();
@@ -82,7 +85,8 @@ fn unclear_claim(
     assert_eq!(ask(etcd, session, commit(&found, put)), StoreEvent::Unclear);
     etcd.heal();
     etcd.forget_calls();
-    session.unclear.as_ref().unwrap().writer
+    let Writer { life, write } = session.unclear.as_ref().unwrap().writer;
+    (life, write)
 }
 
 struct Told {
