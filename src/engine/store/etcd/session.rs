@@ -40,7 +40,7 @@ pub struct EtcdSession {
     /// The call or the pause that was asked for last.
     asked: Tickets,
     known: Vec<Known>,
-    /// The commit of which nobody knows whether it was written.
+    /// The first commit of which nobody knows whether it was written.
     unclear: Option<Pending>,
     /// The answer that is to be kept with its claim.
     answer: Option<Answer>,
@@ -286,7 +286,8 @@ impl EtcdSession {
         }
         match doing {
             Doing::Committing(pending) if error == CallError::Unclear => {
-                self.unclear = Some(*pending);
+                // What was unclear first is what may be retracted.
+                self.unclear.get_or_insert(*pending);
                 EtcdStep::Done(StoreEvent::Unclear)
             }
             Doing::Reading { .. } | Doing::Committing(_) => EtcdStep::Done(UNAVAILABLE),
