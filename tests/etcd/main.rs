@@ -3,6 +3,7 @@
 //!
 //! - `envoy`: an Envoy in front of it
 //! - `grpc`: a call through that Envoy
+//! - `moving`: from the memory of one Envoy to etcd
 //! - `payments`: payments whose claims stand there
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
@@ -13,6 +14,7 @@ mod support;
 
 mod envoy;
 mod grpc;
+mod moving;
 mod payments;
 
 use std::time::Duration;

@@ -11,7 +11,7 @@ use crate::support::until;
 use std::time::Duration;
 
 /// Longer than anything takes, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the filter needs to call etcd, beside what the reference allows.
 const CAPABILITIES: [&str; 4] =
@@ -32,7 +32,7 @@ pub(crate) fn config(sandbox: &Sandbox, etcd: &Etcd, changes: &Value) -> Value {
 }
 
 /// Pays until the store has been joined.
-fn pay(envoy: &Envoy, reference: &str) -> Seen {
+pub(crate) fn pay(envoy: &Envoy, reference: &str) -> Seen {
     until("it is paid", PATIENCE, || {
         let seen = call(&envoy.listener, CREATE, &order(reference));
         (seen.status == 200).then_some(seen)

@@ -2,6 +2,7 @@
 
 mod call;
 mod commit;
+mod drain;
 mod key;
 mod known;
 mod member;

@@ -5,11 +5,15 @@
 //! is guessed that nothing is known of it ([`StoreRequest::Peek`]), and if that is wrong, the lost
 //! transaction brings what is there. So a charge costs one round trip before it is sent.
 
+mod memory;
+mod moving;
+
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::call::{CallError, CallRefusal, CallStep, RetriedCall};
 use super::commit::{PendingCommit, SharedAnswer};
+use super::drain::{Drain, Home};
 use super::known::Known;
 use super::message::TxnWriter;
 use super::message::answer::TxnAnswer;
@@ -17,13 +21,11 @@ use super::retract::Retract;
 use super::shared::{EtcdStore, Membership};
 use crate::engine::limits;
 use crate::engine::machine::{Ticket, Tickets};
-use crate::engine::payment::{ClaimKey, Incarnation};
 use crate::engine::store::backend::{BackendEvent, BackendRequest, RpcMethod};
 use crate::engine::store::contract::{
     Commit, Key, Patience, Seen, StoreError, StoreEvent, StoreRequest, Version,
 };
 use crate::engine::store::conversation::{Conversation, Outbox};
-use crate::engine::store::kept_answer::KeptAnswer;
 use crate::engine::store::local::session::Session;
 use crate::engine::store::record::Entry;
 use crate::engine::store::terms::Terms;
@@ -42,6 +44,10 @@ pub struct EtcdSession {
     known: Vec<Known>,
     /// The commit of which nobody knows whether it was written.
     unclear: Option<PendingCommit>,
+    /// What shared data knows, while payments move from there to etcd.
+    drain: Option<Drain>,
+    /// The question that waits for what shared data says, and its number.
+    looking: Option<(Ticket, StoreRequest)>,
     /// The answer that is to be kept with its claim.
     answer: Option<SharedAnswer>,
 }
@@ -88,8 +94,11 @@ impl EtcdSession {
     /// A request that has asked nothing yet.
     #[must_use]
     pub fn new(store: Rc<EtcdStore>) -> Self {
+        let drain = store.terms.drains_local.then(Drain::default);
         Self {
             store,
+            drain,
+            looking: None,
             local: Session::default(),
             waiting: VecDeque::new(),
             under_way: None,
@@ -108,7 +117,7 @@ impl EtcdSession {
         outbox: &mut Outbox<BackendRequest, StoreEvent, E>,
     ) {
         let (doing, call, request) = match step {
-            EtcdStep::Done(event) => return outbox.tell(ticket, event),
+            EtcdStep::Done(event) => return outbox.tell(ticket, self.with_tokens(event)),
             EtcdStep::Send(doing, message, patience) => {
                 let mut call = RetriedCall::new(RpcMethod::Txn, message, patience, now);
                 let request = call.send(now);
@@ -202,22 +211,6 @@ impl EtcdSession {
             known.map_or(absent, |one| one.seen)
         };
         EtcdStep::Done(StoreEvent::Guessed(keys.iter().map(guess).collect()))
-    }
-
-    fn fresh(&self, keys: &[Key]) -> Option<Vec<Seen>> {
-        let find = |key: &Key| self.known.iter().find(|one| one.seen.key == *key && one.is_fresh);
-        keys.iter().map(|key| find(key).map(|one| one.seen)).collect()
-    }
-
-    fn forget_what_is_fresh(&mut self) {
-        self.known.iter_mut().for_each(|one| one.is_fresh = false);
-    }
-
-    fn learn(&mut self, known: impl IntoIterator<Item = Known>) {
-        for one in known {
-            self.known.retain(|other| other.seen.key != one.seen.key);
-            self.known.push(one);
-        }
     }
 
     fn commit(&mut self, commit: Commit) -> EtcdStep {
@@ -321,13 +314,6 @@ impl EtcdSession {
             }
         }
     }
-
-    /// An answer that is kept with its claim comes with it.
-    fn answer_here(&self, key: &ClaimKey, of: Incarnation) -> Option<KeptAnswer> {
-        let key_of = Key::Payment(key.reference());
-        let known = self.known.iter().find(|one| one.seen.key == key_of)?;
-        KeptAnswer::find(known.answer(), key, of)
-    }
 }
 
 impl Conversation for EtcdSession {
@@ -365,10 +351,14 @@ impl Conversation for EtcdSession {
             | StoreRequest::Peek(_)
             | StoreRequest::Commit(_)
             | StoreRequest::Retract
-            | StoreRequest::Pause => {
-                self.waiting.push_back((ticket, ask));
-                self.begin_next(terms.now, outbox);
-            }
+            | StoreRequest::Pause => match self.drain.as_ref().map(|drain| drain.home) {
+                Some(Home::SharedData) => self.local.take_question(ticket, ask, terms, outbox),
+                Some(Home::Unknown | Home::Etcd) => self.look(ticket, ask, terms, outbox),
+                None => {
+                    self.waiting.push_back((ticket, ask));
+                    self.begin_next(terms.now, outbox);
+                }
+            },
         }
     }
 
@@ -380,7 +370,8 @@ impl Conversation for EtcdSession {
         outbox: &mut Outbox<BackendRequest, StoreEvent, E>,
     ) {
         if let BackendEvent::Cell(event) = event {
-            return self.local.take_cell(ticket, event, terms, outbox);
+            self.local.take_cell(ticket, event, terms, outbox);
+            return self.looked(terms, outbox);
         }
         if !self.asked.close(ticket) {
             return;
