@@ -14,6 +14,8 @@ mod support;
 mod envoy;
 mod grpc;
 mod payments;
+mod restarts;
+mod scene;
 
 use std::time::Duration;
 
