@@ -135,26 +135,27 @@ impl Claim {
     }
 
     /// The claim with its gateways by other names; `None` if one of them has none.
+    #[inline(never)]
     pub(in crate::engine) fn map_gateways(
         mut self,
-        map: impl Fn(GatewayId) -> Option<GatewayId>,
+        map: &dyn Fn(Gateways) -> Option<Gateways>,
     ) -> Option<Self> {
-        let all = |gateways: Gateways| gateways.iter().map(&map).collect::<Option<Gateways>>();
+        let one = |gateway: GatewayId| map(Gateways::only(gateway))?.single();
         match &mut self.state {
             ClaimState::InFlight { candidates, .. } => {
-                *candidates = all(*candidates)?;
-                self.first = map(self.first)?;
+                *candidates = map(*candidates)?;
+                self.first = one(self.first)?;
             }
             ClaimState::InDoubt { candidates, not_found, .. } => {
-                *candidates = all(*candidates)?;
+                *candidates = map(*candidates)?;
                 if let Some((gateway, _)) = not_found {
-                    *gateway = map(*gateway)?;
+                    *gateway = one(*gateway)?;
                 }
             }
             ClaimState::Settled { gateways, .. } | ClaimState::Closed { gateways, .. } => {
-                *gateways = all(*gateways)?;
+                *gateways = map(*gateways)?;
             }
-            ClaimState::Rejected { gateway } => *gateway = map(*gateway)?,
+            ClaimState::Rejected { gateway } => *gateway = one(*gateway)?,
         }
         Some(self)
     }

@@ -12,7 +12,7 @@
 //! | 47 | 4 | nonce |
 
 use crate::engine::codec::Reader;
-use crate::engine::gateway::GatewayId;
+use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::payment::{KeyPrefix, PaymentRef};
 use crate::engine::time::Timestamp;
 
@@ -44,10 +44,12 @@ pub enum AliasTarget {
 
 impl Alias {
     /// The same, with its gateway by another name; `None` if it has none.
-    pub(super) fn map_gateway(self, map: impl Fn(GatewayId) -> Option<GatewayId>) -> Option<Self> {
+    pub(super) fn map_gateway(self, map: &dyn Fn(Gateways) -> Option<Gateways>) -> Option<Self> {
         let to = match self.to {
             AliasTarget::Payment(payment) => AliasTarget::Payment(payment),
-            AliasTarget::Gateway(gateway) => AliasTarget::Gateway(map(gateway)?),
+            AliasTarget::Gateway(gateway) => {
+                AliasTarget::Gateway(map(Gateways::only(gateway))?.single()?)
+            }
         };
         Some(Self { to, ..self })
     }

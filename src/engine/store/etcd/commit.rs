@@ -1,8 +1,8 @@
 //! One commit as a transaction: what it compares, what it writes, and what it reads if it is lost.
 
-use super::known::{Known, Standing, compares, places};
+use super::known::{Known, Standing};
 use super::message::answer::TxnAnswer;
-use super::message::{Compare, CompareTarget, Op, RangeRequest, Txn};
+use super::message::{Compare, CompareTarget, Op, RangeRequest, TxnWriter};
 use super::shared::{EtcdStore, Membership};
 use super::value::{Value, Writer, may_end};
 use crate::engine::payment::{Claim, Incarnation, PaymentRef};
@@ -90,7 +90,7 @@ fn write(
             let resolved = claim.is_resolved();
             let lease = if resolved { member.claims_lease } else { 0 };
             let kept = if resolved { kept } else { Default::default() };
-            (Some(encode(Entry::Claim(claim.map_gateways(there)?), kept)?), lease)
+            (Some(encode(Entry::Claim(claim.map_gateways(&there)?), kept)?), lease)
         }
         (Key::Payment(_), Entry::Absent) => {
             (Some(encode(Entry::Absent, Default::default())?), member.claims_lease)
@@ -101,7 +101,7 @@ fn write(
                 // Its payment is not resolved.
                 AliasTarget::Payment(_) => 0,
             };
-            let alias = alias.map_gateway(there)?;
+            let alias = alias.map_gateway(&there)?;
             (Some(encode(Entry::Alias(alias), Default::default())?), lease)
         }
         (Key::Alias(_), Entry::Absent) => (None, 0),
@@ -185,32 +185,38 @@ impl Pending {
     /// The transaction, serialised.
     pub(super) fn message(&self, store: &EtcdStore) -> Vec<u8> {
         let layout = store.realm.layout();
-        let expected = places(&store.realm, self.commit.expect.iter().map(|(key, _)| *key));
-        let written = places(&store.realm, self.writes.iter().map(|write| write.key));
-        let mut compare =
-            vec![Compare { key: &layout, target: CompareTarget::Mod(self.member.fence) }];
-        compare.extend(compares(&self.commit.expect, &expected));
-        let success = self.writes.iter().zip(&written).flat_map(|(write, at)| write.ops(at));
-        let read = |key| Op::Range(RangeRequest::one(key));
-        let failure = std::iter::once(layout.as_slice())
-            .chain(expected.iter().flatten().map(Vec::as_slice))
-            .map(read)
-            .collect();
-        Txn { compare, success: success.collect(), failure }.encode()
+        let mut txn = TxnWriter::default();
+        txn.compare(&Compare { key: &layout, target: CompareTarget::Mod(self.member.fence) });
+        txn.if_not(&Op::Range(RangeRequest::one(&layout)));
+        for (key, version) in &self.commit.expect {
+            store.expect(&mut txn, *key, *version);
+            store.read(&mut txn, *key, TxnWriter::if_not);
+        }
+        for write in &self.writes {
+            write.add_to(&mut txn, store);
+        }
+        txn.into_bytes()
     }
 }
 
 impl Write {
     /// A payment stands in one place alone.
-    pub(super) fn ops<'k>(&'k self, places: &'k [Vec<u8>]) -> Vec<Op<'k>> {
-        let put = |key: &'k Vec<u8>, value: &'k Vec<u8>| Op::Put { key, value, lease: self.lease };
-        match (places, &self.value) {
-            ([open, settled], Some(value)) if may_end(&self.entry) => {
-                vec![put(settled, value), Op::Delete { key: open }]
+    fn add_to(&self, txn: &mut TxnWriter, store: &EtcdStore) {
+        let (to, other) = match self.key {
+            Key::Payment(payment) if may_end(&self.entry) => {
+                (store.realm.settled(payment), Some(store.realm.open(payment)))
             }
-            ([open, settled], Some(value)) => vec![put(open, value), Op::Delete { key: settled }],
-            ([place], Some(value)) => vec![put(place, value)],
-            (places, _) => places.iter().map(|key| Op::Delete { key }).collect(),
+            Key::Payment(payment) => {
+                (store.realm.open(payment), Some(store.realm.settled(payment)))
+            }
+            Key::Alias(alias) => (store.realm.alias(alias), None),
+        };
+        match &self.value {
+            Some(value) => txn.if_met(&Op::Put { key: &to, value, lease: self.lease }),
+            None => txn.if_met(&Op::Delete { key: &to }),
+        }
+        if let Some(key) = &other {
+            txn.if_met(&Op::Delete { key });
         }
     }
 

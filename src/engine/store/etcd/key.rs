@@ -11,11 +11,15 @@
 //! `KEY` is 40 hexadecimal digits, as in the access log.
 
 use crate::engine::payment::PaymentRef;
-use crate::engine::store::contract::Key;
 
 /// The keys of one realm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Realm(String);
+
+const OPEN: u8 = b'o';
+const SETTLED: u8 = b's';
+const ALIAS: u8 = b'a';
+const PROBE: u8 = b'p';
 
 impl Realm {
     /// The realm of this name: letters, digits and hyphens.
@@ -26,49 +30,44 @@ impl Realm {
 
     /// What is fixed for the life of the realm.
     pub(super) fn layout(&self) -> Vec<u8> {
-        format!("{}layout", self.0).into_bytes()
+        [self.0.as_bytes(), b"layout"].concat()
     }
 
     /// What a worker has claimed to try the store.
     pub(super) fn probe(&self, writer: u64) -> Vec<u8> {
-        format!("{}p/{writer:016x}", self.0).into_bytes()
+        self.key(PROBE, &writer.to_be_bytes())
     }
 
     /// A payment that is not resolved.
     pub(super) fn open(&self, payment: PaymentRef) -> Vec<u8> {
-        format!("{}o/{payment}", self.0).into_bytes()
+        self.key(OPEN, &payment.bytes())
     }
 
     /// All payments that are not resolved: the first key, and the first one after them.
     pub(super) fn all_open(&self) -> (Vec<u8>, Vec<u8>) {
-        let of = |end| format!("{}o{end}", self.0).into_bytes();
+        let of = |end: &[u8]| [self.0.as_bytes(), &[OPEN], end].concat();
         // The sign after the slash.
-        (of('/'), of('0'))
+        (of(b"/"), of(b"0"))
     }
 
     /// A payment that is resolved.
     pub(super) fn settled(&self, payment: PaymentRef) -> Vec<u8> {
-        format!("{}s/{payment}", self.0).into_bytes()
+        self.key(SETTLED, &payment.bytes())
     }
 
-    fn alias(&self, alias: PaymentRef) -> Vec<u8> {
-        format!("{}a/{alias}", self.0).into_bytes()
+    /// What leads elsewhere.
+    pub(super) fn alias(&self, alias: PaymentRef) -> Vec<u8> {
+        self.key(ALIAS, &alias.bytes())
     }
 
-    /// How many keys a record may stand under.
-    pub(super) const fn places_of(key: Key) -> usize {
-        match key {
-            Key::Payment(_) => 2,
-            Key::Alias(_) => 1,
-        }
-    }
-
-    /// Under which keys a record may stand, in the order in which they are read.
-    pub(super) fn places(&self, key: Key) -> Vec<Vec<u8>> {
-        match key {
-            Key::Payment(payment) => vec![self.open(payment), self.settled(payment)],
-            Key::Alias(alias) => vec![self.alias(alias)],
-        }
+    fn key(&self, kind: u8, bytes: &[u8]) -> Vec<u8> {
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or_default();
+        let mut key = Vec::with_capacity(self.0.len() + 2 + 2 * bytes.len());
+        key.extend(self.0.as_bytes());
+        key.extend([kind, b'/']);
+        key.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+        key
     }
 }
 

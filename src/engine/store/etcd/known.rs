@@ -1,8 +1,7 @@
 //! What one request knows of records: what it has read, and what it has written.
 
-use super::key::Realm;
 use super::message::answer::RangeAnswer;
-use super::message::{Compare, CompareTarget};
+use super::message::{Compare, CompareTarget, Op, RangeRequest, TxnWriter};
 use super::shared::{EtcdStore, Membership};
 use super::value::{Value, Writer};
 use crate::engine::payment::{Claim, ClaimState};
@@ -46,38 +45,47 @@ impl Standing {
             (revision, _) => Self::Settled(revision),
         }
     }
+}
 
-    /// What a transaction compares at the places where the record may stand.
-    pub(super) fn targets(self, key: Key) -> Vec<CompareTarget<'static>> {
+impl EtcdStore {
+    /// Adds what must be so for a record to stand as it was read.
+    pub(super) fn expect(&self, txn: &mut TxnWriter, key: Key, version: Version) {
         let absent = CompareTarget::CreateAbsent;
-        match (key, self) {
-            (Key::Payment(_), Self::Absent) => vec![absent, absent],
-            (Key::Payment(_), Self::Open(revision)) => vec![CompareTarget::Mod(revision), absent],
-            (Key::Payment(_), Self::Settled(revision)) => {
-                vec![absent, CompareTarget::Mod(revision)]
+        let (open, settled) = match Standing::of(version) {
+            Standing::Absent => (absent, absent),
+            Standing::Open(revision) => (CompareTarget::Mod(revision), absent),
+            Standing::Settled(revision) => (absent, CompareTarget::Mod(revision)),
+        };
+        match key {
+            Key::Payment(payment) => {
+                txn.compare(&Compare { key: &self.realm.open(payment), target: open });
+                txn.compare(&Compare { key: &self.realm.settled(payment), target: settled });
             }
-            (Key::Alias(_), Self::Absent) => vec![absent],
-            (Key::Alias(_), Self::Open(revision) | Self::Settled(revision)) => {
-                vec![CompareTarget::Mod(revision)]
+            Key::Alias(alias) => {
+                txn.compare(&Compare { key: &self.realm.alias(alias), target: settled });
             }
+        }
+    }
+
+    /// Adds what reads a record, wherever it stands.
+    pub(super) fn read(&self, txn: &mut TxnWriter, key: Key, add: fn(&mut TxnWriter, &Op<'_>)) {
+        let mut one = |key: &[u8]| add(txn, &Op::Range(RangeRequest::one(key)));
+        match key {
+            Key::Payment(payment) => {
+                one(&self.realm.open(payment));
+                one(&self.realm.settled(payment));
+            }
+            Key::Alias(alias) => one(&self.realm.alias(alias)),
         }
     }
 }
 
-/// What must be so for records to stand as they were read.
-pub(super) fn compares<'k>(
-    expect: &[(Key, Version)],
-    places: &'k [Vec<Vec<u8>>],
-) -> Vec<Compare<'k>> {
-    let of_one = |((key, version), places): (&(Key, Version), &'k Vec<Vec<u8>>)| {
-        let targets = Standing::of(*version).targets(*key);
-        places.iter().zip(targets).map(|(key, target)| Compare { key, target })
-    };
-    expect.iter().zip(places).flat_map(of_one).collect()
-}
-
-pub(super) fn places(realm: &Realm, keys: impl Iterator<Item = Key>) -> Vec<Vec<Vec<u8>>> {
-    keys.map(|key| realm.places(key)).collect()
+/// How many keys a record may stand under.
+const fn places_of(key: Key) -> usize {
+    match key {
+        Key::Payment(_) => 2,
+        Key::Alias(_) => 1,
+    }
 }
 
 impl Known {
@@ -99,7 +107,7 @@ impl EtcdStore {
     ) -> Option<Vec<Known>> {
         let mut known = Vec::with_capacity(keys.len());
         for key in keys {
-            let (own, rest) = ranges.split_at_checked(Realm::places_of(*key))?;
+            let (own, rest) = ranges.split_at_checked(places_of(*key))?;
             known.push(self.known(*key, own, member, now)?);
             ranges = rest;
         }
@@ -107,6 +115,7 @@ impl EtcdStore {
     }
 
     /// What stands under `key`, by the ranges of its places. `None`: they are no answer to that.
+    #[inline(never)]
     fn known(
         &self,
         key: Key,
@@ -156,11 +165,11 @@ impl EtcdStore {
         match entry {
             Entry::Claim(claim) => {
                 let is_ours = writer.is_some_and(|writer| writer.life == self.life());
-                let claim = claim.map_gateways(|there| member.names.here(there));
+                let claim = claim.map_gateways(&|there| member.names.here(there));
                 claim.map_or(Entry::Unreadable, |claim| self.by_this_clock(claim, is_ours, now))
             }
             Entry::Alias(alias) => {
-                let alias = alias.map_gateway(|there| member.names.here(there));
+                let alias = alias.map_gateway(&|there| member.names.here(there));
                 alias.map_or(Entry::Unreadable, Entry::Alias)
             }
             Entry::Absent | Entry::Unreadable => entry,
@@ -169,6 +178,7 @@ impl EtcdStore {
 
     /// Another Envoy's clock may be ahead: its leases end later here, so that nobody takes for over
     /// what it still sends. One that is further ahead than clocks may differ is not understood.
+    #[inline(never)]
     fn by_this_clock(&self, mut claim: Claim, is_ours: bool, now: Timestamp) -> Entry {
         let skew = self.terms.clock_skew;
         if is_ours {

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use super::call::{CallError, CallRefusal, CallStep, RetriedCall};
 use super::message::answer::{LeaseAnswer, RangeAnswer, TxnAnswer};
-use super::message::{Compare, CompareTarget, LeaseGrant, Op, RangeRequest, Txn};
+use super::message::{Compare, CompareTarget, LeaseGrant, Op, RangeRequest, TxnWriter};
 use super::names::Names;
 use super::shared::{EtcdStore, Membership};
 use crate::engine::gateway::GatewayId;
@@ -43,47 +43,31 @@ pub struct RealmTerms {
 pub struct RealmMember {
     store: Rc<EtcdStore>,
     terms: RealmTerms,
-    step: JoinStep,
+    /// What is under way.
+    step: Option<(JoinStep, RetriedCall)>,
+    /// What is known of the realm so far.
+    draft: Membership,
+    layout: Layout,
     asked: Tickets,
     /// When the layout was looked at last.
     looked_at: Timestamp,
     leased_at: Timestamp,
-    was_away: bool,
+    /// When it was looked for first, and since when it does not answer.
+    began_at: Option<Timestamp>,
+    is_told_away: bool,
+    began: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum JoinStep {
-    /// Nothing is under way.
-    Idle,
-    ReadingLayout(RetriedCall),
-    WritingLayout {
-        layout: Layout,
-        gateways: Vec<GatewayId>,
-        call: RetriedCall,
-    },
-    LeasingClaims {
-        joining: Joining,
-        call: RetriedCall,
-    },
-    LeasingTokens {
-        joining: Joining,
-        claims_lease: u64,
-        call: RetriedCall,
-    },
-    /// The probe is claimed: the first time it must be won.
-    Probing {
-        member: Membership,
-        is_second: bool,
-        call: RetriedCall,
-    },
-}
-
-/// The layout is as it should be.
-#[derive(Clone, Debug)]
-struct Joining {
-    fence: u64,
-    names: Names,
-    born: Timestamp,
+    ReadLayout,
+    WriteLayout,
+    LeaseClaims,
+    LeaseTokens,
+    /// The probe is claimed, and must be won.
+    FirstProbe,
+    /// It is claimed again, and must be lost.
+    SecondProbe,
 }
 
 /// What operators are told.
@@ -106,272 +90,182 @@ pub enum RealmEffect {
 
 /// How a machine goes on.
 enum Turn {
-    Ask(JoinStep, BackendRequest),
-    End(Vec<RealmEffect>),
+    Ask(JoinStep, RpcMethod, Vec<u8>),
+    Joined,
+    /// It is as it was.
+    Found,
+    Failed(CallError),
+    Refused(String),
 }
 
 impl RealmMember {
     /// A worker that has not joined.
     #[must_use]
     pub fn new(store: Rc<EtcdStore>, terms: RealmTerms) -> Self {
+        let layout = Layout::new(Placement::new(limits::BUCKET_RECORDS_MEAN, Seed::default()));
         Self {
             store,
             terms,
-            step: JoinStep::Idle,
+            step: None,
+            draft: Membership::default(),
+            layout,
             asked: Tickets::default(),
             looked_at: Timestamp::default(),
             leased_at: Timestamp::default(),
-            was_away: false,
+            began_at: None,
+            is_told_away: false,
+            began: false,
         }
     }
 
     /// Whether something is to be done now.
     fn is_due(&self, now: Timestamp) -> bool {
         let period = if self.store.is_stale() {
-            0
+            limits::ETCD_TICK_MS
         } else if self.store.is_away() || !self.store.has_joined() {
             limits::ETCD_SEARCH_MS
         } else {
             limits::ETCD_LOOK_MS
         };
-        matches!(self.step, JoinStep::Idle) && now.since(self.looked_at).get() >= period
+        // A clock that was put back makes nobody wait.
+        let is_due = now < self.looked_at || now.since(self.looked_at).get() >= period;
+        self.step.is_none() && is_due
     }
 
-    fn look(&mut self, now: Timestamp) -> Turn {
-        self.looked_at = now;
+    fn read_layout(&self) -> Turn {
         let layout = self.store.realm.layout();
         let message = RangeRequest::one(&layout).encode();
-        // Whoever looks for the store asks often, and not for long.
-        let patience = if self.store.is_away() { Patience::Short } else { Patience::Long };
-        let mut call = RetriedCall::new(RpcMethod::Range, message, patience, now);
-        let request = call.send(now);
-        Turn::Ask(JoinStep::ReadingLayout(call), request)
+        Turn::Ask(JoinStep::ReadLayout, RpcMethod::Range, message)
     }
 
-    fn go_on(&mut self, step: JoinStep, event: BackendEvent, now: Timestamp) -> Turn {
+    fn answered(&mut self, step: JoinStep, message: &[u8], now: Timestamp) -> Turn {
         match step {
-            JoinStep::Idle => Turn::End(Vec::new()),
-            JoinStep::ReadingLayout(mut call) => match call.after(event, now) {
-                CallStep::Ask(request) => Turn::Ask(JoinStep::ReadingLayout(call), request),
-                CallStep::Answered(message) => self.layout_read(&message, now),
-                CallStep::Failed(error) => self.failed(error),
+            JoinStep::ReadLayout => match RangeAnswer::decode(message) {
+                Some(range) => self.layout_read(&range, now),
+                None => Turn::Failed(CallError::Unclear),
             },
-            JoinStep::WritingLayout { layout, gateways, mut call } => {
-                match call.after(event, now) {
-                    CallStep::Ask(request) => {
-                        Turn::Ask(JoinStep::WritingLayout { layout, gateways, call }, request)
-                    }
-                    CallStep::Answered(message) => {
-                        self.layout_written(&message, &layout, &gateways, now)
-                    }
-                    CallStep::Failed(error) => self.failed(error),
+            JoinStep::LeaseClaims | JoinStep::LeaseTokens => match LeaseAnswer::decode(message) {
+                Some(lease) => self.leased(step, lease.id, now),
+                None => Turn::Failed(CallError::Unclear),
+            },
+            JoinStep::WriteLayout | JoinStep::FirstProbe | JoinStep::SecondProbe => {
+                let Some(answer) = TxnAnswer::decode(message) else {
+                    return Turn::Failed(CallError::Unclear);
+                };
+                if step != JoinStep::WriteLayout {
+                    return self.probed(step, &answer);
                 }
+                // Whoever was not first reads what the first one has written.
+                if !answer.succeeded {
+                    return self.read_layout();
+                }
+                self.began = self.draft.fence == 0;
+                self.draft.fence = answer.revision;
+                self.lease_unless_known(now)
             }
-            JoinStep::LeasingClaims { joining, mut call } => match call.after(event, now) {
-                CallStep::Ask(request) => {
-                    Turn::Ask(JoinStep::LeasingClaims { joining, call }, request)
-                }
-                CallStep::Answered(message) => match LeaseAnswer::decode(&message) {
-                    Some(LeaseAnswer { id, .. }) => {
-                        let mut call = lease(self.terms.tokens, now);
-                        let request = call.send(now);
-                        let claims_lease = id;
-                        Turn::Ask(JoinStep::LeasingTokens { joining, claims_lease, call }, request)
-                    }
-                    None => self.failed(CallError::Unclear),
-                },
-                CallStep::Failed(error) => self.failed(error),
-            },
-            JoinStep::LeasingTokens { joining, claims_lease, mut call } => {
-                match call.after(event, now) {
-                    CallStep::Ask(request) => {
-                        Turn::Ask(JoinStep::LeasingTokens { joining, claims_lease, call }, request)
-                    }
-                    CallStep::Answered(message) => match LeaseAnswer::decode(&message) {
-                        Some(LeaseAnswer { id, .. }) => self.leased(joining, claims_lease, id, now),
-                        None => self.failed(CallError::Unclear),
-                    },
-                    CallStep::Failed(error) => self.failed(error),
-                }
-            }
-            JoinStep::Probing { member, is_second, mut call } => match call.after(event, now) {
-                CallStep::Ask(request) => {
-                    Turn::Ask(JoinStep::Probing { member, is_second, call }, request)
-                }
-                CallStep::Answered(message) => self.probed(member, is_second, &message, now),
-                CallStep::Failed(error) => self.failed(error),
-            },
         }
     }
 
-    fn layout_read(&mut self, message: &[u8], now: Timestamp) -> Turn {
-        let Some(range) = RangeAnswer::decode(message) else {
-            return self.failed(CallError::Unclear);
-        };
-        let (mut layout, fence) = match range.kvs.as_slice() {
-            [] => {
-                let room = limits::BUCKET_RECORDS_MEAN;
-                (Layout::new(Placement::new(room, Seed::default())), 0)
+    fn layout_read(&mut self, range: &RangeAnswer<'_>, now: Timestamp) -> Turn {
+        let found = range.kvs.first();
+        if let Some(found) = found {
+            match Layout::decode(found.value) {
+                Ok(layout) => self.layout = layout,
+                Err(error) => return Turn::Refused(error.to_string()),
             }
-            [one] => match Layout::decode(one.value) {
-                Ok(layout) => (layout, one.mod_revision),
-                Err(error) => return refused(&error.to_string()),
-            },
-            _ => return self.failed(CallError::Unclear),
-        };
+        }
+        self.draft.fence = found.map_or(0, |found| found.mod_revision);
         // Envoys may call a gateway's cluster by different names.
+        let gateways = self.terms.gateways.iter();
         let names: Vec<(&str, &str)> =
-            self.terms.gateways.iter().map(|(name, _)| (name.as_str(), name.as_str())).collect();
-        match layout.join(limits::BUCKET_RECORDS_MEAN, &names, &self.terms.keys) {
-            Err(error) => refused(&error.to_string()),
-            Ok((gateways, grew)) => {
-                let (_, began) = layout.begin(now);
-                if grew || began || fence == 0 {
-                    return self.write_layout(layout, gateways, fence, now);
-                }
-                self.has_layout(&layout, &gateways, fence, now)
-            }
-        }
-    }
-
-    fn write_layout(
-        &self,
-        layout: Layout,
-        gateways: Vec<GatewayId>,
-        fence: u64,
-        now: Timestamp,
-    ) -> Turn {
-        let key = self.store.realm.layout();
-        let target =
-            if fence == 0 { CompareTarget::CreateAbsent } else { CompareTarget::Mod(fence) };
-        let value = layout.encode();
-        let txn = Txn {
-            compare: vec![Compare { key: &key, target }],
-            success: vec![Op::Put { key: &key, value: &value, lease: 0 }],
-            failure: Vec::new(),
+            gateways.map(|(name, _)| (name.as_str(), name.as_str())).collect();
+        let joined = self.layout.join(limits::BUCKET_RECORDS_MEAN, &names, &self.terms.keys);
+        let (there, grew) = match joined {
+            Ok(joined) => joined,
+            Err(error) => return Turn::Refused(error.to_string()),
         };
-        let mut call = RetriedCall::new(RpcMethod::Txn, txn.encode(), Patience::Long, now);
-        let request = call.send(now);
-        Turn::Ask(JoinStep::WritingLayout { layout, gateways, call }, request)
-    }
-
-    /// Whoever was not first reads what the first one has written.
-    fn layout_written(
-        &mut self,
-        message: &[u8],
-        layout: &Layout,
-        gateways: &[GatewayId],
-        now: Timestamp,
-    ) -> Turn {
-        match TxnAnswer::decode(message) {
-            Some(answer) if answer.succeeded => {
-                self.has_layout(layout, gateways, answer.revision, now)
-            }
-            Some(_) => self.look(now),
-            None => self.failed(CallError::Unclear),
-        }
-    }
-
-    fn has_layout(
-        &mut self,
-        layout: &Layout,
-        gateways: &[GatewayId],
-        fence: u64,
-        now: Timestamp,
-    ) -> Turn {
         let here = self.terms.gateways.iter().map(|(_, here)| *here);
-        let names = Names::new(here.zip(gateways.iter().copied()).collect());
-        let born = layout.born().unwrap_or(now);
-        let lease_age = now.since(self.leased_at).get();
-        let known = self.store.membership().filter(|known| {
-            known.fence == fence
-                && !self.store.is_stale()
-                && lease_age < self.terms.claims.get() / limits::ETCD_LEASES_IN_RETENTION
-        });
-        if known.is_some() {
-            return self.found_again();
+        self.draft.names = Names::new(here.zip(there).collect());
+        let (born, began) = self.layout.begin(now);
+        self.draft.born = born;
+        if grew || began || found.is_none() {
+            self.write_layout()
+        } else {
+            self.lease_unless_known(now)
         }
-        let mut call = lease(self.terms.claims, now);
-        let request = call.send(now);
-        let joining = Joining { fence, names, born };
-        Turn::Ask(JoinStep::LeasingClaims { joining, call }, request)
     }
 
-    fn leased(
-        &mut self,
-        joining: Joining,
-        claims_lease: u64,
-        tokens_lease: u64,
-        now: Timestamp,
-    ) -> Turn {
-        self.leased_at = now;
-        let Joining { fence, names, born } = joining;
-        let member = Membership { fence, claims_lease, tokens_lease, names, born };
-        if self.store.has_joined() {
-            self.store.join(member);
-            return self.found_again();
-        }
-        self.probe(member, false, now)
-    }
-
-    fn probe(&self, member: Membership, is_second: bool, now: Timestamp) -> Turn {
-        let key = self.store.realm.probe(self.store.life());
-        let value: &[u8] = if is_second { b"second" } else { b"first" };
-        let txn = Txn {
-            compare: vec![Compare { key: &key, target: CompareTarget::CreateAbsent }],
-            success: vec![Op::Put { key: &key, value, lease: member.claims_lease }],
-            failure: vec![Op::Range(RangeRequest::one(&key))],
+    fn write_layout(&self) -> Turn {
+        let key = self.store.realm.layout();
+        let target = match self.draft.fence {
+            0 => CompareTarget::CreateAbsent,
+            fence => CompareTarget::Mod(fence),
         };
-        let mut call = RetriedCall::new(RpcMethod::Txn, txn.encode(), Patience::Long, now);
-        let request = call.send(now);
-        Turn::Ask(JoinStep::Probing { member, is_second, call }, request)
+        let mut txn = TxnWriter::default();
+        txn.compare(&Compare { key: &key, target });
+        txn.if_met(&Op::Put { key: &key, value: &self.layout.encode(), lease: 0 });
+        Turn::Ask(JoinStep::WriteLayout, RpcMethod::Txn, txn.into_bytes())
+    }
+
+    /// The layout is as it should be.
+    fn lease_unless_known(&self, now: Timestamp) -> Turn {
+        let share = self.terms.claims.get() / limits::ETCD_LEASES_IN_RETENTION;
+        let is_young = now.since(self.leased_at).get() < share;
+        let is_known = self.store.membership().is_some_and(|known| known.fence == self.draft.fence);
+        if is_known && is_young && !self.store.is_stale() {
+            return Turn::Found;
+        }
+        lease(JoinStep::LeaseClaims, self.terms.claims)
+    }
+
+    fn leased(&mut self, step: JoinStep, id: u64, now: Timestamp) -> Turn {
+        if step == JoinStep::LeaseClaims {
+            self.draft.claims_lease = id;
+            return lease(JoinStep::LeaseTokens, self.terms.tokens);
+        }
+        self.draft.tokens_lease = id;
+        self.leased_at = now;
+        if self.store.has_joined() {
+            self.store.join(self.draft.clone());
+            return Turn::Found;
+        }
+        self.probe(JoinStep::FirstProbe)
+    }
+
+    fn probe(&self, step: JoinStep) -> Turn {
+        let key = self.store.realm.probe(self.store.life());
+        let value: &[u8] = if step == JoinStep::FirstProbe { FIRST } else { b"second" };
+        let mut txn = TxnWriter::default();
+        txn.compare(&Compare { key: &key, target: CompareTarget::CreateAbsent });
+        txn.if_met(&Op::Put { key: &key, value, lease: self.draft.claims_lease });
+        txn.if_not(&Op::Range(RangeRequest::one(&key)));
+        Turn::Ask(step, RpcMethod::Txn, txn.into_bytes())
     }
 
     /// The first claim is won, or was won by an earlier try; the second one is lost to it.
-    fn probed(
-        &mut self,
-        member: Membership,
-        is_second: bool,
-        message: &[u8],
-        now: Timestamp,
-    ) -> Turn {
-        let Some(answer) = TxnAnswer::decode(message) else {
-            return self.failed(CallError::Unclear);
-        };
+    fn probed(&self, step: JoinStep, answer: &TxnAnswer<'_>) -> Turn {
         let found = answer.ranges.first().and_then(|range| range.kvs.first());
-        let is_first = found.is_some_and(|one| one.value == b"first");
-        match (is_second, answer.succeeded) {
-            (false, true) => self.probe(member, true, now),
-            (false, false) if is_first => self.probe(member, true, now),
-            (true, false) if is_first => {
-                let (born, began) = (member.born, member.born == now);
-                self.store.join(member);
-                self.was_away = false;
-                Turn::End(vec![RealmEffect::Joined { born, began }])
-            }
-            (true, true) | (_, false) => refused(
-                "a claim that was there was claimed again: what the cluster of \
-                 idempotency.store.etcd reaches does not compare as etcd does",
-            ),
+        let is_first = found.is_some_and(|one| one.value == FIRST);
+        match (step, answer.succeeded) {
+            (JoinStep::FirstProbe, true) => self.probe(JoinStep::SecondProbe),
+            (JoinStep::FirstProbe, false) if is_first => self.probe(JoinStep::SecondProbe),
+            (_, false) if is_first => Turn::Joined,
+            (_, true | false) => Turn::Refused(NO_COMPARE.to_owned()),
         }
     }
 
-    fn found_again(&mut self) -> Turn {
-        self.store.note_found();
-        let was_away = std::mem::take(&mut self.was_away);
-        Turn::End(was_away.then_some(RealmEffect::Back).into_iter().collect())
-    }
-
-    fn failed(&mut self, error: CallError) -> Turn {
-        if let CallError::Refused(CallRefusal::Denied) = error {
-            return refused(
-                "etcd refuses the request: the role of the client certificate may not write below \
-                 /dana/v1/ and the realm, or etcd has no space",
-            );
+    /// What operators are told. Before the store was ever found, its members may just not have been
+    /// looked at yet.
+    fn failed(&mut self, error: CallError, now: Timestamp) -> Option<RealmEffect> {
+        if error == CallError::Refused(CallRefusal::Denied) {
+            return Some(RealmEffect::NotJoined(DENIED.to_owned()));
         }
         self.store.note_away();
-        let is_new = !std::mem::replace(&mut self.was_away, true);
-        Turn::End(is_new.then_some(RealmEffect::Away).into_iter().collect())
+        let began_at = *self.began_at.get_or_insert(now);
+        let is_sure =
+            self.store.has_joined() || now.since(began_at).get() >= limits::ETCD_BUDGET_MS;
+        let is_new = is_sure && !std::mem::replace(&mut self.is_told_away, is_sure);
+        is_new.then_some(RealmEffect::Away)
     }
 }
 
@@ -390,31 +284,59 @@ impl Machine for RealmMember {
         (): &mut (),
     ) -> Vec<OutputOf<Self>> {
         let turn = match input {
-            Input::Event(()) if self.is_due(now) => self.look(now),
+            Input::Event(()) if self.is_due(now) => {
+                self.looked_at = now;
+                self.read_layout()
+            }
             Input::Told(ticket, event) if self.asked.close(ticket) => {
-                let step = std::mem::replace(&mut self.step, JoinStep::Idle);
-                self.go_on(step, event, now)
+                let Some((step, mut call)) = self.step.take() else { return Vec::new() };
+                match call.after(event, now) {
+                    CallStep::Ask(request) => {
+                        self.step = Some((step, call));
+                        return vec![Output::Ask(self.asked.open(), request)];
+                    }
+                    CallStep::Answered(message) => self.answered(step, &message, now),
+                    CallStep::Failed(error) => Turn::Failed(error),
+                }
             }
             Input::Event(()) | Input::Told(..) => return Vec::new(),
         };
-        match turn {
-            Turn::Ask(step, request) => {
-                self.step = step;
-                vec![Output::Ask(self.asked.open(), request)]
+        let effect = match turn {
+            Turn::Ask(step, method, message) => {
+                // Whoever looks for the store asks often, and not for long.
+                let patience = if self.store.is_away() { Patience::Short } else { Patience::Long };
+                let mut call = RetriedCall::new(method, message, patience, now);
+                let request = call.send(now);
+                self.step = Some((step, call));
+                return vec![Output::Ask(self.asked.open(), request)];
             }
-            Turn::End(effects) => effects.into_iter().map(Output::Do).collect(),
-        }
+            Turn::Joined => {
+                self.store.join(self.draft.clone());
+                self.is_told_away = false;
+                Some(RealmEffect::Joined { born: self.draft.born, began: self.began })
+            }
+            Turn::Found => {
+                self.store.note_found();
+                std::mem::take(&mut self.is_told_away).then_some(RealmEffect::Back)
+            }
+            Turn::Failed(error) => self.failed(error, now),
+            Turn::Refused(why) => Some(RealmEffect::NotJoined(why)),
+        };
+        effect.map(Output::Do).into_iter().collect()
     }
 }
 
+const FIRST: &[u8] = b"first";
+
+const NO_COMPARE: &str = "a claim that was there was claimed again: what the cluster of \
+    idempotency.store.etcd reaches does not compare as etcd does";
+
+const DENIED: &str = "etcd refuses the request: the role of the client certificate may not write \
+    below /dana/v1/ and the realm, or etcd has no space";
+
 /// Asks for a lease that outlasts whatever is written with it until the next one.
-fn lease(retention: Millis, now: Timestamp) -> RetriedCall {
+fn lease(step: JoinStep, retention: Millis) -> Turn {
     let kept_ms = retention.get();
     let ttl_s = (kept_ms + kept_ms / limits::ETCD_LEASES_IN_RETENTION).div_ceil(1000).max(1);
-    let message = LeaseGrant { ttl_s }.encode();
-    RetriedCall::new(RpcMethod::LeaseGrant, message, Patience::Long, now)
-}
-
-fn refused(why: &str) -> Turn {
-    Turn::End(vec![RealmEffect::NotJoined(why.to_owned())])
+    Turn::Ask(step, RpcMethod::LeaseGrant, LeaseGrant { ttl_s }.encode())
 }

@@ -129,34 +129,41 @@ impl Op<'_> {
     }
 }
 
-/// A transaction, the message of `/etcdserverpb.KV/Txn`: `success` if all of `compare` is so, or
-/// else `failure`. All of a branch is carried out, or nothing.
+/// Writes a transaction, the message of `/etcdserverpb.KV/Txn`: one branch if all conditions are met,
+/// the other one if not. All of a branch is carried out, or nothing.
 ///
-/// With nothing in `compare` it always succeeds. etcd refuses a branch that writes a key twice, and
-/// more than [`ETCD_TXN_OPS_MAX`](crate::engine::limits::ETCD_TXN_OPS_MAX) elements of `compare` or
-/// of a branch. The store stays far below.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Txn<'k> {
-    /// Conditions.
-    pub(super) compare: Vec<Compare<'k>>,
-    /// What is done if all of them are met.
-    pub(super) success: Vec<Op<'k>>,
-    /// What is done if not.
-    pub(super) failure: Vec<Op<'k>>,
+/// Without a condition it always succeeds. etcd refuses a branch that writes a key twice, and more
+/// than [`ETCD_TXN_OPS_MAX`](crate::engine::limits::ETCD_TXN_OPS_MAX) conditions or operations of a
+/// branch. The store stays far below.
+#[derive(Default)]
+pub(super) struct TxnWriter {
+    compare: ProtoWriter,
+    success: ProtoWriter,
+    failure: ProtoWriter,
 }
 
-impl Txn<'_> {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut message = ProtoWriter::default();
-        for compare in &self.compare {
-            message.bytes(1, &compare.encode());
-        }
-        for (field, branch) in [(2, &self.success), (3, &self.failure)] {
-            for op in branch {
-                message.bytes(field, &op.encode());
-            }
-        }
-        message.into_bytes()
+impl TxnWriter {
+    /// One more condition.
+    pub(super) fn compare(&mut self, compare: &Compare<'_>) {
+        self.compare.bytes(1, &compare.encode());
+    }
+
+    /// What is done if all conditions are met.
+    pub(super) fn if_met(&mut self, op: &Op<'_>) {
+        self.success.bytes(2, &op.encode());
+    }
+
+    /// What is done if not.
+    pub(super) fn if_not(&mut self, op: &Op<'_>) {
+        self.failure.bytes(3, &op.encode());
+    }
+
+    /// Fields of the same number stand together, in ascending order.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        let mut bytes = self.compare.into_bytes();
+        bytes.extend(self.success.into_bytes());
+        bytes.extend(self.failure.into_bytes());
+        bytes
     }
 }
 

@@ -10,9 +10,9 @@ use std::rc::Rc;
 
 use super::call::{CallError, CallRefusal, CallStep, RetriedCall};
 use super::commit::{Answer, Pending};
-use super::known::{Known, places};
+use super::known::Known;
+use super::message::TxnWriter;
 use super::message::answer::TxnAnswer;
-use super::message::{Op, RangeRequest, Txn};
 use super::retract::Retract;
 use super::shared::{EtcdStore, Membership};
 use crate::engine::limits;
@@ -36,8 +36,7 @@ pub struct EtcdSession {
     /// What stays in this process.
     local: Session,
     waiting: VecDeque<(Ticket, StoreRequest)>,
-    /// The question that is under way, and its number.
-    doing: Option<(Ticket, Doing)>,
+    under_way: Option<UnderWay>,
     /// The call or the pause that was asked for last.
     asked: Tickets,
     known: Vec<Known>,
@@ -50,18 +49,37 @@ pub struct EtcdSession {
 /// What is under way.
 #[derive(Debug)]
 enum Doing {
-    Reading { keys: Vec<Key>, all: Vec<Key>, member: Rc<Membership>, call: RetriedCall },
-    Committing { pending: Box<Pending>, call: RetriedCall },
+    /// Reads `all`, of which `keys` were asked for.
+    Reading {
+        keys: Vec<Key>,
+        all: Vec<Key>,
+        member: Rc<Membership>,
+    },
+    Committing(Box<Pending>),
     Retracting(Box<Retract>),
+    /// A retraction was not answered: once more in a while.
+    Resting(Box<Retract>),
     Pausing,
+}
+
+/// A question that is under way: its number, what for, and the call.
+#[derive(Debug)]
+struct UnderWay {
+    ticket: Ticket,
+    doing: Doing,
+    call: RetriedCall,
 }
 
 /// What comes next.
 enum EtcdStep {
-    /// The host is asked this for that.
-    Ask(Doing, BackendRequest),
+    /// This is sent for that.
+    Send(Doing, Vec<u8>, Patience),
+    /// This is done after a pause.
+    Rest(Doing),
     /// The question is answered.
     Done(StoreEvent),
+    /// What came is no answer.
+    Unreadable(Doing),
 }
 
 const UNAVAILABLE: StoreEvent = StoreEvent::Refused(StoreError::Unavailable);
@@ -74,7 +92,7 @@ impl EtcdSession {
             store,
             local: Session::default(),
             waiting: VecDeque::new(),
-            doing: None,
+            under_way: None,
             asked: Tickets::default(),
             known: Vec::new(),
             unclear: None,
@@ -86,15 +104,24 @@ impl EtcdSession {
         &mut self,
         ticket: Ticket,
         step: EtcdStep,
+        now: Timestamp,
         outbox: &mut Outbox<BackendRequest, StoreEvent, E>,
     ) {
-        match step {
-            EtcdStep::Ask(doing, request) => {
-                self.doing = Some((ticket, doing));
-                outbox.ask(self.asked.open(), request);
+        let (doing, call, request) = match step {
+            EtcdStep::Done(event) => return outbox.tell(ticket, event),
+            EtcdStep::Send(doing, message, patience) => {
+                let mut call = RetriedCall::new(RpcMethod::Txn, message, patience, now);
+                let request = call.send(now);
+                (doing, call, request)
             }
-            EtcdStep::Done(event) => outbox.tell(ticket, event),
-        }
+            EtcdStep::Rest(doing) | EtcdStep::Unreadable(doing) => {
+                let pause = BackendRequest::Wait(Millis::new(limits::ETCD_PAUSE_MS));
+                let nothing = RetriedCall::new(RpcMethod::Txn, Vec::new(), Patience::Long, now);
+                (doing, nothing, pause)
+            }
+        };
+        self.under_way = Some(UnderWay { ticket, doing, call });
+        outbox.ask(self.asked.open(), request);
     }
 
     /// Questions are answered one after the other.
@@ -103,39 +130,35 @@ impl EtcdSession {
         now: Timestamp,
         outbox: &mut Outbox<BackendRequest, StoreEvent, E>,
     ) {
-        while self.doing.is_none()
+        while self.under_way.is_none()
             && let Some((ticket, request)) = self.waiting.pop_front()
         {
-            let step = self.begin(request, now);
-            self.step(ticket, step, outbox);
+            let step = self.begin(request);
+            self.step(ticket, step, now, outbox);
         }
     }
 
-    fn begin(&mut self, request: StoreRequest, now: Timestamp) -> EtcdStep {
+    fn begin(&mut self, request: StoreRequest) -> EtcdStep {
         match request {
-            StoreRequest::Read(keys) => self.read(keys.clone(), keys, now),
+            StoreRequest::Read(keys) => self.read(keys.clone(), keys),
             StoreRequest::ReadMore(keys) => {
                 // What was read before is looked at together with it, so all is of one moment.
-                let before = self.known.iter().filter(|one| one.is_fresh).map(|one| one.seen.key);
-                let more = keys.iter().copied();
-                let all: Vec<Key> = before.filter(|key| !keys.contains(key)).chain(more).collect();
+                let before = self.known.iter().map(|one| one.seen.key);
+                let mut all: Vec<Key> = before.filter(|key| !keys.contains(key)).collect();
+                all.extend(&keys);
                 self.forget_what_is_fresh();
-                self.read(keys, all, now)
+                self.read(keys, all)
             }
             StoreRequest::Peek(keys) => self.peek(&keys),
-            StoreRequest::Commit(commit) => self.commit(commit, now),
-            StoreRequest::Retract => match self.unclear.take() {
-                Some(pending) => {
-                    let mut retract = Box::new(Retract::new(pending, &self.known));
-                    let request = retract.begin(&self.store, now);
-                    EtcdStep::Ask(Doing::Retracting(retract), request)
+            StoreRequest::Commit(commit) => self.commit(commit),
+            StoreRequest::Retract => {
+                let pending = self.unclear.take();
+                match pending.and_then(|pending| Retract::new(pending, &self.known)) {
+                    Some(retract) => self.retract(Box::new(retract)),
+                    None => EtcdStep::Done(StoreEvent::Retracted),
                 }
-                None => EtcdStep::Done(StoreEvent::Retracted),
-            },
-            StoreRequest::Pause => {
-                let pause = BackendRequest::Wait(Millis::new(limits::ETCD_PAUSE_MS));
-                EtcdStep::Ask(Doing::Pausing, pause)
             }
+            StoreRequest::Pause => EtcdStep::Rest(Doing::Pausing),
             StoreRequest::ReadHealth
             | StoreRequest::WriteHealth(..)
             | StoreRequest::FindAnswer(..)
@@ -143,8 +166,13 @@ impl EtcdSession {
         }
     }
 
+    fn retract(&self, retract: Box<Retract>) -> EtcdStep {
+        let message = retract.change(&self.store);
+        EtcdStep::Send(Doing::Retracting(retract), message, Patience::Long)
+    }
+
     /// Whatever a lost transaction has just brought need not be read again.
-    fn read(&mut self, keys: Vec<Key>, all: Vec<Key>, now: Timestamp) -> EtcdStep {
+    fn read(&mut self, keys: Vec<Key>, all: Vec<Key>) -> EtcdStep {
         if let Some(seen) = self.fresh(&keys) {
             self.forget_what_is_fresh();
             return EtcdStep::Done(StoreEvent::Seen(seen));
@@ -152,12 +180,11 @@ impl EtcdSession {
         let Some(member) = self.store.ready() else {
             return EtcdStep::Done(UNAVAILABLE);
         };
-        let places = places(&self.store.realm, all.iter().copied());
-        let success = places.iter().flatten().map(|key| Op::Range(RangeRequest::one(key)));
-        let read = Txn { success: success.collect(), ..Txn::default() };
-        let mut call = RetriedCall::new(RpcMethod::Txn, read.encode(), Patience::Long, now);
-        let request = call.send(now);
-        EtcdStep::Ask(Doing::Reading { keys, all, member, call }, request)
+        let mut read = TxnWriter::default();
+        for key in &all {
+            self.store.read(&mut read, *key, TxnWriter::if_met);
+        }
+        EtcdStep::Send(Doing::Reading { keys, all, member }, read.into_bytes(), Patience::Long)
     }
 
     fn peek(&mut self, keys: &[Key]) -> EtcdStep {
@@ -192,115 +219,109 @@ impl EtcdSession {
         }
     }
 
-    fn commit(&mut self, commit: Commit, now: Timestamp) -> EtcdStep {
+    fn commit(&mut self, commit: Commit) -> EtcdStep {
         self.forget_what_is_fresh();
         let Some(member) = self.store.ready() else {
             return EtcdStep::Done(UNAVAILABLE);
         };
         let patience = commit.patience;
-        let prepared = self.store.prepare(commit, member, &self.known, self.answer.as_ref());
-        let Some(pending) = prepared.map(Box::new) else {
-            return EtcdStep::Done(UNAVAILABLE);
-        };
-        let message = pending.message(&self.store);
-        let mut call = RetriedCall::new(RpcMethod::Txn, message, patience, now);
-        let request = call.send(now);
-        EtcdStep::Ask(Doing::Committing { pending, call }, request)
+        match self.store.prepare(commit, member, &self.known, self.answer.as_ref()) {
+            Some(pending) => {
+                let message = pending.message(&self.store);
+                EtcdStep::Send(Doing::Committing(Box::new(pending)), message, patience)
+            }
+            None => EtcdStep::Done(UNAVAILABLE),
+        }
     }
 
-    fn go_on(&mut self, doing: Doing, event: BackendEvent, now: Timestamp) -> EtcdStep {
+    fn answered(&mut self, doing: Doing, message: &[u8], now: Timestamp) -> EtcdStep {
+        let Some(answer) = TxnAnswer::decode(message) else {
+            return EtcdStep::Unreadable(doing);
+        };
         match doing {
-            Doing::Reading { keys, all, member, mut call } => match call.after(event, now) {
-                CallStep::Ask(request) => {
-                    EtcdStep::Ask(Doing::Reading { keys, all, member, call }, request)
-                }
-                CallStep::Answered(message) => match self.read_in(&message, &all, &member, now) {
-                    Some(known) => {
-                        self.learn(known);
-                        let seen = self.fresh(&keys).unwrap_or_default();
-                        EtcdStep::Done(StoreEvent::Seen(seen))
-                    }
-                    None => match call.unreadable(now) {
-                        CallStep::Ask(request) => {
-                            EtcdStep::Ask(Doing::Reading { keys, all, member, call }, request)
-                        }
-                        CallStep::Answered(_) | CallStep::Failed(_) => EtcdStep::Done(UNAVAILABLE),
-                    },
-                },
-                CallStep::Failed(error) => {
-                    self.note(error);
-                    EtcdStep::Done(UNAVAILABLE)
-                }
-            },
-            Doing::Committing { pending, mut call } => {
-                let step = call.after(event, now);
-                self.go_on_committing(pending, call, step, now)
+            Doing::Reading { keys, all, member } => {
+                let Some(known) = self.store.known_all(&all, &answer.ranges, &member, now) else {
+                    return EtcdStep::Unreadable(Doing::Reading { keys, all, member });
+                };
+                self.learn(known);
+                let seen = self.fresh(&keys).unwrap_or_default();
+                self.forget_what_is_fresh();
+                EtcdStep::Done(StoreEvent::Seen(seen))
             }
-            Doing::Retracting(mut retract) => match retract.told(event, &self.store, now) {
-                Some(request) => EtcdStep::Ask(Doing::Retracting(retract), request),
-                None => EtcdStep::Done(StoreEvent::Retracted),
-            },
+            Doing::Committing(pending) => {
+                let Some(outcome) = pending.outcome(&answer, &self.store, now) else {
+                    return EtcdStep::Unreadable(Doing::Committing(pending));
+                };
+                self.learn(outcome.known);
+                // What a lost transaction has read answers the next question.
+                if outcome.event != StoreEvent::Conflict {
+                    self.forget_what_is_fresh();
+                }
+                EtcdStep::Done(outcome.event)
+            }
+            Doing::Retracting(retract) | Doing::Resting(retract) => {
+                match retract.after(&answer, &self.store, now) {
+                    Some(message) => {
+                        EtcdStep::Send(Doing::Retracting(retract), message, Patience::Long)
+                    }
+                    None => EtcdStep::Done(StoreEvent::Retracted),
+                }
+            }
             Doing::Pausing => EtcdStep::Done(StoreEvent::Resumed),
         }
     }
 
-    fn go_on_committing(
-        &mut self,
-        pending: Box<Pending>,
-        mut call: RetriedCall,
-        step: CallStep,
-        now: Timestamp,
-    ) -> EtcdStep {
-        match step {
-            CallStep::Ask(request) => EtcdStep::Ask(Doing::Committing { pending, call }, request),
-            CallStep::Answered(message) => {
-                let outcome = TxnAnswer::decode(&message)
-                    .and_then(|answer| pending.outcome(&answer, &self.store, now));
-                let Some(outcome) = outcome else {
-                    let step = call.unreadable(now);
-                    return self.go_on_committing(pending, call, step, now);
-                };
-                self.learn(outcome.known);
-                self.forget_unless_lost(&outcome.event);
-                EtcdStep::Done(outcome.event)
-            }
-            CallStep::Failed(error) => {
-                self.note(error);
-                EtcdStep::Done(match error {
-                    CallError::Unclear => {
-                        self.unclear = Some(*pending);
-                        StoreEvent::Unclear
-                    }
-                    CallError::Refused(_) => UNAVAILABLE,
-                })
-            }
-        }
-    }
-
-    /// What a lost transaction has read answers the next question.
-    fn forget_unless_lost(&mut self, event: &StoreEvent) {
-        if *event != StoreEvent::Conflict {
-            self.forget_what_is_fresh();
-        }
-    }
-
-    fn note(&self, error: CallError) {
+    fn failed(&mut self, doing: Doing, error: CallError) -> EtcdStep {
         match error {
             CallError::Unclear | CallError::Refused(CallRefusal::Unsent) => self.store.note_away(),
             CallError::Refused(CallRefusal::NoLease) => self.store.note_stale(),
             CallError::Refused(CallRefusal::Denied) => {}
         }
+        match doing {
+            Doing::Committing(pending) if error == CallError::Unclear => {
+                self.unclear = Some(*pending);
+                EtcdStep::Done(StoreEvent::Unclear)
+            }
+            Doing::Reading { .. } | Doing::Committing(_) => EtcdStep::Done(UNAVAILABLE),
+            Doing::Retracting(retract) | Doing::Resting(retract) => {
+                EtcdStep::Rest(Doing::Resting(retract))
+            }
+            Doing::Pausing => EtcdStep::Done(StoreEvent::Resumed),
+        }
     }
 
-    fn read_in(
-        &self,
-        message: &[u8],
-        keys: &[Key],
-        member: &Membership,
+    fn go_on<E>(
+        &mut self,
+        mut one: UnderWay,
+        event: BackendEvent,
         now: Timestamp,
-    ) -> Option<Vec<Known>> {
-        let answer = TxnAnswer::decode(message)?;
-        self.store.known_all(keys, &answer.ranges, member, now)
+        outbox: &mut Outbox<BackendRequest, StoreEvent, E>,
+    ) {
+        let step = match one.doing {
+            Doing::Pausing => EtcdStep::Done(StoreEvent::Resumed),
+            Doing::Resting(retract) => self.retract(retract),
+            doing => {
+                let mut next = one.call.after(event, now);
+                let mut doing = Some(doing);
+                loop {
+                    let Some(now_doing) = doing.take() else { return };
+                    let step = match next {
+                        CallStep::Ask(request) => {
+                            self.under_way = Some(UnderWay { doing: now_doing, ..one });
+                            return outbox.ask(self.asked.open(), request);
+                        }
+                        CallStep::Answered(message) => self.answered(now_doing, &message, now),
+                        CallStep::Failed(error) => self.failed(now_doing, error),
+                    };
+                    let EtcdStep::Unreadable(same) = step else {
+                        break step;
+                    };
+                    doing = Some(same);
+                    next = one.call.unreadable(now);
+                }
+            }
+        };
+        self.step(one.ticket, step, now, outbox);
     }
 
     /// An answer that is kept with its claim comes with it.
@@ -366,9 +387,8 @@ impl Conversation for EtcdSession {
         if !self.asked.close(ticket) {
             return;
         }
-        if let Some((ticket, doing)) = self.doing.take() {
-            let step = self.go_on(doing, event, terms.now);
-            self.step(ticket, step, outbox);
+        if let Some(one) = self.under_way.take() {
+            self.go_on(one, event, terms.now, outbox);
         }
         self.begin_next(terms.now, outbox);
     }

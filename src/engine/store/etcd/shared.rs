@@ -36,7 +36,7 @@ pub struct EtcdTerms {
 }
 
 /// What a worker knows once it has joined.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Membership {
     /// The revision of the realm's layout. Whoever works by an older one may claim nothing.
     pub(super) fence: u64,

@@ -51,6 +51,7 @@ impl Writer {
 
 impl<'v> Value<'v> {
     /// Any bytes are some value: what cannot be read is a payment that is not resolved.
+    #[inline(never)]
     pub(super) fn decode(bytes: &'v [u8]) -> Self {
         Self::read(bytes).unwrap_or(Self {
             entry: Entry::Unreadable,

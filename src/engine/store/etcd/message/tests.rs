@@ -38,6 +38,24 @@ fn golden() -> impl Iterator<Item = Golden> {
     })
 }
 
+/// A transaction as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Txn<'k> {
+    compare: Vec<Compare<'k>>,
+    success: Vec<Op<'k>>,
+    failure: Vec<Op<'k>>,
+}
+
+impl Txn<'_> {
+    fn encode(&self) -> Vec<u8> {
+        let mut txn = TxnWriter::default();
+        self.failure.iter().for_each(|op| txn.if_not(op));
+        self.success.iter().for_each(|op| txn.if_met(op));
+        self.compare.iter().for_each(|compare| txn.compare(compare));
+        txn.into_bytes()
+    }
+}
+
 fn compare<'k>(key: &'k [u8], target: CompareTarget<'k>) -> Txn<'k> {
     Txn { compare: vec![Compare { key, target }], ..Txn::default() }
 }
