@@ -12,6 +12,7 @@
 mod support;
 
 mod envoy;
+mod failures;
 mod grpc;
 mod payments;
 mod restarts;
