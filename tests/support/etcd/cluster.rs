@@ -43,8 +43,12 @@ impl Etcd {
                 "cluster_name": "dana_etcd",
                 "endpoints": [{"lb_endpoints": endpoints}],
             },
-            // With no member that is well, a call is refused at once instead of sent to any.
-            "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+            "common_lb_config": {
+                // With no member that is well, a call is refused at once instead of sent to any.
+                "healthy_panic_threshold": {"value": 0},
+                // Workers know at once who is not well, and not a second later.
+                "update_merge_window": "0s",
+            },
             "health_checks": [{
                 "interval": "0.2s",
                 // A cluster without calls is not looked at for a minute otherwise.
