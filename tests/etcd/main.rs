@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clusters;
 mod envoy;
 mod failures;
 mod grpc;
