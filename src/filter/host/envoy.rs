@@ -385,6 +385,35 @@ impl Host for Envoy {
         Ok(token)
     }
 
+    /// Nothing is called: there is no such cluster, and no stream. Only what the list withholds answers
+    /// with a failure of the host. Callbacks that it withholds show when the worker joins.
+    fn withheld(&self) -> Option<&'static str> {
+        /// No message, and the name of no cluster.
+        const NOWHERE: &[u8] = b"\xff";
+        let mut token = 0;
+        // SAFETY: pointers and lengths are those of live slices, the out-pointer is to a live local.
+        let called = unsafe {
+            proxy_grpc_call(
+                NOWHERE.as_ptr(),
+                NOWHERE.len(),
+                NOWHERE.as_ptr(),
+                0,
+                NOWHERE.as_ptr(),
+                0,
+                NOWHERE.as_ptr(),
+                0,
+                NOWHERE.as_ptr(),
+                0,
+                1,
+                &raw mut token,
+            )
+        };
+        // SAFETY: no pointer is passed.
+        let resumed = unsafe { proxy_continue_stream(0) };
+        let named = [("proxy_grpc_call", called), ("proxy_continue_stream", resumed)];
+        named.into_iter().find(|(_, status)| *status == INTERNAL_FAILURE).map(|(name, _)| name)
+    }
+
     fn define_metric(&self, kind: MetricKind, name: &str) -> Result<u32, HostError> {
         let mut id = 0;
         let kind = match kind {

@@ -56,10 +56,14 @@ pub struct RealmMember {
     began_at: Option<Timestamp>,
     is_told_away: bool,
     began: bool,
+    /// Envoy tells of a call that etcd refuses.
+    hears_refusals: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum JoinStep {
+    /// A call that etcd refuses: whether Envoy hands refusals over.
+    BeRefused,
     ReadLayout,
     WriteLayout,
     LeaseClaims,
@@ -115,6 +119,7 @@ impl RealmMember {
             began_at: None,
             is_told_away: false,
             began: false,
+            hears_refusals: false,
         }
     }
 
@@ -132,6 +137,21 @@ impl RealmMember {
         self.step.is_none() && is_due
     }
 
+    /// Before the worker has joined, it finds out whether Envoy tells how calls end.
+    fn look(&self) -> Turn {
+        if self.store.has_joined() || self.hears_refusals {
+            return self.read_layout();
+        }
+        let without_key = RangeRequest::default().encode();
+        Turn::Ask(JoinStep::BeRefused, RpcMethod::Range, without_key)
+    }
+
+    /// A call of which nothing is heard long after its time: Envoy tells of every other one.
+    fn is_unheard(&self, now: Timestamp) -> bool {
+        let call = self.step.as_ref().map(|(_, call)| call);
+        call.is_some_and(|call| call.is_unheard(now))
+    }
+
     fn read_layout(&self) -> Turn {
         let layout = self.store.realm.layout();
         let message = RangeRequest::one(&layout).encode();
@@ -140,6 +160,7 @@ impl RealmMember {
 
     fn answered(&mut self, step: JoinStep, message: &[u8], now: Timestamp) -> Turn {
         match step {
+            JoinStep::BeRefused => Turn::Refused(NO_ETCD.to_owned()),
             JoinStep::ReadLayout => match RangeAnswer::decode(message) {
                 Some(range) => self.layout_read(&range, now),
                 None => Turn::Failed(CallError::Unclear),
@@ -286,7 +307,12 @@ impl Machine for RealmMember {
         let turn = match input {
             Input::Event(()) if self.is_due(now) => {
                 self.looked_at = now;
-                self.read_layout()
+                self.look()
+            }
+            Input::Event(()) if self.is_unheard(now) => {
+                self.step = None;
+                self.asked.forget();
+                Turn::Refused(UNHEARD.to_owned())
             }
             Input::Told(ticket, event) if self.asked.close(ticket) => {
                 let Some((step, mut call)) = self.step.take() else { return Vec::new() };
@@ -296,6 +322,12 @@ impl Machine for RealmMember {
                         return vec![Output::Ask(self.asked.open(), request)];
                     }
                     CallStep::Answered(message) => self.answered(step, &message, now),
+                    CallStep::Failed(CallError::Refused(CallRefusal::Denied))
+                        if step == JoinStep::BeRefused =>
+                    {
+                        self.hears_refusals = true;
+                        self.read_layout()
+                    }
                     CallStep::Failed(error) => Turn::Failed(error),
                 }
             }
@@ -327,6 +359,12 @@ impl Machine for RealmMember {
 }
 
 const FIRST: &[u8] = b"first";
+
+const NO_ETCD: &str = "a call without a key was answered: what the cluster of \
+    idempotency.store.etcd reaches is no etcd";
+
+const UNHEARD: &str = "Envoy does not tell how calls end: allowed_capabilities of \
+    capability_restriction_config must have proxy_on_grpc_receive and proxy_on_grpc_close";
 
 const NO_COMPARE: &str = "a claim that was there was claimed again: what the cluster of \
     idempotency.store.etcd reaches does not compare as etcd does";

@@ -3,6 +3,9 @@
 //! A message is a sequence of fields. Each has a tag, which is its number and a wire type in one
 //! varint, and a value: a varint, eight or four bytes, or a length and that many bytes. A message
 //! within a message is a field of bytes, so nothing here is recursive.
+//!
+//! What the messages call in many places is not inlined: copies of it would make the module 2 kB
+//! larger, and a call costs nothing beside a round trip to etcd.
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +22,7 @@ pub(super) struct ProtoWriter(Vec<u8>);
 
 impl ProtoWriter {
     /// A number, also where it is 0. A member of a `oneof` is written so: it says which one is set.
+    #[inline(never)]
     pub(super) fn number(&mut self, field: u32, value: u64) {
         self.varint((field << 3 | VARINT).into());
         self.varint(value);
@@ -32,6 +36,7 @@ impl ProtoWriter {
     }
 
     /// Bytes or a message, also where they are empty.
+    #[inline(never)]
     pub(super) fn bytes(&mut self, field: u32, bytes: &[u8]) {
         self.varint((field << 3 | BYTES).into());
         self.varint(bytes.len() as u64);
@@ -50,6 +55,7 @@ impl ProtoWriter {
     }
 
     /// Seven bits a byte, the lowest first. All bytes but the last have their top bit set.
+    #[inline(never)]
     fn varint(&mut self, mut value: u64) {
         while value > 0x7f {
             let [low, ..] = value.to_le_bytes();
@@ -84,6 +90,7 @@ impl<'m> ProtoFields<'m> {
         Self(message)
     }
 
+    #[inline(never)]
     fn field(&mut self) -> Option<(u32, ProtoValue<'m>)> {
         let tag = u32::try_from(self.varint()?).ok()?;
         let number = tag >> 3;
