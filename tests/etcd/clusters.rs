@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use crate::payments::config;
 use crate::scene::{PATIENCE, await_joined, pay};
-use crate::support::client::{CREATE, STATUS, Seen, about, call_anew, hurry, order};
+use crate::support::client::{STATUS, about, call_anew};
 use crate::support::envoy::{Envoy, plugin};
 use crate::support::etcd::Etcd;
 use crate::support::now;
 use crate::support::sandbox::Sandbox;
-use crate::support::{pause, until};
+use crate::support::until;
 
 /// Names that clusters have. Some of them are, byte by byte, another message than a name, and Envoy
 /// aborts on it where the filter leaves the difference to it.
@@ -88,42 +88,5 @@ fn without_its_cluster_it_refuses_charges_and_lives() {
         until("operators are told", PATIENCE, || {
             envoy.log().contains("the claim store in etcd does not answer").then_some(())
         });
-    }
-}
-
-#[test]
-fn tmp_capabilities() {
-    let (sandbox, etcd) = (Sandbox::start(), Etcd::start(3));
-    for name in
-        ["proxy_grpc_call", "proxy_on_grpc_receive", "proxy_on_grpc_close", "proxy_continue_stream"]
-    {
-        println!("=== {name}");
-        let mut config = config(&sandbox, &etcd, &json!({}));
-        let allowed = &mut plugin(&mut config)["capability_restriction_config"]["allowed_capabilities"];
-        assert!(allowed.as_object_mut().unwrap().remove(name).is_some());
-        let envoy = Envoy::start_without_heartbeat(&config);
-        pause(Duration::from_secs(3));
-        for n in 0..3 {
-            let begin = now();
-            let seen = hurry(&envoy.listener, CREATE, &[("x-partner-id", "2025021312345678901234"), ("channel-id", "95221")], &order(&format!("{name}-{n}")));
-            println!("{n}: {:?} {} {} {}", begin.elapsed(), seen.status, seen.outcome(), String::from_utf8_lossy(&seen.body));
-        }
-        let seen = hurry(&envoy.listener, STATUS, &[("x-partner-id", "2025021312345678901234"), ("channel-id", "95221")], &about("ANY"));
-        println!("status: {} {}", seen.status, String::from_utf8_lossy(&seen.body));
-        let follower = etcd.follower();
-        etcd.freeze(follower);
-        for n in 3..8 {
-            let begin = now();
-            let seen = hurry(&envoy.listener, CREATE, &[("x-partner-id", "2025021312345678901234"), ("channel-id", "95221")], &order(&format!("{name}-{n}")));
-            println!("frozen {n}: {:?} {} {} {}", begin.elapsed(), seen.status, seen.outcome(), String::from_utf8_lossy(&seen.body));
-        }
-        etcd.thaw(follower);
-        for n in 0..8 {
-            let r = format!("{name}-{n}");
-            println!("executed {n} {:?} requests {}", sandbox.executed_at(&r), sandbox.requests("primary", &r).len());
-        }
-        for line in envoy.log().lines().filter(|l| l.contains("wasm")) { println!("{line}"); }
-        println!("open {}", etcd.list("/dana/v1/test/o/").len());
-        envoy.may_leak();
     }
 }

@@ -69,7 +69,12 @@ fn slowest(paid: &[Paid]) -> Duration {
 
 /// Each is paid, none later than this, and none twice.
 fn assert_paid(scene: &Scene, paid: &[Paid], limit: Duration) {
-    println!("{} payments, slowest {:?}, refused {}", paid.len(), slowest(paid), refused(paid).len());
+    println!(
+        "{} payments, slowest {:?}, refused {}",
+        paid.len(),
+        slowest(paid),
+        refused(paid).len()
+    );
     assert!(refused(paid).is_empty(), "{:#?}", refused(paid));
     assert!(slowest(paid) <= limit, "{:?}", slowest(paid));
     for one in paid {
@@ -171,9 +176,10 @@ fn without_a_majority_nothing_is_sent_and_status_inquiries_pass() {
     });
     println!("first win after {:?}, {tries} tries", healed.elapsed());
     assert!(healed.elapsed() <= Duration::from_secs(2) + SLACK, "{:?}", healed.elapsed());
-    let left = until("all claims that were given up are given back", Duration::from_secs(60), || {
-        (scene.open() == 0).then_some(healed.elapsed())
-    });
+    let left =
+        until("all claims that were given up are given back", Duration::from_secs(60), || {
+            (scene.open() == 0).then_some(healed.elapsed())
+        });
     println!("none is open after {left:?}");
     for one in &refused {
         for gateway in ["primary", "secondary"] {
@@ -205,7 +211,9 @@ fn a_client_that_leaves_while_its_claim_hangs_leaves_nothing_behind() {
     for gateway in ["primary", "secondary"] {
         assert!(scene.sandbox.requests(gateway, "GONE").is_empty(), "{gateway}");
     }
-    until("the store is found again", PATIENCE, || (pay(&envoy, "NEXT").status == 200).then_some(()));
+    until("the store is found again", PATIENCE, || {
+        (pay(&envoy, "NEXT").status == 200).then_some(())
+    });
     assert_eq!(pay(&envoy, "GONE").status, 200);
     assert_eq!(scene.sandbox.executed_at("GONE"), ["primary"]);
     assert_eq!(scene.sandbox.requests("primary", "GONE").len(), 1);
@@ -221,7 +229,11 @@ fn without_space_nothing_is_sent_and_status_inquiries_pass() {
         all.iter().all(|seen| seen.status != 200).then_some(all)
     });
     for (number, seen) in seen.iter().enumerate() {
-        assert_eq!(seen.json()["type"], "urn:dana-failover:claim_store_failed", "{number}: {seen:?}");
+        assert_eq!(
+            seen.json()["type"],
+            "urn:dana-failover:claim_store_failed",
+            "{number}: {seen:?}"
+        );
         assert!(seen.header("retry-after").is_some(), "{seen:?}");
     }
     let asked = call_anew(&envoy.listener, STATUS, &about("FIRST"));
