@@ -23,6 +23,8 @@ pub(crate) struct Account {
     keys: u32,
     requests: usize,
     executions: usize,
+    /// Of them at each gateway.
+    at: [usize; 2],
     fetches: usize,
     twice: Vec<String>,
     never: usize,
@@ -73,6 +75,8 @@ pub(crate) fn take(
         keys,
         requests: asks.len(),
         executions: lines.len(),
+        at: ["primary", "secondary"]
+            .map(|gateway| lines.values().filter(|lines| lines[0].gateway == gateway).count()),
         fetches: lines.values().map(|lines| lines.len() - 1).sum(),
         twice: twice(&lines),
         never: (0..keys).filter(|key| !lines.contains_key(&reference(*key))).count(),
@@ -223,6 +227,7 @@ impl Account {
             "keys": self.keys,
             "requests": self.requests,
             "executions": self.executions,
+            "executions_by_gateway": self.at,
             "answers_fetched_by_a_copy": self.fetches,
             "executed_twice": self.twice,
             "never_executed": self.never,
@@ -254,8 +259,8 @@ impl Account {
         println!("faults: {}", faults.join(", "));
         println!("took: {:.1} s, {:.0} payments a second", self.taken.as_secs_f64(), self.rate());
         println!(
-            "executions: {}, never executed: {}, answers fetched by a copy: {}",
-            self.executions, self.never, self.fetches
+            "executions: {} ({} and {}), never executed: {}, answers fetched by a copy: {}",
+            self.executions, self.at[0], self.at[1], self.never, self.fetches
         );
         println!("told wrongly: {}, settled elsewhere: {}", self.lies.len(), self.misplaced.len());
         println!(

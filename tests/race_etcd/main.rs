@@ -57,7 +57,7 @@ fn run() -> bool {
     println!("{keys} payments, each over 4 connections, by 3 Envoys with 3 members of etcd");
     let ledger = Ledger::default();
     let gateways = ["primary", "secondary"].map(|name| gateway::start(name, &ledger));
-    let stand = Stand::start(gateways, kills);
+    let stand = Stand::start(gateways);
     let (faults, clients) = (Faults::default(), Clients::new(keys));
     let taken = thread::scope(|scope| {
         let progress = scope.spawn(|| show_progress(&clients, &faults));

@@ -1,11 +1,14 @@
-//! Three Envoys in front of the same gateways, with one etcd.
+//! Three Envoys in front of the same gateways, with one etcd. One of them prefers the second gateway:
+//! so what two Envoys send is executed twice, and not fetched.
 
 use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::envoy::{Envoy, manager, quick, reference, rendered_from, with};
+use crate::support::envoy::{
+    Envoy, admin_plugin, manager, plugin, quick, reference, rendered_from, with,
+};
 use crate::support::etcd::Etcd;
 use crate::support::{now, until};
 
@@ -17,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stand {
     pub(crate) etcd: Etcd,
-    config: Value,
+    configs: [Value; ENVOYS],
     envoys: [Mutex<Option<Envoy>>; ENVOYS],
     addresses: RwLock<[String; ENVOYS]>,
     /// Which Envoys were killed, and when.
@@ -25,7 +28,7 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    pub(crate) fn start(gateways: [String; 2], _kills: bool) -> Self {
+    pub(crate) fn start(gateways: [String; 2]) -> Self {
         let etcd = Etcd::start(3);
         let changes = json!({
             // A claim may take its budget, and the gateway's answer its time.
@@ -37,9 +40,14 @@ impl Stand {
         etcd.keep_claims_of(&mut config);
         // A hundred thousand lines of it are of no use to anybody.
         manager(&mut config)["access_log"] = json!([]);
+        let mut other_way = config.clone();
+        for plugin in [plugin, admin_plugin] {
+            let settings = &mut plugin(&mut other_way)["configuration"]["value"];
+            settings["gateways"].as_array_mut().unwrap().reverse();
+        }
         let stand = Self {
             etcd,
-            config,
+            configs: [config.clone(), other_way, config],
             envoys: Default::default(),
             addresses: RwLock::default(),
             kills: Mutex::default(),
@@ -51,7 +59,7 @@ impl Stand {
     }
 
     fn start_envoy(&self, number: usize) {
-        let envoy = Envoy::start_without_heartbeat(&self.config);
+        let envoy = Envoy::start_without_heartbeat(&self.configs[number]);
         until("its workers have joined the store", PATIENCE, || {
             (envoy.log().matches("joined the claim store").count() >= 3).then_some(())
         });

@@ -62,7 +62,7 @@ enum EtcdWork {
     Pausing,
 }
 
-impl Doing {
+impl EtcdWork {
     /// How long the store is tried.
     const fn patience(&self) -> Patience {
         match self {
