@@ -12,10 +12,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clusters;
 mod envoy;
+mod failures;
 mod grpc;
 mod moving;
 mod payments;
+mod restarts;
+mod scene;
 
 use std::time::Duration;
 

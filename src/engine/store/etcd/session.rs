@@ -68,6 +68,18 @@ enum EtcdWork {
     Pausing,
 }
 
+impl EtcdWork {
+    /// How long the store is tried.
+    const fn patience(&self) -> Patience {
+        match self {
+            Self::Committing(pending) => pending.commit.patience,
+            Self::Reading { .. } | Self::Retracting(_) | Self::Resting(_) | Self::Pausing => {
+                Patience::Long
+            }
+        }
+    }
+}
+
 /// A question that is under way: its number, what for, and the call.
 #[derive(Debug)]
 struct InProgress {
@@ -273,6 +285,8 @@ impl EtcdSession {
 
     fn failed(&mut self, doing: EtcdWork, error: CallError) -> EtcdStep {
         match error {
+            // One try says nothing of the store: a member may stand still, or a leader be elected.
+            CallError::Unclear if doing.patience() == Patience::Short => {}
             CallError::Unclear | CallError::Refused(CallRefusal::Unsent) => self.store.note_away(),
             CallError::Refused(CallRefusal::NoLease) => self.store.note_stale(),
             CallError::Refused(CallRefusal::Denied) => {}
