@@ -4,6 +4,7 @@
 //! - `envoy`: an Envoy in front of it
 //! - `grpc`: a call through that Envoy
 //! - `moving`: from the memory of one Envoy to etcd
+//! - `memory`: the one in memory that other tests use in its place, against a real one
 //! - `payments`: payments whose claims stand there
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
@@ -16,6 +17,7 @@ mod clusters;
 mod envoy;
 mod failures;
 mod grpc;
+mod memory;
 mod moving;
 mod payments;
 mod restarts;

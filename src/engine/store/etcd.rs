@@ -3,9 +3,12 @@
 mod call;
 mod commit;
 mod drain;
+#[cfg(test)]
+pub(in crate::engine) mod fixture;
 mod key;
 mod known;
 mod member;
+mod memory;
 mod message;
 mod names;
 mod proto;
@@ -16,6 +19,7 @@ mod value;
 
 pub use key::Realm;
 pub use member::{RealmEffect, RealmMember, RealmTerms};
+pub use memory::{MemoryEtcd, MemoryKey};
 pub use message::answer::{KeyValue, LeaseAnswer, RangeAnswer, TxnAnswer};
 pub use session::EtcdSession;
 pub use shared::{EtcdStore, EtcdTerms};

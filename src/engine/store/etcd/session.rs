@@ -398,3 +398,6 @@ impl Conversation for EtcdSession {
         self.begin_next(terms.now, outbox);
     }
 }
+
+#[cfg(test)]
+mod tests;
