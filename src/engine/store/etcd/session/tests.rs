@@ -7,7 +7,6 @@ use crate::engine::health::WorkerCounters;
 use crate::engine::payment::{
     Claim, ClaimKey, ClaimRules, ClaimState, Fingerprint, Incarnation, Money, PaymentRef,
 };
-use crate::engine::payment::{ClaimKey, Incarnation};
 use crate::engine::store::alias::{Alias, AliasTarget};
 use crate::engine::store::etcd::fixture::{
     CallFault, FaultyEtcd, REALM, RETENTION, SKEW, joined, tick,
