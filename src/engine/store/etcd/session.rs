@@ -91,7 +91,7 @@ struct InProgress {
 /// What comes next.
 enum EtcdStep {
     /// This is sent for that.
-    Send(EtcdWork, Vec<u8>, Patience),
+    Send(EtcdWork, Vec<u8>),
     /// The host is asked this for the same call.
     Again(EtcdWork, RetriedCall, BackendRequest),
     /// This is done after a pause.
@@ -130,7 +130,8 @@ impl EtcdSession {
     ) {
         let (doing, call, request) = match step {
             EtcdStep::Done(event) => return outbox.tell(ticket, self.with_tokens(event)),
-            EtcdStep::Send(doing, message, patience) => {
+            EtcdStep::Send(doing, message) => {
+                let patience = doing.patience();
                 let mut call = RetriedCall::new(RpcMethod::Txn, message, patience, now);
                 let request = call.send(now);
                 (doing, call, request)
@@ -190,7 +191,7 @@ impl EtcdSession {
 
     fn retract(&self, retract: Box<Retract>) -> EtcdStep {
         let message = retract.change(&self.store);
-        EtcdStep::Send(EtcdWork::Retracting(retract), message, Patience::Long)
+        EtcdStep::Send(EtcdWork::Retracting(retract), message)
     }
 
     /// Whatever a lost transaction has just brought need not be read again.
@@ -206,7 +207,7 @@ impl EtcdSession {
         for key in &all {
             self.store.read(&mut read, *key, TxnWriter::if_met);
         }
-        EtcdStep::Send(EtcdWork::Reading { keys, all, member }, read.into_bytes(), Patience::Long)
+        EtcdStep::Send(EtcdWork::Reading { keys, all, member }, read.into_bytes())
     }
 
     fn peek(&mut self, keys: &[Key]) -> EtcdStep {
@@ -230,11 +231,10 @@ impl EtcdSession {
         let Some(member) = self.store.ready() else {
             return EtcdStep::Done(UNAVAILABLE);
         };
-        let patience = commit.patience;
         match self.store.prepare(commit, member, &self.known, self.answer.as_ref()) {
             Some(pending) => {
                 let message = pending.message(&self.store);
-                EtcdStep::Send(EtcdWork::Committing(Box::new(pending)), message, patience)
+                EtcdStep::Send(EtcdWork::Committing(Box::new(pending)), message)
             }
             None => EtcdStep::Done(UNAVAILABLE),
         }
@@ -273,9 +273,7 @@ impl EtcdSession {
             }
             EtcdWork::Retracting(retract) | EtcdWork::Resting(retract) => {
                 match retract.after(&answer, &self.store, now) {
-                    Some(message) => {
-                        EtcdStep::Send(EtcdWork::Retracting(retract), message, Patience::Long)
-                    }
+                    Some(message) => EtcdStep::Send(EtcdWork::Retracting(retract), message),
                     None => EtcdStep::Done(StoreEvent::Retracted),
                 }
             }

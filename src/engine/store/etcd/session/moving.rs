@@ -11,7 +11,7 @@ use crate::engine::store::terms::Terms;
 /// The number of the session's own questions to shared data. A machine's begin with the next one.
 const OWN: Ticket = Ticket::NONE;
 
-type Wanted<E> = Outbox<BackendRequest, StoreEvent, E>;
+type Outgoing<E> = Outbox<BackendRequest, StoreEvent, E>;
 
 impl EtcdSession {
     /// Customers' tokens that are only known in shared data lead to their gateways all the same.
@@ -29,7 +29,7 @@ impl EtcdSession {
         ticket: Ticket,
         ask: StoreRequest,
         terms: &Terms<'_>,
-        outbox: &mut Wanted<E>,
+        outbox: &mut Outgoing<E>,
     ) {
         let Some(drain) = &self.drain else { return };
         let first = match (&ask, drain.home) {
@@ -51,7 +51,7 @@ impl EtcdSession {
     }
 
     /// Goes on once shared data has answered.
-    pub(super) fn looked<E>(&mut self, terms: &Terms<'_>, outbox: &mut Wanted<E>) {
+    pub(super) fn looked<E>(&mut self, terms: &Terms<'_>, outbox: &mut Outgoing<E>) {
         let Some(drain) = &mut self.drain else { return };
         let Some(event) = outbox.take_told(OWN) else { return };
         let Some((ticket, ask)) = self.looking.take() else { return };
