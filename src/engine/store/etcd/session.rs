@@ -7,18 +7,21 @@
 
 mod memory;
 mod moving;
+mod work;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::call::{CallError, CallRefusal, CallStep, RetriedCall};
+use work::{EtcdStep, EtcdWork, InProgress};
+
 use super::commit::{PendingCommit, SharedAnswer};
 use super::drain::{Drain, Home};
 use super::known::Known;
 use super::message::TxnWriter;
 use super::message::answer::TxnAnswer;
 use super::retract::Retract;
-use super::shared::{EtcdStore, Membership};
+use super::shared::EtcdStore;
 use crate::engine::limits;
 use crate::engine::machine::{Ticket, Tickets};
 use crate::engine::store::backend::{BackendEvent, BackendRequest, RpcMethod};
@@ -50,54 +53,6 @@ pub struct EtcdSession {
     looking: Option<(Ticket, StoreRequest)>,
     /// The answer that is to be kept with its claim.
     answer: Option<SharedAnswer>,
-}
-
-/// What is under way.
-#[derive(Debug)]
-enum EtcdWork {
-    /// Reads `all`, of which `keys` were asked for.
-    Reading {
-        keys: Vec<Key>,
-        all: Vec<Key>,
-        member: Rc<Membership>,
-    },
-    Committing(Box<PendingCommit>),
-    Retracting(Box<Retract>),
-    /// A retraction was not answered: once more in a while.
-    Resting(Box<Retract>),
-    Pausing,
-}
-
-impl EtcdWork {
-    /// How long the store is tried.
-    const fn patience(&self) -> Patience {
-        match self {
-            Self::Committing(pending) => pending.commit.patience,
-            Self::Reading { .. } | Self::Retracting(_) | Self::Resting(_) | Self::Pausing => {
-                Patience::Long
-            }
-        }
-    }
-}
-
-/// A question that is under way: its number, what for, and the call.
-#[derive(Debug)]
-struct InProgress {
-    ticket: Ticket,
-    doing: EtcdWork,
-    call: RetriedCall,
-}
-
-/// What comes next.
-enum EtcdStep {
-    /// This is sent for that.
-    Send(EtcdWork, Vec<u8>),
-    /// The host is asked this for the same call.
-    Again(EtcdWork, RetriedCall, BackendRequest),
-    /// This is done after a pause.
-    Rest(EtcdWork),
-    /// The question is answered.
-    Done(StoreEvent),
 }
 
 const UNAVAILABLE: StoreEvent = StoreEvent::Refused(StoreError::Unavailable);
