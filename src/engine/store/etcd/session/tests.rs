@@ -105,17 +105,17 @@ fn ask(etcd: &mut FaultyEtcd, session: &mut EtcdSession, request: StoreRequest) 
 }
 
 fn seen(event: StoreEvent) -> Vec<Seen> {
-    match event {
-        StoreEvent::Seen(seen) => seen,
-        other => panic!("{other:?}"),
-    }
+    let StoreEvent::Seen(seen) = event else {
+        panic!("{event:?}");
+    };
+    seen
 }
 
 fn guessed(event: StoreEvent) -> Vec<Seen> {
-    match event {
-        StoreEvent::Guessed(seen) => seen,
-        other => panic!("{other:?}"),
-    }
+    let StoreEvent::Guessed(seen) = event else {
+        panic!("{event:?}");
+    };
+    seen
 }
 
 /// Writes what builds on these.
