@@ -4,6 +4,9 @@
 //! - `envoy`: an Envoy in front of it
 //! - `grpc`: a call through that Envoy
 //! - `payments`: payments whose claims stand there
+//! - `restarts`, `failures`, `clusters`: what becomes of them where an Envoy or etcd fails, or cannot be
+//!   called
+//! - `scene`: Envoys, gateways and an etcd
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]

@@ -138,7 +138,7 @@ impl Clients {
                     .map(|(l, _)| l)
                     .collect();
                 // The merchant has its answer. Some want it on each connection.
-                if open.is_empty() || is_paid && key % 8 > 0 {
+                if open.is_empty() || is_paid && !key.is_multiple_of(8) {
                     break;
                 }
             }

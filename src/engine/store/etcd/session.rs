@@ -62,18 +62,6 @@ enum EtcdWork {
     Pausing,
 }
 
-impl EtcdWork {
-    /// How long the store is tried.
-    const fn patience(&self) -> Patience {
-        match self {
-            Self::Committing(pending) => pending.commit.patience,
-            Self::Reading { .. } | Self::Retracting(_) | Self::Resting(_) | Self::Pausing => {
-                Patience::Long
-            }
-        }
-    }
-}
-
 /// A question that is under way: its number, what for, and the call.
 #[derive(Debug)]
 struct InProgress {
@@ -291,9 +279,11 @@ impl EtcdSession {
     }
 
     fn failed(&mut self, doing: EtcdWork, error: CallError) -> EtcdStep {
+        let is_one_try = matches!(&doing,
+            EtcdWork::Committing(pending) if pending.commit.patience == Patience::Short);
         match error {
-            // One try says nothing of the store: a member may stand still, or a leader be elected.
-            CallError::Unclear if doing.patience() == Patience::Short => {}
+            // It says nothing of the store: a member may stand still, or a leader be elected.
+            CallError::Unclear if is_one_try => {}
             CallError::Unclear | CallError::Refused(CallRefusal::Unsent) => self.store.note_away(),
             CallError::Refused(CallRefusal::NoLease) => self.store.note_stale(),
             CallError::Refused(CallRefusal::Denied) => {}
