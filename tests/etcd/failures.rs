@@ -1,18 +1,15 @@
 //! Members of etcd fail under payments: a minority is hardly felt, and without a majority nothing is
 //! sent.
 
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
-
-use serde_json::json;
 
 use crate::scene::{PATIENCE, Scene, calls_under_way, pay, timeouts};
 use crate::support::client::{STATUS, Seen, about, call_anew, order_bytes};
 use crate::support::envoy::Envoy;
 use crate::support::{now, pause, until};
-
-use std::io::Write as _;
 
 /// How long a claim is tried for.
 const BUDGET: Duration = Duration::from_millis(2400);
@@ -25,8 +22,6 @@ const SLACK: Duration = Duration::from_millis(600);
 #[derive(Debug)]
 struct Paid {
     reference: String,
-    /// Since the load began.
-    at: Duration,
     lasted: Duration,
     seen: Seen,
 }
@@ -47,9 +42,9 @@ fn steadily(
             let payments = (0..many).map(|number| {
                 pause((step * number).saturating_sub(begin.elapsed()));
                 scope.spawn(move || {
-                    let (at, reference) = (begin.elapsed(), format!("{name}-{number}"));
+                    let (begin, reference) = (now(), format!("{name}-{number}"));
                     let seen = pay(envoy, &reference);
-                    Paid { reference, at, lasted: begin.elapsed() - at, seen }
+                    Paid { reference, lasted: begin.elapsed(), seen }
                 })
             });
             payments.collect::<Vec<_>>().into_iter().map(|one| one.join().unwrap()).collect()
@@ -69,12 +64,6 @@ fn slowest(paid: &[Paid]) -> Duration {
 
 /// Each is paid, none later than this, and none twice.
 fn assert_paid(scene: &Scene, paid: &[Paid], limit: Duration) {
-    println!(
-        "{} payments, slowest {:?}, refused {}",
-        paid.len(),
-        slowest(paid),
-        refused(paid).len()
-    );
     assert!(refused(paid).is_empty(), "{:#?}", refused(paid));
     assert!(slowest(paid) <= limit, "{:?}", slowest(paid));
     for one in paid {
@@ -155,7 +144,6 @@ fn without_a_majority_nothing_is_sent_and_status_inquiries_pass() {
             pause(Duration::from_millis(700));
         }
     });
-    println!("slowest {:?}, inquiries {inquiries:?}", slowest(&refused));
     for one in &refused {
         assert_eq!(one.seen.status, 504, "{one:?}");
         assert_eq!(one.seen.json()["type"], "urn:dana-failover:claim_store_failed", "{one:?}");
@@ -174,21 +162,19 @@ fn without_a_majority_nothing_is_sent_and_status_inquiries_pass() {
         tries += 1;
         (pay(&envoy, &format!("HEALED-{tries}")).status == 200).then_some(())
     });
-    println!("first win after {:?}, {tries} tries", healed.elapsed());
     assert!(healed.elapsed() <= Duration::from_secs(2) + SLACK, "{:?}", healed.elapsed());
-    let left =
-        until("all claims that were given up are given back", Duration::from_secs(60), || {
-            (scene.open() == 0).then_some(healed.elapsed())
-        });
-    println!("none is open after {left:?}");
+    until("all claims that were given up are given back", Duration::from_secs(60), || {
+        (scene.open() == 0).then_some(())
+    });
     for one in &refused {
         for gateway in ["primary", "secondary"] {
             assert!(scene.sandbox.requests(gateway, &one.reference).is_empty(), "{one:?}");
         }
-        // None of them is lost for good.
-        assert_eq!(pay(&envoy, &one.reference).status, 200, "{one:?}");
+        // None of them is lost for good. A worker may find the store later than the other one.
+        until("it is paid", PATIENCE, || (pay(&envoy, &one.reference).status == 200).then_some(()));
         assert_eq!(scene.sandbox.executed_at(&one.reference), ["primary"], "{one:?}");
     }
+    assert_eq!(scene.open(), 0);
     assert_gateways_are_well(&envoy);
 }
 

@@ -6,6 +6,9 @@
 //! - `moving`: from the memory of one Envoy to etcd
 //! - `memory`: the one in memory that other tests use in its place, against a real one
 //! - `payments`: payments whose claims stand there
+//! - `restarts`, `failures`, `clusters`: what becomes of them where an Envoy or etcd fails, or cannot be
+//!   called
+//! - `scene`: Envoys, gateways and an etcd
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]

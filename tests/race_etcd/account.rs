@@ -14,6 +14,8 @@ use crate::support::{now, pause};
 
 /// By then nothing is open but what a killed Envoy had.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(60);
+/// So long an Envoy waits for a gateway.
+const RESPONSE: Duration = Duration::from_secs(1);
 /// An Envoy that is killed had what was asked of it so short before: what it had not written down.
 const UNWRITTEN: Duration = Duration::from_secs(15);
 
@@ -97,13 +99,15 @@ fn open_keys(open: &[crate::support::etcd::api::Record]) -> Vec<String> {
 }
 
 /// Payments that two gateways have executed, or that were sent anew while the first copy was not
-/// answered: two have won the same claim. Once it is answered, whoever has no answer of its own may
-/// fetch it by a copy from the same gateway.
+/// answered and was still waited for: two have won the same claim. After that, whoever has no answer of
+/// its own may fetch it by a copy from the same gateway.
 fn twice(lines: &BTreeMap<String, Vec<Line>>) -> Vec<String> {
     let is_twice = |lines: &Vec<Line>| {
         let (first, copies) = lines.split_first().unwrap();
         let is_fetch = |copy: &Line| {
-            copy.gateway == first.gateway && first.answered_at.is_some_and(|at| at <= copy.at)
+            let is_over =
+                first.answered_at.is_some_and(|at| at <= copy.at) || copy.at - first.at >= RESPONSE;
+            copy.gateway == first.gateway && is_over
         };
         !copies.iter().all(is_fetch)
     };

@@ -2,6 +2,7 @@
 //! where they are told to.
 
 use std::collections::VecDeque;
+use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::faults::Faults;
 use crate::http::{Message, Wire};
 use crate::stand::{ENVOYS, Stand};
-use crate::support::client::{STATUS, about, bytes, order_bytes};
+use crate::support::client::{CREATE, STATUS, about, bytes, bytes_with, order};
 use crate::support::{now, pause};
 
 const TEAMS: usize = 12;
@@ -23,6 +24,9 @@ const ROUND_PAUSE: Duration = Duration::from_millis(150);
 /// Whoever has not been paid asks again later, when the lease of a claim that was lost is over.
 const LATER: Duration = Duration::from_secs(6);
 const LATER_ROUNDS: u32 = 4;
+
+/// Longer than a claim and a gateway take. Whoever waits longer has an Envoy that stands still.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(5500);
 
 /// What a client was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +125,7 @@ impl Clients {
         let mut asks = Vec::new();
         while !(self.begun() >= self.keys && faults.were_all_there()) {
             let key = self.next.fetch_add(1, Ordering::Relaxed);
-            let request = order_bytes_kept(key);
+            let request = order_bytes(key);
             let mut open: Vec<usize> = (0..LINES).collect();
             let mut is_paid = false;
             for round in 0..ROUNDS {
@@ -138,7 +142,7 @@ impl Clients {
                     .map(|(l, _)| l)
                     .collect();
                 // The merchant has its answer. Some want it on each connection.
-                if open.is_empty() || is_paid && key % 8 > 0 {
+                if open.is_empty() || is_paid && !key.is_multiple_of(8) {
                     break;
                 }
             }
@@ -168,8 +172,8 @@ impl Clients {
                 continue;
             };
             pause(due.saturating_duration_since(now()));
-            let status = bytes_kept(&bytes(STATUS, &about(&reference(key))));
-            let request = order_bytes_kept(key);
+            let status = kept(&bytes(STATUS, &about(&reference(key))));
+            let request = order_bytes(key);
             for round in 0..LATER_ROUNDS {
                 let mut line = [Line::new((key as usize + number + round as usize) % ENVOYS)];
                 // What a status says is checked by what is paid then.
@@ -205,22 +209,23 @@ fn ask_all(
     told.collect()
 }
 
-/// A kept connection to one Envoy.
+/// A kept connection to one Envoy, or to the next one while that is down.
 struct Line {
+    preferred: usize,
     envoy: usize,
     wire: Option<Wire>,
 }
 
 impl Line {
-    const fn new(envoy: usize) -> Self {
-        Self { envoy, wire: None }
+    const fn new(preferred: usize) -> Self {
+        Self { preferred, envoy: preferred, wire: None }
     }
 
     fn send(&mut self, stand: &Stand, request: &[u8]) -> bool {
-        if self.wire.is_none() {
-            let address = stand.address(self.envoy);
-            let port = address.rsplit_once(':').unwrap().1.parse().unwrap();
-            self.wire = Wire::connect(port).ok();
+        let envoy = stand.up(self.preferred);
+        if envoy != self.envoy || self.wire.is_none() {
+            self.envoy = envoy;
+            self.wire = connect(&stand.address(envoy));
         }
         let is_sent = self.wire.as_mut().is_some_and(|wire| wire.send(request).is_ok());
         if !is_sent {
@@ -241,6 +246,12 @@ impl Line {
     }
 }
 
+fn connect(address: &str) -> Option<Wire> {
+    let stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(ANSWERED_WITHIN)).ok()?;
+    Wire::new(stream).ok()
+}
+
 fn told(answer: &Message<'_>) -> Told {
     let body: serde_json::Value = serde_json::from_slice(answer.body).unwrap_or_default();
     match (body["outcome"].as_str(), body["responseCode"].as_str()) {
@@ -253,11 +264,20 @@ fn told(answer: &Message<'_>) -> Told {
     }
 }
 
-/// The payment as bytes on a connection that is kept.
-fn order_bytes_kept(key: u32) -> Vec<u8> {
-    bytes_kept(&order_bytes(&reference(key)))
+/// The payment as bytes. Some bring an `Idempotency-Key`, some the same request id on each connection,
+/// as a client does that hedges.
+fn order_bytes(key: u32) -> Vec<u8> {
+    let reference = reference(key);
+    let headers: &[(&str, &str)] = match key % 4 {
+        0 => &[("idempotency-key", &reference)],
+        1 => &[("x-request-id", &reference)],
+        2 => &[("idempotency-key", &reference), ("x-request-id", &reference)],
+        _ => &[],
+    };
+    kept(&bytes_with(CREATE, headers, &order(&reference)))
 }
 
-fn bytes_kept(bytes: &[u8]) -> Vec<u8> {
+/// The same on a connection that is kept.
+fn kept(bytes: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(bytes).replace("connection: close\r\n", "").into_bytes()
 }

@@ -15,12 +15,15 @@ pub(crate) enum Fault {
     FollowerFrozen,
     MajorityFrozen,
     EnvoyKilled,
+    /// For longer than the lease of a claim.
+    EnvoyFrozen,
 }
 
-pub(crate) const ALL: [Fault; 5] = [
+pub(crate) const ALL: [Fault; 6] = [
     Fault::LeaderKilled,
     Fault::EnvoyKilled,
     Fault::LeaderFrozen,
+    Fault::EnvoyFrozen,
     Fault::FollowerFrozen,
     Fault::MajorityFrozen,
 ];
@@ -55,7 +58,7 @@ impl Faults {
         pause(REST);
         for number in 0.. {
             for (fault, count) in ALL.into_iter().zip(&self.counts) {
-                if fault == Fault::EnvoyKilled && !kills {
+                if matches!(fault, Fault::EnvoyKilled | Fault::EnvoyFrozen) && !kills {
                     continue;
                 }
                 if clients.has_enough() && self.were_all_there() {
@@ -90,6 +93,7 @@ impl Fault {
             Self::LeaderFrozen => freeze(&[etcd.leader()], Duration::from_secs(3)),
             Self::FollowerFrozen => freeze(&[etcd.follower()], Duration::from_secs(4)),
             Self::MajorityFrozen => freeze(&stand.majority(), Duration::from_millis(2500)),
+            Self::EnvoyFrozen => stand.freeze((number + 1) % ENVOYS, Duration::from_secs(6)),
             Self::EnvoyKilled => {
                 stand.kill(number % ENVOYS);
                 pause(Duration::from_millis(500));

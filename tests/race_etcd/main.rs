@@ -46,6 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a run by hand says what it wants")]
 fn setting(name: &str, default: u32) -> u32 {
     let text = std::env::var(name).ok().filter(|text| !text.is_empty());
     text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: {text}")))
@@ -71,6 +72,9 @@ fn run() -> bool {
     let report = report.unwrap_or_else(|| support::root().join("target/race_etcd.json"));
     std::fs::write(&report, format!("{:#}\n", account.to_json())).unwrap();
     println!("figures: {}", report.display());
+    if !account.is_well(kills) {
+        stand.lines().iter().for_each(|line| println!("{line}"));
+    }
     account.tell(kills);
     stand.end();
     account.is_well(kills)

@@ -1,6 +1,7 @@
 //! Three Envoys in front of the same gateways, with one etcd. One of them prefers the second gateway:
 //! so what two Envoys send is executed twice, and not fetched.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use crate::support::envoy::{
     Envoy, admin_plugin, manager, plugin, quick, reference, rendered_from, with,
 };
 use crate::support::etcd::Etcd;
-use crate::support::{now, until};
+use crate::support::{now, pause, until};
 
 /// How many Envoys there are.
 pub(crate) const ENVOYS: usize = 3;
@@ -23,6 +24,7 @@ pub(crate) struct Stand {
     configs: [Value; ENVOYS],
     envoys: [Mutex<Option<Envoy>>; ENVOYS],
     addresses: RwLock<[String; ENVOYS]>,
+    is_down: [AtomicBool; ENVOYS],
     /// Which Envoys were killed, and when.
     pub(crate) kills: Mutex<Vec<(usize, Instant)>>,
 }
@@ -50,6 +52,7 @@ impl Stand {
             configs: [config.clone(), other_way, config],
             envoys: Default::default(),
             addresses: RwLock::default(),
+            is_down: Default::default(),
             kills: Mutex::default(),
         };
         for number in 0..ENVOYS {
@@ -72,8 +75,16 @@ impl Stand {
         self.addresses.read().unwrap()[number].clone()
     }
 
+    /// This Envoy, or the next one that is up, as a balancer chooses them.
+    pub(crate) fn up(&self, number: usize) -> usize {
+        let all = (0..ENVOYS).map(|more| (number + more) % ENVOYS);
+        let mut up = all.filter(|number| !self.is_down[*number].load(Ordering::Relaxed));
+        up.next().unwrap_or(number)
+    }
+
     /// Kills an Envoy.
     pub(crate) fn kill(&self, number: usize) {
+        self.is_down[number].store(true, Ordering::Relaxed);
         let envoy = self.envoys[number].lock().unwrap().take().unwrap();
         envoy.end("-KILL");
         self.kills.lock().unwrap().push((number, now()));
@@ -82,6 +93,18 @@ impl Stand {
     /// Starts one that was killed.
     pub(crate) fn restart(&self, number: usize) {
         self.start_envoy(number);
+        self.is_down[number].store(false, Ordering::Relaxed);
+    }
+
+    /// Lets an Envoy stand still for so long, with all that it has.
+    pub(crate) fn freeze(&self, number: usize, lasts: Duration) {
+        let envoy = self.envoys[number].lock().unwrap();
+        let envoy = envoy.as_ref().unwrap();
+        envoy.signal("-STOP");
+        self.is_down[number].store(true, Ordering::Relaxed);
+        pause(lasts);
+        envoy.signal("-CONT");
+        self.is_down[number].store(false, Ordering::Relaxed);
     }
 
     /// Members that cannot go on without each other.

@@ -240,7 +240,7 @@ pub(in crate::engine) fn stranger_with(
     gateways: &[&str],
     keys: Vec<KeyDefinition>,
 ) -> (Rc<EtcdStore>, RealmMember) {
-    let terms = EtcdTerms { clock_skew: SKEW, keeps_answers: false };
+    let terms = EtcdTerms { clock_skew: SKEW, drains_local: false, keeps_answers: false };
     let store = Rc::new(EtcdStore::new(Realm::new("shop"), terms, noise.as_bytes()));
     let member = RealmMember::new(Rc::clone(&store), realm_terms(gateways, keys));
     (store, member)
