@@ -2,6 +2,7 @@
 
 mod call;
 mod commit;
+mod drain;
 #[cfg(test)]
 pub(in crate::engine) mod fixture;
 mod key;

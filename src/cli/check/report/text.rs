@@ -91,7 +91,7 @@ fn summary(out: &mut impl Write, report: &Report, style: &Style) -> io::Result<(
 /// One rule, in full.
 pub(crate) fn explain(out: &mut impl Write, rule: &Rule) -> io::Result<()> {
     writeln!(out, "{} ({})\n\n{}.\n", rule.id, rule.severity.word(), rule.title)?;
-    writeln!(out, "Why:  {}\nMend: {}", rule.why, rule.fix)?;
+    writeln!(out, "Why: {}\nFix: {}", rule.why, rule.fix)?;
     if rule.id == "capability-missing" {
         writeln!(
             out,

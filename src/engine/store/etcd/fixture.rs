@@ -240,7 +240,7 @@ pub(in crate::engine) fn stranger_with(
     gateways: &[&str],
     keys: Vec<KeyDefinition>,
 ) -> (Rc<EtcdStore>, RealmMember) {
-    let terms = EtcdTerms { clock_skew: SKEW, keeps_answers: false };
+    let terms = EtcdTerms { clock_skew: SKEW, drains_local: false, keeps_answers: false };
     let store = Rc::new(EtcdStore::new(Realm::new("shop"), terms, noise.as_bytes()));
     let member = RealmMember::new(Rc::clone(&store), realm_terms(gateways, keys));
     (store, member)
@@ -258,7 +258,7 @@ pub(in crate::engine) fn stranger(
     gateways: &[&str],
     keeps_answers: bool,
 ) -> (Rc<EtcdStore>, RealmMember) {
-    let terms = EtcdTerms { clock_skew: SKEW, keeps_answers };
+    let terms = EtcdTerms { clock_skew: SKEW, drains_local: false, keeps_answers };
     let store = Rc::new(EtcdStore::new(Realm::new("shop"), terms, noise.as_bytes()));
     let member = RealmMember::new(Rc::clone(&store), realm_terms(gateways, Vec::new()));
     (store, member)

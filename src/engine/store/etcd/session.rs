@@ -5,25 +5,30 @@
 //! is guessed that nothing is known of it ([`StoreRequest::Peek`]), and if that is wrong, the lost
 //! transaction brings what is there. So a charge costs one round trip before it is sent.
 
+mod memory;
+mod moving;
+mod work;
+
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::call::{CallError, CallRefusal, CallStep, RetriedCall};
-use super::commit::{Answer, Pending};
+use work::{EtcdStep, EtcdWork, InProgress};
+
+use super::commit::{PendingCommit, SharedAnswer};
+use super::drain::{Drain, Home};
 use super::known::Known;
 use super::message::TxnWriter;
 use super::message::answer::TxnAnswer;
 use super::retract::Retract;
-use super::shared::{EtcdStore, Membership};
+use super::shared::EtcdStore;
 use crate::engine::limits;
 use crate::engine::machine::{Ticket, Tickets};
-use crate::engine::payment::{ClaimKey, Incarnation};
 use crate::engine::store::backend::{BackendEvent, BackendRequest, RpcMethod};
 use crate::engine::store::contract::{
     Commit, Key, Patience, Seen, StoreError, StoreEvent, StoreRequest, Version,
 };
 use crate::engine::store::conversation::{Conversation, Outbox};
-use crate::engine::store::kept_answer::KeptAnswer;
 use crate::engine::store::local::session::Session;
 use crate::engine::store::record::Entry;
 use crate::engine::store::terms::Terms;
@@ -36,50 +41,18 @@ pub struct EtcdSession {
     /// What stays in this process.
     local: Session,
     waiting: VecDeque<(Ticket, StoreRequest)>,
-    under_way: Option<UnderWay>,
+    under_way: Option<InProgress>,
     /// The call or the pause that was asked for last.
     asked: Tickets,
     known: Vec<Known>,
     /// The first commit of which nobody knows whether it was written.
-    unclear: Option<Pending>,
+    unclear: Option<PendingCommit>,
+    /// What shared data knows, while payments move from there to etcd.
+    drain: Option<Drain>,
+    /// The question that waits for what shared data says, and its number.
+    looking: Option<(Ticket, StoreRequest)>,
     /// The answer that is to be kept with its claim.
-    answer: Option<Answer>,
-}
-
-/// What is under way.
-#[derive(Debug)]
-enum Doing {
-    /// Reads `all`, of which `keys` were asked for.
-    Reading {
-        keys: Vec<Key>,
-        all: Vec<Key>,
-        member: Rc<Membership>,
-    },
-    Committing(Box<Pending>),
-    Retracting(Box<Retract>),
-    /// A retraction was not answered: once more in a while.
-    Resting(Box<Retract>),
-    Pausing,
-}
-
-/// A question that is under way: its number, what for, and the call.
-#[derive(Debug)]
-struct UnderWay {
-    ticket: Ticket,
-    doing: Doing,
-    call: RetriedCall,
-}
-
-/// What comes next.
-enum EtcdStep {
-    /// This is sent for that.
-    Send(Doing, Vec<u8>, Patience),
-    /// The host is asked this for the same call.
-    Again(Doing, RetriedCall, BackendRequest),
-    /// This is done after a pause.
-    Rest(Doing),
-    /// The question is answered.
-    Done(StoreEvent),
+    answer: Option<SharedAnswer>,
 }
 
 const UNAVAILABLE: StoreEvent = StoreEvent::Refused(StoreError::Unavailable);
@@ -88,8 +61,11 @@ impl EtcdSession {
     /// A request that has asked nothing yet.
     #[must_use]
     pub fn new(store: Rc<EtcdStore>) -> Self {
+        let drain = store.terms.drains_local.then(Drain::default);
         Self {
             store,
+            drain,
+            looking: None,
             local: Session::default(),
             waiting: VecDeque::new(),
             under_way: None,
@@ -108,8 +84,9 @@ impl EtcdSession {
         outbox: &mut Outbox<BackendRequest, StoreEvent, E>,
     ) {
         let (doing, call, request) = match step {
-            EtcdStep::Done(event) => return outbox.tell(ticket, event),
-            EtcdStep::Send(doing, message, patience) => {
+            EtcdStep::Done(event) => return outbox.tell(ticket, self.with_tokens(event)),
+            EtcdStep::Send(doing, message) => {
+                let patience = doing.patience();
                 let mut call = RetriedCall::new(RpcMethod::Txn, message, patience, now);
                 let request = call.send(now);
                 (doing, call, request)
@@ -121,7 +98,7 @@ impl EtcdSession {
                 (doing, nothing, pause)
             }
         };
-        self.under_way = Some(UnderWay { ticket, doing, call });
+        self.under_way = Some(InProgress { ticket, doing, call });
         outbox.ask(self.asked.open(), request);
     }
 
@@ -159,7 +136,7 @@ impl EtcdSession {
                     None => EtcdStep::Done(StoreEvent::Retracted),
                 }
             }
-            StoreRequest::Pause => EtcdStep::Rest(Doing::Pausing),
+            StoreRequest::Pause => EtcdStep::Rest(EtcdWork::Pausing),
             StoreRequest::ReadHealth
             | StoreRequest::WriteHealth(..)
             | StoreRequest::FindAnswer(..)
@@ -169,7 +146,7 @@ impl EtcdSession {
 
     fn retract(&self, retract: Box<Retract>) -> EtcdStep {
         let message = retract.change(&self.store);
-        EtcdStep::Send(Doing::Retracting(retract), message, Patience::Long)
+        EtcdStep::Send(EtcdWork::Retracting(retract), message)
     }
 
     /// Whatever a lost transaction has just brought need not be read again.
@@ -185,7 +162,7 @@ impl EtcdSession {
         for key in &all {
             self.store.read(&mut read, *key, TxnWriter::if_met);
         }
-        EtcdStep::Send(Doing::Reading { keys, all, member }, read.into_bytes(), Patience::Long)
+        EtcdStep::Send(EtcdWork::Reading { keys, all, member }, read.into_bytes())
     }
 
     fn peek(&mut self, keys: &[Key]) -> EtcdStep {
@@ -204,32 +181,15 @@ impl EtcdSession {
         EtcdStep::Done(StoreEvent::Guessed(keys.iter().map(guess).collect()))
     }
 
-    fn fresh(&self, keys: &[Key]) -> Option<Vec<Seen>> {
-        let find = |key: &Key| self.known.iter().find(|one| one.seen.key == *key && one.is_fresh);
-        keys.iter().map(|key| find(key).map(|one| one.seen)).collect()
-    }
-
-    fn forget_what_is_fresh(&mut self) {
-        self.known.iter_mut().for_each(|one| one.is_fresh = false);
-    }
-
-    fn learn(&mut self, known: impl IntoIterator<Item = Known>) {
-        for one in known {
-            self.known.retain(|other| other.seen.key != one.seen.key);
-            self.known.push(one);
-        }
-    }
-
     fn commit(&mut self, commit: Commit) -> EtcdStep {
         self.forget_what_is_fresh();
         let Some(member) = self.store.ready() else {
             return EtcdStep::Done(UNAVAILABLE);
         };
-        let patience = commit.patience;
         match self.store.prepare(commit, member, &self.known, self.answer.as_ref()) {
             Some(pending) => {
                 let message = pending.message(&self.store);
-                EtcdStep::Send(Doing::Committing(Box::new(pending)), message, patience)
+                EtcdStep::Send(EtcdWork::Committing(Box::new(pending)), message)
             }
             None => EtcdStep::Done(UNAVAILABLE),
         }
@@ -238,26 +198,26 @@ impl EtcdSession {
     /// Takes in an answer; gives back what it was for if it is no answer to that.
     fn answered(
         &mut self,
-        doing: Doing,
+        doing: EtcdWork,
         message: &[u8],
         now: Timestamp,
-    ) -> Result<EtcdStep, Doing> {
+    ) -> Result<EtcdStep, EtcdWork> {
         let Some(answer) = TxnAnswer::decode(message) else {
             return Err(doing);
         };
         Ok(match doing {
-            Doing::Reading { keys, all, member } => {
+            EtcdWork::Reading { keys, all, member } => {
                 let Some(known) = self.store.known_all(&all, &answer.ranges, &member, now) else {
-                    return Err(Doing::Reading { keys, all, member });
+                    return Err(EtcdWork::Reading { keys, all, member });
                 };
                 self.learn(known);
                 let seen = self.fresh(&keys).unwrap_or_default();
                 self.forget_what_is_fresh();
                 EtcdStep::Done(StoreEvent::Seen(seen))
             }
-            Doing::Committing(pending) => {
+            EtcdWork::Committing(pending) => {
                 let Some(outcome) = pending.outcome(&answer, &self.store, now) else {
-                    return Err(Doing::Committing(pending));
+                    return Err(EtcdWork::Committing(pending));
                 };
                 self.learn(outcome.known);
                 // What a lost transaction has read answers the next question.
@@ -266,44 +226,46 @@ impl EtcdSession {
                 }
                 EtcdStep::Done(outcome.event)
             }
-            Doing::Retracting(retract) | Doing::Resting(retract) => {
+            EtcdWork::Retracting(retract) | EtcdWork::Resting(retract) => {
                 match retract.after(&answer, &self.store, now) {
-                    Some(message) => {
-                        EtcdStep::Send(Doing::Retracting(retract), message, Patience::Long)
-                    }
+                    Some(message) => EtcdStep::Send(EtcdWork::Retracting(retract), message),
                     None => EtcdStep::Done(StoreEvent::Retracted),
                 }
             }
-            Doing::Pausing => EtcdStep::Done(StoreEvent::Resumed),
+            EtcdWork::Pausing => EtcdStep::Done(StoreEvent::Resumed),
         })
     }
 
-    fn failed(&mut self, doing: Doing, error: CallError) -> EtcdStep {
+    fn failed(&mut self, doing: EtcdWork, error: CallError) -> EtcdStep {
         match error {
+            // One try says nothing of the store: a member may stand still, or a leader be elected.
+            CallError::Unclear if doing.patience() == Patience::Short => {}
             CallError::Unclear | CallError::Refused(CallRefusal::Unsent) => self.store.note_away(),
             CallError::Refused(CallRefusal::NoLease) => self.store.note_stale(),
             CallError::Refused(CallRefusal::Denied) => {}
         }
         match doing {
-            Doing::Committing(pending) if error == CallError::Unclear => {
+            EtcdWork::Committing(pending) if error == CallError::Unclear => {
                 // What was unclear first is what may be retracted.
                 self.unclear.get_or_insert(*pending);
                 EtcdStep::Done(StoreEvent::Unclear)
             }
-            Doing::Reading { .. } | Doing::Committing(_) => EtcdStep::Done(UNAVAILABLE),
-            Doing::Retracting(retract) | Doing::Resting(retract) => {
-                EtcdStep::Rest(Doing::Resting(retract))
+            EtcdWork::Reading { .. } | EtcdWork::Committing(_) => EtcdStep::Done(UNAVAILABLE),
+            EtcdWork::Retracting(retract) | EtcdWork::Resting(retract) => {
+                EtcdStep::Rest(EtcdWork::Resting(retract))
             }
-            Doing::Pausing => EtcdStep::Done(StoreEvent::Resumed),
+            EtcdWork::Pausing => EtcdStep::Done(StoreEvent::Resumed),
         }
     }
 
-    fn go_on(&mut self, one: UnderWay, event: BackendEvent, now: Timestamp) -> EtcdStep {
-        let UnderWay { doing, mut call, .. } = one;
+    fn go_on(&mut self, one: InProgress, event: BackendEvent, now: Timestamp) -> EtcdStep {
+        let InProgress { doing, mut call, .. } = one;
         match doing {
-            Doing::Pausing => EtcdStep::Done(StoreEvent::Resumed),
-            Doing::Resting(retract) => self.retract(retract),
-            doing @ (Doing::Reading { .. } | Doing::Committing(_) | Doing::Retracting(_)) => {
+            EtcdWork::Pausing => EtcdStep::Done(StoreEvent::Resumed),
+            EtcdWork::Resting(retract) => self.retract(retract),
+            doing @ (EtcdWork::Reading { .. }
+            | EtcdWork::Committing(_)
+            | EtcdWork::Retracting(_)) => {
                 let next = call.after(event, now);
                 let (doing, next) = match next {
                     CallStep::Answered(message) => match self.answered(doing, &message, now) {
@@ -319,13 +281,6 @@ impl EtcdSession {
                 }
             }
         }
-    }
-
-    /// An answer that is kept with its claim comes with it.
-    fn answer_here(&self, key: &ClaimKey, of: Incarnation) -> Option<KeptAnswer> {
-        let key_of = Key::Payment(key.reference());
-        let known = self.known.iter().find(|one| one.seen.key == key_of)?;
-        KeptAnswer::find(known.answer(), key, of)
     }
 }
 
@@ -353,7 +308,7 @@ impl Conversation for EtcdSession {
             },
             StoreRequest::KeepAnswer(key, of, kept) if self.store.keeps(&kept) => {
                 let bytes = kept.put(&[], &key, of);
-                self.answer = Some(Answer { payment: key.reference(), of, bytes });
+                self.answer = Some(SharedAnswer { payment: key.reference(), of, bytes });
                 outbox.tell(ticket, StoreEvent::AnswerKept);
             }
             StoreRequest::ReadHealth
@@ -364,10 +319,14 @@ impl Conversation for EtcdSession {
             | StoreRequest::Peek(_)
             | StoreRequest::Commit(_)
             | StoreRequest::Retract
-            | StoreRequest::Pause => {
-                self.waiting.push_back((ticket, ask));
-                self.begin_next(terms.now, outbox);
-            }
+            | StoreRequest::Pause => match self.drain.as_ref().map(|drain| drain.home) {
+                Some(Home::SharedData) => self.local.take_question(ticket, ask, terms, outbox),
+                Some(Home::Unknown | Home::Etcd) => self.look(ticket, ask, terms, outbox),
+                None => {
+                    self.waiting.push_back((ticket, ask));
+                    self.begin_next(terms.now, outbox);
+                }
+            },
         }
     }
 
@@ -379,7 +338,8 @@ impl Conversation for EtcdSession {
         outbox: &mut Outbox<BackendRequest, StoreEvent, E>,
     ) {
         if let BackendEvent::Cell(event) = event {
-            return self.local.take_cell(ticket, event, terms, outbox);
+            self.local.take_cell(ticket, event, terms, outbox);
+            return self.looked(terms, outbox);
         }
         if !self.asked.close(ticket) {
             return;

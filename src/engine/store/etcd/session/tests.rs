@@ -4,7 +4,9 @@
 use super::*;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::WorkerCounters;
-use crate::engine::payment::{Claim, ClaimRules, ClaimState, Fingerprint, Money, PaymentRef};
+use crate::engine::payment::{
+    Claim, ClaimKey, ClaimRules, ClaimState, Fingerprint, Incarnation, Money, PaymentRef,
+};
 use crate::engine::store::alias::{Alias, AliasTarget};
 use crate::engine::store::etcd::fixture::{
     CallFault, FaultyEtcd, REALM, RETENTION, SKEW, joined, tick,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::store::etcd::fixture::stranger;
+use crate::engine::store::kept_answer::KeptAnswer;
 
 fn kept(body: &[u8]) -> KeptAnswer {
     KeptAnswer { status: 200, content_type: Some("application/json".into()), body: body.to_vec() }
