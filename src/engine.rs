@@ -68,10 +68,10 @@ pub use store::{
     CellEvent, CellRequest, Census, Commit, Conversation, Counted, Entry, EtcdStore, EtcdTerms,
     Expected, Found, InDoubt, KeptAnswer, Key, KeyDefinition, KeyValue, Keyed, Layout, LayoutError,
     LeaseAnswer, Loaded, Local, MAKES_ROOM, MemoryStore, OperatorEvent, OperatorRequest,
-    OperatorSession, OperatorTerms, Outbox, Patience, Placement, RangeAnswer, Realm, RealmEffect,
-    RealmMember, RealmTerms, Retention, Room, RpcEvent, RpcMethod, RpcRequest, Seed, Seen, Session,
-    SessionOf, States, StoreError, StoreEvent, StoreRequest, Stored, Terms, TxnAnswer, Version,
-    capacity,
+    OperatorSession, OperatorTerms, Outbox, Patience, Placement, RangeAnswer, Realm, RealmCensus,
+    RealmEffect, RealmMember, RealmTerms, RealmWorkers, ResolvedCount, Retention, Room, RpcEvent,
+    RpcMethod, RpcRequest, Seed, Seen, Session, SessionOf, States, StoreError, StoreEvent,
+    StoreLink, StoreRequest, Stored, Terms, TxnAnswer, Version, capacity,
 };
 pub use tick::{Join, JoinEffect, Tick};
 pub use time::{Leaps, Length, Millis, Timestamp, Utc, Zone};

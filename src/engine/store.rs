@@ -21,12 +21,12 @@ pub use any_session::AnySession;
 pub use backend::{BackendEvent, BackendRequest, RpcEvent, RpcMethod, RpcRequest};
 pub use cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 pub(in crate::engine) use census::draft::{Counts, Draft};
-pub use census::{Census, Counted, InDoubt, MAKES_ROOM, Room, States};
+pub use census::{Census, Counted, InDoubt, MAKES_ROOM, ResolvedCount, Room, States};
 pub use contract::{Commit, Key, Patience, Seen, StoreError, StoreEvent, StoreRequest, Version};
 pub use conversation::{Conversation, Keyed, Local, Outbox, SessionOf, Stored};
 pub use etcd::{
     EtcdSession, EtcdStore, EtcdTerms, KeyValue, LeaseAnswer, Names, RangeAnswer, Realm,
-    RealmEffect, RealmMember, RealmTerms, TxnAnswer, Writer,
+    RealmCensus, RealmEffect, RealmMember, RealmTerms, RealmWorkers, StoreLink, TxnAnswer, Writer,
 };
 pub use kept_answer::KeptAnswer;
 pub use layout::{KeyDefinition, Layout, LayoutError};

@@ -1,6 +1,7 @@
 //! The store in an etcd that several Envoys share.
 
 mod call;
+mod census;
 mod commit;
 mod key;
 mod known;
@@ -12,7 +13,9 @@ mod retract;
 mod session;
 mod shared;
 mod value;
+mod workers;
 
+pub use census::RealmCensus;
 pub use key::Realm;
 pub use member::{RealmEffect, RealmMember, RealmTerms};
 pub use message::answer::{KeyValue, LeaseAnswer, RangeAnswer, TxnAnswer};
@@ -20,3 +23,4 @@ pub use names::Names;
 pub use session::EtcdSession;
 pub use shared::{EtcdStore, EtcdTerms};
 pub use value::Writer;
+pub use workers::{RealmWorkers, StoreLink};

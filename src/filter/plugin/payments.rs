@@ -68,6 +68,7 @@ fn called(number: u32, token: u32, event: RpcEvent) {
     let Some(worker) = at_root(number, |root| Rc::clone(root.worker())) else {
         return;
     };
+    worker.count_call(&event);
     if let Some((asker, ticket)) = worker.calls.take(token) {
         tell(number, &worker, asker, ticket, BackendEvent::Rpc(event));
     }
@@ -77,8 +78,8 @@ fn called(number: u32, token: u32, event: RpcEvent) {
 /// the worker for itself.
 fn tell(root: u32, worker: &Worker<Envoy>, asker: Asker, ticket: Ticket, event: BackendEvent) {
     let context = match asker {
-        Asker::Worker => {
-            let _ = at_root(root, |root| root.told(ticket, event));
+        Asker::Worker | Asker::Census => {
+            let _ = at_root(root, |root| root.told(asker, ticket, event));
             return;
         }
         Asker::Request(context) => context,

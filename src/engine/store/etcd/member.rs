@@ -258,6 +258,7 @@ impl RealmMember {
     /// looked at yet.
     fn failed(&mut self, error: CallError, now: Timestamp) -> Option<RealmEffect> {
         if error == CallError::Refused(CallRefusal::Denied) {
+            self.is_told_away = true;
             return Some(RealmEffect::NotJoined(DENIED.to_owned()));
         }
         self.store.note_away();
@@ -320,7 +321,11 @@ impl Machine for RealmMember {
                 std::mem::take(&mut self.is_told_away).then_some(RealmEffect::Back)
             }
             Turn::Failed(error) => self.failed(error, now),
-            Turn::Refused(why) => Some(RealmEffect::NotJoined(why)),
+            Turn::Refused(why) => {
+                // That it is well again is told too.
+                self.is_told_away = true;
+                Some(RealmEffect::NotJoined(why))
+            }
         };
         effect.map(Output::Do).into_iter().collect()
     }

@@ -177,9 +177,12 @@ impl OperatorSession {
             }
             LookupState::Finding(front) => LookupStep::Done(OperatorEvent::Found(match cell {
                 Cell::Claims(number) => self.find(&front, number, bytes, version, terms),
-                Cell::Layout | Cell::Health | Cell::Body(_) | Cell::Census | Cell::Workers => {
-                    Found::Unreadable
-                }
+                Cell::Layout
+                | Cell::Health
+                | Cell::Body(_)
+                | Cell::Census
+                | Cell::Workers
+                | Cell::Realm => Found::Unreadable,
             })),
         }
     }
