@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Throw-away certificates for envoy/tls.yaml: two authorities (the gateways' and the platform's),
-# a certificate for each gateway, for this Envoy towards both sides, and for one client. Not for
-# production: the keys of the authorities lie beside them.
+# Throw-away certificates for envoy/tls.yaml and envoy/etcd-tls.yaml: three authorities (the gateways',
+# the platform's and etcd's), a certificate for each gateway, for etcd's members, for this Envoy towards all
+# three, for one client, and for who looks after etcd. Not for production: the keys of the authorities lie
+# beside them.
 #
 #     envoy/certs.sh DIRECTORY
 #
@@ -21,8 +22,8 @@ authority() { # NAME
         -subj "/CN=throw-away authority $1" -keyout "$1.key" -out "$1.pem"
 }
 
-certificate() { # NAME AUTHORITY SUBJECT_ALT_NAME
-    quietly openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
+certificate() { # NAME AUTHORITY SUBJECT_ALT_NAME [COMMON_NAME]
+    quietly openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=${4:-$1}" \
         -keyout "$1.key" -out "$1.csr"
     printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth,clientAuth\n' "$3" >"$1.ext"
     quietly openssl x509 -req -in "$1.csr" -CA "$2.pem" -CAkey "$2.key" -CAcreateserial -days 30 \
@@ -37,3 +38,8 @@ certificate secondary gateway_ca DNS:secondary.dana.example
 certificate client gateway_ca DNS:merchant.example
 certificate server platform_ca DNS:localhost,IP:127.0.0.1
 certificate platform platform_ca URI:spiffe://platform.example/payments
+# etcd takes the user from the common name.
+authority etcd_ca
+certificate etcd etcd_ca DNS:etcd.dana.example,DNS:localhost,IP:127.0.0.1
+certificate etcd_client etcd_ca DNS:envoy.dana.example dana
+certificate etcd_root etcd_ca DNS:operator.dana.example root

@@ -23,6 +23,7 @@ mod root;
 mod slow;
 #[allow(dead_code, reason = "called by the payments' module only")]
 mod store_calls;
+#[allow(dead_code, reason = "called by the payments' module only")]
 mod stream;
 #[allow(dead_code, reason = "called by the payments' module only")]
 mod unfinished;

@@ -35,6 +35,9 @@ pub const ETCD_ATTEMPT_MS_MIN: u64 = 50;
 /// All tries of one call: six that are not answered. An election takes one to two seconds.
 pub const ETCD_BUDGET_MS: u64 = 2400;
 
+/// By then Envoy has told how a try has ended, or it never will.
+pub const ETCD_UNHEARD_MS: u64 = 2000;
+
 /// From one try that fails at once to the next.
 pub const ETCD_RETRY_MS: u64 = 100;
 

@@ -25,8 +25,8 @@ pub use census::{Census, Counted, InDoubt, MAKES_ROOM, ResolvedCount, Room, Stat
 pub use contract::{Commit, Key, Patience, Seen, StoreError, StoreEvent, StoreRequest, Version};
 pub use conversation::{Conversation, Keyed, Local, Outbox, SessionOf, Stored};
 pub use etcd::{
-    EtcdSession, EtcdStore, EtcdTerms, KeyValue, LeaseAnswer, Names, RangeAnswer, Realm,
-    RealmCensus, RealmEffect, RealmMember, RealmTerms, RealmWorkers, StoreLink, TxnAnswer, Writer,
+    EtcdSession, EtcdStore, EtcdTerms, KeyValue, LeaseAnswer, RangeAnswer, Realm, RealmCensus,
+    RealmEffect, RealmMember, RealmTerms, RealmWorkers, StoreLink, TxnAnswer,
 };
 pub use kept_answer::KeptAnswer;
 pub use layout::{KeyDefinition, Layout, LayoutError};

@@ -131,6 +131,8 @@ pub trait Host {
     /// # Errors
     /// When it cannot be sent, a cluster without hosts among the reasons. Then it was not.
     fn rpc(&self, cluster: &str, request: &RpcRequest) -> Result<u32, HostError>;
+    /// What a store that is far away needs of the host, and the capability list withholds.
+    fn withheld(&self) -> Option<&'static str>;
     /// A counter or gauge of this name, which the whole process shares.
     ///
     /// # Errors

@@ -24,6 +24,12 @@ pub(super) fn open<H: Host>(
     config: &EtcdConfig,
     owner: u64,
 ) -> Result<Rc<EtcdStore>, String> {
+    if let Some(name) = host.withheld() {
+        return Err(format!(
+            "idempotency.store.etcd: expected {name} among allowed_capabilities of \
+             capability_restriction_config, found a list without it"
+        ));
+    }
     let mut noise = host.noise().map_err(|error| error.to_string())?;
     noise.extend(owner.to_le_bytes());
     noise.extend(host.property(&["xds", "node", "id"]).ok().flatten().unwrap_or_default());

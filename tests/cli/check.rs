@@ -2,6 +2,7 @@
 //! it was planted; forms of output; files that are none.
 
 mod accepted;
+mod etcd;
 mod forms;
 mod hostile;
 mod planted;
@@ -32,6 +33,12 @@ enum Base {
     Tls,
     /// The first listener, open to the network with client certificates.
     Open,
+    /// `envoy/etcd.yaml`, beside `envoy/envoy.yaml` with its claims there.
+    Etcd,
+    /// `envoy/etcd-tls.yaml`, beside `envoy/tls.yaml` with its claims there.
+    EtcdTls,
+    /// `envoy/envoy.yaml` with its claims in etcd, beside `envoy/etcd.yaml`.
+    Shared,
 }
 
 /// A fault: what is replaced by what, and which rule must find it. The sign § stands where.
@@ -99,16 +106,27 @@ const OPEN: [(&str, &str); 1] = [(
       filters:"#,
 )];
 
+/// A file, and the one in which the fault is planted.
+fn beside(
+    first: String,
+    text: &str,
+    edits: &[(impl AsRef<str>, impl AsRef<str>)],
+) -> (Vec<String>, usize) {
+    let (text, line) = unmarked(&edited(text, edits));
+    (vec![first, text], line)
+}
+
 /// The files of a fault, and the line of its mark in the last of them.
 fn files(base: Base, edits: &[(impl AsRef<str>, impl AsRef<str>)]) -> (Vec<String>, usize) {
     let reference = reference();
+    let file = |name: &str| fs::read_to_string(root(&format!("envoy/{name}"))).unwrap();
     let [start, operators, rest] = parts(&reference);
     let payments = start.find("  - name: dana\n").unwrap();
     let plain = format!("{start}{rest}");
     let text = match base {
         Base::Plain => edited(&plain, edits),
         Base::Tls => {
-            let tls = fs::read_to_string(root("envoy/tls.yaml")).unwrap();
+            let tls = file("tls.yaml");
             let [start, _, rest] = parts(&tls);
             edited(&format!("{start}{rest}"), edits)
         }
@@ -118,11 +136,12 @@ fn files(base: Base, edits: &[(impl AsRef<str>, impl AsRef<str>)]) -> (Vec<Strin
             format!("{start}{second}{rest}")
         }
         Base::Operators => format!("{start}{}{rest}", edited(operators, edits)),
-        Base::Dns => {
-            let dns = fs::read_to_string(root("envoy/dns.yaml")).unwrap();
-            let (dns, line) = unmarked(&edited(&dns, edits));
-            return (vec![reference, dns], line);
+        Base::Dns => return beside(reference, &file("dns.yaml"), edits),
+        Base::Etcd => return beside(etcd::shared(&reference), &file("etcd.yaml"), edits),
+        Base::EtcdTls => {
+            return beside(etcd::shared(&file("tls.yaml")), &file("etcd-tls.yaml"), edits);
         }
+        Base::Shared => return beside(file("etcd.yaml"), &etcd::shared(&reference), edits),
     };
     let (text, line) = unmarked(&text);
     (vec![text], line)
@@ -205,6 +224,8 @@ fn every_rule_has_a_planted_fault() {
     let mut planted: BTreeSet<&str> = planted::all().iter().map(|fault| fault.rule).collect();
     // It is about the file of accepted findings: a test of its own finds it.
     planted.insert("acceptance-unused");
+    // So does one of manifests.
+    planted.insert("replicas-apart");
     assert_eq!(rules, planted);
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - `admin`: the operators' listener: status, overrides, payments in doubt
 //! - `capabilities`: what the filter's VMs may do
+//! - `etcd`: the cluster of an etcd that several Envoys share
 //! - `evidence`: every row of the evidence table that a socket can cause
 //! - `census`: what operators see of the store
 //! - `claims`: races, reuse of keys, replays, repeats, clients that leave
@@ -43,6 +44,7 @@ mod detection;
 mod dns;
 mod doubt;
 mod dump;
+mod etcd;
 mod evidence;
 mod failover;
 mod first_day;

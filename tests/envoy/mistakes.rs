@@ -77,7 +77,7 @@ fn limits() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"idempotency": {"store": {"redis": {}}}}),
-            "idempotency.store.redis: expected one of local, found the unknown field \"redis\"",
+            "idempotency.store.redis: expected one of local, etcd, found the unknown field \"redis\"",
         ),
         (
             json!({"heartbeat": {"interval_ms": 10000, "stale_ms": 5000}}),

@@ -58,6 +58,26 @@ fn a_payment_is_claimed_in_etcd_and_another_envoy_knows_it() {
         let seen = call(&other.listener, CREATE, &order("r-1"));
         (seen.outcome() != "unknown").then_some(seen)
     });
-    println!("{there:?} {}", other.log());
+    assert_eq!((there.status, &there.body), (200, &paid.body), "{there:?}");
     assert_eq!(sandbox.executed_at("r-1"), ["primary"]);
+}
+
+/// What the list withholds is named where Envoy starts, or before anything is claimed. No payment hangs.
+#[test]
+fn a_capability_that_is_withheld_is_named_at_the_start() {
+    let (sandbox, etcd) = (Sandbox::start(), Etcd::start(1));
+    for name in CAPABILITIES {
+        let mut config = config(&sandbox, &etcd, &json!({}));
+        let allowed = &mut plugin(&mut config)["capability_restriction_config"];
+        allowed["allowed_capabilities"].as_object_mut().unwrap().remove(name).unwrap();
+        let Some(envoy) = Envoy::try_start(&config) else {
+            assert!(!name.starts_with("proxy_on_"), "a callback that is missing shows later");
+            continue;
+        };
+        assert!(name.starts_with("proxy_on_"), "{name} shows at the start");
+        until(name, PATIENCE, || envoy.log().contains(name).then_some(()));
+        let seen = call(&envoy.listener, CREATE, &order("r-1"));
+        assert_eq!(seen.status, 504, "{name}: {seen:?}");
+    }
+    assert!(sandbox.executed_at("r-1").is_empty());
 }

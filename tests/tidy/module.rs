@@ -13,13 +13,28 @@ struct Module {
     file: &'static str,
     /// Number of its listener in the reference.
     listener: usize,
+    /// What it needs beside its reference where claims stand in etcd.
+    with_etcd: &'static [&'static str],
     /// Envoy compiles it once for each worker before that serves.
     bytes_max: usize,
 }
 
+const CALLS_OF_ETCD: [&str; 4] =
+    ["proxy_grpc_call", "proxy_on_grpc_receive", "proxy_on_grpc_close", "proxy_continue_stream"];
+
 const MODULES: [Module; 2] = [
-    Module { file: "dana_failover.wasm", listener: 0, bytes_max: 610_000 },
-    Module { file: "dana_failover_operators.wasm", listener: 1, bytes_max: 450_000 },
+    Module {
+        file: "dana_failover.wasm",
+        listener: 0,
+        with_etcd: &CALLS_OF_ETCD,
+        bytes_max: 680_000,
+    },
+    Module {
+        file: "dana_failover_operators.wasm",
+        listener: 1,
+        with_etcd: &[],
+        bytes_max: 460_000,
+    },
 ];
 
 impl Module {
@@ -45,14 +60,15 @@ impl Module {
         (imports, exports)
     }
 
-    /// What the reference allows it.
+    /// What the reference allows it, and what it needs beside that with etcd.
     fn allowed(&self) -> BTreeSet<String> {
         let reference: Value = serde_norway::from_str(&read("envoy/envoy.yaml")).unwrap();
         let listener = format!("/static_resources/listeners/{}", self.listener);
         let filter = "filter_chains/0/filters/0/typed_config/http_filters/0/typed_config";
         let list = "config/capability_restriction_config/allowed_capabilities";
         let list = reference.pointer(&format!("{listener}/{filter}/{list}")).unwrap();
-        list.as_object().unwrap().keys().cloned().collect()
+        let listed = list.as_object().unwrap().keys().cloned();
+        listed.chain(self.with_etcd.iter().map(|name| (*name).to_owned())).collect()
     }
 }
 

@@ -97,9 +97,15 @@ pub(crate) struct Document {
     pub(crate) second: Option<Place>,
     /// The way to it: empty for a file of its own.
     pub(crate) path: String,
+    /// What runs with it in Kubernetes, each with the way to it: as far as its manifest tells.
+    pub(crate) workloads: Vec<(String, Rc<Node>)>,
 }
 
 impl Document {
+    const fn new(root: Rc<Node>, second: Option<Place>) -> Self {
+        Self { root, second, path: String::new(), workloads: Vec::new() }
+    }
+
     /// Reads the file with this number. Envoy tells the two forms apart by the file's ending;
     /// here it is enough that a text is JSON.
     pub(crate) fn read(file: usize, bytes: &[u8], is_json: bool) -> Result<Self, Mistake> {
@@ -118,10 +124,10 @@ impl Document {
         };
         if is_json {
             let root = json::read(text, begin)?;
-            return Ok(Self { root, second: None, path: String::new() });
+            return Ok(Self::new(root, None));
         }
         match text.trim_start().starts_with('{').then(|| json::read(text, begin)) {
-            Some(Ok(root)) => Ok(Self { root, second: None, path: String::new() }),
+            Some(Ok(root)) => Ok(Self::new(root, None)),
             Some(Err(_)) | None => yaml::read(text, Origin::At(begin)),
         }
     }

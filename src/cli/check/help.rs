@@ -31,6 +31,7 @@ about something else, or a wrong command line.
   findings  rule, severity (error, warning, note), title, file, line, column, path, expected, found,
             why, fix, accepted (the reason, or null); the worst first
   summary   errors, warnings, notes that nobody accepts, and accepted: how many of each
-  stores    for each vm_id: claims_max, retention_s, payments_per_second that the store sustains
-            while refused_share of new payments are refused
+  stores    for each vm_id: engine (local, etcd), claims_max, retention_s, payments_per_second that the
+            store sustains while refused_share of new payments are refused; of etcd realm, bytes_per_claim
+            on disk, and what half of 8 GiB holds
 --format sarif writes SARIF 2.1.0 for code scanning, with what is accepted as suppressed."#;

@@ -4,6 +4,8 @@ mod admin;
 mod alike;
 mod capabilities;
 mod clusters;
+mod etcd;
+mod etcd_tls;
 mod file;
 mod filter;
 mod gateways;
@@ -26,11 +28,13 @@ pub(crate) use file::UNUSED;
 use super::finding::{Finding, Found, Rule};
 use super::setup::Setup;
 
-const GROUPS: [&[Rule]; 19] = [
+const GROUPS: [&[Rule]; 21] = [
     file::RULES,
     filter::RULES,
     settings::RULES,
     store::RULES,
+    etcd::RULES,
+    etcd_tls::RULES,
     capabilities::RULES,
     gateways::RULES,
     routes::RULES,

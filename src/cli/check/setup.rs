@@ -48,6 +48,8 @@ pub(crate) struct Setup {
     pub(crate) gateways: Vec<Gateway>,
     /// Numbers of the clusters by which any gateway can be reached.
     reaching: BTreeSet<usize>,
+    /// How many replicas Kubernetes runs of it, wherever its manifest says so.
+    pub(crate) replicas: Vec<View>,
     /// What is told by somebody else, and cannot be seen from here.
     pub(crate) unseen: Vec<(View, &'static str)>,
     /// Whether this is what a running Envoy has, with all that was sent to it.
@@ -75,6 +77,7 @@ impl Setup {
             second: parts.second,
             bootstrap: parts.bootstrap,
             unseen: parts.unseen,
+            replicas: parts.replicas,
             is_dump: parts.is_dump,
             ..Self::default()
         };
@@ -158,6 +161,14 @@ impl Setup {
         let mut clusters = self.gateway_clusters().map(|(_, cluster)| cluster);
         let Some(first) = clusters.next() else { return Vec::new() };
         clusters.map(|other| (first, other)).collect()
+    }
+
+    /// The clusters of etcd that plugins name. One that reaches a gateway is another mistake.
+    pub(crate) fn etcd_clusters(&self) -> impl Iterator<Item = &Cluster> {
+        let names = self.plugins.iter().map(|plugin| plugin.etcd().at("cluster"));
+        let names: BTreeSet<String> = names.map(|name| name.word().to_owned()).collect();
+        let clusters = names.into_iter().filter(|name| !self.reaches_gateway(name));
+        clusters.filter_map(|name| self.cluster(&name))
     }
 
     /// The clusters that hold endpoints, within a cluster; itself, if it is no composite.

@@ -51,16 +51,20 @@ pub(super) fn read_idempotency(
     (store, rules)
 }
 
+/// The smallest store in this process.
+const CLAIMS_LEAST: u32 = 16;
+
 /// Where new payments are claimed, and how many the store in this process is laid out for.
 fn read_stores(fields: &Fields<'_>, floor: Floor) -> (StoreEngine, u32) {
     let has_local = fields.get("local").is_some();
-    let claims_max = fields.object("local").number("claims_max", 16..=16_777_216, 1_048_576);
+    let range = CLAIMS_LEAST.into()..=16_777_216;
+    let claims_max = fields.object("local").number("claims_max", range, 1_048_576);
     let claims_max = u32::try_from(claims_max).unwrap_or(u32::MAX);
     match fields.get("etcd").and_then(|node| read_etcd(&node.fields(), floor, has_local)) {
         None => (StoreEngine::Local, claims_max),
         Some(etcd) if has_local => (StoreEngine::Etcd(etcd), claims_max),
-        // Nothing is claimed in this process, which has the smallest store that there is: one bucket.
-        Some(etcd) => (StoreEngine::Etcd(etcd), limits::BUCKET_RECORDS_MEAN),
+        // Nothing is claimed in this process.
+        Some(etcd) => (StoreEngine::Etcd(etcd), CLAIMS_LEAST),
     }
 }
 

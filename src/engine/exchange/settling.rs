@@ -60,10 +60,10 @@ impl Update {
     /// What is read for it; the first time it may be guessed, because a commit finds out.
     pub(super) fn read(&self, is_first: bool) -> StoreRequest {
         let read = if is_first { StoreRequest::Peek } else { StoreRequest::Read };
-        match self {
-            Self::Retract => StoreRequest::Retract,
-            _ => self.key().map_or(StoreRequest::ReadHealth, |key| read(vec![key])),
+        if matches!(self, Self::Retract) {
+            return StoreRequest::Retract;
         }
+        self.key().map_or(StoreRequest::ReadHealth, |key| read(vec![key]))
     }
 
     /// The same, to be written once the store may be asked again; `None` where nobody needs it then.

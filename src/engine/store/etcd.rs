@@ -19,8 +19,6 @@ pub use census::RealmCensus;
 pub use key::Realm;
 pub use member::{RealmEffect, RealmMember, RealmTerms};
 pub use message::answer::{KeyValue, LeaseAnswer, RangeAnswer, TxnAnswer};
-pub use names::Names;
 pub use session::EtcdSession;
 pub use shared::{EtcdStore, EtcdTerms};
-pub use value::Writer;
 pub use workers::{RealmWorkers, StoreLink};

@@ -206,6 +206,10 @@ impl Host for FakeHost {
         Err(FAILED)
     }
 
+    fn withheld(&self) -> Option<&'static str> {
+        None
+    }
+
     fn set_property(&self, _: &str, _: &str) -> Result<(), HostError> {
         self.attempt("set_property")
     }

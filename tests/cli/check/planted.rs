@@ -4,13 +4,14 @@
 
 use super::{Base, Fault};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     include_str!("planted/filter.diff"),
     include_str!("planted/gateways.diff"),
     include_str!("planted/proxy.diff"),
     include_str!("planted/routes.diff"),
     include_str!("planted/channels.diff"),
     include_str!("planted/seen.diff"),
+    include_str!("planted/etcd.diff"),
 ];
 
 pub(super) fn all() -> Vec<Fault> {
@@ -30,6 +31,9 @@ fn fault(text: &'static str) -> Fault {
         "operators" => Base::Operators,
         "open" => Base::Open,
         "tls" => Base::Tls,
+        "etcd" => Base::Etcd,
+        "etcd-tls" => Base::EtcdTls,
+        "shared" => Base::Shared,
         other => panic!("no base: {other}"),
     };
     let mut edits: Vec<(String, String)> = Vec::new();

@@ -161,6 +161,52 @@ fn the_files_of_a_config_map_are_one_envoy() {
     assert!(found.iter().any(|one| one["rule"] == "unseen"), "{found:#?}");
 }
 
+/// A workload that mounts the ConfigMap, before it in the same file.
+#[test]
+fn replicas_with_a_store_each_are_told() {
+    let workload = |replicas: &str, mounts: &str| {
+        let pod = format!("containers: [], volumes: [{{name: config, {mounts}}}]");
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: dana}}\nspec:\n  {replicas}\n  \
+             template: {{spec: {{{pod}}}}}\n---\n"
+        )
+    };
+    let told = |text: &str, manifest: &str| {
+        let (found, code) = findings(&[config_map(text, manifest)]);
+        let replicas = found.iter().filter(|one| one["rule"] == "replicas-apart");
+        let replicas: Vec<Value> = replicas.cloned().collect();
+        (replicas, code)
+    };
+    let mounts = "configMap: {name: dana}";
+    let (found, code) = told(&reference(), &workload("replicas: 3", mounts));
+    assert_eq!((found.len(), code), (1, Some(1)), "{found:#?}");
+    let place = (&found[0]["line"], &found[0]["column"], &found[0]["path"], &found[0]["found"]);
+    assert_eq!(place, (&json!(5), &json!(3), &json!("spec.replicas"), &json!("3")));
+    let projected = "projected: {sources: [{secret: {name: x}}, {configMap: {name: dana}}]}";
+    assert_eq!(told(&reference(), &workload("replicas: 2", projected)).0.len(), 1);
+    for (replicas, mounts) in [
+        ("replicas: 1", mounts),
+        ("paused: false", mounts),
+        ("replicas: 3", "configMap: {name: other}"),
+        ("replicas: 3", "secret: {secretName: dana}"),
+    ] {
+        assert_eq!(told(&reference(), &workload(replicas, mounts)), (Vec::new(), Some(0)));
+    }
+    // With claims in etcd there may be many.
+    let shared = super::etcd::shared(&reference());
+    assert_eq!(told(&shared, &workload("replicas: 3", mounts)).0, Vec::<Value>::new());
+    // A list of both.
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "dana"},
+        "data": {"envoy.yaml": reference()}});
+    let volumes = json!([{"name": "config", "configMap": {"name": "dana"}}]);
+    let set = json!({"kind": "StatefulSet", "spec": {"replicas": 2, "template": {"spec": {
+        "volumes": volumes}}}});
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [map, set]});
+    let (found, _) = findings(&[list.to_string()]);
+    let path = found.iter().find(|one| one["rule"] == "replicas-apart").unwrap();
+    assert_eq!(path["path"], "items[1].spec.replicas");
+}
+
 #[test]
 fn a_manifest_that_is_wrong_says_where() {
     let broken = config_map("static_resources:\n  listeners: [\nadmin: {}\n", "");

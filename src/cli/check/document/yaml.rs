@@ -23,9 +23,7 @@ pub(super) fn read(text: &str, origin: Origin) -> Result<Document, Mistake> {
         builder.take(event, place)?;
     }
     match builder.root {
-        Some(root) if !matches!(root.kind, Kind::Null) => {
-            Ok(Document { root, second: builder.second, path: String::new() })
-        }
+        Some(root) if !matches!(root.kind, Kind::Null) => Ok(Document::new(root, builder.second)),
         Some(_) | None => mistake(begin, "an Envoy configuration", "nothing"),
     }
 }

@@ -9,12 +9,16 @@ use super::{Report, write_json};
 
 pub(crate) fn write(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let stores = report.stores.iter().map(|store| {
+        let etcd = store.etcd.as_ref();
         json!({
             "vm_id": store.vm_id,
+            "engine": if etcd.is_some() { "etcd" } else { "local" },
             "claims_max": store.claims_max,
             "retention_s": store.retention_s,
             "payments_per_second": store.payments_per_second,
-            "refused_share": super::super::store::REFUSED_SHARE,
+            "refused_share": etcd.is_none().then_some(super::super::store::REFUSED_SHARE),
+            "realm": etcd.map(|etcd| &etcd.realm),
+            "bytes_per_claim": etcd.map(|etcd| etcd.bytes),
         })
     });
     let mut summary: serde_json::Map<String, Value> = Severity::ALL

@@ -91,15 +91,16 @@ fn summary(out: &mut impl Write, report: &Report, style: &Style) -> io::Result<(
 /// One rule, in full.
 pub(crate) fn explain(out: &mut impl Write, rule: &Rule) -> io::Result<()> {
     writeln!(out, "{} ({})\n\n{}.\n", rule.id, rule.severity.word(), rule.title)?;
-    writeln!(out, "Why:  {}\nMend: {}", rule.why, rule.fix)?;
+    writeln!(out, "Why: {}\nFix: {}", rule.why, rule.fix)?;
     if rule.id == "capability-missing" {
         writeln!(
             out,
-            "\nWhat the filter needs, and what is lost without it (* operators' filter too):"
+            "\nWhat the two filters need, always or with a store in etcd, and what is lost without it:"
         )?;
-        for Capability { name, without, operators } in NEEDED {
-            let mark = if operators { '*' } else { ' ' };
-            writeln!(out, "  {name:<38} {mark} {without}")?;
+        writeln!(out, "  {:<36} payments operators", "")?;
+        for Capability { name, without, payments, operators } in NEEDED {
+            let (payments, operators) = (payments.word(), operators.word());
+            writeln!(out, "  {name:<36} {payments:<8} {operators:<9} {without}")?;
         }
     }
     Ok(())

@@ -38,20 +38,46 @@ pub(crate) struct Capability {
     pub(crate) name: &'static str,
     /// What is lost without it.
     pub(crate) without: &'static str,
-    /// Whether the operators' filter needs it too.
-    pub(crate) operators: bool,
+    /// When the payments' filter needs it.
+    pub(crate) payments: Need,
+    /// When the operators' filter does.
+    pub(crate) operators: Need,
+}
+
+/// When a filter needs something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    Always,
+    /// Where claims stand in etcd.
+    Etcd,
+    Never,
+}
+
+impl Need {
+    /// The word for it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Etcd => "etcd",
+            Self::Never => "",
+        }
+    }
 }
 
 const fn payments(name: &'static str, without: &'static str) -> Capability {
-    Capability { name, without, operators: false }
+    Capability { name, without, payments: Need::Always, operators: Need::Never }
 }
 
 const fn both(name: &'static str, without: &'static str) -> Capability {
-    Capability { name, without, operators: true }
+    Capability { name, without, payments: Need::Always, operators: Need::Always }
+}
+
+const fn etcd(name: &'static str, without: &'static str) -> Capability {
+    Capability { name, without, payments: Need::Etcd, operators: Need::Etcd }
 }
 
 /// All of them. The tests withhold each one from a real Envoy.
-pub(crate) const NEEDED: [Capability; 28] = [
+pub(crate) const NEEDED: [Capability; 32] = [
     both("proxy_log", "its log, and the reason why a configuration is refused"),
     both("proxy_get_current_time_nanoseconds", "every decision: there is no clock"),
     both("proxy_get_header_map_pairs", "every decision: no request can be read"),
@@ -70,7 +96,19 @@ pub(crate) const NEEDED: [Capability; 28] = [
     both("proxy_record_metric", "its metrics"),
     payments("proxy_set_tick_period_milliseconds", "heartbeats: it does not start"),
     payments("proxy_http_call", "heartbeats: no later gateway is ever used"),
-    payments("proxy_set_effective_context", "answers of a gateway that is asked second"),
+    Capability {
+        name: "proxy_set_effective_context",
+        without: "answers of a gateway that is asked second, and of etcd",
+        payments: Need::Always,
+        operators: Need::Etcd,
+    },
+    etcd("proxy_grpc_call", "every claim: etcd is never asked"),
+    Capability {
+        name: "proxy_continue_stream",
+        without: "every payment: it hangs once etcd has answered",
+        payments: Need::Etcd,
+        operators: Need::Never,
+    },
     both("proxy_on_context_create", "the start"),
     both("proxy_on_configure", "the start"),
     payments("proxy_on_tick", "heartbeats, and what workers tell each other"),
@@ -84,12 +122,24 @@ pub(crate) const NEEDED: [Capability; 28] = [
         "the proof of an answer with trailers: it stays in doubt",
     ),
     payments("proxy_on_http_call_response", "answers to heartbeats"),
+    etcd("proxy_on_grpc_receive", "every claim: it hangs, as if etcd never answered"),
+    etcd(
+        "proxy_on_grpc_close",
+        "every claim that etcd refuses: it hangs, as if etcd never answered",
+    ),
     payments("proxy_on_log", "what became of a payment whose client has left"),
     both("proxy_on_delete", "memory: no request is ever forgotten"),
 ];
 
-fn needed(role: Role) -> impl Iterator<Item = &'static Capability> {
-    NEEDED.iter().filter(move |one| role == Role::Payments || one.operators)
+fn needed(plugin: &Plugin) -> impl Iterator<Item = &'static Capability> {
+    let (role, has_etcd) = (plugin.role, plugin.etcd().exists());
+    NEEDED.iter().filter(move |one| {
+        let need = match role {
+            Role::Payments => one.payments,
+            Role::Admin => one.operators,
+        };
+        need == Need::Always || (need == Need::Etcd && has_etcd)
+    })
 }
 
 /// Either place: beside `vm_config`, where every Envoy reads it, and within, where those from 1.40 on
@@ -105,7 +155,7 @@ fn capability_missing(setup: &Setup, found: &mut Found<'_>) {
     let lists = |plugin| restrictions(plugin).into_iter().map(move |list| (plugin, list));
     for (plugin, allowed) in setup.plugins.iter().flat_map(lists) {
         let names = allowed.names();
-        for Capability { name, without, .. } in needed(plugin.role) {
+        for Capability { name, without, .. } in needed(plugin) {
             if !names.iter().any(|allowed| allowed == name) {
                 let lost = format!("nothing, which loses {without}");
                 found.add_as(&allowed, format!("{name}: {{}}"), lost);
@@ -118,7 +168,7 @@ fn capability_surplus(setup: &Setup, found: &mut Found<'_>) {
     let lists = |plugin| restrictions(plugin).into_iter().map(move |list| (plugin, list));
     for (plugin, allowed) in setup.plugins.iter().flat_map(lists) {
         for name in allowed.names() {
-            if !needed(plugin.role).any(|one| one.name == name) {
+            if !needed(plugin).any(|one| one.name == name) {
                 found.add_as(&allowed.at(&name), "nothing that the filter does not use", name);
             }
         }

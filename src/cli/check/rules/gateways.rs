@@ -12,7 +12,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "cluster-missing",
         severity: Error,
         title: "A cluster that the filter names does not exist",
-        why: "Envoy answers 503 to whatever is sent there.",
+        why: "Envoy answers 503 to whatever is sent there, and no payment can be claimed without its store.",
         fix: "Add the cluster, or correct the name.",
         check: cluster_missing,
     },
@@ -81,7 +81,8 @@ fn cluster_missing(setup: &Setup, found: &mut Found<'_>) {
     }
     for plugin in &setup.plugins {
         let lists = ["gateways", "composites"].map(|name| plugin.config.at(name).items());
-        for cluster in lists.iter().flatten().map(|one| one.at("cluster")) {
+        let etcd = plugin.etcd();
+        for cluster in lists.iter().flatten().chain([&etcd]).map(|one| one.at("cluster")) {
             if cluster.exists() && setup.cluster(cluster.word()).is_none() {
                 found.add(&cluster, "the name of a cluster of this Envoy");
             }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::engine::Config;
-use crate::engine::limits::EVIDENCE_BYTES_MAX;
+use crate::engine::limits::{EVIDENCE_BYTES_MAX, SHARED_STORE_MS_MAX};
 
 use super::super::finding::Severity::{Error, Warning};
 use super::super::finding::{Found, Rule};
-use super::super::setup::{Proxy, Setup};
+use super::super::setup::{Plugin, Proxy, Setup};
 use super::super::view::View;
 
 pub(super) const RULES: &[Rule] = &[
@@ -57,7 +57,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         title: "Envoy gives up before the filter does",
         why: "An answer that takes long but comes is thrown away, and the payment is left in doubt.",
-        fix: "Make it longer than timeouts.response_ms and timeouts.inquiry_ms, or remove it.",
+        fix: "Make it longer than timeouts.response_ms and timeouts.inquiry_ms (and 4.8 s more with etcd, which is \
+              asked before and after), or remove it.",
         check: timeout_short,
     },
     Rule {
@@ -178,10 +179,16 @@ fn longest(config: &Config) -> Duration {
     Duration::from_millis(config.timeouts.response.max(config.timeouts.inquiry).get())
 }
 
+/// How long a request may be held for the store, before it is sent and before it is answered.
+fn held(plugin: &Plugin) -> Duration {
+    let times = if plugin.etcd().exists() { 2 } else { 0 };
+    Duration::from_millis(times * SHARED_STORE_MS_MAX)
+}
+
 fn timeout_short(setup: &Setup, found: &mut Found<'_>) {
     for (plugin, proxy) in setup.payment_proxies() {
         let Some(config) = plugin.config_or_default() else { continue };
-        let least = longest(&config);
+        let waits = longest(&config);
         let own = |names: &[&str]| proxy.view.down(names);
         let mut views = vec![
             own(&["stream_idle_timeout"]),
@@ -193,8 +200,9 @@ fn timeout_short(setup: &Setup, found: &mut Found<'_>) {
         }
         let clusters = setup.gateway_clusters().map(|(_, cluster)| &cluster.http);
         let path = ["common_http_protocol_options", "max_stream_duration"];
-        views.extend(clusters.map(|http| http.down(&path)));
-        for view in views {
+        let upstream = clusters.map(|http| (http.down(&path), waits));
+        let downstream = views.into_iter().map(|view| (view, waits + held(plugin)));
+        for (view, least) in downstream.chain(upstream) {
             // Zero is none.
             let is_short = |length: Duration| !length.is_zero() && length <= least;
             if view.duration().is_some_and(is_short) {

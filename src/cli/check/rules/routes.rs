@@ -158,13 +158,8 @@ fn takes_all(route: &View) -> bool {
 fn gateway_bypassed(setup: &Setup, found: &mut Found<'_>) {
     let is_guarded = |at: usize| setup.payments().any(|plugin| plugin.proxy == at);
     let proxies = setup.proxies.iter().enumerate().filter(|(at, _)| !is_guarded(*at));
-    let mut names: Vec<View> = proxies.flat_map(|(_, proxy)| named_clusters(proxy)).collect();
-    for pipe in &setup.pipes {
-        names.push(pipe.at("cluster"));
-        let weighted = pipe.down(&["weighted_clusters", "clusters"]).items();
-        names.extend(weighted.iter().map(|one| one.at("name")));
-    }
-    for name in names {
+    let names = proxies.flat_map(|(_, proxy)| named_clusters(proxy));
+    for name in names.chain(piped_clusters(setup)) {
         if setup.reaches_gateway(name.word()) {
             found.add(&name, "a cluster that reaches no gateway");
         }
@@ -185,13 +180,20 @@ fn gateway_bypassed(setup: &Setup, found: &mut Found<'_>) {
     }
 }
 
-fn named_clusters(proxy: &Proxy) -> Vec<View> {
-    let mut names = Vec::new();
-    for action in proxy.actions() {
-        names.push(action.at("cluster"));
-        let weighted = action.down(&["weighted_clusters", "clusters"]).items();
-        names.extend(weighted.iter().map(|one| one.at("name")));
-    }
+/// The clusters that a proxy's routes name.
+pub(super) fn named_clusters(proxy: &Proxy) -> Vec<View> {
+    proxy.actions().iter().flat_map(named).collect()
+}
+
+/// The same of TCP proxies.
+pub(super) fn piped_clusters(setup: &Setup) -> Vec<View> {
+    setup.pipes.iter().flat_map(named).collect()
+}
+
+fn named(action: &View) -> Vec<View> {
+    let weighted = action.down(&["weighted_clusters", "clusters"]).items();
+    let mut names = vec![action.at("cluster")];
+    names.extend(weighted.iter().map(|one| one.at("name")));
     names
 }
 

@@ -8,6 +8,7 @@ use super::super::finding::Severity::{Error, Note, Warning};
 use super::super::finding::{Found, Rule};
 use super::super::setup::{Listener, Plugin, Setup};
 use super::super::store::Store;
+use super::super::view::View;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -43,13 +44,22 @@ pub(super) const RULES: &[Rule] = &[
         check: store_small,
     },
     Rule {
+        id: "replicas-apart",
+        severity: Warning,
+        title: "Several replicas keep their claims apart",
+        why: "Each knows only the payments that went through it: one that is repeated at another replica is made \
+              again.",
+        fix: "Set replicas: 1, or keep claims in etcd (idempotency.store.etcd), as docs/etcd.md tells.",
+        check: replicas_apart,
+    },
+    Rule {
         id: "claims-in-one-process",
         severity: Note,
         title: "Claims are known to one Envoy process alone",
         why: "Other machines can reach this listener, so it may be one of several replicas: a payment that is \
               repeated at another one is made again. A restart forgets all claims too.",
-        fix: "Run one, or lead each partner's payments to the same replica always (a hash of X-PARTNER-ID), and \
-               drain it before it ends.",
+        fix: "Run one, or keep claims in etcd (docs/etcd.md), or lead each partner's payments to the same replica \
+              always (a hash of X-PARTNER-ID), and drain it before it ends.",
         check: claims_in_one_process,
     },
 ];
@@ -103,20 +113,32 @@ fn claims_apart(setup: &Setup, found: &mut Found<'_>) {
     let Some(first) = setup.payments().next() else { return };
     let known = reaches(first);
     for plugin in setup.payments().skip(1) {
-        let id = plugin.vm_id();
-        let meets = reaches(plugin).iter().any(|leaf| known.contains(leaf));
-        if meets && id.word() != first.vm_id().word() {
-            found.add(&id, first.vm_id().shows());
+        if !reaches(plugin).iter().any(|leaf| known.contains(leaf)) {
+            continue;
+        }
+        let mut pairs = vec![(plugin.etcd().at("realm"), first.etcd().at("realm"))];
+        // In etcd the vm_id says nothing.
+        let is_local = |plugin: &Plugin| !plugin.etcd().exists() || local(plugin).exists();
+        if is_local(plugin) && is_local(first) {
+            pairs.push((plugin.vm_id(), first.vm_id()));
+        }
+        for (own, other) in pairs.iter().filter(|(own, other)| !own.is_same_as(other)) {
+            found.add(own, other.shows());
         }
     }
 }
 
+fn local(plugin: &Plugin) -> View {
+    plugin.config.down(&["idempotency", "store", "local"])
+}
+
 fn store_small(setup: &Setup, found: &mut Found<'_>) {
-    for store in Store::all(setup).iter().filter(|one| one.payments_per_second < RATE_LEAST) {
+    let is_small = |store: &&Store| store.etcd.is_none() && store.payments_per_second < RATE_LEAST;
+    for store in Store::all(setup).iter().filter(is_small) {
         let is_its =
             |plugin: &&Plugin| plugin.parsed.is_ok() && plugin.vm_id().word() == store.vm_id;
         let Some(plugin) = setup.payments().find(is_its) else { continue };
-        let claims = plugin.config.down(&["idempotency", "store", "local", "claims_max"]);
+        let claims = local(plugin).at("claims_max");
         let retention = plugin.config.down(&["idempotency", "retention_s"]);
         let place = if claims.exists() || !retention.exists() { claims } else { retention };
         let rate = store.payments_per_second;
@@ -124,8 +146,21 @@ fn store_small(setup: &Setup, found: &mut Found<'_>) {
     }
 }
 
+/// As far as the manifest tells: a workload that mounts the ConfigMap with the filter in it.
+fn replicas_apart(setup: &Setup, found: &mut Found<'_>) {
+    let is_local = |plugin: &Plugin| !plugin.etcd().exists();
+    if !setup.payments().any(is_local) {
+        return;
+    }
+    for replicas in &setup.replicas {
+        if replicas.number() > Some(1) {
+            found.add(replicas, "1");
+        }
+    }
+}
+
 fn claims_in_one_process(setup: &Setup, found: &mut Found<'_>) {
-    for (_, proxy) in setup.payment_proxies() {
+    for (_, proxy) in setup.payment_proxies().filter(|(plugin, _)| !plugin.etcd().exists()) {
         let open = setup.listeners.get(proxy.listener).and_then(Listener::open_address);
         if let Some(address) = open {
             let host = address.down(&["socket_address", "address"]);

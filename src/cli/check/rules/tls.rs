@@ -48,7 +48,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "tls-renegotiation",
         severity: Error,
-        title: "A gateway may renegotiate TLS",
+        title: "A gateway or etcd may renegotiate TLS",
         why: "The peer could become another one in the middle of a connection.",
         fix: "Remove allow_renegotiation.",
         check: tls_renegotiation,
@@ -56,7 +56,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "tls-old",
         severity: Error,
-        title: "An outdated TLS is spoken to a gateway",
+        title: "An outdated TLS is spoken to a gateway or to etcd",
         why: "TLS 1.0 and 1.1 are broken; amounts and tokens can be read or changed under way.",
         fix: "Set tls_minimum_protocol_version: TLSv1_2 or leave it at Envoy's default, which is that.",
         check: tls_old,
@@ -95,6 +95,13 @@ fn contexts(setup: &Setup) -> impl Iterator<Item = (&Cluster, &Tls)> {
         let sockets = cluster.sockets.iter();
         sockets.filter_map(move |socket| Some((cluster, socket.tls.as_ref()?)))
     })
+}
+
+/// The same, and those by which etcd is.
+fn all_contexts(setup: &Setup) -> impl Iterator<Item = &Tls> {
+    let sockets = setup.etcd_clusters().flat_map(|cluster| &cluster.sockets);
+    let etcd = sockets.filter_map(|socket| socket.tls.as_ref());
+    contexts(setup).map(|(_, tls)| tls).chain(etcd)
 }
 
 fn tls_absent(setup: &Setup, found: &mut Found<'_>) {
@@ -143,7 +150,7 @@ fn tls_untrusted(setup: &Setup, found: &mut Found<'_>) {
 }
 
 fn tls_renegotiation(setup: &Setup, found: &mut Found<'_>) {
-    for (_, tls) in contexts(setup) {
+    for tls in all_contexts(setup) {
         let view = tls.view.at("allow_renegotiation");
         if view.is_true() {
             found.add(&view, "false or nothing");
@@ -152,7 +159,7 @@ fn tls_renegotiation(setup: &Setup, found: &mut Found<'_>) {
 }
 
 fn tls_old(setup: &Setup, found: &mut Found<'_>) {
-    for (_, tls) in contexts(setup) {
+    for tls in all_contexts(setup) {
         for (view, version) in [tls.oldest(), tls.newest()] {
             if version < 3 {
                 found.add(&view, "TLSv1_2 or TLSv1_3");
@@ -163,7 +170,7 @@ fn tls_old(setup: &Setup, found: &mut Found<'_>) {
 
 fn tls_key_log(setup: &Setup, found: &mut Found<'_>) {
     let clients = setup.proxies.iter().filter_map(|proxy| proxy.tls.as_ref());
-    for tls in contexts(setup).map(|(_, tls)| tls).chain(clients) {
+    for tls in all_contexts(setup).chain(clients) {
         let view = tls.common.at("key_log");
         if view.exists() {
             found.add(&view, "nothing");

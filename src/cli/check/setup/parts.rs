@@ -1,6 +1,8 @@
 //! What files hold: a bootstrap, resources that would come to Envoy by themselves, or what a running
 //! Envoy says it has (`config_dump` of its admin interface).
 
+use std::rc::Rc;
+
 use super::super::document::Document;
 use super::super::view::View;
 use super::dump;
@@ -16,6 +18,7 @@ pub(super) struct Parts {
     pub(super) routes: Vec<View>,
     pub(super) secrets: Vec<View>,
     pub(super) unseen: Vec<(View, &'static str)>,
+    pub(super) replicas: Vec<View>,
     /// Whether this is what a running Envoy has, with all that was sent to it.
     pub(super) is_dump: bool,
 }
@@ -45,6 +48,10 @@ impl Parts {
         let mut parts = Self::default();
         for document in documents {
             let root = View::of(document);
+            for (path, workload) in &document.workloads {
+                let view = View::bare(workload.place, path.clone()).holding(Rc::clone(workload));
+                parts.replicas.push(view.down(&["spec", "replicas"]));
+            }
             if let Some(place) = document.second {
                 parts.second.push(View::bare(place, String::new()));
             }

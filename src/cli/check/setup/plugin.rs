@@ -146,6 +146,11 @@ impl Plugin {
         view.text().map(str::to_owned).or_else(default).unwrap_or_default()
     }
 
+    /// The etcd that it keeps claims in; absent where they stay in the process.
+    pub(crate) fn etcd(&self) -> View {
+        self.config.down(&["idempotency", "store", "etcd"])
+    }
+
     pub(crate) fn vm_id(&self) -> View {
         self.settings.down(&["vm_config", "vm_id"])
     }

@@ -76,6 +76,11 @@ impl RetriedCall {
         })
     }
 
+    /// Whether Envoy should have told long ago how the last try has ended.
+    pub(super) const fn is_unheard(&self, now: Timestamp) -> bool {
+        now.since(self.tried_at).get() > limits::ETCD_UNHEARD_MS
+    }
+
     /// Takes in what became of what was asked last.
     pub(super) fn after(&mut self, event: BackendEvent, now: Timestamp) -> CallStep {
         match event {
@@ -181,7 +186,7 @@ mod tests {
                     assert_eq!(error, CallError::Unclear);
                     break;
                 }
-                step => panic!("{step:?}"),
+                step @ (CallStep::Ask(_) | CallStep::Answered(_)) => panic!("{step:?}"),
             }
         }
         assert_eq!(tries, 6);

@@ -1,6 +1,6 @@
 //! One commit as a transaction: what it compares, what it writes, and what it reads if it is lost.
 
-use super::known::{Known, Standing};
+use super::known::{Known, RecordVersion};
 use super::message::answer::TxnAnswer;
 use super::message::{Compare, CompareTarget, Op, RangeRequest, TxnWriter};
 use super::shared::{EtcdStore, Membership};
@@ -15,17 +15,17 @@ use std::rc::Rc;
 
 /// A commit that is being written.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingCommit {
     pub(super) commit: Commit,
     pub(super) writer: Writer,
     pub(super) member: Rc<Membership>,
     /// What is to stand under each key that is written.
-    pub(super) writes: Vec<Write>,
+    pub(super) writes: Vec<RecordWrite>,
 }
 
 /// What is to stand under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Write {
+pub(super) struct RecordWrite {
     pub(super) key: Key,
     pub(super) entry: Entry,
     /// `None`: nothing.
@@ -35,7 +35,7 @@ pub(super) struct Write {
 
 /// The answer to a payment that is kept with its claim.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(super) struct SharedAnswer {
     pub(super) payment: PaymentRef,
     pub(super) of: Incarnation,
     pub(super) bytes: Vec<u8>,
@@ -48,8 +48,8 @@ impl EtcdStore {
         mut commit: Commit,
         member: Rc<Membership>,
         known: &[Known],
-        answer: Option<&Answer>,
-    ) -> Option<Pending> {
+        answer: Option<&SharedAnswer>,
+    ) -> Option<PendingCommit> {
         let writer = self.next_writer();
         let mut writes = Vec::with_capacity(commit.put.len() + 1);
         for (key, entry) in &commit.put {
@@ -61,9 +61,9 @@ impl EtcdStore {
             }
             let lease = member.claims_lease;
             let write = write(key, &Entry::Alias(alias), writer, &member, known, None)?;
-            writes.push(Write { lease, ..write });
+            writes.push(RecordWrite { lease, ..write });
         }
-        Some(Pending { commit, writer, member, writes })
+        Some(PendingCommit { commit, writer, member, writes })
     }
 }
 
@@ -74,8 +74,8 @@ fn write(
     writer: Writer,
     member: &Membership,
     known: &[Known],
-    answer: Option<&Answer>,
-) -> Option<Write> {
+    answer: Option<&SharedAnswer>,
+) -> Option<RecordWrite> {
     let there = |gateway| member.names.there(gateway);
     let before = known.iter().find(|one| one.seen.key == key);
     let prefix = key.reference().prefix();
@@ -108,7 +108,7 @@ fn write(
         (Key::Payment(_), Entry::Alias(_) | Entry::Unreadable)
         | (Key::Alias(_), Entry::Claim(_) | Entry::Unreadable) => return None,
     };
-    Some(Write { key, entry: *entry, value, lease })
+    Some(RecordWrite { key, entry: *entry, value, lease })
 }
 
 /// A record never becomes younger: the clock of whoever wrote it before may be ahead of this one.
@@ -149,37 +149,37 @@ fn renewed(commit: &Commit, known: &[Known]) -> Vec<(Key, Version, Alias)> {
 }
 
 /// What became of a commit.
-pub(super) struct Outcome {
+pub(super) struct CommitOutcome {
     pub(super) event: StoreEvent,
     /// What is known of the records now.
     pub(super) known: Vec<Known>,
 }
 
-impl Pending {
+impl PendingCommit {
     /// What an answer to the transaction means; `None` if it is no answer to it.
     pub(super) fn outcome(
         &self,
         answer: &TxnAnswer<'_>,
         store: &EtcdStore,
         now: Timestamp,
-    ) -> Option<Outcome> {
+    ) -> Option<CommitOutcome> {
         if answer.succeeded {
             let known = self.writes.iter().map(|write| write.known(answer.revision, self.writer));
-            return Some(Outcome { event: StoreEvent::Committed, known: known.collect() });
+            return Some(CommitOutcome { event: StoreEvent::Committed, known: known.collect() });
         }
         let (layout, records) = answer.ranges.split_first()?;
         let expected: Vec<Key> = self.commit.expect.iter().map(|(key, _)| *key).collect();
         let known = store.known_all(&expected, records, &self.member, now)?;
         // An earlier try was carried out, and its answer was lost.
         if known.iter().any(|one| one.writer == Some(self.writer)) {
-            return Some(Outcome { event: StoreEvent::Committed, known });
+            return Some(CommitOutcome { event: StoreEvent::Committed, known });
         }
         if layout.kvs.first().is_none_or(|layout| layout.mod_revision != self.member.fence) {
             store.note_stale();
             let event = StoreEvent::Refused(StoreError::Unavailable);
-            return Some(Outcome { event, known: Vec::new() });
+            return Some(CommitOutcome { event, known: Vec::new() });
         }
-        Some(Outcome { event: StoreEvent::Conflict, known })
+        Some(CommitOutcome { event: StoreEvent::Conflict, known })
     }
 
     /// The transaction, serialised.
@@ -199,7 +199,7 @@ impl Pending {
     }
 }
 
-impl Write {
+impl RecordWrite {
     /// A payment stands in one place alone.
     fn add_to(&self, txn: &mut TxnWriter, store: &EtcdStore) {
         let (to, other) = match self.key {
@@ -223,9 +223,9 @@ impl Write {
     /// What is known of it once it is written.
     pub(super) fn known(&self, revision: u64, writer: Writer) -> Known {
         let standing = match (&self.value, self.key, &self.entry) {
-            (None, ..) => Standing::Absent,
-            (Some(_), Key::Payment(_), entry) if !may_end(entry) => Standing::Open(revision),
-            (Some(_), ..) => Standing::Settled(revision),
+            (None, ..) => RecordVersion::Absent,
+            (Some(_), Key::Payment(_), entry) if !may_end(entry) => RecordVersion::Open(revision),
+            (Some(_), ..) => RecordVersion::Settled(revision),
         };
         let seen = Seen { key: self.key, entry: self.entry, version: standing.version() };
         let value = self.value.clone().unwrap_or_default();

@@ -22,14 +22,14 @@ pub(super) struct Known {
 
 /// Where a record stands, and since which revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum RecordVersion {
     Absent,
     Open(u64),
     /// Resolved, or an alias.
     Settled(u64),
 }
 
-impl Standing {
+impl RecordVersion {
     pub(super) const fn version(self) -> Version {
         match self {
             Self::Absent => Version(0),
@@ -51,10 +51,10 @@ impl EtcdStore {
     /// Adds what must be so for a record to stand as it was read.
     pub(super) fn expect(&self, txn: &mut TxnWriter, key: Key, version: Version) {
         let absent = CompareTarget::CreateAbsent;
-        let (open, settled) = match Standing::of(version) {
-            Standing::Absent => (absent, absent),
-            Standing::Open(revision) => (CompareTarget::Mod(revision), absent),
-            Standing::Settled(revision) => (absent, CompareTarget::Mod(revision)),
+        let (open, settled) = match RecordVersion::of(version) {
+            RecordVersion::Absent => (absent, absent),
+            RecordVersion::Open(revision) => (CompareTarget::Mod(revision), absent),
+            RecordVersion::Settled(revision) => (absent, CompareTarget::Mod(revision)),
         };
         match key {
             Key::Payment(payment) => {
@@ -130,21 +130,21 @@ impl EtcdStore {
         };
         let (standing, value) = match (key, places) {
             (Key::Payment(_), [open, settled]) => match (one(open)?, one(settled)?) {
-                (None, None) => (Standing::Absent, Vec::new()),
-                (Some((revision, value)), None) => (Standing::Open(revision), value),
-                (None, Some((revision, value))) => (Standing::Settled(revision), value),
+                (None, None) => (RecordVersion::Absent, Vec::new()),
+                (Some((revision, value)), None) => (RecordVersion::Open(revision), value),
+                (None, Some((revision, value))) => (RecordVersion::Settled(revision), value),
                 // No transaction leaves both. Whoever did, the payment is not resolved.
-                (Some((revision, _)), Some(_)) => (Standing::Open(revision), Vec::new()),
+                (Some((revision, _)), Some(_)) => (RecordVersion::Open(revision), Vec::new()),
             },
             (Key::Alias(_), [place]) => match one(place)? {
-                None => (Standing::Absent, Vec::new()),
-                Some((revision, value)) => (Standing::Settled(revision), value),
+                None => (RecordVersion::Absent, Vec::new()),
+                Some((revision, value)) => (RecordVersion::Settled(revision), value),
             },
             _ => return None,
         };
         let (entry, writer) = match standing {
-            Standing::Absent => (Entry::Absent, None),
-            Standing::Open(_) | Standing::Settled(_) => {
+            RecordVersion::Absent => (Entry::Absent, None),
+            RecordVersion::Open(_) | RecordVersion::Settled(_) => {
                 let read = Value::decode(&value);
                 (self.entry(read, member, now), read.writer)
             }

@@ -44,7 +44,7 @@ pub struct RealmMember {
     store: Rc<EtcdStore>,
     terms: RealmTerms,
     /// What is under way.
-    step: Option<(JoinStep, RetriedCall)>,
+    step: Option<(RealmStep, RetriedCall)>,
     /// What is known of the realm so far.
     draft: Membership,
     layout: Layout,
@@ -56,10 +56,14 @@ pub struct RealmMember {
     began_at: Option<Timestamp>,
     is_told_away: bool,
     began: bool,
+    /// Envoy tells of a call that etcd refuses.
+    hears_refusals: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum JoinStep {
+enum RealmStep {
+    /// A call that etcd refuses: whether Envoy hands refusals over.
+    BeRefused,
     ReadLayout,
     WriteLayout,
     LeaseClaims,
@@ -89,8 +93,8 @@ pub enum RealmEffect {
 }
 
 /// How a machine goes on.
-enum Turn {
-    Ask(JoinStep, RpcMethod, Vec<u8>),
+enum RealmTurn {
+    Ask(RealmStep, RpcMethod, Vec<u8>),
     Joined,
     /// It is as it was.
     Found,
@@ -115,6 +119,7 @@ impl RealmMember {
             began_at: None,
             is_told_away: false,
             began: false,
+            hears_refusals: false,
         }
     }
 
@@ -132,27 +137,43 @@ impl RealmMember {
         self.step.is_none() && is_due
     }
 
-    fn read_layout(&self) -> Turn {
-        let layout = self.store.realm.layout();
-        let message = RangeRequest::one(&layout).encode();
-        Turn::Ask(JoinStep::ReadLayout, RpcMethod::Range, message)
+    /// Before the worker has joined, it finds out whether Envoy tells how calls end.
+    fn look(&self) -> RealmTurn {
+        if self.store.has_joined() || self.hears_refusals {
+            return self.read_layout();
+        }
+        let without_key = RangeRequest::default().encode();
+        RealmTurn::Ask(RealmStep::BeRefused, RpcMethod::Range, without_key)
     }
 
-    fn answered(&mut self, step: JoinStep, message: &[u8], now: Timestamp) -> Turn {
+    /// A call of which nothing is heard long after its time: Envoy tells of every other one.
+    fn is_unheard(&self, now: Timestamp) -> bool {
+        let call = self.step.as_ref().map(|(_, call)| call);
+        call.is_some_and(|call| call.is_unheard(now))
+    }
+
+    fn read_layout(&self) -> RealmTurn {
+        let layout = self.store.realm.layout();
+        let message = RangeRequest::one(&layout).encode();
+        RealmTurn::Ask(RealmStep::ReadLayout, RpcMethod::Range, message)
+    }
+
+    fn answered(&mut self, step: RealmStep, message: &[u8], now: Timestamp) -> RealmTurn {
         match step {
-            JoinStep::ReadLayout => match RangeAnswer::decode(message) {
+            RealmStep::BeRefused => RealmTurn::Refused(NO_ETCD.to_owned()),
+            RealmStep::ReadLayout => match RangeAnswer::decode(message) {
                 Some(range) => self.layout_read(&range, now),
-                None => Turn::Failed(CallError::Unclear),
+                None => RealmTurn::Failed(CallError::Unclear),
             },
-            JoinStep::LeaseClaims | JoinStep::LeaseTokens => match LeaseAnswer::decode(message) {
+            RealmStep::LeaseClaims | RealmStep::LeaseTokens => match LeaseAnswer::decode(message) {
                 Some(lease) => self.leased(step, lease.id, now),
-                None => Turn::Failed(CallError::Unclear),
+                None => RealmTurn::Failed(CallError::Unclear),
             },
-            JoinStep::WriteLayout | JoinStep::FirstProbe | JoinStep::SecondProbe => {
+            RealmStep::WriteLayout | RealmStep::FirstProbe | RealmStep::SecondProbe => {
                 let Some(answer) = TxnAnswer::decode(message) else {
-                    return Turn::Failed(CallError::Unclear);
+                    return RealmTurn::Failed(CallError::Unclear);
                 };
-                if step != JoinStep::WriteLayout {
+                if step != RealmStep::WriteLayout {
                     return self.probed(step, &answer);
                 }
                 // Whoever was not first reads what the first one has written.
@@ -166,12 +187,12 @@ impl RealmMember {
         }
     }
 
-    fn layout_read(&mut self, range: &RangeAnswer<'_>, now: Timestamp) -> Turn {
+    fn layout_read(&mut self, range: &RangeAnswer<'_>, now: Timestamp) -> RealmTurn {
         let found = range.kvs.first();
         if let Some(found) = found {
             match Layout::decode(found.value) {
                 Ok(layout) => self.layout = layout,
-                Err(error) => return Turn::Refused(error.to_string()),
+                Err(error) => return RealmTurn::Refused(error.to_string()),
             }
         }
         self.draft.fence = found.map_or(0, |found| found.mod_revision);
@@ -182,7 +203,7 @@ impl RealmMember {
         let joined = self.layout.join(limits::BUCKET_RECORDS_MEAN, &names, &self.terms.keys);
         let (there, grew) = match joined {
             Ok(joined) => joined,
-            Err(error) => return Turn::Refused(error.to_string()),
+            Err(error) => return RealmTurn::Refused(error.to_string()),
         };
         let here = self.terms.gateways.iter().map(|(_, here)| *here);
         self.draft.names = Names::new(here.zip(there).collect());
@@ -195,7 +216,7 @@ impl RealmMember {
         }
     }
 
-    fn write_layout(&self) -> Turn {
+    fn write_layout(&self) -> RealmTurn {
         let key = self.store.realm.layout();
         let target = match self.draft.fence {
             0 => CompareTarget::CreateAbsent,
@@ -204,53 +225,53 @@ impl RealmMember {
         let mut txn = TxnWriter::default();
         txn.compare(&Compare { key: &key, target });
         txn.if_met(&Op::Put { key: &key, value: &self.layout.encode(), lease: 0 });
-        Turn::Ask(JoinStep::WriteLayout, RpcMethod::Txn, txn.into_bytes())
+        RealmTurn::Ask(RealmStep::WriteLayout, RpcMethod::Txn, txn.into_bytes())
     }
 
     /// The layout is as it should be.
-    fn lease_unless_known(&self, now: Timestamp) -> Turn {
+    fn lease_unless_known(&self, now: Timestamp) -> RealmTurn {
         let share = self.terms.claims.get() / limits::ETCD_LEASES_IN_RETENTION;
         let is_young = now.since(self.leased_at).get() < share;
         let is_known = self.store.membership().is_some_and(|known| known.fence == self.draft.fence);
         if is_known && is_young && !self.store.is_stale() {
-            return Turn::Found;
+            return RealmTurn::Found;
         }
-        lease(JoinStep::LeaseClaims, self.terms.claims)
+        lease(RealmStep::LeaseClaims, self.terms.claims)
     }
 
-    fn leased(&mut self, step: JoinStep, id: u64, now: Timestamp) -> Turn {
-        if step == JoinStep::LeaseClaims {
+    fn leased(&mut self, step: RealmStep, id: u64, now: Timestamp) -> RealmTurn {
+        if step == RealmStep::LeaseClaims {
             self.draft.claims_lease = id;
-            return lease(JoinStep::LeaseTokens, self.terms.tokens);
+            return lease(RealmStep::LeaseTokens, self.terms.tokens);
         }
         self.draft.tokens_lease = id;
         self.leased_at = now;
         if self.store.has_joined() {
             self.store.join(self.draft.clone());
-            return Turn::Found;
+            return RealmTurn::Found;
         }
-        self.probe(JoinStep::FirstProbe)
+        self.probe(RealmStep::FirstProbe)
     }
 
-    fn probe(&self, step: JoinStep) -> Turn {
+    fn probe(&self, step: RealmStep) -> RealmTurn {
         let key = self.store.realm.probe(self.store.life());
-        let value: &[u8] = if step == JoinStep::FirstProbe { FIRST } else { b"second" };
+        let value: &[u8] = if step == RealmStep::FirstProbe { FIRST } else { b"second" };
         let mut txn = TxnWriter::default();
         txn.compare(&Compare { key: &key, target: CompareTarget::CreateAbsent });
         txn.if_met(&Op::Put { key: &key, value, lease: self.draft.claims_lease });
         txn.if_not(&Op::Range(RangeRequest::one(&key)));
-        Turn::Ask(step, RpcMethod::Txn, txn.into_bytes())
+        RealmTurn::Ask(step, RpcMethod::Txn, txn.into_bytes())
     }
 
     /// The first claim is won, or was won by an earlier try; the second one is lost to it.
-    fn probed(&self, step: JoinStep, answer: &TxnAnswer<'_>) -> Turn {
+    fn probed(&self, step: RealmStep, answer: &TxnAnswer<'_>) -> RealmTurn {
         let found = answer.ranges.first().and_then(|range| range.kvs.first());
         let is_first = found.is_some_and(|one| one.value == FIRST);
         match (step, answer.succeeded) {
-            (JoinStep::FirstProbe, true) => self.probe(JoinStep::SecondProbe),
-            (JoinStep::FirstProbe, false) if is_first => self.probe(JoinStep::SecondProbe),
-            (_, false) if is_first => Turn::Joined,
-            (_, true | false) => Turn::Refused(NO_COMPARE.to_owned()),
+            (RealmStep::FirstProbe, true) => self.probe(RealmStep::SecondProbe),
+            (RealmStep::FirstProbe, false) if is_first => self.probe(RealmStep::SecondProbe),
+            (_, false) if is_first => RealmTurn::Joined,
+            (_, true | false) => RealmTurn::Refused(NO_COMPARE.to_owned()),
         }
     }
 
@@ -287,7 +308,12 @@ impl Machine for RealmMember {
         let turn = match input {
             Input::Event(()) if self.is_due(now) => {
                 self.looked_at = now;
-                self.read_layout()
+                self.look()
+            }
+            Input::Event(()) if self.is_unheard(now) => {
+                self.step = None;
+                self.asked.forget();
+                RealmTurn::Refused(UNHEARD.to_owned())
             }
             Input::Told(ticket, event) if self.asked.close(ticket) => {
                 let Some((step, mut call)) = self.step.take() else { return Vec::new() };
@@ -297,13 +323,19 @@ impl Machine for RealmMember {
                         return vec![Output::Ask(self.asked.open(), request)];
                     }
                     CallStep::Answered(message) => self.answered(step, &message, now),
-                    CallStep::Failed(error) => Turn::Failed(error),
+                    CallStep::Failed(CallError::Refused(CallRefusal::Denied))
+                        if step == RealmStep::BeRefused =>
+                    {
+                        self.hears_refusals = true;
+                        self.read_layout()
+                    }
+                    CallStep::Failed(error) => RealmTurn::Failed(error),
                 }
             }
             Input::Event(()) | Input::Told(..) => return Vec::new(),
         };
         let effect = match turn {
-            Turn::Ask(step, method, message) => {
+            RealmTurn::Ask(step, method, message) => {
                 // Whoever looks for the store asks often, and not for long.
                 let patience = if self.store.is_away() { Patience::Short } else { Patience::Long };
                 let mut call = RetriedCall::new(method, message, patience, now);
@@ -311,17 +343,17 @@ impl Machine for RealmMember {
                 self.step = Some((step, call));
                 return vec![Output::Ask(self.asked.open(), request)];
             }
-            Turn::Joined => {
+            RealmTurn::Joined => {
                 self.store.join(self.draft.clone());
                 self.is_told_away = false;
                 Some(RealmEffect::Joined { born: self.draft.born, began: self.began })
             }
-            Turn::Found => {
+            RealmTurn::Found => {
                 self.store.note_found();
                 std::mem::take(&mut self.is_told_away).then_some(RealmEffect::Back)
             }
-            Turn::Failed(error) => self.failed(error, now),
-            Turn::Refused(why) => {
+            RealmTurn::Failed(error) => self.failed(error, now),
+            RealmTurn::Refused(why) => {
                 // That it is well again is told too.
                 self.is_told_away = true;
                 Some(RealmEffect::NotJoined(why))
@@ -333,6 +365,12 @@ impl Machine for RealmMember {
 
 const FIRST: &[u8] = b"first";
 
+const NO_ETCD: &str = "a call without a key was answered: what the cluster of \
+    idempotency.store.etcd reaches is no etcd";
+
+const UNHEARD: &str = "Envoy does not tell how calls end: allowed_capabilities of \
+    capability_restriction_config must have proxy_on_grpc_receive and proxy_on_grpc_close";
+
 const NO_COMPARE: &str = "a claim that was there was claimed again: what the cluster of \
     idempotency.store.etcd reaches does not compare as etcd does";
 
@@ -340,8 +378,8 @@ const DENIED: &str = "etcd refuses the request: the role of the client certifica
     below /dana/v1/ and the realm, or etcd has no space";
 
 /// Asks for a lease that outlasts whatever is written with it until the next one.
-fn lease(step: JoinStep, retention: Millis) -> Turn {
+fn lease(step: RealmStep, retention: Millis) -> RealmTurn {
     let kept_ms = retention.get();
     let ttl_s = (kept_ms + kept_ms / limits::ETCD_LEASES_IN_RETENTION).div_ceil(1000).max(1);
-    Turn::Ask(step, RpcMethod::LeaseGrant, LeaseGrant { ttl_s }.encode())
+    RealmTurn::Ask(step, RpcMethod::LeaseGrant, LeaseGrant { ttl_s }.encode())
 }

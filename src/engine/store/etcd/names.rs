@@ -5,12 +5,12 @@ use crate::engine::gateway::{GatewayId, Gateways};
 
 /// Which place here is which place there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names(Vec<(GatewayId, GatewayId)>);
+pub(super) struct Names(Vec<(GatewayId, GatewayId)>);
 
 impl Names {
     /// Pairs of a place here and one there.
     #[must_use]
-    pub const fn new(pairs: Vec<(GatewayId, GatewayId)>) -> Self {
+    pub(super) const fn new(pairs: Vec<(GatewayId, GatewayId)>) -> Self {
         Self(pairs)
     }
 

@@ -4,8 +4,8 @@
 //! look: something must change that the claim expects, so that a late copy comes to nothing. What
 //! others have written meanwhile stays, and is such a change itself.
 
-use super::commit::Pending;
-use super::known::{Known, Standing};
+use super::commit::PendingCommit;
+use super::known::{Known, RecordVersion};
 use super::message::answer::TxnAnswer;
 use super::message::{Op, TxnWriter};
 use super::shared::EtcdStore;
@@ -18,7 +18,7 @@ use crate::engine::time::Timestamp;
 /// A commit that is to come to nothing.
 #[derive(Debug)]
 pub(super) struct Retract {
-    pending: Pending,
+    pending: PendingCommit,
     payment: PaymentRef,
     /// What stood there, if anything did.
     before: Option<Known>,
@@ -26,7 +26,7 @@ pub(super) struct Retract {
 
 impl Retract {
     /// `None`: it wrote no payment.
-    pub(super) fn new(pending: Pending, known: &[Known]) -> Option<Self> {
+    pub(super) fn new(pending: PendingCommit, known: &[Known]) -> Option<Self> {
         let payment = pending.writes.iter().find_map(|write| match write.key {
             Key::Payment(payment) => Some(payment),
             Key::Alias(_) => None,
@@ -91,10 +91,9 @@ impl Retract {
             let nothing = Value { entry: Entry::Absent, writer, answer: Default::default() };
             nothing.encode(&self.payment.prefix()).unwrap_or_default()
         };
-        let is_open = self
-            .before
-            .as_ref()
-            .is_some_and(|before| matches!(Standing::of(before.seen.version), Standing::Open(_)));
+        let is_open = self.before.as_ref().is_some_and(|before| {
+            matches!(RecordVersion::of(before.seen.version), RecordVersion::Open(_))
+        });
         let value = self.before.as_ref().map_or_else(released, |before| before.value.clone());
         let (open, settled) = (store.realm.open(self.payment), store.realm.settled(self.payment));
         let lease = self.pending.member.claims_lease;

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::call::{CallError, CallRefusal, CallStep, RetriedCall};
-use super::commit::{Answer, Pending};
+use super::commit::{PendingCommit, SharedAnswer};
 use super::known::Known;
 use super::message::TxnWriter;
 use super::message::answer::TxnAnswer;
@@ -36,26 +36,26 @@ pub struct EtcdSession {
     /// What stays in this process.
     local: Session,
     waiting: VecDeque<(Ticket, StoreRequest)>,
-    under_way: Option<UnderWay>,
+    under_way: Option<InProgress>,
     /// The call or the pause that was asked for last.
     asked: Tickets,
     known: Vec<Known>,
     /// The commit of which nobody knows whether it was written.
-    unclear: Option<Pending>,
+    unclear: Option<PendingCommit>,
     /// The answer that is to be kept with its claim.
-    answer: Option<Answer>,
+    answer: Option<SharedAnswer>,
 }
 
 /// What is under way.
 #[derive(Debug)]
-enum Doing {
+enum EtcdWork {
     /// Reads `all`, of which `keys` were asked for.
     Reading {
         keys: Vec<Key>,
         all: Vec<Key>,
         member: Rc<Membership>,
     },
-    Committing(Box<Pending>),
+    Committing(Box<PendingCommit>),
     Retracting(Box<Retract>),
     /// A retraction was not answered: once more in a while.
     Resting(Box<Retract>),
@@ -64,22 +64,22 @@ enum Doing {
 
 /// A question that is under way: its number, what for, and the call.
 #[derive(Debug)]
-struct UnderWay {
+struct InProgress {
     ticket: Ticket,
-    doing: Doing,
+    doing: EtcdWork,
     call: RetriedCall,
 }
 
 /// What comes next.
 enum EtcdStep {
     /// This is sent for that.
-    Send(Doing, Vec<u8>, Patience),
+    Send(EtcdWork, Vec<u8>, Patience),
+    /// The host is asked this for the same call.
+    Again(EtcdWork, RetriedCall, BackendRequest),
     /// This is done after a pause.
-    Rest(Doing),
+    Rest(EtcdWork),
     /// The question is answered.
     Done(StoreEvent),
-    /// What came is no answer.
-    Unreadable(Doing),
 }
 
 const UNAVAILABLE: StoreEvent = StoreEvent::Refused(StoreError::Unavailable);
@@ -114,13 +114,14 @@ impl EtcdSession {
                 let request = call.send(now);
                 (doing, call, request)
             }
-            EtcdStep::Rest(doing) | EtcdStep::Unreadable(doing) => {
+            EtcdStep::Again(doing, call, request) => (doing, call, request),
+            EtcdStep::Rest(doing) => {
                 let pause = BackendRequest::Wait(Millis::new(limits::ETCD_PAUSE_MS));
                 let nothing = RetriedCall::new(RpcMethod::Txn, Vec::new(), Patience::Long, now);
                 (doing, nothing, pause)
             }
         };
-        self.under_way = Some(UnderWay { ticket, doing, call });
+        self.under_way = Some(InProgress { ticket, doing, call });
         outbox.ask(self.asked.open(), request);
     }
 
@@ -158,7 +159,7 @@ impl EtcdSession {
                     None => EtcdStep::Done(StoreEvent::Retracted),
                 }
             }
-            StoreRequest::Pause => EtcdStep::Rest(Doing::Pausing),
+            StoreRequest::Pause => EtcdStep::Rest(EtcdWork::Pausing),
             StoreRequest::ReadHealth
             | StoreRequest::WriteHealth(..)
             | StoreRequest::FindAnswer(..)
@@ -168,7 +169,7 @@ impl EtcdSession {
 
     fn retract(&self, retract: Box<Retract>) -> EtcdStep {
         let message = retract.change(&self.store);
-        EtcdStep::Send(Doing::Retracting(retract), message, Patience::Long)
+        EtcdStep::Send(EtcdWork::Retracting(retract), message, Patience::Long)
     }
 
     /// Whatever a lost transaction has just brought need not be read again.
@@ -184,7 +185,7 @@ impl EtcdSession {
         for key in &all {
             self.store.read(&mut read, *key, TxnWriter::if_met);
         }
-        EtcdStep::Send(Doing::Reading { keys, all, member }, read.into_bytes(), Patience::Long)
+        EtcdStep::Send(EtcdWork::Reading { keys, all, member }, read.into_bytes(), Patience::Long)
     }
 
     fn peek(&mut self, keys: &[Key]) -> EtcdStep {
@@ -228,29 +229,35 @@ impl EtcdSession {
         match self.store.prepare(commit, member, &self.known, self.answer.as_ref()) {
             Some(pending) => {
                 let message = pending.message(&self.store);
-                EtcdStep::Send(Doing::Committing(Box::new(pending)), message, patience)
+                EtcdStep::Send(EtcdWork::Committing(Box::new(pending)), message, patience)
             }
             None => EtcdStep::Done(UNAVAILABLE),
         }
     }
 
-    fn answered(&mut self, doing: Doing, message: &[u8], now: Timestamp) -> EtcdStep {
+    /// Takes in an answer; gives back what it was for if it is no answer to that.
+    fn answered(
+        &mut self,
+        doing: EtcdWork,
+        message: &[u8],
+        now: Timestamp,
+    ) -> Result<EtcdStep, EtcdWork> {
         let Some(answer) = TxnAnswer::decode(message) else {
-            return EtcdStep::Unreadable(doing);
+            return Err(doing);
         };
-        match doing {
-            Doing::Reading { keys, all, member } => {
+        Ok(match doing {
+            EtcdWork::Reading { keys, all, member } => {
                 let Some(known) = self.store.known_all(&all, &answer.ranges, &member, now) else {
-                    return EtcdStep::Unreadable(Doing::Reading { keys, all, member });
+                    return Err(EtcdWork::Reading { keys, all, member });
                 };
                 self.learn(known);
                 let seen = self.fresh(&keys).unwrap_or_default();
                 self.forget_what_is_fresh();
                 EtcdStep::Done(StoreEvent::Seen(seen))
             }
-            Doing::Committing(pending) => {
+            EtcdWork::Committing(pending) => {
                 let Some(outcome) = pending.outcome(&answer, &self.store, now) else {
-                    return EtcdStep::Unreadable(Doing::Committing(pending));
+                    return Err(EtcdWork::Committing(pending));
                 };
                 self.learn(outcome.known);
                 // What a lost transaction has read answers the next question.
@@ -259,69 +266,60 @@ impl EtcdSession {
                 }
                 EtcdStep::Done(outcome.event)
             }
-            Doing::Retracting(retract) | Doing::Resting(retract) => {
+            EtcdWork::Retracting(retract) | EtcdWork::Resting(retract) => {
                 match retract.after(&answer, &self.store, now) {
                     Some(message) => {
-                        EtcdStep::Send(Doing::Retracting(retract), message, Patience::Long)
+                        EtcdStep::Send(EtcdWork::Retracting(retract), message, Patience::Long)
                     }
                     None => EtcdStep::Done(StoreEvent::Retracted),
                 }
             }
-            Doing::Pausing => EtcdStep::Done(StoreEvent::Resumed),
-        }
+            EtcdWork::Pausing => EtcdStep::Done(StoreEvent::Resumed),
+        })
     }
 
-    fn failed(&mut self, doing: Doing, error: CallError) -> EtcdStep {
+    fn failed(&mut self, doing: EtcdWork, error: CallError) -> EtcdStep {
         match error {
             CallError::Unclear | CallError::Refused(CallRefusal::Unsent) => self.store.note_away(),
             CallError::Refused(CallRefusal::NoLease) => self.store.note_stale(),
             CallError::Refused(CallRefusal::Denied) => {}
         }
         match doing {
-            Doing::Committing(pending) if error == CallError::Unclear => {
+            EtcdWork::Committing(pending) if error == CallError::Unclear => {
                 self.unclear = Some(*pending);
                 EtcdStep::Done(StoreEvent::Unclear)
             }
-            Doing::Reading { .. } | Doing::Committing(_) => EtcdStep::Done(UNAVAILABLE),
-            Doing::Retracting(retract) | Doing::Resting(retract) => {
-                EtcdStep::Rest(Doing::Resting(retract))
+            EtcdWork::Reading { .. } | EtcdWork::Committing(_) => EtcdStep::Done(UNAVAILABLE),
+            EtcdWork::Retracting(retract) | EtcdWork::Resting(retract) => {
+                EtcdStep::Rest(EtcdWork::Resting(retract))
             }
-            Doing::Pausing => EtcdStep::Done(StoreEvent::Resumed),
+            EtcdWork::Pausing => EtcdStep::Done(StoreEvent::Resumed),
         }
     }
 
-    fn go_on<E>(
-        &mut self,
-        mut one: UnderWay,
-        event: BackendEvent,
-        now: Timestamp,
-        outbox: &mut Outbox<BackendRequest, StoreEvent, E>,
-    ) {
-        let step = match one.doing {
-            Doing::Pausing => EtcdStep::Done(StoreEvent::Resumed),
-            Doing::Resting(retract) => self.retract(retract),
-            doing => {
-                let mut next = one.call.after(event, now);
-                let mut doing = Some(doing);
-                loop {
-                    let Some(now_doing) = doing.take() else { return };
-                    let step = match next {
-                        CallStep::Ask(request) => {
-                            self.under_way = Some(UnderWay { doing: now_doing, ..one });
-                            return outbox.ask(self.asked.open(), request);
-                        }
-                        CallStep::Answered(message) => self.answered(now_doing, &message, now),
-                        CallStep::Failed(error) => self.failed(now_doing, error),
-                    };
-                    let EtcdStep::Unreadable(same) = step else {
-                        break step;
-                    };
-                    doing = Some(same);
-                    next = one.call.unreadable(now);
+    fn go_on(&mut self, one: InProgress, event: BackendEvent, now: Timestamp) -> EtcdStep {
+        let InProgress { doing, mut call, .. } = one;
+        match doing {
+            EtcdWork::Pausing => EtcdStep::Done(StoreEvent::Resumed),
+            EtcdWork::Resting(retract) => self.retract(retract),
+            doing @ (EtcdWork::Reading { .. }
+            | EtcdWork::Committing(_)
+            | EtcdWork::Retracting(_)) => {
+                let next = call.after(event, now);
+                let (doing, next) = match next {
+                    CallStep::Answered(message) => match self.answered(doing, &message, now) {
+                        Ok(step) => return step,
+                        Err(doing) => (doing, call.unreadable(now)),
+                    },
+                    CallStep::Ask(_) | CallStep::Failed(_) => (doing, next),
+                };
+                match next {
+                    CallStep::Ask(request) => EtcdStep::Again(doing, call, request),
+                    CallStep::Failed(error) => self.failed(doing, error),
+                    CallStep::Answered(_) => self.failed(doing, CallError::Unclear),
                 }
             }
-        };
-        self.step(one.ticket, step, now, outbox);
+        }
     }
 
     /// An answer that is kept with its claim comes with it.
@@ -356,7 +354,7 @@ impl Conversation for EtcdSession {
             },
             StoreRequest::KeepAnswer(key, of, kept) if self.store.keeps(&kept) => {
                 let bytes = kept.put(&[], &key, of);
-                self.answer = Some(Answer { payment: key.reference(), of, bytes });
+                self.answer = Some(SharedAnswer { payment: key.reference(), of, bytes });
                 outbox.tell(ticket, StoreEvent::AnswerKept);
             }
             StoreRequest::ReadHealth
@@ -388,7 +386,9 @@ impl Conversation for EtcdSession {
             return;
         }
         if let Some(one) = self.under_way.take() {
-            self.go_on(one, event, terms.now, outbox);
+            let ticket = one.ticket;
+            let step = self.go_on(one, event, terms.now);
+            self.step(ticket, step, terms.now, outbox);
         }
         self.begin_next(terms.now, outbox);
     }

@@ -25,11 +25,11 @@ const HEAD: usize = 18;
 
 /// Who has written a value: one write of one worker's life, and of nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Writer {
+pub(super) struct Writer {
     /// One worker, from the start of its VM to its end.
-    pub life: u64,
+    pub(super) life: u64,
     /// One of its writes.
-    pub write: u64,
+    pub(super) write: u64,
 }
 
 /// What stands under a key.
@@ -53,11 +53,8 @@ impl<'v> Value<'v> {
     /// Any bytes are some value: what cannot be read is a payment that is not resolved.
     #[inline(never)]
     pub(super) fn decode(bytes: &'v [u8]) -> Self {
-        Self::read(bytes).unwrap_or(Self {
-            entry: Entry::Unreadable,
-            writer: None,
-            answer: Default::default(),
-        })
+        const NONE: Value<'_> = Value { entry: Entry::Unreadable, writer: None, answer: &[] };
+        Self::read(bytes).unwrap_or(NONE)
     }
 
     fn read(bytes: &'v [u8]) -> Option<Self> {
