@@ -25,8 +25,8 @@ pub use census::{Census, Counted, InDoubt, MAKES_ROOM, ResolvedCount, Room, Stat
 pub use contract::{Commit, Key, Patience, Seen, StoreError, StoreEvent, StoreRequest, Version};
 pub use conversation::{Conversation, Keyed, Local, Outbox, SessionOf, Stored};
 pub use etcd::{
-    EtcdSession, EtcdStore, EtcdTerms, KeyValue, LeaseAnswer, RangeAnswer, Realm, RealmCensus,
-    RealmEffect, RealmMember, RealmTerms, RealmWorkers, StoreLink, TxnAnswer,
+    EtcdSession, EtcdStore, EtcdTerms, KeyValue, LeaseAnswer, MemoryEtcd, MemoryKey, RangeAnswer,
+    Realm, RealmCensus, RealmEffect, RealmMember, RealmTerms, RealmWorkers, StoreLink, TxnAnswer,
 };
 pub use kept_answer::KeptAnswer;
 pub use layout::{KeyDefinition, Layout, LayoutError};
@@ -46,3 +46,7 @@ pub(in crate::engine) use layout::hash as layout_hash;
 /// Claims and buckets as the tests of the census make them.
 #[cfg(test)]
 pub(in crate::engine) use census::tests as census_fixtures;
+
+/// An etcd that goes wrong, as tests have it.
+#[cfg(test)]
+pub(in crate::engine) use etcd::fixture as etcd_fixture;

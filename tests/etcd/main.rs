@@ -3,6 +3,7 @@
 //!
 //! - `envoy`: an Envoy in front of it
 //! - `grpc`: a call through that Envoy
+//! - `memory`: the one in memory that other tests use in its place, against a real one
 //! - `payments`: payments whose claims stand there
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
@@ -13,6 +14,7 @@ mod support;
 
 mod envoy;
 mod grpc;
+mod memory;
 mod payments;
 
 use std::time::Duration;

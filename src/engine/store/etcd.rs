@@ -3,9 +3,12 @@
 mod call;
 mod census;
 mod commit;
+#[cfg(test)]
+pub(in crate::engine) mod fixture;
 mod key;
 mod known;
 mod member;
+mod memory;
 mod message;
 mod names;
 mod proto;
@@ -18,6 +21,7 @@ mod workers;
 pub use census::RealmCensus;
 pub use key::Realm;
 pub use member::{RealmEffect, RealmMember, RealmTerms};
+pub use memory::{MemoryEtcd, MemoryKey};
 pub use message::answer::{KeyValue, LeaseAnswer, RangeAnswer, TxnAnswer};
 pub use session::EtcdSession;
 pub use shared::{EtcdStore, EtcdTerms};

@@ -36,9 +36,12 @@ impl Retract {
         Some(Self { pending, payment, before })
     }
 
-    /// What it expects is changed, if it still stands so.
+    /// What it expects of its payment is changed, if that still stands so. What else it expects is not
+    /// enough: a header key that another payment has by now may be free again when the claim arrives.
     pub(super) fn change(&self, store: &EtcdStore) -> Vec<u8> {
-        self.transaction(&self.pending.commit.expect, &[], store)
+        let of_payment = |(key, _): &&(Key, Version)| *key == Key::Payment(self.payment);
+        let expect = self.pending.commit.expect.iter().filter(of_payment).copied();
+        self.transaction(&Vec::from_iter(expect), &[], store)
     }
 
     /// What is to be sent after this answer: it was written, and what stood there is put back. `None`:
@@ -96,7 +99,8 @@ impl Retract {
         });
         let value = self.before.as_ref().map_or_else(released, |before| before.value.clone());
         let (open, settled) = (store.realm.open(self.payment), store.realm.settled(self.payment));
-        let lease = self.pending.member.claims_lease;
+        // The one of its time may have ended.
+        let lease = store.membership().map_or(0, |member| member.claims_lease);
         let (to, other, lease) =
             if is_open { (&open, &settled, 0) } else { (&settled, &open, lease) };
         txn.if_met(&Op::Put { key: to, value: &value, lease });

@@ -393,3 +393,6 @@ impl Conversation for EtcdSession {
         self.begin_next(terms.now, outbox);
     }
 }
+
+#[cfg(test)]
+mod tests;
