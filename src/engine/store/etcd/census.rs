@@ -295,3 +295,6 @@ impl Machine for RealmCensus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
