@@ -58,12 +58,12 @@ struct RealmPass {
     revision: u64,
     /// How many fronts of keys one page covers. `None`: all of them.
     width: Option<u16>,
-    step: RealmStep,
+    step: CountStep,
 }
 
 /// What was asked last.
 #[derive(Debug)]
-enum RealmStep {
+enum CountStep {
     /// The payments from this key on, and before the first one with this front.
     Page { from: Vec<u8>, end: Option<u16> },
     /// How many keys a part of what is resolved has.
@@ -108,7 +108,7 @@ impl RealmCensus {
             draft: Draft::new(now),
             revision: 0,
             width: None,
-            step: RealmStep::Page { from, end: None },
+            step: CountStep::Page { from, end: None },
         })
     }
 
@@ -122,7 +122,7 @@ impl RealmCensus {
         match (event, &pass.step) {
             (
                 BackendEvent::Cell(CellEvent::Loaded(Cell::Census, before)),
-                RealmStep::Before(resolved),
+                CountStep::Before(resolved),
             ) => {
                 let resolved = *resolved;
                 return self.end(pass, resolved, &before.bytes, now);
@@ -209,12 +209,12 @@ impl RealmPass {
     fn request(&self, store: &EtcdStore) -> BackendRequest {
         let realm = &store.realm;
         let (key, range_end) = match &self.step {
-            RealmStep::Page { from, end } => (from.clone(), realm.open_end(*end)),
-            RealmStep::Part => realm.part_of_settled(),
-            RealmStep::All => realm.all_settled(),
-            RealmStep::Before(_) => return CellRequest::Load(Cell::Census).into(),
+            CountStep::Page { from, end } => (from.clone(), realm.open_end(*end)),
+            CountStep::Part => realm.part_of_settled(),
+            CountStep::All => realm.all_settled(),
+            CountStep::Before(_) => return CellRequest::Load(Cell::Census).into(),
         };
-        let is_page = matches!(self.step, RealmStep::Page { .. });
+        let is_page = matches!(self.step, CountStep::Page { .. });
         let range = RangeRequest {
             key: &key,
             range_end: &range_end,
@@ -231,10 +231,10 @@ impl RealmPass {
     }
 
     /// What is asked after this answer. `None`: it is no answer.
-    fn after(&mut self, answer: &RangeAnswer<'_>, store: &EtcdStore) -> Option<RealmStep> {
-        let counted = |claims, is_exact| RealmStep::Before(ResolvedCount { claims, is_exact });
+    fn after(&mut self, answer: &RangeAnswer<'_>, store: &EtcdStore) -> Option<CountStep> {
+        let counted = |claims, is_exact| CountStep::Before(ResolvedCount { claims, is_exact });
         Some(match &self.step {
-            RealmStep::Page { from, end } => {
+            CountStep::Page { from, end } => {
                 if answer.more && self.width.is_none() {
                     let keys = limits::ETCD_KVS_MAX as u64 / 2;
                     let width = FRONTS * keys / answer.count.max(keys + 1);
@@ -247,21 +247,21 @@ impl RealmPass {
                         let last = last.filter(|last| *last >= from.as_slice())?;
                         let front = store.realm.payment(last).map(|payment| payment.front());
                         let end = end.or_else(|| behind(front?));
-                        RealmStep::Page { from: [last, &[0]].concat(), end }
+                        CountStep::Page { from: [last, &[0]].concat(), end }
                     }
-                    None => RealmStep::Part,
-                    Some(end) => RealmStep::Page {
+                    None => CountStep::Part,
+                    Some(end) => CountStep::Page {
                         from: store.realm.open_end(Some(*end)),
                         end: behind(*end),
                     },
                 }
             }
-            RealmStep::Part => match answer.count.saturating_mul(PARTS) {
-                0..=limits::ETCD_COUNTED_MAX => RealmStep::All,
+            CountStep::Part => match answer.count.saturating_mul(PARTS) {
+                0..=limits::ETCD_COUNTED_MAX => CountStep::All,
                 claims => counted(claims, false),
             },
-            RealmStep::All => counted(answer.count, true),
-            RealmStep::Before(_) => return None,
+            CountStep::All => counted(answer.count, true),
+            CountStep::Before(_) => return None,
         })
     }
 }

@@ -377,9 +377,7 @@ const NO_COMPARE: &str = "a claim that was there was claimed again: what the clu
 const DENIED: &str = "etcd refuses the request: the role of the client certificate may not write \
     below /dana/v1/ and the realm, or etcd has no space";
 
-/// Asks for a lease that outlasts whatever is written with it until the next one.
+/// Asks for a lease.
 fn lease(step: RealmStep, retention: Millis) -> RealmTurn {
-    let kept_ms = retention.get();
-    let ttl_s = (kept_ms + kept_ms / limits::ETCD_LEASES_IN_RETENTION).div_ceil(1000).max(1);
-    RealmTurn::Ask(step, RpcMethod::LeaseGrant, LeaseGrant { ttl_s }.encode())
+    RealmTurn::Ask(step, RpcMethod::LeaseGrant, LeaseGrant::outlasting(retention).encode())
 }

@@ -157,7 +157,7 @@ fn a_currency_of_which_nothing_is_at_risk_any_more_is_told_once() {
 #[test]
 fn many_are_read_in_pages_whose_ranges_are_small() {
     let mut scene = Scene::new();
-    let many = 4 * limits::ETCD_KVS_MAX as u32 + 321;
+    let many = 4 * u32::try_from(limits::ETCD_KVS_MAX).unwrap() + 321;
     for number in 0..many {
         scene.open(number, claim(doubt(one(), None), i64::from(number) + 1));
     }
