@@ -151,6 +151,12 @@ $(TOOLS)/envoy-%/.installed:
 	$(TOOLS)/envoy-$*/bin/envoy --version
 	touch $@
 
+# Payments that are raced. KILLS=0 spares the Envoys.
+KEYS ?= 100000
+.PHONY: race
+race: tools wasm ## payments raced through three Envoys while they and etcd are killed and frozen: KEYS=100000
+	@KEYS=$(KEYS) KILLS=$(KILLS) cargo test --quiet --locked --test race_etcd
+
 .PHONY: detection
 detection: tools wasm ## how soon a failing gateway is left, and what payments meet until then; a table
 	@BROWN_OUT_SECONDS=60 cargo test --quiet --locked --test envoy detection -- --nocapture --test-threads 1

@@ -14,6 +14,9 @@ use crate::engine::time::Timestamp;
 pub struct Ticket(u32);
 
 impl Ticket {
+    /// The number of no question of a machine.
+    pub(in crate::engine) const NONE: Self = Self(0);
+
     /// The next one.
     #[must_use]
     pub const fn next(self) -> Self {

@@ -35,6 +35,7 @@ pub(super) fn open<H: Host>(
     noise.extend(host.property(&["xds", "node", "id"]).ok().flatten().unwrap_or_default());
     let terms = EtcdTerms {
         clock_skew: config.clock_skew,
+        drains_local: config.drains_local,
         keeps_answers: config.answers == AnswersIn::Store,
     };
     Ok(Rc::new(EtcdStore::new(Realm::new(&config.realm), terms, &noise)))

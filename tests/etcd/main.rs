@@ -3,8 +3,12 @@
 //!
 //! - `envoy`: an Envoy in front of it
 //! - `grpc`: a call through that Envoy
+//! - `moving`: from the memory of one Envoy to etcd
 //! - `memory`: the one in memory that other tests use in its place, against a real one
 //! - `payments`: payments whose claims stand there
+//! - `restarts`, `failures`, `clusters`: what becomes of them where an Envoy or etcd fails, or cannot be
+//!   called
+//! - `scene`: Envoys, gateways and an etcd
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
@@ -12,10 +16,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clusters;
 mod envoy;
+mod failures;
 mod grpc;
 mod memory;
+mod moving;
 mod payments;
+mod restarts;
+mod scene;
 
 use std::time::Duration;
 

@@ -5,34 +5,24 @@ use serde_json::{Value, json};
 use crate::support::client::{CREATE, Seen, call, order};
 use crate::support::envoy::{Envoy, plugin, quick, rendered, with};
 use crate::support::etcd::Etcd;
+use crate::support::etcd::cluster::CAPABILITIES;
 use crate::support::sandbox::Sandbox;
 use crate::support::until;
 
 use std::time::Duration;
 
 /// Longer than anything takes, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// What the filter needs to call etcd, beside what the reference allows.
-const CAPABILITIES: [&str; 4] =
-    ["proxy_grpc_call", "proxy_on_grpc_receive", "proxy_on_grpc_close", "proxy_continue_stream"];
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A configuration whose claims stand in `etcd`.
 pub(crate) fn config(sandbox: &Sandbox, etcd: &Etcd, changes: &Value) -> Value {
     let mut config = rendered(sandbox, &with(quick(), changes));
-    config["static_resources"]["clusters"].as_array_mut().unwrap().push(etcd.cluster());
-    let store = json!({"etcd": {"cluster": "dana_etcd", "realm": "test", "clock_skew_ms": 500}});
-    let plugin = plugin(&mut config);
-    plugin["configuration"]["value"]["idempotency"]["store"] = store;
-    let allowed = &mut plugin["capability_restriction_config"]["allowed_capabilities"];
-    for capability in CAPABILITIES {
-        allowed[capability] = json!({});
-    }
+    etcd.keep_claims_of(&mut config);
     config
 }
 
 /// Pays until the store has been joined.
-fn pay(envoy: &Envoy, reference: &str) -> Seen {
+pub(crate) fn pay(envoy: &Envoy, reference: &str) -> Seen {
     until("it is paid", PATIENCE, || {
         let seen = call(&envoy.listener, CREATE, &order(reference));
         (seen.status == 200).then_some(seen)

@@ -364,6 +364,21 @@ impl Envoy {
         self.child.0.id()
     }
 
+    /// Sends it a signal, as in `-STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status();
+        assert!(sent.unwrap().success(), "{signal}");
+    }
+
+    /// Ends it with a signal, as in `-KILL`; what it had logged.
+    pub(crate) fn end(mut self, signal: &str) -> String {
+        self.signal(signal);
+        let _ = self.child.0.wait();
+        let log = self.log();
+        self.may_leak();
+        log
+    }
+
     /// Memory that it holds, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = read(Path::new(&format!("/proc/{}/status", self.pid())));

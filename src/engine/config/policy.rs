@@ -113,7 +113,7 @@ impl Policy {
         let operations = Table::new(config.operations.clone());
         let keys: Vec<KeyDefinition> =
             operations.iter().map(|compiled| config.key_definition(&compiled.operation)).collect();
-        let (ids, grew) = layout.join(config.store.claims_max, &names, &keys)?;
+        let (ids, grew) = layout.join(claims_max(&config, layout), &names, &keys)?;
         let (born, began) = layout.begin(now);
         Ok((Self::new(config, operations, ids, layout.placement(), born), grew || began))
     }
@@ -123,7 +123,7 @@ impl Policy {
     /// # Errors
     /// If no payments' filter has joined such a configuration to it yet.
     pub fn over(config: Config, layout: &Layout) -> Result<Self, JoinError> {
-        let wanted = Placement::new(config.store.claims_max, Seed::default());
+        let wanted = Placement::new(claims_max(&config, layout), Seed::default());
         let (stored, configured) = (layout.placement().claims_max(), wanted.claims_max());
         if stored != configured {
             return Err(JoinError::ClaimsMax { stored, configured });
@@ -290,5 +290,14 @@ impl Policy {
     pub fn census_length(&self) -> Millis {
         let ticks = self.placement.census_ticks().into();
         Millis::new(self.tick_period().get().saturating_mul(ticks))
+    }
+}
+
+/// For how many claims shared data must be laid out. Nothing is claimed there while all claims stand
+/// in etcd, so that whatever it was laid out for will do.
+const fn claims_max(config: &Config, layout: &Layout) -> u32 {
+    match config.store.etcd() {
+        Some(etcd) if !etcd.drains_local => layout.placement().claims_max(),
+        Some(_) | None => config.store.claims_max,
     }
 }

@@ -24,6 +24,12 @@ impl<R, T, E> Outbox<R, T, E> {
         self.outputs.push(Output::Ask(ticket, request));
     }
 
+    /// Takes back the answer to this question, if there is one.
+    pub(super) fn take_told(&mut self, ticket: Ticket) -> Option<T> {
+        let place = self.told.iter().position(|(number, _)| *number == ticket)?;
+        self.told.remove(place).map(|(_, told)| told)
+    }
+
     /// The question with this number is answered.
     pub(super) fn tell(&mut self, ticket: Ticket, told: T) {
         self.told.push_back((ticket, told));

@@ -3,6 +3,7 @@
 mod call;
 mod census;
 mod commit;
+mod drain;
 #[cfg(test)]
 pub(in crate::engine) mod fixture;
 mod key;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::envoy::Envoy;
+use super::super::envoy::{Envoy, plugin};
 use super::super::until;
 use super::Etcd;
 
@@ -15,7 +15,23 @@ pub(crate) fn await_healthy(envoy: &Envoy, members: u64) {
     });
 }
 
+/// What the filter needs to call etcd, beside what the reference allows.
+pub(crate) const CAPABILITIES: [&str; 4] =
+    ["proxy_grpc_call", "proxy_on_grpc_receive", "proxy_on_grpc_close", "proxy_continue_stream"];
+
 impl Etcd {
+    /// Has the claims of a configuration stand in it, in the realm `test`.
+    pub(crate) fn keep_claims_of(&self, config: &mut Value) {
+        config["static_resources"]["clusters"].as_array_mut().unwrap().push(self.cluster());
+        let plugin = plugin(config);
+        let store = json!({"cluster": "dana_etcd", "realm": "test", "clock_skew_ms": 500});
+        plugin["configuration"]["value"]["idempotency"]["store"] = json!({ "etcd": store });
+        let allowed = &mut plugin["capability_restriction_config"]["allowed_capabilities"];
+        for capability in CAPABILITIES {
+            allowed[capability] = json!({});
+        }
+    }
+
     /// The Envoy cluster `dana_etcd`; where clients need a certificate, without one.
     pub(crate) fn cluster(&self) -> Value {
         self.cluster_of(None)
@@ -43,8 +59,12 @@ impl Etcd {
                 "cluster_name": "dana_etcd",
                 "endpoints": [{"lb_endpoints": endpoints}],
             },
-            // With no member that is well, a call is refused at once instead of sent to any.
-            "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+            "common_lb_config": {
+                // With no member that is well, a call is refused at once instead of sent to any.
+                "healthy_panic_threshold": {"value": 0},
+                // Workers know at once who is not well, and not a second later.
+                "update_merge_window": "0s",
+            },
             "health_checks": [{
                 "interval": "0.2s",
                 // A cluster without calls is not looked at for a minute otherwise.

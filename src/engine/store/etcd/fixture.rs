@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::memory::MemoryEtcd;
+use super::proto::{ProtoFields, ProtoValue, ProtoWriter};
 use super::{EtcdStore, EtcdTerms, Realm, RealmEffect, RealmMember, RealmTerms};
 use crate::engine::gateway::GatewayId;
 use crate::engine::machine::{Input, Machine, Output};
 use crate::engine::payment::PaymentRef;
-use crate::engine::store::backend::{BackendEvent, BackendRequest, RpcEvent, RpcRequest};
+use crate::engine::store::backend::{
+    BackendEvent, BackendRequest, RpcEvent, RpcMethod, RpcRequest,
+};
 use crate::engine::store::cell::{CellEvent, CellRequest};
+use crate::engine::store::layout::KeyDefinition;
 use crate::engine::store::memory::MemoryStore;
 use crate::engine::store::record::Entry;
 use crate::engine::time::{Millis, Timestamp};
@@ -36,6 +40,17 @@ pub(in crate::engine) enum CallFault {
     Refused(u32),
     /// No member can be reached.
     Unsent,
+}
+
+/// What is no etcd and answers as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Impostor {
+    /// It does not understand what is compared, and compares nothing.
+    ComparesNothing,
+    /// It says that all is written, and forgets all but leases.
+    Forgets,
+    /// It answers whatever is asked.
+    SaysYes,
 }
 
 impl CallFault {
@@ -65,6 +80,8 @@ pub(in crate::engine) struct FaultyEtcd {
     /// How all others go wrong.
     pub(in crate::engine) outage: Option<CallFault>,
     pub(in crate::engine) calls: Vec<RpcRequest>,
+    /// What stands in its place.
+    pub(in crate::engine) impostor: Option<Impostor>,
     /// Just before which call those that are late arrive.
     pub(in crate::engine) lands_before: Option<usize>,
     /// Calls that are still on their way.
@@ -112,7 +129,7 @@ impl FaultyEtcd {
         self.calls.push(request.clone());
         let Some(fault) = fault else {
             self.now += 1;
-            return self.etcd.call(&request);
+            return self.answer(&request);
         };
         let (takes, told) = match fault {
             CallFault::Lost => (request.timeout.get(), RpcEvent::Failed(4)),
@@ -139,6 +156,28 @@ impl FaultyEtcd {
         };
         self.now += takes;
         told
+    }
+
+    fn answer(&mut self, request: &RpcRequest) -> RpcEvent {
+        match self.impostor {
+            None => self.etcd.call(request),
+            Some(Impostor::ComparesNothing) => {
+                let mut request = request.clone();
+                if request.method == RpcMethod::Txn {
+                    request.message = without_compares(&request.message);
+                }
+                self.etcd.call(&request)
+            }
+            Some(Impostor::Forgets) if request.method == RpcMethod::Txn => {
+                self.etcd.clone().call(request)
+            }
+            Some(Impostor::Forgets) => self.etcd.call(request),
+            Some(Impostor::SaysYes) => match self.etcd.call(request) {
+                RpcEvent::Answered(message) => RpcEvent::Answered(message),
+                // A header with a revision.
+                RpcEvent::Failed(_) | RpcEvent::Unsent => RpcEvent::Answered(vec![10, 2, 24, 1]),
+            },
+        }
     }
 
     /// What was on its way arrives.
@@ -195,23 +234,33 @@ pub(in crate::engine) fn joined(
     (store, member)
 }
 
+/// A worker that has not joined, and makes keys of payments as these say.
+pub(in crate::engine) fn stranger_with(
+    noise: &str,
+    gateways: &[&str],
+    keys: Vec<KeyDefinition>,
+) -> (Rc<EtcdStore>, RealmMember) {
+    let terms = EtcdTerms { clock_skew: SKEW, drains_local: false, keeps_answers: false };
+    let store = Rc::new(EtcdStore::new(Realm::new("shop"), terms, noise.as_bytes()));
+    let member = RealmMember::new(Rc::clone(&store), realm_terms(gateways, keys));
+    (store, member)
+}
+
+fn realm_terms(gateways: &[&str], keys: Vec<KeyDefinition>) -> RealmTerms {
+    let here = |at| GatewayId::new(at).expect("a place");
+    let gateways = gateways.iter().enumerate().map(|(at, name)| ((*name).to_owned(), here(at)));
+    RealmTerms { gateways: gateways.collect(), keys, claims: RETENTION, tokens: RETENTION }
+}
+
 /// A worker that has not joined.
 pub(in crate::engine) fn stranger(
     noise: &str,
     gateways: &[&str],
     keeps_answers: bool,
 ) -> (Rc<EtcdStore>, RealmMember) {
-    let terms = EtcdTerms { clock_skew: SKEW, keeps_answers };
+    let terms = EtcdTerms { clock_skew: SKEW, drains_local: false, keeps_answers };
     let store = Rc::new(EtcdStore::new(Realm::new("shop"), terms, noise.as_bytes()));
-    let here = |at| GatewayId::new(at).expect("a place");
-    let gateways = gateways.iter().enumerate().map(|(at, name)| ((*name).to_owned(), here(at)));
-    let terms = RealmTerms {
-        gateways: gateways.collect(),
-        keys: Vec::new(),
-        claims: RETENTION,
-        tokens: RETENTION,
-    };
-    let member = RealmMember::new(Rc::clone(&store), terms);
+    let member = RealmMember::new(Rc::clone(&store), realm_terms(gateways, Vec::new()));
     (store, member)
 }
 
@@ -229,4 +278,15 @@ pub(in crate::engine) fn tick(etcd: &mut FaultyEtcd, member: &mut RealmMember) -
         }
     }
     told
+}
+
+/// A transaction whose compares stand in a field that nobody knows.
+fn without_compares(message: &[u8]) -> Vec<u8> {
+    let mut bytes = ProtoWriter::default();
+    for field in ProtoFields::new(message) {
+        if let Some((number, ProtoValue::Bytes(value))) = field {
+            bytes.bytes(if number == 1 { 15 } else { number }, value);
+        }
+    }
+    bytes.into_bytes()
 }

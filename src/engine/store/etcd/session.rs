@@ -5,25 +5,30 @@
 //! is guessed that nothing is known of it ([`StoreRequest::Peek`]), and if that is wrong, the lost
 //! transaction brings what is there. So a charge costs one round trip before it is sent.
 
+mod memory;
+mod moving;
+mod work;
+
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::call::{CallError, CallRefusal, CallStep, RetriedCall};
+use work::{EtcdStep, EtcdWork, InProgress};
+
 use super::commit::{PendingCommit, SharedAnswer};
+use super::drain::{Drain, Home};
 use super::known::Known;
 use super::message::TxnWriter;
 use super::message::answer::TxnAnswer;
 use super::retract::Retract;
-use super::shared::{EtcdStore, Membership};
+use super::shared::EtcdStore;
 use crate::engine::limits;
 use crate::engine::machine::{Ticket, Tickets};
-use crate::engine::payment::{ClaimKey, Incarnation};
 use crate::engine::store::backend::{BackendEvent, BackendRequest, RpcMethod};
 use crate::engine::store::contract::{
     Commit, Key, Patience, Seen, StoreError, StoreEvent, StoreRequest, Version,
 };
 use crate::engine::store::conversation::{Conversation, Outbox};
-use crate::engine::store::kept_answer::KeptAnswer;
 use crate::engine::store::local::session::Session;
 use crate::engine::store::record::Entry;
 use crate::engine::store::terms::Terms;
@@ -42,44 +47,12 @@ pub struct EtcdSession {
     known: Vec<Known>,
     /// The commit of which nobody knows whether it was written.
     unclear: Option<PendingCommit>,
+    /// What shared data knows, while payments move from there to etcd.
+    drain: Option<Drain>,
+    /// The question that waits for what shared data says, and its number.
+    looking: Option<(Ticket, StoreRequest)>,
     /// The answer that is to be kept with its claim.
     answer: Option<SharedAnswer>,
-}
-
-/// What is under way.
-#[derive(Debug)]
-enum EtcdWork {
-    /// Reads `all`, of which `keys` were asked for.
-    Reading {
-        keys: Vec<Key>,
-        all: Vec<Key>,
-        member: Rc<Membership>,
-    },
-    Committing(Box<PendingCommit>),
-    Retracting(Box<Retract>),
-    /// A retraction was not answered: once more in a while.
-    Resting(Box<Retract>),
-    Pausing,
-}
-
-/// A question that is under way: its number, what for, and the call.
-#[derive(Debug)]
-struct InProgress {
-    ticket: Ticket,
-    doing: EtcdWork,
-    call: RetriedCall,
-}
-
-/// What comes next.
-enum EtcdStep {
-    /// This is sent for that.
-    Send(EtcdWork, Vec<u8>, Patience),
-    /// The host is asked this for the same call.
-    Again(EtcdWork, RetriedCall, BackendRequest),
-    /// This is done after a pause.
-    Rest(EtcdWork),
-    /// The question is answered.
-    Done(StoreEvent),
 }
 
 const UNAVAILABLE: StoreEvent = StoreEvent::Refused(StoreError::Unavailable);
@@ -88,8 +61,11 @@ impl EtcdSession {
     /// A request that has asked nothing yet.
     #[must_use]
     pub fn new(store: Rc<EtcdStore>) -> Self {
+        let drain = store.terms.drains_local.then(Drain::default);
         Self {
             store,
+            drain,
+            looking: None,
             local: Session::default(),
             waiting: VecDeque::new(),
             under_way: None,
@@ -108,8 +84,9 @@ impl EtcdSession {
         outbox: &mut Outbox<BackendRequest, StoreEvent, E>,
     ) {
         let (doing, call, request) = match step {
-            EtcdStep::Done(event) => return outbox.tell(ticket, event),
-            EtcdStep::Send(doing, message, patience) => {
+            EtcdStep::Done(event) => return outbox.tell(ticket, self.with_tokens(event)),
+            EtcdStep::Send(doing, message) => {
+                let patience = doing.patience();
                 let mut call = RetriedCall::new(RpcMethod::Txn, message, patience, now);
                 let request = call.send(now);
                 (doing, call, request)
@@ -169,7 +146,7 @@ impl EtcdSession {
 
     fn retract(&self, retract: Box<Retract>) -> EtcdStep {
         let message = retract.change(&self.store);
-        EtcdStep::Send(EtcdWork::Retracting(retract), message, Patience::Long)
+        EtcdStep::Send(EtcdWork::Retracting(retract), message)
     }
 
     /// Whatever a lost transaction has just brought need not be read again.
@@ -185,7 +162,7 @@ impl EtcdSession {
         for key in &all {
             self.store.read(&mut read, *key, TxnWriter::if_met);
         }
-        EtcdStep::Send(EtcdWork::Reading { keys, all, member }, read.into_bytes(), Patience::Long)
+        EtcdStep::Send(EtcdWork::Reading { keys, all, member }, read.into_bytes())
     }
 
     fn peek(&mut self, keys: &[Key]) -> EtcdStep {
@@ -204,32 +181,15 @@ impl EtcdSession {
         EtcdStep::Done(StoreEvent::Guessed(keys.iter().map(guess).collect()))
     }
 
-    fn fresh(&self, keys: &[Key]) -> Option<Vec<Seen>> {
-        let find = |key: &Key| self.known.iter().find(|one| one.seen.key == *key && one.is_fresh);
-        keys.iter().map(|key| find(key).map(|one| one.seen)).collect()
-    }
-
-    fn forget_what_is_fresh(&mut self) {
-        self.known.iter_mut().for_each(|one| one.is_fresh = false);
-    }
-
-    fn learn(&mut self, known: impl IntoIterator<Item = Known>) {
-        for one in known {
-            self.known.retain(|other| other.seen.key != one.seen.key);
-            self.known.push(one);
-        }
-    }
-
     fn commit(&mut self, commit: Commit) -> EtcdStep {
         self.forget_what_is_fresh();
         let Some(member) = self.store.ready() else {
             return EtcdStep::Done(UNAVAILABLE);
         };
-        let patience = commit.patience;
         match self.store.prepare(commit, member, &self.known, self.answer.as_ref()) {
             Some(pending) => {
                 let message = pending.message(&self.store);
-                EtcdStep::Send(EtcdWork::Committing(Box::new(pending)), message, patience)
+                EtcdStep::Send(EtcdWork::Committing(Box::new(pending)), message)
             }
             None => EtcdStep::Done(UNAVAILABLE),
         }
@@ -268,9 +228,7 @@ impl EtcdSession {
             }
             EtcdWork::Retracting(retract) | EtcdWork::Resting(retract) => {
                 match retract.after(&answer, &self.store, now) {
-                    Some(message) => {
-                        EtcdStep::Send(EtcdWork::Retracting(retract), message, Patience::Long)
-                    }
+                    Some(message) => EtcdStep::Send(EtcdWork::Retracting(retract), message),
                     None => EtcdStep::Done(StoreEvent::Retracted),
                 }
             }
@@ -280,6 +238,8 @@ impl EtcdSession {
 
     fn failed(&mut self, doing: EtcdWork, error: CallError) -> EtcdStep {
         match error {
+            // One try says nothing of the store: a member may stand still, or a leader be elected.
+            CallError::Unclear if doing.patience() == Patience::Short => {}
             CallError::Unclear | CallError::Refused(CallRefusal::Unsent) => self.store.note_away(),
             CallError::Refused(CallRefusal::NoLease) => self.store.note_stale(),
             CallError::Refused(CallRefusal::Denied) => {}
@@ -321,13 +281,6 @@ impl EtcdSession {
             }
         }
     }
-
-    /// An answer that is kept with its claim comes with it.
-    fn answer_here(&self, key: &ClaimKey, of: Incarnation) -> Option<KeptAnswer> {
-        let key_of = Key::Payment(key.reference());
-        let known = self.known.iter().find(|one| one.seen.key == key_of)?;
-        KeptAnswer::find(known.answer(), key, of)
-    }
 }
 
 impl Conversation for EtcdSession {
@@ -365,10 +318,14 @@ impl Conversation for EtcdSession {
             | StoreRequest::Peek(_)
             | StoreRequest::Commit(_)
             | StoreRequest::Retract
-            | StoreRequest::Pause => {
-                self.waiting.push_back((ticket, ask));
-                self.begin_next(terms.now, outbox);
-            }
+            | StoreRequest::Pause => match self.drain.as_ref().map(|drain| drain.home) {
+                Some(Home::SharedData) => self.local.take_question(ticket, ask, terms, outbox),
+                Some(Home::Unknown | Home::Etcd) => self.look(ticket, ask, terms, outbox),
+                None => {
+                    self.waiting.push_back((ticket, ask));
+                    self.begin_next(terms.now, outbox);
+                }
+            },
         }
     }
 
@@ -380,7 +337,8 @@ impl Conversation for EtcdSession {
         outbox: &mut Outbox<BackendRequest, StoreEvent, E>,
     ) {
         if let BackendEvent::Cell(event) = event {
-            return self.local.take_cell(ticket, event, terms, outbox);
+            self.local.take_cell(ticket, event, terms, outbox);
+            return self.looked(terms, outbox);
         }
         if !self.asked.close(ticket) {
             return;

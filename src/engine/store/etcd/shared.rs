@@ -31,6 +31,8 @@ pub struct EtcdStore {
 pub struct EtcdTerms {
     /// How far the clocks of two Envoys may differ.
     pub clock_skew: Millis,
+    /// Payments that shared data knows stay there.
+    pub drains_local: bool,
     /// Answers are kept with their claims, where every Envoy finds them.
     pub keeps_answers: bool,
 }

@@ -4,7 +4,9 @@
 use super::*;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::WorkerCounters;
-use crate::engine::payment::{Claim, ClaimRules, ClaimState, Fingerprint, Money, PaymentRef};
+use crate::engine::payment::{
+    Claim, ClaimKey, ClaimRules, ClaimState, Fingerprint, Incarnation, Money, PaymentRef,
+};
 use crate::engine::store::alias::{Alias, AliasTarget};
 use crate::engine::store::etcd::fixture::{
     CallFault, FaultyEtcd, REALM, RETENTION, SKEW, joined, tick,
@@ -103,17 +105,17 @@ fn ask(etcd: &mut FaultyEtcd, session: &mut EtcdSession, request: StoreRequest) 
 }
 
 fn seen(event: StoreEvent) -> Vec<Seen> {
-    match event {
-        StoreEvent::Seen(seen) => seen,
-        other => panic!("{other:?}"),
-    }
+    let StoreEvent::Seen(seen) = event else {
+        panic!("{event:?}");
+    };
+    seen
 }
 
 fn guessed(event: StoreEvent) -> Vec<Seen> {
-    match event {
-        StoreEvent::Guessed(seen) => seen,
-        other => panic!("{other:?}"),
-    }
+    let StoreEvent::Guessed(seen) = event else {
+        panic!("{event:?}");
+    };
+    seen
 }
 
 /// Writes what builds on these.

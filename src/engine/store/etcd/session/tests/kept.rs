@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::store::etcd::fixture::stranger;
+use crate::engine::store::kept_answer::KeptAnswer;
 
 fn kept(body: &[u8]) -> KeptAnswer {
     KeptAnswer { status: 200, content_type: Some("application/json".into()), body: body.to_vec() }
@@ -17,10 +18,11 @@ fn keeper(etcd: &mut FaultyEtcd, noise: &str) -> Rc<EtcdStore> {
 }
 
 fn find(etcd: &mut FaultyEtcd, session: &mut EtcdSession, of: Incarnation) -> Option<KeptAnswer> {
-    match ask(etcd, session, StoreRequest::FindAnswer(key("r-1"), of)) {
-        StoreEvent::Answer(answer) => answer,
-        other => panic!("{other:?}"),
-    }
+    let told = ask(etcd, session, StoreRequest::FindAnswer(key("r-1"), of));
+    let StoreEvent::Answer(answer) = told else {
+        panic!("{told:?}");
+    };
+    answer
 }
 
 /// A payment that is executed, with its answer.

@@ -179,7 +179,9 @@ fn a_retraction_takes_back_nothing_that_others_have_written() {
                     let now = etcd.time();
                     let entry = match found[0].entry {
                         Entry::Claim(claim) => to_settled(claim, now),
-                        _ => Entry::Claim(in_flight(now)),
+                        Entry::Absent | Entry::Alias(_) | Entry::Unreadable => {
+                            Entry::Claim(in_flight(now))
+                        }
                     };
                     let put = vec![(payment("r-1"), entry)];
                     let told = ask(&mut etcd, &mut theirs, commit(&found, put));
