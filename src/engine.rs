@@ -64,14 +64,15 @@ pub use protocol::{
     judge,
 };
 pub use store::{
-    Alias, AliasTarget, AnySession, BackendEvent, BackendRequest, Bucket, BucketError, Cell,
-    CellEvent, CellRequest, Census, Commit, Conversation, Counted, Entry, EtcdSession, EtcdStore,
-    EtcdTerms, Expected, Found, InDoubt, KeptAnswer, Key, KeyDefinition, KeyValue, Keyed, Layout,
-    LayoutError, LeaseAnswer, Loaded, Local, MAKES_ROOM, MemoryEtcd, MemoryKey, MemoryStore,
-    OperatorEvent, OperatorRequest, OperatorSession, OperatorTerms, Outbox, Patience, Placement,
-    RangeAnswer, Realm, RealmEffect, RealmMember, RealmTerms, Retention, Room, RpcEvent, RpcMethod,
-    RpcRequest, Seed, Seen, Session, SessionOf, States, StoreError, StoreEvent, StoreRequest,
-    Stored, Terms, TxnAnswer, Version, capacity,
+    Alias, AliasTarget, AnyOperatorSession, AnySession, BackendEvent, BackendRequest, Bucket,
+    BucketError, Cell, CellEvent, CellRequest, Census, Commit, Conversation, Counted, Entry,
+    EtcdOperatorSession, EtcdSession, EtcdStore, EtcdTerms, Expected, Found, InDoubt, KeptAnswer,
+    Key, KeyDefinition, KeyValue, Keyed, Layout, LayoutError, LeaseAnswer, Loaded, Local,
+    MAKES_ROOM, MemoryEtcd, MemoryKey, MemoryStore, OperatorEvent, OperatorRequest,
+    OperatorSession, OperatorTerms, Outbox, Patience, Placement, RangeAnswer, Realm, RealmCensus,
+    RealmEffect, RealmMember, RealmTerms, RealmWorkers, ResolvedCount, Retention, Room, RpcEvent,
+    RpcMethod, RpcRequest, Seed, Seen, Session, SessionOf, States, StoreError, StoreEvent,
+    StoreLink, StoreRequest, Stored, Terms, TxnAnswer, Version, capacity,
 };
 pub use tick::{Join, JoinEffect, Tick};
 pub use time::{Leaps, Length, Millis, Timestamp, Utc, Zone};

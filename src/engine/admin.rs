@@ -6,7 +6,8 @@
 //!                                                        +-- lost ----+-> write -> Reply
 //! ```
 //!
-//! It looks at what the payments' workers share, and writes nothing but what it was asked for.
+//! It looks at what the payments' workers share, and writes nothing but what it was asked for. Where
+//! claims stand in etcd a resolution is read and written there, and answered later.
 //! It has no part in their work: it never ticks, sends no heartbeats, and never lays the store out.
 
 use std::rc::Rc;
@@ -28,10 +29,12 @@ mod doubt;
 mod instance;
 mod object;
 mod page;
+mod realm;
 mod request;
 pub mod resolve;
 mod resolving;
 mod status;
+mod steered;
 mod steering;
 mod turn;
 
@@ -41,9 +44,10 @@ pub use instance::Instance;
 
 use answer::Problem;
 use doubt::Doubt;
+use realm::RealmProblem;
 use request::Ask;
 use resolving::Resolving;
-use status::View;
+use status::{StatusReport, View};
 use steering::Steering;
 use turn::Turn;
 
@@ -73,6 +77,8 @@ enum AdminStage {
     Looking { page: bool },
     /// Waiting for the census, to show it with the health.
     Counting { page: bool, health: Box<Health> },
+    /// Waiting for how the workers stand with a store in etcd, to show that too.
+    Linking { page: bool, health: Box<Health>, census: Option<Box<Census>> },
     /// Waiting for the health, and then for the census, to list so many payments in doubt.
     Listing { limit: usize, page: bool, health: Option<Box<Health>> },
     /// Reading or writing the health.
@@ -116,6 +122,12 @@ impl Admin {
         matches!(self.stage, AdminStage::Ended)
     }
 
+    /// Whether it waits for its store.
+    #[must_use]
+    pub fn awaits_store(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
     /// The answer where the host does not let a request be read.
     #[must_use]
     pub fn failed() -> Reply {
@@ -149,8 +161,18 @@ impl Admin {
             (AdminStage::Looking { .. }, OperatorEvent::Health(None, _)) => {
                 Turn::end(Problem::OtherVersion.reply())
             }
+            (AdminStage::Counting { page, health }, OperatorEvent::Census(census))
+                if policy.config.store.etcd().is_some() =>
+            {
+                let linking = AdminStage::Linking { page, health, census };
+                Turn::Ask(linking, OperatorRequest::Links)
+            }
             (AdminStage::Counting { page, health }, OperatorEvent::Census(census)) => {
-                show(view, page, &health, census.as_deref())
+                show(view.status(&health, doubt(view, census.as_deref())), page)
+            }
+            (AdminStage::Linking { page, health, census }, OperatorEvent::Links(links)) => {
+                let status = view.status(&health, doubt(view, census.as_deref()));
+                show(StatusReport { links: Some(&links), ..status }, page)
             }
             (AdminStage::Listing { limit, page, .. }, OperatorEvent::Health(health, _)) => {
                 let health = Some(health.unwrap_or_default());
@@ -250,9 +272,14 @@ impl Keyed for Admin {
     }
 }
 
-fn show(view: View<'_>, page: bool, health: &Health, census: Option<&Census>) -> Turn<AdminStage> {
-    let doubt = census.map(|census| Doubt { census, now: view.now });
-    let status = view.status(health, doubt);
+/// The last census, if it is one of the store that is configured.
+fn doubt<'a>(view: View<'a>, census: Option<&'a Census>) -> Option<Doubt<'a>> {
+    let is_in_etcd = view.policy.config.store.etcd().is_some();
+    let census = census.filter(|census| census.resolved.is_some() == is_in_etcd)?;
+    Some(Doubt { census, now: view.now })
+}
+
+fn show(status: StatusReport<'_>, page: bool) -> Turn<AdminStage> {
     Turn::end(if page {
         answer::page(page::render(&status))
     } else {
@@ -267,11 +294,14 @@ fn list(
     health: Option<&Health>,
     census: Option<&Census>,
 ) -> Turn<AdminStage> {
-    let Some(census) = census else {
+    let Some(doubt) = doubt(view, census) else {
         let length = view.policy.census_length();
-        return Turn::end(Problem::NotCounted { length }.reply());
+        let problem = match view.policy.config.store.etcd() {
+            None => Problem::NotCounted { length },
+            Some(_) => Problem::Realm(RealmProblem::NotCounted),
+        };
+        return Turn::end(problem.reply());
     };
-    let doubt = Doubt { census, now: view.now };
     Turn::end(match health {
         Some(health) => {
             let status = view.status(health, Some(doubt));

@@ -120,6 +120,8 @@ pub enum TickEffect {
     InFlight(GatewayId, u32),
     /// Tell operators what the store holds.
     Counted(Box<Counted>),
+    /// Count what the store in etcd holds: this worker is the one that counts.
+    CountRealm,
 }
 
 /// What happens to a request of an operator.

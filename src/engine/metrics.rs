@@ -95,8 +95,8 @@ table! {
         "0 none, 1 force, 2 drain";
     CLAIMS: Gauge "dana_claims" ["state"]
         in "claims",
-        "claims that are `in_flight`, `in_doubt`, `settled`, `rejected`, `closed`; `unreadable` are \
-         records of another version";
+        "claims that are `in_flight`, `in_doubt`, `settled`, `rejected`, `closed` (in etcd these three are one, \
+         `resolved`, and estimated where there are many); `unreadable` are records of another version";
     OLDEST: Gauge "dana_in_doubt_oldest_seconds" []
         in "seconds",
         "age of the oldest payment in doubt, from its claim; 0 if there is none";
@@ -112,6 +112,20 @@ table! {
     BUCKET_FILL: Gauge "dana_store_bucket_fill_pct" []
         in "percent",
         "records of the fullest bucket, of whatever age, in percent of its room";
+    STORE_UP: Gauge "dana_store_up" []
+        in "0 or 1",
+        "where claims stand in etcd: 1 if each worker has joined and etcd answers, 0 if charges are refused";
+    STORE_CALLS: Counter "dana_store_calls_total" ["result"]
+        in "calls",
+        "calls to etcd and each try that is made again: `ok`; `refused`, etcd says no; `unsent`, no member can \
+         be reached; `unclear`, not answered in time or broken off";
+    STORE_UNFINISHED: Gauge "dana_store_unfinished" []
+        in "requests",
+        "requests that are over and whose outcome is still to be written into etcd, over all workers";
+    STORE_AHEAD: Counter "dana_store_clock_ahead_total" []
+        in "reads",
+        "records were read in etcd that come from a clock further ahead than `clock_skew_ms`, and count as \
+         unreadable";
     COUNTED_AT: Gauge "dana_census_timestamp_seconds" []
         in "seconds since 1970",
         "when the last count ended; alarm when it stands still";

@@ -17,16 +17,17 @@ mod record;
 mod terms;
 
 pub use alias::{Alias, AliasTarget};
-pub use any_session::AnySession;
+pub use any_session::{AnyOperatorSession, AnySession};
 pub use backend::{BackendEvent, BackendRequest, RpcEvent, RpcMethod, RpcRequest};
 pub use cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 pub(in crate::engine) use census::draft::{Counts, Draft};
-pub use census::{Census, Counted, InDoubt, MAKES_ROOM, Room, States};
+pub use census::{Census, Counted, InDoubt, MAKES_ROOM, ResolvedCount, Room, States};
 pub use contract::{Commit, Key, Patience, Seen, StoreError, StoreEvent, StoreRequest, Version};
 pub use conversation::{Conversation, Keyed, Local, Outbox, SessionOf, Stored};
 pub use etcd::{
-    EtcdSession, EtcdStore, EtcdTerms, KeyValue, LeaseAnswer, MemoryEtcd, MemoryKey, RangeAnswer,
-    Realm, RealmEffect, RealmMember, RealmTerms, TxnAnswer,
+    EtcdOperatorSession, EtcdSession, EtcdStore, EtcdTerms, KeyValue, LeaseAnswer, MemoryEtcd,
+    MemoryKey, RangeAnswer, Realm, RealmCensus, RealmEffect, RealmMember, RealmTerms, RealmWorkers,
+    StoreLink, TxnAnswer,
 };
 pub use kept_answer::KeptAnswer;
 pub use layout::{KeyDefinition, Layout, LayoutError};

@@ -3,7 +3,8 @@
 //!
 //! Every worker ticks, and after a configuration update the old root beside the new one. A lease
 //! in the shared health lets one of them send; the others only look. The one that sends also counts
-//! what the store holds, after everything else that its tick has to do.
+//! what the store holds, after everything else that its tick has to do. A store in etcd is counted by
+//! a machine of its own (`store::etcd::census`), which is told when.
 
 use std::rc::Rc;
 
@@ -15,7 +16,7 @@ use crate::engine::limits;
 use crate::engine::machine::{Input, InputOf, Machine, Output, OutputOf, Tickets};
 use crate::engine::store::{Cell, CellEvent, CellRequest, Counts, Loaded};
 use crate::engine::time::{Millis, Timestamp};
-use census::CensusPass;
+use census::{CensusPass, Walked};
 use output::TickOutput;
 
 mod census;
@@ -177,16 +178,14 @@ impl Tick {
                 let Policy { placement, claims, .. } = &*self.policy;
                 let observing = self.policy.observes(None);
                 let leaps = counters.leaps(now);
-                let how = Counts {
-                    rules: claims,
-                    retention: self.policy.config.store.retention,
-                    leaps: &leaps,
-                    observing,
-                };
-                self.census_pass.bucket(number, loaded, placement.buckets(), how, now)
+                let how = Counts { rules: claims, leaps: &leaps, observing };
+                let (buckets, retention) =
+                    (placement.buckets(), self.policy.config.store.retention);
+                let walked = Walked { buckets, retention, how };
+                self.census_pass.bucket(number, loaded, walked, now)
             }
             Cell::Census => self.census_pass.before(&loaded.bytes),
-            Cell::Layout | Cell::Body(_) | Cell::Workers => Vec::new(),
+            Cell::Layout | Cell::Body(_) | Cell::Workers | Cell::Realm => Vec::new(),
         }
     }
 
@@ -303,6 +302,9 @@ impl Tick {
     fn done(&mut self, now: Timestamp) -> Vec<TickOutput> {
         let Pending { tick, probes, changes, counts_at, .. } = std::mem::take(&mut self.pending);
         let counts = match counts_at {
+            Some(_) if self.policy.config.store.etcd().is_some() => {
+                vec![TickOutput::Do(TickEffect::CountRealm)]
+            }
             Some(now) => self.census_pass.tick(now),
             None => {
                 if tick {

@@ -1,22 +1,30 @@
 //! The operators' listener: requests to events, effects to host calls. Nothing is decided here.
 //!
-//! It shares the store with the payments' workers, and nothing else. It has a VM of its own and never
-//! ticks; a crash here does not affect payments.
+//! It shares the store with the payments' workers, and nothing else. It has a VM of its own; a crash here
+//! does not affect payments. It ticks only where claims stand in etcd, and then a request is held until
+//! that has answered.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::driver::cell;
 use super::host::{Host, Side};
+use super::membership;
 use super::pairs;
+use super::store_calls::{Asker, StoreCalls};
 use super::stream::Flow;
 use super::worker::Worker;
+use crate::engine::Timestamp;
 use crate::engine::limits;
 use crate::engine::{Admin, Instance};
 use crate::engine::{AdminEffect, AdminEvent, Request};
-use crate::engine::{CellEvent, CellRequest, Local};
+use crate::engine::{AnyOperatorSession, EtcdStore, Stored};
+use crate::engine::{BackendEvent, BackendRequest};
 use crate::engine::{Config, Policy};
 use crate::engine::{Input, Shell, Ticket, drive};
+
+/// A request of an operator over the store that is configured.
+type OverStore = Stored<Admin, AnyOperatorSession>;
 
 /// One worker's part of the operators' listener.
 #[derive(Debug)]
@@ -27,13 +35,37 @@ pub(super) struct AdminRoot<H> {
     instance: Rc<Instance>,
     /// Tells of changes, by the names and ids of the policy it was made with.
     reporter: RefCell<Option<Rc<Worker<H>>>>,
+    /// The store that several Envoys share, if there is one.
+    etcd: Option<Rc<EtcdStore>>,
+    /// What it was asked and has not answered.
+    pub(super) calls: StoreCalls,
+    /// Requests whose client has left while the store was asked, by Envoy's number. What is begun is
+    /// brought to its end, so that whatever is written is told.
+    left: RefCell<Vec<(u32, OverStore, Timestamp)>>,
 }
 
+/// No worker of payments has this number.
+const NO_WORKER: u64 = u64::MAX;
+
 impl<H: Host + Clone> AdminRoot<H> {
-    pub(super) fn new(host: H, config: Config) -> Self {
+    /// # Errors
+    /// When the store in etcd cannot be called.
+    pub(super) fn new(host: H, config: Config) -> Result<Self, String> {
         let node = |name| host.property(&["xds", "node", name]).ok().flatten().unwrap_or_default();
         let instance = Rc::new(Instance::new(&node("id"), &node("cluster")));
-        Self { config: Rc::new(config), instance, reporter: RefCell::default(), host }
+        let etcd = config.store.etcd();
+        let etcd = etcd.map(|config| membership::open(&host, config, NO_WORKER)).transpose()?;
+        let (reporter, calls, left) = Default::default();
+        Ok(Self { config: Rc::new(config), instance, reporter, etcd, calls, left, host })
+    }
+
+    /// Whether it must tick.
+    pub(super) const fn ticks(&self) -> bool {
+        self.etcd.is_some()
+    }
+
+    pub(super) fn now(&self) -> Option<Timestamp> {
+        self.host.now().ok()
     }
 
     fn reporter(&self, policy: &Rc<Policy>) -> Rc<Worker<H>> {
@@ -45,22 +77,78 @@ impl<H: Host + Clone> AdminRoot<H> {
         *reporter = Some(Rc::clone(&worker));
         worker
     }
+
+    /// Takes in what happens to a request, and carries out what it wants. `is_there`: its client is.
+    fn drive(
+        &self,
+        admin: &mut OverStore,
+        context: u32,
+        input: Input<AdminEvent<'_>, BackendEvent>,
+        now: Timestamp,
+        is_there: bool,
+    ) {
+        let mut shell = AdminShell { root: self, context, todo: Vec::new() };
+        drive(admin, input, now, &mut (), &mut shell);
+        let todo = shell.todo;
+        let reporter = || admin.policy().map(|policy| self.reporter(policy));
+        for effect in todo {
+            match effect {
+                AdminEffect::Told(line) => log::warn!("{line}"),
+                AdminEffect::Changed(change) => {
+                    reporter().into_iter().for_each(|reporter| reporter.changed(&change));
+                }
+                AdminEffect::Anomaly(anomaly) => {
+                    reporter().into_iter().for_each(|reporter| reporter.anomaly(&anomaly));
+                }
+                AdminEffect::Reply(reply) if is_there => {
+                    let _ = self.host.reply(&reply);
+                }
+                AdminEffect::Reply(_) => {}
+            }
+        }
+    }
+
+    /// The store answers a question of a request whose client has left; gives the answer back if there
+    /// is none.
+    pub(super) fn tell_left(
+        &self,
+        context: u32,
+        ticket: Ticket,
+        event: BackendEvent,
+    ) -> Option<BackendEvent> {
+        let place = self.left.borrow().iter().position(|(known, ..)| *known == context);
+        let Some(place) = place else {
+            return Some(event);
+        };
+        let (context, mut admin, since) = self.left.borrow_mut().swap_remove(place);
+        let now = self.host.now().unwrap_or(since);
+        self.drive(&mut admin, context, Input::Told(ticket, event), now, false);
+        if admin.awaits_store() {
+            self.left.borrow_mut().push((context, admin, since));
+        }
+        None
+    }
 }
 
 /// One request of an operator.
 #[derive(Debug)]
-pub(super) struct AdminStream<H> {
+pub(super) struct AdminStream<H: Host + Clone> {
     root: Rc<AdminRoot<H>>,
-    admin: Local<Admin>,
+    /// `None` once it was left to the root.
+    admin: Option<OverStore>,
     context: u32,
-    /// It was answered, or at least tried to be.
-    answered: bool,
+    /// It was answered, or at least tried to be, or its store is asked.
+    taken: bool,
+    began_at: Timestamp,
 }
 
 impl<H: Host + Clone> AdminStream<H> {
     pub(super) fn new(root: Rc<AdminRoot<H>>, context: u32) -> Self {
         let admin = Admin::new(Rc::clone(&root.config)).at(Rc::clone(&root.instance));
-        Self { root, admin: Local::new(admin), context, answered: false }
+        let retention = root.config.store.retention;
+        let session = AnyOperatorSession::new(root.etcd.as_ref(), retention);
+        let admin = Some(Stored::over(admin, session));
+        Self { root, admin, context, taken: false, began_at: Timestamp::default() }
     }
 
     pub(super) fn request_headers(&mut self, ends: bool) -> Flow {
@@ -83,17 +171,17 @@ impl<H: Host + Clone> AdminStream<H> {
     }
 
     fn complete(&mut self) {
-        if self.answered {
+        if self.taken {
             return;
         }
-        self.answered = true;
+        self.taken = true;
         if self.decide().is_none() {
             // If the host takes no answer, the request stays held until the client gives up.
             let _ = self.root.host.reply(&Admin::failed());
         }
     }
 
-    /// Answers the request; `None` where the host does not let it.
+    /// Answers the request, or asks its store; `None` where the host does not let it.
     fn decide(&mut self) -> Option<()> {
         let host = &self.root.host;
         // One byte more than allowed is enough to see that it is too long.
@@ -101,44 +189,65 @@ impl<H: Host + Clone> AdminStream<H> {
         let headers = host.headers(Side::Request).ok()?;
         let body = host.body(Side::Request, bytes_max).ok()?;
         let now = host.now().ok()?;
+        self.began_at = now;
         let fields = pairs::decode(&headers)?;
         let request = Request { headers: &fields, body: &body, peer: &[], context: self.context };
-        let mut shell = AdminShell { root: &self.root, todo: Vec::new() };
-        let input = Input::Event(AdminEvent::Request(request));
-        drive(&mut self.admin, input, now, &mut (), &mut shell);
-        let todo = shell.todo;
-        self.tell(todo);
-        self.admin.is_ended().then_some(())
+        self.take_in(Input::Event(AdminEvent::Request(request)), now)
     }
 
-    fn tell(&self, effects: Vec<AdminEffect>) {
-        let reporter = || self.admin.policy().map(|policy| self.root.reporter(policy));
-        for effect in effects {
-            match effect {
-                AdminEffect::Told(line) => log::warn!("{line}"),
-                AdminEffect::Changed(change) => {
-                    reporter().into_iter().for_each(|reporter| reporter.changed(&change));
-                }
-                AdminEffect::Anomaly(anomaly) => {
-                    reporter().into_iter().for_each(|reporter| reporter.anomaly(&anomaly));
-                }
-                AdminEffect::Reply(reply) => {
-                    let _ = self.root.host.reply(&reply);
-                }
-            }
+    fn take_in(
+        &mut self,
+        input: Input<AdminEvent<'_>, BackendEvent>,
+        now: Timestamp,
+    ) -> Option<()> {
+        let admin = self.admin.as_mut()?;
+        self.root.drive(admin, self.context, input, now, true);
+        (admin.is_ended() || admin.awaits_store()).then_some(())
+    }
+
+    /// The store answers a question that it was asked in an earlier callback.
+    pub(super) fn told(&mut self, ticket: Ticket, event: BackendEvent) {
+        let now = self.root.host.now().unwrap_or(self.began_at);
+        if self.take_in(Input::Told(ticket, event), now).is_none() {
+            let _ = self.root.host.reply(&Admin::failed());
         }
     }
 }
 
-/// Reads and writes at once, and gathers what is to be told: by whose names is known at the end.
+impl<H: Host + Clone> Drop for AdminStream<H> {
+    fn drop(&mut self) {
+        let waits = |admin: &OverStore| !admin.is_ended() && admin.awaits_store();
+        if let Some(admin) = self.admin.take().filter(waits)
+            && let Ok(mut left) = self.root.left.try_borrow_mut()
+            && left.len() < limits::UNFINISHED_MAX
+        {
+            left.push((self.context, admin, self.began_at));
+        }
+    }
+}
+
+/// Reads and writes, and gathers what is to be told: by whose names is known at the end.
 struct AdminShell<'a, H> {
     root: &'a AdminRoot<H>,
+    context: u32,
     todo: Vec<AdminEffect>,
 }
 
-impl<H: Host> Shell<Local<Admin>> for AdminShell<'_, H> {
-    fn ask(&mut self, _: Ticket, request: CellRequest) -> Option<CellEvent> {
-        Some(cell(&self.root.host, request))
+impl<H: Host> Shell<OverStore> for AdminShell<'_, H> {
+    fn ask(&mut self, ticket: Ticket, request: BackendRequest) -> Option<BackendEvent> {
+        let AdminRoot { host, config, calls, .. } = self.root;
+        let asker = Asker::Request(self.context);
+        match request {
+            BackendRequest::Cell(request) => Some(BackendEvent::Cell(cell(host, request))),
+            BackendRequest::Rpc(request) => {
+                let cluster = &config.store.etcd()?.cluster;
+                calls.send(host, cluster, asker, ticket, &request).map(BackendEvent::Rpc)
+            }
+            BackendRequest::Wait(wait) => {
+                calls.wait(host.now().ok()?.plus(wait), asker, ticket);
+                None
+            }
+        }
     }
 
     fn carry_out(&mut self, effect: AdminEffect) -> Option<AdminEvent<'static>> {

@@ -49,6 +49,7 @@ fn key(cell: Cell) -> Vec<u8> {
         Cell::Body(slot) => (b'b', Some(slot)),
         Cell::Census => (b'n', None),
         Cell::Workers => (b'w', None),
+        Cell::Realm => (b'r', None),
     };
     let mut key = b"dana.failover.".to_vec();
     key.push(kind);
@@ -65,5 +66,6 @@ fn words(cell: Cell) -> String {
         Cell::Body(set) => format!("set {set} of the kept answers"),
         Cell::Census => "the count of the claims".to_owned(),
         Cell::Workers => "the number of workers".to_owned(),
+        Cell::Realm => "what the workers say of the store in etcd".to_owned(),
     }
 }

@@ -138,11 +138,11 @@ pub trait Host {
     /// # Errors
     /// When the host refuses.
     fn define_metric(&self, kind: MetricKind, name: &str) -> Result<u32, HostError>;
-    /// Adds one to a counter.
+    /// Adds to a counter.
     ///
     /// # Errors
     /// When the host refuses.
-    fn increment(&self, metric: u32) -> Result<(), HostError>;
+    fn increment(&self, metric: u32, by: u32) -> Result<(), HostError>;
     /// Sets a gauge.
     ///
     /// # Errors

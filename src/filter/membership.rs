@@ -1,14 +1,17 @@
-//! A worker's membership in the store that several Envoys share.
+//! A worker's membership in the store that several Envoys share, and its count of what that holds.
 
 use std::rc::Rc;
 
 use super::host::Host;
 use super::store_calls::Asker;
 use super::worker::Worker;
+use crate::engine::Counted;
 use crate::engine::Policy;
 use crate::engine::{AnswersIn, EtcdConfig};
 use crate::engine::{BackendEvent, BackendRequest};
-use crate::engine::{EtcdStore, EtcdTerms, Realm, RealmEffect, RealmMember};
+use crate::engine::{
+    EtcdStore, EtcdTerms, Realm, RealmCensus, RealmEffect, RealmMember, StoreLink,
+};
 use crate::engine::{Input, Shell, Ticket, drive};
 
 /// A worker's side of the store that `config` names; it has not joined yet. `owner` is the worker's
@@ -41,15 +44,53 @@ pub(super) fn open<H: Host>(
 /// A worker's membership.
 #[derive(Debug)]
 pub(super) struct Membership {
+    store: Rc<EtcdStore>,
     member: RealmMember,
+    census: RealmCensus,
     /// Why it has not joined, as it was told last.
     told: String,
 }
 
 impl Membership {
     pub(super) fn new(store: Rc<EtcdStore>, policy: &Policy) -> Self {
-        let member = RealmMember::new(store, policy.realm_terms());
-        Self { member, told: String::new() }
+        let member = RealmMember::new(Rc::clone(&store), policy.realm_terms());
+        let census = RealmCensus::new(Rc::clone(&store), policy.claims, policy.observes(None));
+        Self { store, member, census, told: String::new() }
+    }
+
+    /// How the worker stands with the store.
+    pub(super) fn link(&self) -> StoreLink {
+        if !self.told.is_empty() {
+            StoreLink::Refused
+        } else if self.store.is_away() {
+            StoreLink::Away
+        } else if self.store.has_joined() {
+            StoreLink::Joined
+        } else {
+            StoreLink::Joining
+        }
+    }
+
+    /// The store answers what the worker itself has asked.
+    pub(super) fn told<H: Host>(
+        &mut self,
+        worker: &Worker<H>,
+        asker: Asker,
+        ticket: Ticket,
+        event: BackendEvent,
+    ) {
+        match asker {
+            Asker::Census => self.count(worker, Input::Told(ticket, event)),
+            Asker::Worker | Asker::Request(_) => self.drive(worker, Input::Told(ticket, event)),
+        }
+    }
+
+    /// Counts what the store holds, if it is time, or takes in an answer.
+    pub(super) fn count<H: Host>(&mut self, worker: &Worker<H>, input: Input<(), BackendEvent>) {
+        if let Ok(now) = worker.host.now() {
+            let counters = &mut worker.counters.borrow_mut();
+            drive(&mut self.census, input, now, counters, &mut CensusShell { worker });
+        }
     }
 
     /// Looks whether something is to be done, or takes in an answer.
@@ -59,6 +100,21 @@ impl Membership {
         };
         let mut shell = MemberShell { worker, told: &mut self.told };
         drive(&mut self.member, input, now, &mut (), &mut shell);
+    }
+}
+
+struct CensusShell<'a, H> {
+    worker: &'a Worker<H>,
+}
+
+impl<H: Host> Shell<RealmCensus> for CensusShell<'_, H> {
+    fn ask(&mut self, ticket: Ticket, request: BackendRequest) -> Option<BackendEvent> {
+        self.worker.ask(Asker::Census, ticket, request)
+    }
+
+    fn carry_out(&mut self, counted: Box<Counted>) -> Option<()> {
+        self.worker.counted(&counted);
+        None
     }
 }
 
@@ -85,7 +141,10 @@ impl<H: Host> Shell<RealmMember> for MemberShell<'_, H> {
             RealmEffect::Away => {
                 log::error!("the claim store in etcd does not answer: charges are refused");
             }
-            RealmEffect::Back => log::info!("the claim store in etcd answers again"),
+            RealmEffect::Back => {
+                self.told.clear();
+                log::info!("the claim store in etcd answers again");
+            }
             RealmEffect::NotJoined(why) if *self.told != why => {
                 log::error!("the claim store in etcd cannot be used, charges are refused: {why}");
                 *self.told = why;

@@ -6,6 +6,7 @@ use super::driver::cell;
 use super::host::{Host, Side, is_service_time};
 use super::membership::{self, Membership};
 use super::pairs;
+use super::store_calls::Asker;
 use super::worker::Worker;
 use crate::engine::Millis;
 use crate::engine::Timestamp;
@@ -58,8 +59,10 @@ impl<H: Host> Root<H> {
     }
 
     /// The store answers what the worker itself has asked.
-    pub(super) fn told(&mut self, ticket: Ticket, event: BackendEvent) {
-        self.look_after_membership(Input::Told(ticket, event));
+    pub(super) fn told(&mut self, asker: Asker, ticket: Ticket, event: BackendEvent) {
+        if let Some(membership) = &mut self.membership {
+            membership.told(&self.worker, asker, ticket, event);
+        }
     }
 
     pub(super) const fn worker(&self) -> &Rc<Worker<H>> {
@@ -84,9 +87,15 @@ impl<H: Host> Root<H> {
             return;
         }
         self.ticked_at = now;
-        self.drive(TickEvent::Due);
+        let counts_realm = self.drive(TickEvent::Due);
         self.probes.retain(|(_, id)| self.tick.awaits(*id));
         self.worker.forget_unfinished();
+        if let Some(membership) = &mut self.membership {
+            if counts_realm {
+                membership.count(&self.worker, Input::Event(()));
+            }
+            self.worker.say_link(membership.link());
+        }
     }
 
     /// A heartbeat was answered, by the gateway or in its place by Envoy.
@@ -113,14 +122,17 @@ impl<H: Host> Root<H> {
         self.drive(TickEvent::Probed(id, answer));
     }
 
-    fn drive(&mut self, event: TickEvent<'_>) {
+    /// Tells whether this worker is to count what the store in etcd holds.
+    fn drive(&mut self, event: TickEvent<'_>) -> bool {
         let Ok(now) = self.worker.host.now() else {
-            return;
+            return false;
         };
         let worker = Rc::clone(&self.worker);
-        let mut shell = TickShell { worker: &worker, probes: &mut self.probes };
+        let probes = &mut self.probes;
+        let mut shell = TickShell { worker: &worker, probes, counts_realm: false };
         let counters = &mut worker.counters.borrow_mut();
         drive(&mut self.tick, Input::Event(event), now, counters, &mut shell);
+        shell.counts_realm
     }
 }
 
@@ -161,6 +173,7 @@ impl<H: Host> Shell<Join> for JoinShell<'_, H> {
 struct TickShell<'a, H> {
     worker: &'a Worker<H>,
     probes: &'a mut Vec<(u32, ProbeId)>,
+    counts_realm: bool,
 }
 
 impl<H: Host> Shell<Tick> for TickShell<'_, H> {
@@ -180,6 +193,7 @@ impl<H: Host> Shell<Tick> for TickShell<'_, H> {
                 self.worker.show_in_flight(gateway, requests);
             }
             TickEffect::Counted(counted) => self.worker.counted(&counted),
+            TickEffect::CountRealm => self.counts_realm = true,
         }
         None
     }

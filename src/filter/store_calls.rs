@@ -5,15 +5,17 @@ use std::cell::RefCell;
 use super::host::Host;
 use crate::engine::Ticket;
 use crate::engine::Timestamp;
-use crate::engine::{BackendEvent, RpcEvent, RpcRequest};
+use crate::engine::{RpcEvent, RpcRequest};
 
 /// Who asks the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asker {
     /// The request with Envoy's number, or its exchange at the worker once it is over.
     Request(u32),
-    /// The worker itself.
+    /// The worker itself, about its membership.
     Worker,
+    /// The worker that counts.
+    Census,
 }
 
 /// What the store was asked and has not answered. Envoy answers each call, by its end at the latest;
@@ -35,13 +37,13 @@ impl StoreCalls {
         asker: Asker,
         ticket: Ticket,
         request: &RpcRequest,
-    ) -> Option<BackendEvent> {
+    ) -> Option<RpcEvent> {
         match host.rpc(cluster, request) {
             Ok(token) => {
                 self.open.borrow_mut().push((token, asker, ticket));
                 None
             }
-            Err(_) => Some(BackendEvent::Rpc(RpcEvent::Unsent)),
+            Err(_) => Some(RpcEvent::Unsent),
         }
     }
 

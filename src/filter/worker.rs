@@ -1,7 +1,7 @@
 //! What all requests of one worker share. What operators are told is in `report`. Nothing is decided
 //! here.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -24,11 +24,15 @@ pub(super) struct Worker<H> {
     pub(super) host: H,
     pub(super) policy: Rc<Policy>,
     pub(super) counters: RefCell<WorkerCounters>,
+    /// Its number in this process.
+    owner: u64,
     metrics: RefCell<BTreeMap<String, u32>>,
     /// Exchanges whose stream is over and that have still something to write down.
     pub(super) unfinished: RefCell<Vec<Unfinished>>,
     /// The store that several Envoys share, if there is one.
     pub(super) etcd: Option<Rc<EtcdStore>>,
+    /// How many of its records were too far ahead, as it was told last.
+    told_ahead: Cell<u64>,
     /// What it was asked and has not answered.
     pub(super) calls: StoreCalls,
     /// Lets the store answer later.
@@ -48,9 +52,11 @@ impl<H: Host> Worker<H> {
             host,
             policy,
             counters,
+            owner,
             metrics: RefCell::default(),
             unfinished: RefCell::default(),
             etcd,
+            told_ahead: Cell::new(0),
             calls: StoreCalls::default(),
             #[cfg(any(test, feature = "slow"))]
             slow: super::slow::Slow::default(),
@@ -77,7 +83,8 @@ impl<H: Host> Worker<H> {
             }
             BackendRequest::Rpc(request) => {
                 let etcd = self.policy.config.store.etcd()?;
-                self.calls.send(&self.host, &etcd.cluster, asker, ticket, &request)
+                let sent = self.calls.send(&self.host, &etcd.cluster, asker, ticket, &request);
+                sent.inspect(|unsent| self.count_call(unsent)).map(BackendEvent::Rpc)
             }
             BackendRequest::Wait(wait) => {
                 self.calls.wait(self.host.now().ok()?.plus(wait), asker, ticket);

@@ -439,6 +439,7 @@ impl<'s> World<'s> {
                 );
             }
             TickEffect::InFlight(..) => {}
+            TickEffect::CountRealm => panic!("the store is not in etcd"),
         }
     }
 

@@ -27,13 +27,21 @@ const MODULES: [Module; 2] = [
         file: "dana_failover.wasm",
         listener: 0,
         with_etcd: &CALLS_OF_ETCD,
-        bytes_max: 680_000,
+        bytes_max: 700_000,
     },
     Module {
         file: "dana_failover_operators.wasm",
         listener: 1,
-        with_etcd: &[],
-        bytes_max: 460_000,
+        with_etcd: &[
+            "proxy_grpc_call",
+            "proxy_on_grpc_receive",
+            "proxy_on_grpc_close",
+            "proxy_continue_stream",
+            "proxy_set_effective_context",
+            "proxy_on_tick",
+            "proxy_set_tick_period_milliseconds",
+        ],
+        bytes_max: 520_000,
     },
 ];
 

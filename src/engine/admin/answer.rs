@@ -1,6 +1,7 @@
 //! Answers to operators: JSON, the page, or problem details (RFC 9457) that say what to do.
 
 use super::object::{Object, list};
+use super::realm::RealmProblem;
 use super::resolve::ResolveError;
 use crate::engine::config::{ConfigError, JoinError};
 use crate::engine::health::OverrideError;
@@ -43,6 +44,8 @@ pub(super) enum Problem {
     Contended,
     /// The store failed; whether a write happened is not known.
     StoreFailed,
+    /// Something about the store in etcd.
+    Realm(RealmProblem),
 }
 
 /// The fixed part of a problem.
@@ -89,7 +92,8 @@ impl Problem {
             Self::NotConfigured(_)
             | Self::NotCounted { .. }
             | Self::Contended
-            | Self::StoreFailed => {
+            | Self::StoreFailed
+            | Self::Realm(_) => {
                 reply.headers.push(("retry-after", "1".to_owned()));
             }
             Self::NotFound
@@ -131,6 +135,7 @@ impl Problem {
             },
             Self::Contended => (503, "contended", "Store Is Busy"),
             Self::StoreFailed => (503, "store_failed", "Store Failed"),
+            Self::Realm(problem) => problem.form(),
         };
         ProblemForm { status, reason, title }
     }
@@ -202,6 +207,7 @@ impl Problem {
             Self::StoreFailed => {
                 "The store failed. Whether anything was changed is not known: see GET /status."
             }
+            Self::Realm(problem) => problem.detail(),
         };
         text.to_owned()
     }

@@ -45,18 +45,21 @@ impl Doubt<'_> {
             .with("age_ms", self.age().get())
     }
 
-    /// How full the store is.
+    /// Claims by where they stand.
+    pub(super) fn claims(&self) -> Object {
+        let add = |object: Object, (state, claims)| object.with(state, claims);
+        let claims = self.census.by_state().into_iter().fold(Object::new(), add);
+        match self.census.resolved {
+            None => claims,
+            Some(resolved) => claims.with("resolved_is_exact", resolved.is_exact),
+        }
+    }
+
+    /// How full the store in shared data is.
     pub(super) fn store(&self) -> Object {
-        let states = &self.census.states;
-        let claims = Object::new()
-            .with("in_flight", states.in_flight)
-            .with("in_doubt", states.in_doubt)
-            .with("settled", states.settled)
-            .with("rejected", states.rejected)
-            .with("closed", states.closed)
-            .with("unreadable", states.unreadable);
         Object::new()
-            .with("claims", claims)
+            .with("engine", "local")
+            .with("claims", self.claims())
             .with("room", self.census.room().name())
             .with("records", self.census.records)
             .with("kept", self.census.kept)

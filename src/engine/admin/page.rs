@@ -66,7 +66,7 @@ fn headline(status: &StatusReport<'_>) -> Headline {
     };
     let text = status.name(gateway);
     let text = if status.active().is_none() { format!("{text}, on trial") } else { text };
-    let refused = recent::mark(status);
+    let refused = recent::mark(status).max(store::mark(status));
     let sign = if refused > mark { WARNING } else { sign };
     let is_refused = refused > Mark::Good;
     let title = if is_refused { format!("{text}, payments refused") } else { text.clone() };
@@ -81,6 +81,10 @@ fn choice(html: &mut Html, status: &StatusReport<'_>, headline: &Headline) {
     html.raw(headline.sign).text(&headline.text).raw("</p><p>").text(&status.why());
     html.raw("</p>");
     recent::refusals(html, status);
+    if store::mark(status) > Mark::Good {
+        html.raw("<p><strong>").raw(WARNING);
+        html.raw("Payments are refused: see the claim store.</strong></p>");
+    }
     html.raw("<p class=dim>");
     if let Some(since) = status.active_since() {
         let age = Length(status.now.since(since));

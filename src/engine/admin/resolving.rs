@@ -3,6 +3,7 @@
 use super::answer::{self, Problem};
 use super::doubt;
 use super::object::{Object, time};
+use super::realm::RealmProblem;
 use super::request::{ResolveRequest, ResolvedAs};
 use super::resolve::{ResolveError, Resolved, resolve};
 use super::status::View;
@@ -48,7 +49,8 @@ impl Resolving {
             }
             (OperatorEvent::Found(Found::NotListed), _) => Turn::end(Problem::NotListed.reply()),
             (OperatorEvent::Found(Found::Several), _) => refused(ResolveError::Ambiguous),
-            (OperatorEvent::Found(Found::Unreadable), _) => refused(ResolveError::Unreadable),
+            (OperatorEvent::Found(Found::Unreadable), _) => unreadable(view),
+            (OperatorEvent::Found(Found::NotJoined), _) => realm(RealmProblem::NotJoined),
             (OperatorEvent::Found(Found::Records(found)), _) => self.work_in(view, &found),
             (OperatorEvent::Written, Some(resolved)) => {
                 told(&self.request, self.resolution, &resolved, view)
@@ -56,6 +58,16 @@ impl Resolving {
             (OperatorEvent::Conflict, _) => {
                 self.attempts = self.attempts.saturating_add(1);
                 Turn::again(self.attempts, self, find)
+            }
+            (OperatorEvent::Unavailable, _) => realm(RealmProblem::Away),
+            // It may be written, and then nobody says so later.
+            (OperatorEvent::Failed, Some(resolved)) if is_in_etcd(view) => {
+                let line = line(&self.request, &resolved, view).with("unclear", true);
+                let reply = Problem::Realm(RealmProblem::Unclear).reply();
+                Turn::End(vec![
+                    AdminEffect::Told(format!("resolve {line}")),
+                    AdminEffect::Reply(reply),
+                ])
             }
             _ => Turn::end(Problem::StoreFailed.reply()),
         }
@@ -79,9 +91,25 @@ impl Resolving {
                     .with("after", describe(state, layout));
                 Turn::end(answer::json(&body, "resolve"))
             }
+            Err(ResolveError::Unreadable) => unreadable(view),
             Err(error) => refused(error),
         }
     }
+}
+
+const fn is_in_etcd(view: View<'_>) -> bool {
+    view.policy.config.store.etcd().is_some()
+}
+
+fn unreadable<T>(view: View<'_>) -> Turn<T> {
+    if is_in_etcd(view) {
+        return realm(RealmProblem::Unreadable);
+    }
+    refused(ResolveError::Unreadable)
+}
+
+fn realm<T>(problem: RealmProblem) -> Turn<T> {
+    Turn::end(Problem::Realm(problem).reply())
 }
 
 fn refused<T>(error: ResolveError) -> Turn<T> {
@@ -94,28 +122,37 @@ fn unknown_gateway(name: &str, layout: &Layout) -> Problem {
     super::request::mistake("executed_at", &names.join(" or "), name)
 }
 
-fn told<T>(
-    request: &ResolveRequest,
-    resolution: Resolution,
-    resolved: &Resolved,
-    View { layout, now, .. }: View<'_>,
-) -> Turn<T> {
+/// What becomes of which payment.
+fn what(resolved: &Resolved, layout: &Layout) -> Object {
     let Resolved { key, before, after, overturned, claim } = resolved;
-    let ResolveRequest { evidence, reason, actor, .. } = request;
     let what = Object::new()
         .with("key", doubt::hex(key))
         .with("before", describe(*before, layout))
         .with("after", describe(*after, layout))
         .with("overturned", *overturned)
         .with("claimed_at", time(claim.incarnation.claimed_at));
-    let what = doubt::with_money(what, &claim.money);
-    let line = what.clone();
-    let line = line
+    doubt::with_money(what, &claim.money)
+}
+
+/// The same for the log, and who says so.
+fn line(request: &ResolveRequest, resolved: &Resolved, view: View<'_>) -> Object {
+    let ResolveRequest { evidence, reason, actor, .. } = request;
+    what(resolved, view.layout)
         .with("evidence", evidence.as_str())
         .with("reason", reason.as_str())
-        .with("actor", actor.as_str());
-    let body = what.with("now", time(now)).with("changed", true);
+        .with("actor", actor.as_str())
+}
+
+fn told<T>(
+    request: &ResolveRequest,
+    resolution: Resolution,
+    resolved: &Resolved,
+    view: View<'_>,
+) -> Turn<T> {
+    let Resolved { key, before, after, overturned, .. } = resolved;
+    let body = what(resolved, view.layout).with("now", time(view.now)).with("changed", true);
     let reply = answer::json(&body, "resolve");
+    let line = line(request, resolved, view);
     let mut effects = vec![AdminEffect::Told(format!("resolve {line}"))];
     if *overturned {
         let (said, step) = (Evidence::Operator(resolution), Step::Overturned(*after));

@@ -5,13 +5,14 @@
 use super::doubt::Doubt;
 use super::instance::Instance;
 use super::object::{Object, list, time};
-use crate::engine::config::{Gateway, Policy};
+use super::steered::{barred, told};
+use crate::engine::config::{EtcdConfig, Gateway, Policy};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{
-    Breach, Breaker, BreakerState, Health, Heartbeat, Member, NewRequest, Override, OverrideKind,
+    Breaker, BreakerState, Health, Heartbeat, Member, NewRequest, Override, OverrideKind,
     RefusalRun, RequestKind, Selection, Why,
 };
-use crate::engine::store::Layout;
+use crate::engine::store::{Layout, RealmWorkers, StoreLink};
 use crate::engine::time::{Length, Timestamp, Zone};
 
 /// Of this crate, as operators ask for it.
@@ -35,7 +36,7 @@ pub(super) struct View<'a> {
 impl<'a> View<'a> {
     pub(super) fn status(self, health: &'a Health, doubt: Option<Doubt<'a>>) -> StatusReport<'a> {
         let View { policy, layout, instance, origin, now } = self;
-        StatusReport { policy, health, doubt, layout, instance, origin, now }
+        StatusReport { policy, health, doubt, links: None, layout, instance, origin, now }
     }
 }
 
@@ -46,6 +47,8 @@ pub(super) struct StatusReport<'a> {
     pub(super) health: &'a Health,
     /// What the last census has counted; nothing before there was one.
     pub(super) doubt: Option<Doubt<'a>>,
+    /// How the workers stand with the store in etcd, if there is one and it was asked for.
+    pub(super) links: Option<&'a RealmWorkers>,
     /// Names of gateways, also of those that are no longer configured.
     pub(super) layout: &'a Layout,
     /// Which Envoy this is.
@@ -69,6 +72,11 @@ impl StatusReport<'_> {
     /// The name of a gateway, also of one that is no longer configured.
     pub(super) fn any_name(&self, gateway: GatewayId) -> String {
         self.layout.name(gateway).map_or_else(|| self.name(gateway), str::to_owned)
+    }
+
+    /// How the worst of the workers stands with the store in etcd, if there is one.
+    pub(super) fn link(&self) -> Option<StoreLink> {
+        self.links.and_then(|links| links.worst(self.now))
     }
 
     pub(super) fn active(&self) -> Option<GatewayId> {
@@ -254,8 +262,39 @@ impl StatusReport<'_> {
             .with("gateways", list(gateways))
             .with("overrides", list(overrides))
             .with("in_doubt", self.doubt.map(|doubt| doubt.totals()))
-            .with("store", self.doubt.map(|doubt| doubt.store()))
+            .with("scope", self.scope())
+            .with("store", self.store())
             .with("census", self.doubt.map(|doubt| doubt.census()))
+    }
+
+    /// Who shares what is told.
+    fn scope(&self) -> Object {
+        let is_shared = self.policy.config.store.etcd().is_some();
+        Object::new()
+            .with("claims", if is_shared { "realm" } else { "process" })
+            .with("health", "process")
+            .with("overrides", "process")
+    }
+
+    /// What is known of the store.
+    fn store(&self) -> Option<Object> {
+        let Some(EtcdConfig { cluster, realm, .. }) = self.policy.config.store.etcd() else {
+            return self.doubt.map(|doubt| doubt.store());
+        };
+        let links = self.links.cloned().unwrap_or_default();
+        let count = |object: Object, link: StoreLink| {
+            object.with(link.name(), links.count(link, self.now) as u64)
+        };
+        let workers = StoreLink::ALL.into_iter().fold(Object::new(), count);
+        let object = Object::new()
+            .with("engine", "etcd")
+            .with("cluster", cluster.as_str())
+            .with("realm", realm.as_str())
+            .with("link", self.link().map_or("unknown", StoreLink::name))
+            .with("workers", workers)
+            .with("unfinished", links.unfinished(self.now))
+            .with("claims", self.doubt.map(|doubt| doubt.claims()));
+        Some(object)
     }
 
     fn refused(&self) -> impl Iterator<Item = Object> {
@@ -356,17 +395,4 @@ impl StatusReport<'_> {
             .with("last_good", good_at.map(time))
             .with("last_good_age_ms", good_at.map(|at| self.now.since(at).get()))
     }
-}
-
-fn barred((at, breach): (Timestamp, Breach)) -> Object {
-    Object::new().with("since", time(at)).with("why", breach.name())
-}
-
-fn told(one: &Override) -> Object {
-    Object::new()
-        .with("steer", one.kind.name())
-        .with("since", time(one.since))
-        .with("until", time(one.until))
-        .with("actor", one.actor.as_str())
-        .with("reason", one.reason.as_str())
 }

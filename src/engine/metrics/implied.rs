@@ -3,7 +3,8 @@
 //!
 //! What is implied: every gauge of each gateway; every pair of gateways for each kind of switch;
 //! every move that a breaker has a rule for; both kinds of anomalies; both ways for heartbeats to
-//! contradict traffic; every override; every breach, where connections are watched. Of requests:
+//! contradict traffic; every override; every breach, where connections are watched; how calls to a
+//! store in etcd end, where there is one. Of requests:
 //! each operation with each decision, state and gateway that its class leads to, and requests of no
 //! operation.
 //!
@@ -17,7 +18,8 @@
 
 use super::{
     ANOMALIES, BARRED, BREACHES, BREAKER_STATE, DISAGREES, Family, HEARTBEAT_UP, IN_FLIGHT,
-    OVERRIDE, OVERRIDES, RAMP, REQUESTS, SWITCHES, TRANSITIONS,
+    OVERRIDE, OVERRIDES, RAMP, REQUESTS, STORE_AHEAD, STORE_CALLS, STORE_UNFINISHED, STORE_UP,
+    SWITCHES, TRANSITIONS,
 };
 use crate::engine::config::Policy;
 use crate::engine::gateway::Gateways;
@@ -25,6 +27,7 @@ use crate::engine::health::{Breach, Cause, Rule};
 use crate::engine::limits;
 use crate::engine::payment::AnomalyKind;
 use crate::engine::protocol::{Class, Compiled, Repeat};
+use crate::engine::store::RpcEvent;
 
 /// A metric of a family, with the values of its labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,7 @@ pub struct Implied {
 pub fn all(policy: &Policy) -> Vec<Implied> {
     let mut all = Vec::new();
     add_of_gateways(policy, &mut all);
+    add_of_store(policy, &mut all);
     add_of_requests(policy, &mut all);
     all
 }
@@ -76,6 +80,19 @@ fn add_of_gateways(policy: &Policy, all: &mut Vec<Implied>) {
                 add(&SWITCHES, &[from, to, cause.name()]);
             }
         }
+    }
+}
+
+/// Of a store in etcd, if it is one.
+fn add_of_store(policy: &Policy, all: &mut Vec<Implied>) {
+    if policy.config.store.etcd().is_none() {
+        return;
+    }
+    for family in [&STORE_UP, &STORE_UNFINISHED, &STORE_AHEAD] {
+        add(all, family, &[]);
+    }
+    for result in RpcEvent::RESULTS {
+        add(all, &STORE_CALLS, &[result]);
     }
 }
 
@@ -399,7 +416,34 @@ mod tests {
             TABLE.iter().filter(is_left_out).map(|row| row.family).collect();
         // No connections are watched here.
         let counted = [CLAIMS, OLDEST, AT_RISK, UNSUMMED, STORE_FILL, BUCKET_FILL, COUNTED_AT];
-        assert_eq!(left_out, [[BREACHES].as_slice(), &counted].concat());
+        // Nor is there a store in etcd.
+        let etcd = [STORE_UP, STORE_CALLS, STORE_UNFINISHED, STORE_AHEAD];
+        let (told, last) = counted.split_at(6);
+        assert_eq!(left_out, [[BREACHES].as_slice(), told, &etcd, last].concat());
+    }
+
+    #[test]
+    fn a_store_in_etcd_implies_how_its_calls_end() {
+        let etcd = r#", "idempotency": {"store": {"etcd": {"cluster": "c", "realm": "r"}}}"#;
+        let (all, local) = (all(&policy(2, etcd)), all(&policy(2, "")));
+        let more: Vec<String> = all
+            .iter()
+            .filter(|one| !local.contains(one))
+            .map(|one| {
+                let values: Vec<&str> = one.values.iter().map(String::as_str).collect();
+                one.family.full_name(&values)
+            })
+            .collect();
+        let expected = [
+            "dana_store_up",
+            "dana_store_unfinished",
+            "dana_store_clock_ahead_total",
+            "dana_store_calls_total;result=ok",
+            "dana_store_calls_total;result=refused",
+            "dana_store_calls_total;result=unsent",
+            "dana_store_calls_total;result=unclear",
+        ];
+        assert_eq!(more, expected);
     }
 
     #[test]

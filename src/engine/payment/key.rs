@@ -96,6 +96,11 @@ impl PaymentRef {
         self.0.first_chunk().copied().unwrap_or_default()
     }
 
+    /// Its first two bytes, which are as good as random.
+    pub(in crate::engine) fn front(self) -> u16 {
+        self.0.first_chunk().copied().map_or(0, u16::from_be_bytes)
+    }
+
     pub(in crate::engine) const fn bytes(self) -> [u8; Self::SIZE] {
         self.0
     }
@@ -137,6 +142,11 @@ impl KeyFront {
     #[must_use]
     pub fn fits(&self, key: &KeyPrefix) -> bool {
         self.bytes.iter().take(self.length).zip(key).all(|(mine, other)| mine == other)
+    }
+
+    /// The bytes of it that are known.
+    pub(in crate::engine) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 
     /// As much of the key as it takes to find its record. That is more than

@@ -1,14 +1,17 @@
-//! A request's dealings with whichever store is configured.
+//! A request's dealings with whichever store is configured, and an operator's.
 
 use std::rc::Rc;
 
 use super::backend::{BackendEvent, BackendRequest};
 use super::contract::{StoreEvent, StoreRequest};
 use super::conversation::{Conversation, Outbox};
-use super::etcd::{EtcdSession, EtcdStore};
+use super::etcd::{EtcdOperatorSession, EtcdSession, EtcdStore};
+use super::local::lookup::{OperatorSession, OperatorTerms};
 use super::local::session::Session;
+use super::operators::{OperatorEvent, OperatorRequest};
 use super::terms::Terms;
 use crate::engine::machine::Ticket;
+use crate::engine::time::Millis;
 
 /// A request's dealings with whichever store is configured.
 #[derive(Debug)]
@@ -54,6 +57,66 @@ impl Conversation for AnySession {
         event: BackendEvent,
         terms: &Terms<'_>,
         outbox: &mut Outbox<BackendRequest, StoreEvent, E>,
+    ) {
+        match (self, event) {
+            (Self::Local(session), BackendEvent::Cell(event)) => {
+                session.take_cell(ticket, event, terms, outbox);
+            }
+            // It asks for nothing else.
+            (Self::Local(_), BackendEvent::Rpc(_) | BackendEvent::Waited) => {}
+            (Self::Etcd(session), event) => session.told(ticket, event, terms, outbox),
+        }
+    }
+}
+
+/// An operator's dealings with whichever store is configured.
+#[derive(Debug)]
+pub enum AnyOperatorSession {
+    /// Shared data of this process.
+    Local(OperatorSession),
+    /// The same, and an etcd that several Envoys share.
+    Etcd(Box<EtcdOperatorSession>),
+}
+
+impl AnyOperatorSession {
+    /// With `store`, which keeps resolved claims for so long, or with shared data where there is none.
+    #[must_use]
+    pub fn new(store: Option<&Rc<EtcdStore>>, retention: Millis) -> Self {
+        match store {
+            None => Self::Local(OperatorSession::default()),
+            Some(store) => {
+                Self::Etcd(Box::new(EtcdOperatorSession::new(Rc::clone(store), retention)))
+            }
+        }
+    }
+}
+
+impl Conversation for AnyOperatorSession {
+    type Ask = OperatorRequest;
+    type Told = OperatorEvent;
+    type Request = BackendRequest;
+    type Event = BackendEvent;
+    type Terms<'a> = OperatorTerms<'a>;
+
+    fn ask<E>(
+        &mut self,
+        ticket: Ticket,
+        ask: OperatorRequest,
+        terms: &OperatorTerms<'_>,
+        outbox: &mut Outbox<BackendRequest, OperatorEvent, E>,
+    ) {
+        match self {
+            Self::Local(session) => session.take_question(ticket, ask, outbox),
+            Self::Etcd(session) => session.ask(ticket, ask, terms, outbox),
+        }
+    }
+
+    fn told<E>(
+        &mut self,
+        ticket: Ticket,
+        event: BackendEvent,
+        terms: &OperatorTerms<'_>,
+        outbox: &mut Outbox<BackendRequest, OperatorEvent, E>,
     ) {
         match (self, event) {
             (Self::Local(session), BackendEvent::Cell(event)) => {

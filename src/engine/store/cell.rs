@@ -15,6 +15,8 @@ pub enum Cell {
     Census,
     /// How many workers there have been.
     Workers,
+    /// How the workers stand with the store in etcd.
+    Realm,
 }
 
 /// What must be true of a value for a write to it to happen.

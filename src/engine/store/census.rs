@@ -4,7 +4,8 @@
 //! The worker that sends the heartbeats counts. It reads a few buckets on each tick (`tick::census`),
 //! so a census does not show one moment: each bucket counts as it was when it was read, between the
 //! beginning and the end of the pass. The pass writes a bucket back only to correct times that lie
-//! ahead after a leap of the clock.
+//! ahead after a leap of the clock. A store in etcd is counted in pages instead (`etcd::census`), and
+//! there only what is not resolved is read.
 //!
 //! A claim whose lease is over counts as in doubt, as it does for requests. A claim that was written
 //! while the filter only observed counts as in doubt once any operation is enforced. While none is,
@@ -19,13 +20,16 @@ use crate::engine::time::{Millis, Timestamp};
 
 pub(super) mod draft;
 
-/// The result of one pass over all buckets.
+/// The result of one pass over all buckets, or over all unresolved claims in etcd.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// When its first bucket was read.
+    /// When its first bucket or page was read.
     pub began_at: Timestamp,
-    /// When its last bucket was read.
+    /// When its last bucket or page was read.
     pub ended_at: Timestamp,
+    /// Claims in etcd that are resolved; `None` where the store is in shared data. With it, what this
+    /// census says of buckets, and of `settled`, `rejected` and `closed` claims, means nothing.
+    pub resolved: Option<ResolvedCount>,
     /// The number of buckets of the store.
     pub buckets: u32,
     /// Records of every kind: claims, and keys that lead to them.
@@ -48,6 +52,16 @@ pub struct Census {
     /// The payments in doubt with the oldest claims, the oldest first; at most
     /// [`limits::IN_DOUBT_LISTED_MAX`].
     pub oldest: Vec<InDoubt>,
+}
+
+/// How many claims in etcd are resolved. They are counted and not read, so which of them are settled,
+/// rejected or closed is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResolvedCount {
+    /// Claims, those that were given back among them.
+    pub claims: u64,
+    /// Each one was counted. Otherwise a part of them was, and this is a multiple of that.
+    pub is_exact: bool,
 }
 
 /// How much room a store has for new claims.
@@ -100,7 +114,7 @@ pub struct States {
 pub struct InDoubt {
     /// The part of its key that the record holds.
     pub key: KeyPrefix,
-    /// The bucket of the record, which does not follow from the key alone.
+    /// The bucket of the record, which does not follow from the key alone. 0 for one in etcd.
     pub bucket: u32,
     /// Every gateway that may have executed it.
     pub candidates: Gateways,
@@ -153,14 +167,29 @@ impl Census {
         self.oldest.first().map_or_else(Millis::default, |oldest| oldest.age(self.ended_at))
     }
 
-    /// How full the store is, in percent. 100 if at least one bucket refuses new claims. Otherwise the
-    /// records that must be kept, in percent of what the store sustains ([`capacity`]).
+    /// The claims of each state that this census tells apart, by their names in reports.
+    #[must_use]
+    pub fn by_state(&self) -> Vec<(&'static str, u64)> {
+        let States { in_flight, in_doubt, settled, rejected, closed, unreadable } = self.states;
+        let mut states = vec![("in_flight", in_flight), ("in_doubt", in_doubt)];
+        match self.resolved {
+            None => {
+                states.extend([("settled", settled), ("rejected", rejected), ("closed", closed)])
+            }
+            Some(resolved) => states.push(("resolved", resolved.claims)),
+        }
+        states.push(("unreadable", unreadable));
+        states
+    }
+
+    /// How full the store in shared data is, in percent. 100 if at least one bucket refuses new claims.
+    /// Otherwise the records that must be kept, in percent of what the store sustains ([`capacity`]).
     #[must_use]
     pub fn fill_pct(&self) -> u64 {
         if self.full > 0 { 100 } else { capacity::fill_pct(self.kept, self.buckets) }
     }
 
-    /// How much room the store has.
+    /// How much room the store in shared data has.
     #[must_use]
     pub fn room(&self) -> Room {
         match self.fill_pct() {
@@ -181,7 +210,7 @@ impl Census {
         self.oldest.iter().filter(|doubt| front.fits(&doubt.key))
     }
 
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     /// The stored form.
     #[must_use]
@@ -199,6 +228,13 @@ impl Census {
         for count in [in_flight, in_doubt, settled, rejected, closed, unreadable, self.unsummed] {
             bytes.extend(count.to_le_bytes());
         }
+        let resolved = self.resolved.unwrap_or(ResolvedCount { claims: 0, is_exact: true });
+        bytes.push(match self.resolved {
+            None => BUCKETS,
+            Some(ResolvedCount { is_exact: true, .. }) => COUNTED,
+            Some(ResolvedCount { is_exact: false, .. }) => ESTIMATED,
+        });
+        bytes.extend(resolved.claims.to_le_bytes());
         bytes.push(u8::try_from(self.at_risk.len()).unwrap_or(u8::MAX));
         for (currency, minor) in &self.at_risk {
             bytes.extend(currency);
@@ -227,6 +263,13 @@ impl Census {
             unreadable: bytes.long()?,
         };
         let unsummed = bytes.long()?;
+        let (kind, claims) = (bytes.byte()?, bytes.long()?);
+        let resolved = match kind {
+            BUCKETS => None,
+            COUNTED => Some(ResolvedCount { claims, is_exact: true }),
+            ESTIMATED => Some(ResolvedCount { claims, is_exact: false }),
+            _ => return None,
+        };
         let currencies = usize::from(bytes.byte()?);
         if currencies > limits::CENSUS_CURRENCIES_MAX {
             return None;
@@ -246,6 +289,7 @@ impl Census {
         Some(Self {
             began_at,
             ended_at,
+            resolved,
             buckets,
             records,
             records_max,
@@ -258,6 +302,11 @@ impl Census {
         })
     }
 }
+
+/// What was counted: buckets, or claims in etcd, the resolved ones each or by a part of them.
+const BUCKETS: u8 = 0;
+const COUNTED: u8 = 1;
+const ESTIMATED: u8 = 2;
 
 const OBSERVED: u8 = 1;
 const REPEATS: u8 = 2;

@@ -1,6 +1,7 @@
 //! The store in an etcd that several Envoys share.
 
 mod call;
+mod census;
 mod commit;
 mod drain;
 #[cfg(test)]
@@ -11,15 +12,20 @@ mod member;
 mod memory;
 mod message;
 mod names;
+mod operators;
 mod proto;
 mod retract;
 mod session;
 mod shared;
 mod value;
+pub(super) mod workers;
 
+pub use census::RealmCensus;
 pub use key::Realm;
 pub use member::{RealmEffect, RealmMember, RealmTerms};
 pub use memory::{MemoryEtcd, MemoryKey};
 pub use message::answer::{KeyValue, LeaseAnswer, RangeAnswer, TxnAnswer};
+pub use operators::EtcdOperatorSession;
 pub use session::EtcdSession;
 pub use shared::{EtcdStore, EtcdTerms};
+pub use workers::{RealmWorkers, StoreLink};

@@ -85,7 +85,12 @@ impl MemoryStore {
     pub fn claims(&self) -> Vec<Claim> {
         let buckets = self.cells.keys().filter_map(|cell| match cell {
             Cell::Claims(number) => self.bucket(*number),
-            Cell::Layout | Cell::Health | Cell::Body(_) | Cell::Census | Cell::Workers => None,
+            Cell::Layout
+            | Cell::Health
+            | Cell::Body(_)
+            | Cell::Census
+            | Cell::Workers
+            | Cell::Realm => None,
         });
         buckets.flat_map(|bucket| bucket.claims().collect::<Vec<_>>()).collect()
     }

@@ -3,6 +3,7 @@
 
 use super::census::Census;
 use super::contract::Version;
+use super::etcd::workers::RealmWorkers;
 use super::layout::{Layout, LayoutError};
 use super::record::Entry;
 use crate::engine::health::Health;
@@ -17,9 +18,11 @@ pub enum OperatorRequest {
     Health,
     /// Read the last census of all claims.
     Census,
+    /// Read how the workers of this process stand with a store in etcd.
+    Links,
     /// Write what this process knows of the gateways, if it is as expected.
     WriteHealth(Box<Health>, Version),
-    /// Look for the payments whose key begins so.
+    /// Look for the payments whose key begins so, as they are now.
     Find(KeyFront),
     /// Put this claim in the place of one that was found, if nothing there has changed since. It
     /// takes no room, and nothing makes room for it.
@@ -35,12 +38,16 @@ pub enum OperatorEvent {
     Health(Option<Box<Health>>, Version),
     /// The last census, if there is one.
     Census(Option<Box<Census>>),
+    /// How the workers stand.
+    Links(Box<RealmWorkers>),
     /// What was found.
     Found(Found),
     /// It is written.
     Written,
     /// It is not, because it is no longer what it was.
     Conflict,
+    /// The store cannot be asked now. Nothing is written.
+    Unavailable,
     /// It could not be read, or it is not known whether it was written.
     Failed,
 }
@@ -54,6 +61,8 @@ pub enum Found {
     Several,
     /// Where it would stand, another version of the filter has written.
     Unreadable,
+    /// No Envoy has joined the realm yet.
+    NotJoined,
     /// The records there whose key begins so.
     Records(Vec<(KeyPrefix, Entry)>),
 }

@@ -10,6 +10,14 @@ use crate::engine::limits;
 use crate::engine::store::{Bucket, Cell, CellRequest, Counted, Counts, Draft, Expected, Loaded};
 use crate::engine::time::{Millis, Timestamp};
 
+/// What is walked over, and how its records count.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct Walked<'a> {
+    pub(in crate::engine) buckets: u32,
+    pub(in crate::engine) retention: Millis,
+    pub(in crate::engine) how: Counts<'a>,
+}
+
 /// Where the walk stands.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct CensusPass {
@@ -64,16 +72,16 @@ impl CensusPass {
         *self = Self::default();
     }
 
-    /// A bucket of `buckets` has come. What it says of a time that the clock was put back from is
+    /// A bucket has come. What it says of a time that the clock was put back from is
     /// mended; another worker that is quicker leaves it to the next pass.
     pub(in crate::engine) fn bucket(
         &mut self,
         number: u32,
         loaded: Loaded,
-        buckets: u32,
-        how: Counts<'_>,
+        of: Walked<'_>,
         now: Timestamp,
     ) -> Vec<TickOutput> {
+        let Walked { buckets, retention, how } = of;
         let Some(pass) = self.awaited(Cell::Claims(number)) else {
             return Vec::new();
         };
@@ -87,7 +95,7 @@ impl CensusPass {
             let store = CellRequest::Store { cell, bytes: bytes.clone(), expected };
             effects.push(TickOutput::Cell(store));
         }
-        let records = pass.draft.count(number, bytes, how, now);
+        let records = pass.draft.count_bucket(number, bytes, retention, how, now);
         pass.next = number.saturating_add(1);
         pass.left = pass.left.saturating_sub(cost(records));
         if pass.next >= buckets {

@@ -370,9 +370,9 @@ impl Host for Envoy {
         Ok(id)
     }
 
-    fn increment(&self, metric: u32) -> Result<(), HostError> {
+    fn increment(&self, metric: u32, by: u32) -> Result<(), HostError> {
         // SAFETY: no pointer is passed.
-        check(unsafe { proxy_increment_metric(metric, 1) })
+        check(unsafe { proxy_increment_metric(metric, by.into()) })
     }
 
     fn record(&self, metric: u32, value: u64) -> Result<(), HostError> {

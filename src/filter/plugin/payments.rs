@@ -31,8 +31,7 @@ pub(super) fn open(root: &Root, number: u32) -> Box<Stream> {
     Box::new(Stream::new(Rc::clone(root.worker()), number))
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_tick(number: u32) {
+pub(super) fn tick(number: u32) {
     let _ = at_root(number, Root::tick);
     let Some(worker) = at_root(number, |root| Rc::clone(root.worker())) else {
         return;
@@ -48,26 +47,11 @@ extern "C" fn proxy_on_tick(number: u32) {
     }
 }
 
-/// Envoy makes every call of the store the root's. One that is answered ends with this callback.
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_grpc_receive(number: u32, token: u32, _size: usize) {
-    let answer = Envoy.rpc_answer().map_or(RpcEvent::Failed(GRPC_UNKNOWN), RpcEvent::Answered);
-    called(number, token, answer);
-}
-
-/// One that is not answered, with this.
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_grpc_close(number: u32, token: u32, status: u32) {
-    called(number, token, RpcEvent::Failed(status));
-}
-
-/// gRPC's status for what the host does not let us read.
-const GRPC_UNKNOWN: u32 = 2;
-
-fn called(number: u32, token: u32, event: RpcEvent) {
+pub(super) fn called(number: u32, token: u32, event: RpcEvent) {
     let Some(worker) = at_root(number, |root| Rc::clone(root.worker())) else {
         return;
     };
+    worker.count_call(&event);
     if let Some((asker, ticket)) = worker.calls.take(token) {
         tell(number, &worker, asker, ticket, BackendEvent::Rpc(event));
     }
@@ -77,8 +61,8 @@ fn called(number: u32, token: u32, event: RpcEvent) {
 /// the worker for itself.
 fn tell(root: u32, worker: &Worker<Envoy>, asker: Asker, ticket: Ticket, event: BackendEvent) {
     let context = match asker {
-        Asker::Worker => {
-            let _ = at_root(root, |root| root.told(ticket, event));
+        Asker::Worker | Asker::Census => {
+            let _ = at_root(root, |root| root.told(asker, ticket, event));
             return;
         }
         Asker::Request(context) => context,

@@ -21,7 +21,7 @@ fn desk(process: &Process) -> Rc<AdminRoot<FakeHost>> {
     let digest: String = Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
     config["admin"] = serde_json::json!({"role": "admin", "token_sha256": digest});
     let config = Config::parse(config.to_string().as_bytes()).unwrap();
-    Rc::new(AdminRoot::new(process.host.clone(), config))
+    Rc::new(AdminRoot::new(process.host.clone(), config).unwrap())
 }
 
 /// A request of an operator, from its first byte to the answer, in two pieces of a body.

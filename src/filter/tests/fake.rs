@@ -59,7 +59,7 @@ pub(super) struct Inside {
     pub(super) response_body: Vec<u8>,
     /// Header fields that every gateway adds.
     pub(super) labels: Fields,
-    /// Names of metrics, and what gauges were set to.
+    /// Names of metrics, and what they are.
     pub(super) metrics: Vec<(String, u64)>,
     /// The answer to a call of ours.
     pub(super) called: Fields,
@@ -301,8 +301,10 @@ impl Host for FakeHost {
         Ok(u32::try_from(number).unwrap())
     }
 
-    fn increment(&self, _: u32) -> Result<(), HostError> {
-        self.attempt("increment")
+    fn increment(&self, metric: u32, by: u32) -> Result<(), HostError> {
+        self.attempt("increment")?;
+        self.0.borrow_mut().metrics[metric as usize].1 += u64::from(by);
+        Ok(())
     }
 
     fn record(&self, metric: u32, value: u64) -> Result<(), HostError> {

@@ -182,8 +182,13 @@ impl<H: Host> Worker<H> {
 
     #[inline(never)]
     fn count(&self, family: &Family, values: &[&str]) {
+        self.count_many(family, values, 1);
+    }
+
+    #[inline(never)]
+    pub(super) fn count_many(&self, family: &Family, values: &[&str], many: u32) {
         if let Some(metric) = self.metric(family, values) {
-            let _ = self.host.increment(metric);
+            let _ = self.host.increment(metric, many);
         }
     }
 

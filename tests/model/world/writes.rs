@@ -125,7 +125,12 @@ impl World<'_> {
         };
         let before = match cell {
             Cell::Claims(number) => Some((number, self.bucket(number))),
-            Cell::Layout | Cell::Health | Cell::Body(_) | Cell::Census | Cell::Workers => None,
+            Cell::Layout
+            | Cell::Health
+            | Cell::Body(_)
+            | Cell::Census
+            | Cell::Workers
+            | Cell::Realm => None,
         };
         let told = self.store.ask(request);
         if !matches!(told, CellEvent::Stored(_)) {

@@ -26,7 +26,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// Labels of the filter's metrics, as the reference tells them to Envoy.
-pub(super) const LABELS: [&str; 12] = [
+pub(super) const LABELS: [&str; 13] = [
     "operation",
     "decision",
     "claim",
@@ -39,6 +39,7 @@ pub(super) const LABELS: [&str; 12] = [
     "kind",
     "state",
     "currency",
+    "result",
 ];
 
 /// Names as Envoy has them.

@@ -1,8 +1,8 @@
-//! A census under way: the records of one bucket after the other are counted.
+//! A census under way: the records of one bucket or page after the other are counted.
 
 use std::collections::BTreeMap;
 
-use super::{Census, InDoubt, is_currency};
+use super::{Census, InDoubt, ResolvedCount, is_currency};
 use crate::engine::limits;
 use crate::engine::payment::{Claim, ClaimRules, ClaimState, KeyPrefix, Money};
 use crate::engine::store::local::bucket::{Bucket, Retention};
@@ -13,8 +13,6 @@ use crate::engine::time::{Leaps, Millis, Timestamp};
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct Counts<'a> {
     pub(in crate::engine) rules: &'a ClaimRules,
-    /// How long a resolved claim is kept. Header keys and tokens are kept as long if room is short.
-    pub(in crate::engine) retention: Millis,
     /// Time that the clock skipped. It makes nothing older.
     pub(in crate::engine) leaps: &'a Leaps,
     /// No operation is enforced.
@@ -35,11 +33,13 @@ impl Draft {
         Self { census, ..Self::default() }
     }
 
-    /// Counts the records of one bucket as they are at `now`. Returns how many there are.
-    pub(in crate::engine) fn count(
+    /// Counts the records of one bucket as they are at `now`. Returns how many there are. `retention`:
+    /// how long a resolved claim is kept. Header keys and tokens are kept as long if room is short.
+    pub(in crate::engine) fn count_bucket(
         &mut self,
         number: u32,
         bytes: Vec<u8>,
+        retention: Millis,
         how: Counts<'_>,
         now: Timestamp,
     ) -> u32 {
@@ -49,23 +49,35 @@ impl Draft {
             self.census.states.unreadable += 1;
             return 0;
         };
-        let Counts { retention, leaps, .. } = how;
-        let retention = Retention { claims: retention, tokens: retention, leaps };
+        let retention = Retention { claims: retention, tokens: retention, leaps: how.leaps };
         let kept = bucket.kept(now, retention);
         self.census.kept += kept as u64;
         self.census.full += u32::from(kept >= limits::BUCKET_RECORDS_MAX);
         let mut records = 0;
         for (key, entry) in bucket.entries() {
             records += 1;
-            match entry {
-                Entry::Claim(claim) => self.count_claim(key, number, &claim, how, now),
-                Entry::Absent | Entry::Alias(_) => {}
-                Entry::Unreadable => self.census.states.unreadable += 1,
-            }
+            self.count(key, number, &entry, how, now);
         }
         self.census.records += u64::from(records);
         self.census.records_max = self.census.records_max.max(records);
         records
+    }
+
+    /// Counts one record as it is at `now`; one in etcd is in bucket 0.
+    pub(in crate::engine) fn count(
+        &mut self,
+        key: KeyPrefix,
+        bucket: u32,
+        entry: &Entry,
+        how: Counts<'_>,
+        now: Timestamp,
+    ) {
+        self.census.ended_at = now;
+        match entry {
+            Entry::Claim(claim) => self.count_claim(key, bucket, claim, how, now),
+            Entry::Absent | Entry::Alias(_) => {}
+            Entry::Unreadable => self.census.states.unreadable += 1,
+        }
     }
 
     fn count_claim(
@@ -118,6 +130,17 @@ impl Draft {
         }
         let sum = self.at_risk.entry(money.currency).or_default();
         *sum = sum.saturating_add(money.minor);
+    }
+
+    /// The census of a store in etcd, after all that is not resolved is counted.
+    pub(in crate::engine) fn finish_with(
+        mut self,
+        resolved: ResolvedCount,
+        now: Timestamp,
+    ) -> Census {
+        self.census.resolved = Some(resolved);
+        self.census.ended_at = now;
+        self.finish()
     }
 
     /// The census, after all buckets are counted.

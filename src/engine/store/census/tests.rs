@@ -21,9 +21,9 @@ pub(in crate::engine) const RULES: ClaimRules = ClaimRules {
     shared_ledger: false,
 };
 pub(in crate::engine) const ENFORCING: Counts<'_> =
-    Counts { rules: &RULES, retention: RETENTION, leaps: Leaps::NONE, observing: false };
+    Counts { rules: &RULES, leaps: Leaps::NONE, observing: false };
 pub(in crate::engine) const OBSERVING: Counts<'_> =
-    Counts { rules: &RULES, retention: RETENTION, leaps: Leaps::NONE, observing: true };
+    Counts { rules: &RULES, leaps: Leaps::NONE, observing: true };
 
 pub(in crate::engine) const fn at(offset: i64) -> Timestamp {
     Timestamp::from_millis(NOW.as_millis().saturating_add_signed(offset))
@@ -68,7 +68,7 @@ pub(in crate::engine) fn bucket(claims: &[Claim]) -> Vec<u8> {
 pub(in crate::engine) fn count(buckets: &[Vec<u8>], how: Counts<'_>) -> Census {
     let mut draft = Draft::new(NOW);
     for (number, bytes) in (0u32..).zip(buckets) {
-        draft.count(number, bytes.clone(), how, NOW);
+        draft.count_bucket(number, bytes.clone(), RETENTION, how, NOW);
     }
     draft.finish()
 }
@@ -256,13 +256,15 @@ pub(in crate::engine) fn any_census() -> impl Strategy<Value = Census> {
     let currency = proptest::array::uniform3(b'A'..=b'Z');
     let at_risk = proptest::collection::vec((currency, any::<u64>()), 0..=16);
     let oldest = proptest::collection::vec(any_doubt(), 0..20);
-    (any::<[u64; 11]>(), any::<[u32; 3]>(), at_risk, oldest).prop_map(
-        |(longs, [buckets, records_max, full], at_risk, oldest)| {
+    let resolved = any::<Option<(u64, bool)>>();
+    (any::<[u64; 11]>(), any::<[u32; 3]>(), at_risk, oldest, resolved).prop_map(
+        |(longs, [buckets, records_max, full], at_risk, oldest, resolved)| {
             let [began, ended, records, kept, unsummed, states @ ..] = longs;
             let [in_flight, in_doubt, settled, rejected, closed, unreadable] = states;
             Census {
                 began_at: Timestamp::from_millis(began),
                 ended_at: Timestamp::from_millis(ended),
+                resolved: resolved.map(|(claims, is_exact)| ResolvedCount { claims, is_exact }),
                 buckets,
                 records,
                 records_max,

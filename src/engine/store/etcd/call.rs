@@ -125,6 +125,24 @@ impl RetriedCall {
     }
 }
 
+impl RpcEvent {
+    /// All results of calls, by their names in metrics.
+    pub const RESULTS: [&str; 4] = ["ok", "refused", "unsent", "unclear"];
+
+    /// How the call ended, for metrics.
+    #[must_use]
+    pub const fn result(&self) -> &'static str {
+        match self {
+            Self::Answered(_) => "ok",
+            Self::Unsent => "unsent",
+            Self::Failed(status) => match refusal(*status) {
+                Some(_) => "refused",
+                None => "unclear",
+            },
+        }
+    }
+}
+
 /// What gRPC's status says, where it says that nothing was done. A definite refusal comes before the
 /// proposal: of what was proposed nobody knows.
 const fn refusal(status: u32) -> Option<CallRefusal> {

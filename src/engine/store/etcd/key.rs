@@ -44,11 +44,58 @@ impl Realm {
     }
 
     /// All payments that are not resolved: the first key, and the first one after them.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nobody counts them yet"))]
     pub(super) fn all_open(&self) -> (Vec<u8>, Vec<u8>) {
-        let of = |end: &[u8]| [self.0.as_bytes(), &[OPEN], end].concat();
-        // The sign after the slash.
-        (of(b"/"), of(b"0"))
+        self.all(OPEN)
+    }
+
+    /// The first payment that is not resolved and whose key begins with these four digits, or what comes
+    /// after all of them. All 65,536 such fronts have about as many payments.
+    pub(super) fn open_end(&self, front: Option<u16>) -> Vec<u8> {
+        match front {
+            Some(front) => self.key(OPEN, &front.to_be_bytes()),
+            None => self.all_open().1,
+        }
+    }
+
+    /// All payments that are resolved.
+    pub(super) fn all_settled(&self) -> (Vec<u8>, Vec<u8>) {
+        self.all(SETTLED)
+    }
+
+    /// One of 256 parts of them. Keys are hashes, so all parts are about equal.
+    pub(super) fn part_of_settled(&self) -> (Vec<u8>, Vec<u8>) {
+        (self.key(SETTLED, &[0]), self.key(SETTLED, &[1]))
+    }
+
+    /// The payments whose keys begin with these bytes, or with as many of them as a key has: those that
+    /// are not resolved, and those that are.
+    pub(super) fn begun_with(&self, front: &[u8]) -> [(Vec<u8>, Vec<u8>); 2] {
+        [OPEN, SETTLED].map(|kind| {
+            let front = front.get(..PaymentRef::SIZE).unwrap_or(front);
+            let first = self.key(kind, front);
+            let mut end = first.clone();
+            // A digit is followed by another sign than the greatest one.
+            end.last_mut().into_iter().for_each(|digit| *digit += 1);
+            (first, end)
+        })
+    }
+
+    /// The payment that stands under a key, open or resolved.
+    pub(super) fn payment(&self, key: &[u8]) -> Option<PaymentRef> {
+        let [OPEN | SETTLED, b'/', digits @ ..] = key.strip_prefix(self.0.as_bytes())? else {
+            return None;
+        };
+        let (pairs, []) = digits.as_chunks::<2>() else {
+            return None;
+        };
+        let mut bytes = [0; PaymentRef::SIZE];
+        if pairs.len() != bytes.len() {
+            return None;
+        }
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            *byte = half(*high)? << 4 | half(*low)?;
+        }
+        Some(PaymentRef::from_bytes(bytes))
     }
 
     /// A payment that is resolved.
@@ -61,6 +108,12 @@ impl Realm {
         self.key(ALIAS, &alias.bytes())
     }
 
+    fn all(&self, kind: u8) -> (Vec<u8>, Vec<u8>) {
+        let of = |end: &[u8]| [self.0.as_bytes(), &[kind], end].concat();
+        // The sign after the slash.
+        (of(b"/"), of(b"0"))
+    }
+
     fn key(&self, kind: u8, bytes: &[u8]) -> Vec<u8> {
         const DIGITS: [u8; 16] = *b"0123456789abcdef";
         let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or_default();
@@ -69,6 +122,15 @@ impl Realm {
         key.extend([kind, b'/']);
         key.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
         key
+    }
+}
+
+/// What a hexadecimal digit stands for; keys have small letters.
+const fn half(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
     }
 }
 

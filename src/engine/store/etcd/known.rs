@@ -146,7 +146,7 @@ impl EtcdStore {
             RecordVersion::Absent => (Entry::Absent, None),
             RecordVersion::Open(_) | RecordVersion::Settled(_) => {
                 let read = Value::decode(&value);
-                (self.entry(read.entry, read.writer, member, now), read.writer)
+                (self.entry(read, member, now), read.writer)
             }
         };
         let seen = Seen { key, entry, version: standing.version() };
@@ -155,13 +155,8 @@ impl EtcdStore {
 
     /// A record as it counts in this process: its gateways by their places here, its times by this
     /// clock.
-    fn entry(
-        &self,
-        entry: Entry,
-        writer: Option<Writer>,
-        member: &Membership,
-        now: Timestamp,
-    ) -> Entry {
+    pub(super) fn entry(&self, read: Value<'_>, member: &Membership, now: Timestamp) -> Entry {
+        let Value { entry, writer, .. } = read;
         match entry {
             Entry::Claim(claim) => {
                 let is_ours = writer.is_some_and(|writer| writer.life == self.life());

@@ -280,6 +280,7 @@ impl RealmMember {
     /// looked at yet.
     fn failed(&mut self, error: CallError, now: Timestamp) -> Option<RealmEffect> {
         if error == CallError::Refused(CallRefusal::Denied) {
+            self.is_told_away = true;
             return Some(RealmEffect::NotJoined(DENIED.to_owned()));
         }
         self.store.note_away();
@@ -353,7 +354,11 @@ impl Machine for RealmMember {
                 std::mem::take(&mut self.is_told_away).then_some(RealmEffect::Back)
             }
             RealmTurn::Failed(error) => self.failed(error, now),
-            RealmTurn::Refused(why) => Some(RealmEffect::NotJoined(why)),
+            RealmTurn::Refused(why) => {
+                // That it is well again is told too.
+                self.is_told_away = true;
+                Some(RealmEffect::NotJoined(why))
+            }
         };
         effect.map(Output::Do).into_iter().collect()
     }
@@ -373,11 +378,9 @@ const NO_COMPARE: &str = "a claim that was there was claimed again: what the clu
 const DENIED: &str = "etcd refuses the request: the role of the client certificate may not write \
     below /dana/v1/ and the realm, or etcd has no space";
 
-/// Asks for a lease that outlasts whatever is written with it until the next one.
+/// Asks for a lease.
 fn lease(step: RealmStep, retention: Millis) -> RealmTurn {
-    let kept_ms = retention.get();
-    let ttl_s = (kept_ms + kept_ms / limits::ETCD_LEASES_IN_RETENTION).div_ceil(1000).max(1);
-    RealmTurn::Ask(step, RpcMethod::LeaseGrant, LeaseGrant { ttl_s }.encode())
+    RealmTurn::Ask(step, RpcMethod::LeaseGrant, LeaseGrant::outlasting(retention).encode())
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub(super) mod answer;
 mod tests;
 
 use super::proto::ProtoWriter;
+use crate::engine::limits::ETCD_LEASES_IN_RETENTION;
+use crate::engine::time::Millis;
 
 /// Asks for keys: `RangeRequest`, the message of `/etcdserverpb.KV/Range`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,6 +179,13 @@ pub(super) struct LeaseGrant {
 }
 
 impl LeaseGrant {
+    /// One that outlasts whatever is written with it until the next one, and kept for so long.
+    pub(super) fn outlasting(retention: Millis) -> Self {
+        let kept_ms = retention.get();
+        let ttl_s = (kept_ms + kept_ms / ETCD_LEASES_IN_RETENTION).div_ceil(1000).max(1);
+        Self { ttl_s }
+    }
+
     pub(super) fn encode(self) -> Vec<u8> {
         let mut message = ProtoWriter::default();
         message.number_unless_zero(1, self.ttl_s);

@@ -9,6 +9,7 @@ use crate::engine::store::cell::{Cell, CellEvent, CellRequest, Expected, Loaded}
 use crate::engine::store::census::Census;
 use crate::engine::store::contract::Version;
 use crate::engine::store::conversation::{Conversation, Outbox};
+use crate::engine::store::etcd::workers::RealmWorkers;
 use crate::engine::store::layout::{Layout, LayoutError};
 use crate::engine::store::operators::{Found, OperatorEvent, OperatorRequest};
 use crate::engine::time::Timestamp;
@@ -26,7 +27,7 @@ pub struct OperatorTerms<'a> {
 #[derive(Debug, Default)]
 pub struct OperatorSession {
     doing: Option<(Ticket, LookupState)>,
-    placement: Option<Placement>,
+    layout: Option<Box<Layout>>,
     /// Where the census says that it stands, which is read once.
     listed: Option<u32>,
     /// The bucket in which something was found.
@@ -39,6 +40,7 @@ enum LookupState {
     ReadingLayout,
     ReadingHealth,
     ReadingCensus,
+    ReadingLinks,
     Writing,
     /// Reading the census, which says where the record stands.
     Listing(KeyFront),
@@ -64,8 +66,7 @@ impl Conversation for OperatorSession {
         _: &OperatorTerms<'_>,
         outbox: &mut Outbox<CellRequest, OperatorEvent, E>,
     ) {
-        let step = self.begin(ask);
-        self.step(ticket, step, outbox);
+        self.take_question(ticket, ask, outbox);
     }
 
     fn told<E>(
@@ -75,6 +76,29 @@ impl Conversation for OperatorSession {
         terms: &OperatorTerms<'_>,
         outbox: &mut Outbox<CellRequest, OperatorEvent, E>,
     ) {
+        self.take_cell(ticket, event, terms, outbox);
+    }
+}
+
+/// Whatever else a host is asked, cells are among it.
+impl OperatorSession {
+    pub(in crate::engine::store) fn take_question<R: From<CellRequest>, E>(
+        &mut self,
+        ticket: Ticket,
+        ask: OperatorRequest,
+        outbox: &mut Outbox<R, OperatorEvent, E>,
+    ) {
+        let step = self.begin(ask);
+        self.step(ticket, step, outbox);
+    }
+
+    pub(in crate::engine::store) fn take_cell<R: From<CellRequest>, E>(
+        &mut self,
+        ticket: Ticket,
+        event: CellEvent,
+        terms: &OperatorTerms<'_>,
+        outbox: &mut Outbox<R, OperatorEvent, E>,
+    ) {
         if self.asked.close(ticket)
             && let Some((ticket, doing)) = self.doing.take()
         {
@@ -82,20 +106,23 @@ impl Conversation for OperatorSession {
             self.step(ticket, step, outbox);
         }
     }
-}
 
-impl OperatorSession {
-    fn step<E>(
+    /// What is fixed for the life of the store in shared data, once it was read.
+    pub(in crate::engine::store) fn layout(&self) -> Option<&Layout> {
+        self.layout.as_deref()
+    }
+
+    fn step<R: From<CellRequest>, E>(
         &mut self,
         ticket: Ticket,
         step: LookupStep,
-        outbox: &mut Outbox<CellRequest, OperatorEvent, E>,
+        outbox: &mut Outbox<R, OperatorEvent, E>,
     ) {
         match step {
             LookupStep::Cell(doing, request) => {
                 self.doing = Some((ticket, doing));
                 self.asked.forget();
-                outbox.ask(self.asked.open(), request);
+                outbox.ask(self.asked.open(), request.into());
             }
             LookupStep::Done(event) => outbox.tell(ticket, event),
         }
@@ -106,6 +133,7 @@ impl OperatorSession {
             OperatorRequest::Layout => load(LookupState::ReadingLayout, Cell::Layout),
             OperatorRequest::Health => load(LookupState::ReadingHealth, Cell::Health),
             OperatorRequest::Census => load(LookupState::ReadingCensus, Cell::Census),
+            OperatorRequest::Links => load(LookupState::ReadingLinks, Cell::Realm),
             OperatorRequest::WriteHealth(health, version) => {
                 let (bytes, expected) = (health.encode(), version.expected());
                 LookupStep::Cell(
@@ -113,7 +141,7 @@ impl OperatorSession {
                     CellRequest::Store { cell: Cell::Health, bytes, expected },
                 )
             }
-            OperatorRequest::Find(front) => match (front.reference(), self.placement) {
+            OperatorRequest::Find(front) => match (front.reference(), self.placement()) {
                 (_, None) => LookupStep::Done(OperatorEvent::Failed),
                 (Some(payment), Some(placement)) => {
                     load(LookupState::Finding(front), Cell::Claims(placement.bucket(payment)))
@@ -154,7 +182,7 @@ impl OperatorSession {
         let (cell, Loaded { bytes, version }) = loaded;
         match doing {
             LookupState::ReadingLayout => {
-                LookupStep::Done(OperatorEvent::Layout(self.layout(&bytes)))
+                LookupStep::Done(OperatorEvent::Layout(self.read_layout(&bytes)))
             }
             LookupState::ReadingHealth => {
                 let health = Health::read(&bytes).map(Box::new);
@@ -162,6 +190,9 @@ impl OperatorSession {
             }
             LookupState::ReadingCensus => {
                 LookupStep::Done(OperatorEvent::Census(Census::decode(&bytes).map(Box::new)))
+            }
+            LookupState::ReadingLinks => {
+                LookupStep::Done(OperatorEvent::Links(Box::new(RealmWorkers::decode(&bytes))))
             }
             LookupState::Writing => LookupStep::Done(OperatorEvent::Failed),
             LookupState::Listing(front) => {
@@ -177,20 +208,27 @@ impl OperatorSession {
             }
             LookupState::Finding(front) => LookupStep::Done(OperatorEvent::Found(match cell {
                 Cell::Claims(number) => self.find(&front, number, bytes, version, terms),
-                Cell::Layout | Cell::Health | Cell::Body(_) | Cell::Census | Cell::Workers => {
-                    Found::Unreadable
-                }
+                Cell::Layout
+                | Cell::Health
+                | Cell::Body(_)
+                | Cell::Census
+                | Cell::Workers
+                | Cell::Realm => Found::Unreadable,
             })),
         }
     }
 
-    fn layout(&mut self, bytes: &[u8]) -> Result<Option<Box<Layout>>, LayoutError> {
+    fn read_layout(&mut self, bytes: &[u8]) -> Result<Option<Box<Layout>>, LayoutError> {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let layout = Layout::decode(bytes)?;
-        self.placement = Some(layout.placement());
-        Ok(Some(Box::new(layout)))
+        let layout = Box::new(Layout::decode(bytes)?);
+        self.layout = Some(layout.clone());
+        Ok(Some(layout))
+    }
+
+    fn placement(&self) -> Option<Placement> {
+        self.layout.as_ref().map(|layout| layout.placement())
     }
 
     /// Times that the clock was put back from are mended on the way. That is written with what

@@ -69,7 +69,12 @@ impl World {
         drive(pulse, Input::Event(TickEvent::Due), self.now, counters, self);
         let bucket = |cell: &Cell| match cell {
             Cell::Claims(number) => Some(*number),
-            Cell::Layout | Cell::Health | Cell::Body(_) | Cell::Census | Cell::Workers => None,
+            Cell::Layout
+            | Cell::Health
+            | Cell::Body(_)
+            | Cell::Census
+            | Cell::Workers
+            | Cell::Realm => None,
         };
         self.loads.iter().filter_map(bucket).collect()
     }
