@@ -3,12 +3,35 @@
 //! twice, a success is told after one try, and in the end nothing stays open that is over.
 
 use super::*;
-use crate::engine::store::etcd_fixture::{CallFault, FaultyEtcd, REALM, joined, tick};
+use crate::engine::store::etcd_fixture::{CallFault, FaultyEtcd, REALM, TERMS, joined_by, tick};
 use crate::engine::store::{
-    AnySession, BackendEvent, BackendRequest, Entry, EtcdStore, RealmMember, Stored,
+    AnySession, BackendEvent, BackendRequest, Entry, EtcdStore, EtcdTerms, RealmMember, Stored,
 };
 
+mod outages;
 mod single;
+
+thread_local! {
+    /// The policy and the cells of all stories: to read a configuration takes longer than a story.
+    static WELL: (Rc<Policy>, MemoryStore) = {
+        let world = World::new();
+        (world.policy, world.store)
+    };
+}
+
+/// A world in which both gateways are well.
+fn well() -> World {
+    let (policy, store) = WELL.with(Clone::clone);
+    World {
+        policy,
+        now: 1_790_000_000_000,
+        store,
+        counters: WorkerCounters::default(),
+        calls: 0,
+        fault: None,
+        contexts: 0,
+    }
+}
 
 type Carried = Stored<Exchange, AnySession>;
 
@@ -29,6 +52,8 @@ struct Remote {
     etcd: FaultyEtcd,
     store: Rc<EtcdStore>,
     member: RealmMember,
+    /// From which call of a request on nobody answers, how, and for how many pauses.
+    outage: Option<(usize, CallFault, usize)>,
     contexts: u32,
 }
 
@@ -53,15 +78,16 @@ struct Way {
 
 impl Remote {
     fn new() -> Self {
-        Self::over(World::new())
+        Self::by(TERMS)
     }
 
-    fn over(world: World) -> Self {
+    fn by(terms: EtcdTerms) -> Self {
+        let world = well();
         let mut etcd =
             FaultyEtcd { cells: world.store.clone(), now: world.now, ..FaultyEtcd::default() };
-        let (store, member) = joined(&mut etcd, "one", &["primary", "secondary"]);
+        let (store, member) = joined_by(&mut etcd, "one", &["primary", "secondary"], terms);
         etcd.forget_calls();
-        Self { world, etcd, store, member, contexts: 0 }
+        Self { world, etcd, store, member, outage: None, contexts: 0 }
     }
 
     /// The worker's own calls go well once the store is found again, and are none of the request's.
@@ -136,9 +162,21 @@ impl Remote {
     }
 
     fn carry_out(&mut self, request: BackendRequest) -> BackendEvent {
-        let waits = matches!(request, BackendRequest::Wait(_));
+        if let Some((at, fault, _)) = self.outage
+            && self.etcd.calls.len() >= at
+        {
+            self.etcd.outage = Some(fault);
+        }
+        let is_pause = matches!(request, BackendRequest::Wait(wait)
+            if wait.get() >= limits::ETCD_PAUSE_MS);
         let event = self.etcd.carry_out(request);
-        if waits {
+        if is_pause {
+            if let Some((.., pauses)) = &mut self.outage {
+                *pauses = pauses.saturating_sub(1);
+            }
+            if matches!(self.outage, Some((.., 0))) {
+                (self.outage, self.etcd.outage) = (None, None);
+            }
             self.tick();
         }
         event
@@ -297,7 +335,7 @@ fn cases() -> Vec<Case> {
     fn paid_elsewhere(remote: &mut Remote) {
         paid(remote);
         // Its answer was kept by another Envoy.
-        remote.etcd.cells = World::new().store;
+        remote.etcd.cells = well().store;
     }
     fn refused(remote: &mut Remote) {
         remote.ask(&post(CREATE, ORDER), upstream(403, NO));
@@ -406,6 +444,7 @@ fn check(
     let is_bounded = |(place, ends): &(char, bool)| *ends == (*place != 'o');
     check(leases.iter().all(is_bounded), "what ends", format!("{leases:?}"));
     remote.etcd.heal();
+    remote.outage = None;
     remote.etcd.land();
     let after = remote.states();
     check(after == states, "what came late", format!("{after:?} after {states:?}"));
@@ -441,15 +480,19 @@ impl Case {
     }
 
     /// Everything before the request.
-    fn set(&self) -> Remote {
-        let mut remote = Remote::new();
+    fn set(&self, terms: EtcdTerms) -> Remote {
+        let mut remote = Remote::by(terms);
         (self.before)(&mut remote);
         remote.etcd.forget_calls();
         remote
     }
 
     fn usual(&self) -> Usual {
-        let mut remote = self.set();
+        self.by(TERMS)
+    }
+
+    fn by(&self, terms: EtcdTerms) -> Usual {
+        let mut remote = self.set(terms);
         let before = remote.states();
         let way = remote.ask(&self.asked, self.ending);
         let (told, states) = (way.told(), remote.states());

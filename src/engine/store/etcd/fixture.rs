@@ -228,19 +228,38 @@ pub(in crate::engine) fn joined(
     noise: &str,
     gateways: &[&str],
 ) -> (Rc<EtcdStore>, RealmMember) {
-    let (store, mut member) = stranger(noise, gateways, false);
+    joined_by(etcd, noise, gateways, TERMS)
+}
+
+/// How the store is used, if a test does not say otherwise.
+pub(in crate::engine) const TERMS: EtcdTerms =
+    EtcdTerms { clock_skew: SKEW, drains_local: false, keeps_answers: false };
+
+/// The same by other terms.
+pub(in crate::engine) fn joined_by(
+    etcd: &mut FaultyEtcd,
+    noise: &str,
+    gateways: &[&str],
+    terms: EtcdTerms,
+) -> (Rc<EtcdStore>, RealmMember) {
+    let (store, mut member) = stranger_by(noise, gateways, Vec::new(), terms);
     let told = tick(etcd, &mut member);
     assert!(matches!(told.as_slice(), [RealmEffect::Joined { .. }]));
     (store, member)
 }
 
-/// A worker that has not joined, and makes keys of payments as these say.
-pub(in crate::engine) fn stranger_with(
+/// A worker that has not joined.
+pub(in crate::engine) fn stranger(noise: &str, gateways: &[&str]) -> (Rc<EtcdStore>, RealmMember) {
+    stranger_by(noise, gateways, Vec::new(), TERMS)
+}
+
+/// The same, with keys of payments that are made so.
+pub(in crate::engine) fn stranger_by(
     noise: &str,
     gateways: &[&str],
     keys: Vec<KeyDefinition>,
+    terms: EtcdTerms,
 ) -> (Rc<EtcdStore>, RealmMember) {
-    let terms = EtcdTerms { clock_skew: SKEW, drains_local: false, keeps_answers: false };
     let store = Rc::new(EtcdStore::new(Realm::new("shop"), terms, noise.as_bytes()));
     let member = RealmMember::new(Rc::clone(&store), realm_terms(gateways, keys));
     (store, member)
@@ -250,18 +269,6 @@ fn realm_terms(gateways: &[&str], keys: Vec<KeyDefinition>) -> RealmTerms {
     let here = |at| GatewayId::new(at).expect("a place");
     let gateways = gateways.iter().enumerate().map(|(at, name)| ((*name).to_owned(), here(at)));
     RealmTerms { gateways: gateways.collect(), keys, claims: RETENTION, tokens: RETENTION }
-}
-
-/// A worker that has not joined.
-pub(in crate::engine) fn stranger(
-    noise: &str,
-    gateways: &[&str],
-    keeps_answers: bool,
-) -> (Rc<EtcdStore>, RealmMember) {
-    let terms = EtcdTerms { clock_skew: SKEW, drains_local: false, keeps_answers };
-    let store = Rc::new(EtcdStore::new(Realm::new("shop"), terms, noise.as_bytes()));
-    let member = RealmMember::new(Rc::clone(&store), realm_terms(gateways, Vec::new()));
-    (store, member)
 }
 
 /// The worker looks whether something is to be done, and does it.

@@ -231,9 +231,14 @@ impl Session {
             return Seen { key, entry: Entry::Unreadable, version: Version(0) };
         };
         let prefix = key.reference().prefix();
+        let alias = || look.bucket.find_alias(&prefix).map(Entry::Alias);
         let entry = match key {
-            Key::Payment(_) => look.bucket.find(&prefix),
-            Key::Alias(_) => look.bucket.find_alias(&prefix).map_or(Entry::Absent, Entry::Alias),
+            Key::Payment(_) => match look.bucket.find(&prefix) {
+                // A mark in the place of a claim is no claim, and can be read.
+                Entry::Unreadable => alias().unwrap_or(Entry::Unreadable),
+                found @ (Entry::Absent | Entry::Claim(_) | Entry::Alias(_)) => found,
+            },
+            Key::Alias(_) => alias().unwrap_or(Entry::Absent),
         };
         Seen { key, entry, version: Version::of(look.version) }
     }

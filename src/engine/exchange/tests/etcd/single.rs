@@ -2,6 +2,60 @@
 
 use super::*;
 
+/// What is asked and the status of its answer: how many calls, what is told, and where claims stand.
+const CALLS: [&str; 50] = [
+    "a payment, 200: 2, relayed; settled",
+    "a payment, 403: 2, relayed; rejected",
+    "a payment, 503: 2, 504 unknown; in_doubt",
+    "a payment, 503: 2, 503 never_sent;",
+    "with a header key, 200: 2, relayed; settled key",
+    "with a header key, 403: 2, relayed; rejected key",
+    "with a header key, 503: 2, 504 unknown; in_doubt key",
+    "with a header key, 503: 3, 503 never_sent;",
+    "a payment that was given back before, 200: 3, relayed; settled key",
+    "a payment that was given back before, 403: 3, relayed; rejected key",
+    "a payment that was given back before, 503: 3, 504 unknown; in_doubt key",
+    "a payment that was given back before, 503: 4, 503 never_sent;",
+    "a trial, 200: 2, relayed; settled",
+    "a trial, 503: 2, 503 never_sent;",
+    "a retry after a NO, 200: 3, relayed; settled key",
+    "a retry after a NO, 403: 3, relayed; rejected key",
+    "a retry after a NO, 503: 3, 504 unknown; in_doubt key",
+    "a retry after a NO, 503: 3, 503 never_sent; rejected key",
+    "a repeat in doubt, 200: 3, relayed; settled",
+    "a repeat in doubt, 403: 3, 504 unknown; in_doubt",
+    "a repeat in doubt, 503: 3, 504 unknown; in_doubt",
+    "a repeat in doubt, 503: 3, 504 unknown; in_doubt",
+    "a replay, 200: 1, 200 replay; settled",
+    "a replay elsewhere, 200: 4, relayed; settled",
+    "a replay elsewhere, 403: 4, 504 already_executed; settled",
+    "a replay elsewhere, 503: 4, 504 already_executed; settled",
+    "a replay elsewhere, 503: 4, 504 already_executed; settled",
+    "with a token, 200: 3, relayed; settled key",
+    "with a token, 403: 3, relayed; rejected key",
+    "a token, 200: 1, relayed; key",
+    "a refund, 200: 4, relayed; settled settled",
+    "a refund, 404: 4, 504 unknown; rejected settled",
+    "a refund, 503: 4, 504 unknown; in_doubt settled",
+    "a refund, 503: 4, 503 never_sent; settled",
+    "a refund of something unknown, 200: 4, relayed; settled settled",
+    "a refund of something unknown, 404: 6, 404 relayed; rejected",
+    "a refund of something unknown, 503: 4, 504 unknown; in_doubt",
+    "a refund of something unknown, 503: 4, 503 never_sent;",
+    "a cancel, 200: 4, relayed; closed settled",
+    "a cancel in doubt, 200: 4, relayed; closed settled",
+    "a status of something unknown, 200: 2, relayed; settled",
+    "a status of something unknown, 404: 3, 404 relayed;",
+    "a status of something unknown, 503: 2, 504 no_answer;",
+    "a status in doubt, 200: 2, relayed; settled",
+    "a status in doubt, 404: 2, 504 unknown; in_doubt",
+    "a status in doubt, 503: 2, 504 no_answer; in_doubt",
+    "a status of what was paid, 200: 2, relayed; settled",
+    "a status of what was paid, 404: 2, 504 contradicted; settled",
+    "a status of what was paid, 503: 2, 504 no_answer; settled",
+    "a malformed repeat, 200: 1, 429 in_progress; in_doubt",
+];
+
 /// Calls of etcd for each kind of request, what is told, and where claims stand then. A round trip
 /// more is a payment that takes longer.
 #[test]
@@ -10,10 +64,25 @@ fn each_kind_of_request_takes_so_many_calls() {
         .iter()
         .map(|case| {
             let Usual { calls, told, states, .. } = case.usual();
-            format!("{}, {}: {calls}, {told}; {}", case.name, case.status(), states.join(" "))
+            let line =
+                format!("{}, {}: {calls}, {told}; {}", case.name, case.status(), states.join(" "));
+            line.trim_end().to_owned()
         })
         .collect();
-    println!("{found:#?}");
+    assert_eq!(found, CALLS, "{found:#?}");
+}
+
+/// While payments move from shared data, each payment that is claimed in etcd is there as if nothing
+/// else was ever configured, also when it comes again.
+#[test]
+fn beside_a_store_that_is_left_behind_all_is_as_without_it() {
+    let drains = EtcdTerms { drains_local: true, ..TERMS };
+    for case in cases() {
+        let (usual, beside) = (case.usual(), case.by(drains));
+        let what = case.what();
+        assert_eq!((usual.told, usual.states), (beside.told, beside.states), "{what}");
+        assert_eq!((usual.sent, usual.calls), (beside.sent, beside.calls), "{what}");
+    }
 }
 
 /// What goes wrong with one request.
@@ -39,7 +108,7 @@ struct Told {
 impl Told {
     fn play(&mut self, case: &Case, usual: &Usual, wrong: &Wrong) {
         let what = format!("{}, {wrong:?}", case.what());
-        let mut remote = case.set();
+        let mut remote = case.set(TERMS);
         remote.etcd.faults = wrong.faults.iter().copied().collect();
         remote.etcd.lands_before = wrong.lands_before;
         let mut way = remote.hold(&case.asked);

@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::gateway::Gateways;
 use crate::engine::machine::Ticket;
 use crate::engine::store::etcd::fixture::{
-    CallFault, FaultyEtcd, Impostor, REALM, RETENTION, joined, stranger, stranger_with, tick,
+    CallFault, FaultyEtcd, Impostor, REALM, RETENTION, TERMS, joined, stranger, stranger_by, tick,
 };
 
 const GATEWAYS: [&str; 2] = ["primary", "secondary"];
@@ -40,7 +40,7 @@ fn tick_for(etcd: &mut FaultyEtcd, member: &mut RealmMember, millis: u64) -> Vec
 #[test]
 fn the_first_worker_begins_the_realm() {
     let mut etcd = FaultyEtcd::new();
-    let (store, mut member) = stranger("one", &GATEWAYS, false);
+    let (store, mut member) = stranger("one", &GATEWAYS);
     assert!(store.ready().is_none());
     let told = tick(&mut etcd, &mut member);
     let [RealmEffect::Joined { born, began: true }] = told.as_slice() else {
@@ -69,7 +69,7 @@ fn whoever_comes_later_finds_the_layout_and_changes_nothing() {
     let before = layout_of(&etcd);
     etcd.now += 5000;
     // Its own order is its own affair.
-    let (other, mut member) = stranger("other", &["secondary", "primary"], false);
+    let (other, mut member) = stranger("other", &["secondary", "primary"]);
     let told = tick(&mut etcd, &mut member);
     let born = before.0.born().unwrap();
     assert_eq!(told, [RealmEffect::Joined { born, began: false }]);
@@ -109,10 +109,10 @@ fn what_the_first_claim_finds_out_is_looked_at_with_the_next_tick() {
 #[test]
 fn whoever_makes_other_keys_or_has_another_version_does_not_join() {
     let mut etcd = FaultyEtcd::new();
-    let (_, mut first) = stranger_with("one", &GATEWAYS, vec![definition("/pay", 1)]);
+    let (_, mut first) = stranger_by("one", &GATEWAYS, vec![definition("/pay", 1)], TERMS);
     tick(&mut etcd, &mut first);
     let before = layout_of(&etcd);
-    let (store, mut member) = stranger_with("other", &GATEWAYS, vec![definition("/pay", 2)]);
+    let (store, mut member) = stranger_by("other", &GATEWAYS, vec![definition("/pay", 2)], TERMS);
     let told = tick(&mut etcd, &mut member);
     assert!(refusal(&told).contains("/pay"), "{told:?}");
     assert!(store.ready().is_none());
@@ -121,12 +121,12 @@ fn whoever_makes_other_keys_or_has_another_version_does_not_join() {
     assert_eq!(layout_of(&etcd), before);
     // More operations are no other keys.
     let keys = vec![definition("/pay", 1), definition("/refund", 3)];
-    let (store, mut member) = stranger_with("third", &GATEWAYS, keys);
+    let (store, mut member) = stranger_by("third", &GATEWAYS, keys, TERMS);
     assert!(matches!(tick(&mut etcd, &mut member)[..], [RealmEffect::Joined { .. }]));
     assert!(store.ready().is_some());
     for bytes in [&b""[..], b"{}", &[99; 40]] {
         etcd.etcd.put(format!("{REALM}layout").as_bytes(), bytes);
-        let (store, mut member) = stranger("fourth", &GATEWAYS, false);
+        let (store, mut member) = stranger("fourth", &GATEWAYS);
         refusal(&tick(&mut etcd, &mut member));
         assert!(store.ready().is_none());
         let kept = etcd.etcd.get(format!("{REALM}layout").as_bytes()).unwrap();
@@ -141,7 +141,7 @@ fn a_seventeenth_gateway_of_a_realm_does_not_join() {
     let names: Vec<String> = (0..limits::GATEWAY_NAMES_MAX).map(|at| format!("g{at}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     joined(&mut etcd, "one", &names);
-    let (_, mut member) = stranger("other", &["another"], false);
+    let (_, mut member) = stranger("other", &["another"]);
     assert!(refusal(&tick(&mut etcd, &mut member)).contains("names"));
 }
 
@@ -155,7 +155,7 @@ fn whatever_is_no_etcd_is_not_joined() {
                 joined(&mut etcd, "another", &GATEWAYS);
             }
             etcd.impostor = Some(impostor);
-            let (store, mut member) = stranger("one", &GATEWAYS, false);
+            let (store, mut member) = stranger("one", &GATEWAYS);
             for _ in 0..5 {
                 let told = tick(&mut etcd, &mut member);
                 assert!(refusal(&told).contains("idempotency.store.etcd"), "{told:?}");
@@ -172,7 +172,7 @@ fn whatever_is_no_etcd_is_not_joined() {
         }
     }
     let mut etcd = FaultyEtcd { outage: Some(CallFault::Garbage), ..FaultyEtcd::new() };
-    let (store, mut member) = stranger("one", &GATEWAYS, false);
+    let (store, mut member) = stranger("one", &GATEWAYS);
     let told = tick_for(&mut etcd, &mut member, 5000);
     assert!(told.iter().all(|one| matches!(one, RealmEffect::NotJoined(_) | RealmEffect::Away)));
     assert!(!told.is_empty() && store.ready().is_none());
@@ -183,7 +183,7 @@ fn whatever_is_no_etcd_is_not_joined() {
 fn whoever_is_refused_says_so_and_joins_later() {
     for status in [7, 8, 16] {
         let mut etcd = FaultyEtcd::new();
-        let (store, mut member) = stranger("one", &GATEWAYS, false);
+        let (store, mut member) = stranger("one", &GATEWAYS);
         // A call without a key is refused, and the layout read.
         etcd.outage = Some(CallFault::Refused(status));
         let told = tick(&mut etcd, &mut member);
@@ -270,7 +270,7 @@ fn a_store_that_only_one_request_missed_is_found_with_the_next_look() {
 #[test]
 fn a_call_of_which_nothing_is_heard_is_given_up() {
     let mut etcd = FaultyEtcd::new();
-    let (store, mut member) = stranger("one", &GATEWAYS, false);
+    let (store, mut member) = stranger("one", &GATEWAYS);
     let asked = member.handle(Input::Event(()), etcd.time(), &mut ());
     assert!(matches!(asked[..], [Output::Ask(..)]));
     etcd.now += limits::ETCD_UNHEARD_MS;
@@ -306,7 +306,7 @@ fn whichever_calls_go_wrong_the_worker_joins_in_the_end() {
                     etcd.faults.insert(at, fault);
                     etcd.faults.extend(then.map(|then| (at + 1, then)));
                     let what = format!("{is_first} {at} {fault:?} {then:?}");
-                    let (store, mut member) = stranger("one", &GATEWAYS, false);
+                    let (store, mut member) = stranger("one", &GATEWAYS);
                     let mut told = tick(&mut etcd, &mut member);
                     told.extend(tick_for(&mut etcd, &mut member, 15_000));
                     assert!(store.ready().is_some(), "{what}: {told:?}");
@@ -336,7 +336,7 @@ fn of_two_that_begin_a_realm_one_begins_it() {
     for order in 0..1 << 10 {
         let mut etcd = FaultyEtcd::new();
         let mut all = [["primary", "secondary"], ["second", "primary"]]
-            .map(|names| stranger(names[0], &names, false));
+            .map(|names| stranger(names[0], &names));
         let mut asked: [Vec<(Ticket, BackendRequest)>; 2] = Default::default();
         let mut began = 0;
         let mut go_on = |at: usize, etcd: &mut FaultyEtcd| {

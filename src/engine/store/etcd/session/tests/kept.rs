@@ -1,7 +1,8 @@
 //! Answers that are kept with their claims, where every Envoy finds them.
 
 use super::*;
-use crate::engine::store::etcd::fixture::stranger;
+use crate::engine::store::etcd::EtcdTerms;
+use crate::engine::store::etcd::fixture::{TERMS, joined_by};
 use crate::engine::store::kept_answer::KeptAnswer;
 
 fn kept(body: &[u8]) -> KeptAnswer {
@@ -10,9 +11,8 @@ fn kept(body: &[u8]) -> KeptAnswer {
 
 /// An Envoy that keeps answers there.
 fn keeper(etcd: &mut FaultyEtcd, noise: &str) -> Rc<EtcdStore> {
-    let (store, mut member) = stranger(noise, &GATEWAYS, true);
-    tick(etcd, &mut member);
-    assert!(store.has_joined());
+    let terms = EtcdTerms { keeps_answers: true, ..TERMS };
+    let (store, _) = joined_by(etcd, noise, &GATEWAYS, terms);
     etcd.forget_calls();
     store
 }
