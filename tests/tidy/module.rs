@@ -32,8 +32,15 @@ const MODULES: [Module; 2] = [
     Module {
         file: "dana_failover_operators.wasm",
         listener: 1,
-        with_etcd: &[],
-        bytes_max: 460_000,
+        with_etcd: &[
+            "proxy_grpc_call",
+            "proxy_on_grpc_receive",
+            "proxy_on_grpc_close",
+            "proxy_set_effective_context",
+            "proxy_on_tick",
+            "proxy_set_tick_period_milliseconds",
+        ],
+        bytes_max: 520_000,
     },
 ];
 

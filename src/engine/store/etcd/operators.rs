@@ -18,6 +18,7 @@ use super::message::answer::{KeyValue, LeaseAnswer, RangeAnswer, TxnAnswer};
 use super::message::{LeaseGrant, Op, RangeRequest, TxnWriter};
 use super::names::Names;
 use super::shared::{EtcdStore, Membership};
+use crate::engine::limits;
 use crate::engine::machine::{Ticket, Tickets};
 use crate::engine::payment::{Claim, KeyFront, KeyPrefix, PaymentRef};
 use crate::engine::store::backend::{BackendEvent, BackendRequest, RpcMethod};
@@ -65,6 +66,7 @@ impl EtcdOperatorSession {
     #[must_use]
     pub fn new(store: Rc<EtcdStore>, retention: Millis) -> Self {
         let (local, asked) = (OperatorSession::default(), Tickets::default());
+        let retention = retention.max(Millis::new(limits::ETCD_RESOLUTION_MS_MIN));
         Self { store, retention, local, under_way: None, asked, found: None }
     }
 
