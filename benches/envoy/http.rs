@@ -4,9 +4,6 @@ use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
-/// Nothing here takes this long; whatever does is stuck.
-const STUCK: Duration = Duration::from_secs(10);
-
 /// A kept connection.
 pub(crate) struct Wire {
     stream: TcpStream,
@@ -27,10 +24,11 @@ impl Wire {
         Ok(Self { stream, buffer: Vec::with_capacity(4096), used: 0 })
     }
 
-    pub(crate) fn connect(port: u16) -> Result<Self> {
+    /// A connection on which nothing takes longer than this.
+    pub(crate) fn connect(port: u16, limit: Duration) -> Result<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(STUCK))?;
-        stream.set_write_timeout(Some(STUCK))?;
+        stream.set_read_timeout(Some(limit))?;
+        stream.set_write_timeout(Some(limit))?;
         Self::new(stream)
     }
 

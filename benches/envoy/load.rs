@@ -14,6 +14,8 @@ pub(crate) const CONNECTIONS: u32 = 4;
 /// A reference, before a payment gets its own.
 const BLANK: &[u8] = b"BENCH000000000000000";
 const DIGITS: usize = 15;
+/// Nothing here takes this long; whatever does is stuck.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +82,7 @@ struct Connection {
 
 impl Connection {
     fn run(&self, answered: &AtomicU64) -> Outcome<()> {
-        let mut wire = Wire::connect(self.port)?;
+        let mut wire = Wire::connect(self.port, STUCK)?;
         let mut payment = Payment::new();
         if self.load == Load::Repeats {
             payment.pay(&mut wire)?;

@@ -2,7 +2,6 @@
 //! where they are told to.
 
 use std::collections::VecDeque;
-use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -225,7 +224,7 @@ impl Line {
         let envoy = stand.up(self.preferred);
         if envoy != self.envoy || self.wire.is_none() {
             self.envoy = envoy;
-            self.wire = connect(&stand.address(envoy));
+            self.wire = Wire::connect(stand.port(envoy), ANSWERED_WITHIN).ok();
         }
         let is_sent = self.wire.as_mut().is_some_and(|wire| wire.send(request).is_ok());
         if !is_sent {
@@ -244,12 +243,6 @@ impl Line {
         }
         told
     }
-}
-
-fn connect(address: &str) -> Option<Wire> {
-    let stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(ANSWERED_WITHIN)).ok()?;
-    Wire::new(stream).ok()
 }
 
 fn told(answer: &Message<'_>) -> Told {

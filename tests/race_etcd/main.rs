@@ -40,6 +40,11 @@ use stand::Stand;
 const KEYS: u32 = 4000;
 
 fn main() -> ExitCode {
+    // Whoever names another test does not wait for this one.
+    let named = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
+    if named.is_some_and(|name| !"race_etcd".contains(&name)) {
+        return ExitCode::SUCCESS;
+    }
     match std::panic::catch_unwind(run) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) | Err(_) => ExitCode::FAILURE,

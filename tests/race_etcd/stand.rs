@@ -1,8 +1,8 @@
 //! Three Envoys in front of the same gateways, with one etcd. One of them prefers the second gateway:
 //! so what two Envoys send is executed twice, and not fetched.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, RwLock};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub(crate) struct Stand {
     pub(crate) etcd: Etcd,
     configs: [Value; ENVOYS],
     envoys: [Mutex<Option<Envoy>>; ENVOYS],
-    addresses: RwLock<[String; ENVOYS]>,
+    ports: [AtomicU16; ENVOYS],
     is_down: [AtomicBool; ENVOYS],
     /// Which Envoys were killed, and when.
     pub(crate) kills: Mutex<Vec<(usize, Instant)>>,
@@ -51,7 +51,7 @@ impl Stand {
             etcd,
             configs: [config.clone(), other_way, config],
             envoys: Default::default(),
-            addresses: RwLock::default(),
+            ports: Default::default(),
             is_down: Default::default(),
             kills: Mutex::default(),
         };
@@ -66,13 +66,14 @@ impl Stand {
         until("its workers have joined the store", PATIENCE, || {
             (envoy.log().matches("joined the claim store").count() >= 3).then_some(())
         });
-        self.addresses.write().unwrap()[number].clone_from(&envoy.listener);
+        let port = envoy.listener.rsplit_once(':').unwrap().1.parse().unwrap();
+        self.ports[number].store(port, Ordering::Relaxed);
         *self.envoys[number].lock().unwrap() = Some(envoy);
     }
 
     /// Where an Envoy listens, or has listened before it was killed.
-    pub(crate) fn address(&self, number: usize) -> String {
-        self.addresses.read().unwrap()[number].clone()
+    pub(crate) fn port(&self, number: usize) -> u16 {
+        self.ports[number].load(Ordering::Relaxed)
     }
 
     /// This Envoy, or the next one that is up, as a balancer chooses them.

@@ -93,7 +93,7 @@ impl Context<'_> {
                 settling.note_lost();
                 settling.changes.clear();
                 self.counters.put_back(&std::mem::take(&mut settling.counted));
-                settling.put_off();
+                settling.put_off(event == StoreEvent::Unclear);
                 // What could not be written is true all the same.
                 self.tell_and_go_on(settling)
             }

@@ -72,9 +72,11 @@ impl Update {
             Self::Own { key, evidence, asked_at, .. } => {
                 Some(Self::Own { key, evidence, onward: None, asked_at })
             }
-            Self::Concerned { .. } | Self::Cancel { .. } | Self::Unbind { .. } => Some(self),
+            Self::Concerned { .. }
+            | Self::Cancel { .. }
+            | Self::Unbind { .. }
+            | Self::Issued { .. } => Some(self),
             Self::Keep { .. }
-            | Self::Issued { .. }
             | Self::Health(_)
             | Self::Bar { .. }
             | Self::ReturnPermit(_)
@@ -146,9 +148,13 @@ impl Settling {
         own.map_or(Fingerprint::UNKNOWN, |(_, fingerprint)| fingerprint)
     }
 
-    /// The first update is not confirmed: it is written after the ending, if it still matters.
-    pub(super) fn put_off(&mut self) {
-        self.unwritten.extend(self.updates.pop_front().and_then(Update::later));
+    /// The first update is not confirmed: it is written after the ending, if it still matters. Where
+    /// it may be written all the same, a claim for somebody who is not asked any longer never counts.
+    pub(super) fn put_off(&mut self, is_unclear: bool) {
+        let update = self.updates.pop_front();
+        let is_claim = matches!(update, Some(Update::Own { onward: Some(_), .. }));
+        self.unwritten.extend((is_claim && is_unclear).then_some(Update::Retract));
+        self.unwritten.extend(update.and_then(Update::later));
     }
 
     /// Whether the client waits for what is true, whatever is written.

@@ -25,6 +25,7 @@ mod anomalies;
 mod births;
 mod clock;
 mod counted;
+mod etcd;
 mod exact;
 mod faults;
 mod held;

@@ -176,11 +176,13 @@ const ENDED: &[&str] = &["settled", "rejected", "closed"];
 const NOTHING: &[&str] = &[""];
 
 /// Of whatever is no known payment yet.
-const REFUSED: [Path; 4] = [
+const REFUSED: [Path; 5] = [
     ("method", NOTHING, To::Nobody),
     ("bad_field", NOTHING, To::Nobody),
     ("body_too_large", NOTHING, To::Nobody),
     ("claim_store_failed", NOTHING, To::Nobody),
+    // Its client left while the store was asked.
+    ("client_gone", NOTHING, To::Nobody),
 ];
 
 /// Of what moves money.
@@ -246,7 +248,7 @@ const STATUS: [Path; 7] = [
     ("follow", CONCERNED, To::One),
     ("unknown", CONCERNED, To::One),
     ("unknown", NOTHING, To::Any),
-    ("no_answer", CONCERNED, To::One),
+    ("no_answer", CONCERNED, To::Any),
     ("unanswered", CONCERNED, To::One),
     ("contradicted", &["settled"], To::One),
 ];

@@ -59,9 +59,7 @@ impl EtcdStore {
             if commit.expect.iter().all(|(expected, _)| *expected != key) {
                 commit.expect.push((key, version));
             }
-            let lease = member.claims_lease;
-            let write = write(key, &Entry::Alias(alias), writer, &member, known, None)?;
-            writes.push(RecordWrite { lease, ..write });
+            writes.push(write(key, &Entry::Alias(alias), writer, &member, known, None)?);
         }
         Some(PendingCommit { commit, writer, member, writes })
     }
@@ -96,10 +94,11 @@ fn write(
             (Some(encode(Entry::Absent, Default::default())?), member.claims_lease)
         }
         (Key::Alias(_), Entry::Alias(alias)) => {
+            // Whoever has claimed its payment may be gone before that is resolved. Then nobody knows
+            // of it who could end it.
             let lease = match alias.to {
                 AliasTarget::Gateway(_) => member.tokens_lease,
-                // Its payment is not resolved.
-                AliasTarget::Payment(_) => 0,
+                AliasTarget::Payment(_) => member.claims_lease,
             };
             let alias = alias.map_gateway(&there)?;
             (Some(encode(Entry::Alias(alias), Default::default())?), lease)
@@ -129,7 +128,8 @@ fn answer_of(before: &Known, of: Incarnation) -> Option<&[u8]> {
     }
 }
 
-/// The header keys that lead to a payment which is resolved now: they end when its record does.
+/// The header keys that lead to a payment which is resolved now: they end when its record does, and
+/// not when they would have ended.
 fn renewed(commit: &Commit, known: &[Known]) -> Vec<(Key, Version, Alias)> {
     let is_resolved = |payment: PaymentRef| {
         commit.put.iter().any(|(key, entry)| match entry {

@@ -45,7 +45,7 @@ pub struct EtcdSession {
     /// The call or the pause that was asked for last.
     asked: Tickets,
     known: Vec<Known>,
-    /// The commit of which nobody knows whether it was written.
+    /// The first commit of which nobody knows whether it was written.
     unclear: Option<PendingCommit>,
     /// What shared data knows, while payments move from there to etcd.
     drain: Option<Drain>,
@@ -246,7 +246,8 @@ impl EtcdSession {
         }
         match doing {
             EtcdWork::Committing(pending) if error == CallError::Unclear => {
-                self.unclear = Some(*pending);
+                // What was unclear first is what may be retracted.
+                self.unclear.get_or_insert(*pending);
                 EtcdStep::Done(StoreEvent::Unclear)
             }
             EtcdWork::Reading { .. } | EtcdWork::Committing(_) => EtcdStep::Done(UNAVAILABLE),

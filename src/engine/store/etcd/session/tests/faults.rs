@@ -251,7 +251,7 @@ fn a_lease_that_has_ended_is_replaced() {
     let mut etcd = FaultyEtcd::new();
     let (store, mut member) = joined(&mut etcd, "one", &GATEWAYS);
     let mut session = EtcdSession::new(Rc::clone(&store));
-    claim(&mut etcd, &mut session, "r-1", Some("k-1"));
+    claim(&mut etcd, &mut session, "r-1", None);
     let leases: Vec<u64> = etcd.etcd.leases().collect();
     leases.iter().for_each(|lease| etcd.etcd.expire(*lease));
     let before = etcd.etcd.clone();
@@ -261,7 +261,14 @@ fn a_lease_that_has_ended_is_replaced() {
     assert_eq!(tick(&mut etcd, &mut member), []);
     assert!(!store.is_stale());
     assert_eq!(settle(&mut etcd, &mut session, "r-1", to_settled), StoreEvent::Committed);
-    assert_eq!(etcd.places(), [('a', true), ('s', true)]);
+    assert_eq!(etcd.places(), [('s', true)]);
+    // A claim with a header key needs one as well.
+    let leases: Vec<u64> = etcd.etcd.leases().collect();
+    leases.iter().for_each(|lease| etcd.etcd.expire(*lease));
+    assert_eq!(claim(&mut etcd, &mut session, "r-2", Some("k-2")), UNAVAILABLE);
+    etcd.now += limits::ETCD_TICK_MS;
+    assert_eq!(tick(&mut etcd, &mut member), []);
+    assert_eq!(claim(&mut etcd, &mut session, "r-2", Some("k-2")), StoreEvent::Committed);
 }
 
 /// A client that gets a success waits for one try.

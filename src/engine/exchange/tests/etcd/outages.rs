@@ -1,0 +1,2 @@
+//! Outages.
+use super::*;
