@@ -34,6 +34,7 @@ mod request;
 pub mod resolve;
 mod resolving;
 mod status;
+mod steered;
 mod steering;
 mod turn;
 

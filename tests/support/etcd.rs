@@ -23,8 +23,9 @@ use super::{Process, read, root, until};
 use api::Api;
 use tls::Tls;
 
-/// Longer than any election, and than a member takes to start on a busy machine.
-const LIMIT: Duration = Duration::from_secs(20);
+/// Longer than any election, and than a member takes to start on a busy machine, which reads all that
+/// was written.
+const LIMIT: Duration = Duration::from_secs(60);
 /// Longer than a member that is well takes to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 

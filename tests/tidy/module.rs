@@ -27,7 +27,7 @@ const MODULES: [Module; 2] = [
         file: "dana_failover.wasm",
         listener: 0,
         with_etcd: &CALLS_OF_ETCD,
-        bytes_max: 680_000,
+        bytes_max: 700_000,
     },
     Module {
         file: "dana_failover_operators.wasm",

@@ -5,10 +5,11 @@
 use super::doubt::Doubt;
 use super::instance::Instance;
 use super::object::{Object, list, time};
+use super::steered::{barred, told};
 use crate::engine::config::{EtcdConfig, Gateway, Policy};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{
-    Breach, Breaker, BreakerState, Health, Heartbeat, Member, NewRequest, Override, OverrideKind,
+    Breaker, BreakerState, Health, Heartbeat, Member, NewRequest, Override, OverrideKind,
     RefusalRun, RequestKind, Selection, Why,
 };
 use crate::engine::store::{Layout, RealmWorkers, StoreLink};
@@ -394,17 +395,4 @@ impl StatusReport<'_> {
             .with("last_good", good_at.map(time))
             .with("last_good_age_ms", good_at.map(|at| self.now.since(at).get()))
     }
-}
-
-fn barred((at, breach): (Timestamp, Breach)) -> Object {
-    Object::new().with("since", time(at)).with("why", breach.name())
-}
-
-fn told(one: &Override) -> Object {
-    Object::new()
-        .with("steer", one.kind.name())
-        .with("since", time(one.since))
-        .with("until", time(one.until))
-        .with("actor", one.actor.as_str())
-        .with("reason", one.reason.as_str())
 }

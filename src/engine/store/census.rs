@@ -205,33 +205,6 @@ impl Census {
         u64::from(self.records_max) * 100 / limits::BUCKET_RECORDS_MAX as u64
     }
 
-    /// This census of a store in etcd, and what a walk over the buckets of this process has counted:
-    /// payments of before the store was there.
-    pub(super) fn with_local(mut self, local: &Self) -> Self {
-        let States { in_flight, in_doubt, settled, rejected, closed, unreadable } = local.states;
-        self.began_at = self.began_at.min(local.began_at);
-        self.states.in_flight += in_flight;
-        self.states.in_doubt += in_doubt;
-        self.states.unreadable += unreadable;
-        if let Some(resolved) = &mut self.resolved {
-            resolved.claims += settled + rejected + closed;
-        }
-        self.unsummed += local.unsummed;
-        for (currency, minor) in &local.at_risk {
-            let has_room = self.at_risk.len() < limits::CENSUS_CURRENCIES_MAX;
-            match self.at_risk.iter_mut().find(|(known, _)| known == currency) {
-                Some((_, sum)) => *sum = sum.saturating_add(*minor),
-                None if has_room => self.at_risk.push((*currency, *minor)),
-                // One payment at least.
-                None => self.unsummed += 1,
-            }
-        }
-        self.oldest.extend(&local.oldest);
-        self.oldest.sort_unstable_by_key(|doubt| (doubt.claimed_at, doubt.key));
-        self.oldest.truncate(limits::IN_DOUBT_LISTED_MAX);
-        self
-    }
-
     /// The listed payments whose key begins with `front`.
     pub fn find_front(&self, front: &KeyFront) -> impl Iterator<Item = &InDoubt> {
         self.oldest.iter().filter(|doubt| front.fits(&doubt.key))

@@ -2,15 +2,12 @@
 //! outages from each call on. Whatever happens: nothing is sent without its claim, nothing is sent
 //! twice, a success is told after one try, and in the end nothing stays open that is over.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::engine::store::etcd_fixture::{CallFault, FaultyEtcd, REALM, joined, tick};
 use crate::engine::store::{
     AnySession, BackendEvent, BackendRequest, Entry, EtcdStore, RealmMember, Stored,
 };
 
-mod outages;
 mod single;
 
 type Carried = Stored<Exchange, AnySession>;
@@ -221,7 +218,11 @@ impl Remote {
             ClaimState::Settled { repeat_until: Some(until), .. } if until != Timestamp::NEVER => {
                 "asked again"
             }
-            state => name(state),
+            state @ (ClaimState::InFlight { .. }
+            | ClaimState::Settled { .. }
+            | ClaimState::Rejected { .. }
+            | ClaimState::InDoubt { .. }
+            | ClaimState::Closed { .. }) => name(state),
         };
         let mut states: Vec<_> =
             self.records().iter().map(|(_, claim, _)| under_way(claim)).collect();
@@ -267,7 +268,12 @@ impl Way {
         let told = self.effects.iter().find_map(|effect| match effect {
             ExchangeEffect::Reply(reply) => Some(format!("{} {}", reply.status, reply.reason)),
             ExchangeEffect::Relay { .. } => Some("relayed".to_owned()),
-            _ => None,
+            ExchangeEffect::Forward(_)
+            | ExchangeEffect::Call(_)
+            | ExchangeEffect::Changed(_)
+            | ExchangeEffect::Anomaly(_)
+            | ExchangeEffect::Decided(_)
+            | ExchangeEffect::HandOff => None,
         });
         told.unwrap_or_default()
     }

@@ -197,21 +197,19 @@ impl RealmCensus {
     fn end(
         &mut self,
         pass: RealmPass,
-        resolved: ResolvedCount,
+        mut resolved: ResolvedCount,
         before: &[u8],
         now: Timestamp,
     ) -> Vec<OutputOf<Self>> {
-        let RealmPass { began_at, draft, revision, .. } = pass;
+        let RealmPass { began_at, mut draft, revision, .. } = pass;
         self.revision = revision;
         let length = now.since(began_at).get();
         let pause = Millis::new(length.saturating_mul(limits::ETCD_CENSUS_SHARE));
         self.due_at = self.due_at.max(now.plus(pause.min(PAUSE_MAX)));
-        let census = draft.finish_with(resolved, now);
-        let census = match &self.local {
-            Some(local) => census.with_local(local),
-            None => census,
-        };
-        let counted = Counted::after(census, before);
+        if let Some(local) = &self.local {
+            resolved.claims += draft.add(local);
+        }
+        let counted = Counted::after(draft.finish_with(resolved, now), before);
         let bytes = counted.census.encode();
         let store = CellRequest::Store { cell: Cell::Census, bytes, expected: Expected::Any };
         vec![Output::Ask(self.asked.open(), store.into()), Output::Do(Box::new(counted))]

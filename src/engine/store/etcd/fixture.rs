@@ -230,7 +230,7 @@ pub(in crate::engine) fn joined(
 ) -> (Rc<EtcdStore>, RealmMember) {
     let (store, mut member) = stranger(noise, gateways, false);
     let told = tick(etcd, &mut member);
-    assert!(matches!(told.as_slice(), [RealmEffect::Joined { .. }]), "{told:?}");
+    assert!(matches!(told.as_slice(), [RealmEffect::Joined { .. }]));
     (store, member)
 }
 

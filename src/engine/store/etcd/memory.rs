@@ -9,29 +9,15 @@ mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::wire::MemoryKey;
 use self::wire::{
-    CompareWish, Header, KeptKey, LeaseWish, OpWish, RangeWish, TxnWish, answer_delete,
+    CompareWish, Header, KeptKey, LeaseWish, OpWish, RangeWish, Selected, TxnWish, answer_delete,
     answer_lease, answer_range, answer_txn,
 };
 use super::value::{Value, Writer};
 use crate::engine::limits::ETCD_TXN_OPS_MAX;
 use crate::engine::store::backend::{RpcEvent, RpcMethod, RpcRequest};
 use crate::engine::store::record::Entry;
-
-/// A key of a [`MemoryEtcd`] and what stands there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MemoryKey {
-    /// Its bytes.
-    pub value: Vec<u8>,
-    /// The revision at which it came to be.
-    pub create_revision: u64,
-    /// The revision at which it was last written.
-    pub mod_revision: u64,
-    /// How often it was written since it came to be.
-    pub version: u64,
-    /// The lease with which it ends. 0: none.
-    pub lease: u64,
-}
 
 /// An etcd of one member, in memory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,14 +207,6 @@ impl MemoryEtcd {
             keys_only: wish.keys_only,
         }
     }
-}
-
-/// The keys of a range.
-struct Selected<'k> {
-    kvs: Vec<KeptKey<'k>>,
-    more: bool,
-    count: usize,
-    keys_only: bool,
 }
 
 impl RangeWish<'_> {

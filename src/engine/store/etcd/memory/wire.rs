@@ -1,7 +1,29 @@
 //! The other side of the messages: requests are read and answers written, as an etcd does.
 
-use super::{MemoryKey, Selected};
 use crate::engine::store::etcd::proto::{ProtoFields, ProtoValue, ProtoWriter};
+
+/// A key of a a `MemoryEtcd` and what stands there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MemoryKey {
+    /// Its bytes.
+    pub value: Vec<u8>,
+    /// The revision at which it came to be.
+    pub create_revision: u64,
+    /// The revision at which it was last written.
+    pub mod_revision: u64,
+    /// How often it was written since it came to be.
+    pub version: u64,
+    /// The lease with which it ends. 0: none.
+    pub lease: u64,
+}
+
+/// The keys of a range.
+pub(super) struct Selected<'k> {
+    pub(super) kvs: Vec<KeptKey<'k>>,
+    pub(super) more: bool,
+    pub(super) count: usize,
+    pub(super) keys_only: bool,
+}
 
 /// A key and what stands there.
 pub(super) type KeptKey<'k> = (&'k [u8], &'k MemoryKey);

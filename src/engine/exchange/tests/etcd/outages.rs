@@ -1,2 +1,0 @@
-//! Outages.
-use super::*;
