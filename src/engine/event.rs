@@ -118,7 +118,8 @@ pub enum TickEffect {
     Changed(HealthEvent),
     /// Tell operators how many requests are with a gateway, over all workers.
     InFlight(GatewayId, u32),
-    /// Tell operators what the store holds.
+    /// Tell operators what the store in shared data holds. Where claims stand in etcd it is a part of
+    /// what is counted there.
     Counted(Box<Counted>),
     /// Count what the store in etcd holds: this worker is the one that counts.
     CountRealm,

@@ -72,6 +72,10 @@ pub const ETCD_CENSUS_SHARE: u64 = 10;
 /// A census of a store in etcd that takes longer is given up, and no pause between two is longer.
 pub const ETCD_CENSUS_MS_MAX: u64 = 60_000;
 
+/// What an operator has said of a payment stands in etcd for so long at least, a day. Their listener may
+/// have another `retention_s` than that of payments.
+pub const ETCD_RESOLUTION_MS_MIN: u64 = 86_400_000;
+
 /// The claims in etcd are counted one by one up to so many. Of more a part is counted: each key costs
 /// etcd about 0.2 microseconds (measured), and no other request is served in that time.
 pub const ETCD_COUNTED_MAX: u64 = 65_536;

@@ -181,7 +181,8 @@ impl Tick {
                 let how = Counts { rules: claims, leaps: &leaps, observing };
                 let (buckets, retention) =
                     (placement.buckets(), self.policy.config.store.retention);
-                let walked = Walked { buckets, retention, how };
+                let is_part = self.policy.config.store.etcd().is_some();
+                let walked = Walked { buckets, retention, is_part, how };
                 self.census_pass.bucket(number, loaded, walked, now)
             }
             Cell::Census => self.census_pass.before(&loaded.bytes),
@@ -302,10 +303,14 @@ impl Tick {
     fn done(&mut self, now: Timestamp) -> Vec<TickOutput> {
         let Pending { tick, probes, changes, counts_at, .. } = std::mem::take(&mut self.pending);
         let counts = match counts_at {
-            Some(_) if self.policy.config.store.etcd().is_some() => {
-                vec![TickOutput::Do(TickEffect::CountRealm)]
-            }
-            Some(now) => self.census_pass.tick(now),
+            Some(now) => match self.policy.config.store.etcd() {
+                None => self.census_pass.tick(now),
+                Some(etcd) => {
+                    let drains = etcd.drains_local;
+                    let local = if drains { self.census_pass.tick(now) } else { Vec::new() };
+                    std::iter::once(TickOutput::Do(TickEffect::CountRealm)).chain(local).collect()
+                }
+            },
             None => {
                 if tick {
                     self.census_pass.stop();

@@ -108,6 +108,12 @@ impl<H: Host + Clone> AdminRoot<H> {
         }
     }
 
+    /// What is not answered for long is given up.
+    pub(super) fn forget_left(&self, now: Timestamp) {
+        let is_young = |since: Timestamp| now.since(since).get() < limits::UNFINISHED_AGE_MS_MAX;
+        self.left.borrow_mut().retain(|(.., since)| is_young(*since));
+    }
+
     /// The store answers a question of a request whose client has left; gives the answer back if there
     /// is none.
     pub(super) fn tell_left(
@@ -139,7 +145,8 @@ pub(super) struct AdminStream<H: Host + Clone> {
     context: u32,
     /// It was answered, or at least tried to be, or its store is asked.
     taken: bool,
-    began_at: Timestamp,
+    /// When something happened to it last.
+    moved_at: Timestamp,
 }
 
 impl<H: Host + Clone> AdminStream<H> {
@@ -148,7 +155,7 @@ impl<H: Host + Clone> AdminStream<H> {
         let retention = root.config.store.retention;
         let session = AnyOperatorSession::new(root.etcd.as_ref(), retention);
         let admin = Some(Stored::over(admin, session));
-        Self { root, admin, context, taken: false, began_at: Timestamp::default() }
+        Self { root, admin, context, taken: false, moved_at: Timestamp::default() }
     }
 
     pub(super) fn request_headers(&mut self, ends: bool) -> Flow {
@@ -189,7 +196,6 @@ impl<H: Host + Clone> AdminStream<H> {
         let headers = host.headers(Side::Request).ok()?;
         let body = host.body(Side::Request, bytes_max).ok()?;
         let now = host.now().ok()?;
-        self.began_at = now;
         let fields = pairs::decode(&headers)?;
         let request = Request { headers: &fields, body: &body, peer: &[], context: self.context };
         self.take_in(Input::Event(AdminEvent::Request(request)), now)
@@ -200,6 +206,7 @@ impl<H: Host + Clone> AdminStream<H> {
         input: Input<AdminEvent<'_>, BackendEvent>,
         now: Timestamp,
     ) -> Option<()> {
+        self.moved_at = now;
         let admin = self.admin.as_mut()?;
         self.root.drive(admin, self.context, input, now, true);
         (admin.is_ended() || admin.awaits_store()).then_some(())
@@ -207,10 +214,29 @@ impl<H: Host + Clone> AdminStream<H> {
 
     /// The store answers a question that it was asked in an earlier callback.
     pub(super) fn told(&mut self, ticket: Ticket, event: BackendEvent) {
-        let now = self.root.host.now().unwrap_or(self.began_at);
+        let now = self.root.host.now().unwrap_or(self.moved_at);
         if self.take_in(Input::Told(ticket, event), now).is_none() {
             let _ = self.root.host.reply(&Admin::failed());
         }
+    }
+}
+
+impl<H: Host + Clone> AdminStream<H> {
+    /// Whether its store was asked and nothing is heard of that, long after the time for it: Envoy tells
+    /// how every call ends.
+    pub(super) fn is_unheard(&self, now: Timestamp) -> bool {
+        let waits = self.admin.as_ref().is_some_and(|admin| admin.awaits_store());
+        waits && now.since(self.moved_at).get() >= limits::ETCD_UNHEARD_MS
+    }
+
+    /// It is answered without the store.
+    pub(super) fn give_up(&mut self) {
+        self.admin = None;
+        log::error!(
+            "Envoy does not tell how calls to etcd end: allowed_capabilities of \
+             capability_restriction_config must have proxy_on_grpc_receive and proxy_on_grpc_close"
+        );
+        let _ = self.root.host.reply(&Admin::failed());
     }
 }
 
@@ -221,7 +247,7 @@ impl<H: Host + Clone> Drop for AdminStream<H> {
             && let Ok(mut left) = self.root.left.try_borrow_mut()
             && left.len() < limits::UNFINISHED_MAX
         {
-            left.push((self.context, admin, self.began_at));
+            left.push((self.context, admin, self.moved_at));
         }
     }
 }

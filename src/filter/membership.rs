@@ -5,10 +5,10 @@ use std::rc::Rc;
 use super::host::Host;
 use super::store_calls::Asker;
 use super::worker::Worker;
-use crate::engine::Counted;
 use crate::engine::Policy;
 use crate::engine::{AnswersIn, EtcdConfig};
 use crate::engine::{BackendEvent, BackendRequest};
+use crate::engine::{Census, Counted};
 use crate::engine::{
     EtcdStore, EtcdTerms, Realm, RealmCensus, RealmEffect, RealmMember, StoreLink,
 };
@@ -83,6 +83,11 @@ impl Membership {
             Asker::Census => self.count(worker, Input::Told(ticket, event)),
             Asker::Worker | Asker::Request(_) => self.drive(worker, Input::Told(ticket, event)),
         }
+    }
+
+    /// The buckets of this process were counted, where payments of before stay in them.
+    pub(super) fn add_local(&mut self, census: Census) {
+        self.census.add_local(census);
     }
 
     /// Counts what the store holds, if it is time, or takes in an answer.

@@ -11,7 +11,7 @@ use super::worker::Worker;
 use crate::engine::Millis;
 use crate::engine::Timestamp;
 use crate::engine::limits;
-use crate::engine::{BackendEvent, CellEvent, CellRequest};
+use crate::engine::{BackendEvent, CellEvent, CellRequest, Census};
 use crate::engine::{Config, Policy};
 use crate::engine::{Input, Shell, Ticket, drive};
 use crate::engine::{Join, JoinEffect, Tick};
@@ -87,10 +87,13 @@ impl<H: Host> Root<H> {
             return;
         }
         self.ticked_at = now;
-        let counts_realm = self.drive(TickEvent::Due);
+        let (counts_realm, local) = self.drive(TickEvent::Due);
         self.probes.retain(|(_, id)| self.tick.awaits(*id));
         self.worker.forget_unfinished();
         if let Some(membership) = &mut self.membership {
+            if let Some(local) = local {
+                membership.add_local(local);
+            }
             if counts_realm {
                 membership.count(&self.worker, Input::Event(()));
             }
@@ -122,17 +125,18 @@ impl<H: Host> Root<H> {
         self.drive(TickEvent::Probed(id, answer));
     }
 
-    /// Tells whether this worker is to count what the store in etcd holds.
-    fn drive(&mut self, event: TickEvent<'_>) -> bool {
+    /// Tells whether this worker is to count what the store in etcd holds, and what was counted in shared
+    /// data beside it.
+    fn drive(&mut self, event: TickEvent<'_>) -> (bool, Option<Census>) {
         let Ok(now) = self.worker.host.now() else {
-            return false;
+            return (false, None);
         };
         let worker = Rc::clone(&self.worker);
         let probes = &mut self.probes;
-        let mut shell = TickShell { worker: &worker, probes, counts_realm: false };
+        let mut shell = TickShell { worker: &worker, probes, counts_realm: false, local: None };
         let counters = &mut worker.counters.borrow_mut();
         drive(&mut self.tick, Input::Event(event), now, counters, &mut shell);
-        shell.counts_realm
+        (shell.counts_realm, shell.local)
     }
 }
 
@@ -174,6 +178,8 @@ struct TickShell<'a, H> {
     worker: &'a Worker<H>,
     probes: &'a mut Vec<(u32, ProbeId)>,
     counts_realm: bool,
+    /// What was counted in shared data, where there is a store in etcd too.
+    local: Option<Census>,
 }
 
 impl<H: Host> Shell<Tick> for TickShell<'_, H> {
@@ -191,6 +197,9 @@ impl<H: Host> Shell<Tick> for TickShell<'_, H> {
             TickEffect::Changed(change) => self.worker.changed(&change),
             TickEffect::InFlight(gateway, requests) => {
                 self.worker.show_in_flight(gateway, requests);
+            }
+            TickEffect::Counted(counted) if self.worker.etcd.is_some() => {
+                self.local = Some(counted.census);
             }
             TickEffect::Counted(counted) => self.worker.counted(&counted),
             TickEffect::CountRealm => self.counts_realm = true,

@@ -10,6 +10,7 @@ mod envoy;
 mod fake;
 mod logged;
 mod metrics;
+mod operators;
 mod root;
 mod wire;
 

@@ -5,6 +5,7 @@
 //! - `grpc`: a call through that Envoy
 //! - `moving`: from the memory of one Envoy to etcd
 //! - `memory`: the one in memory that other tests use in its place, against a real one
+//! - `operators`: operators of Envoys that share their claims
 //! - `payments`: payments whose claims stand there
 //! - `restarts`, `failures`, `clusters`: what becomes of them where an Envoy or etcd fails, or cannot be
 //!   called
@@ -22,6 +23,7 @@ mod failures;
 mod grpc;
 mod memory;
 mod moving;
+mod operators;
 mod payments;
 mod restarts;
 mod scene;

@@ -39,6 +39,11 @@ impl Scene {
         envoy
     }
 
+    /// The configuration of each Envoy.
+    pub(crate) const fn config(&self) -> &Value {
+        &self.config
+    }
+
     /// How many payments are not resolved.
     pub(crate) fn open(&self) -> usize {
         self.etcd.list(OPEN).len()

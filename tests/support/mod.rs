@@ -12,6 +12,7 @@ pub(crate) mod etcd;
 pub(crate) mod merchant;
 pub(crate) mod operator;
 pub(crate) mod sandbox;
+pub(crate) mod schema;
 pub(crate) mod secrets;
 pub(crate) mod tls;
 pub(crate) mod tls_gateway;

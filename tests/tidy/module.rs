@@ -36,7 +36,6 @@ const MODULES: [Module; 2] = [
             "proxy_grpc_call",
             "proxy_on_grpc_receive",
             "proxy_on_grpc_close",
-            "proxy_continue_stream",
             "proxy_set_effective_context",
             "proxy_on_tick",
             "proxy_set_tick_period_milliseconds",

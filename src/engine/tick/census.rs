@@ -15,6 +15,8 @@ use crate::engine::time::{Millis, Timestamp};
 pub(in crate::engine) struct Walked<'a> {
     pub(in crate::engine) buckets: u32,
     pub(in crate::engine) retention: Millis,
+    /// Others of these claims stand in etcd: what is counted here is a part, and not written down.
+    pub(in crate::engine) is_part: bool,
     pub(in crate::engine) how: Counts<'a>,
 }
 
@@ -81,7 +83,7 @@ impl CensusPass {
         of: Walked<'_>,
         now: Timestamp,
     ) -> Vec<TickOutput> {
-        let Walked { buckets, retention, how } = of;
+        let Walked { buckets, retention, is_part, how } = of;
         let Some(pass) = self.awaited(Cell::Claims(number)) else {
             return Vec::new();
         };
@@ -98,12 +100,21 @@ impl CensusPass {
         let records = pass.draft.count_bucket(number, bytes, retention, how, now);
         pass.next = number.saturating_add(1);
         pass.left = pass.left.saturating_sub(cost(records));
-        if pass.next >= buckets {
+        if pass.next >= buckets && is_part {
+            effects.extend(self.end_part());
+        } else if pass.next >= buckets {
             effects.push(pass.ask(Cell::Census));
         } else if pass.left > 0 {
             effects.push(pass.ask(Cell::Claims(pass.next)));
         }
         effects
+    }
+
+    fn end_part(&mut self) -> Option<TickOutput> {
+        let Pass { began_at, draft, .. } = self.pass.take()?;
+        self.last = Some(began_at);
+        let counted = Counted { census: draft.finish(), gone: Vec::new() };
+        Some(TickOutput::Do(TickEffect::Counted(Box::new(counted))))
     }
 
     /// The census before has come, which tells what is there no longer.

@@ -352,9 +352,15 @@ impl Host for Envoy {
     /// Nothing is called, and there is no stream. Only what the list withholds answers with a failure of
     /// the host. Callbacks that it withholds show when the worker joins.
     fn withheld(&self) -> Option<&'static str> {
-        // SAFETY: no pointer is passed.
-        let resumed = unsafe { proxy_continue_stream(0) };
-        let named = [("proxy_grpc_call", grpc::call_nobody()), ("proxy_continue_stream", resumed)];
+        // Operators are answered, and nothing goes on. No context has the last number.
+        let other = if cfg!(feature = "operators") {
+            let status = self.speak_for(u32::MAX).map_or_else(|error| error.0, |()| OK);
+            ("proxy_set_effective_context", status)
+        } else {
+            // SAFETY: no pointer is passed.
+            ("proxy_continue_stream", unsafe { proxy_continue_stream(0) })
+        };
+        let named = [("proxy_grpc_call", grpc::call_nobody()), other];
         named.into_iter().find(|(_, status)| *status == INTERNAL_FAILURE).map(|(name, _)| name)
     }
 

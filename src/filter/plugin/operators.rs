@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::{at_root, at_stream};
+use super::{STREAMS, at_root, at_stream};
 use crate::engine::limits;
 use crate::engine::{BackendEvent, RpcEvent, Ticket};
 use crate::engine::{Config, OPERATORS_MODULE};
@@ -36,11 +36,22 @@ pub(super) fn tick(number: u32) {
     let Some(root) = at_root(number, |root| Rc::clone(root)) else {
         return;
     };
-    if let Some(now) = root.now() {
-        for (asker, ticket) in root.calls.due(now) {
-            tell(&root, asker, ticket, BackendEvent::Waited);
-        }
+    let Some(now) = root.now() else {
+        return;
+    };
+    for (asker, ticket) in root.calls.due(now) {
+        tell(&root, asker, ticket, BackendEvent::Waited);
     }
+    root.forget_left(now);
+    STREAMS.with(|streams| {
+        let Ok(mut streams) = streams.try_borrow_mut() else {
+            return;
+        };
+        while let Some((number, stream)) = streams.first(|stream| stream.is_unheard(now)) {
+            let _ = Envoy.speak_for(number);
+            stream.give_up();
+        }
+    });
 }
 
 pub(super) fn called(number: u32, token: u32, event: RpcEvent) {

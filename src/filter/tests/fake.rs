@@ -78,6 +78,10 @@ pub(super) struct Inside {
     pub(super) resumed: Vec<Side>,
     /// The tokens of the heartbeats that were sent. Each call has one of its own.
     pub(super) probes: Vec<u32>,
+    /// Calls to a store that is far away, and their clusters. The token of each is its place.
+    pub(super) rpcs: Vec<(String, RpcRequest)>,
+    /// Whether the host sends them.
+    pub(super) takes_rpcs: bool,
     /// The calls since the count began, by name.
     pub(super) calls: Vec<&'static str>,
     pub(super) fault: Option<Fault>,
@@ -202,8 +206,11 @@ impl Host for FakeHost {
         }
     }
 
-    fn rpc(&self, _: &str, _: &RpcRequest) -> Result<u32, HostError> {
-        Err(FAILED)
+    fn rpc(&self, cluster: &str, request: &RpcRequest) -> Result<u32, HostError> {
+        let mut inside = self.0.borrow_mut();
+        let token = u32::try_from(inside.rpcs.len()).unwrap();
+        inside.rpcs.push((cluster.to_owned(), request.clone()));
+        if inside.takes_rpcs { Ok(token) } else { Err(FAILED) }
     }
 
     fn withheld(&self) -> Option<&'static str> {

@@ -15,9 +15,11 @@ const SAME: &str = "idempotency: *idempotency";
 /// What it is allowed besides.
 const PAYMENTS: [&str; 4] =
     ["proxy_grpc_call", "proxy_continue_stream", "proxy_on_grpc_receive", "proxy_on_grpc_close"];
-const OPERATORS: [&str; 4] = [
+const OPERATORS: [&str; 6] = [
     "proxy_grpc_call",
     "proxy_set_effective_context",
+    "proxy_set_tick_period_milliseconds",
+    "proxy_on_tick",
     "proxy_on_grpc_receive",
     "proxy_on_grpc_close",
 ];
@@ -25,19 +27,19 @@ const OPERATORS: [&str; 4] = [
 /// A reference with its claims in etcd, as docs/etcd.md tells.
 pub(super) fn shared(reference: &str) -> String {
     let [payments, operators, rest] = parts(reference);
-    let allow = |names: [&str; 4]| {
-        let lines = names.map(|name| format!("                    {name}: {{}}\n"));
-        format!("{}                    proxy_on_delete: {{}}\n", lines.concat())
+    let allow = |names: &[&str]| {
+        let lines = names.iter().map(|name| format!("                    {name}: {{}}\n"));
+        format!("{}                    proxy_on_delete: {{}}\n", lines.collect::<String>())
     };
-    let change = |text: &str, timeouts: &str, store: &str, names| {
+    let change = |text: &str, timeouts: &str, store: &str, names: &[&str]| {
         let timeouts = format!("                    {timeouts}\n");
         let told = format!("{timeouts}                    {store}\n");
         let last = "                    proxy_on_delete: {}\n";
         edited(text, &[(timeouts, told), (last.to_owned(), allow(names))])
     };
     let own = "timeouts: &timeouts {response_ms: 10000, inquiry_ms: 8000}";
-    let payments = change(payments, own, STORE, PAYMENTS);
-    let operators = change(operators, "timeouts: *timeouts", SAME, OPERATORS);
+    let payments = change(payments, own, STORE, &PAYMENTS);
+    let operators = change(operators, "timeouts: *timeouts", SAME, &OPERATORS);
     format!("{payments}{operators}{rest}")
 }
 
@@ -69,8 +71,8 @@ fn the_references_with_etcd_have_no_errors_and_no_warnings() {
 #[test]
 fn the_page_about_it_tells_these_lines() {
     let page = file("docs/etcd.md");
-    let capabilities = [PAYMENTS, OPERATORS].concat();
-    for line in [STORE, SAME].iter().chain(&capabilities) {
+    let capabilities = PAYMENTS.iter().chain(&OPERATORS);
+    for line in [STORE, SAME].iter().chain(capabilities) {
         assert!(page.contains(line), "docs/etcd.md lacks {line}");
     }
 }
@@ -122,7 +124,7 @@ fn without(name: &str, listener: usize) -> String {
 #[test]
 fn each_capability_is_asked_for_with_etcd_and_not_without() {
     let etcd = file("envoy/etcd.yaml");
-    for (listener, names) in [PAYMENTS, OPERATORS].iter().enumerate() {
+    for (listener, names) in [&PAYMENTS[..], &OPERATORS].into_iter().enumerate() {
         for name in names {
             let (found, code) = findings(&[without(name, listener), etcd.clone()]);
             let bad: Vec<_> = found.iter().filter(|one| one["severity"] == "error").collect();

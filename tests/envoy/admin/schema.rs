@@ -2,33 +2,14 @@
 
 use std::time::Duration;
 
-use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use super::{PATIENCE, pay};
 use crate::support::envoy::{Envoy, quick, rendered, with};
-use crate::support::operator::{post, status};
+use crate::support::operator::post;
 use crate::support::sandbox::Sandbox;
-use crate::support::{read, root, until};
-
-fn schema() -> (Value, Validator) {
-    let schema = read(&root().join("docs/status.schema.json"));
-    let schema: Value = serde_json::from_str(&schema).unwrap();
-    jsonschema::meta::validate(&schema).unwrap_or_else(|error| panic!("{error}"));
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    (schema, validator)
-}
-
-/// A status that is what the schema says.
-fn checked(envoy: &Envoy, validator: &Validator) -> Value {
-    let status = status(envoy);
-    let errors: Vec<String> = validator
-        .iter_errors(&status)
-        .map(|error| format!("{}: {error}", error.instance_path()))
-        .collect();
-    assert!(errors.is_empty(), "{errors:#?} in {status:#}");
-    status
-}
+use crate::support::schema::{checked, schema};
+use crate::support::until;
 
 /// Breakers that move at once, and stay open for a moment.
 fn lively() -> Value {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::envoy::{Envoy, plugin};
+use super::super::envoy::{Envoy, admin_plugin, plugin};
 use super::super::until;
 use super::Etcd;
 
@@ -19,16 +19,33 @@ pub(crate) fn await_healthy(envoy: &Envoy, members: u64) {
 pub(crate) const CAPABILITIES: [&str; 4] =
     ["proxy_grpc_call", "proxy_on_grpc_receive", "proxy_on_grpc_close", "proxy_continue_stream"];
 
+/// The same in the operators' listener.
+pub(crate) const CAPABILITIES_OF_OPERATORS: [&str; 6] = [
+    "proxy_grpc_call",
+    "proxy_on_grpc_receive",
+    "proxy_on_grpc_close",
+    "proxy_set_effective_context",
+    "proxy_on_tick",
+    "proxy_set_tick_period_milliseconds",
+];
+
+/// A filter's own part of a configuration.
+type Plugin = fn(&mut Value) -> &mut Value;
+
 impl Etcd {
     /// Has the claims of a configuration stand in it, in the realm `test`.
     pub(crate) fn keep_claims_of(&self, config: &mut Value) {
         config["static_resources"]["clusters"].as_array_mut().unwrap().push(self.cluster());
-        let plugin = plugin(config);
-        let store = json!({"cluster": "dana_etcd", "realm": "test", "clock_skew_ms": 500});
-        plugin["configuration"]["value"]["idempotency"]["store"] = json!({ "etcd": store });
-        let allowed = &mut plugin["capability_restriction_config"]["allowed_capabilities"];
-        for capability in CAPABILITIES {
-            allowed[capability] = json!({});
+        for (plugin, capabilities) in
+            [(plugin as Plugin, &CAPABILITIES[..]), (admin_plugin, &CAPABILITIES_OF_OPERATORS)]
+        {
+            let plugin = plugin(config);
+            let store = json!({"cluster": "dana_etcd", "realm": "test", "clock_skew_ms": 500});
+            plugin["configuration"]["value"]["idempotency"]["store"] = json!({ "etcd": store });
+            let allowed = &mut plugin["capability_restriction_config"]["allowed_capabilities"];
+            for capability in capabilities {
+                allowed[capability] = json!({});
+            }
         }
     }
 

@@ -94,7 +94,12 @@ pub(crate) const NEEDED: [Capability; 32] = [
     both("proxy_define_metric", "its metrics"),
     both("proxy_increment_metric", "its metrics"),
     both("proxy_record_metric", "its metrics"),
-    payments("proxy_set_tick_period_milliseconds", "heartbeats: it does not start"),
+    Capability {
+        name: "proxy_set_tick_period_milliseconds",
+        without: "heartbeats: it does not start; for operators the same, with etcd",
+        payments: Need::Always,
+        operators: Need::Etcd,
+    },
     payments("proxy_http_call", "heartbeats: no later gateway is ever used"),
     Capability {
         name: "proxy_set_effective_context",
@@ -102,7 +107,7 @@ pub(crate) const NEEDED: [Capability; 32] = [
         payments: Need::Always,
         operators: Need::Etcd,
     },
-    etcd("proxy_grpc_call", "every claim: etcd is never asked"),
+    etcd("proxy_grpc_call", "every claim, and an operator's word: it does not start"),
     Capability {
         name: "proxy_continue_stream",
         without: "every payment: it hangs once etcd has answered",
@@ -111,7 +116,12 @@ pub(crate) const NEEDED: [Capability; 32] = [
     },
     both("proxy_on_context_create", "the start"),
     both("proxy_on_configure", "the start"),
-    payments("proxy_on_tick", "heartbeats, and what workers tell each other"),
+    Capability {
+        name: "proxy_on_tick",
+        without: "heartbeats, and what workers tell each other; for operators, further tries at etcd",
+        payments: Need::Always,
+        operators: Need::Etcd,
+    },
     both("proxy_on_request_headers", "every claim: requests pass unseen"),
     both("proxy_on_request_body", "every claim: requests pass undecided"),
     both("proxy_on_request_trailers", "the claim of a request with trailers: it passes undecided"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Census, InDoubt, ResolvedCount, is_currency};
+use super::{Census, InDoubt, ResolvedCount, States, is_currency};
 use crate::engine::limits;
 use crate::engine::payment::{Claim, ClaimRules, ClaimState, KeyPrefix, Money};
 use crate::engine::store::local::bucket::{Bucket, Retention};
@@ -99,22 +99,17 @@ impl Draft {
             ClaimState::InDoubt { candidates, ended_at, repeat_until, .. } => {
                 states.in_doubt += 1;
                 self.sum(counts.money);
-                let claimed_at = counts.incarnation.claimed_at;
-                let doubt = InDoubt {
+                self.list(InDoubt {
                     key,
                     bucket,
                     candidates,
                     money: counts.money,
-                    claimed_at,
+                    claimed_at: counts.incarnation.claimed_at,
                     ended_at,
                     repeat_until,
                     attempt: counts.attempt,
                     observed: claim.observed,
-                };
-                self.oldest.insert((claimed_at, key), doubt);
-                if self.oldest.len() > limits::IN_DOUBT_LISTED_MAX {
-                    self.oldest.pop_last();
-                }
+                });
             }
         }
     }
@@ -130,6 +125,32 @@ impl Draft {
         }
         let sum = self.at_risk.entry(money.currency).or_default();
         *sum = sum.saturating_add(money.minor);
+    }
+
+    /// Adds what a walk over the buckets of this process has counted: payments of before the store in
+    /// etcd was there. Their sums are as they were told.
+    pub(in crate::engine) fn add(&mut self, local: &Census) -> u64 {
+        let States { in_flight, in_doubt, settled, rejected, closed, unreadable } = local.states;
+        let census = &mut self.census;
+        census.began_at = census.began_at.min(local.began_at);
+        census.states.in_flight += in_flight;
+        census.states.in_doubt += in_doubt;
+        census.states.unreadable += unreadable;
+        census.unsummed += local.unsummed;
+        for (currency, minor) in &local.at_risk {
+            self.sum(Money { minor: *minor, currency: *currency });
+        }
+        for doubt in &local.oldest {
+            self.list(*doubt);
+        }
+        settled + rejected + closed
+    }
+
+    fn list(&mut self, doubt: InDoubt) {
+        self.oldest.insert((doubt.claimed_at, doubt.key), doubt);
+        if self.oldest.len() > limits::IN_DOUBT_LISTED_MAX {
+            self.oldest.pop_last();
+        }
     }
 
     /// The census of a store in etcd, after all that is not resolved is counted.

@@ -28,7 +28,7 @@ use crate::engine::store::backend::{
 };
 use crate::engine::store::cell::{Cell, CellEvent, CellRequest, Expected};
 use crate::engine::store::census::draft::{Counts, Draft};
-use crate::engine::store::census::{Counted, ResolvedCount};
+use crate::engine::store::census::{Census, Counted, ResolvedCount};
 use crate::engine::store::record::Entry;
 use crate::engine::time::{Millis, Timestamp};
 
@@ -44,6 +44,10 @@ pub struct RealmCensus {
     due_at: Timestamp,
     /// The store's revision at the beginning of the last census.
     revision: u64,
+    /// What the buckets of this process hold, where payments of before stay in them.
+    local: Option<Census>,
+    /// When this worker was told last to count.
+    told_at: Timestamp,
 }
 
 /// A pass under way.
@@ -84,14 +88,28 @@ impl RealmCensus {
     /// Of `store`, by the rules of claims. `observing`: no operation is enforced.
     #[must_use]
     pub fn new(store: Rc<EtcdStore>, rules: ClaimRules, observing: bool) -> Self {
-        let (asked, due_at) = (Tickets::default(), Timestamp::default());
-        Self { store, rules, observing, pass: None, asked, due_at, revision: 0 }
+        let (asked, due_at, told_at) = Default::default();
+        let (pass, local) = (None, None);
+        Self { store, rules, observing, pass, asked, due_at, revision: 0, local, told_at }
+    }
+
+    /// The buckets of this process were counted, where payments of before stay in them.
+    pub fn add_local(&mut self, census: Census) {
+        self.local = Some(census);
     }
 
     /// A pass that may be begun now.
     fn begin(&mut self, now: Timestamp) -> Option<RealmPass> {
         if self.pass.as_ref().is_some_and(|pass| pass.is_lost(now)) {
             self.pass = None;
+        }
+        // Meanwhile another worker has counted.
+        if now.since(self.told_at).get() >= limits::ETCD_WORD_STALE_MS {
+            self.local = None;
+        }
+        self.told_at = now;
+        if self.store.terms.drains_local && self.local.is_none() {
+            return None;
         }
         // A clock that was put back makes nobody wait.
         let waits = now < self.due_at && self.due_at.since(now) <= PAUSE_MAX;
@@ -179,15 +197,18 @@ impl RealmCensus {
     fn end(
         &mut self,
         pass: RealmPass,
-        resolved: ResolvedCount,
+        mut resolved: ResolvedCount,
         before: &[u8],
         now: Timestamp,
     ) -> Vec<OutputOf<Self>> {
-        let RealmPass { began_at, draft, revision, .. } = pass;
+        let RealmPass { began_at, mut draft, revision, .. } = pass;
         self.revision = revision;
         let length = now.since(began_at).get();
         let pause = Millis::new(length.saturating_mul(limits::ETCD_CENSUS_SHARE));
         self.due_at = self.due_at.max(now.plus(pause.min(PAUSE_MAX)));
+        if let Some(local) = &self.local {
+            resolved.claims += draft.add(local);
+        }
         let counted = Counted::after(draft.finish_with(resolved, now), before);
         let bytes = counted.census.encode();
         let store = CellRequest::Store { cell: Cell::Census, bytes, expected: Expected::Any };

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Keys in etcd are in the order of their digits, so any front of one leads to its record: it need not be
-//! listed. The listener of operators joins no realm and never writes its layout.
+//! listed. The listener of operators joins no realm and never writes its layout. What is not there may be
+//! in shared data, where payments of before stay until they have ended.
 
 use std::rc::Rc;
 
@@ -18,6 +19,7 @@ use super::message::answer::{KeyValue, LeaseAnswer, RangeAnswer, TxnAnswer};
 use super::message::{LeaseGrant, Op, RangeRequest, TxnWriter};
 use super::names::Names;
 use super::shared::{EtcdStore, Membership};
+use crate::engine::limits;
 use crate::engine::machine::{Ticket, Tickets};
 use crate::engine::payment::{Claim, KeyFront, KeyPrefix, PaymentRef};
 use crate::engine::store::backend::{BackendEvent, BackendRequest, RpcMethod};
@@ -39,14 +41,14 @@ pub struct EtcdOperatorSession {
     local: OperatorSession,
     under_way: Option<(Ticket, OperatorWork, RetriedCall)>,
     asked: Tickets,
-    /// What was found, and the realm as it was then.
+    /// What was found in etcd, and the realm as it was then.
     found: Option<(Vec<Known>, Membership)>,
 }
 
 /// What a call is for.
 #[derive(Debug)]
 enum OperatorWork {
-    Finding,
+    Finding(KeyFront),
     /// A lease, with which this record is to end once it is this claim.
     Leasing(Box<(Known, Claim)>, Membership),
     Writing(Box<PendingCommit>),
@@ -56,6 +58,8 @@ enum OperatorWork {
 enum OperatorStep {
     Send(OperatorWork, RpcMethod, Vec<u8>),
     Done(OperatorEvent),
+    /// This is asked of shared data.
+    Local(OperatorRequest),
     /// It is no answer.
     Unreadable(OperatorWork),
 }
@@ -65,6 +69,7 @@ impl EtcdOperatorSession {
     #[must_use]
     pub fn new(store: Rc<EtcdStore>, retention: Millis) -> Self {
         let (local, asked) = (OperatorSession::default(), Tickets::default());
+        let retention = retention.max(Millis::new(limits::ETCD_RESOLUTION_MS_MIN));
         Self { store, retention, local, under_way: None, asked, found: None }
     }
 
@@ -77,7 +82,7 @@ impl EtcdOperatorSession {
             let range = RangeRequest { key, range_end, limit: 2, ..RangeRequest::default() };
             read.if_met(&Op::Range(range));
         }
-        OperatorStep::Send(OperatorWork::Finding, RpcMethod::Txn, read.into_bytes())
+        OperatorStep::Send(OperatorWork::Finding(*front), RpcMethod::Txn, read.into_bytes())
     }
 
     /// What was found. `None`: it is no answer to that.
@@ -113,7 +118,7 @@ impl EtcdOperatorSession {
         let known = self.store.known_all(&keys, &places, &member, now)?;
         let records = known.iter().map(|one| (one.seen.key.reference().prefix(), one.seen.entry));
         let records = Found::Records(records.collect());
-        self.found = Some((known, member));
+        self.found = Some((known, member)).filter(|(known, _)| !known.is_empty());
         Some(records)
     }
 
@@ -124,7 +129,7 @@ impl EtcdOperatorSession {
 
     fn replace(&mut self, key: KeyPrefix, claim: Claim) -> OperatorStep {
         let Some((known, member)) = self.found.take() else {
-            return OperatorStep::Done(OperatorEvent::Failed);
+            return OperatorStep::Local(OperatorRequest::Replace(key, Box::new(claim)));
         };
         let is_it = |one: &Known| one.seen.key.reference().prefix() == key;
         match known.into_iter().find(is_it) {
@@ -159,9 +164,14 @@ impl EtcdOperatorSession {
 
     fn answered(&mut self, work: OperatorWork, message: &[u8], now: Timestamp) -> OperatorStep {
         match work {
-            OperatorWork::Finding => {
+            OperatorWork::Finding(front) => {
                 let found = TxnAnswer::decode(message).and_then(|answer| self.found(&answer, now));
                 match found {
+                    Some(Found::Records(found))
+                        if found.is_empty() && self.store.terms.drains_local =>
+                    {
+                        OperatorStep::Local(OperatorRequest::Find(front))
+                    }
                     Some(found) => OperatorStep::Done(OperatorEvent::Found(found)),
                     None => OperatorStep::Unreadable(work),
                 }
@@ -202,6 +212,7 @@ impl EtcdOperatorSession {
                 outbox.ask(self.asked.open(), request);
             }
             OperatorStep::Done(event) => outbox.tell(ticket, event),
+            OperatorStep::Local(request) => self.local.take_question(ticket, request, outbox),
             OperatorStep::Unreadable(_) => outbox.tell(ticket, OperatorEvent::Failed),
         }
     }
@@ -295,3 +306,6 @@ impl Conversation for EtcdOperatorSession {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use crate::engine::store::census_fixtures::*;
 use std::rc::Rc;
 
-use crate::engine::config::{Config, Policy};
+use crate::engine::config::{Config, EtcdConfig, Policy, StoreEngine};
 use crate::engine::event::{TickEffect, TickEvent};
 use crate::engine::health::{Health, WorkerCounters};
 use crate::engine::limits;
@@ -23,6 +23,8 @@ struct World {
     /// What was read, in its order.
     loads: Vec<Cell>,
     counted: Vec<Counted>,
+    /// How often a store in etcd was to be counted.
+    realm: usize,
     /// Loads of this cell are not answered.
     broken: Option<Cell>,
     /// The last of them.
@@ -31,13 +33,17 @@ struct World {
 
 impl World {
     fn new(buckets: u32) -> Self {
+        Self::over(buckets, "")
+    }
+
+    /// The same with another store too, or in its place.
+    fn over(buckets: u32, etcd: &str) -> Self {
         let claims_max = buckets * limits::BUCKET_RECORDS_MEAN;
         let config = format!(
             r#"{{
                 "gateways": [{{"name": "a", "cluster": "a"}}, {{"name": "b", "cluster": "b"}}],
-                "idempotency": {{"store": {{"local": {{"claims_max": {}}}}}}}
-            }}"#,
-            claims_max
+                "idempotency": {{"store": {{"local": {{"claims_max": {claims_max}}}{etcd}}}}}
+            }}"#
         );
         let config = Config::parse(config.as_bytes()).unwrap();
         let (policy, _) = Policy::join(
@@ -52,6 +58,7 @@ impl World {
             now: NOW,
             loads: Vec::new(),
             counted: Vec::new(),
+            realm: 0,
             broken: None,
             late: None,
         }
@@ -113,8 +120,10 @@ impl Shell<Tick> for World {
     }
 
     fn carry_out(&mut self, effect: TickEffect) -> Option<TickEvent<'static>> {
-        if let TickEffect::Counted(counted) = effect {
-            self.counted.push(*counted);
+        match effect {
+            TickEffect::Counted(counted) => self.counted.push(*counted),
+            TickEffect::CountRealm => self.realm += 1,
+            TickEffect::Probe(_) | TickEffect::Changed(_) | TickEffect::InFlight(..) => {}
         }
         None
     }
@@ -307,4 +316,38 @@ fn a_currency_of_which_nothing_is_at_risk_any_more_is_told_once() {
     let counted = world.census(&mut next);
     assert_eq!((counted.gone.as_slice(), counted.census.at_risk.len()), ([*b"USD"].as_slice(), 1));
     assert_eq!(world.census(&mut next).gone, Vec::<[u8; 3]>::new());
+}
+
+const ETCD: &str = r#", "etcd": {"cluster": "c", "realm": "r"}"#;
+
+#[test]
+fn a_store_in_etcd_is_counted_by_the_worker_that_leads_and_by_its_own_machine() {
+    let mut world = World::over(3, ETCD);
+    Rc::get_mut(&mut world.policy).unwrap().config.store.engine = {
+        let etcd = world.policy.config.store.etcd().unwrap().clone();
+        StoreEngine::Etcd(EtcdConfig { drains_local: false, ..etcd })
+    };
+    let (mut first, mut second) = (world.pulse(1), world.pulse(2));
+    let began = world.now;
+    assert!(world.tick(&mut first).is_empty(), "nothing is claimed in buckets");
+    assert_eq!(world.realm, 1);
+    world.now = began;
+    world.tick(&mut second);
+    assert_eq!(world.realm, 1, "it does not lead");
+    world.tick(&mut first);
+    assert_eq!((world.realm, world.counted.len()), (2, 0));
+}
+
+/// On the way from one store to the other.
+#[test]
+fn what_stays_in_buckets_is_counted_and_not_written_down() {
+    let mut world = World::over(3, ETCD);
+    world.store.put(Cell::Claims(2), bucket(&[claim(doubt(one(), None), 60_000)]));
+    let mut pulse = world.pulse(1);
+    let counted = world.census(&mut pulse);
+    assert_eq!((counted.census.states.in_doubt, counted.census.buckets), (1, 3));
+    assert!(world.realm > 0);
+    assert_eq!(world.store.load(Cell::Census).version, Expected::Absent);
+    // And again and again.
+    world.census(&mut pulse);
 }

@@ -3,9 +3,10 @@
 use super::*;
 use crate::engine::gateway::Gateways;
 use crate::engine::payment::{Claim, ClaimKey, ClaimState, PaymentRef};
-use crate::engine::store::census::{Census, States};
+use crate::engine::store::census::States;
 use crate::engine::store::census_fixtures::{RULES, claim, doubt, gateway, one};
 use crate::engine::store::etcd::fixture::{CallFault, FaultyEtcd, REALM, SKEW, joined};
+use crate::engine::store::etcd::shared::EtcdTerms;
 use crate::engine::store::etcd::value::Writer;
 
 /// A worker that counts, and the store.
@@ -293,4 +294,37 @@ fn answers_that_come_twice_late_or_never_are_not_counted() {
     assert!(matches!(again[..], [Output::Ask(..)]), "{again:?}");
     let [Output::Ask(late, _)] = second[..] else { panic!() };
     assert!(ask(&mut scene, Input::Told(late, page)).is_empty(), "late");
+}
+
+/// On the way from one store to the other, payments of before stay in memory.
+#[test]
+fn what_stays_in_memory_is_a_part_of_the_count() {
+    use crate::engine::store::census_fixtures::{ENFORCING, bucket, count};
+    let mut scene = Scene::new();
+    let terms = EtcdTerms { clock_skew: SKEW, drains_local: true, keeps_answers: false };
+    let store = Rc::clone(&scene.census.store);
+    let own = EtcdStore::new(store.realm.clone(), terms, b"this");
+    own.join((*store.membership().unwrap()).clone());
+    scene.census.store = Rc::new(own);
+    scene.open(1, claim(doubt(one(), None), 60_000));
+    // Nothing is told before both are counted.
+    assert_eq!(scene.count(), None);
+    let in_memory = [claim(doubt(one(), None), 90_000), claim(ClaimState::settled(one()), 1)];
+    let dollars = Claim {
+        money: crate::engine::payment::Money { minor: 5, currency: *b"USD" },
+        ..in_memory[0]
+    };
+    let local = count(&[bucket(&[in_memory[0], in_memory[1], dollars])], ENFORCING);
+    scene.census.add_local(local.clone());
+    let census = scene.tick().unwrap().census;
+    assert_eq!((census.states.in_doubt, census.resolved.unwrap().claims), (3, 1));
+    assert_eq!(census.at_risk, [(*b"IDR", 20_000), (*b"USD", 5)]);
+    assert_eq!(census.oldest.len(), 3);
+    assert!(census.oldest.is_sorted_by_key(|one| one.claimed_at));
+    assert_eq!(scene.stored(), Some(census));
+    // Another worker has counted since: what was in memory then is not known.
+    scene.pass(limits::ETCD_CENSUS_MS_MAX);
+    assert_eq!(scene.tick(), None);
+    scene.census.add_local(local);
+    assert!(scene.tick().is_some());
 }
