@@ -1,4 +1,10 @@
-//! What operators are told about a store in etcd that does not do as they want.
+//! What operators are told about a store in etcd: how it stands, who shares it, and why it does not do
+//! as they want.
+
+use super::object::Object;
+use super::status::StatusReport;
+use crate::engine::config::EtcdConfig;
+use crate::engine::store::StoreLink;
 
 /// Why an operator does not get what they asked of a store in etcd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,5 +58,42 @@ impl RealmProblem {
                  seconds while etcd answers: GET /status says whether it does."
             }
         }
+    }
+}
+
+impl StatusReport<'_> {
+    /// How the worst of the workers stands with the store in etcd, if there is one.
+    pub(super) fn link(&self) -> Option<StoreLink> {
+        self.links.and_then(|links| links.worst(self.now))
+    }
+
+    /// Who shares what is told.
+    pub(super) fn scope(&self) -> Object {
+        let is_shared = self.policy.config.store.etcd().is_some();
+        Object::new()
+            .with("claims", if is_shared { "realm" } else { "process" })
+            .with("health", "process")
+            .with("overrides", "process")
+    }
+
+    /// What is known of the store.
+    pub(super) fn store(&self) -> Option<Object> {
+        let Some(EtcdConfig { cluster, realm, .. }) = self.policy.config.store.etcd() else {
+            return self.doubt.map(|doubt| doubt.store());
+        };
+        let links = self.links.cloned().unwrap_or_default();
+        let count = |object: Object, link: StoreLink| {
+            object.with(link.name(), links.count(link, self.now) as u64)
+        };
+        let workers = StoreLink::ALL.into_iter().fold(Object::new(), count);
+        let object = Object::new()
+            .with("engine", "etcd")
+            .with("cluster", cluster.as_str())
+            .with("realm", realm.as_str())
+            .with("link", self.link().map_or("unknown", StoreLink::name))
+            .with("workers", workers)
+            .with("unfinished", links.unfinished(self.now))
+            .with("claims", self.doubt.map(|doubt| doubt.claims()));
+        Some(object)
     }
 }

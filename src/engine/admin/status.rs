@@ -6,13 +6,13 @@ use super::doubt::Doubt;
 use super::instance::Instance;
 use super::object::{Object, list, time};
 use super::steered::{barred, told};
-use crate::engine::config::{EtcdConfig, Gateway, Policy};
+use crate::engine::config::{Gateway, Policy};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{
     Breaker, BreakerState, Health, Heartbeat, Member, NewRequest, Override, OverrideKind,
     RefusalRun, RequestKind, Selection, Why,
 };
-use crate::engine::store::{Layout, RealmWorkers, StoreLink};
+use crate::engine::store::{Layout, RealmWorkers};
 use crate::engine::time::{Length, Timestamp, Zone};
 
 /// Of this crate, as operators ask for it.
@@ -72,11 +72,6 @@ impl StatusReport<'_> {
     /// The name of a gateway, also of one that is no longer configured.
     pub(super) fn any_name(&self, gateway: GatewayId) -> String {
         self.layout.name(gateway).map_or_else(|| self.name(gateway), str::to_owned)
-    }
-
-    /// How the worst of the workers stands with the store in etcd, if there is one.
-    pub(super) fn link(&self) -> Option<StoreLink> {
-        self.links.and_then(|links| links.worst(self.now))
     }
 
     pub(super) fn active(&self) -> Option<GatewayId> {
@@ -265,36 +260,6 @@ impl StatusReport<'_> {
             .with("scope", self.scope())
             .with("store", self.store())
             .with("census", self.doubt.map(|doubt| doubt.census()))
-    }
-
-    /// Who shares what is told.
-    fn scope(&self) -> Object {
-        let is_shared = self.policy.config.store.etcd().is_some();
-        Object::new()
-            .with("claims", if is_shared { "realm" } else { "process" })
-            .with("health", "process")
-            .with("overrides", "process")
-    }
-
-    /// What is known of the store.
-    fn store(&self) -> Option<Object> {
-        let Some(EtcdConfig { cluster, realm, .. }) = self.policy.config.store.etcd() else {
-            return self.doubt.map(|doubt| doubt.store());
-        };
-        let links = self.links.cloned().unwrap_or_default();
-        let count = |object: Object, link: StoreLink| {
-            object.with(link.name(), links.count(link, self.now) as u64)
-        };
-        let workers = StoreLink::ALL.into_iter().fold(Object::new(), count);
-        let object = Object::new()
-            .with("engine", "etcd")
-            .with("cluster", cluster.as_str())
-            .with("realm", realm.as_str())
-            .with("link", self.link().map_or("unknown", StoreLink::name))
-            .with("workers", workers)
-            .with("unfinished", links.unfinished(self.now))
-            .with("claims", self.doubt.map(|doubt| doubt.claims()));
-        Some(object)
     }
 
     fn refused(&self) -> impl Iterator<Item = Object> {

@@ -105,10 +105,9 @@ impl Scene {
     }
 
     fn records(&mut self, front: KeyFront) -> Vec<(KeyPrefix, Entry)> {
-        match self.find(front) {
-            OperatorEvent::Found(Found::Records(records)) => records,
-            other => panic!("{other:?}"),
-        }
+        let event = self.find(front);
+        let OperatorEvent::Found(Found::Records(records)) = event else { panic!("{event:?}") };
+        records
     }
 
     /// What was found is settled at the gateway that has it.
@@ -273,33 +272,27 @@ fn whichever_call_goes_wrong_nothing_is_told_that_is_not_so() {
                 scene.open("a");
                 let others: Vec<usize> = if lasts { (at..64).collect() } else { vec![at] };
                 scene.etcd.faults.extend(others.into_iter().map(|call| (call, fault)));
-                let event = match scene.find(front("a", 40)) {
-                    OperatorEvent::Found(Found::Records(found)) => {
-                        let [(prefix, Entry::Claim(claim))] = found[..] else {
-                            panic!("{found:?}")
-                        };
-                        let settled = Claim { state: ClaimState::said_settled(one()), ..claim };
-                        scene.ask(OperatorRequest::Replace(prefix, Box::new(settled)))
-                    }
-                    other => other,
-                };
+                let mut event = scene.find(front("a", 40));
+                if let OperatorEvent::Found(Found::Records(found)) = event {
+                    let [(prefix, Entry::Claim(claim))] = found[..] else { panic!("{found:?}") };
+                    let settled = Claim { state: ClaimState::said_settled(one()), ..claim };
+                    event = scene.ask(OperatorRequest::Replace(prefix, Box::new(settled)));
+                }
                 let is_written = scene.etcd.record('s', of("a")).is_some();
                 let case = format!("{fault:?} of call {at}, lasts: {lasts}: {event:?}");
-                match event {
-                    OperatorEvent::Written => assert!(is_written, "{case}"),
-                    OperatorEvent::Unavailable | OperatorEvent::Conflict => {
-                        assert!(!is_written, "{case}");
-                        scene.etcd.land();
-                        assert!(scene.etcd.record('s', of("a")).is_none(), "{case}: nor later");
-                    }
+                if event == OperatorEvent::Failed {
                     // One try that goes wrong is made good by the next.
-                    OperatorEvent::Failed => assert!(lasts, "{case}"),
-                    other => panic!("{case}: {other:?}"),
+                    assert!(lasts, "{case}");
+                } else if event == OperatorEvent::Written {
+                    assert!(is_written, "{case}");
+                } else {
+                    assert!(matches!(event, OperatorEvent::Unavailable), "{case}");
+                    assert!(!is_written, "{case}");
+                    scene.etcd.land();
+                    assert!(scene.etcd.record('s', of("a")).is_none(), "{case}: nor later");
                 }
-                assert_eq!(
-                    scene.etcd.record('o', of("a")).is_some(),
-                    !scene.etcd.record('s', of("a")).is_some()
-                );
+                let is_open = scene.etcd.record('o', of("a")).is_some();
+                assert_eq!(is_open, scene.etcd.record('s', of("a")).is_none(), "{case}");
                 told.insert(case.split(": ").last().unwrap().to_owned());
                 // Said again, it is written, or is so already.
                 scene.etcd.heal();
