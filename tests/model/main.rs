@@ -12,6 +12,7 @@
 //! - `operator`: somebody looks where the money is, and says so
 //! - `invariants`: what must hold whatever happens
 //! - `regressions`: stories that go wrong
+//! - `remote`: an etcd that two Envoys share, and the network between
 //! - `setup`: what the stories are about, beside the usual: header keys (`keys`), one ledger behind
 //!   both gateways (`shared`), a time in which nothing is enforced (`handover`)
 //!
@@ -30,6 +31,7 @@ mod operator;
 mod proof;
 mod reference;
 mod regressions;
+mod remote;
 mod setup;
 mod shared;
 mod steps;
@@ -42,8 +44,9 @@ use std::cell::RefCell;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use setup::Milestone::{
-    Bound, Executed, Fetched, HandedOver, InDoubt, Leaps, Left, Mismatched, MovedOn, Observed,
-    Repeated, Replayed, Resolved, TakenOver, Transitions, Walked,
+    Bound, Executed, Fetched, HandedOver, InDoubt, Landed, LandedInTime, Leaps, Left, Mismatched,
+    MovedOn, Observed, Repeated, Replayed, Resolved, Restarted, Retracted, TakenOver, Transitions,
+    Unclear, Walked,
 };
 use setup::{Kind, Milestone, Reached, Setup};
 use world::World;
@@ -127,6 +130,15 @@ fn what_was_observed_is_handed_over() {
 fn no_clock_that_leaps_pays_twice_forgets_or_wedges() {
     let told = play(Kind::Clock, 300);
     told.often(&[Executed, InDoubt, Replayed, Leaps]);
+}
+
+#[test]
+fn no_envoys_that_share_an_etcd_pay_twice_or_deny_what_was_paid() {
+    for (ahead, usual) in [(0, 700), (1900, 500)] {
+        let told = play(Kind::Remote { ahead }, usual);
+        told.often(&[Executed, InDoubt, Replayed, Repeated, Walked, Left]);
+        told.often(&[Unclear, Retracted, Landed, LandedInTime, Restarted]);
+    }
 }
 
 /// What the stories reached.

@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     SharedLedger { lag: u64 },
     /// What is enforced is only observed for a while.
     HandOver,
+    /// Two Envoys whose claims stand in one etcd; the second one's clock is so far ahead.
+    Remote { ahead: u64 },
     /// The clock is put a day ahead or back, and right again. The bucket is as full as it was laid
     /// out for, so that whatever seems old makes room.
     Clock,
@@ -59,7 +61,7 @@ fn policy(setting: &str, buckets: u32) -> Rc<Policy> {
 impl Setup {
     pub(crate) fn new(kind: Kind) -> Self {
         let (setting, buckets, payments) = match kind {
-            Kind::Plain | Kind::HandOver | Kind::Clock => ("", 1, 3),
+            Kind::Plain | Kind::HandOver | Kind::Clock | Kind::Remote { .. } => ("", 1, 3),
             Kind::HeaderKeys => ("", 4, PAYMENTS),
             Kind::SharedLedger { .. } => (r#""ledger": "shared","#, 1, 3),
         };
@@ -76,6 +78,20 @@ impl Setup {
         self.kind == Kind::Clock
     }
 
+    /// How Envoys that share an etcd differ, if that is what the stories are about.
+    pub(crate) const fn remoteness(&self) -> Option<Remoteness> {
+        match self.kind {
+            // With equal clocks, times are what the table says.
+            Kind::Remote { ahead: 0 } => Some(Remoteness { ahead: [0, 0], skew: 0 }),
+            Kind::Remote { ahead } => Some(Remoteness { ahead: [0, ahead], skew: SKEW_MS }),
+            Kind::Plain
+            | Kind::HeaderKeys
+            | Kind::SharedLedger { .. }
+            | Kind::HandOver
+            | Kind::Clock => None,
+        }
+    }
+
     /// Whether the gateways share their ledger.
     pub(crate) const fn is_shared(&self) -> bool {
         matches!(self.kind, Kind::SharedLedger { .. })
@@ -84,7 +100,9 @@ impl Setup {
     pub(crate) const fn lag(&self) -> Option<u64> {
         match self.kind {
             Kind::SharedLedger { lag } => Some(lag),
-            Kind::Plain | Kind::HeaderKeys | Kind::HandOver | Kind::Clock => None,
+            Kind::Plain | Kind::HeaderKeys | Kind::HandOver | Kind::Clock | Kind::Remote { .. } => {
+                None
+            }
         }
     }
 
@@ -94,6 +112,18 @@ impl Setup {
     pub(crate) fn travels(&self) -> u64 {
         self.lag().map_or(119_000, |lag| self.policy.claims.settle_delay.get() - lag)
     }
+}
+
+/// How far the clocks of Envoys may differ.
+pub(crate) const SKEW_MS: u64 = 2000;
+
+/// How Envoys that share an etcd differ.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remoteness {
+    /// By how much each one's clock is ahead.
+    pub(crate) ahead: [u64; 2],
+    /// By how much clocks may differ, as each Envoy believes.
+    pub(crate) skew: u64,
 }
 
 /// Something that stories come to.
@@ -126,6 +156,16 @@ pub(crate) enum Milestone {
     Leaps,
     /// Clients that left while the store was asked.
     Left,
+    /// Claims that were written, and of which their Envoy never learnt.
+    Unclear,
+    /// Such claims that were taken back.
+    Retracted,
+    /// Calls of etcd that arrived late.
+    Landed,
+    /// Late ones that changed something.
+    LandedInTime,
+    /// Envoys that died.
+    Restarted,
 }
 
 /// How often stories came to what.

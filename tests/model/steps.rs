@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::ledger::Deed;
+use super::remote::{First, Net};
 use super::setup::Kind;
 
 /// One thing that happens. Numbers choose among what is there, so that every act is possible.
@@ -40,6 +41,21 @@ pub(crate) enum Act {
     Flip,
     /// The clock is put so many days ahead of what it should say, or back.
     Leap { days: i64 },
+    /// Something happens to an etcd, on the way to it, or to an Envoy that uses it.
+    Etcd(EtcdAct),
+}
+
+/// What happens where claims stand in an etcd.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum EtcdAct {
+    /// The next call but so many goes wrong.
+    Net { after: usize, how: Net },
+    /// A call that was on its way arrives.
+    Land { call: usize },
+    /// An Envoy dies and comes back.
+    Restart { worker: usize, gateway: usize, travels: bool },
+    /// An Envoy with another table joins.
+    Fence,
 }
 
 /// What becomes of a request on the wire.
@@ -101,19 +117,54 @@ fn fate() -> impl Strategy<Value = Fate> {
         .prop_map(|(refuse, deed, answer, named)| Fate { refuse, deed, answer, named })
 }
 
+fn net() -> impl Strategy<Value = Net> {
+    prop_oneof![
+        1 => Just(Net::Lost),
+        2 => Just(Net::AnswerLost),
+        2 => Just(Net::Late),
+        3 => Just(Net::Slow),
+        2 => Just(Net::Repeated),
+        1 => Just(Net::Reset),
+        1 => Just(Net::Refused),
+        1 => Just(Net::Unsent),
+        1 => Just(Net::Outage(First::Lost)),
+        4 => Just(Net::Outage(First::AnswerLost)),
+        4 => Just(Net::Outage(First::Late)),
+        3 => Just(Net::Outage(First::Slow)),
+    ]
+}
+
+fn etcd_act() -> impl Strategy<Value = EtcdAct> {
+    let restart = (0usize..2, 0usize..2, any::<bool>());
+    prop_oneof![
+        14 => (0usize..3, net()).prop_map(|(after, how)| EtcdAct::Net { after, how }),
+        8 => (0usize..4).prop_map(|call| EtcdAct::Land { call }),
+        1 => restart.prop_map(|(worker, gateway, travels)| EtcdAct::Restart {
+            worker, gateway, travels
+        }),
+        1 => Just(EtcdAct::Fence),
+    ]
+}
+
 fn act(kind: Kind) -> BoxedStrategy<Act> {
     // Most stories are about one payment: that is where the races are.
     let payment = || match kind {
         Kind::HeaderKeys => prop_oneof![5 => Just(0usize), 4 => Just(3), 1 => Just(1)].boxed(),
-        Kind::Plain | Kind::SharedLedger { .. } | Kind::HandOver | Kind::Clock => {
-            prop_oneof![6 => Just(0usize), 2 => Just(1), 1 => Just(2)].boxed()
-        }
+        Kind::Plain
+        | Kind::SharedLedger { .. }
+        | Kind::HandOver
+        | Kind::Clock
+        | Kind::Remote { .. } => prop_oneof![6 => Just(0usize), 2 => Just(1), 1 => Just(2)].boxed(),
     };
     let key = || match kind {
         Kind::HeaderKeys => {
             prop_oneof![1 => Just(0usize), 6 => Just(1), 2 => Just(2), 1 => Just(3)].boxed()
         }
-        Kind::Plain | Kind::SharedLedger { .. } | Kind::HandOver | Kind::Clock => Just(0).boxed(),
+        Kind::Plain
+        | Kind::SharedLedger { .. }
+        | Kind::HandOver
+        | Kind::Clock
+        | Kind::Remote { .. } => Just(0).boxed(),
     };
     let (run, worker) = (|| 0usize..8, || 0usize..2);
     let pay = (payment(), prop::bool::weighted(0.1), key(), worker()).prop_map(
@@ -144,6 +195,7 @@ fn act(kind: Kind) -> BoxedStrategy<Act> {
     ];
     match kind {
         Kind::Plain | Kind::HeaderKeys => any.boxed(),
+        Kind::Remote { .. } => prop_oneof![40 => any, 24 => etcd_act().prop_map(Act::Etcd)].boxed(),
         // The gateway that has it must fail for another one to be asked.
         Kind::SharedLedger { .. } => {
             let fails = Just(Act::Beat { gateway: 0, good: false });

@@ -9,19 +9,22 @@ use dana_failover::engine::Exchange;
 use dana_failover::engine::Fingerprint;
 use dana_failover::engine::GatewayId;
 use dana_failover::engine::WorkerCounters;
-use dana_failover::engine::{Bucket, Cell, CellEvent, CellRequest, Entry, Local, MemoryStore};
+use dana_failover::engine::{BackendEvent, BackendRequest, Ticket};
+use dana_failover::engine::{Bucket, Cell, CellEvent, CellRequest, Entry, MemoryStore};
 use dana_failover::engine::{Call, ExchangeEffect, ExchangeEvent, Forward, Request};
-use dana_failover::engine::{Input, InputOf, Machine, Output, OutputOf};
+use dana_failover::engine::{Input, InputOf, Machine, Output, OutputOf, RpcEvent};
 use dana_failover::engine::{Millis, Timestamp};
 
 use super::handover::Copies;
 use super::keys::{KEYS, Keys};
 use super::ledger::{Deed, Ledger, PAYMENTS, Wire};
-use super::setup::{Milestone, Reached, Setup};
+use super::remote::{OverStore, Remote};
+use super::setup::{Milestone, Reached, Remoteness, Setup};
 use super::shared::Past;
-use super::steps::{Act, Answer, Fate};
-use super::wishes::What;
+use super::steps::{Act, Answer, EtcdAct, Fate};
+use super::wishes::{What, key};
 
+mod etcd;
 mod wire;
 mod writes;
 
@@ -34,8 +37,16 @@ const ON_THE_WIRE_MS: u64 = 40_000;
 pub(crate) struct Run {
     pub(crate) what: What,
     worker: usize,
-    exchange: Local<Exchange>,
-    todo: VecDeque<OutputOf<Local<Exchange>>>,
+    exchange: OverStore,
+    todo: VecDeque<OutputOf<OverStore>>,
+    /// What it waits for, and when that comes.
+    awaited: Option<(u64, Ticket, BackendEvent)>,
+    /// What it sends to etcd, and since when.
+    sends: Option<(Vec<u8>, Timestamp)>,
+    /// The message that has claimed the payment, and what stood there before.
+    claims: Option<(Vec<u8>, Entry)>,
+    /// What it has just sent was written.
+    has_written: bool,
     asked_at: Timestamp,
     /// Let go and not yet at a gateway: whom it may reach, since when.
     sent: Option<(Vec<usize>, u64)>,
@@ -70,7 +81,12 @@ pub(crate) struct Run {
 
 impl Run {
     fn is_over(&self) -> bool {
-        self.todo.is_empty() && self.exchange.is_ended()
+        !self.is_busy() && self.exchange.is_ended()
+    }
+
+    /// Something is to be carried out, or comes by itself.
+    fn is_busy(&self) -> bool {
+        !self.todo.is_empty() || self.awaited.is_some()
     }
 
     /// It waits for the store, held or after its answer.
@@ -101,7 +117,10 @@ pub(crate) struct World<'a> {
     days: i64,
     /// Nothing is enforced for what begins now.
     observing: bool,
-    store: MemoryStore,
+    /// What the workers of a process share; each worker is a process of its own where their claims
+    /// stand in an etcd.
+    stores: [MemoryStore; 2],
+    pub(crate) remote: Option<Remote>,
     counters: [WorkerCounters; 2],
     pub(crate) runs: Vec<Run>,
     pub(crate) copies: Vec<Copy>,
@@ -126,7 +145,8 @@ impl<'a> World<'a> {
             now,
             days: 0,
             observing: false,
-            store: MemoryStore::default(),
+            stores: Default::default(),
+            remote: None,
             counters: Default::default(),
             runs: Vec::new(),
             copies: Vec::new(),
@@ -140,6 +160,9 @@ impl<'a> World<'a> {
             contexts: 0,
             reached: Reached::default(),
         };
+        if let Some(Remoteness { skew, .. }) = setup.remoteness() {
+            world.remote = Some(Remote::new(&setup.policy, skew, world.clocks()));
+        }
         for gateway in [0, 1, 0, 1] {
             world.beat(gateway, true);
         }
@@ -155,6 +178,16 @@ impl<'a> World<'a> {
         Timestamp::from_millis(self.now.saturating_add_signed(self.days * 86_400_000))
     }
 
+    /// What the clock of a worker says.
+    pub(crate) fn clock(&self, worker: usize) -> Timestamp {
+        let ahead = self.setup.remoteness().map_or(0, |remoteness| remoteness.ahead[worker]);
+        self.time().plus(Millis::new(ahead))
+    }
+
+    fn clocks(&self) -> [Timestamp; 2] {
+        [0, 1].map(|worker| self.clock(worker))
+    }
+
     /// As many other payments in doubt as leave no room that was laid out for.
     fn fill(&mut self) {
         let mut bucket = self.bucket(0);
@@ -166,13 +199,13 @@ impl<'a> World<'a> {
         for number in 0..16 {
             bucket.put(&[number; 16], &claim, ended_at, Millis::new(1)).unwrap();
         }
-        self.store.put(Cell::Claims(0), bucket.into_bytes());
+        self.stores[0].put(Cell::Claims(0), bucket.into_bytes());
     }
 
     /// Both workers tick, and one of them leads.
     fn tick(&mut self) {
         let (policy, now) = (Rc::clone(&self.setup.policy), self.time());
-        self.store.change_health(|health| {
+        self.stores[0].change_health(|health| {
             for counters in &mut self.counters {
                 health.tell_course(counters, &policy.health, now);
             }
@@ -217,12 +250,12 @@ impl<'a> World<'a> {
                 self.run_through(self.runs.len() - 1, fate);
             }
             Act::Step { run } => {
-                if let Some(at) = self.pick(run, |run| !run.todo.is_empty()) {
+                if let Some(at) = self.pick(run, Run::is_busy) {
                     self.step(at);
                 }
             }
             Act::Finish { run } => {
-                if let Some(at) = self.pick(run, |run| !run.todo.is_empty()) {
+                if let Some(at) = self.pick(run, Run::is_busy) {
                     self.finish(at);
                 }
             }
@@ -250,8 +283,11 @@ impl<'a> World<'a> {
             Act::Fault { after, written } => self.fault = Some((after, written)),
             // An operator goes by a calendar, not by this machine's clock.
             Act::Resolve { .. } if self.days != 0 => {}
+            // How they find a payment in an etcd has tests of its own.
+            Act::Resolve { .. } if self.remote.is_some() => {}
             Act::Resolve { payment } => self.resolve(payment),
             Act::Flip => self.observing = !self.observing,
+            Act::Etcd(act) => self.act_on_etcd(act),
         }
         self.runs.retain(|run| !run.gone && !run.is_over());
         self.check();
@@ -260,6 +296,7 @@ impl<'a> World<'a> {
     /// The noise ends: whatever is under way ends well, and clients ask until all is known.
     pub(crate) fn settle_down(&mut self) {
         (self.fault, self.observing) = (None, false);
+        self.heal();
         if self.setup.leaps() {
             self.act(Act::Leap { days: 0 });
         }
@@ -270,6 +307,9 @@ impl<'a> World<'a> {
         while !self.copies.is_empty() {
             self.act(Act::Arrive { copy: 0, executes: true });
         }
+        while self.is_anything_late() {
+            self.act(Act::Etcd(EtcdAct::Land { call: 0 }));
+        }
         for _ in 0..8 {
             self.act(Act::Pass { millis: 61_000 });
             for payment in 0..self.setup.payments {
@@ -277,6 +317,8 @@ impl<'a> World<'a> {
             }
         }
         self.check_resolved();
+        let landed = self.remote.as_ref().map_or(0, |remote| remote.landed_in_time);
+        self.reached.note(Milestone::LandedInTime, landed);
     }
 
     fn run_through(&mut self, at: usize, fate: Fate) {
@@ -310,9 +352,13 @@ impl<'a> World<'a> {
         self.runs.push(Run {
             what,
             worker,
-            exchange: Local::new(Exchange::new(Rc::clone(policy))),
+            exchange: OverStore::over(Exchange::new(Rc::clone(policy)), self.session(worker)),
             todo: VecDeque::new(),
-            asked_at: self.time(),
+            awaited: None,
+            sends: None,
+            claims: None,
+            has_written: false,
+            asked_at: self.clock(worker),
             sent: None,
             called: false,
             attempt: None,
@@ -335,15 +381,23 @@ impl<'a> World<'a> {
         self.feed(self.runs.len() - 1, request);
     }
 
-    fn feed(&mut self, at: usize, input: InputOf<'_, Local<Exchange>>) {
+    fn feed(&mut self, at: usize, input: InputOf<'_, OverStore>) {
         self.reached.note(Milestone::Transitions, true);
         let told = match &input {
             Input::Told(_, told) => Some(told),
             Input::Event(_) => None,
         };
-        let is_read = matches!(told, Some(CellEvent::Loaded(Cell::Claims(_), _)));
-        let is_written = matches!(told, Some(CellEvent::Stored(Cell::Claims(_))));
-        let is_lost = matches!(told, Some(CellEvent::Conflict(_)));
+        let has_written = std::mem::take(&mut self.runs[at].has_written);
+        let (is_read, is_written, is_lost) = match told {
+            Some(BackendEvent::Cell(told)) => (
+                matches!(told, CellEvent::Loaded(Cell::Claims(_), _)),
+                matches!(told, CellEvent::Stored(Cell::Claims(_))),
+                matches!(told, CellEvent::Conflict(_)),
+            ),
+            // A transaction that is lost brings what is there.
+            Some(BackendEvent::Rpc(RpcEvent::Answered(_))) => (true, has_written, false),
+            Some(BackendEvent::Rpc(_) | BackendEvent::Waited) | None => (false, false, false),
+        };
         // Once its outcome is written, whoever comes next is another request.
         let is_open = !self.runs[at].is_settled;
         let settles = is_written && self.runs[at].is_answered;
@@ -359,7 +413,7 @@ impl<'a> World<'a> {
             self.runs[at].has_read = true;
         }
         self.runs[at].has_read &= !is_lost;
-        let now = self.time();
+        let now = self.clock(self.runs[at].worker);
         let run = &mut self.runs[at];
         let counters = &mut self.counters[run.worker];
         let twice = match &input {
@@ -382,7 +436,18 @@ impl<'a> World<'a> {
         assert_eq!(goes_on, !run.exchange.is_ended(), "{:?}", run.what);
     }
 
+    /// Carries out all that is left, and waits for what comes by itself.
     fn finish(&mut self, at: usize) {
+        let mut steps = 0;
+        while self.runs[at].is_busy() {
+            self.step(at);
+            steps += 1;
+            assert!(steps < 10_000, "it comes to an end");
+        }
+    }
+
+    /// The same without waiting.
+    fn finish_now(&mut self, at: usize) {
         while !self.runs[at].todo.is_empty() {
             self.step(at);
         }
@@ -390,18 +455,28 @@ impl<'a> World<'a> {
 
     fn step(&mut self, at: usize) {
         let Some(output) = self.runs[at].todo.pop_front() else {
-            return;
+            return self.wait_for(at);
         };
         // What is only read, said or counted changes nothing that could be checked.
         let changes = matches!(
             output,
-            Output::Ask(_, CellRequest::Store { .. }) | Output::Do(ExchangeEffect::Forward(_))
+            Output::Ask(_, BackendRequest::Cell(CellRequest::Store { .. }))
+                | Output::Do(ExchangeEffect::Forward(_))
         );
         match output {
-            Output::Ask(ticket, request) => {
+            Output::Ask(ticket, BackendRequest::Cell(request)) => {
                 let told = self.ask(at, request);
-                self.note_claim_of_nobody(at, &told);
-                self.feed(at, Input::Told(ticket, told));
+                if matches!(told, CellEvent::Stored(Cell::Claims(_))) {
+                    self.note_claim_of_nobody(at);
+                }
+                self.feed(at, Input::Told(ticket, BackendEvent::Cell(told)));
+            }
+            Output::Ask(ticket, BackendRequest::Rpc(request)) => {
+                self.call_etcd(at, ticket, &request);
+            }
+            Output::Ask(ticket, BackendRequest::Wait(millis)) => {
+                let due = self.now + millis.get();
+                self.runs[at].awaited = Some((due, ticket, BackendEvent::Waited));
             }
             Output::Do(effect) => self.carry_out(at, effect),
         }
@@ -440,6 +515,7 @@ impl<'a> World<'a> {
             self.check_forward(at, &members);
         }
         self.runs[at].let_go = true;
+        self.runs[at].asked_at = self.clock(self.runs[at].worker);
         self.runs[at].sent = Some((members, self.now));
     }
 
@@ -449,26 +525,31 @@ impl<'a> World<'a> {
             ["dana_primary", "dana_secondary"].iter().position(|name| *name == call.cluster);
         self.reached.note(Milestone::Walked, true);
         self.runs[at].called = true;
-        self.runs[at].asked_at = self.time();
+        self.runs[at].asked_at = self.clock(self.runs[at].worker);
         self.runs[at].sent = Some((vec![place.unwrap()], self.now));
     }
 
     fn beat(&mut self, gateway: usize, good: bool) {
         let (policy, now) = (&self.setup.policy, self.time());
         let gateway = policy.order().nth(gateway).unwrap();
-        self.store.change_health(|health| health.on_probe(gateway, good, &policy.health, now));
+        for store in &mut self.stores {
+            store.change_health(|health| health.on_probe(gateway, good, &policy.health, now));
+        }
     }
 
     pub(crate) fn bucket(&self, number: u32) -> Bucket {
-        self.store.bucket(number).expect("only buckets were written")
+        self.stores[0].bucket(number).expect("only buckets were written")
     }
 
     pub(crate) fn put_bucket(&mut self, number: u32, bucket: Bucket) {
-        self.store.put(Cell::Claims(number), bucket.into_bytes());
+        self.stores[0].put(Cell::Claims(number), bucket.into_bytes());
     }
 
     /// What the store says of a payment.
     pub(crate) fn find(&self, payment: usize) -> Entry {
+        if let Some(remote) = &self.remote {
+            return remote.find(&key(payment));
+        }
         let (bucket, key) = self.setup.keys[payment];
         self.bucket(bucket).find(&key)
     }

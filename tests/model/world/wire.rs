@@ -1,22 +1,20 @@
 //! What happens on the wires: requests reach gateways, answers come back or are lost, copies travel.
 
-use dana_failover::engine::GatewayId;
-use dana_failover::engine::Input;
-use dana_failover::engine::{Answer as EndOfExchange, ExchangeEvent};
-use dana_failover::engine::{Body, Flags, Origin, Response};
-use dana_failover::engine::{Cell, CellEvent};
-
 use super::super::ledger::{Deed, Wire};
 use super::super::proof::evidence;
 use super::super::setup::Milestone;
 use super::super::steps::{Answer, Fate};
 use super::super::wishes::What;
 use super::{Copy, NAMES, ON_THE_WIRE_MS, Past, Run, World};
+use dana_failover::engine::GatewayId;
+use dana_failover::engine::Input;
+use dana_failover::engine::{Answer as EndOfExchange, ExchangeEvent};
+use dana_failover::engine::{Body, Flags, Origin, Response};
 
 impl World<'_> {
     /// Envoy tries one gateway after the other until one can be connected to.
     pub(super) fn deliver(&mut self, at: usize, fate: Fate) {
-        self.finish(at);
+        self.finish_now(at);
         let Some((members, since)) = self.runs[at].sent.take() else {
             return;
         };
@@ -120,23 +118,35 @@ impl World<'_> {
     pub(super) fn pass(&mut self, millis: u64) {
         let target = self.now + millis;
         for at in 0..self.runs.len() {
-            self.finish(at);
+            self.finish_now(at);
         }
         let overdue = |run: &Run| run.sent.as_ref().map(|(_, since)| since + ON_THE_WIRE_MS);
-        while let Some(at) =
-            self.pick(0, |run| overdue(run).is_some_and(|deadline| deadline <= target))
-        {
-            let deadline = overdue(&self.runs[at]).unwrap();
-            self.now = self.now.max(deadline);
+        let due = |run: &Run| {
+            let awaited = run.awaited.as_ref().map(|(due, ..)| *due);
+            overdue(run).into_iter().chain(awaited).min()
+        };
+        while let Some((at, time)) = self.first_due(&due).filter(|(_, time)| *time <= target) {
+            self.now = self.now.max(time);
             self.ledger.pass(self.now);
-            let named = !millis.is_multiple_of(2);
-            let fate = Fate { refuse: 0, deed: Deed::Later, answer: Answer::Timeout, named };
-            self.deliver(at, fate);
-            self.finish(at);
+            if self.runs[at].awaited.is_some() {
+                self.arrives(at);
+            } else {
+                let named = !millis.is_multiple_of(2);
+                let fate = Fate { refuse: 0, deed: Deed::Later, answer: Answer::Timeout, named };
+                self.deliver(at, fate);
+            }
+            self.finish_now(at);
         }
         self.now = target;
         self.ledger.pass(target);
         self.copies.retain(|copy| copy.until > target);
+        self.tick_members();
+    }
+
+    /// What happens first by itself, and when.
+    fn first_due(&self, due: &dyn Fn(&Run) -> Option<u64>) -> Option<(usize, u64)> {
+        let all = self.runs.iter().enumerate().filter(|(_, run)| !run.gone);
+        all.filter_map(|(at, run)| Some((at, due(run)?))).min_by_key(|(at, time)| (*time, *at))
     }
 
     pub(super) fn crash(&mut self, at: usize, gateway: usize, travels: bool) {
@@ -144,6 +154,7 @@ impl World<'_> {
         let run = &mut self.runs[at];
         run.gone = true;
         run.todo.clear();
+        run.awaited = None;
         if let (Some((members, since)), What::Pay { payment, other_amount }, true) =
             (run.sent.take(), run.what, travels)
         {
@@ -155,12 +166,9 @@ impl World<'_> {
     }
 
     /// A claim was won for a client that has left: it is never sent, and that is what is known.
-    pub(super) fn note_claim_of_nobody(&mut self, at: usize, told: &CellEvent) {
+    pub(super) fn note_claim_of_nobody(&mut self, at: usize) {
         let run = &mut self.runs[at];
-        let is_claimed = matches!(told, CellEvent::Stored(Cell::Claims(_)))
-            && run.attempt.is_some()
-            && !run.is_answered;
-        if run.left && is_claimed {
+        if run.left && run.attempt.is_some() && !run.is_answered {
             run.members = vec![0, 1];
             self.note_evidence(at, &NEVER_LEFT, None);
         }
@@ -175,7 +183,8 @@ impl World<'_> {
         let gateways = spoken.map(|member| order[*member]).collect();
         let wire = end.wire.as_ref().filter(|_| end.readable);
         let said = evidence(run.what, run.attempt, end.origin, wire, gateways);
-        let when = if matches!(run.what, What::Pay { .. }) { self.time() } else { run.asked_at };
+        let pays = matches!(run.what, What::Pay { .. });
+        let when = if pays { self.clock(run.worker) } else { run.asked_at };
         let run = &mut self.runs[at];
         run.said = said.map(|said| (said, when));
         run.is_answered = true;

@@ -31,24 +31,36 @@ impl World<'_> {
             }
             let run = &self.runs[at];
             assert_eq!(run.what.payment(), payment, "{:?} writes of another payment", run.what);
-            let cause = match (run.is_answered, run.said, run.what) {
-                (true, Some((said, when)), What::Pay { other_amount, .. }) => {
-                    self.is_same(payment, other_amount, &before, &after);
-                    Cause::Evidence(said, when)
-                }
-                (true, Some((said, when)), _) => Cause::Evidence(said, when),
-                (false, _, What::Pay { other_amount, .. }) => {
-                    Cause::Sends { same: self.is_same(payment, other_amount, &before, &after) }
-                }
-                _ => panic!("{:?} knows nothing that makes {before:?} {after:?}", run.what),
-            };
-            self.check_step(at, before, &after, cause);
+            let cause = self.cause(at, payment, &before, &after);
+            self.check_step(at, before, &after, cause, Timestamp::from_millis(self.now));
             self.reached.note(Milestone::Steps, true);
         }
     }
 
+    /// What the request knows that makes one of the other.
+    pub(super) fn cause(
+        &mut self,
+        at: usize,
+        payment: usize,
+        before: &Entry,
+        after: &Entry,
+    ) -> Cause {
+        let run = &self.runs[at];
+        match (run.is_answered, run.said, run.what) {
+            (true, Some((said, when)), What::Pay { other_amount, .. }) => {
+                self.is_same(payment, other_amount, before, after);
+                Cause::Evidence(said, when)
+            }
+            (true, Some((said, when)), _) => Cause::Evidence(said, when),
+            (false, _, What::Pay { other_amount, .. }) => {
+                Cause::Sends { same: self.is_same(payment, other_amount, before, after) }
+            }
+            _ => panic!("{:?} knows nothing that makes {before:?} {after:?}", run.what),
+        }
+    }
+
     /// The attempt that a request is about to make.
-    fn learn_attempt(&mut self, at: usize, payment: usize, after: &Entry) {
+    pub(super) fn learn_attempt(&mut self, at: usize, payment: usize, after: &Entry) {
         let run = &mut self.runs[at];
         if let (true, false, Entry::Claim(claim)) = (run.what.pays(payment), run.is_answered, after)
         {
@@ -57,8 +69,15 @@ impl World<'_> {
         }
     }
 
-    fn check_step(&mut self, at: usize, before: Entry, after: &Entry, cause: Cause) {
-        let (run, now, setup) = (&mut self.runs[at], Timestamp::from_millis(self.now), self.setup);
+    pub(super) fn check_step(
+        &mut self,
+        at: usize,
+        before: Entry,
+        after: &Entry,
+        cause: Cause,
+        now: Timestamp,
+    ) {
+        let (run, setup) = (&mut self.runs[at], self.setup);
         let reference = &setup.reference;
         if let (Cause::Sends { .. }, Entry::Claim(after)) = (cause, after) {
             run.attempt =
@@ -83,7 +102,13 @@ impl World<'_> {
     }
 
     /// Whether a payment of this amount is the one that the record is of; learns what it asks for.
-    fn is_same(&mut self, payment: usize, other: bool, before: &Entry, after: &Entry) -> bool {
+    pub(super) fn is_same(
+        &mut self,
+        payment: usize,
+        other: bool,
+        before: &Entry,
+        after: &Entry,
+    ) -> bool {
         let print = |found: &Entry| match found {
             Entry::Claim(claim) => Some(claim.fingerprint),
             Entry::Absent | Entry::Alias(_) | Entry::Unreadable => None,
@@ -121,7 +146,8 @@ impl World<'_> {
     pub(super) fn ask(&mut self, at: usize, request: CellRequest) -> CellEvent {
         let (wrong, cell) = (self.goes_wrong(at), request.cell());
         let (CellRequest::Store { .. }, None | Some(true)) = (&request, wrong) else {
-            return if wrong.is_some() { CellEvent::Failed(cell) } else { self.store.ask(request) };
+            let store = &mut self.stores[self.store_of(at)];
+            return if wrong.is_some() { CellEvent::Failed(cell) } else { store.ask(request) };
         };
         let before = match cell {
             Cell::Claims(number) => Some((number, self.bucket(number))),
@@ -132,7 +158,8 @@ impl World<'_> {
             | Cell::Workers
             | Cell::Realm => None,
         };
-        let told = self.store.ask(request);
+        let store = self.store_of(at);
+        let told = self.stores[store].ask(request);
         if !matches!(told, CellEvent::Stored(_)) {
             return told;
         }

@@ -77,10 +77,6 @@ struct Way {
 }
 
 impl Remote {
-    fn new() -> Self {
-        Self::by(TERMS)
-    }
-
     fn by(terms: EtcdTerms) -> Self {
         let world = well();
         let mut etcd =

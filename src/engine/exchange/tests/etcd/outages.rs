@@ -20,11 +20,9 @@ fn pay_again(remote: &mut Remote, way: &Way, what: &str, wrong: &mut Vec<String>
     remote.pass(40_000);
     let mut again = remote.hold(&post(CREATE, ORDER));
     remote.go_on(&mut again);
-    let to = again.effects.iter().find_map(|effect| match effect {
-        ExchangeEffect::Forward(forward) => {
-            forward.headers.iter().find(|(name, _)| name == "x-dana-cluster")
-        }
-        _ => None,
+    let to = again.effects.iter().find_map(|effect| {
+        let ExchangeEffect::Forward(forward) = effect else { return None };
+        forward.headers.iter().find(|(name, _)| name == "x-dana-cluster")
     });
     let is_elsewhere = to.is_some_and(|(_, cluster)| cluster != "dana_primary");
     if is_charged && is_elsewhere {
