@@ -29,6 +29,7 @@ mod doubt;
 mod instance;
 mod object;
 mod page;
+mod ready;
 mod realm;
 mod request;
 pub mod resolve;
@@ -79,6 +80,9 @@ enum AdminStage {
     Counting { page: bool, health: Box<Health> },
     /// Waiting for how the workers stand with a store in etcd, to show that too.
     Linking { page: bool, health: Box<Health>, census: Option<Box<Census>> },
+    /// Waiting for the health, and then for how the workers stand with a store in etcd, to tell whether
+    /// payments can be taken.
+    Probing { health: Option<Box<Health>> },
     /// Waiting for the health, and then for the census, to list so many payments in doubt.
     Listing { limit: usize, page: bool, health: Option<Box<Health>> },
     /// Reading or writing the health.
@@ -139,10 +143,8 @@ impl Admin {
         let Role::Admin { token_sha256 } = &self.config.role else {
             return Turn::end(Problem::Unauthorized.reply());
         };
-        let Some(caller) = auth::authenticate(request.headers, token_sha256) else {
-            return Turn::end(Problem::Unauthorized.reply());
-        };
-        match Ask::read(request, &caller, &self.config) {
+        let caller = auth::authenticate(request.headers, token_sha256);
+        match Ask::read(request, caller.as_ref(), &self.config) {
             Ok(ask) => Turn::Ask(AdminStage::Joining(ask), OperatorRequest::Layout),
             Err(problem) => Turn::end(problem.reply()),
         }
@@ -158,8 +160,20 @@ impl Admin {
             (AdminStage::Looking { page }, OperatorEvent::Health(Some(health), _)) => {
                 Turn::Ask(AdminStage::Counting { page, health }, OperatorRequest::Census)
             }
-            (AdminStage::Looking { .. }, OperatorEvent::Health(None, _)) => {
-                Turn::end(Problem::OtherVersion.reply())
+            (
+                AdminStage::Looking { .. } | AdminStage::Probing { .. },
+                OperatorEvent::Health(None, _),
+            ) => Turn::end(Problem::OtherVersion.reply()),
+            (AdminStage::Probing { health: None }, OperatorEvent::Health(Some(health), _)) => {
+                if policy.config.store.etcd().is_some() {
+                    let probing = AdminStage::Probing { health: Some(health) };
+                    return Turn::Ask(probing, OperatorRequest::Links);
+                }
+                Turn::end(ready::answer(&view.status(&health, None)))
+            }
+            (AdminStage::Probing { health: Some(health) }, OperatorEvent::Links(links)) => {
+                let status = view.status(&health, None);
+                Turn::end(ready::answer(&StatusReport { links: Some(&links), ..status }))
             }
             (AdminStage::Counting { page, health }, OperatorEvent::Census(census))
                 if policy.config.store.etcd().is_some() =>
@@ -208,6 +222,7 @@ impl Admin {
         let (_, layout) = self.joined.insert((policy, layout));
         match ask {
             Ask::Status => Turn::Ask(AdminStage::Looking { page: false }, OperatorRequest::Health),
+            Ask::Ready => Turn::Ask(AdminStage::Probing { health: None }, OperatorRequest::Health),
             Ask::Page => Turn::Ask(AdminStage::Looking { page: true }, OperatorRequest::Health),
             Ask::InDoubt { limit, page } => {
                 let first = if page { OperatorRequest::Health } else { OperatorRequest::Census };

@@ -58,16 +58,16 @@ impl Membership {
         Self { store, member, census, told: String::new() }
     }
 
-    /// How the worker stands with the store.
+    /// How the worker stands with the store. One that has never joined is away from nothing.
     pub(super) fn link(&self) -> StoreLink {
         if !self.told.is_empty() {
             StoreLink::Refused
+        } else if !self.store.has_joined() {
+            StoreLink::Joining
         } else if self.store.is_away() {
             StoreLink::Away
-        } else if self.store.has_joined() {
-            StoreLink::Joined
         } else {
-            StoreLink::Joining
+            StoreLink::Joined
         }
     }
 

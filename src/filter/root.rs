@@ -49,6 +49,8 @@ impl<H: Host> Root<H> {
         let ticked_at = Timestamp::default();
         let mut root = Self { worker, tick, probes: Vec::new(), membership, ticked_at };
         root.look_after_membership(Input::Event(()));
+        // Whoever asks whether all workers have joined knows of this one from now on.
+        root.say_link();
         Ok(root)
     }
 
@@ -97,6 +99,12 @@ impl<H: Host> Root<H> {
             if counts_realm {
                 membership.count(&self.worker, Input::Event(()));
             }
+        }
+        self.say_link();
+    }
+
+    fn say_link(&self) {
+        if let Some(membership) = &self.membership {
             self.worker.say_link(membership.link());
         }
     }

@@ -9,6 +9,7 @@
 //! - `payments`: payments whose claims stand there
 //! - `restarts`, `failures`, `clusters`: what becomes of them where an Envoy or etcd fails, or cannot be
 //!   called
+//! - `rolling`: a rolling update of three Envoys
 //! - `scene`: Envoys, gateways and an etcd
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
@@ -26,6 +27,7 @@ mod moving;
 mod operators;
 mod payments;
 mod restarts;
+mod rolling;
 mod scene;
 
 use std::time::Duration;

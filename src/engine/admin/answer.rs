@@ -1,6 +1,7 @@
 //! Answers to operators: JSON, the page, or problem details (RFC 9457) that say what to do.
 
 use super::object::{Object, list};
+use super::ready::NotReady;
 use super::realm::RealmProblem;
 use super::resolve::ResolveError;
 use crate::engine::config::{ConfigError, JoinError};
@@ -27,6 +28,8 @@ pub(super) enum Problem {
     Mistakes(Vec<ConfigError>),
     /// The payments' filter has not joined the store yet.
     NotConfigured(Option<JoinError>),
+    /// Payments cannot be taken yet.
+    NotReady(NotReady),
     /// What is stored was written by another version of this filter.
     OtherVersion,
     /// Nobody has counted the claims yet.
@@ -90,6 +93,7 @@ impl Problem {
                 reply.headers.push(("accept-post", "application/json".to_owned()));
             }
             Self::NotConfigured(_)
+            | Self::NotReady(_)
             | Self::NotCounted { .. }
             | Self::Contended
             | Self::StoreFailed
@@ -116,6 +120,7 @@ impl Problem {
             Self::ContentType { .. } => (415, "content_type", "Unsupported Content Type"),
             Self::Mistakes(_) => (400, "bad_request", "Bad Request"),
             Self::NotConfigured(_) => (503, "not_configured", "Payments Are Not Configured Yet"),
+            Self::NotReady(_) => (503, "not_ready", "Payments Cannot Be Taken Yet"),
             Self::OtherVersion => (503, "other_version", "Store Of Another Version"),
             Self::NotCounted { .. } => (503, "not_counted", "Claims Are Not Counted Yet"),
             Self::NotListed => (404, "not_listed", "Payment Is Not Listed"),
@@ -146,7 +151,7 @@ impl Problem {
                 "Bring the operators' token, as Bearer, or as the password of Basic."
             }
             Self::NotFound => {
-                "There are GET /, /status and /in-doubt, and POST /override and /resolve."
+                "There are GET /, /status, /in-doubt and /ready, and POST /override and /resolve."
             }
             Self::Method { allow } => return format!("This takes {allow} only."),
             Self::TooLarge => {
@@ -182,6 +187,7 @@ impl Problem {
                      up): give this listener the configuration of the payments' listener."
                 );
             }
+            Self::NotReady(why) => why.detail(),
             Self::OtherVersion => {
                 "What is known of the gateways was written by another version of the filter, and \
                  was left as it is. Give both listeners the same module."

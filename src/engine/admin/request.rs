@@ -19,6 +19,8 @@ pub(super) enum Ask {
     Status,
     /// The same for people.
     Page,
+    /// Whether this Envoy can take payments, for balancers. They have no token.
+    Ready,
     /// The payments that have been in doubt longest.
     InDoubt {
         /// At most so many.
@@ -120,16 +122,20 @@ const READS: &str = "GET, HEAD";
 const WRITES: &str = "POST";
 
 impl Ask {
-    /// What `request` of `caller` asks for.
+    /// What `request` asks for, of `caller` if somebody has shown the token.
     pub(super) fn read(
         request: &Request<'_>,
-        caller: &Caller,
+        caller: Option<&Caller>,
         config: &Config,
     ) -> Result<Self, Problem> {
         let head = AdminHead::pick(request);
         let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
+        if path == "/ready" && READS.split(", ").any(|method| method == head.method) {
+            return Ok(Self::Ready);
+        }
+        let caller = caller.ok_or(Problem::Unauthorized)?;
         let allow = match path {
-            "/" | "/status" | "/in-doubt" => READS,
+            "/" | "/status" | "/in-doubt" | "/ready" => READS,
             "/override" | "/resolve" => WRITES,
             _ => return Err(Problem::NotFound),
         };

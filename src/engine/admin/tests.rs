@@ -17,6 +17,7 @@ use crate::engine::time::Millis;
 mod apart;
 mod doubting;
 mod lately;
+mod ready;
 mod realm;
 mod steering;
 mod telling;

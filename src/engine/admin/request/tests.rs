@@ -32,7 +32,7 @@ impl Sent<'_> {
         ];
         let request = Request { headers: &headers, body: self.body, peer: &[], context: 1 };
         let caller = Caller { user: self.user.map(str::to_owned) };
-        Ask::read(&request, &caller, &config())
+        Ask::read(&request, Some(&caller), &config())
     }
 }
 
@@ -50,6 +50,7 @@ fn what_can_be_read_is_read_by_get_and_head() {
     for method in ["GET", "HEAD"] {
         assert_eq!(Sent { method, ..GET }.read(), Ok(Ask::Page));
         assert_eq!(Sent { method, target: "/status", ..GET }.read(), Ok(Ask::Status));
+        assert_eq!(Sent { method, target: "/ready", ..GET }.read(), Ok(Ask::Ready));
     }
     for (method, target, allow) in [
         ("POST", "/", "GET, HEAD"),
@@ -57,6 +58,7 @@ fn what_can_be_read_is_read_by_get_and_head() {
         ("OPTIONS", "/status", "GET, HEAD"),
         ("", "/status", "GET, HEAD"),
         ("GET, HEAD", "/status", "GET, HEAD"),
+        ("POST", "/ready", "GET, HEAD"),
         ("GET", "/override", "POST"),
         ("HEAD", "/override", "POST"),
     ] {

@@ -11,21 +11,22 @@ use crate::engine::store::{Entry, Found, RealmWorkers, ResolvedCount, States, St
 const ETCD: &str =
     r#", "idempotency": {"store": {"etcd": {"cluster": "dana_etcd", "realm": "shop"}}}"#;
 
-fn scene() -> Scene {
+pub(super) fn scene() -> Scene {
     let mut scene = Scene::new();
     scene.admin = Rc::new(config_with("admin", TWO, ETCD));
     scene
 }
 
-impl Scene {
-    fn links(&mut self, links: &[StoreLink], unfinished: u32) {
-        let mut workers = RealmWorkers::default();
-        for (owner, link) in (1..).zip(links) {
-            workers.say(owner, *link, unfinished, self.time());
-        }
-        self.put(Cell::Realm, workers.encode());
+/// What the workers have said.
+pub(super) fn say(scene: &mut Scene, links: &[StoreLink], unfinished: u32) {
+    let mut workers = RealmWorkers::default();
+    for (owner, link) in (1..).zip(links) {
+        workers.say(owner, *link, unfinished, scene.time());
     }
+    scene.put(Cell::Realm, workers.encode());
+}
 
+impl Scene {
     fn counted(&mut self, resolved: Option<ResolvedCount>) {
         let states = States { in_flight: 3, in_doubt: 2, settled: 9, ..States::default() };
         let (began_at, ended_at) = (self.time(), self.time());
@@ -45,7 +46,7 @@ fn how_the_store_stands_is_told_whatever_that_is() {
         (&[], "unknown", "nobody is at work"),
     ] {
         let mut scene = scene();
-        scene.links(links, 2);
+        say(&mut scene, links, 2);
         let status = scene.get("/status").json();
         let store = &status["store"];
         assert_eq!((&store["link"], &store["claims"]), (&told.into(), &Value::Null));
@@ -75,7 +76,7 @@ fn how_the_store_stands_is_told_whatever_that_is() {
 #[test]
 fn what_was_counted_in_etcd_says_nothing_of_buckets() {
     let mut scene = scene();
-    scene.links(&[StoreLink::Joined], 0);
+    say(&mut scene, &[StoreLink::Joined], 0);
     let exact = ResolvedCount { claims: 7, is_exact: true };
     for (resolved, text) in [
         (exact, "3 under way, 7 resolved"),
