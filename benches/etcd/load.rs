@@ -8,7 +8,7 @@ use crate::gateway::Gateway;
 use crate::http::{Wire, find};
 use crate::support::client::{CREATE, bytes, order};
 use crate::support::envoy::Envoy;
-use crate::support::now;
+use crate::support::{now, pause};
 
 /// Whatever takes longer is stuck.
 const STUCK: Duration = Duration::from_secs(10);
@@ -38,6 +38,13 @@ impl Client {
 
     /// Makes a new payment, which must succeed.
     pub(crate) fn pay(&mut self) -> (Instant, Instant) {
+        let (begin, end, answer) = self.try_pay();
+        assert!(answer.is_none(), "{}", answer.unwrap_or_default());
+        (begin, end)
+    }
+
+    /// Makes a new payment: from when to when, and the answer if it did not succeed.
+    pub(crate) fn try_pay(&mut self) -> (Instant, Instant, Option<String>) {
         let reference = format!("{}-{}", self.name, REFERENCES.fetch_add(1, Ordering::Relaxed));
         let request = String::from_utf8(bytes(CREATE, &order(&reference))).unwrap();
         let request = request.replace("connection: close\r\n", "");
@@ -47,8 +54,7 @@ impl Client {
         let end = now();
         let is_paid = answer.head.starts_with(b"HTTP/1.1 200 ")
             && find(answer.body, reference.as_bytes()).is_some();
-        assert!(is_paid, "{}", String::from_utf8_lossy(answer.body));
-        (begin, end)
+        (begin, end, (!is_paid).then(|| String::from_utf8_lossy(answer.body).into_owned()))
     }
 
     /// The same, timed. Nobody else may pay meanwhile.
@@ -80,4 +86,33 @@ pub(crate) fn crowd(
         let clients: Vec<_> = clients.collect();
         clients.into_iter().map(|client| client.join().unwrap()).sum()
     })
+}
+
+/// A steady load: each connection pays once in so long. How long each payment took, and how many were
+/// refused.
+pub(crate) fn steady(
+    envoy: &Envoy,
+    name: &'static str,
+    every: Duration,
+    lasts: Duration,
+) -> (Vec<Duration>, usize) {
+    const CONNECTIONS: usize = 16;
+    let begin = now();
+    let told = thread::scope(|scope| {
+        let clients = (0..CONNECTIONS).map(|_| {
+            scope.spawn(|| {
+                let (mut client, mut told) = (Client::new(envoy, name), Vec::new());
+                while begin.elapsed() < lasts {
+                    let (from, to, refused) = client.try_pay();
+                    told.push((to - from, refused.is_some()));
+                    pause(every.saturating_sub(from.elapsed()));
+                }
+                told
+            })
+        });
+        let clients: Vec<_> = clients.collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>()
+    });
+    let refused = told.iter().filter(|(_, is_refused)| *is_refused).count();
+    (told.into_iter().map(|(took, _)| took).collect(), refused)
 }

@@ -13,6 +13,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "it uses what tests use")]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "it uses what tests use")]
 
+mod faults;
 mod gateway;
 #[path = "../envoy/http.rs"]
 mod http;
@@ -99,7 +100,8 @@ fn main() {
     }
     let bytes = etcd.bytes_in_use().saturating_sub(before) as f64;
     let bytes_each = bytes / (gateway.claimed_in_etcd() - claimed) as f64;
-    report::tell(&variants, &plan, bytes_each);
+    let met = faults::measure(&variants[1].envoy, &etcd);
+    report::tell(&variants, &plan, bytes_each, &met);
     variants.into_iter().for_each(|variant| variant.envoy.may_leak());
 }
 

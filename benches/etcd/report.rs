@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::faults::Met;
 use super::load::Spent;
 use super::{CROWDS, Crowd, Plan, Variant};
 use crate::support::root;
@@ -12,7 +13,7 @@ use crate::support::root;
 type CrowdFigure = fn(&Crowd) -> f64;
 
 /// Prints the table, and writes `target/bench/etcd.json`.
-pub(super) fn tell(variants: &[Variant; 2], plan: &Plan, bytes_each: f64) {
+pub(super) fn tell(variants: &[Variant; 2], plan: &Plan, bytes_each: f64, met: &[Met]) {
     let [memory, etcd] = variants;
     println!("{:<52}{:>10}{:>10}{:>10}", "", "memory", "etcd", "added");
     let row = |what: &str, of: &dyn Fn(&Variant) -> f64| {
@@ -43,7 +44,21 @@ pub(super) fn tell(variants: &[Variant; 2], plan: &Plan, bytes_each: f64) {
         }
     }
     println!("{:<52}{:>10}{bytes_each:>10.0}", "bytes in use of etcd for each payment", "");
+    println!(
+        "\n{:<52}{:>10}{:>10}{:>10}",
+        "160 payments a second", "refused", "99 %, ms", "slowest"
+    );
+    for Met { what, took, refused } in met {
+        let [most, slowest] = [990, 1000].map(|thousandths| quantile_ms(took, thousandths));
+        println!("{what:<52}{refused:>10}{most:>10.1}{slowest:>10.1}");
+    }
+    let faults = met.iter().map(|Met { what, took, refused }| {
+        let [most, slowest] = [990, 1000].map(|thousandths| quantile_ms(took, thousandths));
+        json!({"what": what, "payments": took.len(), "refused": refused, "p99_ms": most,
+            "slowest_ms": slowest})
+    });
     let json = json!({
+        "faults": faults.collect::<Vec<_>>(),
         "rounds": plan.rounds,
         "bytes_each": bytes_each,
         "memory": of(memory),
@@ -69,6 +84,10 @@ fn of(variant: &Variant) -> Value {
         "us_to_gateway_and_in_all": alone.collect::<Vec<_>>(),
         "crowds": crowded.collect::<Vec<_>>(),
     })
+}
+
+fn quantile_ms(took: &[Duration], thousandths: usize) -> f64 {
+    quantile(took.iter().map(|one| one.as_secs_f64() * 1000.0), thousandths)
 }
 
 fn quantile(values: impl Iterator<Item = f64>, thousandths: usize) -> f64 {
