@@ -1,7 +1,11 @@
 //! What is known when a request's exchange with the gateway has ended.
 
+use std::collections::VecDeque;
+
 use super::attempt::Attempt;
 use super::request::ParsedRequest;
+use super::settling::Update;
+use crate::engine::config::{Policy, RouteTarget};
 use crate::engine::event::{After, Answer};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::payment::{Anomaly, ClaimState};
@@ -28,6 +32,19 @@ pub(super) struct Answered {
     pub(super) own: After,
     /// Where the claim of the payment concerned stands afterwards.
     pub(super) concerned: After,
+    /// What the store has not confirmed of what was learnt on the way here.
+    pub(super) unwritten: VecDeque<Update>,
+}
+
+impl Answered {
+    /// Whom to ask next, and its cluster.
+    pub(super) fn next<'p>(
+        &self,
+        policy: &'p Policy,
+    ) -> Option<(RouteTarget<'p>, (GatewayId, u32))> {
+        let next = self.onward?;
+        Some((policy.plain(next.0)?, next))
+    }
 }
 
 /// What evidence made of a claim.

@@ -54,7 +54,7 @@ impl Context<'_> {
     }
 
     fn take_in(self, sent: Sent, answer: &Answer<'_>, mut updates: VecDeque<Update>) -> Next {
-        let Sent { mut parsed, attempt, at, called } = sent;
+        let Sent { mut parsed, attempt, at, called, unwritten } = sent;
         let Some(operation) = parsed.operation.clone() else {
             return self.pass_back(&parsed, &attempt, updates);
         };
@@ -122,6 +122,7 @@ impl Context<'_> {
             gateways,
             own: After::default(),
             concerned: After::default(),
+            unwritten,
         };
         self.next_update(Box::new(Settling::answering(updates, answered)))
     }

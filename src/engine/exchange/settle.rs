@@ -37,10 +37,13 @@ impl Context<'_> {
     fn end_settling(self, mut settling: Box<Settling>) -> Next {
         let effects = match std::mem::replace(&mut settling.ending, Ending::Effects(Vec::new())) {
             Ending::Effects(effects) => effects,
-            Ending::Answer(answered) if answered.onward.is_some() => {
-                return self.go_on_or_end(*answered);
-            }
-            Ending::Answer(answered) => self.end(*answered),
+            Ending::Answer(mut answered) => match answered.next(self.policy) {
+                Some((target, gateway)) => {
+                    answered.unwritten = settling.unwritten;
+                    return self.go_on_asking(*answered, target, gateway);
+                }
+                None => self.end(*answered),
+            },
         };
         if settling.unwritten.is_empty() {
             return Next::to(Stage::Ended, effects);

@@ -117,9 +117,11 @@ impl Settling {
         Self::new(updates, Ending::Effects(effects))
     }
 
-    pub(super) fn answering(updates: VecDeque<Update>, answered: Answered) -> Self {
+    pub(super) fn answering(updates: VecDeque<Update>, mut answered: Answered) -> Self {
+        let unwritten = std::mem::take(&mut answered.unwritten);
         let payment = answered.parsed.payment.as_ref();
         Self {
+            unwritten,
             payment: payment.map(|payment| (payment.key, payment.fingerprint)),
             is_observed: answered.attempt.is_observed(),
             ..Self::new(updates, Ending::Answer(Box::new(answered)))
