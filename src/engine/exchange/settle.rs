@@ -48,6 +48,9 @@ impl Context<'_> {
         if settling.unwritten.is_empty() {
             return Next::to(Stage::Ended, effects);
         }
+        // There may be thousands of them, for hours.
+        settling.updates.shrink_to_fit();
+        settling.unwritten.shrink_to_fit();
         Next::ask(Stage::Settling(settling), StoreRequest::Pause).after(effects)
     }
 

@@ -159,6 +159,12 @@ impl Settling {
         self.unwritten.extend(update.and_then(Update::later));
     }
 
+    /// Whether what is to be written ends a claim of the request's own.
+    pub(super) fn owes_claim(&self) -> bool {
+        let mut updates = self.updates.iter().chain(&self.unwritten);
+        updates.any(|update| matches!(update, Update::Own { .. } | Update::Retract))
+    }
+
     /// Whether the client waits for what is true, whatever is written.
     pub(super) fn patience(&self) -> Patience {
         match &self.ending {
