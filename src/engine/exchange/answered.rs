@@ -1,10 +1,7 @@
 //! What is known when a request's exchange with the gateway has ended.
 
-use std::collections::VecDeque;
-
 use super::attempt::Attempt;
 use super::request::ParsedRequest;
-use super::settling::Update;
 use crate::engine::config::{Policy, RouteTarget};
 use crate::engine::event::{After, Answer};
 use crate::engine::gateway::{GatewayId, Gateways};
@@ -32,8 +29,6 @@ pub(super) struct Answered {
     pub(super) own: After,
     /// Where the claim of the payment concerned stands afterwards.
     pub(super) concerned: After,
-    /// What the store has not confirmed of what was learnt on the way here.
-    pub(super) unwritten: VecDeque<Update>,
 }
 
 impl Answered {

@@ -122,9 +122,8 @@ impl Context<'_> {
             gateways,
             own: After::default(),
             concerned: After::default(),
-            unwritten,
         };
-        self.next_update(Box::new(Settling::answering(updates, answered)))
+        self.next_update(Box::new(Settling::answering(updates, unwritten, answered)))
     }
 
     /// What an answer says of a gateway by itself, and by the time that it took.

@@ -1,7 +1,10 @@
 //! The last word: what the client gets, once everything is written down.
 
+use std::collections::VecDeque;
+
 use super::answered::Answered;
 use super::forward::own_headers;
+use super::settling::Update;
 use super::stage::{Context, Next, Sent, Stage};
 use crate::engine::config::RouteTarget;
 use crate::engine::event::{Call, Decision, ExchangeEffect};
@@ -17,10 +20,11 @@ impl Context<'_> {
     pub(super) fn go_on_asking(
         self,
         answered: Answered,
+        unwritten: VecDeque<Update>,
         target: RouteTarget<'_>,
         (gateway, generation): (GatewayId, u32),
     ) -> Next {
-        let Answered { parsed, mut attempt, gateways: asked, verdict, unwritten, .. } = answered;
+        let Answered { parsed, mut attempt, gateways: asked, verdict, .. } = answered;
         let mut headers = own_headers(&parsed);
         let host = self.policy.gateway(gateway).and_then(|gateway| gateway.host.clone());
         headers.extend(host.map(|host| (":authority".to_owned(), host)));

@@ -37,10 +37,9 @@ impl Context<'_> {
     fn end_settling(self, mut settling: Box<Settling>) -> Next {
         let effects = match std::mem::replace(&mut settling.ending, Ending::Effects(Vec::new())) {
             Ending::Effects(effects) => effects,
-            Ending::Answer(mut answered) => match answered.next(self.policy) {
+            Ending::Answer(answered) => match answered.next(self.policy) {
                 Some((target, gateway)) => {
-                    answered.unwritten = settling.unwritten;
-                    return self.go_on_asking(*answered, target, gateway);
+                    return self.go_on_asking(*answered, settling.unwritten, target, gateway);
                 }
                 None => self.end(*answered),
             },

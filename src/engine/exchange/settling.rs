@@ -117,8 +117,11 @@ impl Settling {
         Self::new(updates, Ending::Effects(effects))
     }
 
-    pub(super) fn answering(updates: VecDeque<Update>, mut answered: Answered) -> Self {
-        let unwritten = std::mem::take(&mut answered.unwritten);
+    pub(super) fn answering(
+        updates: VecDeque<Update>,
+        unwritten: VecDeque<Update>,
+        answered: Answered,
+    ) -> Self {
         let payment = answered.parsed.payment.as_ref();
         Self {
             unwritten,

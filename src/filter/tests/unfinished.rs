@@ -263,8 +263,7 @@ fn where_there_is_no_room_for_all_those_without_a_claim_go_first() {
     listen();
     let mut joined = Joined::new();
     let _ = joined.worker().unfinished.replace(Backlog::of(3));
-    let numbers = 1..5;
-    for number in numbers.clone() {
+    for number in 1..5 {
         joined.begin(number, Wish::Pay);
     }
     for number in 11..16 {

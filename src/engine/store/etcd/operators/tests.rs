@@ -237,9 +237,10 @@ fn a_record_from_a_clock_far_ahead_is_ended_by_an_operator_and_by_nobody_else() 
         scene.begin();
         let again = scene.records(front("a", 40));
         assert_eq!(scene.etcd.calls.len(), 1, "as it stands");
-        let resolution = match word {
-            ClaimState::Closed { .. } => Resolution::NotExecuted,
-            _ => Resolution::ExecutedAt(gateway(0)),
+        let resolution = if matches!(word, ClaimState::Closed { .. }) {
+            Resolution::NotExecuted
+        } else {
+            Resolution::ExecutedAt(gateway(0))
         };
         let [(_, Entry::Claim(before))] = again[..] else { panic!("{again:?}") };
         let step = before.at(scene.etcd.time()).apply(
