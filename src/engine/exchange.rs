@@ -78,6 +78,21 @@ impl Exchange {
         !self.asked.is_empty()
     }
 
+    /// Whether a claim of its own is still to be settled, given back or retracted. What else it has to
+    /// write down, it has learnt of other payments and of gateways.
+    #[must_use]
+    pub fn owes_claim(&self) -> bool {
+        match &self.stage {
+            Stage::Committing(_) | Stage::Sent(_) => true,
+            Stage::Settling(settling) => settling.owes_claim(),
+            Stage::Held
+            | Stage::Refusing(_)
+            | Stage::Loading(_)
+            | Stage::Replaying(_)
+            | Stage::Ended => false,
+        }
+    }
+
     /// The host did not let the request be read or decided: nothing is sent, and this is said.
     #[must_use]
     pub fn fail_closed(&mut self, request_id: &str) -> Reply {

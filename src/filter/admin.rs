@@ -110,7 +110,7 @@ impl<H: Host + Clone> AdminRoot<H> {
 
     /// What is not answered for long is given up.
     pub(super) fn forget_left(&self, now: Timestamp) {
-        let is_young = |since: Timestamp| now.since(since).get() < limits::UNFINISHED_AGE_MS_MAX;
+        let is_young = |since: Timestamp| now.since(since).get() < limits::OPERATORS_LEFT_MS_MAX;
         self.left.borrow_mut().retain(|(.., since)| is_young(*since));
     }
 
@@ -245,7 +245,7 @@ impl<H: Host + Clone> Drop for AdminStream<H> {
         let waits = |admin: &OverStore| !admin.is_ended() && admin.awaits_store();
         if let Some(admin) = self.admin.take().filter(waits)
             && let Ok(mut left) = self.root.left.try_borrow_mut()
-            && left.len() < limits::UNFINISHED_MAX
+            && left.len() < limits::OPERATORS_LEFT_MAX
         {
             left.push((self.context, admin, self.moved_at));
         }

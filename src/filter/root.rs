@@ -91,7 +91,7 @@ impl<H: Host> Root<H> {
         self.ticked_at = now;
         let (counts_realm, local) = self.drive(TickEvent::Due);
         self.probes.retain(|(_, id)| self.tick.awaits(*id));
-        self.worker.forget_unfinished();
+        self.worker.say_given_up();
         if let Some(membership) = &mut self.membership {
             if let Some(local) = local {
                 membership.add_local(local);

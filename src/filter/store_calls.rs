@@ -60,11 +60,26 @@ impl StoreCalls {
         Some((asker, ticket))
     }
 
+    /// How many calls these have under way.
+    pub(super) fn count(&self, whose: impl Fn(Asker) -> bool) -> usize {
+        self.open.borrow().iter().filter(|(_, asker, _)| whose(*asker)).count()
+    }
+
     /// The pauses that are over at `now`. If the clock was put back they may end early.
     pub(super) fn due(&self, now: Timestamp) -> Vec<(Asker, Ticket)> {
+        self.due_of(now, |_| true)
+    }
+
+    /// Those of whoever goes on now, the oldest first. The others go on pausing.
+    pub(super) fn due_of(
+        &self,
+        now: Timestamp,
+        mut goes_on: impl FnMut(Asker) -> bool,
+    ) -> Vec<(Asker, Ticket)> {
         let mut due = Vec::new();
         self.waits.borrow_mut().retain(|(end, asker, ticket)| {
             let is_over = *end <= now || end.since(now).get() > WAIT_MS_MAX;
+            let is_over = is_over && goes_on(*asker);
             if is_over {
                 due.push((*asker, *ticket));
             }

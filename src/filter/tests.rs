@@ -12,6 +12,7 @@ mod logged;
 mod metrics;
 mod operators;
 mod root;
+mod unfinished;
 mod wire;
 
 use envoy::{Deed, Leaves, Process, Ready, Saw, Shape, Way, Wish};

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::driver::cell;
 use super::host::Host;
 use super::store_calls::{Asker, StoreCalls};
-use super::unfinished::Unfinished;
+use super::unfinished::Backlog;
 use crate::engine::Policy;
 use crate::engine::Ticket;
 use crate::engine::WorkerCounters;
@@ -28,7 +28,7 @@ pub(super) struct Worker<H> {
     owner: u64,
     metrics: RefCell<BTreeMap<String, u32>>,
     /// Exchanges whose stream is over and that have still something to write down.
-    pub(super) unfinished: RefCell<Vec<Unfinished>>,
+    pub(super) unfinished: RefCell<Backlog>,
     /// The store that several Envoys share, if there is one.
     pub(super) etcd: Option<Rc<EtcdStore>>,
     /// How many of its records were too far ahead, as it was told last.
@@ -87,7 +87,9 @@ impl<H: Host> Worker<H> {
                 sent.inspect(|unsent| self.count_call(unsent)).map(BackendEvent::Rpc)
             }
             BackendRequest::Wait(wait) => {
-                self.calls.wait(self.host.now().ok()?.plus(wait), asker, ticket);
+                // Without a clock it is over at the next tick.
+                let now = self.host.now().unwrap_or_default();
+                self.calls.wait(now.plus(wait), asker, ticket);
                 None
             }
         }

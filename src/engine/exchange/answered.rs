@@ -2,6 +2,7 @@
 
 use super::attempt::Attempt;
 use super::request::ParsedRequest;
+use crate::engine::config::{Policy, RouteTarget};
 use crate::engine::event::{After, Answer};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::payment::{Anomaly, ClaimState};
@@ -28,6 +29,17 @@ pub(super) struct Answered {
     pub(super) own: After,
     /// Where the claim of the payment concerned stands afterwards.
     pub(super) concerned: After,
+}
+
+impl Answered {
+    /// Whom to ask next, and its cluster.
+    pub(super) fn next<'p>(
+        &self,
+        policy: &'p Policy,
+    ) -> Option<(RouteTarget<'p>, (GatewayId, u32))> {
+        let next = self.onward?;
+        Some((policy.plain(next.0)?, next))
+    }
 }
 
 /// What evidence made of a claim.

@@ -1,5 +1,7 @@
 //! The request on its way: which cluster it names, and what it carries beside the client's fields.
 
+use std::collections::VecDeque;
+
 use super::attempt::Attempt;
 use super::request::ParsedRequest;
 use super::stage::{Context, Next, Sent, Stage};
@@ -14,7 +16,8 @@ impl Context<'_> {
         if let Some(first) = attempt.members.first() {
             self.counters.goes_out(*first, parsed.source);
         }
-        let sent = Sent { parsed, attempt, at: self.now, called: false };
+        let unwritten = VecDeque::new();
+        let sent = Sent { parsed, attempt, at: self.now, called: false, unwritten };
         Next::to(Stage::Sent(Box::new(sent)), vec![ExchangeEffect::Forward(forward)])
     }
 

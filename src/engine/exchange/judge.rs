@@ -54,7 +54,7 @@ impl Context<'_> {
     }
 
     fn take_in(self, sent: Sent, answer: &Answer<'_>, mut updates: VecDeque<Update>) -> Next {
-        let Sent { mut parsed, attempt, at, called } = sent;
+        let Sent { mut parsed, attempt, at, called, unwritten } = sent;
         let Some(operation) = parsed.operation.clone() else {
             return self.pass_back(&parsed, &attempt, updates);
         };
@@ -123,7 +123,7 @@ impl Context<'_> {
             own: After::default(),
             concerned: After::default(),
         };
-        self.next_update(Box::new(Settling::answering(updates, answered)))
+        self.next_update(Box::new(Settling::answering(updates, unwritten, answered)))
     }
 
     /// What an answer says of a gateway by itself, and by the time that it took.

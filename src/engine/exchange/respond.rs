@@ -1,8 +1,12 @@
 //! The last word: what the client gets, once everything is written down.
 
+use std::collections::VecDeque;
+
 use super::answered::Answered;
 use super::forward::own_headers;
+use super::settling::Update;
 use super::stage::{Context, Next, Sent, Stage};
+use crate::engine::config::RouteTarget;
 use crate::engine::event::{Call, Decision, ExchangeEffect};
 use crate::engine::gateway::GatewayId;
 use crate::engine::payment::{ClaimState, Outcome, PaymentStatus};
@@ -12,18 +16,14 @@ use crate::engine::protocol::{
 use crate::engine::time::Millis;
 
 impl Context<'_> {
-    /// Everything is written: the next gateway is asked, or the client is answered.
-    pub(super) fn go_on_or_end(self, answered: Answered) -> Next {
-        match answered.onward {
-            Some((gateway, generation)) => self.go_on_asking(answered, gateway, generation),
-            None => Next::to(Stage::Ended, self.end(answered)),
-        }
-    }
-
-    fn go_on_asking(self, answered: Answered, gateway: GatewayId, generation: u32) -> Next {
-        let Some(target) = self.policy.plain(gateway) else {
-            return Next::to(Stage::Ended, self.end(answered));
-        };
+    /// The next gateway is asked. What the store has not confirmed yet is written at the end of the way.
+    pub(super) fn go_on_asking(
+        self,
+        answered: Answered,
+        unwritten: VecDeque<Update>,
+        target: RouteTarget<'_>,
+        (gateway, generation): (GatewayId, u32),
+    ) -> Next {
         let Answered { parsed, mut attempt, gateways: asked, verdict, .. } = answered;
         let mut headers = own_headers(&parsed);
         let host = self.policy.gateway(gateway).and_then(|gateway| gateway.host.clone());
@@ -38,7 +38,7 @@ impl Context<'_> {
         attempt.generations = vec![generation];
         attempt.trial = false;
         self.counters.goes_out(gateway, parsed.source);
-        let sent = Sent { parsed, attempt, at: self.now, called: true };
+        let sent = Sent { parsed, attempt, at: self.now, called: true, unwritten };
         Next::to(Stage::Sent(Box::new(sent)), vec![ExchangeEffect::Call(call)])
     }
 

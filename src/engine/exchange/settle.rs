@@ -37,14 +37,19 @@ impl Context<'_> {
     fn end_settling(self, mut settling: Box<Settling>) -> Next {
         let effects = match std::mem::replace(&mut settling.ending, Ending::Effects(Vec::new())) {
             Ending::Effects(effects) => effects,
-            Ending::Answer(answered) if answered.onward.is_some() => {
-                return self.go_on_or_end(*answered);
-            }
-            Ending::Answer(answered) => self.end(*answered),
+            Ending::Answer(answered) => match answered.next(self.policy) {
+                Some((target, gateway)) => {
+                    return self.go_on_asking(*answered, settling.unwritten, target, gateway);
+                }
+                None => self.end(*answered),
+            },
         };
         if settling.unwritten.is_empty() {
             return Next::to(Stage::Ended, effects);
         }
+        // There may be thousands of them, for hours.
+        settling.updates.shrink_to_fit();
+        settling.unwritten.shrink_to_fit();
         Next::ask(Stage::Settling(settling), StoreRequest::Pause).after(effects)
     }
 

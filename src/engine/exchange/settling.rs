@@ -117,9 +117,14 @@ impl Settling {
         Self::new(updates, Ending::Effects(effects))
     }
 
-    pub(super) fn answering(updates: VecDeque<Update>, answered: Answered) -> Self {
+    pub(super) fn answering(
+        updates: VecDeque<Update>,
+        unwritten: VecDeque<Update>,
+        answered: Answered,
+    ) -> Self {
         let payment = answered.parsed.payment.as_ref();
         Self {
+            unwritten,
             payment: payment.map(|payment| (payment.key, payment.fingerprint)),
             is_observed: answered.attempt.is_observed(),
             ..Self::new(updates, Ending::Answer(Box::new(answered)))
@@ -155,6 +160,12 @@ impl Settling {
         let is_claim = matches!(update, Some(Update::Own { onward: Some(_), .. }));
         self.unwritten.extend((is_claim && is_unclear).then_some(Update::Retract));
         self.unwritten.extend(update.and_then(Update::later));
+    }
+
+    /// Whether what is to be written ends a claim of the request's own.
+    pub(super) fn owes_claim(&self) -> bool {
+        let mut updates = self.updates.iter().chain(&self.unwritten);
+        updates.any(|update| matches!(update, Update::Own { .. } | Update::Retract))
     }
 
     /// Whether the client waits for what is true, whatever is written.

@@ -1,10 +1,12 @@
 //! How far a request has come, and what each stage carries on to the next one.
 
+use std::collections::VecDeque;
+
 use super::attempt::Attempt;
 use super::permit::Permit;
 use super::request::ParsedRequest;
 use super::request::refused::Refusing;
-use super::settling::Settling;
+use super::settling::{Settling, Update};
 use crate::engine::config::Policy;
 use crate::engine::event::ExchangeEffect;
 use crate::engine::gateway::Gateways;
@@ -168,4 +170,6 @@ pub(super) struct Sent {
     pub(super) at: Timestamp,
     /// The filter calls the gateway itself, while the client's own answer is held.
     pub(super) called: bool,
+    /// What the store has not confirmed of what gateways before this one have said.
+    pub(super) unwritten: VecDeque<Update>,
 }

@@ -37,7 +37,7 @@ pub(super) fn tick(number: u32) {
         return;
     };
     if let Ok(now) = worker.host.now() {
-        for (asker, ticket) in worker.calls.due(now) {
+        for (asker, ticket) in worker.due(now) {
             tell(number, &worker, asker, ticket, BackendEvent::Waited);
         }
     }

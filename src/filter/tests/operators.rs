@@ -153,14 +153,14 @@ fn what_a_client_has_left_is_brought_to_its_end_and_answered_to_nobody() {
     // What is never answered is forgotten in time.
     drop(listener.begin(9));
     let (number, ticket, event) = listener.answer();
-    listener.process.pass(limits::UNFINISHED_AGE_MS_MAX);
+    listener.process.pass(limits::OPERATORS_LEFT_MS_MAX);
     listener.root.forget_left(listener.now());
     assert_eq!(listener.root.tell_left(number, ticket, event.clone()), Some(event));
     // Nor are there ever more than so many.
-    for number in 0..=u32::try_from(limits::UNFINISHED_MAX).unwrap() {
+    for number in 0..=u32::try_from(limits::OPERATORS_LEFT_MAX).unwrap() {
         drop(listener.begin(number));
     }
-    let most = u32::try_from(limits::UNFINISHED_MAX).unwrap();
+    let most = u32::try_from(limits::OPERATORS_LEFT_MAX).unwrap();
     let lost = BackendEvent::Waited;
     assert_eq!(listener.root.tell_left(most, Ticket::default(), lost.clone()), Some(lost.clone()));
     assert_eq!(listener.root.tell_left(most - 1, Ticket::default(), lost), None);

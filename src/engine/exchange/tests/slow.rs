@@ -417,6 +417,36 @@ fn a_claim_that_was_won_too_late_is_not_sent() {
     }
 }
 
+/// A status that goes on from gateway to gateway: what the first one has said is written in the end,
+/// although the store was away when it said so.
+#[test]
+fn what_was_learnt_on_the_way_is_not_forgotten_where_the_way_goes_on() {
+    const FAILED: &str = r#"{"responseCode":"2005500","originalPartnerReferenceNo":"r-1","latestTransactionStatus":"06"}"#;
+    for is_lost in [false, true] {
+        let mut slow = Slow::new(Slow::healthy(), World::new());
+        slow.begin(&post(CREATE, ORDER));
+        slow.answer_all(Manner::InOrder);
+        slow.answered(TIMEOUT);
+        slow.answer_all(Manner::InOrder);
+        assert_eq!(slow.states(), ["in_doubt"]);
+        let mut slow = slow.next();
+        slow.begin(&post(STATUS, OF_ORDER));
+        slow.answer_all(Manner::InOrder);
+        slow.answered(upstream(200, FAILED).at("primary"));
+        if is_lost {
+            let (ticket, request) = slow.open.remove(0);
+            assert!(matches!(request, StoreRequest::Peek(_)), "{request:?}");
+            slow.feed(Input::Told(ticket, StoreEvent::Refused(StoreError::Unavailable)));
+        }
+        slow.answer_all(Manner::InOrder);
+        assert!(slow.exchange.is_sent(), "the next one is asked: {:?}", slow.effects);
+        slow.answered(upstream(200, FAILED).at("secondary"));
+        slow.answer_all(Manner::InOrder);
+        assert!(slow.exchange.is_ended() && slow.answers() == 1, "{:?}", slow.effects);
+        assert_eq!(slow.states(), ["closed"], "both have said so, lost: {is_lost}");
+    }
+}
+
 /// The next gateway's claim was written late: that one is not asked either.
 #[test]
 fn a_follow_up_whose_next_claim_was_won_too_late_goes_no_further() {

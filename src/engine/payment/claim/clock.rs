@@ -31,13 +31,17 @@ impl Claim {
     }
 
     /// The claim as if it had been changed now, where it was changed so far ahead of `now` that
-    /// the clock must have been put back since: a lease begins anew, and so does every wait.
-    /// `None` where it was not. Which claim it is does not change.
+    /// the clock must have been put back since. `None` where it was not.
     #[must_use]
-    pub fn mended(mut self, now: Timestamp, rules: &ClaimRules) -> Option<Self> {
-        if self.changed_at.since(now) <= rules.ahead_max() {
-            return None;
-        }
+    pub fn mended(self, now: Timestamp, rules: &ClaimRules) -> Option<Self> {
+        let is_ahead = self.changed_at.since(now) > rules.ahead_max();
+        is_ahead.then(|| self.changed_anew(now, rules))
+    }
+
+    /// The claim as if it had been changed now: a lease begins anew, and so does every wait. Which
+    /// claim it is does not change.
+    #[must_use]
+    pub fn changed_anew(mut self, now: Timestamp, rules: &ClaimRules) -> Self {
         self.changed_at = now;
         let lease = now.plus(rules.lease);
         match &mut self.state {
@@ -55,6 +59,6 @@ impl Claim {
             }
             ClaimState::Rejected { .. } | ClaimState::Closed { .. } => {}
         }
-        Some(self)
+        self
     }
 }

@@ -171,7 +171,7 @@ impl PendingCommit {
         let expected: Vec<Key> = self.commit.expect.iter().map(|(key, _)| *key).collect();
         let known = store.known_all(&expected, records, &self.member, now)?;
         // An earlier try was carried out, and its answer was lost.
-        if known.iter().any(|one| one.writer == Some(self.writer)) {
+        if self.stands(&known) {
             return Some(CommitOutcome { event: StoreEvent::Committed, known });
         }
         if layout.kvs.first().is_none_or(|layout| layout.mod_revision != self.member.fence) {
@@ -180,6 +180,19 @@ impl PendingCommit {
             return Some(CommitOutcome { event, known: Vec::new() });
         }
         Some(CommitOutcome { event: StoreEvent::Conflict, known })
+    }
+
+    /// Whether what it has written stands. Where that is a payment, its header key says nothing: somebody
+    /// else may have moved the payment on since, and left the key alone.
+    fn stands(&self, known: &[Known]) -> bool {
+        let is_payment = |key: Key| matches!(key, Key::Payment(_));
+        let writes_payment = self.writes.iter().any(|write| is_payment(write.key));
+        let written = self.writes.iter().filter(|write| !writes_payment || is_payment(write.key));
+        let mut own = written.map(|write| {
+            let found = known.iter().find(|one| one.seen.key == write.key);
+            found.is_some_and(|one| one.writer == Some(self.writer))
+        });
+        if writes_payment { own.all(|is_own| is_own) } else { own.any(|is_own| is_own) }
     }
 
     /// The transaction, serialised.

@@ -4,7 +4,7 @@ use super::message::answer::RangeAnswer;
 use super::message::{Compare, CompareTarget, Op, RangeRequest, TxnWriter};
 use super::shared::{EtcdStore, Membership};
 use super::value::{Value, Writer};
-use crate::engine::payment::{Claim, ClaimState};
+use crate::engine::payment::{Claim, ClaimRules, ClaimState};
 use crate::engine::store::contract::{Key, Seen, Version};
 use crate::engine::store::record::Entry;
 use crate::engine::time::{Millis, Timestamp};
@@ -171,18 +171,46 @@ impl EtcdStore {
         }
     }
 
+    /// The same for an operator, where a payment does not understand it because of a clock that was far
+    /// ahead: it counts as changed now. `None`: that is not why, or its times say nothing.
+    pub(super) fn entry_from_ahead(
+        &self,
+        read: Value<'_>,
+        member: &Membership,
+        now: Timestamp,
+        rules: &ClaimRules,
+    ) -> Option<FromAhead> {
+        let Entry::Claim(claim) = read.entry else {
+            return None;
+        };
+        let claim = claim.map_gateways(&|there| member.names.here(there))?;
+        if claim.changed_at <= now.plus(self.terms.clock_skew) {
+            return Some(FromAhead::Later(self.later(claim)));
+        }
+        let mended = claim.changed_anew(now, rules);
+        Some(if claim.is_resolved() { FromAhead::Later(mended) } else { FromAhead::Now(mended) })
+    }
+
     /// Another Envoy's clock may be ahead: its leases end later here, so that nobody takes for over
-    /// what it still sends. One that is further ahead than clocks may differ is not understood.
+    /// what it still sends. One that is further ahead than clocks may differ is not understood. One that
+    /// was claimed by such a clock stays so until it is resolved: nobody knows how old it is, so nobody
+    /// may send it again.
     #[inline(never)]
-    fn by_this_clock(&self, mut claim: Claim, is_ours: bool, now: Timestamp) -> Entry {
-        let skew = self.terms.clock_skew;
+    fn by_this_clock(&self, claim: Claim, is_ours: bool, now: Timestamp) -> Entry {
         if is_ours {
             return Entry::Claim(claim);
         }
-        if claim.changed_at > now.plus(skew) {
+        let most = now.plus(self.terms.clock_skew);
+        let is_ageless = !claim.is_resolved() && claim.incarnation.claimed_at > most;
+        if claim.changed_at > most || is_ageless {
             self.note_ahead();
             return Entry::Unreadable;
         }
+        Entry::Claim(self.later(claim))
+    }
+
+    fn later(&self, mut claim: Claim) -> Claim {
+        let skew = self.terms.clock_skew;
         let later = |until: &mut Timestamp, by: Millis| *until = until.plus(by);
         match &mut claim.state {
             ClaimState::InFlight { until, .. } => later(until, skew),
@@ -196,6 +224,15 @@ impl EtcdStore {
             }
             ClaimState::Rejected { .. } | ClaimState::Closed { .. } => {}
         }
-        Entry::Claim(claim)
+        claim
     }
+}
+
+/// A record that was written by a clock far ahead, as an operator reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FromAhead {
+    /// As it stands.
+    Later(Claim),
+    /// Changed now. It must be written, or its waits begin anew whenever it is read.
+    Now(Claim),
 }

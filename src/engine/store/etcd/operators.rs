@@ -6,6 +6,9 @@
 //! Replace: a lease -> one transaction, which compares the layout and the record as they were read
 //! ```
 //!
+//! A record that was written by a clock far ahead is understood by nobody, and may have no lease. Here it
+//! counts as changed now, and is written so when it is found: its waits begin, and then it can be ended.
+//!
 //! Keys in etcd are in the order of their digits, so any front of one leads to its record: it need not be
 //! listed. The listener of operators joins no realm and never writes its layout. What is not there may be
 //! in shared data, where payments of before stay until they have ended.
@@ -14,11 +17,12 @@ use std::rc::Rc;
 
 use super::call::{CallError, CallStep, RetriedCall};
 use super::commit::PendingCommit;
-use super::known::Known;
+use super::known::{FromAhead, Known};
 use super::message::answer::{KeyValue, LeaseAnswer, RangeAnswer, TxnAnswer};
 use super::message::{LeaseGrant, Op, RangeRequest, TxnWriter};
 use super::names::Names;
 use super::shared::{EtcdStore, Membership};
+use super::value::Value;
 use crate::engine::limits;
 use crate::engine::machine::{Ticket, Tickets};
 use crate::engine::payment::{Claim, KeyFront, KeyPrefix, PaymentRef};
@@ -52,6 +56,8 @@ enum OperatorWork {
     /// A lease, with which this record is to end once it is this claim.
     Leasing(Box<(Known, Claim)>, Membership),
     Writing(Box<PendingCommit>),
+    /// What was found counts as changed now.
+    Mending(Box<PendingCommit>, Membership),
 }
 
 /// What follows from an answer.
@@ -86,22 +92,23 @@ impl EtcdOperatorSession {
     }
 
     /// What was found. `None`: it is no answer to that.
-    fn found(&mut self, answer: &TxnAnswer<'_>, now: Timestamp) -> Option<Found> {
+    fn found(&mut self, answer: &TxnAnswer<'_>, terms: &OperatorTerms<'_>) -> Option<OperatorStep> {
+        let told = |found| Some(OperatorStep::Done(OperatorEvent::Found(found)));
         let [layout, open, settled] = answer.ranges.as_slice() else {
             return None;
         };
         let Some(there) = layout.kvs.first() else {
-            return Some(Found::NotJoined);
+            return told(Found::NotJoined);
         };
         let Ok(realm) = Layout::decode(there.value) else {
-            return Some(Found::Unreadable);
+            return told(Found::Unreadable);
         };
         let names = self.local.layout().map(|here| names(here, &realm)).unwrap_or_default();
         let member = Membership { fence: there.mod_revision, names, ..Membership::default() };
         let mut payments: Vec<PaymentRef> = Vec::new();
         for kv in open.kvs.iter().chain(&settled.kvs) {
             let Some(payment) = self.store.realm.payment(kv.key) else {
-                return Some(Found::Unreadable);
+                return told(Found::Unreadable);
             };
             if !payments.contains(&payment) {
                 payments.push(payment);
@@ -115,11 +122,44 @@ impl EtcdOperatorSession {
         });
         let places: Vec<RangeAnswer<'_>> = places.collect();
         let keys: Vec<Key> = payments.iter().map(|payment| Key::Payment(*payment)).collect();
-        let known = self.store.known_all(&keys, &places, &member, now)?;
+        let mut known = self.store.known_all(&keys, &places, &member, terms.now)?;
+        let mended = self.mend(&mut known, &member, terms);
+        Some(match mended {
+            Some(mended) => self
+                .write(mended, &member, |pending| OperatorWork::Mending(pending, member.clone())),
+            None => self.tell(known, member),
+        })
+    }
+
+    /// Reads what was written by clocks far ahead. Gives back the record, if it is the only one, that is to
+    /// be written as it counts now.
+    fn mend(
+        &self,
+        known: &mut [Known],
+        member: &Membership,
+        terms: &OperatorTerms<'_>,
+    ) -> Option<(Known, Claim)> {
+        let mut mended = None;
+        let is_sole = known.len() == 1;
+        for one in known.iter_mut().filter(|one| one.seen.entry == Entry::Unreadable) {
+            let read = Value::decode(&one.value);
+            match self.store.entry_from_ahead(read, member, terms.now, terms.rules?) {
+                Some(FromAhead::Later(claim)) => one.seen.entry = Entry::Claim(claim),
+                Some(FromAhead::Now(claim)) => {
+                    one.seen.entry = Entry::Claim(claim);
+                    mended = is_sole.then(|| (one.clone(), claim));
+                }
+                None => {}
+            }
+        }
+        mended
+    }
+
+    fn tell(&mut self, known: Vec<Known>, member: Membership) -> OperatorStep {
         let records = known.iter().map(|one| (one.seen.key.reference().prefix(), one.seen.entry));
         let records = Found::Records(records.collect());
         self.found = Some((known, member)).filter(|(known, _)| !known.is_empty());
-        Some(records)
+        OperatorStep::Done(OperatorEvent::Found(records))
     }
 
     fn only<'m>(&self, range: &RangeAnswer<'m>, payment: PaymentRef) -> Vec<KeyValue<'m>> {
@@ -142,59 +182,80 @@ impl EtcdOperatorSession {
         }
     }
 
-    fn write(&self, known: Known, claim: Claim, member: Membership) -> OperatorStep {
+    /// Writes what the record is to be.
+    fn write(
+        &self,
+        (known, claim): (Known, Claim),
+        member: &Membership,
+        work: impl FnOnce(Box<PendingCommit>) -> OperatorWork,
+    ) -> OperatorStep {
         let key = known.seen.key;
         let commit = Commit {
             expect: vec![(key, known.seen.version)],
             put: vec![(key, Entry::Claim(claim))],
             patience: Patience::Long,
         };
-        match self.store.prepare(commit, Rc::new(member), &[known], None) {
-            Some(pending) => {
-                let message = pending.message(&self.store);
-                OperatorStep::Send(
-                    OperatorWork::Writing(Box::new(pending)),
-                    RpcMethod::Txn,
-                    message,
-                )
-            }
-            None => OperatorStep::Done(OperatorEvent::Unavailable),
-        }
+        let member = Rc::new(member.clone());
+        let Some(pending) = self.store.prepare(commit, member, &[known], None) else {
+            return OperatorStep::Done(OperatorEvent::Unavailable);
+        };
+        let message = pending.message(&self.store);
+        OperatorStep::Send(work(Box::new(pending)), RpcMethod::Txn, message)
     }
 
-    fn answered(&mut self, work: OperatorWork, message: &[u8], now: Timestamp) -> OperatorStep {
+    fn answered(
+        &mut self,
+        work: OperatorWork,
+        message: &[u8],
+        terms: &OperatorTerms<'_>,
+    ) -> OperatorStep {
         match work {
             OperatorWork::Finding(front) => {
-                let found = TxnAnswer::decode(message).and_then(|answer| self.found(&answer, now));
-                match found {
-                    Some(Found::Records(found))
+                let answer = TxnAnswer::decode(message);
+                match answer.and_then(|answer| self.found(&answer, terms)) {
+                    Some(OperatorStep::Done(OperatorEvent::Found(Found::Records(found))))
                         if found.is_empty() && self.store.terms.drains_local =>
                     {
                         OperatorStep::Local(OperatorRequest::Find(front))
                     }
-                    Some(found) => OperatorStep::Done(OperatorEvent::Found(found)),
+                    Some(step) => step,
                     None => OperatorStep::Unreadable(work),
                 }
             }
             OperatorWork::Leasing(one, member) => match LeaseAnswer::decode(message) {
                 Some(lease) => {
-                    let (known, claim) = *one;
-                    self.write(known, claim, Membership { claims_lease: lease.id, ..member })
+                    let member = Membership { claims_lease: lease.id, ..member };
+                    self.write(*one, &member, OperatorWork::Writing)
                 }
                 None => OperatorStep::Unreadable(OperatorWork::Leasing(one, member)),
             },
-            OperatorWork::Writing(pending) => {
-                let answer = TxnAnswer::decode(message);
-                match answer.and_then(|answer| pending.outcome(&answer, &self.store, now)) {
-                    Some(outcome) if outcome.event == StoreEvent::Committed => {
-                        OperatorStep::Done(OperatorEvent::Written)
-                    }
-                    // The record or the layout is another one: both are read again.
-                    Some(_) => OperatorStep::Done(OperatorEvent::Conflict),
-                    None => OperatorStep::Unreadable(OperatorWork::Writing(pending)),
+            OperatorWork::Writing(pending) => match self.written(&pending, message, terms.now) {
+                // The record or the layout is another one: both are read again.
+                Some(Err(conflict)) => conflict,
+                Some(Ok(_)) => OperatorStep::Done(OperatorEvent::Written),
+                None => OperatorStep::Unreadable(OperatorWork::Writing(pending)),
+            },
+            OperatorWork::Mending(pending, member) => {
+                match self.written(&pending, message, terms.now) {
+                    Some(Err(conflict)) => conflict,
+                    Some(Ok(known)) => self.tell(known, member),
+                    None => OperatorStep::Unreadable(OperatorWork::Mending(pending, member)),
                 }
             }
         }
+    }
+
+    /// What stands there once it is written, or that it is not. `None`: it is no answer to that.
+    fn written(
+        &self,
+        pending: &PendingCommit,
+        message: &[u8],
+        now: Timestamp,
+    ) -> Option<Result<Vec<Known>, OperatorStep>> {
+        let outcome = pending.outcome(&TxnAnswer::decode(message)?, &self.store, now)?;
+        let is_written = outcome.event == StoreEvent::Committed;
+        let conflict = OperatorStep::Done(OperatorEvent::Conflict);
+        Some(if is_written { Ok(outcome.known) } else { Err(conflict) })
     }
 
     fn step<E>(
@@ -222,9 +283,10 @@ impl EtcdOperatorSession {
         &mut self,
         (ticket, mut work, mut call): (Ticket, OperatorWork, RetriedCall),
         event: BackendEvent,
-        now: Timestamp,
+        terms: &OperatorTerms<'_>,
         outbox: &mut Outbox<BackendRequest, OperatorEvent, E>,
     ) {
+        let now = terms.now;
         let mut next = call.after(event, now);
         loop {
             let step = match next {
@@ -232,7 +294,7 @@ impl EtcdOperatorSession {
                     self.under_way = Some((ticket, work, call));
                     return outbox.ask(self.asked.open(), request);
                 }
-                CallStep::Answered(message) => self.answered(work, &message, now),
+                CallStep::Answered(message) => self.answered(work, &message, terms),
                 CallStep::Failed(error) => OperatorStep::Done(failed(&work, error)),
             };
             let OperatorStep::Unreadable(same) = step else {
@@ -302,7 +364,7 @@ impl Conversation for EtcdOperatorSession {
         if self.asked.close(ticket)
             && let Some(one) = self.under_way.take()
         {
-            self.go_on(one, event, terms.now, outbox);
+            self.go_on(one, event, terms, outbox);
         }
     }
 }

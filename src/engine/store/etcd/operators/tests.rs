@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::engine::gateway::Gateways;
-use crate::engine::payment::{ClaimKey, ClaimState, Closed};
+use crate::engine::payment::{
+    ClaimKey, ClaimState, Closed, Evidence, Incarnation, Resolution, Step,
+};
 use crate::engine::store::cell::Cell;
 use crate::engine::store::census::{Census, InDoubt};
-use crate::engine::store::census_fixtures::{RULES, claim, doubt, gateway, one};
+use crate::engine::store::census_fixtures::{NOW, RULES, claim, doubt, gateway, one};
 use crate::engine::store::etcd::fixture::{CallFault, FaultyEtcd, REALM, RETENTION, SKEW, joined};
 use crate::engine::store::etcd::key::Realm;
 use crate::engine::store::etcd::shared::EtcdTerms;
@@ -171,12 +173,9 @@ fn what_cannot_be_read_here_is_not_guessed_at() {
     let mut scene = Scene::new();
     scene.open("a");
     scene.put('o', of("other"), b"\x09 another version");
-    // A gateway that nobody here knows, and a clock far ahead.
+    // A gateway that nobody here knows.
     scene.put('o', of("third"), &value(of("third"), claim(doubt(there(2), None), 1)));
-    let ahead = scene.etcd.time().plus(SKEW).plus(Millis::new(60_000));
-    let early = Claim { changed_at: ahead, ..claim(doubt(there(0), None), 1) };
-    scene.put('o', of("early"), &value(of("early"), early));
-    for name in ["other", "third", "early"] {
+    for name in ["other", "third"] {
         assert_eq!(scene.records(front(name, 40)), [(of(name).prefix(), Entry::Unreadable)]);
     }
     scene.etcd.etcd.put(format!("{REALM}o/{}x", &key("a").to_string()[..40]).as_bytes(), b"");
@@ -186,6 +185,116 @@ fn what_cannot_be_read_here_is_not_guessed_at() {
     assert_eq!(scene.find(front("a", 40)), unreadable, "a layout of another version");
     scene.etcd.etcd.delete(format!("{REALM}layout").as_bytes());
     assert_eq!(scene.find(front("a", 40)), OperatorEvent::Found(Found::NotJoined));
+}
+
+/// Who has written it was a year ahead. For payments nothing is known of it until an operator has said
+/// what became of it.
+#[test]
+fn a_record_from_a_clock_far_ahead_is_ended_by_an_operator_and_by_nobody_else() {
+    let lease = Millis::new(RULES.lease.get() + SKEW.get());
+    let settles = Millis::new(RULES.settle_delay.get() + SKEW.get());
+    let far = NOW.plus(Millis::new(365 * 86_400_000));
+    let until = far.plus(RULES.lease);
+    let in_flight = ClaimState::InFlight { candidates: there(1), until, after_no: false };
+    let in_doubt = ClaimState::in_doubt(there(1), far);
+    let repeats = ClaimState::InDoubt {
+        candidates: there(1),
+        ended_at: far,
+        repeat_until: Some(until),
+        not_found: Some((gateway(1), far)),
+    };
+    let not_executed = ClaimState::Closed { how: Closed::Failed, gateways: one() };
+    for (state, waits, word) in [
+        (in_flight, lease, ClaimState::said_settled(one())),
+        (in_doubt, Millis::default(), ClaimState::said_settled(one())),
+        (in_doubt, settles, not_executed),
+        (repeats, lease, ClaimState::said_settled(one())),
+    ] {
+        let mut scene = Scene::new();
+        let (payments, _) = joined(&mut scene.etcd, "payments", &["primary", "secondary"]);
+        let member = payments.membership().unwrap();
+        let counts = |scene: &Scene, place: char| {
+            let key = format!("{REALM}{place}/{}", of("a"));
+            let value = scene.etcd.etcd.get(key.as_bytes()).unwrap().value.clone();
+            payments.entry(Value::decode(&value), &member, scene.etcd.time())
+        };
+        let birth = Incarnation { claimed_at: far, nonce: 3 };
+        let ahead = Claim { changed_at: far, incarnation: birth, ..claim(state, 1) };
+        scene.put('o', of("a"), &value(of("a"), ahead));
+        scene.begin();
+        // It counts as changed now, and is written so.
+        let began = scene.etcd.time();
+        let found = scene.records(front("a", 40));
+        let [(prefix, Entry::Claim(claim))] = found[..] else { panic!("{found:?}") };
+        assert_eq!((claim.changed_at.max(began), claim.incarnation), (claim.changed_at, birth));
+        assert!(claim.changed_at <= scene.etcd.time(), "{claim:?}");
+        assert_eq!(scene.etcd.calls.len(), 2, "found, written");
+        assert_eq!(scene.session.store.ahead(), 1);
+        // How old it is nobody knows, so nobody sends it again.
+        assert_eq!(counts(&scene, 'o'), Entry::Unreadable);
+        // Its waits begin once, however often it is looked at.
+        scene.etcd.now += waits.get();
+        scene.begin();
+        let again = scene.records(front("a", 40));
+        assert_eq!(scene.etcd.calls.len(), 1, "as it stands");
+        let resolution = if matches!(word, ClaimState::Closed { .. }) {
+            Resolution::NotExecuted
+        } else {
+            Resolution::ExecutedAt(gateway(0))
+        };
+        let [(_, Entry::Claim(before))] = again[..] else { panic!("{again:?}") };
+        let step = before.at(scene.etcd.time()).apply(
+            Evidence::Operator(resolution),
+            scene.etcd.time(),
+            &RULES,
+        );
+        assert!(matches!(step, Step::To(_)), "{step:?} of {before:?}");
+        let now = scene.etcd.time();
+        let said = Claim { state: word, changed_at: now, ..before };
+        let word = OperatorRequest::Replace(prefix, Box::new(said));
+        assert_eq!(scene.ask(word), OperatorEvent::Written);
+        // All of them can read that.
+        let Entry::Claim(ended) = counts(&scene, 's') else { panic!("as it was") };
+        assert!(ended.is_resolved() && ended.changed_at <= scene.etcd.time(), "{ended:?}");
+    }
+}
+
+/// Whoever is quicker is seen there too, and nothing is said of what was not written.
+#[test]
+fn a_record_from_a_clock_far_ahead_is_mended_by_one_transaction() {
+    let far = NOW.plus(Millis::new(86_400_000));
+    let ahead = Claim { changed_at: far, ..claim(ClaimState::in_doubt(there(1), far), 1) };
+    for (fault, told) in [
+        (CallFault::Refused(7), Some(OperatorEvent::Unavailable)),
+        (CallFault::Unsent, Some(OperatorEvent::Unavailable)),
+        (CallFault::Garbage, None),
+        (CallFault::AnswerLost, None),
+    ] {
+        let mut scene = Scene::new();
+        scene.put('o', of("a"), &value(of("a"), ahead));
+        scene.etcd.faults.insert(1, fault);
+        let event = scene.find(front("a", 40));
+        match told {
+            Some(told) => assert_eq!(event, told, "{fault:?}"),
+            None => assert!(
+                matches!(event, OperatorEvent::Found(Found::Records(_))),
+                "{fault:?}: {event:?}"
+            ),
+        }
+        let (Entry::Claim(there), _) = scene.etcd.record('o', of("a")).unwrap() else { panic!() };
+        assert_eq!(there.changed_at == far, told_nothing(&event), "{fault:?}");
+    }
+    // What was resolved is not written anew: it ends with its lease.
+    let mut scene = Scene::new();
+    let settled = Claim { state: ClaimState::settled(there(1)), ..ahead };
+    scene.put('s', of("a"), &value(of("a"), settled));
+    let found = scene.records(front("a", 40));
+    assert!(matches!(found[..], [(_, Entry::Claim(claim))] if claim.is_resolved()), "{found:?}");
+    assert_eq!(scene.etcd.calls.len(), 1);
+}
+
+fn told_nothing(event: &OperatorEvent) -> bool {
+    *event == OperatorEvent::Unavailable
 }
 
 #[test]

@@ -39,6 +39,48 @@ fn whoever_has_written_it_knows_its_own_claim() {
     }
 }
 
+/// The header key that it has bound says nothing of a payment that somebody else has written since.
+#[test]
+fn a_claim_that_was_settled_elsewhere_meanwhile_is_not_sent() {
+    let (mut etcd, _, mut session) = alone();
+    let (other, _) = joined(&mut etcd, "other", &GATEWAYS);
+    etcd.forget_calls();
+    let keys = vec![header_key("k-1"), payment("r-1")];
+    let known = guessed(ask(&mut etcd, &mut session, StoreRequest::Peek(keys.clone())));
+    let now = etcd.time();
+    let put = vec![
+        (header_key("k-1"), leads_to("r-1", now)),
+        (payment("r-1"), Entry::Claim(in_flight(now))),
+    ];
+    // The first try is written, and its answer is lost.
+    let counters = WorkerCounters::default();
+    let mut outbox = Outbox::<_, _, ()>::new();
+    let at = terms(now, &counters);
+    session.ask(Ticket::default(), commit(&known, put), &at, &mut outbox);
+    let (ticket, request) = outbox.taken().0.remove(0);
+    etcd.faults.insert(0, CallFault::AnswerLost);
+    let lost = etcd.carry_out(request);
+    // A status inquiry at another Envoy finds that the payment was made.
+    let mut inquiry = EtcdSession::new(other);
+    let seen = read(&mut etcd, &mut inquiry, &[payment("r-1")]);
+    let Entry::Claim(claim) = seen[0].entry else { panic!("{seen:?}") };
+    let put = vec![(payment("r-1"), to_settled(claim, etcd.time()))];
+    assert_eq!(ask(&mut etcd, &mut inquiry, commit(&seen, put)), StoreEvent::Committed);
+    assert_eq!(etcd.places(), [('a', true), ('s', true)]);
+    // The second try loses, and its header key stands there as it wrote it.
+    let mut outbox = Outbox::<_, _, ()>::new();
+    session.told(ticket, lost, &terms(etcd.time(), &counters), &mut outbox);
+    let (ticket, request) = outbox.taken().0.remove(0);
+    let answer = etcd.carry_out(request);
+    let mut outbox = Outbox::<_, _, ()>::new();
+    session.told(ticket, answer, &terms(etcd.time(), &counters), &mut outbox);
+    let (asked, told) = outbox.taken();
+    assert_eq!((asked, told), (vec![], vec![(Ticket::default(), StoreEvent::Conflict)]));
+    // What it finds is what was settled.
+    let found = read(&mut etcd, &mut session, &keys);
+    assert!(matches!(found[1].entry, Entry::Claim(claim) if claim.is_resolved()), "{found:?}");
+}
+
 /// Two Envoys that claim the same in the same millisecond write the same record. One wins, whatever
 /// becomes of the answers.
 #[test]
