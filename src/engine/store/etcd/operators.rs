@@ -85,6 +85,11 @@ impl EtcdOperatorSession {
         OperatorStep::Send(OperatorWork::Finding(*front), RpcMethod::Txn, read.into_bytes())
     }
 
+    /// Whether payments of before may stand in shared data.
+    fn may_be_local(&self) -> bool {
+        self.local.layout().is_some_and(Layout::may_hold_claims)
+    }
+
     /// What was found. `None`: it is no answer to that.
     fn found(&mut self, answer: &TxnAnswer<'_>, now: Timestamp) -> Option<Found> {
         let [layout, open, settled] = answer.ranges.as_slice() else {
@@ -167,9 +172,7 @@ impl EtcdOperatorSession {
             OperatorWork::Finding(front) => {
                 let found = TxnAnswer::decode(message).and_then(|answer| self.found(&answer, now));
                 match found {
-                    Some(Found::Records(found))
-                        if found.is_empty() && self.store.terms.drains_local =>
-                    {
+                    Some(Found::Records(found)) if found.is_empty() && self.may_be_local() => {
                         OperatorStep::Local(OperatorRequest::Find(front))
                     }
                     Some(found) => OperatorStep::Done(OperatorEvent::Found(found)),
