@@ -6,7 +6,7 @@ use crate::payments::{PATIENCE, config, pay};
 use crate::support::client::{CANCEL, CREATE, STATUS, about, call, order};
 use crate::support::envoy::{Envoy, admin_plugin, plugin};
 use crate::support::etcd::Etcd;
-use crate::support::operator::post;
+use crate::support::operator::{post, status};
 use crate::support::sandbox::Sandbox;
 use crate::support::until;
 
@@ -66,6 +66,12 @@ fn payments_of_before_stay_where_they_are_and_new_ones_are_claimed_in_etcd() {
         (seen.status == 200).then_some(seen)
     });
     assert_eq!(replayed.body, paid.body);
+    // What ends with the process is told until nothing of it counts.
+    let local = until("its claims are told", PATIENCE, || {
+        let local = status(&envoy)["store"]["local"].clone();
+        (local["in_doubt"] == 0).then_some(local)
+    });
+    assert!(local["claims"].as_u64() >= Some(2), "{local}");
     let mut number = 0;
     // The process still knows what stands in its memory: nothing of that is paid elsewhere.
     let force = json!({"gateway": "secondary", "steer": "force", "ttl_s": 600,

@@ -59,7 +59,7 @@ fn a_customers_token_of_before_is_written_to_etcd_when_it_is_used() {
     remote.etcd.forget_calls();
     remote.ask(&uses("r-2"), upstream(200, OK).at("secondary"));
     assert_eq!(remote.etcd.calls.len(), 3, "it is written once");
-    assert!(written.iter().any(|place| *place == ('a', true)));
+    assert!(written.contains(&('a', true)));
     // The process ends.
     remote.etcd.cells = well().store;
     remote.pass(6000);
