@@ -166,6 +166,10 @@ bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; 
 	cargo bench --locked --bench engine
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy
 
+.PHONY: bench-etcd
+bench-etcd: tools wasm ## what claims in an etcd cost beside claims in memory: latency, CPU, space; a table and JSON
+	cargo bench --locked --bench etcd
+
 .PHONY: hostile
 hostile: tools wasm ## a million hostile requests at a real Envoy, and hostile answers: deaths, memory, what came to whom
 	HOSTILE_REQUESTS=1000000 cargo test --locked --test hostile -- --nocapture

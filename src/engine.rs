@@ -70,9 +70,9 @@ pub use store::{
     Key, KeyDefinition, KeyValue, Keyed, Layout, LayoutError, LeaseAnswer, Loaded, Local,
     LocalClaims, MAKES_ROOM, MemoryEtcd, MemoryKey, MemoryStore, OperatorEvent, OperatorRequest,
     OperatorSession, OperatorTerms, Outbox, Patience, Placement, RangeAnswer, Realm, RealmCensus,
-    RealmEffect, RealmMember, RealmTerms, RealmWorkers, ResolvedCount, Retention, Room, RpcEvent,
-    RpcMethod, RpcRequest, Seed, Seen, Session, SessionOf, States, StoreError, StoreEvent,
-    StoreLink, StoreRequest, Stored, Terms, TxnAnswer, Version, capacity,
+    RealmEffect, RealmGateway, RealmMember, RealmTerms, RealmWorkers, ResolvedCount, Retention,
+    Room, RpcEvent, RpcMethod, RpcRequest, Seed, Seen, Session, SessionOf, States, StoreError,
+    StoreEvent, StoreLink, StoreRequest, Stored, Terms, TxnAnswer, Version, capacity,
 };
 pub use tick::{Join, JoinEffect, Tick};
 pub use time::{Leaps, Length, Millis, Timestamp, Utc, Zone};

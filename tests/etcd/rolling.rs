@@ -15,7 +15,7 @@ use crate::support::{pause, until};
 
 const ENVOYS: usize = 3;
 /// Merchants who pay at the same time.
-const MERCHANTS: usize = 6;
+const MERCHANTS: usize = 4;
 /// `response_ms`, 2.4 s for the store and 1 s more, as the page says.
 const DRAIN: Duration = Duration::from_millis(1000 + 2400 + 1000);
 
@@ -115,12 +115,12 @@ fn a_rolling_update_under_load_loses_no_answer_and_charges_nobody_twice() {
                 scope.spawn(move || pay_on(balancer, merchant, made))
             })
             .collect();
-        for number in 0..ENVOYS {
+        for (number, place) in envoys.iter_mut().enumerate() {
             let before = made.load(Ordering::Relaxed);
             until("payments go on", PATIENCE, || {
-                (made.load(Ordering::Relaxed) > before + 50).then_some(())
+                (made.load(Ordering::Relaxed) > before + 30).then_some(())
             });
-            let envoy = envoys[number].take().unwrap();
+            let envoy = place.take().unwrap();
             assert_eq!(post(&envoy.admin, "/healthcheck/fail", &json!({})).status, 200);
             balancer.await_takes(number, false);
             let drained = post(&envoy.admin, "/drain_listeners?graceful", &json!({}));
@@ -132,13 +132,13 @@ fn a_rolling_update_under_load_loses_no_answer_and_charges_nobody_twice() {
             // Nobody waits here until it has joined: the balancer asks it.
             let next = Envoy::start_without_heartbeat(scene.config());
             *balancer.backends[number].lock().unwrap() = Some(Backend::new(&next));
-            envoys[number] = Some(next);
+            *place = Some(next);
             balancer.await_takes(number, true);
         }
         balancer.is_done.store(true, Ordering::Relaxed);
         merchants.into_iter().flat_map(|merchant| merchant.join().unwrap()).collect()
     });
-    assert!(told.len() > 300, "{}", told.len());
+    assert!(told.len() > 200, "{}", told.len());
     for (reference, seen) in &told {
         assert_eq!((seen.status, seen.code().as_str()), (200, "2005400"), "{reference}: {seen:?}");
         assert_eq!(scene.sandbox.executed_at(reference), ["primary"], "{reference}");

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use dana_failover::engine::{
     AnySession, Entry, EtcdStore, EtcdTerms, Exchange, MemoryEtcd, Policy, Realm, RealmEffect,
-    RealmMember, RpcEvent, RpcRequest, Stored,
+    RealmGateway, RealmMember, RpcEvent, RpcRequest, Stored,
 };
 use dana_failover::engine::{BackendEvent, BackendRequest, Input, Machine, Output};
 use dana_failover::engine::{ClaimKey, GatewayId, Millis, Timestamp};
@@ -124,7 +124,8 @@ impl Remote {
         let store = store(u64::MAX - self.strangers, self.skew);
         let mut terms = policy.realm_terms();
         let place = GatewayId::new(2).unwrap();
-        terms.gateways.push((format!("stranger-{}", self.strangers), place));
+        let name = format!("stranger-{}", self.strangers);
+        terms.gateways.push(RealmGateway { cluster: name.clone(), name, here: place });
         drive(&mut self.etcd, &mut RealmMember::new(store, terms), now);
     }
 

@@ -364,6 +364,11 @@ impl Envoy {
         self.child.0.id()
     }
 
+    /// Processor time that it has used, in microseconds.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        self.child.cpu_us()
+    }
+
     /// Sends it a signal, as in `-STOP`.
     pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status();

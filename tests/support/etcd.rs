@@ -178,6 +178,15 @@ impl Etcd {
         &self.members[member].api
     }
 
+    /// Processor time that all members have used, in microseconds.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        let used = self.members.iter().map(|member| {
+            let state = member.state.lock().unwrap();
+            state.process.as_ref().map_or(0.0, Process::cpu_us)
+        });
+        used.sum()
+    }
+
     /// Members that are neither killed nor frozen.
     fn live(&self) -> Vec<usize> {
         let is_live = |number: &usize| self.members[*number].is_live();

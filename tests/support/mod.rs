@@ -51,6 +51,18 @@ pub(crate) fn trapping_module(name: &str) -> PathBuf {
 /// A process that ends with this, whatever else goes wrong.
 pub(crate) struct Process(pub(crate) Child);
 
+impl Process {
+    /// Processor time that all its threads have used, in microseconds.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap();
+        let used = threads.map_while(Result::ok).map(|thread| {
+            let text = read(&thread.path().join("schedstat"));
+            text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0.0)
+        });
+        used.sum::<f64>() / 1000.0
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();

@@ -6,7 +6,9 @@ use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Demand, HealthRules, ProbeSpec};
 use crate::engine::payment::ClaimRules;
 use crate::engine::protocol::{Compiled, Memory, Mode, Table};
-use crate::engine::store::{KeyDefinition, Layout, LayoutError, Placement, RealmTerms, Seed};
+use crate::engine::store::{
+    KeyDefinition, Layout, LayoutError, Placement, RealmGateway, RealmTerms, Seed,
+};
 use crate::engine::time::{Leaps, Millis, Timestamp};
 
 /// Everything that decisions depend on.
@@ -184,7 +186,11 @@ impl Policy {
     /// What a worker joins a shared store with.
     #[must_use]
     pub fn realm_terms(&self) -> RealmTerms {
-        let gateways = self.gateways.iter().map(|gateway| (gateway.name.clone(), gateway.id));
+        let gateways = self.gateways.iter().map(|gateway| RealmGateway {
+            name: gateway.name.clone(),
+            cluster: gateway.cluster.clone(),
+            here: gateway.id,
+        });
         let operations = self.operations.iter();
         let keys = operations.map(|compiled| self.config.key_definition(&compiled.operation));
         let StoreConfig { retention, token_retention, .. } = self.config.store;

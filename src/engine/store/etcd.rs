@@ -22,7 +22,7 @@ pub(super) mod workers;
 
 pub use census::RealmCensus;
 pub use key::Realm;
-pub use member::{RealmEffect, RealmMember, RealmTerms};
+pub use member::{RealmEffect, RealmGateway, RealmMember, RealmTerms};
 pub use memory::{MemoryEtcd, MemoryKey};
 pub use message::answer::{KeyValue, LeaseAnswer, RangeAnswer, TxnAnswer};
 pub use operators::EtcdOperatorSession;

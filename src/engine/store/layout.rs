@@ -74,46 +74,70 @@ pub enum LayoutError {
     Paths,
 }
 
-impl std::fmt::Display for LayoutError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Whose layout a message is about, and what can be done.
+struct LayoutScope {
+    /// Where it stands.
+    place: &'static str,
+    /// What begins with another one.
+    anew: &'static str,
+    /// The same, or what else does.
+    way_out: &'static str,
+}
+
+const OF_PROCESS: LayoutScope = LayoutScope {
+    place: "this vm_id",
+    anew: "choose a new vm_id",
+    way_out: "restart Envoy or choose a new vm_id",
+};
+
+const OF_REALM: LayoutScope =
+    LayoutScope { place: "this realm", anew: "choose a new realm", way_out: "choose a new realm" };
+
+impl LayoutError {
+    /// The same about the layout of a realm, which other Envoys share and which outlives a restart.
+    #[must_use]
+    pub fn of_realm(&self) -> String {
+        self.told(&OF_REALM)
+    }
+
+    fn told(&self, LayoutScope { place, anew, way_out }: &LayoutScope) -> String {
         match self {
-            Self::Version => f.write_str(
-                "the claim store under this vm_id was written by another version of the filter: \
-                 choose a new vm_id once no payment is in doubt",
+            Self::Version => format!(
+                "the claim store under {place} was written by another version of the filter: {anew} \
+                 once no payment is in doubt"
             ),
-            Self::Buckets { stored, configured } => write!(
-                f,
-                "idempotency.store.local.claims_max: expected the capacity this vm_id began with \
+            Self::Buckets { stored, configured } => format!(
+                "idempotency.store.local.claims_max: expected the capacity {place} began with \
                  ({stored} buckets), found one of {configured} buckets: a changed capacity would \
-                 lose every claim; restart Envoy or choose a new vm_id once no payment is in doubt"
+                 lose every claim; {way_out} once no payment is in doubt"
             ),
-            Self::Keys { operation } => write!(
-                f,
-                "operations: expected payments of {operation} to be named as when this vm_id \
-                 began, found another identity, namespace, class, protocol or partner header: \
-                 payments that were claimed before would be made again; restart Envoy or choose a \
-                 new vm_id once no payment is in doubt"
+            Self::Keys { operation } => format!(
+                "operations: expected payments of {operation} to be named as when {place} began, \
+                 found another identity, namespace, class, protocol or partner header: payments that \
+                 were claimed before would be made again; {way_out} once no payment is in doubt"
             ),
-            Self::Cluster { cluster, owner } => write!(
-                f,
-                "gateways: expected cluster {cluster} to stay with gateway {owner}, which it \
-                 reached under this vm_id before, found it under another name that was used \
-                 before: what follows that name's payments would go to the wrong gateway; choose a \
-                 new vm_id once no payment is in doubt"
+            Self::Cluster { cluster, owner } => format!(
+                "gateways: expected cluster {cluster} to stay with gateway {owner}, which it reached \
+                 under {place} before, found it under another name that was used before: what follows \
+                 that name's payments would go to the wrong gateway; {anew} once no payment is in doubt"
             ),
-            Self::Paths => write!(
-                f,
-                "gateways, operations: expected at most {} different clusters and {} different \
-                 paths over the life of a vm_id",
+            Self::Paths => format!(
+                "gateways, operations: expected at most {} different clusters and {} different paths \
+                 over the life of {place}",
                 limits::CLUSTERS_MAX,
                 limits::PATHS_MAX
             ),
-            Self::Names => write!(
-                f,
-                "gateways: expected at most {} different names over the life of a vm_id",
+            Self::Names => format!(
+                "gateways: expected at most {} different names over the life of {place}",
                 limits::GATEWAY_NAMES_MAX
             ),
         }
+    }
+}
+
+impl std::fmt::Display for LayoutError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.told(&OF_PROCESS))
     }
 }
 

@@ -159,6 +159,14 @@ impl Etcd {
         self.api(self.leader()).try_revision(LIMIT).unwrap()
     }
 
+    /// Bytes of the store that are in use, at the leader, once nothing but what counts now is kept.
+    pub(crate) fn bytes_in_use(&self) -> u64 {
+        let compacted = json!({"revision": self.revision().to_string(), "physical": true});
+        self.ask("/v3/kv/compaction", &compacted);
+        let status = self.ask("/v3/maintenance/status", &json!({}));
+        number(&status["dbSizeInUse"])
+    }
+
     /// Makes all members behave as when there is no space left, or no longer.
     pub(crate) fn set_full(&self, is_full: bool) {
         let action = if is_full { "ACTIVATE" } else { "DEACTIVATE" };

@@ -59,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "Other machines can reach this listener, so it may be one of several replicas: a payment that is \
               repeated at another one is made again. A restart forgets all claims too.",
         fix: "Run one, or keep claims in etcd (docs/etcd.md), or lead each partner's payments to the same replica \
-              always (a hash of X-PARTNER-ID), and drain it before it ends.",
+              always, by a fixed list (docs/running.md), and drain it before it ends.",
         check: claims_in_one_process,
     },
 ];

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::memory::MemoryEtcd;
 use super::proto::{ProtoFields, ProtoValue, ProtoWriter};
-use super::{EtcdStore, EtcdTerms, Realm, RealmEffect, RealmMember, RealmTerms};
+use super::{EtcdStore, EtcdTerms, Realm, RealmEffect, RealmGateway, RealmMember, RealmTerms};
 use crate::engine::gateway::GatewayId;
 use crate::engine::machine::{Input, Machine, Output};
 use crate::engine::payment::PaymentRef;
@@ -267,7 +267,11 @@ pub(in crate::engine) fn stranger_by(
 
 fn realm_terms(gateways: &[&str], keys: Vec<KeyDefinition>) -> RealmTerms {
     let here = |at| GatewayId::new(at).expect("a place");
-    let gateways = gateways.iter().enumerate().map(|(at, name)| ((*name).to_owned(), here(at)));
+    let gateways = gateways.iter().enumerate().map(|(at, name)| RealmGateway {
+        name: (*name).to_owned(),
+        cluster: format!("cluster-of-{name}"),
+        here: here(at),
+    });
     RealmTerms { gateways: gateways.collect(), keys, claims: RETENTION, tokens: RETENTION }
 }
 

@@ -28,14 +28,25 @@ use crate::engine::time::{Millis, Timestamp};
 /// What a worker joins with.
 #[derive(Debug)]
 pub struct RealmTerms {
-    /// The gateways of the configuration, and their places in this process.
-    pub gateways: Vec<(String, GatewayId)>,
+    /// The gateways of the configuration.
+    pub gateways: Vec<RealmGateway>,
     /// How the keys of payments are made.
     pub keys: Vec<KeyDefinition>,
     /// How long a resolved claim and a header key are kept.
     pub claims: Millis,
     /// How long a customer's token is kept, from its last use.
     pub tokens: Millis,
+}
+
+/// A gateway that a worker joins with.
+#[derive(Clone, Debug)]
+pub struct RealmGateway {
+    /// Its name, which is the same at every Envoy of the realm.
+    pub name: String,
+    /// The cluster by which this Envoy reaches it. Another name's payments never go there.
+    pub cluster: String,
+    /// Its place in this process.
+    pub here: GatewayId,
 }
 
 /// One worker's membership in the realm.
@@ -49,6 +60,8 @@ pub struct RealmMember {
     draft: Membership,
     layout: Layout,
     asked: Tickets,
+    /// The store's revision that was known when the last call was sent.
+    since: u64,
     /// When the layout was looked at last.
     looked_at: Timestamp,
     leased_at: Timestamp,
@@ -114,6 +127,7 @@ impl RealmMember {
             draft: Membership::default(),
             layout,
             asked: Tickets::default(),
+            since: 0,
             looked_at: Timestamp::default(),
             leased_at: Timestamp::default(),
             began_at: None,
@@ -139,6 +153,9 @@ impl RealmMember {
 
     /// Before the worker has joined, it finds out whether Envoy tells how calls end.
     fn look(&self) -> RealmTurn {
+        if self.store.is_another() {
+            return RealmTurn::Refused(ANOTHER.to_owned());
+        }
         if self.store.has_joined() || self.hears_refusals {
             return self.read_layout();
         }
@@ -192,20 +209,22 @@ impl RealmMember {
         if let Some(found) = found {
             match Layout::decode(found.value) {
                 Ok(layout) => self.layout = layout,
-                Err(error) => return RealmTurn::Refused(error.to_string()),
+                Err(error) => return RealmTurn::Refused(error.of_realm()),
             }
         }
+        if !self.goes_on(range) {
+            return RealmTurn::Refused(ANOTHER.to_owned());
+        }
         self.draft.fence = found.map_or(0, |found| found.mod_revision);
-        // Envoys may call a gateway's cluster by different names.
         let gateways = self.terms.gateways.iter();
-        let names: Vec<(&str, &str)> =
-            gateways.map(|(name, _)| (name.as_str(), name.as_str())).collect();
-        let joined = self.layout.join(limits::BUCKET_RECORDS_MEAN, &names, &self.terms.keys);
+        let gateways: Vec<(&str, &str)> =
+            gateways.map(|one| (one.name.as_str(), one.cluster.as_str())).collect();
+        let joined = self.layout.join(limits::BUCKET_RECORDS_MEAN, &gateways, &self.terms.keys);
         let (there, grew) = match joined {
             Ok(joined) => joined,
-            Err(error) => return RealmTurn::Refused(error.to_string()),
+            Err(error) => return RealmTurn::Refused(error.of_realm()),
         };
-        let here = self.terms.gateways.iter().map(|(_, here)| *here);
+        let here = self.terms.gateways.iter().map(|one| one.here);
         self.draft.names = Names::new(here.zip(there).collect());
         let (born, began) = self.layout.begin(now);
         self.draft.born = born;
@@ -214,6 +233,16 @@ impl RealmMember {
         } else {
             self.lease_unless_known(now)
         }
+    }
+
+    /// Whether the realm that was read is the one that the worker has joined.
+    fn goes_on(&self, range: &RangeAnswer<'_>) -> bool {
+        let born = (!range.kvs.is_empty()).then(|| self.layout.born()).flatten();
+        let is_same = self.store.membership().is_none_or(|joined| born == Some(joined.born));
+        if !is_same {
+            self.store.note_another();
+        }
+        self.store.goes_on(self.since, range.revision) && is_same
     }
 
     fn write_layout(&self) -> RealmTurn {
@@ -341,6 +370,7 @@ impl Machine for RealmMember {
                 let patience = if self.store.is_away() { Patience::Short } else { Patience::Long };
                 let mut call = RetriedCall::new(method, message, patience, now);
                 let request = call.send(now);
+                self.since = self.store.revision();
                 self.step = Some((step, call));
                 return vec![Output::Ask(self.asked.open(), request)];
             }
@@ -374,6 +404,10 @@ const UNHEARD: &str = "Envoy does not tell how calls end: allowed_capabilities o
 
 const NO_COMPARE: &str = "a claim that was there was claimed again: what the cluster of \
     idempotency.store.etcd reaches does not compare as etcd does";
+
+const ANOTHER: &str = "etcd knows less than it did: it was emptied, restored from a backup, or is another \
+    one. Payments that were claimed may be missing there, so this Envoy claims nothing until it is \
+    restarted: see docs/etcd.md, when most members are lost";
 
 const DENIED: &str = "etcd refuses the request: the role of the client certificate may not write \
     below /dana/v1/ and the realm, or etcd has no space";

@@ -44,6 +44,8 @@ pub struct EtcdSession {
     under_way: Option<InProgress>,
     /// The call or the pause that was asked for last.
     asked: Tickets,
+    /// The store's revision that was known when it was sent.
+    since: u64,
     known: Vec<Known>,
     /// The first commit of which nobody knows whether it was written.
     unclear: Option<PendingCommit>,
@@ -70,6 +72,7 @@ impl EtcdSession {
             waiting: VecDeque::new(),
             under_way: None,
             asked: Tickets::default(),
+            since: 0,
             known: Vec::new(),
             unclear: None,
             answer: None,
@@ -89,6 +92,7 @@ impl EtcdSession {
                 let patience = doing.patience();
                 let mut call = RetriedCall::new(RpcMethod::Txn, message, patience, now);
                 let request = call.send(now);
+                self.since = self.store.revision();
                 (doing, call, request)
             }
             EtcdStep::Again(doing, call, request) => (doing, call, request),
@@ -205,6 +209,11 @@ impl EtcdSession {
         let Some(answer) = TxnAnswer::decode(message) else {
             return Err(doing);
         };
+        // What is taken back is taken back wherever it stands.
+        let goes_on = self.store.goes_on(self.since, answer.revision);
+        if !goes_on && !matches!(doing, EtcdWork::Retracting(_)) {
+            return Ok(self.failed(doing, CallError::Unclear));
+        }
         Ok(match doing {
             EtcdWork::Reading { keys, all, member } => {
                 let Some(known) = self.store.known_all(&all, &answer.ranges, &member, now) else {

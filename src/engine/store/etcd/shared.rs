@@ -23,6 +23,9 @@ pub struct EtcdStore {
     membership: RefCell<Option<Rc<Membership>>>,
     is_away: Cell<bool>,
     is_stale: Cell<bool>,
+    /// The highest revision that was seen.
+    revision: Cell<u64>,
+    is_another: Cell<bool>,
     ahead: Cell<u64>,
 }
 
@@ -67,6 +70,8 @@ impl EtcdStore {
             membership: RefCell::new(None),
             is_away: Cell::new(false),
             is_stale: Cell::new(false),
+            revision: Cell::new(0),
+            is_another: Cell::new(false),
             ahead: Cell::new(0),
         }
     }
@@ -89,7 +94,8 @@ impl EtcdStore {
 
     /// What to work by, if the store may be asked.
     pub(super) fn ready(&self) -> Option<Rc<Membership>> {
-        self.membership.borrow().clone().filter(|_| !self.is_away.get())
+        let is_there = !self.is_away.get() && !self.is_another.get();
+        self.membership.borrow().clone().filter(|_| is_there)
     }
 
     pub(super) fn membership(&self) -> Option<Rc<Membership>> {
@@ -131,6 +137,31 @@ impl EtcdStore {
 
     pub(super) const fn is_stale(&self) -> bool {
         self.is_stale.get()
+    }
+
+    /// The revision that a call which is sent now finds at least.
+    pub(super) const fn revision(&self) -> u64 {
+        self.revision.get()
+    }
+
+    /// Takes in the revision of an answer to a call that was sent when `since` was known. etcd answers
+    /// by what a majority has, so none goes back: one that does was emptied, or restored from a backup.
+    pub(super) fn goes_on(&self, since: u64, revision: u64) -> bool {
+        if revision < since {
+            self.note_another();
+        }
+        self.revision.set(self.revision.get().max(revision));
+        revision >= since
+    }
+
+    /// It is not the store that the worker has joined, or no longer all of it. What was claimed may be
+    /// missing there, so nothing is claimed by this life any more.
+    pub(super) fn note_another(&self) {
+        self.is_another.set(true);
+    }
+
+    pub(super) const fn is_another(&self) -> bool {
+        self.is_another.get()
     }
 
     /// A record was read that was written further ahead than clocks may differ.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::engine::gateway::Gateways;
 use crate::engine::machine::Ticket;
+use crate::engine::store::etcd::MemoryEtcd;
 use crate::engine::store::etcd::fixture::{
     CallFault, FaultyEtcd, Impostor, REALM, RETENTION, TERMS, joined, stranger, stranger_by, tick,
 };
@@ -365,4 +366,76 @@ fn of_two_that_begin_a_realm_one_begins_it() {
         let fences = all.map(|(store, _)| store.ready().unwrap().fence);
         assert_eq!((fences, began), ([fence; 2], 1), "{order:b}");
     }
+}
+
+/// etcd was emptied, or restored from a backup, under a worker that has joined: what was claimed may be
+/// missing. A worker that starts then takes it as it is.
+#[test]
+fn a_store_that_knows_less_than_before_is_another_one() {
+    let emptied = |etcd: &mut FaultyEtcd| etcd.etcd = MemoryEtcd::default();
+    let without_layout = |etcd: &mut FaultyEtcd| {
+        etcd.etcd.delete(format!("{REALM}layout").as_bytes());
+    };
+    let begun_anew = |etcd: &mut FaultyEtcd| {
+        etcd.etcd = MemoryEtcd::default();
+        for number in 0..40_u8 {
+            etcd.etcd.put(b"/dana/v1/shop/s/x", &[number]);
+        }
+        etcd.now += 1000;
+        joined(etcd, "another", &GATEWAYS);
+    };
+    let losses: [fn(&mut FaultyEtcd); 3] = [emptied, without_layout, begun_anew];
+    for (case, lose) in losses.into_iter().enumerate() {
+        let mut etcd = FaultyEtcd::new();
+        let (store, mut member) = joined(&mut etcd, "one", &GATEWAYS);
+        lose(&mut etcd);
+        let told = tick_for(&mut etcd, &mut member, limits::ETCD_LOOK_MS);
+        assert!(refusal(&told[..1]).contains("etcd knows less than it did"), "{case}: {told:?}");
+        assert!(store.ready().is_none(), "{case}");
+        // Whatever it holds later, and however often it is found.
+        let _ = tick_for(&mut etcd, &mut member, 20_000);
+        assert!(store.ready().is_none(), "{case}");
+        let (fresh, _) = joined(&mut etcd, "fresh", &GATEWAYS);
+        assert!(fresh.ready().is_some(), "{case}");
+        let _ = tick_for(&mut etcd, &mut member, 20_000);
+        assert!(store.ready().is_none(), "{case}");
+    }
+}
+
+#[test]
+fn a_backup_that_was_restored_is_found_by_its_revision() {
+    let mut etcd = FaultyEtcd::new();
+    let (store, mut member) = joined(&mut etcd, "one", &GATEWAYS);
+    let backup = etcd.etcd.clone();
+    etcd.etcd.put(b"/dana/v1/shop/o/of-another-envoy", b"");
+    assert_eq!(tick_for(&mut etcd, &mut member, limits::ETCD_LOOK_MS), []);
+    assert!(store.ready().is_some());
+    etcd.etcd = backup;
+    let told = tick_for(&mut etcd, &mut member, limits::ETCD_LOOK_MS);
+    assert!(refusal(&told[..1]).contains("restored from a backup"), "{told:?}");
+    assert!(store.ready().is_none());
+}
+
+/// What follows a name's payments would go to the wrong ledger, whichever Envoy it is.
+#[test]
+fn a_name_does_not_take_over_another_ones_cluster_after_a_restart_either() {
+    let mut etcd = FaultyEtcd::new();
+    joined(&mut etcd, "one", &GATEWAYS);
+    let swap = |member: &mut RealmMember| {
+        let [one, other] = [0, 1].map(|at| member.terms.gateways[at].cluster.clone());
+        member.terms.gateways[0].cluster = other;
+        member.terms.gateways[1].cluster = one;
+    };
+    let (store, mut member) = stranger("other", &GATEWAYS);
+    swap(&mut member);
+    let told = tick(&mut etcd, &mut member);
+    let why = refusal(&told);
+    assert!(why.contains("expected cluster cluster-of-secondary to stay with gateway secondary"));
+    assert!(why.contains("choose a new realm") && !why.contains("vm_id"), "{why}");
+    assert!(store.ready().is_none());
+    // A cluster that nobody has used is another name for the same gateway.
+    let (store, mut member) = stranger("third", &GATEWAYS);
+    member.terms.gateways[1].cluster = "elsewhere".to_owned();
+    tick(&mut etcd, &mut member);
+    assert!(store.ready().is_some());
 }

@@ -285,3 +285,34 @@ fn whoever_has_no_time_tries_once() {
     let told = ask(&mut etcd, &mut session, StoreRequest::Commit(short));
     assert_eq!((told, etcd.calls.len()), (StoreEvent::Unclear, 1));
 }
+
+/// A backup is restored between two claims of one worker. The first one may be missing there, so the
+/// second one does not count, though it is written.
+#[test]
+fn what_is_claimed_in_a_restored_backup_is_not_sent() {
+    let (mut etcd, store, mut session) = alone();
+    let backup = etcd.etcd.clone();
+    for name in ["r-1", "r-2"] {
+        assert_eq!(claim(&mut etcd, &mut session, name, None), StoreEvent::Committed);
+    }
+    etcd.etcd = backup;
+    let mut session = EtcdSession::new(Rc::clone(&store));
+    assert_eq!(claim(&mut etcd, &mut session, "r-1", None), StoreEvent::Unclear);
+    assert_eq!(ask(&mut etcd, &mut session, StoreRequest::Retract), StoreEvent::Retracted);
+    assert_eq!(etcd.places(), [('s', true)], "it is given back");
+    let read = StoreRequest::Read(vec![payment("r-2")]);
+    assert_eq!(ask(&mut etcd, &mut EtcdSession::new(store), read), UNAVAILABLE);
+}
+
+/// Answers may overtake each other: an older revision says nothing of a call that was sent before the
+/// newer one was known.
+#[test]
+fn an_answer_that_was_overtaken_is_no_older_store() {
+    let (_, store, _) = alone();
+    let since = store.revision();
+    assert!(store.goes_on(since, since + 2));
+    assert!(store.goes_on(since, since + 1));
+    assert!(store.ready().is_some());
+    assert!(!store.goes_on(since + 2, since + 1));
+    assert!(store.ready().is_none());
+}
