@@ -68,7 +68,7 @@ pub use store::{
     BucketError, Cell, CellEvent, CellRequest, Census, Commit, Conversation, Counted, Entry,
     EtcdOperatorSession, EtcdSession, EtcdStore, EtcdTerms, Expected, Found, InDoubt, KeptAnswer,
     Key, KeyDefinition, KeyValue, Keyed, Layout, LayoutError, LeaseAnswer, Loaded, Local,
-    MAKES_ROOM, MemoryEtcd, MemoryKey, MemoryStore, OperatorEvent, OperatorRequest,
+    LocalClaims, MAKES_ROOM, MemoryEtcd, MemoryKey, MemoryStore, OperatorEvent, OperatorRequest,
     OperatorSession, OperatorTerms, Outbox, Patience, Placement, RangeAnswer, Realm, RealmCensus,
     RealmEffect, RealmGateway, RealmMember, RealmTerms, RealmWorkers, ResolvedCount, Retention,
     Room, RpcEvent, RpcMethod, RpcRequest, Seed, Seen, Session, SessionOf, States, StoreError,

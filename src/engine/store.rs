@@ -21,7 +21,7 @@ pub use any_session::{AnyOperatorSession, AnySession};
 pub use backend::{BackendEvent, BackendRequest, RpcEvent, RpcMethod, RpcRequest};
 pub use cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 pub(in crate::engine) use census::draft::{Counts, Draft};
-pub use census::{Census, Counted, InDoubt, MAKES_ROOM, ResolvedCount, Room, States};
+pub use census::{Census, Counted, InDoubt, LocalClaims, MAKES_ROOM, ResolvedCount, Room, States};
 pub use contract::{Commit, Key, Patience, Seen, StoreError, StoreEvent, StoreRequest, Version};
 pub use conversation::{Conversation, Keyed, Local, Outbox, SessionOf, Stored};
 pub use etcd::{

@@ -305,8 +305,8 @@ impl Tick {
         let counts = match counts_at {
             Some(now) => match self.policy.config.store.etcd() {
                 None => self.census_pass.tick(now),
-                Some(etcd) => {
-                    let drains = etcd.drains_local;
+                Some(_) => {
+                    let drains = self.policy.drains_local;
                     let local = if drains { self.census_pass.tick(now) } else { Vec::new() };
                     std::iter::once(TickOutput::Do(TickEffect::CountRealm)).chain(local).collect()
                 }

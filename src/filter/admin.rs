@@ -54,7 +54,9 @@ impl<H: Host + Clone> AdminRoot<H> {
         let node = |name| host.property(&["xds", "node", name]).ok().flatten().unwrap_or_default();
         let instance = Rc::new(Instance::new(&node("id"), &node("cluster")));
         let etcd = config.store.etcd();
-        let etcd = etcd.map(|config| membership::open(&host, config, NO_WORKER)).transpose()?;
+        // A session of operators asks the layout what stands in shared data.
+        let open = |config| membership::open(&host, config, false, NO_WORKER);
+        let etcd = etcd.map(open).transpose()?;
         let (reporter, calls, left) = Default::default();
         Ok(Self { config: Rc::new(config), instance, reporter, etcd, calls, left, host })
     }

@@ -15,13 +15,14 @@ use crate::engine::{
 use crate::engine::{Input, Shell, Ticket, drive};
 
 /// A worker's side of the store that `config` names; it has not joined yet. `owner` is the worker's
-/// number in this process.
+/// number in this process. `drains_local`: payments of before may stand in shared data.
 ///
 /// # Errors
 /// When the host does not say what time it is.
 pub(super) fn open<H: Host>(
     host: &H,
     config: &EtcdConfig,
+    drains_local: bool,
     owner: u64,
 ) -> Result<Rc<EtcdStore>, String> {
     if let Some(name) = host.withheld() {
@@ -35,7 +36,7 @@ pub(super) fn open<H: Host>(
     noise.extend(host.property(&["xds", "node", "id"]).ok().flatten().unwrap_or_default());
     let terms = EtcdTerms {
         clock_skew: config.clock_skew,
-        drains_local: config.drains_local,
+        drains_local,
         keeps_answers: config.answers == AnswersIn::Store,
     };
     Ok(Rc::new(EtcdStore::new(Realm::new(&config.realm), terms, &noise)))

@@ -42,7 +42,8 @@ impl<H: Host> Root<H> {
         }
         let tick = Tick::new(Rc::clone(&policy), owner);
         let etcd = policy.config.store.etcd();
-        let etcd = etcd.map(|config| membership::open(&host, config, owner)).transpose()?;
+        let open = |config| membership::open(&host, config, policy.drains_local, owner);
+        let etcd = etcd.map(open).transpose()?;
         let membership = etcd.clone().map(|store| Membership::new(store, &policy));
         let worker = Rc::new(Worker::new(host, policy, owner, etcd));
         worker.show();

@@ -6,6 +6,7 @@ use crate::payments::{PATIENCE, config, pay};
 use crate::support::client::{CANCEL, CREATE, STATUS, about, call, order};
 use crate::support::envoy::{Envoy, admin_plugin, plugin};
 use crate::support::etcd::Etcd;
+use crate::support::operator::{post, status};
 use crate::support::sandbox::Sandbox;
 use crate::support::until;
 
@@ -65,7 +66,27 @@ fn payments_of_before_stay_where_they_are_and_new_ones_are_claimed_in_etcd() {
         (seen.status == 200).then_some(seen)
     });
     assert_eq!(replayed.body, paid.body);
+    // What ends with the process is told until nothing of it counts.
+    let local = until("its claims are told", PATIENCE, || {
+        let local = status(&envoy)["store"]["local"].clone();
+        (local["in_doubt"] == 0).then_some(local)
+    });
+    assert!(local["claims"].as_u64() >= Some(2), "{local}");
+    let mut number = 0;
+    // The process still knows what stands in its memory: nothing of that is paid elsewhere.
+    let force = json!({"gateway": "secondary", "steer": "force", "ttl_s": 600,
+                       "reason": "a test", "actor": "anna"});
+    assert_eq!(post(&envoy, "/override", &force).status, 200);
+    until("new payments go to the other gateway", PATIENCE, || {
+        number += 1;
+        let reference = format!("r-4-{number}");
+        pay(&envoy, &reference);
+        (sandbox.executed_at(&reference) == ["secondary"]).then_some(())
+    });
+    let again = call(&envoy.listener, CREATE, &order("r-1"));
+    assert_eq!(again.json()["title"], "Payment Cancelled", "{again:?}");
     for reference in ["r-1", "r-2", new.as_str()] {
+        call(&envoy.listener, CREATE, &order(reference));
         assert_eq!(sandbox.executed_at(reference), ["primary"], "{reference}");
     }
 }

@@ -3,7 +3,7 @@
 use super::object::{Object, list, time};
 use crate::engine::gateway::Gateways;
 use crate::engine::payment::{KeyPrefix, Money};
-use crate::engine::store::{Census, InDoubt, Layout};
+use crate::engine::store::{Census, InDoubt, Layout, LocalClaims};
 use crate::engine::time::{Millis, Timestamp};
 
 /// The last census at one moment.
@@ -53,6 +53,12 @@ impl Doubt<'_> {
             None => claims,
             Some(resolved) => claims.with("resolved_is_exact", resolved.is_exact),
         }
+    }
+
+    /// Claims that end with this process, where others stand in etcd.
+    pub(super) fn local(&self) -> Option<Object> {
+        let LocalClaims { claims, in_doubt } = self.census.local?;
+        Some(Object::new().with("claims", claims).with("in_doubt", in_doubt))
     }
 
     /// How full the store in shared data is.

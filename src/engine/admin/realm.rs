@@ -93,7 +93,8 @@ impl StatusReport<'_> {
             .with("link", self.link().map_or("unknown", StoreLink::name))
             .with("workers", workers)
             .with("unfinished", links.unfinished(self.now))
-            .with("claims", self.doubt.map(|doubt| doubt.claims()));
+            .with("claims", self.doubt.map(|doubt| doubt.claims()))
+            .with("local", self.doubt.and_then(|doubt| doubt.local()));
         Some(object)
     }
 }

@@ -68,13 +68,13 @@ fn read_stores(fields: &Fields<'_>, floor: Floor) -> (StoreEngine, u32) {
     }
 }
 
-fn read_etcd(fields: &Fields<'_>, floor: Floor, drains_local: bool) -> Option<EtcdConfig> {
+fn read_etcd(fields: &Fields<'_>, floor: Floor, beside_local: bool) -> Option<EtcdConfig> {
     let cluster = fields.demand("cluster", CLUSTER).and_then(|node| node.text(CLUSTER, is_cluster));
     let realm = fields.demand("realm", REALM).and_then(|node| node.text(REALM, is_realm));
     let answers = [("local", AnswersIn::Local), ("store", AnswersIn::Store)];
     let answers = fields.choice("answers", &answers, AnswersIn::Local);
     let clock_skew = floor.millis(fields, "clock_skew_ms", 100, 60_000, 2000);
-    Some(EtcdConfig { cluster: cluster?, realm: realm?, answers, clock_skew, drains_local })
+    Some(EtcdConfig { cluster: cluster?, realm: realm?, answers, clock_skew, beside_local })
 }
 
 /// What no part of an etcd's settings shows by itself.

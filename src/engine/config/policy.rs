@@ -28,6 +28,9 @@ pub struct Policy {
     pub placement: Placement,
     /// When the store began.
     pub born: Timestamp,
+    /// New payments are claimed in etcd, and shared data may hold claims of before. They stay there
+    /// for as long as the process lives, whether `local` is still configured or not.
+    pub drains_local: bool,
     /// The configuration.
     pub config: Config,
 }
@@ -116,8 +119,9 @@ impl Policy {
         let keys: Vec<KeyDefinition> =
             operations.iter().map(|compiled| config.key_definition(&compiled.operation)).collect();
         let (ids, grew) = layout.join(claims_max(&config, layout), &names, &keys)?;
-        let (born, began) = layout.begin(now);
-        Ok((Self::new(config, operations, ids, layout.placement(), born), grew || began))
+        let (_, began) = layout.begin(now);
+        let claims = config.store.has_local() && layout.expect_claims();
+        Ok((Self::new(config, operations, ids, layout), grew || began || claims))
     }
 
     /// Looks `config` up in `layout`, which stays as it is: for the operators' listener.
@@ -136,17 +140,10 @@ impl Policy {
         let ids = config.gateways.iter().map(|gateway| find(&gateway.name));
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
         let operations = Table::new(config.operations.clone());
-        let born = layout.born().unwrap_or_default();
-        Ok(Self::new(config, operations, ids, layout.placement(), born))
+        Ok(Self::new(config, operations, ids, layout))
     }
 
-    fn new(
-        config: Config,
-        operations: Table,
-        ids: Vec<GatewayId>,
-        placement: Placement,
-        born: Timestamp,
-    ) -> Self {
+    fn new(config: Config, operations: Table, ids: Vec<GatewayId>, layout: &Layout) -> Self {
         let gateways: Vec<Gateway> = config
             .gateways
             .iter()
@@ -179,8 +176,9 @@ impl Policy {
             operations,
             health,
             claims: config.claims,
-            placement,
-            born,
+            placement: layout.placement(),
+            born: layout.born().unwrap_or_default(),
+            drains_local: config.store.etcd().is_some() && layout.may_hold_claims(),
             config,
         }
     }
@@ -299,11 +297,8 @@ impl Policy {
     }
 }
 
-/// For how many claims shared data must be laid out. Nothing is claimed there while all claims stand
-/// in etcd, so that whatever it was laid out for will do.
+/// For how many claims shared data must be laid out. Without `local` no new payment is claimed there,
+/// so that whatever it was laid out for will do.
 const fn claims_max(config: &Config, layout: &Layout) -> u32 {
-    match config.store.etcd() {
-        Some(etcd) if !etcd.drains_local => layout.placement().claims_max(),
-        Some(_) | None => config.store.claims_max,
-    }
+    if config.store.has_local() { config.store.claims_max } else { layout.placement().claims_max() }
 }

@@ -144,9 +144,9 @@ pub struct EtcdConfig {
     pub answers: AnswersIn,
     /// How far the clocks of two Envoys may differ, in milliseconds.
     pub clock_skew: Millis,
-    /// Whether payments that the store in this process knows stay there until their retention ends:
-    /// the way from one store to the other.
-    pub drains_local: bool,
+    /// Whether `local` is given beside it, on the way from one store to the other: shared data is
+    /// laid out as it was for that.
+    pub beside_local: bool,
 }
 
 /// Where the answers to executed payments are kept for replays.
@@ -165,6 +165,15 @@ impl StoreConfig {
         match &self.engine {
             StoreEngine::Local => None,
             StoreEngine::Etcd(etcd) => Some(etcd),
+        }
+    }
+
+    /// Whether `local` is configured, alone or beside etcd.
+    #[must_use]
+    pub const fn has_local(&self) -> bool {
+        match &self.engine {
+            StoreEngine::Local => true,
+            StoreEngine::Etcd(etcd) => etcd.beside_local,
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct Census {
     /// Claims in etcd that are resolved; `None` where the store is in shared data. With it, what this
     /// census says of buckets, and of `settled`, `rejected` and `closed` claims, means nothing.
     pub resolved: Option<ResolvedCount>,
+    /// What of it ends with this process: claims in its shared data. `None` if none can stand there.
+    pub local: Option<LocalClaims>,
     /// The number of buckets of the store.
     pub buckets: u32,
     /// Records of every kind: claims, and keys that lead to them.
@@ -62,6 +64,15 @@ pub struct ResolvedCount {
     pub claims: u64,
     /// Each one was counted. Otherwise a part of them was, and this is a multiple of that.
     pub is_exact: bool,
+}
+
+/// Claims in shared data that still count, of which a process that ends takes the memory with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LocalClaims {
+    /// In flight, in doubt, unreadable, or resolved within the retention.
+    pub claims: u64,
+    /// Those of them that are in doubt.
+    pub in_doubt: u64,
 }
 
 /// How much room a store has for new claims.
@@ -210,7 +221,7 @@ impl Census {
         self.oldest.iter().filter(|doubt| front.fits(&doubt.key))
     }
 
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     /// The stored form.
     #[must_use]
@@ -235,6 +246,10 @@ impl Census {
             Some(ResolvedCount { is_exact: false, .. }) => ESTIMATED,
         });
         bytes.extend(resolved.claims.to_le_bytes());
+        let LocalClaims { claims, in_doubt } = self.local.unwrap_or_default();
+        bytes.push(u8::from(self.local.is_some()));
+        bytes.extend(claims.to_le_bytes());
+        bytes.extend(in_doubt.to_le_bytes());
         bytes.push(u8::try_from(self.at_risk.len()).unwrap_or(u8::MAX));
         for (currency, minor) in &self.at_risk {
             bytes.extend(currency);
@@ -270,6 +285,8 @@ impl Census {
             ESTIMATED => Some(ResolvedCount { claims, is_exact: false }),
             _ => return None,
         };
+        let has_local = bytes.byte()? != 0;
+        let local = LocalClaims { claims: bytes.long()?, in_doubt: bytes.long()? };
         let currencies = usize::from(bytes.byte()?);
         if currencies > limits::CENSUS_CURRENCIES_MAX {
             return None;
@@ -290,6 +307,7 @@ impl Census {
             began_at,
             ended_at,
             resolved,
+            local: Some(local).filter(|_| has_local),
             buckets,
             records,
             records_max,

@@ -20,6 +20,8 @@ use crate::engine::time::Timestamp;
 pub struct Layout {
     /// Where each payment's records stand.
     placement: Placement,
+    /// Nobody has ever claimed anything in shared data, nor may a worker that has joined.
+    is_unclaimed: bool,
     /// When the store began, by the wall clock: what was sent before is not in it.
     born: Option<Timestamp>,
     /// Whose bit is whose.
@@ -145,11 +147,33 @@ impl Layout {
     const VERSION: u8 = 5;
     /// The same but for the time when the store began, which is then not known.
     const VERSION_UNBORN: u8 = 4;
+    /// The same as [`Self::VERSION`] where nothing was ever claimed in shared data.
+    const VERSION_UNCLAIMED: u8 = 6;
 
     /// An empty table for a store of these places.
     #[must_use]
-    pub const fn new(placement: Placement) -> Self {
-        Self { placement, born: None, names: Vec::new(), clusters: Vec::new(), keys: Vec::new() }
+    pub fn new(placement: Placement) -> Self {
+        let (names, clusters, keys) = Default::default();
+        Self { placement, is_unclaimed: false, born: None, names, clusters, keys }
+    }
+
+    /// The same where all claims stand in etcd from the start.
+    #[must_use]
+    pub fn unclaimed(placement: Placement) -> Self {
+        Self { is_unclaimed: true, ..Self::new(placement) }
+    }
+
+    /// Whether claims may stand in shared data: a worker that claims there, or leaves marks there,
+    /// has joined at some time. What stands there counts until the process ends, whatever is
+    /// configured by then.
+    #[must_use]
+    pub const fn may_hold_claims(&self) -> bool {
+        !self.is_unclaimed
+    }
+
+    /// A worker is about to claim in shared data. Tells whether that must be written back first.
+    pub const fn expect_claims(&mut self) -> bool {
+        std::mem::replace(&mut self.is_unclaimed, false)
     }
 
     /// When the store began, if that is known.
@@ -261,7 +285,8 @@ impl Layout {
     /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![Self::VERSION];
+        let mut bytes =
+            vec![if self.is_unclaimed { Self::VERSION_UNCLAIMED } else { Self::VERSION }];
         bytes.extend(self.placement.buckets().to_le_bytes());
         bytes.extend(self.placement.seed().bytes());
         bytes.extend(self.born.unwrap_or_default().as_millis().to_le_bytes());
@@ -283,13 +308,14 @@ impl Layout {
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let mut bytes = Reader(bytes);
-        let (version @ (Self::VERSION | Self::VERSION_UNBORN), buckets) =
+        let (version @ (Self::VERSION | Self::VERSION_UNBORN | Self::VERSION_UNCLAIMED), buckets) =
             (bytes.byte()?, bytes.word()?)
         else {
             return None;
         };
         let mut layout = Self::new(Placement::of_buckets(buckets, Seed::new(bytes.take()?)));
-        if version == Self::VERSION {
+        layout.is_unclaimed = version == Self::VERSION_UNCLAIMED;
+        if version != Self::VERSION_UNBORN {
             layout.born = Some(bytes.time()?).filter(|born| born.as_millis() > 0);
         }
         for line in std::str::from_utf8(bytes.0).ok()?.split('\n').filter(|line| !line.is_empty()) {
@@ -352,6 +378,20 @@ mod tests {
         assert_eq!((read.born(), read.begin(now)), (None, (now, true)));
         let mut stored = Layout::decode(&read.encode()).unwrap();
         assert_eq!((stored.begin(later), &stored), ((now, false), &read));
+    }
+
+    #[test]
+    fn where_nothing_was_claimed_is_told_until_something_may_be() {
+        let placement = Placement::new(ROOM, Seed::new([7; Seed::SIZE]));
+        let mut layout = Layout::unclaimed(placement);
+        layout.join(ROOM, &of(&["primary"]), &[]).unwrap();
+        layout.begin(Timestamp::from_millis(7));
+        let mut read = Layout::decode(&layout.encode()).unwrap();
+        assert_eq!(read, layout);
+        assert!(!read.may_hold_claims());
+        assert!(read.expect_claims() && !read.expect_claims());
+        assert!(Layout::decode(&read.encode()).unwrap().may_hold_claims());
+        assert!(Layout::new(placement).may_hold_claims());
     }
 
     #[test]

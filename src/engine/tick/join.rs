@@ -96,7 +96,9 @@ impl Join {
         let found = match version {
             Expected::Absent => {
                 let seed = Seed::gather(&self.noise);
-                Ok(Layout::new(Placement::new(self.config.store.claims_max, seed)))
+                let placement = Placement::new(self.config.store.claims_max, seed);
+                let has_local = self.config.store.has_local();
+                Ok(if has_local { Layout::new(placement) } else { Layout::unclaimed(placement) })
             }
             Expected::At(_) | Expected::Any => Layout::decode(&bytes),
         };

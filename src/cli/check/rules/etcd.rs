@@ -118,9 +118,10 @@ pub(super) const RULES: &[Rule] = &[
         id: "etcd-drains-local",
         severity: Note,
         title: "Payments from before etcd are known to one Envoy process alone",
-        why: "Until their retention has ended a repeat of one is recognised by the Envoy that made it, and by no \
-              other.",
-        fix: "Keep each partner at its Envoy until idempotency.retention_s has passed, then remove local.",
+        why: "A repeat of one is recognised by the Envoy process that made it, and by no other. It reads its memory \
+              for as long as it lives, also without local.",
+        fix: "Keep each partner at its Envoy, and end the process only when GET /status shows no claims under \
+              store.local.",
         check: drains_local,
     },
 ];

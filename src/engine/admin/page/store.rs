@@ -4,7 +4,7 @@ use super::html::{Html, Mark};
 use crate::engine::admin::status::StatusReport;
 use crate::engine::config::EtcdConfig;
 use crate::engine::health::Why;
-use crate::engine::store::{MAKES_ROOM, ResolvedCount, Room, StoreLink};
+use crate::engine::store::{LocalClaims, MAKES_ROOM, ResolvedCount, Room, StoreLink};
 
 /// How bad it is how the store stands: without etcd nothing new is paid.
 pub(super) fn mark(status: &StatusReport<'_>) -> Mark {
@@ -91,6 +91,10 @@ fn shared(html: &mut Html, status: &StatusReport<'_>, etcd: &EtcdConfig) {
         let about = if is_exact { "" } else { "about " };
         let in_flight = census.states.in_flight;
         html.pair("Claims", &format!("{in_flight} under way, {about}{claims} resolved"));
+        if let Some(LocalClaims { claims, in_doubt }) = census.local {
+            let text = format!("{claims} that end with this process, {in_doubt} of them in doubt");
+            html.pair("In memory", &text);
+        }
     }
     let unfinished = status.links.map_or(0, |links| links.unfinished(status.now));
     if unfinished > 0 {

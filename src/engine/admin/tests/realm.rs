@@ -6,7 +6,9 @@ use crate::engine::machine::{Output, OutputOf};
 use crate::engine::payment::{
     Claim, ClaimKey, ClaimState, Fingerprint, Incarnation, KeyPrefix, Money,
 };
-use crate::engine::store::{Entry, Found, RealmWorkers, ResolvedCount, States, StoreLink};
+use crate::engine::store::{
+    Entry, Found, LocalClaims, RealmWorkers, ResolvedCount, States, StoreLink,
+};
 
 const ETCD: &str =
     r#", "idempotency": {"store": {"etcd": {"cluster": "dana_etcd", "realm": "shop"}}}"#;
@@ -28,11 +30,30 @@ pub(super) fn say(scene: &mut Scene, links: &[StoreLink], unfinished: u32) {
 
 impl Scene {
     fn counted(&mut self, resolved: Option<ResolvedCount>) {
+        self.counted_with(resolved, None);
+    }
+
+    fn counted_with(&mut self, resolved: Option<ResolvedCount>, local: Option<LocalClaims>) {
         let states = States { in_flight: 3, in_doubt: 2, settled: 9, ..States::default() };
         let (began_at, ended_at) = (self.time(), self.time());
-        let census = Census { began_at, ended_at, resolved, states, ..Census::default() };
+        let census = Census { began_at, ended_at, resolved, local, states, ..Census::default() };
         self.put(Cell::Census, census.encode());
     }
+}
+
+/// Whoever ends the process must know what ends with it.
+#[test]
+fn what_stays_in_memory_is_told_apart() {
+    let mut scene = scene();
+    say(&mut scene, &[StoreLink::Joined], 0);
+    let resolved = Some(ResolvedCount { claims: 9, is_exact: true });
+    scene.counted(resolved);
+    assert_eq!(scene.get("/status").json()["store"]["local"], Value::Null);
+    assert!(!scene.page().contains("In memory"));
+    scene.counted_with(resolved, Some(LocalClaims { claims: 7, in_doubt: 1 }));
+    let local = json!({"claims": 7, "in_doubt": 1});
+    assert_eq!(scene.get("/status").json()["store"]["local"], local);
+    assert!(scene.page().contains("7 that end with this process, 1 of them in doubt"));
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn a_cluster_and_a_realm_are_enough() {
         realm: "production".to_owned(),
         answers: AnswersIn::Local,
         clock_skew: Millis::new(2000),
-        drains_local: false,
+        beside_local: false,
     };
     assert_eq!(store.etcd(), Some(&expected));
     assert_eq!(store.engine, StoreEngine::Etcd(expected));
@@ -51,7 +51,7 @@ fn with_both_stores_the_local_one_is_drained() {
         let mut fields = etcd(&json!({}));
         fields["idempotency"]["store"]["local"] = local;
         let store = read(&fields);
-        assert!(store.etcd().unwrap().drains_local);
+        assert!(store.etcd().unwrap().beside_local);
         assert_eq!(store.claims_max, claims_max);
     }
     for store in [json!({}), json!({"local": {}})] {

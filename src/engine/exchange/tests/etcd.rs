@@ -8,6 +8,7 @@ use crate::engine::store::{
     AnySession, BackendEvent, BackendRequest, Entry, EtcdStore, EtcdTerms, RealmMember, Stored,
 };
 
+mod moving;
 mod outages;
 mod single;
 

@@ -45,22 +45,36 @@ impl Draft {
     ) -> u32 {
         self.census.ended_at = now;
         self.census.buckets = self.census.buckets.saturating_add(1);
+        let mut local = self.census.local.unwrap_or_default();
         let Some(bucket) = Bucket::decode(bytes) else {
             self.census.states.unreadable += 1;
+            local.claims += 1;
+            self.census.local = Some(local);
             return 0;
         };
         let retention = Retention { claims: retention, tokens: retention, leaps: how.leaps };
         let kept = bucket.kept(now, retention);
         self.census.kept += kept as u64;
+        let in_doubt = self.census.states.in_doubt;
         self.census.full += u32::from(kept >= limits::BUCKET_RECORDS_MAX);
         let mut records = 0;
         for (key, entry) in bucket.entries() {
             records += 1;
+            let before = self.unresolved();
             self.count(key, number, &entry, how, now);
+            let is_unresolved = self.unresolved() > before;
+            local.claims += u64::from(is_unresolved || is_kept(&entry, retention, now));
         }
+        local.in_doubt += self.census.states.in_doubt - in_doubt;
+        self.census.local = Some(local);
         self.census.records += u64::from(records);
         self.census.records_max = self.census.records_max.max(records);
         records
+    }
+
+    const fn unresolved(&self) -> u64 {
+        let States { in_flight, in_doubt, unreadable, .. } = self.census.states;
+        in_flight + in_doubt + unreadable
     }
 
     /// Counts one record as it is at `now`; one in etcd is in bucket 0.
@@ -132,6 +146,7 @@ impl Draft {
     pub(in crate::engine) fn add(&mut self, local: &Census) -> u64 {
         let States { in_flight, in_doubt, settled, rejected, closed, unreadable } = local.states;
         let census = &mut self.census;
+        census.local = local.local;
         census.began_at = census.began_at.min(local.began_at);
         census.states.in_flight += in_flight;
         census.states.in_doubt += in_doubt;
@@ -172,4 +187,10 @@ impl Draft {
             ..self.census
         }
     }
+}
+
+/// Whether it is a claim that was changed less than its retention ago.
+fn is_kept(entry: &Entry, retention: Retention<'_>, now: Timestamp) -> bool {
+    let Entry::Claim(Claim { changed_at, .. }) = entry else { return false };
+    *changed_at > now || retention.leaps.passed(*changed_at, now) < retention.claims
 }

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use super::draft::{Counts, Draft};
 use super::*;
 use crate::engine::gateway::GatewayId;
-use crate::engine::payment::{Claim, ClaimRules, ClaimState, Closed, Fingerprint, Incarnation};
+use crate::engine::payment::{
+    Claim, ClaimKey, ClaimRules, ClaimState, Closed, Fingerprint, Incarnation,
+};
 use crate::engine::store::alias::{Alias, AliasTarget};
 use crate::engine::store::local::bucket::Bucket;
 use crate::engine::time::Leaps;
@@ -71,6 +73,31 @@ pub(in crate::engine) fn count(buckets: &[Vec<u8>], how: Counts<'_>) -> Census {
         draft.count_bucket(number, bytes.clone(), RETENTION, how, NOW);
     }
     draft.finish()
+}
+
+/// Whoever ends the process loses these. Keys that only lead elsewhere say nothing of a payment, and
+/// marks of payments in etcd are among them.
+#[test]
+fn what_a_process_takes_with_it_is_what_is_unresolved_or_within_its_retention() {
+    let retention = RETENTION.get().cast_signed();
+    let settled = |age| claim(ClaimState::settled(one()), age);
+    let in_flight = ClaimState::InFlight { candidates: one(), until: at(1000), after_no: false };
+    let old = 2 * retention;
+    let claims = [
+        settled(retention - 1),
+        settled(retention),
+        claim(doubt(one(), None), old),
+        claim(in_flight, old),
+    ];
+    let mut first = Bucket::decode(bucket(&claims)).unwrap();
+    let to = AliasTarget::Payment(ClaimKey::derive("p", "order", ["r"]).reference());
+    first.put_alias(&key(9), &Alias { to, used_at: NOW, nonce: 0 }, NOW, RETENTION).unwrap();
+    let census = count(&[first.into_bytes(), bucket(&claims[..1]), vec![1, 2, 3]], ENFORCING);
+    assert_eq!(census.local, Some(LocalClaims { claims: 5, in_doubt: 1 }));
+    // Its last change counts, not its beginning.
+    let late = Claim { changed_at: at(-1), ..settled(old) };
+    assert_eq!(count(&[bucket(&[late])], ENFORCING).local.unwrap().claims, 1);
+    assert_eq!(count(&[Vec::new()], ENFORCING).local, Some(LocalClaims::default()));
 }
 
 #[test]
@@ -256,15 +283,16 @@ pub(in crate::engine) fn any_census() -> impl Strategy<Value = Census> {
     let currency = proptest::array::uniform3(b'A'..=b'Z');
     let at_risk = proptest::collection::vec((currency, any::<u64>()), 0..=16);
     let oldest = proptest::collection::vec(any_doubt(), 0..20);
-    let resolved = any::<Option<(u64, bool)>>();
-    (any::<[u64; 11]>(), any::<[u32; 3]>(), at_risk, oldest, resolved).prop_map(
-        |(longs, [buckets, records_max, full], at_risk, oldest, resolved)| {
+    let parts = (any::<Option<(u64, bool)>>(), any::<Option<(u64, u64)>>());
+    (any::<[u64; 11]>(), any::<[u32; 3]>(), at_risk, oldest, parts).prop_map(
+        |(longs, [buckets, records_max, full], at_risk, oldest, (resolved, local))| {
             let [began, ended, records, kept, unsummed, states @ ..] = longs;
             let [in_flight, in_doubt, settled, rejected, closed, unreadable] = states;
             Census {
                 began_at: Timestamp::from_millis(began),
                 ended_at: Timestamp::from_millis(ended),
                 resolved: resolved.map(|(claims, is_exact)| ResolvedCount { claims, is_exact }),
+                local: local.map(|(claims, in_doubt)| LocalClaims { claims, in_doubt }),
                 buckets,
                 records,
                 records_max,

@@ -43,12 +43,13 @@ impl Drain {
         self.seen = seen;
     }
 
-    /// What etcd says, with the customers' tokens that are only known here.
+    /// What etcd says, with the customers' tokens that are only known here. They count as used very
+    /// long ago, so that their next use writes them in etcd: shared data ends with the process.
     pub(super) fn with_tokens(&self, mut seen: Vec<Seen>) -> Vec<Seen> {
         for one in seen.iter_mut().filter(|one| one.entry == Entry::Absent) {
             let here = self.seen.iter().find(|here| here.key == one.key);
-            if let Some(Seen { key: Key::Alias(_), entry, .. }) = here {
-                one.entry = *entry;
+            if let Some(Seen { key: Key::Alias(_), entry: Entry::Alias(alias), .. }) = here {
+                one.entry = Entry::Alias(Alias { used_at: Timestamp::default(), ..*alias });
             }
         }
         seen

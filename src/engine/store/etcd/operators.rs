@@ -91,6 +91,11 @@ impl EtcdOperatorSession {
         OperatorStep::Send(OperatorWork::Finding(*front), RpcMethod::Txn, read.into_bytes())
     }
 
+    /// Whether payments of before may stand in shared data.
+    fn may_be_local(&self) -> bool {
+        self.local.layout().is_some_and(Layout::may_hold_claims)
+    }
+
     /// What was found. `None`: it is no answer to that.
     fn found(&mut self, answer: &TxnAnswer<'_>, terms: &OperatorTerms<'_>) -> Option<OperatorStep> {
         let told = |found| Some(OperatorStep::Done(OperatorEvent::Found(found)));
@@ -214,7 +219,7 @@ impl EtcdOperatorSession {
                 let answer = TxnAnswer::decode(message);
                 match answer.and_then(|answer| self.found(&answer, terms)) {
                     Some(OperatorStep::Done(OperatorEvent::Found(Found::Records(found))))
-                        if found.is_empty() && self.store.terms.drains_local =>
+                        if found.is_empty() && self.may_be_local() =>
                     {
                         OperatorStep::Local(OperatorRequest::Find(front))
                     }

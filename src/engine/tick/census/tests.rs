@@ -323,10 +323,7 @@ const ETCD: &str = r#", "etcd": {"cluster": "c", "realm": "r"}"#;
 #[test]
 fn a_store_in_etcd_is_counted_by_the_worker_that_leads_and_by_its_own_machine() {
     let mut world = World::over(3, ETCD);
-    Rc::get_mut(&mut world.policy).unwrap().config.store.engine = {
-        let etcd = world.policy.config.store.etcd().unwrap().clone();
-        StoreEngine::Etcd(EtcdConfig { drains_local: false, ..etcd })
-    };
+    Rc::get_mut(&mut world.policy).unwrap().drains_local = false;
     let (mut first, mut second) = (world.pulse(1), world.pulse(2));
     let began = world.now;
     assert!(world.tick(&mut first).is_empty(), "nothing is claimed in buckets");
@@ -338,10 +335,14 @@ fn a_store_in_etcd_is_counted_by_the_worker_that_leads_and_by_its_own_machine() 
     assert_eq!((world.realm, world.counted.len()), (2, 0));
 }
 
-/// On the way from one store to the other.
+/// On the way from one store to the other, and after it for as long as the process lives.
 #[test]
 fn what_stays_in_buckets_is_counted_and_not_written_down() {
     let mut world = World::over(3, ETCD);
+    Rc::get_mut(&mut world.policy).unwrap().config.store.engine = {
+        let etcd = world.policy.config.store.etcd().unwrap().clone();
+        StoreEngine::Etcd(EtcdConfig { beside_local: false, ..etcd })
+    };
     world.store.put(Cell::Claims(2), bucket(&[claim(doubt(one(), None), 60_000)]));
     let mut pulse = world.pulse(1);
     let counted = world.census(&mut pulse);

@@ -6,12 +6,17 @@ use crate::engine::store::MemoryStore;
 
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
-fn config(gateways: &[&str]) -> Rc<Config> {
-    let one = |name: &&str| format!(r#"{{"name": "{name}", "cluster": "c_{name}"}}"#);
-    let gateways: Vec<String> = gateways.iter().map(one).collect();
-    let config = format!(r#"{{"gateways": [{}]}}"#, gateways.join(","));
+fn config(stores: &str) -> Rc<Config> {
+    let config = format!(
+        r#"{{"gateways": [{{"name": "a", "cluster": "c_a"}}, {{"name": "b", "cluster": "c_b"}}],
+            "idempotency": {{"store": {{{stores}}}}}}}"#
+    );
     Rc::new(Config::parse(config.as_bytes()).unwrap())
 }
+
+const LOCAL: &str = r#""local": {"claims_max": 64}"#;
+const BOTH: &str = r#""local": {"claims_max": 64}, "etcd": {"cluster": "c", "realm": "r"}"#;
+const ETCD: &str = r#""etcd": {"cluster": "c", "realm": "r"}"#;
 
 /// A worker and what it waits for.
 struct Beginning {
@@ -22,7 +27,11 @@ struct Beginning {
 
 impl Beginning {
     fn new(noise: u8) -> Self {
-        let join = Join::new(config(&["a", "b"]), vec![noise; 64]);
+        Self::with(LOCAL, noise)
+    }
+
+    fn with(stores: &str, noise: u8) -> Self {
+        let join = Join::new(config(stores), vec![noise; 64]);
         let mut beginning = Self { join, asked: None, end: None };
         beginning.feed(Input::Event(()));
         beginning
@@ -53,6 +62,46 @@ impl Beginning {
             JoinEffect::Failed(why) => panic!("{why}"),
         }
     }
+}
+
+/// The policy of a worker that joins a process with these stores.
+fn join(store: &mut MemoryStore, stores: &str) -> Rc<Policy> {
+    let mut one = Beginning::with(stores, 1);
+    while one.asked.is_some() {
+        one.step(store);
+    }
+    match one.end {
+        Some(JoinEffect::Joined { policy, .. }) => policy,
+        end => panic!("{stores}: {end:?}"),
+    }
+}
+
+/// What is claimed in shared data is known there and nowhere else: it counts until the process ends,
+/// however soon `local` is taken out of the configuration.
+#[test]
+fn shared_data_is_read_for_as_long_as_the_process_lives_if_anything_was_ever_claimed_there() {
+    for (stores, drains) in [
+        (&[LOCAL][..], &[false][..]),
+        (&[ETCD], &[false]),
+        (&[ETCD, ETCD], &[false, false]),
+        (&[BOTH], &[true]),
+        (&[LOCAL, ETCD, ETCD], &[false, true, true]),
+        (&[LOCAL, BOTH, ETCD, BOTH, LOCAL], &[false, true, true, true, false]),
+        (&[BOTH, ETCD], &[true, true]),
+    ] {
+        let mut store = MemoryStore::default();
+        let drained: Vec<bool> =
+            stores.iter().map(|stores| join(&mut store, stores).drains_local).collect();
+        assert_eq!(drained, drains, "{stores:?}");
+        let layout = Layout::decode(&store.load(Cell::Layout).bytes).unwrap();
+        assert_eq!(layout.may_hold_claims(), stores.iter().any(|stores| *stores != ETCD));
+    }
+    // The smallest store is as large as one that holds nothing.
+    let smallest = LOCAL.replace("64", "16");
+    let mut store = MemoryStore::default();
+    assert!(!join(&mut store, ETCD).drains_local);
+    join(&mut store, &smallest);
+    assert!(join(&mut store, ETCD).drains_local);
 }
 
 /// Two that look for a payment in two places would both claim it, and it would be sent twice.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::gateway::Gateways;
 use crate::engine::payment::{Claim, ClaimKey, ClaimState, PaymentRef};
-use crate::engine::store::census::States;
+use crate::engine::store::census::{LocalClaims, States};
 use crate::engine::store::census_fixtures::{RULES, claim, doubt, gateway, one};
 use crate::engine::store::etcd::fixture::{CallFault, FaultyEtcd, REALM, SKEW, joined};
 use crate::engine::store::etcd::shared::EtcdTerms;
@@ -318,6 +318,7 @@ fn what_stays_in_memory_is_a_part_of_the_count() {
     scene.census.add_local(local.clone());
     let census = scene.tick().unwrap().census;
     assert_eq!((census.states.in_doubt, census.resolved.unwrap().claims), (3, 1));
+    assert_eq!(census.local, Some(LocalClaims { claims: 3, in_doubt: 2 }), "apart, too");
     assert_eq!(census.at_risk, [(*b"IDR", 20_000), (*b"USD", 5)]);
     assert_eq!(census.oldest.len(), 3);
     assert!(census.oldest.is_sorted_by_key(|one| one.claimed_at));

@@ -8,9 +8,10 @@ use crate::engine::payment::{
 use crate::engine::store::cell::Cell;
 use crate::engine::store::census::{Census, InDoubt};
 use crate::engine::store::census_fixtures::{NOW, RULES, claim, doubt, gateway, one};
-use crate::engine::store::etcd::fixture::{CallFault, FaultyEtcd, REALM, RETENTION, SKEW, joined};
+use crate::engine::store::etcd::fixture::{
+    CallFault, FaultyEtcd, REALM, RETENTION, SKEW, TERMS, joined,
+};
 use crate::engine::store::etcd::key::Realm;
-use crate::engine::store::etcd::shared::EtcdTerms;
 use crate::engine::store::etcd::value::{Value, Writer};
 use crate::engine::store::local::bucket::{Bucket, Retention};
 use crate::engine::store::local::placement::{Placement, Seed};
@@ -21,7 +22,6 @@ struct Scene {
     etcd: FaultyEtcd,
     placement: Placement,
     session: EtcdOperatorSession,
-    drains_local: bool,
 }
 
 fn key(name: &str) -> ClaimKey {
@@ -51,19 +51,18 @@ impl Scene {
         let mut etcd = FaultyEtcd::new();
         joined(&mut etcd, "another", &["primary", "secondary"]);
         let placement = Placement::of_buckets(8, Seed::default());
-        let mut layout = Layout::new(placement);
+        let mut layout = Layout::unclaimed(placement);
         let names = [("secondary", "c_2"), ("primary", "c_1"), ("gone", "c_3")];
         layout.join(placement.claims_max(), &names, &[]).unwrap();
         etcd.cells.put(Cell::Layout, layout.encode());
-        let session = session(false);
-        let mut scene = Self { etcd, placement, session, drains_local: false };
+        let mut scene = Self { etcd, placement, session: session() };
         scene.begin();
         scene
     }
 
     /// A request that has read the layout, as all of them do.
     fn begin(&mut self) {
-        self.session = session(self.drains_local);
+        self.session = session();
         let told = self.ask(OperatorRequest::Layout);
         assert!(matches!(told, OperatorEvent::Layout(Ok(Some(_)))), "{told:?}");
         self.etcd.forget_calls();
@@ -121,9 +120,8 @@ impl Scene {
     }
 }
 
-fn session(drains_local: bool) -> EtcdOperatorSession {
-    let terms = EtcdTerms { clock_skew: SKEW, drains_local, keeps_answers: false };
-    let store = EtcdStore::new(Realm::new("shop"), terms, b"operators");
+fn session() -> EtcdOperatorSession {
+    let store = EtcdStore::new(Realm::new("shop"), TERMS, b"operators");
     EtcdOperatorSession::new(Rc::new(store), RETENTION)
 }
 
@@ -323,7 +321,7 @@ fn the_lease_outlasts_the_retention_and_a_day_at_least() {
         (Millis::new(1000), 86_400),
         (Millis::new(9 * 86_400_000), 9 * 86_400),
     ] {
-        let store = Rc::clone(&session(false).store);
+        let store = Rc::clone(&session().store);
         let session = EtcdOperatorSession::new(store, retention);
         let lease = LeaseGrant::outlasting(session.retention);
         assert!(lease.ttl_s >= least && lease.ttl_s < least * 2, "{lease:?}");
@@ -468,7 +466,9 @@ fn what_stays_in_memory_is_found_there_and_written_there() {
     scene.etcd.cells.put(Cell::Census, census.encode());
     scene.open("new");
     assert_eq!(scene.records(front("old", 40)), [], "not while nothing stays there");
-    scene.drains_local = true;
+    let mut layout = Layout::decode(&scene.etcd.cells.load(Cell::Layout).bytes).unwrap();
+    assert!(layout.expect_claims());
+    scene.etcd.cells.put(Cell::Layout, layout.encode());
     for digits in [16, 40] {
         scene.begin();
         let found = scene.records(front("old", digits));

@@ -68,8 +68,10 @@ impl EtcdSession {
                 drain.home = Home::Unknown;
                 return outbox.tell(ticket, StoreEvent::Conflict);
             }
-            StoreEvent::Refused(error) => return outbox.tell(ticket, StoreEvent::Refused(error)),
-            StoreEvent::Guessed(_)
+            // Room is wanting for a mark, not for the claim. Whether the payment was made is for etcd
+            // to say, which was not asked.
+            StoreEvent::Refused(_)
+            | StoreEvent::Guessed(_)
             | StoreEvent::Unclear
             | StoreEvent::Retracted
             | StoreEvent::Resumed
