@@ -169,11 +169,12 @@ impl Admin {
                     let probing = AdminStage::Probing { health: Some(health) };
                     return Turn::Ask(probing, OperatorRequest::Links);
                 }
-                Turn::end(ready::answer(&view.status(&health, None)))
+                Turn::end(answer::ready(ready::hindrance(&view.status(&health, None))))
             }
             (AdminStage::Probing { health: Some(health) }, OperatorEvent::Links(links)) => {
                 let status = view.status(&health, None);
-                Turn::end(ready::answer(&StatusReport { links: Some(&links), ..status }))
+                let status = StatusReport { links: Some(&links), ..status };
+                Turn::end(answer::ready(ready::hindrance(&status)))
             }
             (AdminStage::Counting { page, health }, OperatorEvent::Census(census))
                 if policy.config.store.etcd().is_some() =>

@@ -280,6 +280,14 @@ pub(super) fn json(body: &Object, reason: &'static str) -> Reply {
     Reply { status: 200, headers: headers("application/json"), body, reason }
 }
 
+/// Whether payments can be taken, or what is in the way.
+pub(super) fn ready(hindrance: Option<NotReady>) -> Reply {
+    match hindrance {
+        None => json(&Object::new().with("ready", true), "ready"),
+        Some(why) => Problem::NotReady(why).reply(),
+    }
+}
+
 /// The page. Nothing is loaded from anywhere, and nothing on it runs.
 pub(super) fn page(body: String) -> Reply {
     const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \

@@ -5,10 +5,7 @@
 //! all Envoys, and whoever took all of them out of service would stop status inquiries too, and
 //! merchants would get no answers instead of those that say what to do.
 
-use super::answer::{self, Problem};
-use super::object::Object;
 use super::status::StatusReport;
-use crate::engine::protocol::Reply;
 use crate::engine::store::StoreLink;
 
 /// What is still to come before the first payment can be taken.
@@ -33,14 +30,8 @@ impl NotReady {
     }
 }
 
-pub(super) fn answer(status: &StatusReport<'_>) -> Reply {
-    match hindrance(status) {
-        None => answer::json(&Object::new().with("ready", true), "ready"),
-        Some(why) => Problem::NotReady(why).reply(),
-    }
-}
-
-fn hindrance(status: &StatusReport<'_>) -> Option<NotReady> {
+/// What is in the way of the first payment, if anything is.
+pub(super) fn hindrance(status: &StatusReport<'_>) -> Option<NotReady> {
     let heard =
         status.policy.order().any(|gateway| status.member(gateway).heartbeat.good_at().is_some());
     if !heard {

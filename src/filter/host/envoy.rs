@@ -5,7 +5,6 @@ use super::{
     StoreError, Timestamp,
 };
 use crate::engine::Millis;
-use crate::engine::limits;
 use crate::filter::pairs;
 
 mod given;
@@ -115,12 +114,6 @@ impl Envoy {
     pub(in crate::filter) fn speak_for(self, context: u32) -> Result<(), HostError> {
         // SAFETY: no pointer is passed.
         check(unsafe { proxy_set_effective_context(context) })
-    }
-
-    /// The answer to a call of the store.
-    pub(in crate::filter) fn rpc_answer(self) -> Result<Vec<u8>, HostError> {
-        const GRPC_RECEIVE: u32 = 5;
-        buffer(GRPC_RECEIVE, limits::ETCD_ANSWER_MESSAGE_BYTES_MAX)
     }
 
     /// The plugin's configuration.

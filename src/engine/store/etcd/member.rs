@@ -9,45 +9,24 @@
 //! Nothing is claimed before the second claim of the probe was lost. So a store that does not compare,
 //! or a message that it reads otherwise than it is meant, is found before the first payment.
 
+mod terms;
+
 use std::rc::Rc;
+
+pub use terms::{RealmGateway, RealmTerms};
 
 use super::call::{CallError, CallRefusal, CallStep, RetriedCall};
 use super::message::answer::{LeaseAnswer, RangeAnswer, TxnAnswer};
 use super::message::{Compare, CompareTarget, LeaseGrant, Op, RangeRequest, TxnWriter};
 use super::names::Names;
 use super::shared::{EtcdStore, Membership};
-use crate::engine::gateway::GatewayId;
 use crate::engine::limits;
 use crate::engine::machine::{Input, InputOf, Machine, Output, OutputOf, Tickets};
 use crate::engine::store::backend::{BackendEvent, BackendRequest, RpcMethod};
 use crate::engine::store::contract::Patience;
-use crate::engine::store::layout::{KeyDefinition, Layout};
+use crate::engine::store::layout::Layout;
 use crate::engine::store::local::placement::{Placement, Seed};
 use crate::engine::time::{Millis, Timestamp};
-
-/// What a worker joins with.
-#[derive(Debug)]
-pub struct RealmTerms {
-    /// The gateways of the configuration.
-    pub gateways: Vec<RealmGateway>,
-    /// How the keys of payments are made.
-    pub keys: Vec<KeyDefinition>,
-    /// How long a resolved claim and a header key are kept.
-    pub claims: Millis,
-    /// How long a customer's token is kept, from its last use.
-    pub tokens: Millis,
-}
-
-/// A gateway that a worker joins with.
-#[derive(Clone, Debug)]
-pub struct RealmGateway {
-    /// Its name, which is the same at every Envoy of the realm.
-    pub name: String,
-    /// The cluster by which this Envoy reaches it. Another name's payments never go there.
-    pub cluster: String,
-    /// Its place in this process.
-    pub here: GatewayId,
-}
 
 /// One worker's membership in the realm.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use crate::engine::payment::{Claim, ClaimRules, KeyFront, KeyPrefix};
 use crate::engine::time::{Leaps, Millis, Timestamp};
 
 use crate::engine::store::alias::{Alias, AliasTarget};
+use crate::engine::store::contract::{Key, StoreError};
 use crate::engine::store::record::{Entry, KEY_AT, SIZE_MIN, decode, encode};
 
 /// One bucket of records, as it stands in shared data.
@@ -271,6 +272,32 @@ fn mend(record: &[u8], now: Timestamp, rules: &ClaimRules) -> Option<Vec<u8>> {
     let link = Alias::decode(record)?;
     let used_at = link.used_at.or_now(now, rules.ahead_max());
     (used_at != link.used_at).then(|| Alias { used_at, ..link }.encode(key))
+}
+
+impl Bucket {
+    /// Puts an entry where `key` stands, or takes out what stands there.
+    ///
+    /// # Errors
+    /// Without room, or where nobody can have meant it.
+    pub(super) fn put_entry(
+        &mut self,
+        key: Key,
+        entry: &Entry,
+        now: Timestamp,
+        retention: Retention<'_>,
+    ) -> Result<(), StoreError> {
+        let prefix = key.reference().prefix();
+        let put = match entry {
+            Entry::Absent => {
+                self.remove(&prefix);
+                Ok(())
+            }
+            Entry::Claim(claim) => self.put(&prefix, claim, now, retention),
+            Entry::Alias(alias) => self.put_alias(&prefix, alias, now, retention),
+            Entry::Unreadable => return Err(StoreError::Unavailable),
+        };
+        put.map_err(|_| StoreError::Full)
+    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ use crate::engine::store::conversation::{Conversation, Outbox};
 use crate::engine::store::kept_answer::KeptAnswer;
 use crate::engine::store::record::Entry;
 use crate::engine::store::terms::Terms;
-use crate::engine::time::Timestamp;
 
 /// One request's dealings with the store.
 #[derive(Debug, Default)]
@@ -355,34 +354,14 @@ impl Session {
             // A record that is there finds room again: claims come first.
             for (key, entry) in of(true).chain(of(false)) {
                 if terms.bucket_of(*key) == number {
-                    put(&mut bucket, *key, entry, terms.now, retention)
-                        .map_err(StoreEvent::Refused)?;
+                    let put = bucket.put_entry(*key, entry, terms.now, retention);
+                    put.map_err(StoreEvent::Refused)?;
                 }
             }
             writes.push_back(Write { number, bytes: bucket.into_bytes(), expected: version });
         }
         Ok(writes)
     }
-}
-
-fn put(
-    bucket: &mut Bucket,
-    key: Key,
-    entry: &Entry,
-    now: Timestamp,
-    retention: Retention<'_>,
-) -> Result<(), StoreError> {
-    let prefix = key.reference().prefix();
-    let put = match entry {
-        Entry::Absent => {
-            bucket.remove(&prefix);
-            Ok(())
-        }
-        Entry::Claim(claim) => bucket.put(&prefix, claim, now, retention),
-        Entry::Alias(alias) => bucket.put_alias(&prefix, alias, now, retention),
-        Entry::Unreadable => return Err(StoreError::Unavailable),
-    };
-    put.map_err(|_| StoreError::Full)
 }
 
 fn write_next(mut left: VecDeque<Write>) -> SessionStep {

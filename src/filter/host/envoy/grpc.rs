@@ -1,7 +1,8 @@
 //! Calls by gRPC.
 
-use super::check;
+use super::{Envoy, buffer, check};
 use crate::engine::RpcRequest;
+use crate::engine::limits;
 use crate::filter::host::HostError;
 use crate::filter::pairs;
 
@@ -23,6 +24,14 @@ unsafe extern "C" {
 }
 
 const BAD_ARGUMENT: u32 = 2;
+
+impl Envoy {
+    /// The answer to a call of the store.
+    pub(in crate::filter) fn rpc_answer(self) -> Result<Vec<u8>, HostError> {
+        const GRPC_RECEIVE: u32 = 5;
+        buffer(GRPC_RECEIVE, limits::ETCD_ANSWER_MESSAGE_BYTES_MAX)
+    }
+}
 
 /// Calls a method of what `cluster` reaches. Envoy makes it the root's: it goes on when the stream
 /// ends.

@@ -1,12 +1,14 @@
 //! Workers that join a realm, and stay in it.
 
 use super::*;
+use crate::engine::gateway::GatewayId;
 use crate::engine::gateway::Gateways;
 use crate::engine::machine::Ticket;
 use crate::engine::store::etcd::MemoryEtcd;
 use crate::engine::store::etcd::fixture::{
     CallFault, FaultyEtcd, Impostor, REALM, RETENTION, TERMS, joined, stranger, stranger_by, tick,
 };
+use crate::engine::store::layout::KeyDefinition;
 
 const GATEWAYS: [&str; 2] = ["primary", "secondary"];
 
