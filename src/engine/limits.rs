@@ -61,6 +61,10 @@ pub const ETCD_LEASES_IN_RETENTION: u64 = 24;
 /// workers tick at least twice a second.
 pub const ETCD_WORD_STALE_MS: u64 = 5000;
 
+/// An operator may end a payment whose record in etcd was written by a clock that is ahead by more than
+/// this. Which of two clocks is wrong a record does not say, and less than a day is waited for.
+pub const ETCD_AHEAD_MENDED_MS_MIN: u64 = 86_400_000;
+
 /// From the beginning of one census of a store in etcd to the beginning of the next. It costs etcd one
 /// read or two.
 pub const ETCD_CENSUS_MS: u64 = 5000;

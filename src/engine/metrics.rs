@@ -114,7 +114,8 @@ table! {
         "records of the fullest bucket, of whatever age, in percent of its room";
     STORE_UP: Gauge "dana_store_up" []
         in "0 or 1",
-        "where claims stand in etcd: 1 if each worker has joined and etcd answers. Without space it still answers";
+        "where claims stand in etcd: 1 if each worker has joined and etcd answers. That it has no \
+         space is told late, with the next lease: watch `claim_store_failed`";
     STORE_CALLS: Counter "dana_store_calls_total" ["result"]
         in "calls",
         "calls to etcd and each try that is made again: `ok`; `refused`, etcd says no; `unsent`, no member can \

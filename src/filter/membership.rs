@@ -61,14 +61,12 @@ impl Membership {
 
     /// How the worker stands with the store. One that has never joined is away from nothing.
     pub(super) fn link(&self) -> StoreLink {
-        if !self.told.is_empty() {
-            StoreLink::Refused
-        } else if !self.store.has_joined() {
-            StoreLink::Joining
-        } else if self.store.is_away() {
-            StoreLink::Away
-        } else {
-            StoreLink::Joined
+        let (is_refused, is_away) = (!self.told.is_empty(), self.store.is_away());
+        match (self.store.has_joined(), is_refused || is_away) {
+            (true, false) => StoreLink::Joined,
+            (true, true) => StoreLink::Away,
+            (false, _) if is_refused => StoreLink::Refused,
+            (false, _) => StoreLink::Joining,
         }
     }
 

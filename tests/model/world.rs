@@ -58,6 +58,8 @@ pub(crate) struct Run {
     members: Vec<usize>,
     /// What its end says of the payment, and as of when.
     pub(crate) said: Option<(Said, Timestamp)>,
+    /// All that was said so far: what could not be written at once is written later.
+    heard: Vec<(Said, Timestamp)>,
     is_answered: bool,
     is_settled: bool,
     /// What the gateway answered.
@@ -364,6 +366,7 @@ impl<'a> World<'a> {
             attempt: None,
             members: Vec::new(),
             said: None,
+            heard: Vec::new(),
             is_answered: false,
             is_settled: false,
             answer: None,

@@ -37,9 +37,8 @@ pub(super) fn hindrance(status: &StatusReport<'_>) -> Option<NotReady> {
     if !heard {
         return Some(NotReady::NoHeartbeat);
     }
-    status.policy.config.store.etcd()?;
-    match status.link() {
-        Some(StoreLink::Joined | StoreLink::Away) => None,
-        Some(StoreLink::Joining | StoreLink::Refused) | None => Some(NotReady::NotJoined),
-    }
+    let links = status.links?;
+    let many = |link| links.count(link, status.now);
+    let is_joined = many(StoreLink::Joining) + many(StoreLink::Refused) == 0;
+    (!is_joined || links.worst(status.now).is_none()).then_some(NotReady::NotJoined)
 }

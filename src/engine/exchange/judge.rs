@@ -79,7 +79,10 @@ impl Context<'_> {
         if let (Some(payment), Some(of)) = (&parsed.payment, attempt.id()) {
             let evidence = Evidence::Answer { of, outcome: verdict.outcome, gateways };
             let onward = onward.map(|(gateway, _)| gateway);
-            updates.push_back(Update::Own { key: payment.key, evidence, onward, asked_at: at });
+            // An answer ends its attempt when it comes, however late that can be written. "Not known" is
+            // as old as the question.
+            let at = if verdict.outcome == Outcome::NotKnown { at } else { self.now };
+            updates.push_back(Update::Own { key: payment.key, evidence, onward, at });
         }
         if let Some(gateway) = asked {
             let tokens = tokens(&parsed, &attempt, &verdict, answer);

@@ -123,9 +123,9 @@ impl Context<'_> {
             return Next::to(Stage::Settling(settling), Vec::new());
         };
         let put = match settling.updates.front() {
-            Some(Update::Own { key, evidence, onward, asked_at }) => {
+            Some(Update::Own { key, evidence, onward, at }) => {
                 let (key, onward) = (*key, *onward);
-                let evidence = (*evidence, self.time_of(*evidence, *asked_at));
+                let evidence = (*evidence, *at);
                 self.update_own(&mut settling, *entry, &key, evidence, onward)
             }
             Some(Update::Unbind { alias, .. }) => {
@@ -276,7 +276,7 @@ impl Context<'_> {
         observed: bool,
     ) -> Worked {
         let (rules, leaps) = (&self.policy.claims, self.counters.leaps(self.now));
-        let evidence = evidence.map(|(event, at)| (event, self.known(at)));
+        let evidence = evidence.map(|(event, at)| (event, self.known(event, at)));
         let mut anomaly = None;
         let (claim, step) = match (entry, evidence) {
             (Entry::Claim(before), evidence) => {
@@ -315,18 +315,16 @@ impl Context<'_> {
         Worked { put, anomaly, ..Worked::at(state) }
     }
 
-    /// An answer ends its attempt when it comes. "Not known" is as old as the question.
-    const fn time_of(&self, evidence: Evidence, asked_at: Timestamp) -> Timestamp {
-        match evidence {
-            Evidence::Answer { outcome: Outcome::NotKnown, .. } => asked_at,
-            Evidence::Answer { .. } | Evidence::Told { .. } | Evidence::Operator(_) => self.now,
+    /// When evidence is of, by the clock of now. If that lies ahead, the clock was put back since: a
+    /// question may be older than anything, and an answer is not older than it is taken for.
+    fn known(&self, event: Evidence, at: Timestamp) -> Timestamp {
+        match event {
+            _ if at <= self.now => at,
+            Evidence::Answer { outcome: Outcome::NotKnown, .. }
+            | Evidence::Told { .. }
+            | Evidence::Operator(_) => Timestamp::default(),
+            Evidence::Answer { .. } => self.now,
         }
-    }
-
-    /// When something was asked, by the clock of now. If that lies ahead, the clock was put back
-    /// since, and the question may be older than anything.
-    fn known(&self, asked_at: Timestamp) -> Timestamp {
-        if asked_at > self.now { Timestamp::default() } else { asked_at }
     }
 }
 

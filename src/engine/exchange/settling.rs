@@ -19,8 +19,8 @@ pub(super) enum Update {
     /// The answer to an executed payment, for its replays.
     Keep { key: ClaimKey, of: Incarnation, kept: KeptAnswer },
     /// What the answer proves of the payment that was made; or, if nothing has happened there, the
-    /// gateway that it goes on to.
-    Own { key: ClaimKey, evidence: Evidence, onward: Option<GatewayId>, asked_at: Timestamp },
+    /// gateway that it goes on to. The evidence is of this time.
+    Own { key: ClaimKey, evidence: Evidence, onward: Option<GatewayId>, at: Timestamp },
     /// The payment was never sent: its header key is free again.
     Unbind { key: ClaimKey, alias: Alias },
     /// A customer's token was issued by this gateway, or used there.
@@ -69,8 +69,8 @@ impl Update {
     /// The same, to be written once the store may be asked again; `None` where nobody needs it then.
     fn later(self) -> Option<Self> {
         match self {
-            Self::Own { key, evidence, asked_at, .. } => {
-                Some(Self::Own { key, evidence, onward: None, asked_at })
+            Self::Own { key, evidence, at, .. } => {
+                Some(Self::Own { key, evidence, onward: None, at })
             }
             Self::Concerned { .. }
             | Self::Cancel { .. }

@@ -1,10 +1,9 @@
 //! Calls of etcd that requests make, some of which go wrong. What is written in time must be a step of
 //! the table; what comes late is judged by the ledgers alone.
 
-use dana_failover::engine::Evidence as Said;
 use dana_failover::engine::{AnySession, BackendEvent, Entry, Input, RpcEvent, RpcRequest, Ticket};
+use dana_failover::engine::{Evidence as Said, Step, Timestamp};
 
-use super::super::proof::Cause;
 use super::super::remote::Carried;
 use super::super::setup::{Kind, Milestone};
 use super::super::steps::EtcdAct;
@@ -140,12 +139,10 @@ impl World<'_> {
             }
             if self.setup.kind == (Kind::Remote { ahead: 0 }) {
                 assert_eq!(self.runs[at].what.payment(), payment);
-                let mut cause = self.cause(at, payment, before, &after);
-                // An answer that could not be written at once is judged again when it is; a status
-                // stays as old as it is.
-                if let Cause::Evidence(Said::Answer { .. }, when) = &mut cause {
-                    *when = since.max(*when);
+                if let Some(written) = self.written(at, before, &after) {
+                    self.runs[at].said = Some(written);
                 }
+                let cause = self.cause(at, payment, before, &after);
                 self.check_step(at, *before, &after, cause, since);
                 self.reached.note(Milestone::Steps, true);
             } else {
@@ -153,6 +150,27 @@ impl World<'_> {
                 self.learn_attempt(at, payment, &after);
             }
         }
+    }
+
+    /// What was heard first of all that leads to this record.
+    fn written(&self, at: usize, before: &Entry, after: &Entry) -> Option<(Said, Timestamp)> {
+        let reference = &self.setup.reference;
+        let before = match before {
+            Entry::Claim(claim) => Some(reference.counted(*claim)),
+            Entry::Absent | Entry::Alias(_) | Entry::Unreadable => None,
+        };
+        let leads_there = |(said, when): &&(Said, Timestamp)| match (
+            reference.step(before.as_ref(), *said, *when),
+            after,
+        ) {
+            (
+                Step::To(state) | Step::Overturned(state) | Step::Contradicted(state),
+                Entry::Claim(after),
+            ) => state == after.state,
+            (Step::Released, Entry::Absent) => true,
+            _ => false,
+        };
+        self.runs[at].heard.iter().find(leads_there).copied()
     }
 
     /// A claim that was never sent, in the place of which stands again what stood before.

@@ -187,6 +187,7 @@ impl World<'_> {
         let when = if pays { self.clock(run.worker) } else { run.asked_at };
         let run = &mut self.runs[at];
         run.said = said.map(|said| (said, when));
+        run.heard.extend(run.said);
         run.is_answered = true;
     }
 }

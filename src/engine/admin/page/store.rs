@@ -75,11 +75,11 @@ fn shared(html: &mut Html, status: &StatusReport<'_>, etcd: &EtcdConfig) {
             ("not joined yet", "Payments are refused until each worker has joined.")
         }
         Some(StoreLink::Away) => (
-            "etcd does not answer",
-            "Payments are refused. Look at its members, and at the way from here to them.",
+            "etcd cannot be used now",
+            "Payments are refused. Envoy's log says why: look at its members, its space, and the way to them.",
         ),
         Some(StoreLink::Refused) => {
-            ("etcd cannot be used", "Payments are refused. Envoy's log says why.")
+            ("etcd cannot be joined", "Payments are refused. Envoy's log says why.")
         }
         None => ("nobody is at work", "The payments' filter says nothing of etcd."),
     };

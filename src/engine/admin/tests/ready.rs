@@ -65,6 +65,7 @@ fn each_worker_must_have_joined_the_store_that_may_go_away_later() {
         (&[Joined, Away], true),
         (&[Away, Away], true),
         (&[Joined, Joining], false),
+        (&[Away, Joining], false),
         (&[Joined, Refused], false),
         (&[], false),
     ] {

@@ -62,8 +62,8 @@ fn how_the_store_stands_is_told_whatever_that_is() {
     for (links, told, big) in [
         (&[Joined, Joined][..], "joined", "etcd answers"),
         (&[Joined, Joining], "joining", "not joined yet"),
-        (&[Away, Joined], "away", "etcd does not answer"),
-        (&[Joined, Refused, Away], "refused", "etcd cannot be used"),
+        (&[Away, Joined], "away", "etcd cannot be used now"),
+        (&[Joined, Refused, Away], "refused", "etcd cannot be joined"),
         (&[], "unknown", "nobody is at work"),
     ] {
         let mut scene = scene();

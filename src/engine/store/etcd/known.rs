@@ -4,6 +4,7 @@ use super::message::answer::RangeAnswer;
 use super::message::{Compare, CompareTarget, Op, RangeRequest, TxnWriter};
 use super::shared::{EtcdStore, Membership};
 use super::value::{Value, Writer};
+use crate::engine::limits;
 use crate::engine::payment::{Claim, ClaimRules, ClaimState};
 use crate::engine::store::contract::{Key, Seen, Version};
 use crate::engine::store::record::Entry;
@@ -186,6 +187,11 @@ impl EtcdStore {
         let claim = claim.map_gateways(&|there| member.names.here(there))?;
         if claim.changed_at <= now.plus(self.terms.clock_skew) {
             return Some(FromAhead::Later(self.later(claim)));
+        }
+        // Whose clock is wrong, nobody knows: what is live for others may look so to an Envoy that is
+        // behind. So nearer ones are waited for.
+        if claim.changed_at <= now.plus(Millis::new(limits::ETCD_AHEAD_MENDED_MS_MIN)) {
+            return None;
         }
         let mended = claim.changed_anew(now, rules);
         Some(if claim.is_resolved() { FromAhead::Later(mended) } else { FromAhead::Now(mended) })

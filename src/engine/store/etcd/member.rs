@@ -386,7 +386,7 @@ const NO_COMPARE: &str = "a claim that was there was claimed again: what the clu
 
 const ANOTHER: &str = "etcd knows less than it did: it was emptied, restored from a backup, or is another \
     one. Payments that were claimed may be missing there, so this Envoy claims nothing until it is \
-    restarted: see docs/etcd.md, when most members are lost";
+    restarted or its listeners are updated: see docs/etcd.md, when most members are lost";
 
 const DENIED: &str = "etcd refuses the request: the role of the client certificate may not write \
     below /dana/v1/ and the realm, or etcd has no space";

@@ -15,9 +15,9 @@ pub enum StoreLink {
     Joined,
     /// It has not joined yet.
     Joining,
-    /// The store does not answer.
+    /// It has joined, and the store does not answer, or refuses: Envoy's log says which.
     Away,
-    /// The store cannot be used; Envoy's log says why.
+    /// It has not joined, and cannot; Envoy's log says why.
     Refused,
 }
 

@@ -39,14 +39,15 @@ fn an_outage_from_any_call_on_leaves_nothing_open_once_it_is_over() {
         let usual = case.usual();
         for at in 0..usual.calls {
             for [first, then] in OUTAGES {
-                for (pauses, terms) in [(1, TERMS), (3, keeps), (2, drains)] {
+                // The last one is longer than any lease.
+                for (pauses, terms) in [(1, TERMS), (3, keeps), (2, drains), (90, TERMS)] {
                     let what = format!("{}, {first:?} {then:?} {at} {pauses}", case.what());
                     let mut remote = case.set(terms);
                     remote.etcd.faults.insert(at, first);
                     remote.outage = Some((at, then, pauses));
                     let mut way = remote.hold(&case.asked);
                     remote.go_on(&mut way);
-                    if way.exchange.is_sent() && remote.outage.is_some() {
+                    if way.exchange.is_sent() && remote.etcd.outage.is_some() {
                         // The gateway takes longer than the outage.
                         (remote.outage, remote.etcd.outage) = (None, None);
                         remote.pass(300);

@@ -260,7 +260,7 @@ fn a_record_from_a_clock_far_ahead_is_ended_by_an_operator_and_by_nobody_else() 
 /// Whoever is quicker is seen there too, and nothing is said of what was not written.
 #[test]
 fn a_record_from_a_clock_far_ahead_is_mended_by_one_transaction() {
-    let far = NOW.plus(Millis::new(86_400_000));
+    let far = NOW.plus(Millis::new(2 * 86_400_000));
     let ahead = Claim { changed_at: far, ..claim(ClaimState::in_doubt(there(1), far), 1) };
     for (fault, told) in [
         (CallFault::Refused(7), Some(OperatorEvent::Unavailable)),
