@@ -27,7 +27,7 @@ const MODULES: [Module; 2] = [
         file: "dana_failover.wasm",
         listener: 0,
         with_etcd: &CALLS_OF_ETCD,
-        bytes_max: 700_000,
+        bytes_max: 740_000,
     },
     Module {
         file: "dana_failover_operators.wasm",
@@ -40,7 +40,7 @@ const MODULES: [Module; 2] = [
             "proxy_on_tick",
             "proxy_set_tick_period_milliseconds",
         ],
-        bytes_max: 520_000,
+        bytes_max: 550_000,
     },
 ];
 
