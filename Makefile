@@ -170,6 +170,10 @@ bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; 
 bench-etcd: tools wasm ## what claims in an etcd cost beside claims in memory: latency, CPU, space; a table and JSON
 	cargo bench --locked --bench etcd
 
+.PHONY: profile
+profile: tools wasm ## instructions for each payment, beside bare Envoy and a no-op filter (needs valgrind)
+	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy profile
+
 .PHONY: hostile
 hostile: tools wasm ## a million hostile requests at a real Envoy, and hostile answers: deaths, memory, what came to whom
 	HOSTILE_REQUESTS=1000000 cargo test --locked --test hostile -- --nocapture

@@ -168,6 +168,7 @@ fn run(options: &Options, settings: &Value, payments: u64) -> Outcome<Vec<Sample
     let folder = tempfile::tempdir()?;
     let reference = read(&options.config)?;
     let setup = Setup {
+        under: &[],
         binary: &binary(options)?,
         reference: &reference,
         folder: folder.path(),

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! cargo bench --bench envoy -- --envoy PATH --filter PATH --noop PATH [--quick]
-//! cargo bench --bench envoy -- --envoy PATH --filter PATH recycle | fill
+//! cargo bench --bench envoy -- --envoy PATH --filter PATH recycle | fill | profile
 //! ```
 //!
-//! The second form measures memory instead; see [`capacity`].
+//! The second form measures memory instead, see [`capacity`], or counts instructions, see [`profile`].
 //!
 //! Compared are Envoy without any filter (bare), a filter of the same SDK that does nothing, this
 //! filter, a Lua filter that does the same job as far as Lua can, and this filter when a payment is
@@ -27,6 +27,7 @@ mod config;
 mod http;
 mod load;
 mod process;
+mod profile;
 mod random;
 mod report;
 mod upstream;
@@ -53,7 +54,7 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 #[derive(Debug, Parser)]
 struct Options {
     #[command(subcommand)]
-    memory: Option<MemoryOf>,
+    instead: Option<Measure>,
     /// Envoy's binary [default: the environment's ENVOY_BIN]
     #[arg(long)]
     envoy: Option<PathBuf>,
@@ -89,13 +90,15 @@ struct Options {
     bench: bool,
 }
 
-/// Whose memory is measured.
+/// What else is measured.
 #[derive(Debug, Subcommand)]
-enum MemoryOf {
-    /// Of a small store through which many payments with distinct keys pass
+enum Measure {
+    /// Memory of a small store through which many payments with distinct keys pass
     Recycle(capacity::Recycle),
-    /// Of the default store, filled
+    /// Memory of the default store, filled
     Fill(capacity::Fill),
+    /// Instructions for each payment (needs valgrind)
+    Profile(profile::Profile),
 }
 
 fn main() -> ExitCode {
@@ -103,10 +106,11 @@ fn main() -> ExitCode {
     if options.quick {
         (options.rounds, options.seconds, options.warm_up) = (3, 1, 500);
     }
-    let outcome = match &options.memory {
+    let outcome = match &options.instead {
         None => run(&options),
-        Some(MemoryOf::Recycle(wanted)) => capacity::recycle(&options, wanted),
-        Some(MemoryOf::Fill(wanted)) => capacity::fill(&options, wanted),
+        Some(Measure::Recycle(wanted)) => capacity::recycle(&options, wanted),
+        Some(Measure::Fill(wanted)) => capacity::fill(&options, wanted),
+        Some(Measure::Profile(wanted)) => profile::run(&options, wanted),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -126,6 +130,7 @@ fn run(options: &Options) -> Outcome<()> {
     let folder = tempfile::tempdir()?;
     let reference = read(&options.config)?;
     let setup = Setup {
+        under: &[],
         binary: &binary(options)?,
         reference: &reference,
         folder: folder.path(),

@@ -43,8 +43,13 @@ fn allowed_cores() -> Option<Vec<usize>> {
     Some(ranges.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
+/// How much longer everything takes under valgrind.
+const UNDER_VALGRIND: u32 = 20;
+
 /// How to start an Envoy.
 pub(crate) struct Setup<'a> {
+    /// The program that runs it, with its arguments; none for Envoy itself.
+    pub(crate) under: &'a [&'a str],
     pub(crate) binary: &'a Path,
     /// The reference configuration.
     pub(crate) reference: &'a str,
@@ -99,36 +104,42 @@ impl Envoy {
         let log = setup.folder.join(format!("{name}.log"));
         let workers = setup.workers.to_string();
         let options = ["--disable-hot-restart", "-l", "error", "--concurrency", &workers, "-c"];
-        let mut command = match setup.cores {
-            Some(cores) => {
-                let mut command = Command::new("taskset");
-                command.arg("-c").arg(cores.envoys.to_string()).arg(setup.binary);
-                command
-            }
-            None => Command::new(setup.binary),
-        };
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(cores) = setup.cores {
+            words.extend(["taskset", "-c", &cores.envoys.to_string()].map(OsString::from));
+        }
+        words.extend(setup.under.iter().map(OsString::from));
+        words.push(setup.binary.into());
+        let (program, arguments) = words.split_first().ok_or("nothing to start")?;
+        let mut command = Command::new(program);
+        command.args(arguments);
         command.args(options.map(OsString::from)).arg(&path);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
         let child = command.spawn().map_err(|e| format!("{}: {e}", setup.binary.display()))?;
         let mut envoy = Self { child, log, port: listener, admin };
-        envoy.wait_until_ready(name)?;
+        let slower = if setup.under.is_empty() { 1 } else { UNDER_VALGRIND };
+        envoy.wait_until_ready(name, START_MAX * slower)?;
         Ok(envoy)
     }
 
-    fn wait_until_ready(&mut self, name: &str) -> Outcome<()> {
+    fn wait_until_ready(&mut self, name: &str, limit: Duration) -> Outcome<()> {
         let begin = load::now();
         loop {
             let Err(error) = load::try_one(self.port) else {
                 return Ok(());
             };
             let ended = self.child.try_wait()?;
-            if ended.is_some() || load::now().duration_since(begin) > START_MAX {
+            if ended.is_some() || load::now().duration_since(begin) > limit {
                 let log = fs::read_to_string(&self.log).unwrap_or_default();
                 let last = log.lines().last().unwrap_or_default();
                 return Err(format!("Envoy ({name}) did not start: {error}\n{last}").into());
             }
             thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Processor time it has used, in microseconds, user and system together, of all threads. By

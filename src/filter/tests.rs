@@ -5,6 +5,7 @@
 //! and every way in which that one can go wrong, alone and with all that follow.
 
 mod admin;
+mod budget;
 mod census;
 mod envoy;
 mod fake;

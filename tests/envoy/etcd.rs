@@ -11,6 +11,7 @@ use crate::support::client::{CREATE, call_anew, order};
 use crate::support::envoy::{
     Envoy, admin_plugin, plugin, quick, rendered, rendered_from, tls_reference, validate,
 };
+use crate::support::etcd::cluster::allow_calls;
 use crate::support::sandbox::Sandbox;
 use crate::support::{read, root, until};
 
@@ -21,7 +22,9 @@ fn store() -> Value {
     json!({"idempotency": {"store": {"etcd": {"cluster": "dana_etcd", "realm": "production"}}}})
 }
 
+/// Puts the cluster of this file beside the gateways', and allows both filters to call it.
 fn add_cluster(config: &mut Value, name: &str) {
+    allow_calls(config);
     let text = read(&root().join("envoy").join(name));
     let clusters: Vec<Value> = serde_norway::from_str(&text).unwrap();
     config["static_resources"]["clusters"].as_array_mut().unwrap().extend(clusters);

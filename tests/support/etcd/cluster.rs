@@ -29,23 +29,27 @@ pub(crate) const CAPABILITIES_OF_OPERATORS: [&str; 6] = [
     "proxy_set_tick_period_milliseconds",
 ];
 
-/// A filter's own part of a configuration.
-type Plugin = fn(&mut Value) -> &mut Value;
+/// Allows both filters of a configuration to call an etcd.
+pub(crate) fn allow_calls(config: &mut Value) {
+    let mut allow = |plugin: fn(&mut Value) -> &mut Value, names: &[&str]| {
+        let restriction = &mut plugin(config)["capability_restriction_config"];
+        for name in names {
+            restriction["allowed_capabilities"][name] = json!({});
+        }
+    };
+    allow(plugin, &CAPABILITIES);
+    allow(admin_plugin, &CAPABILITIES_OF_OPERATORS);
+}
 
 impl Etcd {
     /// Has the claims of a configuration stand in it, in the realm `test`.
     pub(crate) fn keep_claims_of(&self, config: &mut Value) {
         config["static_resources"]["clusters"].as_array_mut().unwrap().push(self.cluster());
-        for (plugin, capabilities) in
-            [(plugin as Plugin, &CAPABILITIES[..]), (admin_plugin, &CAPABILITIES_OF_OPERATORS)]
-        {
-            let plugin = plugin(config);
+        allow_calls(config);
+        for plugin in [plugin, admin_plugin] {
             let store = json!({"cluster": "dana_etcd", "realm": "test", "clock_skew_ms": 500});
-            plugin["configuration"]["value"]["idempotency"]["store"] = json!({ "etcd": store });
-            let allowed = &mut plugin["capability_restriction_config"]["allowed_capabilities"];
-            for capability in capabilities {
-                allowed[capability] = json!({});
-            }
+            let plugin = &mut plugin(config)["configuration"]["value"];
+            plugin["idempotency"]["store"] = json!({ "etcd": store });
         }
     }
 
