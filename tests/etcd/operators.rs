@@ -271,7 +271,7 @@ fn a_store_that_is_away_is_told_and_so_is_that_it_is_back() {
     });
     assert_eq!(away["in_doubt"]["count"], 1, "as it was counted last");
     let page_away = page(&other);
-    for part in ["etcd does not answer", "payments refused", "Payments are refused", "Realm"] {
+    for part in ["etcd cannot be used now", "payments refused", "Payments are refused", "Realm"] {
         assert!(page_away.contains(part), "{part} in {page_away}");
     }
     let seen = resolve(&other, &key, &executed_at("primary"));
