@@ -76,6 +76,8 @@ struct Crowd {
     /// Microseconds of processor time for each payment.
     envoy_us: f64,
     etcd_us: f64,
+    /// Calls of etcd for each payment.
+    calls: f64,
 }
 
 fn main() {
@@ -91,6 +93,8 @@ fn main() {
     for variant in &variants {
         load::crowd(&variant.envoy, variant.name, CROWDS[0], WARM_UP);
     }
+    etcd.compact();
+    etcd.defragment();
     let (before, claimed) = (etcd.bytes_in_use(), gateway.claimed_in_etcd());
     for round in 1..=plan.rounds {
         eprintln!("round {round} of {}", plan.rounds);
@@ -98,10 +102,14 @@ fn main() {
             variant.measure(&plan, &etcd, &gateway);
         }
     }
-    let bytes = etcd.bytes_in_use().saturating_sub(before) as f64;
-    let bytes_each = bytes / (gateway.claimed_in_etcd() - claimed) as f64;
+    let payments = (gateway.claimed_in_etcd() - claimed) as f64;
+    let each = |bytes: u64| bytes.saturating_sub(before) as f64 / payments;
+    etcd.compact();
+    let compacted = each(etcd.bytes_in_use());
+    etcd.defragment();
+    let space = [compacted, each(etcd.bytes_in_use())];
     let met = faults::measure(&variants[1].envoy, &etcd);
-    report::tell(&variants, &plan, bytes_each, &met);
+    report::tell(&variants, &plan, space, &met);
     variants.into_iter().for_each(|variant| variant.envoy.may_leak());
 }
 
@@ -130,12 +138,14 @@ impl Variant {
         let mut client = Client::new(&self.envoy, self.name);
         self.alone.extend((0..plan.payments).map(|_| client.pay_alone(gateway)));
         for (connections, rounds) in CROWDS.into_iter().zip(&mut self.crowded) {
-            let before = [self.envoy.cpu_us(), etcd.cpu_us()];
+            let calls = || self.envoy.stat("cluster.dana_etcd.upstream_rq_total") as f64;
+            let before = [self.envoy.cpu_us(), etcd.cpu_us(), calls()];
             let made = load::crowd(&self.envoy, self.name, connections, plan.lasts) as f64;
             rounds.push(Crowd {
                 per_second: made / plan.lasts.as_secs_f64(),
                 envoy_us: (self.envoy.cpu_us() - before[0]) / made,
                 etcd_us: (etcd.cpu_us() - before[1]) / made,
+                calls: (calls() - before[2]) / made,
             });
         }
     }

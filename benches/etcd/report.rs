@@ -13,7 +13,7 @@ use crate::support::root;
 type CrowdFigure = fn(&Crowd) -> f64;
 
 /// Prints the table, and writes `target/bench/etcd.json`.
-pub(super) fn tell(variants: &[Variant; 2], plan: &Plan, bytes_each: f64, met: &[Met]) {
+pub(super) fn tell(variants: &[Variant; 2], plan: &Plan, space: [f64; 2], met: &[Met]) {
     let [memory, etcd] = variants;
     println!("{:<52}{:>10}{:>10}{:>10}", "", "memory", "etcd", "added");
     let row = |what: &str, of: &dyn Fn(&Variant) -> f64| {
@@ -32,10 +32,11 @@ pub(super) fn tell(variants: &[Variant; 2], plan: &Plan, bytes_each: f64, met: &
         });
     }
     for (at, connections) in CROWDS.into_iter().enumerate() {
-        let figures: [(&str, CrowdFigure); 3] = [
+        let figures: [(&str, CrowdFigure); 4] = [
             ("payments a second", |crowd| crowd.per_second),
             ("us of Envoy for each payment", |crowd| crowd.envoy_us),
             ("us of all members for each payment", |crowd| crowd.etcd_us),
+            ("calls of etcd for each payment", |crowd| crowd.calls),
         ];
         for (what, figure) in figures {
             row(&format!("{what}, {connections} connections"), &|variant| {
@@ -43,7 +44,9 @@ pub(super) fn tell(variants: &[Variant; 2], plan: &Plan, bytes_each: f64, met: &
             });
         }
     }
-    println!("{:<52}{:>10}{bytes_each:>10.0}", "bytes in use of etcd for each payment", "");
+    for (what, bytes) in ["compacted", "compacted and defragmented"].into_iter().zip(space) {
+        println!("{:<52}{:>10}{bytes:>10.0}", format!("bytes for each payment, {what}"), "");
+    }
     println!(
         "\n{:<52}{:>10}{:>10}{:>10}",
         "160 payments a second", "refused", "99 %, ms", "slowest"
@@ -60,7 +63,7 @@ pub(super) fn tell(variants: &[Variant; 2], plan: &Plan, bytes_each: f64, met: &
     let json = json!({
         "faults": faults.collect::<Vec<_>>(),
         "rounds": plan.rounds,
-        "bytes_each": bytes_each,
+        "bytes_each_compacted_and_defragmented": space,
         "memory": of(memory),
         "etcd": of(etcd),
     });

@@ -159,12 +159,23 @@ impl Etcd {
         self.api(self.leader()).try_revision(LIMIT).unwrap()
     }
 
-    /// Bytes of the store that are in use, at the leader, once nothing but what counts now is kept.
-    pub(crate) fn bytes_in_use(&self) -> u64 {
+    /// Forgets everything but what counts now.
+    pub(crate) fn compact(&self) {
         let compacted = json!({"revision": self.revision().to_string(), "physical": true});
         self.ask("/v3/kv/compaction", &compacted);
+    }
+
+    /// Bytes of the leader's file that are in use.
+    pub(crate) fn bytes_in_use(&self) -> u64 {
         let status = self.ask("/v3/maintenance/status", &json!({}));
         number(&status["dbSizeInUse"])
+    }
+
+    /// Gives room that is free within the files back to the disk, at each member.
+    pub(crate) fn defragment(&self) {
+        for member in 0..self.members.len() {
+            self.api(member).post("/v3/maintenance/defragment", &json!({}), LIMIT).unwrap();
+        }
     }
 
     /// Makes all members behave as when there is no space left, or no longer.
