@@ -42,7 +42,7 @@ pub(crate) fn run(options: &Options, wanted: &Profile) -> Outcome<()> {
     let counts = folder.path().join("counts");
     let out = format!("--callgrind-out-file={}", counts.display());
     let setup = Setup {
-        under: &["valgrind", "-q", "--tool=callgrind", &out],
+        under: &["valgrind", "-q", "--trace-children=yes", "--tool=callgrind", &out],
         binary: &binary(options)?,
         reference: &reference,
         folder: folder.path(),
