@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::scene::{PATIENCE, Scene, await_joined, pay};
 use crate::support::client::{CREATE, Seen, about, call_anew};
 use crate::support::envoy::{Envoy, TOKEN, with};
-use crate::support::operator::{get, post, status};
+use crate::support::operator::{await_list, get, post, status};
 use crate::support::schema::{checked, schema};
 use crate::support::{pause, until};
 
@@ -25,14 +25,6 @@ fn put_in_doubt(scene: &Scene, envoy: &Envoy, reference: &str, executes: bool) {
     scene.sandbox.fault("primary", &reset);
     let seen = pay(envoy, reference);
     assert_eq!((seen.status, seen.outcome().as_str()), (504, "unknown"), "{seen:?}");
-}
-
-fn await_list(envoy: &Envoy, count: usize) -> Vec<Value> {
-    until(&format!("{count} are listed"), PATIENCE, || {
-        let list = get(envoy, "/in-doubt").json();
-        let payments = list["payments"].as_array().cloned().unwrap_or_default();
-        (list["in_doubt"]["count"] == count && payments.len() == count).then_some(payments)
-    })
 }
 
 fn word(key: &str, verdict: &Value) -> Value {

@@ -1,9 +1,12 @@
 //! The operators' side.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::client::{self, Seen};
 use super::envoy::{Envoy, TOKEN};
+use super::until;
 
 /// A request with the token and these headers.
 pub(crate) fn ask(
@@ -35,4 +38,14 @@ pub(crate) fn status(envoy: &Envoy) -> Value {
     let seen = get(envoy, "/status");
     assert_eq!(seen.status, 200, "{seen:?}");
     seen.json()
+}
+
+/// The list of payments in doubt, once so many are counted and all of them are on it.
+pub(crate) fn await_list(envoy: &Envoy, count: usize) -> Vec<Value> {
+    // Longer than a census takes on a busy machine.
+    until(&format!("{count} are listed"), Duration::from_secs(15), || {
+        let list = get(envoy, "/in-doubt").json();
+        let payments = list["payments"].as_array().cloned().unwrap_or_default();
+        (list["in_doubt"]["count"] == count && payments.len() == count).then_some(payments)
+    })
 }

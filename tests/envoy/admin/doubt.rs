@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{PATIENCE, pay};
 use crate::support::client::Seen;
 use crate::support::envoy::{Envoy, quick, rendered, rendered_apart, with};
-use crate::support::operator::{get, post};
+use crate::support::operator::{await_list, post};
 use crate::support::sandbox::Sandbox;
 use crate::support::{pause, until};
 
@@ -25,14 +25,6 @@ fn put_in_doubt(sandbox: &Sandbox, envoy: &Envoy, reference: &str, executes: boo
     sandbox.fault("primary", &reset);
     let seen = pay(envoy, reference);
     assert_eq!((seen.status, seen.outcome().as_str()), (504, "unknown"), "{seen:?}");
-}
-
-fn await_list(envoy: &Envoy, count: usize) -> Vec<Value> {
-    until(&format!("{count} are listed"), PATIENCE, || {
-        let list = get(envoy, "/in-doubt").json();
-        let payments = list["payments"].as_array().cloned().unwrap_or_default();
-        (list["in_doubt"]["count"] == count && payments.len() == count).then_some(payments)
-    })
 }
 
 fn resolve(envoy: &Envoy, key: &Value, verdict: &Value) -> Seen {
