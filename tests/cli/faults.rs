@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 use super::playground::{self, Playground, Reply, exchange, send};
 use super::{CREATE, PARTNER, TOPUP, code, order, pay};
@@ -110,6 +111,20 @@ fn a_refusing_gateway_drops_everybody_and_comes_back_on_the_same_port() {
     sandbox.fault("primary", &json!({ "fault": "refuse" }));
     sandbox.fault("primary", &json!({ "fault": "none" }));
     assert_eq!(exchange(&sandbox.primary, "GET", "/", "", "").status, 200);
+}
+
+#[test]
+fn the_port_of_a_refusing_gateway_is_given_to_nobody_else() {
+    let sandbox = Playground::start(&[]);
+    let address = sandbox.primary.parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let _entered = runtime.enter();
+    for fault in ["refuse", "none", "refuse"] {
+        sandbox.fault("primary", &json!({ "fault": fault }));
+        // Whom the system looks for a free port is judged like this one, who asks for it by number.
+        let taken = TcpSocket::new_v4().unwrap().bind(address).unwrap_err().kind();
+        assert_eq!(taken, ErrorKind::AddrInUse, "{fault}");
+    }
 }
 
 #[test]

@@ -203,17 +203,55 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Opens a listening socket. The port can be had again right after it was closed.
+/// Opens a listening socket.
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    reserve(address)?.listen(BACKLOG)
+}
+
+/// Takes a port and does not listen: whoever connects is refused.
+fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections that have just ended do not keep it.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
+}
+
+/// A gateway's port.
+enum Door {
+    Open(TcpListener),
+    /// Connections are refused. The port stays taken: nobody else is given it meanwhile.
+    Shut(TcpSocket),
+    /// It could not be taken again.
+    Lost,
+}
+
+impl Door {
+    /// Opened, or shut. To shut it the listener goes, and the port is taken at once again.
+    fn turned(self, open: bool, address: SocketAddr) -> Self {
+        match self {
+            Self::Open(listener) if !open => {
+                drop(listener);
+                reserve(address).map_or(Self::Lost, Self::Shut)
+            }
+            Self::Shut(socket) if open => socket.listen(BACKLOG).map_or(Self::Lost, Self::Open),
+            Self::Lost if open => listen(address).map_or(Self::Lost, Self::Open),
+            Self::Lost => reserve(address).map_or(Self::Lost, Self::Shut),
+            other @ (Self::Open(_) | Self::Shut(_)) => other,
+        }
+    }
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        match self {
+            Self::Open(listener) => listener.accept().await.map(|(stream, _)| stream),
+            Self::Shut(_) | Self::Lost => std::future::pending().await,
+        }
+    }
 }
 
 /// Accepts connections for ever, as long as the door is to be open.
 pub(super) async fn run(gateway: Arc<Gateway>, listener: TcpListener) {
-    let mut listener = Some(listener);
+    let mut door = Door::Open(listener);
     let mut wanted = gateway.wanted.subscribe();
     let mut connections = JoinSet::new();
     loop {
@@ -222,19 +260,18 @@ pub(super) async fn run(gateway: Arc<Gateway>, listener: TcpListener) {
                 if changed.is_err() {
                     return;
                 }
-                if !*wanted.borrow_and_update() {
-                    listener = None;
+                let open = *wanted.borrow_and_update();
+                door = door.turned(open, gateway.address);
+                if !open {
                     connections.shutdown().await;
-                } else if listener.is_none() {
-                    listener = listen(gateway.address).ok();
-                    if listener.is_none() {
-                        sleep(RETRY_PAUSE).await;
-                        wanted.mark_changed();
-                    }
                 }
-                gateway.open.send_replace(listener.is_some());
+                if matches!(door, Door::Lost) {
+                    sleep(RETRY_PAUSE).await;
+                    wanted.mark_changed();
+                }
+                gateway.open.send_replace(matches!(door, Door::Open(_)));
             }
-            accepted = accept(listener.as_ref()) => match accepted {
+            accepted = door.accept() => match accepted {
                 Ok(stream) if connections.len() < CONNECTIONS_MAX => {
                     count(&gateway.counts.connections);
                     connections.spawn(converse(Arc::clone(&gateway), stream));
@@ -246,13 +283,6 @@ pub(super) async fn run(gateway: Arc<Gateway>, listener: TcpListener) {
         }
         let open = u64::try_from(connections.len()).unwrap_or(u64::MAX);
         gateway.counts.connections_open.store(open, Ordering::Relaxed);
-    }
-}
-
-async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
-    match listener {
-        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
-        None => std::future::pending().await,
     }
 }
 
