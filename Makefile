@@ -21,6 +21,7 @@ CARGO_DENY_VERSION := 0.20.2
 TYPOS_VERSION := 1.52.0
 WASM_TARGET := wasm32-unknown-unknown
 WASM := target/$(WASM_TARGET)/release/dana_failover.wasm
+WASM_ETCD := target/$(WASM_TARGET)/release/dana_failover_etcd.wasm
 WASM_OPERATORS := target/$(WASM_TARGET)/release/dana_failover_operators.wasm
 # Modules that die or let the store answer late, on demand, for tests; in a place of their own, never
 # where the others are.
@@ -62,6 +63,7 @@ lint: target ## formatting, lints for both targets, documentation
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --test page --test golden -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) -- -D warnings
+	cargo clippy --locked --lib --target $(WASM_TARGET) --features etcd -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features trap,slow -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features operators,trap -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features operators -- -D warnings
@@ -112,10 +114,11 @@ endef
 .PHONY: wasm
 wasm: target ## the modules of payments and of operators, and those that tests and benchmarks compare them with
 	@cargo build --quiet --locked --release --lib --examples --target $(WASM_TARGET)
+	$(call module,etcd,$(WASM_ETCD))
 	$(call module,operators,$(WASM_OPERATORS))
 	$(call module,trap$(comma)slow,$(TRAPPING)/dana_failover.wasm)
 	$(call module,operators$(comma)trap,$(TRAPPING)/dana_failover_operators.wasm)
-	@wc -c $(WASM) $(WASM_OPERATORS)
+	@wc -c $(WASM) $(WASM_ETCD) $(WASM_OPERATORS)
 
 # What rustc lets the modules use, and Envoy's V8 runs.
 WASM_FEATURES := bulk-memory mutable-globals multivalue nontrapping-float-to-int reference-types sign-ext
@@ -123,7 +126,7 @@ WASM_FEATURES := bulk-memory mutable-globals multivalue nontrapping-float-to-int
 .PHONY: wasm-opt
 wasm-opt: wasm ## both modules a tenth smaller, in target/wasm-opt (needs npm)
 	@mkdir -p target/wasm-opt
-	@for module in $(WASM) $(WASM_OPERATORS); do \
+	@for module in $(WASM) $(WASM_ETCD) $(WASM_OPERATORS); do \
 	    npm exec --yes --package binaryen@$(BINARYEN_VERSION) -- wasm-opt -O3 --strip-producers \
 	        $(WASM_FEATURES:%=--enable-%) $$module -o target/wasm-opt/$${module##*/}; \
 	done

@@ -24,9 +24,13 @@ mod slow;
 #[allow(dead_code, reason = "called by the payments' module only")]
 mod store_calls;
 #[allow(dead_code, reason = "called by the payments' module only")]
+mod stores;
+#[allow(dead_code, reason = "called by the payments' module only")]
 mod stream;
 #[allow(dead_code, reason = "called by the payments' module only")]
 mod unfinished;
+#[allow(dead_code, reason = "called by the payments' module that has etcd only")]
+mod with_etcd;
 #[allow(dead_code, reason = "called by Envoy only, and for the most part by the payments' module")]
 mod worker;
 

@@ -18,7 +18,7 @@ mod reader;
 mod rights;
 mod values;
 
-pub use admin::{OPERATORS_MODULE, PAYMENTS_MODULE, Role};
+pub use admin::{ETCD_MODULE, OPERATORS_MODULE, PAYMENTS_MODULE, Role};
 pub use policy::{Composite, Gateway, JoinError, Policy, RouteTarget};
 pub use reader::ConfigError;
 pub use values::{

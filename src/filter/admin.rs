@@ -12,6 +12,7 @@ use super::host::{Host, Side};
 use super::membership;
 use super::pairs;
 use super::store_calls::{Asker, StoreCalls};
+use super::stores::LocalOnly;
 use super::stream::Flow;
 use super::worker::Worker;
 use crate::engine::Timestamp;
@@ -34,7 +35,7 @@ pub(super) struct AdminRoot<H> {
     /// Which Envoy this is.
     instance: Rc<Instance>,
     /// Tells of changes, by the names and ids of the policy it was made with.
-    reporter: RefCell<Option<Rc<Worker<H>>>>,
+    reporter: RefCell<Option<Rc<Worker<H, LocalOnly>>>>,
     /// The store that several Envoys share, if there is one.
     etcd: Option<Rc<EtcdStore>>,
     /// What it was asked and has not answered.
@@ -70,12 +71,13 @@ impl<H: Host + Clone> AdminRoot<H> {
         self.host.now().ok()
     }
 
-    fn reporter(&self, policy: &Rc<Policy>) -> Rc<Worker<H>> {
+    fn reporter(&self, policy: &Rc<Policy>) -> Rc<Worker<H, LocalOnly>> {
         let mut reporter = self.reporter.borrow_mut();
-        let same = |worker: &&Rc<Worker<H>>| worker.policy.order().eq(policy.order());
+        let same = |worker: &&Rc<Worker<H, LocalOnly>>| worker.policy.order().eq(policy.order());
         let known = reporter.as_ref().filter(same).cloned();
-        let worker = known
-            .unwrap_or_else(|| Rc::new(Worker::new(self.host.clone(), Rc::clone(policy), 0, None)));
+        let worker = known.unwrap_or_else(|| {
+            Rc::new(Worker::new(self.host.clone(), Rc::clone(policy), 0, LocalOnly))
+        });
         *reporter = Some(Rc::clone(&worker));
         worker
     }

@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use super::host::Host;
 use super::store_calls::Asker;
+use super::stores::Stores as _;
+use super::with_etcd::WithEtcd;
 use super::worker::Worker;
 use crate::engine::Policy;
 use crate::engine::{AnswersIn, EtcdConfig};
@@ -73,7 +75,7 @@ impl Membership {
     /// The store answers what the worker itself has asked.
     pub(super) fn told<H: Host>(
         &mut self,
-        worker: &Worker<H>,
+        worker: &Worker<H, WithEtcd>,
         asker: Asker,
         ticket: Ticket,
         event: BackendEvent,
@@ -90,7 +92,11 @@ impl Membership {
     }
 
     /// Counts what the store holds, if it is time, or takes in an answer.
-    pub(super) fn count<H: Host>(&mut self, worker: &Worker<H>, input: Input<(), BackendEvent>) {
+    pub(super) fn count<H: Host>(
+        &mut self,
+        worker: &Worker<H, WithEtcd>,
+        input: Input<(), BackendEvent>,
+    ) {
         if let Ok(now) = worker.host.now() {
             let counters = &mut worker.counters.borrow_mut();
             drive(&mut self.census, input, now, counters, &mut CensusShell { worker });
@@ -98,7 +104,11 @@ impl Membership {
     }
 
     /// Looks whether something is to be done, or takes in an answer.
-    pub(super) fn drive<H: Host>(&mut self, worker: &Worker<H>, input: Input<(), BackendEvent>) {
+    pub(super) fn drive<H: Host>(
+        &mut self,
+        worker: &Worker<H, WithEtcd>,
+        input: Input<(), BackendEvent>,
+    ) {
         let Ok(now) = worker.host.now() else {
             return;
         };
@@ -108,12 +118,12 @@ impl Membership {
 }
 
 struct CensusShell<'a, H> {
-    worker: &'a Worker<H>,
+    worker: &'a Worker<H, WithEtcd>,
 }
 
 impl<H: Host> Shell<RealmCensus> for CensusShell<'_, H> {
     fn ask(&mut self, ticket: Ticket, request: BackendRequest) -> Option<BackendEvent> {
-        self.worker.ask(Asker::Census, ticket, request)
+        WithEtcd::ask(self.worker, Asker::Census, ticket, request)
     }
 
     fn carry_out(&mut self, counted: Box<Counted>) -> Option<()> {
@@ -123,13 +133,13 @@ impl<H: Host> Shell<RealmCensus> for CensusShell<'_, H> {
 }
 
 struct MemberShell<'a, H> {
-    worker: &'a Worker<H>,
+    worker: &'a Worker<H, WithEtcd>,
     told: &'a mut String,
 }
 
 impl<H: Host> Shell<RealmMember> for MemberShell<'_, H> {
     fn ask(&mut self, ticket: Ticket, request: BackendRequest) -> Option<BackendEvent> {
-        self.worker.ask(Asker::Worker, ticket, request)
+        WithEtcd::ask(self.worker, Asker::Worker, ticket, request)
     }
 
     fn carry_out(&mut self, effect: RealmEffect) -> Option<()> {

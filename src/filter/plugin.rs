@@ -13,8 +13,9 @@ use super::contexts::Contexts;
 use super::host::{Envoy, install_log};
 use super::stream::Flow;
 use crate::engine::Config;
-use crate::engine::RpcEvent;
 
+#[cfg(any(feature = "etcd", feature = "operators"))]
+mod grpc;
 #[cfg(feature = "operators")]
 mod operators;
 #[cfg(not(feature = "operators"))]
@@ -120,22 +121,6 @@ extern "C" fn proxy_on_request_trailers(number: u32, _count: usize) -> u32 {
 extern "C" fn proxy_on_tick(number: u32) {
     served::tick(number);
 }
-
-/// Envoy makes every call of the store the root's. One that is answered ends with this callback.
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_grpc_receive(number: u32, token: u32, _size: usize) {
-    let answer = Envoy.rpc_answer().map_or(RpcEvent::Failed(GRPC_UNKNOWN), RpcEvent::Answered);
-    served::called(number, token, answer);
-}
-
-/// One that is not answered, with this.
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_grpc_close(number: u32, token: u32, status: u32) {
-    served::called(number, token, RpcEvent::Failed(status));
-}
-
-/// gRPC's status for what the host does not let us read.
-const GRPC_UNKNOWN: u32 = 2;
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_delete(number: u32) {

@@ -4,14 +4,13 @@ use std::rc::Rc;
 
 use super::driver::cell;
 use super::host::{Host, Side, is_service_time};
-use super::membership::{self, Membership};
 use super::pairs;
-use super::store_calls::Asker;
+use super::stores::Stores;
 use super::worker::Worker;
 use crate::engine::Millis;
 use crate::engine::Timestamp;
 use crate::engine::limits;
-use crate::engine::{BackendEvent, CellEvent, CellRequest, Census};
+use crate::engine::{CellEvent, CellRequest, Census};
 use crate::engine::{Config, Policy};
 use crate::engine::{Input, Shell, Ticket, drive};
 use crate::engine::{Join, JoinEffect, Tick};
@@ -19,18 +18,18 @@ use crate::engine::{ProbeAnswer, ProbeId, TickEffect, TickEvent};
 
 /// One worker's root, once it is configured.
 #[derive(Debug)]
-pub(super) struct Root<H> {
-    worker: Rc<Worker<H>>,
+pub(super) struct Root<H, S: Stores> {
+    pub(super) worker: Rc<Worker<H, S>>,
     tick: Tick,
     /// Heartbeats under way, by the token of their call.
     probes: Vec<(u32, ProbeId)>,
-    /// In the store that several Envoys share, if there is one.
-    membership: Option<Membership>,
+    /// What the worker has to do with a store that is far away.
+    pub(super) member: S::Member,
     /// When the engine was told last that a tick is due.
     ticked_at: Timestamp,
 }
 
-impl<H: Host> Root<H> {
+impl<H: Host, S: Stores> Root<H, S> {
     /// Begins to work on payments.
     ///
     /// # Errors
@@ -41,73 +40,44 @@ impl<H: Host> Root<H> {
             log::warn!("the claim store is empty: payments made before this start are not known");
         }
         let tick = Tick::new(Rc::clone(&policy), owner);
-        let etcd = policy.config.store.etcd();
-        let open = |config| membership::open(&host, config, policy.drains_local, owner);
-        let etcd = etcd.map(open).transpose()?;
-        let membership = etcd.clone().map(|store| Membership::new(store, &policy));
-        let worker = Rc::new(Worker::new(host, policy, owner, etcd));
+        let (stores, mut member) = S::open(&host, &policy, owner)?;
+        let worker = Rc::new(Worker::new(host, policy, owner, stores));
         worker.show();
-        let ticked_at = Timestamp::default();
-        let mut root = Self { worker, tick, probes: Vec::new(), membership, ticked_at };
-        root.look_after_membership(Input::Event(()));
+        S::called(&mut member, &worker);
         // Whoever asks whether all workers have joined knows of this one from now on.
-        root.say_link();
-        Ok(root)
+        S::ticked(&mut member, &worker, false, None);
+        let ticked_at = Timestamp::default();
+        Ok(Self { worker, tick, probes: Vec::new(), member, ticked_at })
     }
 
-    fn look_after_membership(&mut self, input: Input<(), BackendEvent>) {
-        if let Some(membership) = &mut self.membership {
-            membership.drive(&self.worker, input);
-        }
-    }
-
-    /// The store answers what the worker itself has asked.
-    pub(super) fn told(&mut self, asker: Asker, ticket: Ticket, event: BackendEvent) {
-        if let Some(membership) = &mut self.membership {
-            membership.told(&self.worker, asker, ticket, event);
-        }
-    }
-
-    pub(super) const fn worker(&self) -> &Rc<Worker<H>> {
+    pub(super) const fn worker(&self) -> &Rc<Worker<H, S>> {
         &self.worker
     }
 
     /// How often the worker is called.
     pub(super) fn period(&self) -> Millis {
         let period = self.tick.period();
-        let is_far_away = self.membership.is_some();
-        if is_far_away { period.min(Millis::new(limits::ETCD_TICK_MS)) } else { period }
+        if self.worker.stores.is_far() {
+            period.min(Millis::new(limits::ETCD_TICK_MS))
+        } else {
+            period
+        }
     }
 
     pub(super) fn tick(&mut self) {
-        self.look_after_membership(Input::Event(()));
+        S::called(&mut self.member, &self.worker);
         let Ok(now) = self.worker.host.now() else {
             return;
         };
         // Those of a store that is far away come more often.
         let since = now.since(self.ticked_at);
-        if self.membership.is_some() && now >= self.ticked_at && since < self.tick.period() {
+        if self.worker.stores.is_far() && now >= self.ticked_at && since < self.tick.period() {
             return;
         }
         self.ticked_at = now;
         let (counts_realm, local) = self.drive(TickEvent::Due);
         self.probes.retain(|(_, id)| self.tick.awaits(*id));
-        self.worker.say_given_up();
-        if let Some(membership) = &mut self.membership {
-            if let Some(local) = local {
-                membership.add_local(local);
-            }
-            if counts_realm {
-                membership.count(&self.worker, Input::Event(()));
-            }
-        }
-        self.say_link();
-    }
-
-    fn say_link(&self) {
-        if let Some(membership) = &self.membership {
-            self.worker.say_link(membership.link());
-        }
+        S::ticked(&mut self.member, &self.worker, counts_realm, local);
     }
 
     /// A heartbeat was answered, by the gateway or in its place by Envoy.
@@ -183,15 +153,15 @@ impl<H: Host> Shell<Join> for JoinShell<'_, H> {
     }
 }
 
-struct TickShell<'a, H> {
-    worker: &'a Worker<H>,
+struct TickShell<'a, H, S> {
+    worker: &'a Worker<H, S>,
     probes: &'a mut Vec<(u32, ProbeId)>,
     counts_realm: bool,
     /// What was counted in shared data, where there is a store in etcd too.
     local: Option<Census>,
 }
 
-impl<H: Host> Shell<Tick> for TickShell<'_, H> {
+impl<H: Host, S: Stores> Shell<Tick> for TickShell<'_, H, S> {
     fn ask(&mut self, _: Ticket, request: CellRequest) -> Option<CellEvent> {
         Some(cell(&self.worker.host, request))
     }
@@ -207,7 +177,7 @@ impl<H: Host> Shell<Tick> for TickShell<'_, H> {
             TickEffect::InFlight(gateway, requests) => {
                 self.worker.show_in_flight(gateway, requests);
             }
-            TickEffect::Counted(counted) if self.worker.etcd.is_some() => {
+            TickEffect::Counted(counted) if self.worker.stores.is_far() => {
                 self.local = Some(counted.census);
             }
             TickEffect::Counted(counted) => self.worker.counted(&counted),

@@ -8,12 +8,13 @@ use std::rc::Rc;
 
 use super::host::{BufferedRequest, Host, Side};
 use super::pairs;
+use super::stores::{EventOf, OverStore, Stores};
 use super::worker::Worker;
 use crate::engine::Exchange;
+use crate::engine::Stored;
 use crate::engine::Timestamp;
 use crate::engine::limits;
 use crate::engine::{Answer, ExchangeEvent, Request};
-use crate::engine::{AnySession, BackendEvent, Stored};
 use crate::engine::{Body, Flags, Origin, Response};
 use crate::engine::{Input, Ticket, drive};
 
@@ -24,21 +25,18 @@ use facts::{Connection, Head};
 pub(super) use wire::Flow;
 use wire::{Phase, Wire};
 
-/// An exchange over the store that is configured.
-pub(super) type OverStore = Stored<Exchange, AnySession>;
-
 /// One request in Envoy.
 #[derive(Debug)]
-pub(super) struct Stream<H> {
-    exchange: OverStore,
-    wire: Wire<H>,
+pub(super) struct Stream<H, S: Stores> {
+    exchange: OverStore<S>,
+    wire: Wire<H, S>,
     head: Option<Head>,
 }
 
-impl<H: Host> Stream<H> {
-    pub(super) fn new(worker: Rc<Worker<H>>, context: u32) -> Self {
+impl<H: Host, S: Stores> Stream<H, S> {
+    pub(super) fn new(worker: Rc<Worker<H, S>>, context: u32) -> Self {
         let exchange = Exchange::new(Rc::clone(&worker.policy));
-        let exchange = Stored::over(exchange, worker.session());
+        let exchange = Stored::over(exchange, worker.stores.session());
         let wire = Wire {
             worker,
             context,
@@ -90,7 +88,7 @@ impl<H: Host> Stream<H> {
         };
         let context = self.wire.context;
         #[cfg(feature = "slow")]
-        self.wire.worker.slow.read(context, &fields);
+        self.wire.worker.stores.slow_down(context, &fields);
         let request = Request { headers: &fields, body, peer: &peer, context };
         self.drive(Input::Event(ExchangeEvent::Request(request)), now);
         self.undecided()
@@ -177,14 +175,14 @@ impl<H: Host> Stream<H> {
         if std::mem::take(&mut self.wire.handed_off) && !self.exchange.is_ended() {
             let worker = Rc::clone(&self.wire.worker);
             let ended = Exchange::new(Rc::clone(&worker.policy));
-            let ended = Stored::over(ended, worker.session());
+            let ended = Stored::over(ended, worker.stores.session());
             let exchange = std::mem::replace(&mut self.exchange, ended);
-            worker.take_over(self.wire.context, exchange, self.now());
+            S::take_over(&worker, self.wire.context, exchange, self.now());
         }
     }
 
     /// The store answers a question that it was asked in an earlier callback.
-    pub(super) fn told(&mut self, ticket: Ticket, event: BackendEvent) {
+    pub(super) fn told(&mut self, ticket: Ticket, event: EventOf<S>) {
         let before = (self.wire.request, self.wire.response);
         let now = self.now();
         self.drive(Input::Told(ticket, event), now);
@@ -259,7 +257,7 @@ impl<H: Host> Stream<H> {
         self.wire.worker.host.now().unwrap_or(self.wire.decided_at)
     }
 
-    fn drive(&mut self, input: Input<ExchangeEvent<'_>, BackendEvent>, now: Timestamp) {
+    fn drive(&mut self, input: Input<ExchangeEvent<'_>, EventOf<S>>, now: Timestamp) {
         let worker = Rc::clone(&self.wire.worker);
         let counters = &mut worker.counters.borrow_mut();
         drive(&mut self.exchange, input, now, counters, &mut self.wire);

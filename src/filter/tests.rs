@@ -160,7 +160,7 @@ impl Story {
     fn tell(&self, ready: &Ready, store: Store, fault: Option<Fault>) -> (Saw, Vec<&'static str>) {
         let mut process = Process::new(ready);
         (self.before)(&mut process);
-        process.worker().slow.is_on.set(store == Store::Slow);
+        process.worker().stores.slow.is_on.set(store == Store::Slow);
         process.host.0.borrow_mut().calls.clear();
         process.host.0.borrow_mut().fault = fault;
         let saw = process.go(self.way);
@@ -265,14 +265,14 @@ fn whoever_leaves_while_a_slow_store_is_asked_leaves_nothing_under_way() {
             let mut process = Process::new(&ready);
             before(&mut process);
             let executed = process.executed;
-            process.worker().slow.is_on.set(true);
+            process.worker().stores.slow.is_on.set(true);
             let saw = process.go(Way { leaves: Leaves::AmidTheStore(answers), ..PAY });
             assert_eq!(saw, Saw::Left);
             handed_off += process.handed_off;
             assert_eq!(process.executed, executed, "nothing is sent for it");
             let is_sent = process.host.field("x-dana-cluster").is_some();
             process.check_settled(&format!("after {answers} answers"), is_sent);
-            process.worker().slow.is_on.set(false);
+            process.worker().stores.slow.is_on.set(false);
             afterwards(&mut process, &[Wish::Pay, Wish::Ask], "gone amid the store");
         }
     }

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::host::Host;
 use super::store_calls::Asker;
-use super::stream::OverStore;
+use super::stores::{OverStore, Stores as _};
+use super::with_etcd::WithEtcd;
 use super::worker::Worker;
 use crate::engine::Timestamp;
 use crate::engine::limits;
@@ -40,7 +41,7 @@ pub(super) struct GivenUp {
 /// An exchange whose stream is over.
 #[derive(Debug)]
 struct Unfinished {
-    exchange: OverStore,
+    exchange: OverStore<WithEtcd>,
     since: Timestamp,
 }
 
@@ -70,6 +71,16 @@ impl Backlog {
             Asker::Request(context) => self.exchanges.contains_key(&context),
             Asker::Worker | Asker::Census => false,
         }
+    }
+
+    /// Keeps an exchange until everything of it is written down.
+    pub(super) fn take_over(
+        &mut self,
+        context: u32,
+        exchange: OverStore<WithEtcd>,
+        since: Timestamp,
+    ) {
+        self.put(context, Box::new(Unfinished { exchange, since }));
     }
 
     /// Where there is no room for all, those without a claim of their own are given up first.
@@ -104,16 +115,10 @@ impl Backlog {
     }
 }
 
-impl<H: Host> Worker<H> {
-    /// Keeps an exchange until everything of it is written down.
-    pub(super) fn take_over(&self, context: u32, exchange: OverStore, since: Timestamp) {
-        let one = Box::new(Unfinished { exchange, since });
-        self.unfinished.borrow_mut().put(context, one);
-    }
-
+impl<H: Host> Worker<H, WithEtcd> {
     /// The claims of those that were given up end in doubt when their leases do.
     pub(super) fn say_given_up(&self) {
-        let GivenUp { claims, others } = self.unfinished.borrow_mut().take_given_up();
+        let GivenUp { claims, others } = self.stores.unfinished.borrow_mut().take_given_up();
         if claims + others > 0 {
             log::error!(
                 "more than {} requests wait for the store, and some are given up: how {claims} of them \
@@ -127,12 +132,12 @@ impl<H: Host> Worker<H> {
     /// time, those first that have paused for longest, and none while the store is away: whoever has
     /// joined the realm looks for it.
     pub(super) fn due(&self, now: Timestamp) -> Vec<(Asker, Ticket)> {
-        let unfinished = self.unfinished.borrow();
-        let is_away = self.etcd.as_ref().is_some_and(|store| store.is_away());
-        let under_way = self.calls.count(|asker| unfinished.has(asker));
+        let unfinished = self.stores.unfinished.borrow();
+        let is_away = self.stores.etcd.as_ref().is_some_and(|store| store.is_away());
+        let under_way = self.stores.calls.count(|asker| unfinished.has(asker));
         let room = limits::UNFINISHED_UNDER_WAY_MAX.saturating_sub(under_way);
         let mut room = if is_away { 0 } else { room };
-        self.calls.due_of(now, |asker| {
+        self.stores.calls.due_of(now, |asker| {
             let goes_on = room > 0 || !unfinished.has(asker);
             if goes_on && unfinished.has(asker) {
                 room -= 1;
@@ -149,7 +154,7 @@ impl<H: Host> Worker<H> {
         ticket: Ticket,
         event: BackendEvent,
     ) -> Option<BackendEvent> {
-        let mut unfinished = self.unfinished.borrow_mut();
+        let mut unfinished = self.stores.unfinished.borrow_mut();
         let Some(mut one) = unfinished.take(context) else {
             return Some(event);
         };
@@ -166,13 +171,13 @@ impl<H: Host> Worker<H> {
 
 /// What is left to carry out where there is no stream.
 struct Streamless<'a, H> {
-    worker: &'a Worker<H>,
+    worker: &'a Worker<H, WithEtcd>,
     context: u32,
 }
 
-impl<H: Host> Shell<OverStore> for Streamless<'_, H> {
+impl<H: Host> Shell<OverStore<WithEtcd>> for Streamless<'_, H> {
     fn ask(&mut self, ticket: Ticket, request: BackendRequest) -> Option<BackendEvent> {
-        self.worker.ask(Asker::Request(self.context), ticket, request)
+        WithEtcd::ask(self.worker, Asker::Request(self.context), ticket, request)
     }
 
     fn carry_out(&mut self, effect: ExchangeEffect) -> Option<ExchangeEvent<'static>> {

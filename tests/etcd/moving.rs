@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use crate::payments::{PATIENCE, config, pay};
 use crate::support::client::{CANCEL, CREATE, STATUS, about, call, order};
-use crate::support::envoy::{Envoy, admin_plugin, plugin};
+use crate::support::envoy::{Envoy, MODULES, admin_plugin, plugin};
 use crate::support::etcd::Etcd;
 use crate::support::operator::{post, status};
 use crate::support::sandbox::Sandbox;
-use crate::support::until;
+use crate::support::{module, until};
 
 /// The same configuration with this store.
 fn with_store(base: &Value, store: &Value) -> Value {
@@ -24,7 +24,9 @@ fn payments_of_before_stay_where_they_are_and_new_ones_are_claimed_in_etcd() {
     let (sandbox, etcd) = (Sandbox::start(), Etcd::start(1));
     let base = config(&sandbox, &etcd, &json!({}));
     let store = json!({"cluster": "dana_etcd", "realm": "test", "clock_skew_ms": 500});
-    let local = with_store(&base, &json!({"local": {}}));
+    // With the module that knows no etcd.
+    let mut local = with_store(&base, &json!({"local": {}}));
+    plugin(&mut local)["vm_config"]["code"]["local"]["filename"] = json!(module(MODULES[0]));
     let both = with_store(&base, &json!({"local": {}, "etcd": store}));
     let etcd_alone = with_store(&base, &json!({"etcd": store}));
     let envoy = Envoy::start_updatable(&local);

@@ -13,7 +13,7 @@ struct Module {
     file: &'static str,
     /// Number of its listener in the reference.
     listener: usize,
-    /// What it needs beside its reference where claims stand in etcd.
+    /// What it needs beside its reference, to keep claims in etcd.
     with_etcd: &'static [&'static str],
     /// Envoy compiles it once for each worker before that serves.
     bytes_max: usize,
@@ -22,12 +22,13 @@ struct Module {
 const CALLS_OF_ETCD: [&str; 4] =
     ["proxy_grpc_call", "proxy_on_grpc_receive", "proxy_on_grpc_close", "proxy_continue_stream"];
 
-const MODULES: [Module; 2] = [
+const MODULES: [Module; 3] = [
+    Module { file: "dana_failover.wasm", listener: 0, with_etcd: &[], bytes_max: 620_000 },
     Module {
-        file: "dana_failover.wasm",
+        file: "dana_failover_etcd.wasm",
         listener: 0,
         with_etcd: &CALLS_OF_ETCD,
-        bytes_max: 740_000,
+        bytes_max: 730_000,
     },
     Module {
         file: "dana_failover_operators.wasm",

@@ -18,6 +18,9 @@ pub enum Role {
 /// The file of the module that decides about payments.
 pub const PAYMENTS_MODULE: &str = "dana_failover.wasm";
 
+/// The file of the one that does so and can keep claims in etcd.
+pub const ETCD_MODULE: &str = "dana_failover_etcd.wasm";
+
 /// The file of the module that serves operators.
 pub const OPERATORS_MODULE: &str = "dana_failover_operators.wasm";
 
@@ -36,11 +39,12 @@ impl Role {
     /// # Errors
     /// Which file to load instead.
     pub fn check_module(self, loaded: &str) -> Result<(), String> {
-        let (module, name) = match self {
-            Self::Payments => (self.module(), "payments"),
-            Self::Admin { .. } => (self.module(), "admin"),
+        let (also, name) = match self {
+            Self::Payments => (Some(ETCD_MODULE), "payments"),
+            Self::Admin { .. } => (None, "admin"),
         };
-        if module == loaded {
+        let module = self.module();
+        if module == loaded || also == Some(loaded) {
             return Ok(());
         }
         Err(format!(
@@ -163,6 +167,7 @@ mod tests {
             ),
         ] {
             assert_eq!(role.check_module(role.module()), Ok(()));
+            assert_eq!(role.check_module(ETCD_MODULE).is_ok(), role == Role::Payments);
             assert_eq!(role.check_module(other), Err(format!("admin.role is {told}")));
         }
     }

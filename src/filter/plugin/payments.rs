@@ -3,18 +3,27 @@
 use std::rc::Rc;
 
 use super::{STREAMS, at_root, at_stream};
-use crate::engine::{BackendEvent, RpcEvent, Ticket};
-use crate::engine::{Config, PAYMENTS_MODULE};
-use crate::filter::host::{Envoy, Host};
+use crate::engine::Config;
+use crate::filter::host::Envoy;
 use crate::filter::root;
-use crate::filter::store_calls::Asker;
 use crate::filter::stream::{self, Flow};
-use crate::filter::worker::Worker;
 
-pub(super) type Root = root::Root<Envoy>;
-pub(super) type Stream = stream::Stream<Envoy>;
+#[cfg(feature = "etcd")]
+mod etcd;
+#[cfg(not(feature = "etcd"))]
+mod local;
 
-pub(super) const MODULE: &str = PAYMENTS_MODULE;
+#[cfg(feature = "etcd")]
+use etcd as kept;
+#[cfg(not(feature = "etcd"))]
+use local as kept;
+
+pub(super) type Root = root::Root<Envoy, kept::Stores>;
+pub(super) type Stream = stream::Stream<Envoy, kept::Stores>;
+
+#[cfg(feature = "etcd")]
+pub(super) use kept::called;
+pub(super) use kept::{MODULE, tick};
 
 /// # Errors
 /// When the configuration cannot work on the store that is there.
@@ -29,52 +38,6 @@ pub(super) fn start(config: Config) -> Result<Root, String> {
 
 pub(super) fn open(root: &Root, number: u32) -> Box<Stream> {
     Box::new(Stream::new(Rc::clone(root.worker()), number))
-}
-
-pub(super) fn tick(number: u32) {
-    let _ = at_root(number, Root::tick);
-    let Some(worker) = at_root(number, |root| Rc::clone(root.worker())) else {
-        return;
-    };
-    if let Ok(now) = worker.host.now() {
-        for (asker, ticket) in worker.due(now) {
-            tell(number, &worker, asker, ticket, BackendEvent::Waited);
-        }
-    }
-    #[cfg(feature = "slow")]
-    for (asker, ticket, event) in worker.slow.answers(&worker.host) {
-        tell(number, &worker, asker, ticket, BackendEvent::Cell(event));
-    }
-}
-
-pub(super) fn called(number: u32, token: u32, event: RpcEvent) {
-    let Some(worker) = at_root(number, |root| Rc::clone(root.worker())) else {
-        return;
-    };
-    worker.count_call(&event);
-    if let Some((asker, ticket)) = worker.calls.take(token) {
-        tell(number, &worker, asker, ticket, BackendEvent::Rpc(event));
-    }
-}
-
-/// Hands what the store answers to whoever has asked: a request, or the worker where that is over, or
-/// the worker for itself.
-fn tell(root: u32, worker: &Worker<Envoy>, asker: Asker, ticket: Ticket, event: BackendEvent) {
-    let context = match asker {
-        Asker::Worker | Asker::Census => {
-            let _ = at_root(root, |root| root.told(asker, ticket, event));
-            return;
-        }
-        Asker::Request(context) => context,
-    };
-    if let Some(event) = worker.tell_unfinished(context, ticket, event) {
-        let _ = at_stream(context, |stream| {
-            if Envoy.speak_for(context).is_ok() {
-                stream.told(ticket, event);
-            }
-            Flow::Continue
-        });
-    }
 }
 
 #[unsafe(no_mangle)]

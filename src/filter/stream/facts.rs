@@ -34,7 +34,7 @@ impl Connection {
     }
 }
 
-impl<H: Host> Wire<H> {
+impl<H: Host, S> Wire<H, S> {
     /// The names in the client's certificate, where the configuration wants to know them. Envoy
     /// tells one of each kind.
     pub(super) fn peer(&self) -> Vec<String> {

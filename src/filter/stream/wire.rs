@@ -2,13 +2,12 @@
 
 use std::rc::Rc;
 
-use super::OverStore;
 use crate::engine::Timestamp;
 use crate::engine::{Answer, Call, ExchangeEffect, ExchangeEvent, Forward};
-use crate::engine::{BackendEvent, BackendRequest};
 use crate::engine::{Shell, Ticket};
 use crate::filter::host::{BufferedRequest, Host, HostError, Side};
 use crate::filter::store_calls::Asker;
+use crate::filter::stores::{EventOf, OverStore, RequestOf, Stores};
 use crate::filter::worker::Worker;
 
 /// What a callback tells Envoy.
@@ -22,8 +21,8 @@ pub(in crate::filter) enum Flow {
 
 /// What the request's effects are carried out on.
 #[derive(Debug)]
-pub(super) struct Wire<H> {
-    pub(super) worker: Rc<Worker<H>>,
+pub(super) struct Wire<H, S> {
+    pub(super) worker: Rc<Worker<H, S>>,
     pub(super) context: u32,
     pub(super) request: Phase,
     pub(super) response: Phase,
@@ -52,9 +51,9 @@ pub(super) enum Phase {
     Replied,
 }
 
-impl<H: Host> Shell<OverStore> for Wire<H> {
-    fn ask(&mut self, ticket: Ticket, request: BackendRequest) -> Option<BackendEvent> {
-        self.worker.ask(Asker::Request(self.context), ticket, request)
+impl<H: Host, S: Stores> Shell<OverStore<S>> for Wire<H, S> {
+    fn ask(&mut self, ticket: Ticket, request: RequestOf<S>) -> Option<EventOf<S>> {
+        S::ask(&self.worker, Asker::Request(self.context), ticket, request)
     }
 
     fn carry_out(&mut self, effect: ExchangeEffect) -> Option<ExchangeEvent<'static>> {
@@ -84,7 +83,7 @@ impl<H: Host> Shell<OverStore> for Wire<H> {
     }
 }
 
-impl<H: Host> Wire<H> {
+impl<H: Host, S: Stores> Wire<H, S> {
     pub(super) fn read_request(&self) -> Result<BufferedRequest, HostError> {
         let host = &self.worker.host;
         // One byte more than allowed is enough to see that it is too long.

@@ -5,6 +5,7 @@ use super::envoy::{CONFIG, Deed, Process, Ready, Way, Wish};
 use super::fake::{FakeHost, Fault, Lasts, ways};
 use crate::engine::Config;
 use crate::filter::root::Root;
+use crate::filter::with_etcd::WithEtcd;
 
 impl FakeHost {
     fn gauge(&self, name: &str) -> Option<u64> {
@@ -13,7 +14,7 @@ impl FakeHost {
     }
 
     /// What the worker of `root` makes of its next tick.
-    fn tick(&self, root: &mut Root<Self>) {
+    fn tick(&self, root: &mut Root<Self, WithEtcd>) {
         self.0.borrow_mut().now += root.period().get();
         root.tick();
     }
@@ -30,7 +31,7 @@ impl FakeHost {
 }
 
 /// A process with one payment of 10,000 rupiah in doubt, and the root of its worker.
-fn in_doubt(ready: &Ready) -> (Process, Root<FakeHost>) {
+fn in_doubt(ready: &Ready) -> (Process, Root<FakeHost, WithEtcd>) {
     let mut process = Process::new(ready);
     process.go(Way::new(Wish::Pay, Deed::Timeout));
     let config = Config::parse(CONFIG.as_bytes()).unwrap();

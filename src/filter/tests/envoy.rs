@@ -20,6 +20,7 @@ use crate::filter::host::Side;
 use crate::filter::root::join;
 use crate::filter::store_calls::Asker;
 use crate::filter::stream::{Flow, Stream};
+use crate::filter::with_etcd::WithEtcd;
 use crate::filter::worker::Worker;
 
 pub(super) const CONFIG: &str = r#"{
@@ -115,7 +116,7 @@ pub(super) enum Saw {
 /// One process.
 pub(super) struct Process {
     pub(super) host: FakeHost,
-    worker: Rc<Worker<FakeHost>>,
+    worker: Rc<Worker<FakeHost, WithEtcd>>,
     /// Executions by gateway, and whether they were undone.
     pub(super) executed: [u32; 2],
     pub(super) cancelled: [bool; 2],
@@ -156,12 +157,13 @@ impl Process {
         let host = FakeHost::default();
         host.0.borrow_mut().now = 1_790_000_000_000;
         host.0.borrow_mut().shared = ready.shared.clone();
-        let worker = Rc::new(Worker::new(host.clone(), Rc::clone(&ready.policy), 1, None));
+        let worker =
+            Rc::new(Worker::new(host.clone(), Rc::clone(&ready.policy), 1, WithEtcd::default()));
         let (executed, cancelled) = ([0; 2], [false; 2]);
         Self { host, worker, executed, cancelled, contexts: 0, handed_off: 0, unnamed: false }
     }
 
-    pub(super) fn worker(&self) -> &Worker<FakeHost> {
+    pub(super) fn worker(&self) -> &Worker<FakeHost, WithEtcd> {
         &self.worker
     }
 
@@ -227,15 +229,20 @@ impl Process {
             self.host.set_flags(0x4000);
         }
         stream.log();
-        self.handed_off += self.worker.unfinished.borrow().len();
+        self.handed_off += self.worker.stores.unfinished.borrow().len();
         self.answer_store(&mut stream, u32::MAX);
-        assert_eq!(self.worker.unfinished.borrow().len(), 0, "all of it is written");
+        assert_eq!(self.worker.stores.unfinished.borrow().len(), 0, "all of it is written");
         saw
     }
 
     /// A slow store answers, and what was held goes on or is answered; `None` where the client has
     /// left before that.
-    fn decided(&self, stream: &mut Stream<FakeHost>, flow: Flow, leaves: Leaves) -> Option<Flow> {
+    fn decided(
+        &self,
+        stream: &mut Stream<FakeHost, WithEtcd>,
+        flow: Flow,
+        leaves: Leaves,
+    ) -> Option<Flow> {
         if let Leaves::AmidTheStore(answers) = leaves {
             self.answer_store(stream, answers);
             self.host.0.borrow_mut().resumed.clear();
@@ -249,9 +256,9 @@ impl Process {
     }
 
     /// A slow store answers so often, each time twice.
-    fn answer_store(&self, stream: &mut Stream<FakeHost>, answers: u32) {
+    fn answer_store(&self, stream: &mut Stream<FakeHost, WithEtcd>, answers: u32) {
         for _ in 0..answers {
-            let told = self.worker.slow.answers(&self.host);
+            let told = self.worker.stores.slow.answers(&self.host);
             if told.is_empty() {
                 return;
             }
@@ -283,7 +290,7 @@ impl Process {
     }
 
     /// The router at work: the request is with a gateway, and its answer comes back.
-    fn send(&mut self, stream: &mut Stream<FakeHost>, way: Way) -> Saw {
+    fn send(&mut self, stream: &mut Stream<FakeHost, WithEtcd>, way: Way) -> Saw {
         let cluster = self.host.field("x-dana-cluster").unwrap_or_default();
         let members: &[usize] = match cluster.as_str() {
             "dana_primary" => &[0],
@@ -319,7 +326,7 @@ impl Process {
     }
 
     /// The filter may call further gateways, one after the other, before it answers.
-    fn go_on(&mut self, stream: &mut Stream<FakeHost>, way: Way) -> Saw {
+    fn go_on(&mut self, stream: &mut Stream<FakeHost, WithEtcd>, way: Way) -> Saw {
         loop {
             self.answer_store(stream, u32::MAX);
             let mut inside = self.host.0.borrow_mut();

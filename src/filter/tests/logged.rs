@@ -16,6 +16,7 @@ use crate::engine::{
 use crate::engine::{Cell, CellEvent, CellRequest, Expected};
 use crate::filter::driver;
 use crate::filter::root::join;
+use crate::filter::with_etcd::WithEtcd;
 use crate::filter::worker::Worker;
 
 thread_local! {
@@ -52,13 +53,13 @@ pub(super) fn lines() -> Vec<(Level, String)> {
     LINES.take()
 }
 
-fn worker() -> Worker<FakeHost> {
+fn worker() -> Worker<FakeHost, WithEtcd> {
     let host = FakeHost::default();
     host.0.borrow_mut().now = 1_790_000_000_000;
     let (policy, ..) = join(&host, Config::parse(CONFIG.as_bytes()).unwrap()).unwrap();
     listen();
     lines();
-    Worker::new(host, policy, 1, None)
+    Worker::new(host, policy, 1, WithEtcd::default())
 }
 
 type Case = (HealthEvent, Level, &'static str);

@@ -7,6 +7,7 @@ use crate::engine::Timestamp;
 use crate::engine::{Health, Punctuality};
 use crate::engine::{Placement, Seed};
 use crate::filter::root::{Root, join};
+use crate::filter::stores::LocalOnly;
 
 const CONFIG: &[u8] = br#"{
     "gateways": [
@@ -20,7 +21,7 @@ const START: u64 = 1_790_000_000_000;
 /// A worker, and the host that it ticks in.
 struct Worker {
     host: FakeHost,
-    root: Root<FakeHost>,
+    root: Root<FakeHost, LocalOnly>,
 }
 
 impl Worker {
@@ -106,14 +107,14 @@ fn health_of_another_version_begins_anew_and_that_is_logged() {
             let key = b"dana.failover.h".to_vec();
             host.0.borrow_mut().shared.insert(key, (health, 1));
         }
-        Root::configure(host.clone(), config.clone()).unwrap();
+        Root::<_, LocalOnly>::configure(host.clone(), config.clone()).unwrap();
         // Of one that begins, something else is told: once.
         let first = lines().into_iter().map(|(_, line)| line);
         let (empty, rest): (Vec<_>, Vec<_>) =
             first.partition(|line| line.contains("the claim store is empty"));
         assert_eq!(empty.len(), 1);
         assert!(empty[0].contains("made before this start are not known"), "{empty:?}");
-        Root::configure(host, config.clone()).unwrap();
+        Root::<_, LocalOnly>::configure(host, config.clone()).unwrap();
         let again = lines();
         assert!(!again.iter().any(|(_, line)| line.contains("is empty")), "it is known now");
         rest
@@ -152,4 +153,17 @@ fn all_workers_look_for_a_payment_in_the_same_place() {
     host.0.borrow_mut().fault = Some(Fault { from: next, lasts: Lasts::Once, how: How::Nothing });
     assert_eq!(joined(3), first);
     assert!(host.0.borrow().calls.contains(&"noise"), "it had begun one of its own");
+}
+
+#[test]
+fn a_module_without_etcd_says_which_one_has_it() {
+    let host = FakeHost::default();
+    host.0.borrow_mut().now = START;
+    let mut config: serde_json::Value = serde_json::from_slice(CONFIG).unwrap();
+    config["idempotency"]["store"] =
+        serde_json::json!({"etcd": {"cluster": "dana_etcd", "realm": "shop"}});
+    let config = Config::parse(config.to_string().as_bytes()).unwrap();
+    let told = Root::<_, LocalOnly>::configure(host, config).err().unwrap();
+    assert!(told.starts_with("idempotency.store: expected local"), "{told}");
+    assert!(told.contains("load dana_failover_etcd.wasm"), "{told}");
 }

@@ -17,6 +17,7 @@ use crate::filter::root::Root;
 use crate::filter::store_calls::Asker;
 use crate::filter::stream::{Flow, Stream};
 use crate::filter::unfinished::{Backlog, GivenUp};
+use crate::filter::with_etcd::WithEtcd;
 use crate::filter::worker::Worker;
 
 const EXECUTED: &str = r#"{"responseCode":"2005400","partnerReferenceNo":"r-1"}"#;
@@ -39,12 +40,12 @@ enum Calls {
 /// A worker that has joined an etcd, and its requests.
 struct Joined {
     host: FakeHost,
-    root: Root<FakeHost>,
+    root: Root<FakeHost, WithEtcd>,
     etcd: MemoryEtcd,
     calls: Calls,
     /// So many of the calls have ended.
     ended: usize,
-    streams: BTreeMap<u32, Stream<FakeHost>>,
+    streams: BTreeMap<u32, Stream<FakeHost, WithEtcd>>,
 }
 
 impl Joined {
@@ -61,11 +62,11 @@ impl Joined {
         joined.heartbeats_are_well();
         joined.pump();
         joined.pass(1000);
-        assert!(joined.worker().etcd.as_ref().unwrap().has_joined());
+        assert!(joined.worker().stores.etcd.as_ref().unwrap().has_joined());
         joined
     }
 
-    fn worker(&self) -> Rc<Worker<FakeHost>> {
+    fn worker(&self) -> Rc<Worker<FakeHost, WithEtcd>> {
         Rc::clone(self.root.worker())
     }
 
@@ -113,7 +114,7 @@ impl Joined {
                     RpcEvent::Failed(4)
                 }
             };
-            let (asker, ticket) = self.worker().calls.take(token).unwrap();
+            let (asker, ticket) = self.worker().stores.calls.take(token).unwrap();
             self.tell(asker, ticket, BackendEvent::Rpc(event));
         }
     }
@@ -186,7 +187,7 @@ impl Joined {
     }
 
     fn unfinished(&self) -> usize {
-        self.worker().unfinished.borrow().len()
+        self.worker().stores.unfinished.borrow().len()
     }
 
     fn stand_in(&self, place: &str) -> usize {
@@ -215,7 +216,10 @@ fn however_long_the_store_takes_nothing_it_waits_for_is_given_up() {
         joined.pass(5000);
         assert_eq!(joined.unfinished(), 0, "{calls:?}: all is written");
         assert_eq!((joined.stand_in("o"), joined.stand_in("s")), (0, 3 + is_unclear), "{calls:?}");
-        assert_eq!(joined.worker().unfinished.borrow_mut().take_given_up(), GivenUp::default());
+        assert_eq!(
+            joined.worker().stores.unfinished.borrow_mut().take_given_up(),
+            GivenUp::default()
+        );
     }
 }
 
@@ -238,7 +242,7 @@ fn a_store_that_comes_back_is_asked_by_so_many_at_a_time() {
         assert!(looks(&mut joined, limits::ETCD_TICK_MS) <= 2, "while it is away");
     }
     joined.calls = Calls::Answered;
-    while joined.worker().etcd.as_ref().unwrap().is_away() {
+    while joined.worker().stores.etcd.as_ref().unwrap().is_away() {
         joined.host.0.borrow_mut().now += limits::ETCD_TICK_MS;
         joined.root.tick();
         joined.pump();
@@ -262,7 +266,7 @@ fn a_store_that_comes_back_is_asked_by_so_many_at_a_time() {
 fn where_there_is_no_room_for_all_those_without_a_claim_go_first() {
     listen();
     let mut joined = Joined::new();
-    let _ = joined.worker().unfinished.replace(Backlog::of(3));
+    let _ = joined.worker().stores.unfinished.replace(Backlog::of(3));
     for number in 1..5 {
         joined.begin(number, Wish::Pay);
     }
@@ -270,7 +274,7 @@ fn where_there_is_no_room_for_all_those_without_a_claim_go_first() {
         joined.begin(number, Wish::Ask);
     }
     joined.calls = Calls::Reset;
-    let given_up = |joined: &Joined| joined.worker().unfinished.borrow_mut().take_given_up();
+    let given_up = |joined: &Joined| joined.worker().stores.unfinished.borrow_mut().take_given_up();
     let (none, other) = (GivenUp::default(), GivenUp { claims: 0, others: 1 });
     for (number, lost) in [(11, none), (12, none), (13, none), (14, other)] {
         joined.finish(number, Wish::Ask);

@@ -6,6 +6,7 @@ use super::envoy::{Leaves, Saw, Shape, Way, Wish};
 use super::fake::FakeHost;
 use crate::engine::limits;
 use crate::filter::stream::{Flow, Stream};
+use crate::filter::with_etcd::WithEtcd;
 
 const ORDER: &str = r#"{"merchantId":"m-1","partnerReferenceNo":"r-1","amount":{"value":"10000.00","currency":"IDR"}}"#;
 const OF_ORDER: &str = r#"{"merchantId":"m-1","originalPartnerReferenceNo":"r-1"}"#;
@@ -49,7 +50,7 @@ impl FakeHost {
     }
 
     /// Brings the request, as long as the filter holds it and does not answer it itself.
-    pub(super) fn bring_request(&self, stream: &mut Stream<Self>, way: Way) -> Flow {
+    pub(super) fn bring_request(&self, stream: &mut Stream<Self, WithEtcd>, way: Way) -> Flow {
         let body = self.0.borrow().request_body.clone();
         let whole = way.shape == Shape::Whole;
         let mut flow = stream.request_headers(body.is_empty() && whole);
@@ -94,7 +95,12 @@ impl FakeHost {
     }
 
     /// Envoy answers in the gateway's place.
-    pub(super) fn bring_absence(&self, stream: &mut Stream<Self>, flags: u64, attached: bool) {
+    pub(super) fn bring_absence(
+        &self,
+        stream: &mut Stream<Self, WithEtcd>,
+        flags: u64,
+        attached: bool,
+    ) {
         self.set_flags(flags);
         let mut inside = self.0.borrow_mut();
         if !attached {
@@ -115,7 +121,7 @@ impl FakeHost {
     /// The gateway's answer.
     pub(super) fn bring_answer(
         &self,
-        stream: &mut Stream<Self>,
+        stream: &mut Stream<Self, WithEtcd>,
         status: u16,
         body: &str,
         shape: Shape,
@@ -131,7 +137,7 @@ impl FakeHost {
     }
 
     /// An answer that is longer than what is read, in pieces: what Envoy is told of each.
-    pub(super) fn bring_long_answer(&self, stream: &mut Stream<Self>) -> Vec<Flow> {
+    pub(super) fn bring_long_answer(&self, stream: &mut Stream<Self, WithEtcd>) -> Vec<Flow> {
         let piece = limits::EVIDENCE_BYTES_MAX / 2;
         let mut inside = self.0.borrow_mut();
         inside.response = fields(&[(":status", "404"), ("content-type", "application/json")]);
@@ -156,7 +162,7 @@ impl FakeHost {
         inside.called_body = body.into_bytes();
     }
 
-    fn bring(&self, stream: &mut Stream<Self>, shape: Shape, leaves: Leaves) {
+    fn bring(&self, stream: &mut Stream<Self, WithEtcd>, shape: Shape, leaves: Leaves) {
         let body = self.0.borrow().response_body.clone();
         let ends = body.is_empty();
         let mut flow = stream.response_headers(ends);
@@ -179,7 +185,7 @@ impl FakeHost {
     }
 
     /// What the client sees, once nothing more is called.
-    pub(super) fn seen(&self, stream: &mut Stream<Self>, leaves: Leaves) -> Saw {
+    pub(super) fn seen(&self, stream: &mut Stream<Self, WithEtcd>, leaves: Leaves) -> Saw {
         if leaves == Leaves::AmidTheAnswer {
             return Saw::Left;
         }
@@ -194,7 +200,7 @@ impl FakeHost {
     }
 
     /// An answer of ours runs through the filter like any other, and must get past it.
-    pub(super) fn replied(&self, stream: &mut Stream<Self>) -> Saw {
+    pub(super) fn replied(&self, stream: &mut Stream<Self, WithEtcd>) -> Saw {
         let inside = self.0.borrow();
         let Some(reply) = inside.replies.first().cloned() else {
             assert!(inside.replies_lost > 0, "held for ever, and nobody was told");

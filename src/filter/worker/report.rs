@@ -19,7 +19,7 @@ use crate::filter::driver::cell;
 use crate::filter::host::Host;
 
 // Much of this is never inlined: that would be kilobytes, for what happens seldom.
-impl<H: Host> Worker<H> {
+impl<H: Host, S> Worker<H, S> {
     /// Puts a request's line into the access log and counts it.
     pub(in crate::filter) fn note(&self, note: &Decision) {
         // Neither is worth failing a payment for.
@@ -186,14 +186,14 @@ impl<H: Host> Worker<H> {
     }
 
     #[inline(never)]
-    pub(super) fn count_many(&self, family: &Family, values: &[&str], many: u32) {
+    pub(in crate::filter) fn count_many(&self, family: &Family, values: &[&str], many: u32) {
         if let Some(metric) = self.metric(family, values) {
             let _ = self.host.increment(metric, many);
         }
     }
 
     #[inline(never)]
-    pub(super) fn set(&self, family: &Family, values: &[&str], value: u64) {
+    pub(in crate::filter) fn set(&self, family: &Family, values: &[&str], value: u64) {
         if let Some(metric) = self.metric(family, values) {
             let _ = self.host.record(metric, value);
         }

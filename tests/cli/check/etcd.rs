@@ -12,6 +12,9 @@ const STORE: &str =
     "idempotency: &idempotency {store: {etcd: {cluster: dana_etcd, realm: production}}}";
 const SAME: &str = "idempotency: *idempotency";
 
+/// The payments' module.
+const MODULE: &str = "dana_failover_etcd.wasm";
+
 /// What it is allowed besides.
 const PAYMENTS: [&str; 4] =
     ["proxy_grpc_call", "proxy_continue_stream", "proxy_on_grpc_receive", "proxy_on_grpc_close"];
@@ -38,7 +41,8 @@ pub(super) fn shared(reference: &str) -> String {
         edited(text, &[(timeouts, told), (last.to_owned(), allow(names))])
     };
     let own = "timeouts: &timeouts {response_ms: 10000, inquiry_ms: 8000}";
-    let payments = change(payments, own, STORE, &PAYMENTS);
+    let payments = edited(payments, &[("dana_failover.wasm", MODULE)]);
+    let payments = change(&payments, own, STORE, &PAYMENTS);
     let operators = change(operators, "timeouts: *timeouts", SAME, &OPERATORS);
     format!("{payments}{operators}{rest}")
 }
@@ -72,7 +76,7 @@ fn the_references_with_etcd_have_no_errors_and_no_warnings() {
 fn the_page_about_it_tells_these_lines() {
     let page = file("docs/etcd.md");
     let capabilities = PAYMENTS.iter().chain(&OPERATORS);
-    for line in [STORE, SAME].iter().chain(capabilities) {
+    for line in [STORE, SAME, MODULE].iter().chain(capabilities) {
         assert!(page.contains(line), "docs/etcd.md lacks {line}");
     }
 }
@@ -111,6 +115,18 @@ fn what_half_of_etcd_holds_is_told() {
     let line =
         "about 1800 bytes a claim, kept 2592000 s: with 8 GiB, half of them left free, 0.9 new";
     assert!(told.contains(line) && !told.contains("store-small"), "{told}");
+}
+
+#[test]
+fn a_module_without_etcd_is_found() {
+    let text = edited(&shared(&reference()), &[(MODULE, "dana_failover.wasm")]);
+    let (found, code) = findings(&[text, file("envoy/etcd.yaml")]);
+    let bad: Vec<_> = found.iter().filter(|one| one["severity"] == "error").collect();
+    assert_eq!((bad.len(), code), (1, Some(1)), "{bad:#?}");
+    assert_eq!(
+        (&bad[0]["rule"], &bad[0]["expected"]),
+        (&json!("module-misplaced"), &json!(MODULE))
+    );
 }
 
 /// The names, and the parts of a reference that each filter stands in.

@@ -147,7 +147,13 @@ fn a_rule_is_explained_and_all_are_listed() {
 #[test]
 fn the_capabilities_that_are_listed_are_those_that_the_filter_uses() {
     let (told, _) = text(&["--explain", "capability-missing"]);
-    let sources = ["host/envoy.rs", "host/envoy/grpc.rs", "plugin.rs", "plugin/payments.rs"];
+    let sources = [
+        "host/envoy.rs",
+        "host/envoy/grpc.rs",
+        "plugin.rs",
+        "plugin/grpc.rs",
+        "plugin/payments.rs",
+    ];
     let sources = sources.map(|name| std::fs::read_to_string(root(&format!("src/filter/{name}"))));
     let sources = sources.map(Result::unwrap);
     let used: Vec<&str> = sources

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::envoy::{Envoy, admin_plugin, plugin};
-use super::super::until;
+use super::super::{module, until};
 use super::Etcd;
 
 /// Waits until this many members are well in Envoy's eyes. Its workers may know a little later.
@@ -29,8 +29,12 @@ pub(crate) const CAPABILITIES_OF_OPERATORS: [&str; 6] = [
     "proxy_set_tick_period_milliseconds",
 ];
 
-/// Allows both filters of a configuration to call an etcd.
+/// The payments' module that can keep claims in an etcd.
+pub(crate) const ETCD_MODULE: &str = "dana_failover_etcd.wasm";
+
+/// Allows both filters of a configuration to call an etcd, which the payments' one has a module for.
 pub(crate) fn allow_calls(config: &mut Value) {
+    plugin(config)["vm_config"]["code"]["local"]["filename"] = json!(module(ETCD_MODULE));
     let mut allow = |plugin: fn(&mut Value) -> &mut Value, names: &[&str]| {
         let restriction = &mut plugin(config)["capability_restriction_config"];
         for name in names {

@@ -4,7 +4,7 @@ use super::super::finding::Severity::{Error, Note, Warning};
 use super::super::finding::{Found, Rule};
 use super::super::setup::{Role, Setup};
 use super::super::view::View;
-use crate::engine::{OPERATORS_MODULE, PAYMENTS_MODULE};
+use crate::engine::{ETCD_MODULE, OPERATORS_MODULE, PAYMENTS_MODULE};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -26,9 +26,11 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "module-misplaced",
         severity: Error,
-        title: "The filter's module is the one for the other listener",
-        why: "Payments and operators have a module each, and neither starts in the other's place.",
-        fix: "Load dana_failover.wasm for payments, and dana_failover_operators.wasm where admin.role is admin.",
+        title: "The filter's module is not the one that is needed there",
+        why: "Payments and operators have a module each, and neither starts in the other's place; nor does \
+              one without etcd where claims are kept there.",
+        fix: "Load dana_failover.wasm for payments, or dana_failover_etcd.wasm with idempotency.store.etcd, and \
+              dana_failover_operators.wasm where admin.role is admin.",
         check: module_misplaced,
     },
     Rule {
@@ -148,8 +150,17 @@ fn module_misplaced(setup: &Setup, found: &mut Found<'_>) {
         let code = plugin.settings.down(&["vm_config", "code"]);
         let places = [code.down(&["local", "filename"]), code.down(&["remote", "http_uri", "uri"])];
         for place in places {
-            if served_by(place.word()).is_some_and(|role| role != plugin.role) {
+            let config = plugin.parsed.as_ref().ok();
+            let needs_etcd = config.is_some_and(|config| config.store.etcd().is_some());
+            let serves = match module_of(place.word()) {
+                Some(OPERATORS_MODULE) => plugin.role == Role::Admin,
+                Some(ETCD_MODULE) => plugin.role == Role::Payments,
+                Some(_) => plugin.role == Role::Payments && !needs_etcd,
+                None => true,
+            };
+            if !serves {
                 let module = match plugin.role {
+                    Role::Payments if needs_etcd => ETCD_MODULE,
                     Role::Payments => PAYMENTS_MODULE,
                     Role::Admin => OPERATORS_MODULE,
                 };
@@ -159,20 +170,20 @@ fn module_misplaced(setup: &Setup, found: &mut Found<'_>) {
     }
 }
 
-/// Whose module a file is, if its name says so: as it was built, or with a version before or after
+/// Which module a file is, if its name says so: as it was built, or with a version before or after
 /// that. Whatever else it may be called says nothing.
-fn served_by(path: &str) -> Option<Role> {
+fn module_of(path: &str) -> Option<&'static str> {
     let name = path.rsplit('/').next().unwrap_or_default().replace('-', "_");
     let (version, rest) = name.split_once("dana_failover")?;
-    let (role, after) = match rest.strip_prefix("_operators") {
-        Some(after) => (Role::Admin, after),
-        None => (Role::Payments, rest),
-    };
+    let named = [("_operators", OPERATORS_MODULE), ("_etcd", ETCD_MODULE), ("", PAYMENTS_MODULE)];
+    let (module, after) = named
+        .into_iter()
+        .find_map(|(name, module)| rest.strip_prefix(name).map(|after| (module, after)))?;
     let is_version = |text: &str| {
         text.chars().all(|sign| sign.is_ascii_digit() || matches!(sign, '.' | '_' | 'v'))
     };
     let after = after.strip_suffix(".wasm").unwrap_or(after);
-    (is_version(version) && is_version(after)).then_some(role)
+    (is_version(version) && is_version(after)).then_some(module)
 }
 
 fn headers_not_held(setup: &Setup, found: &mut Found<'_>) {
@@ -286,19 +297,20 @@ mod tests {
 
     #[test]
     fn a_modules_name_tells_whose_it_is_or_nothing() {
-        for (path, role) in [
-            ("/etc/envoy/dana_failover.wasm", Some(Role::Payments)),
-            ("dana-failover-2.wasm", Some(Role::Payments)),
-            ("https://modules/dana_failover-v0.1.0.wasm", Some(Role::Payments)),
-            ("/etc/envoy/dana_failover_operators.wasm", Some(Role::Admin)),
-            ("dana-failover-operators-2.wasm", Some(Role::Admin)),
-            ("2-dana_failover_operators.wasm", Some(Role::Admin)),
+        for (path, module) in [
+            ("/etc/envoy/dana_failover.wasm", Some(PAYMENTS_MODULE)),
+            ("dana-failover-2.wasm", Some(PAYMENTS_MODULE)),
+            ("https://modules/dana_failover-v0.1.0.wasm", Some(PAYMENTS_MODULE)),
+            ("/etc/envoy/dana_failover_operators.wasm", Some(OPERATORS_MODULE)),
+            ("dana-failover-operators-2.wasm", Some(OPERATORS_MODULE)),
+            ("2-dana_failover_operators.wasm", Some(OPERATORS_MODULE)),
+            ("/etc/envoy/dana_failover_etcd-v2.wasm", Some(ETCD_MODULE)),
             ("dana_failover_ops.wasm", None),
             ("dana_failover_admin.wasm", None),
             ("/dana_failover/filter.wasm", None),
             ("", None),
         ] {
-            assert_eq!(served_by(path), role, "{path}");
+            assert_eq!(module_of(path), module, "{path}");
         }
     }
 }

@@ -25,6 +25,7 @@ unsafe extern "C" {
 
 const BAD_ARGUMENT: u32 = 2;
 
+#[allow(dead_code, reason = "called by the modules that call a store")]
 impl Envoy {
     /// The answer to a call of the store.
     pub(in crate::filter) fn rpc_answer(self) -> Result<Vec<u8>, HostError> {
