@@ -67,7 +67,7 @@ pub use store::{
     Alias, AliasTarget, AnyOperatorSession, AnySession, BackendEvent, BackendRequest, Bucket,
     BucketError, Cell, CellEvent, CellRequest, Census, Commit, Conversation, Counted, Entry,
     EtcdOperatorSession, EtcdSession, EtcdStore, EtcdTerms, Expected, Found, InDoubt, KeptAnswer,
-    Key, KeyDefinition, KeyValue, Keyed, Layout, LayoutError, LeaseAnswer, Loaded, Local,
+    Key, KeyDefinition, KeyValue, Keyed, Layout, LayoutError, LeaseAnswer, Lineage, Loaded, Local,
     LocalClaims, MAKES_ROOM, MemoryEtcd, MemoryKey, MemoryStore, OperatorEvent, OperatorRequest,
     OperatorSession, OperatorTerms, Outbox, Patience, Placement, RangeAnswer, Realm, RealmCensus,
     RealmEffect, RealmGateway, RealmMember, RealmTerms, RealmWorkers, ResolvedCount, Retention,

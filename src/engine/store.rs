@@ -25,9 +25,9 @@ pub use census::{Census, Counted, InDoubt, LocalClaims, MAKES_ROOM, ResolvedCoun
 pub use contract::{Commit, Key, Patience, Seen, StoreError, StoreEvent, StoreRequest, Version};
 pub use conversation::{Conversation, Keyed, Local, Outbox, SessionOf, Stored};
 pub use etcd::{
-    EtcdOperatorSession, EtcdSession, EtcdStore, EtcdTerms, KeyValue, LeaseAnswer, MemoryEtcd,
-    MemoryKey, RangeAnswer, Realm, RealmCensus, RealmEffect, RealmGateway, RealmMember, RealmTerms,
-    RealmWorkers, StoreLink, TxnAnswer,
+    EtcdOperatorSession, EtcdSession, EtcdStore, EtcdTerms, KeyValue, LeaseAnswer, Lineage,
+    MemoryEtcd, MemoryKey, RangeAnswer, Realm, RealmCensus, RealmEffect, RealmGateway, RealmMember,
+    RealmTerms, RealmWorkers, StoreLink, TxnAnswer,
 };
 pub use kept_answer::KeptAnswer;
 pub use layout::{KeyDefinition, Layout, LayoutError};

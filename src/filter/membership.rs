@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::driver::cell;
 use super::host::Host;
 use super::store_calls::Asker;
 use super::stores::Stores as _;
@@ -10,9 +11,10 @@ use super::worker::Worker;
 use crate::engine::Policy;
 use crate::engine::{AnswersIn, EtcdConfig};
 use crate::engine::{BackendEvent, BackendRequest};
+use crate::engine::{Cell, CellEvent, CellRequest};
 use crate::engine::{Census, Counted};
 use crate::engine::{
-    EtcdStore, EtcdTerms, Realm, RealmCensus, RealmEffect, RealmMember, StoreLink,
+    EtcdStore, EtcdTerms, Realm, RealmCensus, RealmEffect, RealmMember, RealmWorkers, StoreLink,
 };
 use crate::engine::{Input, Shell, Ticket, drive};
 
@@ -41,7 +43,12 @@ pub(super) fn open<H: Host>(
         drains_local,
         keeps_answers: config.answers == AnswersIn::Store,
     };
-    Ok(Rc::new(EtcdStore::new(Realm::new(&config.realm), terms, &noise)))
+    // What others in this process have seen of the realm outlives their VMs.
+    let CellEvent::Loaded(_, loaded) = cell(host, CellRequest::Load(Cell::Realm)) else {
+        return Err("what this process has seen of the store in etcd cannot be read".to_owned());
+    };
+    let store = EtcdStore::new(Realm::new(&config.realm), terms, &noise);
+    Ok(Rc::new(store.after(&RealmWorkers::decode(&loaded.bytes))))
 }
 
 /// A worker's membership.

@@ -9,6 +9,8 @@ mod budget;
 mod census;
 mod envoy;
 mod fake;
+mod joined;
+mod lineage;
 mod logged;
 mod metrics;
 mod operators;

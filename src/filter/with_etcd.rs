@@ -151,7 +151,12 @@ impl<H: Host> Worker<H, WithEtcd> {
         };
         let mut workers = RealmWorkers::decode(&loaded.bytes);
         let unfinished = u32::try_from(self.stores.unfinished.borrow().len()).unwrap_or(u32::MAX);
-        if workers.say(self.owner, link, unfinished, now) {
+        let etcd = self.stores.etcd.as_ref();
+        if let Some(etcd) = etcd {
+            etcd.hear(&workers);
+        }
+        let seen = etcd.and_then(|etcd| etcd.lineage());
+        if workers.say(self.owner, (link, unfinished), seen, now) {
             let (bytes, expected) = (workers.encode(), loaded.version);
             // If another worker is quicker, this one says it again on its next tick.
             let _ = cell(&self.host, CellRequest::Store { cell: Shared::Realm, bytes, expected });
@@ -159,7 +164,7 @@ impl<H: Host> Worker<H, WithEtcd> {
         let is_up = workers.worst(now) == Some(StoreLink::Joined);
         self.set(&metrics::STORE_UP, &[], is_up.into());
         self.set(&metrics::STORE_UNFINISHED, &[], workers.unfinished(now));
-        let ahead = self.stores.etcd.as_ref().map_or(0, |store| store.ahead());
+        let ahead = etcd.map_or(0, |etcd| etcd.ahead());
         let news = ahead.saturating_sub(self.stores.told_ahead.replace(ahead));
         if news > 0 {
             let news = u32::try_from(news).unwrap_or(u32::MAX);

@@ -3,6 +3,7 @@
 //!
 //! - `envoy`: an Envoy in front of it
 //! - `grpc`: a call through that Envoy
+//! - `losses`: payments after etcd has forgotten what was paid
 //! - `moving`: from the memory of one Envoy to etcd
 //! - `memory`: the one in memory that other tests use in its place, against a real one
 //! - `operators`: operators of Envoys that share their claims
@@ -22,6 +23,7 @@ mod clusters;
 mod envoy;
 mod failures;
 mod grpc;
+mod losses;
 mod memory;
 mod moving;
 mod operators;

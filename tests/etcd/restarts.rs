@@ -202,7 +202,7 @@ fn ask(envoy: &Envoy, reference: &str) -> Seen {
 }
 
 fn is_never_charged_twice(moment: Moment) {
-    let scene = Scene::new(&timeouts(800, 2100));
+    let scene = Scene::with_lasting_leader(&timeouts(800, 2100));
     for primary in [Primary::Down, Primary::Up] {
         Case { scene: &scene, moment, primary }.run();
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::payments::config;
 use crate::support::client::{CREATE, Seen, call_anew, order};
 use crate::support::envoy::Envoy;
-use crate::support::etcd::Etcd;
+use crate::support::etcd::{Etcd, Setup};
 use crate::support::sandbox::Sandbox;
 use crate::support::until;
 
@@ -27,7 +27,18 @@ pub(crate) struct Scene {
 impl Scene {
     /// With three members, and `changes` to the filter's settings.
     pub(crate) fn new(changes: &Value) -> Self {
-        let (sandbox, etcd) = (Sandbox::start(), Etcd::start(3));
+        Self::with(changes, &Setup::default())
+    }
+
+    /// The same, with a leader that stays one while it hears of nobody for a few seconds. What it was
+    /// asked meanwhile is written when the others are back, and not forgotten with it.
+    pub(crate) fn with_lasting_leader(changes: &Value) -> Self {
+        let flags = ["--election-timeout", "5000"];
+        Self::with(changes, &Setup { flags: &flags, ..Setup::default() })
+    }
+
+    fn with(changes: &Value, setup: &Setup<'_>) -> Self {
+        let (sandbox, etcd) = (Sandbox::start(), Etcd::start_with(setup));
         let config = config(&sandbox, &etcd, changes);
         Self { sandbox, etcd, config }
     }

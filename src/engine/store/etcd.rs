@@ -8,6 +8,7 @@ mod drain;
 pub(in crate::engine) mod fixture;
 mod key;
 mod known;
+mod lineage;
 mod member;
 mod memory;
 mod message;
@@ -22,6 +23,7 @@ pub(super) mod workers;
 
 pub use census::RealmCensus;
 pub use key::Realm;
+pub use lineage::Lineage;
 pub use member::{RealmEffect, RealmGateway, RealmMember, RealmTerms};
 pub use memory::{MemoryEtcd, MemoryKey};
 pub use message::answer::{KeyValue, LeaseAnswer, RangeAnswer, TxnAnswer};

@@ -10,6 +10,8 @@
 //!
 //! `KEY` is 40 hexadecimal digits, as in the access log.
 
+use sha2::{Digest, Sha256};
+
 use crate::engine::payment::PaymentRef;
 
 /// The keys of one realm.
@@ -26,6 +28,12 @@ impl Realm {
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(format!("/dana/v1/{name}/"))
+    }
+
+    /// Tells the realms of one process apart.
+    pub(super) fn digest(&self) -> u64 {
+        let digest = Sha256::digest(&self.0);
+        u64::from_le_bytes(digest.first_chunk().copied().unwrap_or_default())
     }
 
     /// What is fixed for the life of the realm.

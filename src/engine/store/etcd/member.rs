@@ -214,10 +214,10 @@ impl RealmMember {
         }
     }
 
-    /// Whether the realm that was read is the one that the worker has joined.
+    /// Whether the realm that was read is the one that this process has joined.
     fn goes_on(&self, range: &RangeAnswer<'_>) -> bool {
         let born = (!range.kvs.is_empty()).then(|| self.layout.born()).flatten();
-        let is_same = self.store.membership().is_none_or(|joined| born == Some(joined.born));
+        let is_same = self.store.born().is_none_or(|joined| born == Some(joined));
         if !is_same {
             self.store.note_another();
         }
@@ -386,7 +386,7 @@ const NO_COMPARE: &str = "a claim that was there was claimed again: what the clu
 
 const ANOTHER: &str = "etcd knows less than it did: it was emptied, restored from a backup, or is another \
     one. Payments that were claimed may be missing there, so this Envoy claims nothing until it is \
-    restarted or its listeners are updated: see docs/etcd.md, when most members are lost";
+    restarted: see docs/etcd.md, when most members are lost";
 
 const DENIED: &str = "etcd refuses the request: the role of the client certificate may not write \
     below /dana/v1/ and the realm, or etcd has no space";

@@ -6,8 +6,10 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 
 use super::key::Realm;
+use super::lineage::Lineage;
 use super::names::Names;
 use super::value::Writer;
+use super::workers::RealmWorkers;
 use crate::engine::limits;
 use crate::engine::store::kept_answer::KeptAnswer;
 use crate::engine::time::{Millis, Timestamp};
@@ -25,6 +27,8 @@ pub struct EtcdStore {
     is_stale: Cell<bool>,
     /// The highest revision that was seen.
     revision: Cell<u64>,
+    /// When the realm began, as others in this process have seen it.
+    seen_born: Option<Timestamp>,
     is_another: Cell<bool>,
     ahead: Cell<u64>,
 }
@@ -71,8 +75,44 @@ impl EtcdStore {
             is_away: Cell::new(false),
             is_stale: Cell::new(false),
             revision: Cell::new(0),
+            seen_born: None,
             is_another: Cell::new(false),
             ahead: Cell::new(0),
+        }
+    }
+
+    /// With what this process has seen of realms before this VM began.
+    #[must_use]
+    pub fn after(self, workers: &RealmWorkers) -> Self {
+        let Some(seen) = workers.lineage(&self.realm) else {
+            return self;
+        };
+        self.revision.set(seen.revision);
+        self.is_another.set(seen.is_another);
+        Self { seen_born: Some(seen.born), ..self }
+    }
+
+    /// What is known of the realm, for VMs that begin later.
+    #[must_use]
+    pub fn lineage(&self) -> Option<Lineage> {
+        Some(Lineage {
+            realm: self.realm.digest(),
+            born: self.born()?,
+            revision: self.revision.get(),
+            is_another: self.is_another.get(),
+        })
+    }
+
+    /// When the realm began, if this worker has joined it, or others in this process had.
+    pub(super) fn born(&self) -> Option<Timestamp> {
+        let joined = self.membership.borrow().as_ref().map(|joined| joined.born);
+        joined.or(self.seen_born)
+    }
+
+    /// Another worker may have found out that it is another store.
+    pub fn hear(&self, workers: &RealmWorkers) {
+        if workers.lineage(&self.realm).is_some_and(|seen| seen.is_another) {
+            self.note_another();
         }
     }
 
@@ -155,7 +195,7 @@ impl EtcdStore {
     }
 
     /// It is not the store that the worker has joined, or no longer all of it. What was claimed may be
-    /// missing there, so nothing is claimed by this life any more.
+    /// missing there, so nothing is claimed by this process any more.
     pub(super) fn note_another(&self) {
         self.is_another.set(true);
     }
