@@ -125,7 +125,7 @@ pub const CENSUS_OLD_MS_MIN: u64 = 600_000;
 /// tick.
 pub const CENSUS_PERIOD_MS_MIN: u64 = 1000;
 
-/// Metrics that are there from the first moment, with the value 0. Two gateways imply about a third
+/// Metrics that are there from the first moment, with the value 0. Two gateways imply about half
 /// of this, for which Envoy takes about a megabyte.
 pub const METRICS_IMPLIED_MAX: usize = 3072;
 

@@ -1,4 +1,5 @@
-//! What is known when a request's exchange with the gateway has ended.
+//! What is known when a request's exchange with the gateway has ended. It is filled in `judge.rs`, and read
+//! in `settle.rs` and `respond.rs`.
 
 use super::attempt::Attempt;
 use super::request::ParsedRequest;

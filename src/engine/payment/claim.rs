@@ -1,4 +1,4 @@
-//! The claim: the record that a payment is taken, and its whole state machine.
+//! The claim: the record that a payment is taken, and its state machine.
 //!
 //! A claim is written by compare-and-set **before any byte leaves**. Afterwards evidence moves it,
 //! and only evidence: a lease that ends frees nothing, it means that the outcome is unknown.
@@ -10,6 +10,8 @@
 //!                              --> InDoubt    sent, outcome unknown
 //! InDoubt --> Settled | Rejected | Closed     by evidence alone, an operator's included
 //! ```
+//!
+//! These are the main ways; all of them stand in `tests/model/table.md`.
 //!
 //! [`Claim::admit`] says what the same payment may do when it comes again, [`Claim::apply`] what
 //! evidence does to it. Both are exhaustive: every state against every event.
