@@ -124,7 +124,7 @@ wasm: target ## the modules of payments and of operators, and those that tests a
 WASM_FEATURES := bulk-memory mutable-globals multivalue nontrapping-float-to-int reference-types sign-ext
 
 .PHONY: wasm-opt
-wasm-opt: wasm ## both modules a tenth smaller, in target/wasm-opt (needs npm)
+wasm-opt: wasm ## the modules a tenth smaller, in target/wasm-opt (needs npm)
 	@mkdir -p target/wasm-opt
 	@for module in $(WASM) $(WASM_ETCD) $(WASM_OPERATORS); do \
 	    npm exec --yes --package binaryen@$(BINARYEN_VERSION) -- wasm-opt -O3 --strip-producers \

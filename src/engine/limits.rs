@@ -59,7 +59,7 @@ pub const ETCD_LEASES_IN_RETENTION: u64 = 24;
 
 /// Realms of which a process remembers how far they were. Its listeners have one, and another one after a
 /// change.
-pub const ETCD_REALMS_MAX: usize = 4;
+pub const ETCD_REALMS_MAX: usize = 32;
 
 /// A higher revision of the realm is told to the workers that begin later so often at most.
 pub const ETCD_LINEAGE_MS: u64 = 1000;

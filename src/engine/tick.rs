@@ -186,7 +186,9 @@ impl Tick {
                 self.census_pass.bucket(number, loaded, walked, now)
             }
             Cell::Census => self.census_pass.before(&loaded.bytes),
-            Cell::Layout | Cell::Body(_) | Cell::Workers | Cell::Realm => Vec::new(),
+            Cell::Layout | Cell::Body(_) | Cell::Workers | Cell::Realm | Cell::Lineages => {
+                Vec::new()
+            }
         }
     }
 

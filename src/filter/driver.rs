@@ -50,6 +50,7 @@ fn key(cell: Cell) -> Vec<u8> {
         Cell::Census => (b'n', None),
         Cell::Workers => (b'w', None),
         Cell::Realm => (b'r', None),
+        Cell::Lineages => (b's', None),
     };
     let mut key = b"dana.failover.".to_vec();
     key.push(kind);
@@ -67,5 +68,6 @@ fn words(cell: Cell) -> String {
         Cell::Census => "the count of the claims".to_owned(),
         Cell::Workers => "the number of workers".to_owned(),
         Cell::Realm => "what the workers say of the store in etcd".to_owned(),
+        Cell::Lineages => "what this process has seen of the store in etcd".to_owned(),
     }
 }

@@ -14,7 +14,7 @@ use crate::engine::{BackendEvent, BackendRequest};
 use crate::engine::{Cell, CellEvent, CellRequest};
 use crate::engine::{Census, Counted};
 use crate::engine::{
-    EtcdStore, EtcdTerms, Realm, RealmCensus, RealmEffect, RealmMember, RealmWorkers, StoreLink,
+    EtcdStore, EtcdTerms, Lineages, Realm, RealmCensus, RealmEffect, RealmMember, StoreLink,
 };
 use crate::engine::{Input, Shell, Ticket, drive};
 
@@ -43,12 +43,16 @@ pub(super) fn open<H: Host>(
         drains_local,
         keeps_answers: config.answers == AnswersIn::Store,
     };
-    // What others in this process have seen of the realm outlives their VMs.
-    let CellEvent::Loaded(_, loaded) = cell(host, CellRequest::Load(Cell::Realm)) else {
+    let store = EtcdStore::new(Realm::new(&config.realm), terms, &noise);
+    let CellEvent::Loaded(_, loaded) = cell(host, CellRequest::Load(Cell::Lineages)) else {
         return Err("what this process has seen of the store in etcd cannot be read".to_owned());
     };
-    let store = EtcdStore::new(Realm::new(&config.realm), terms, &noise);
-    Ok(Rc::new(store.after(&RealmWorkers::decode(&loaded.bytes))))
+    let lineages = Lineages::decode(&loaded.bytes).ok_or(
+        "what this process has seen of the store in etcd was written by another version of the filter: \
+         restart Envoy",
+    )?;
+    store.hear(&lineages);
+    Ok(Rc::new(store))
 }
 
 /// A worker's membership.
@@ -74,6 +78,8 @@ impl Membership {
         match (self.store.has_joined(), is_refused || is_away) {
             (true, false) => StoreLink::Joined,
             (true, true) => StoreLink::Away,
+            // Others in this process had joined, and what they knew is lost.
+            (false, _) if self.store.is_another() => StoreLink::Away,
             (false, _) if is_refused => StoreLink::Refused,
             (false, _) => StoreLink::Joining,
         }

@@ -35,6 +35,7 @@ impl<H: Host, S: Stores> Root<H, S> {
     /// # Errors
     /// When the configuration cannot work on the store that is there.
     pub(super) fn configure(host: H, config: Config) -> Result<Self, String> {
+        S::check(&config)?;
         let (policy, owner, began) = join(&host, config)?;
         if began {
             log::warn!("the claim store is empty: payments made before this start are not known");

@@ -9,7 +9,7 @@ use super::driver::cell;
 use super::host::Host;
 use super::store_calls::Asker;
 use super::worker::Worker;
-use crate::engine::{CellEvent, CellRequest, Census};
+use crate::engine::{CellEvent, CellRequest, Census, Config};
 use crate::engine::{Conversation, Session, SessionOf, Stored};
 use crate::engine::{ETCD_MODULE, PAYMENTS_MODULE};
 use crate::engine::{Exchange, Policy, Ticket, Timestamp};
@@ -30,10 +30,16 @@ pub(super) trait Stores: Debug + Sized {
     /// What the worker itself has to do with a store that is far away.
     type Member: Debug;
 
+    /// Whether the module has what this configuration asks for.
+    ///
+    /// # Errors
+    /// Which module to load instead.
+    fn check(config: &Config) -> Result<(), String>;
+
     /// What a worker of the number `owner` has for the store that is configured.
     ///
     /// # Errors
-    /// When the module has not got it, or Envoy does not let it be called.
+    /// When Envoy does not let it be called.
     fn open<H: Host>(host: &H, policy: &Policy, owner: u64)
     -> Result<(Self, Self::Member), String>;
 
@@ -88,13 +94,17 @@ impl Stores for LocalOnly {
     type Session = Session;
     type Member = ();
 
-    fn open<H: Host>(_: &H, policy: &Policy, _: u64) -> Result<(Self, ()), String> {
-        if policy.config.store.etcd().is_some() {
+    fn check(config: &Config) -> Result<(), String> {
+        if config.store.etcd().is_some() {
             return Err(format!(
                 "idempotency.store: expected local, as this module has no etcd, found etcd: load \
                  {ETCD_MODULE} in the place of {PAYMENTS_MODULE}"
             ));
         }
+        Ok(())
+    }
+
+    fn open<H: Host>(_: &H, _: &Policy, _: u64) -> Result<(Self, ()), String> {
         Ok((Self, ()))
     }
 

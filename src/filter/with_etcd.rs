@@ -12,11 +12,13 @@ use super::store_calls::{Asker, StoreCalls};
 use super::stores::{OverStore, Stores};
 use super::unfinished::Backlog;
 use super::worker::Worker;
+use crate::engine::limits;
 use crate::engine::metrics;
 use crate::engine::{AnySession, EtcdStore};
 use crate::engine::{BackendEvent, BackendRequest};
-use crate::engine::{Cell as Shared, CellEvent, CellRequest, Census};
+use crate::engine::{Cell as Shared, CellEvent, CellRequest, Census, Config};
 use crate::engine::{Input, Policy, Ticket, Timestamp};
+use crate::engine::{LineageNews, Lineages};
 use crate::engine::{RealmWorkers, RpcEvent, StoreLink};
 
 /// Claims in this Envoy's memory, or in an etcd that several Envoys share.
@@ -30,6 +32,8 @@ pub(super) struct WithEtcd {
     pub(super) calls: StoreCalls,
     /// How many of its records were too far ahead, as it was told last.
     told_ahead: Cell<u64>,
+    /// When it was told last what was seen of the realm.
+    shared_at: Cell<Timestamp>,
     /// Lets shared data answer later.
     #[cfg(any(test, feature = "slow"))]
     pub(super) slow: super::slow::Slow,
@@ -38,6 +42,10 @@ pub(super) struct WithEtcd {
 impl Stores for WithEtcd {
     type Session = AnySession;
     type Member = Option<Membership>;
+
+    fn check(_: &Config) -> Result<(), String> {
+        Ok(())
+    }
 
     fn open<H: Host>(
         host: &H,
@@ -122,6 +130,7 @@ impl Stores for WithEtcd {
         if counts {
             member.count(worker, Input::Event(()));
         }
+        worker.share_lineage();
         worker.say_link(member.link());
     }
 }
@@ -141,6 +150,31 @@ impl<H: Host> Worker<H, WithEtcd> {
         self.count_many(&metrics::STORE_CALLS, &[event.result()], 1);
     }
 
+    /// Takes in what other workers have seen of the realm, and tells them what this one has.
+    fn share_lineage(&self) {
+        let Some(etcd) = &self.stores.etcd else {
+            return;
+        };
+        let request = CellRequest::Load(Shared::Lineages);
+        let CellEvent::Loaded(_, loaded) = cell(&self.host, request) else {
+            return;
+        };
+        let Some(mut lineages) = Lineages::decode(&loaded.bytes) else {
+            return;
+        };
+        etcd.hear(&lineages);
+        let news = etcd.lineage().map_or(LineageNews::None, |seen| lineages.see(seen));
+        let now = self.host.now().unwrap_or_default();
+        let is_old = now.since(self.stores.shared_at.get()).get() >= limits::ETCD_LINEAGE_MS;
+        if news == LineageNews::Turn || (news == LineageNews::Revision && is_old) {
+            self.stores.shared_at.set(now);
+            let (bytes, expected) = (lineages.encode(), loaded.version);
+            // If another worker is quicker, this one says it again on its next tick.
+            let _ =
+                cell(&self.host, CellRequest::Store { cell: Shared::Lineages, bytes, expected });
+        }
+    }
+
     /// Says to the other workers how this one stands with the store in etcd, and tells operators how all
     /// of them do.
     pub(super) fn say_link(&self, link: StoreLink) {
@@ -151,12 +185,7 @@ impl<H: Host> Worker<H, WithEtcd> {
         };
         let mut workers = RealmWorkers::decode(&loaded.bytes);
         let unfinished = u32::try_from(self.stores.unfinished.borrow().len()).unwrap_or(u32::MAX);
-        let etcd = self.stores.etcd.as_ref();
-        if let Some(etcd) = etcd {
-            etcd.hear(&workers);
-        }
-        let seen = etcd.and_then(|etcd| etcd.lineage());
-        if workers.say(self.owner, (link, unfinished), seen, now) {
+        if workers.say(self.owner, link, unfinished, now) {
             let (bytes, expected) = (workers.encode(), loaded.version);
             // If another worker is quicker, this one says it again on its next tick.
             let _ = cell(&self.host, CellRequest::Store { cell: Shared::Realm, bytes, expected });
@@ -164,7 +193,7 @@ impl<H: Host> Worker<H, WithEtcd> {
         let is_up = workers.worst(now) == Some(StoreLink::Joined);
         self.set(&metrics::STORE_UP, &[], is_up.into());
         self.set(&metrics::STORE_UNFINISHED, &[], workers.unfinished(now));
-        let ahead = etcd.map_or(0, |etcd| etcd.ahead());
+        let ahead = self.stores.etcd.as_ref().map_or(0, |etcd| etcd.ahead());
         let news = ahead.saturating_sub(self.stores.told_ahead.replace(ahead));
         if news > 0 {
             let news = u32::try_from(news).unwrap_or(u32::MAX);

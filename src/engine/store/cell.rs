@@ -17,6 +17,8 @@ pub enum Cell {
     Workers,
     /// How the workers stand with the store in etcd.
     Realm,
+    /// What they have seen of it.
+    Lineages,
 }
 
 /// What must be true of a value for a write to it to happen.

@@ -90,7 +90,8 @@ impl MemoryStore {
             | Cell::Body(_)
             | Cell::Census
             | Cell::Workers
-            | Cell::Realm => None,
+            | Cell::Realm
+            | Cell::Lineages => None,
         });
         buckets.flat_map(|bucket| bucket.claims().collect::<Vec<_>>()).collect()
     }

@@ -46,19 +46,24 @@ pub(super) struct Joined {
     pub(super) streams: BTreeMap<u32, Stream<FakeHost, WithEtcd>>,
 }
 
-fn configured(host: &FakeHost) -> Root<FakeHost, WithEtcd> {
+fn configured(host: &FakeHost) -> Result<Root<FakeHost, WithEtcd>, String> {
     let mut config: Value = serde_json::from_str(CONFIG).unwrap();
     config["idempotency"]["store"] = json!({"etcd": {"cluster": "dana_etcd", "realm": "shop"}});
     let config = Config::parse(config.to_string().as_bytes()).unwrap();
-    Root::configure(host.clone(), config).unwrap()
+    Root::configure(host.clone(), config)
 }
 
 impl Joined {
     pub(super) fn new() -> Self {
+        Self::at(1_790_000_000_000)
+    }
+
+    /// In a realm that begins then.
+    pub(super) fn at(now: u64) -> Self {
         let host = FakeHost::default();
-        host.0.borrow_mut().now = 1_790_000_000_000;
+        host.0.borrow_mut().now = now;
         host.0.borrow_mut().takes_rpcs = true;
-        let root = configured(&host);
+        let root = configured(&host).unwrap();
         let (etcd, calls, streams) = (MemoryEtcd::default(), Calls::Answered, BTreeMap::new());
         let mut joined = Self { host, root, etcd, calls, ended: 0, streams };
         joined.heartbeats_are_well();
@@ -70,6 +75,10 @@ impl Joined {
 
     /// Another VM in the same process.
     pub(super) fn configured(&self) -> Root<FakeHost, WithEtcd> {
+        self.try_configured().unwrap()
+    }
+
+    pub(super) fn try_configured(&self) -> Result<Root<FakeHost, WithEtcd>, String> {
         configured(&self.host)
     }
 

@@ -156,7 +156,8 @@ impl World<'_> {
             | Cell::Body(_)
             | Cell::Census
             | Cell::Workers
-            | Cell::Realm => None,
+            | Cell::Realm
+            | Cell::Lineages => None,
         };
         let store = self.store_of(at);
         let told = self.stores[store].ask(request);

@@ -23,7 +23,7 @@ pub(super) fn scene() -> Scene {
 pub(super) fn say(scene: &mut Scene, links: &[StoreLink], unfinished: u32) {
     let mut workers = RealmWorkers::default();
     for (owner, link) in (1..).zip(links) {
-        workers.say(owner, (*link, unfinished), None, scene.time());
+        workers.say(owner, *link, unfinished, scene.time());
     }
     scene.put(Cell::Realm, workers.encode());
 }

@@ -9,10 +9,12 @@
 //! Nothing is claimed before the second claim of the probe was lost. So a store that does not compare,
 //! or a message that it reads otherwise than it is meant, is found before the first payment.
 
+mod refusals;
 mod terms;
 
 use std::rc::Rc;
 
+use refusals::{ANOTHER, DENIED, ELSEWHERE, NO_COMPARE, NO_ETCD, UNHEARD};
 pub use terms::{RealmGateway, RealmTerms};
 
 use super::call::{CallError, CallRefusal, CallStep, RetriedCall};
@@ -191,8 +193,8 @@ impl RealmMember {
                 Err(error) => return RealmTurn::Refused(error.of_realm()),
             }
         }
-        if !self.goes_on(range) {
-            return RealmTurn::Refused(ANOTHER.to_owned());
+        if let Err(why) = self.goes_on(range) {
+            return RealmTurn::Refused(why.to_owned());
         }
         self.draft.fence = found.map_or(0, |found| found.mod_revision);
         let gateways = self.terms.gateways.iter();
@@ -214,14 +216,19 @@ impl RealmMember {
         }
     }
 
-    /// Whether the realm that was read is the one that this process has joined.
-    fn goes_on(&self, range: &RangeAnswer<'_>) -> bool {
+    /// Whether the realm that was read is the one that this process has joined. A worker that has not joined
+    /// may just have been given another cluster: that says nothing of the one that others work with.
+    fn goes_on(&self, range: &RangeAnswer<'_>) -> Result<(), &'static str> {
         let born = (!range.kvs.is_empty()).then(|| self.layout.born()).flatten();
         let is_same = self.store.born().is_none_or(|joined| born == Some(joined));
+        if !is_same && !self.store.has_joined() {
+            return Err(ELSEWHERE);
+        }
         if !is_same {
             self.store.note_another();
         }
-        self.store.goes_on(self.since, range.revision) && is_same
+        let goes_on = self.store.goes_on(self.since, range.revision) && is_same;
+        if goes_on { Ok(()) } else { Err(ANOTHER) }
     }
 
     fn write_layout(&self) -> RealmTurn {
@@ -374,22 +381,6 @@ impl Machine for RealmMember {
 }
 
 const FIRST: &[u8] = b"first";
-
-const NO_ETCD: &str = "a call without a key was answered: what the cluster of \
-    idempotency.store.etcd reaches is no etcd";
-
-const UNHEARD: &str = "Envoy does not tell how calls end: allowed_capabilities of \
-    capability_restriction_config must have proxy_on_grpc_receive and proxy_on_grpc_close";
-
-const NO_COMPARE: &str = "a claim that was there was claimed again: what the cluster of \
-    idempotency.store.etcd reaches does not compare as etcd does";
-
-const ANOTHER: &str = "etcd knows less than it did: it was emptied, restored from a backup, or is another \
-    one. Payments that were claimed may be missing there, so this Envoy claims nothing until it is \
-    restarted: see docs/etcd.md, when most members are lost";
-
-const DENIED: &str = "etcd refuses the request: the role of the client certificate may not write \
-    below /dana/v1/ and the realm, or etcd has no space";
 
 /// Asks for a lease.
 fn lease(step: RealmStep, retention: Millis) -> RealmTurn {

@@ -6,10 +6,9 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 
 use super::key::Realm;
-use super::lineage::Lineage;
+use super::lineage::{Lineage, Lineages};
 use super::names::Names;
 use super::value::Writer;
-use super::workers::RealmWorkers;
 use crate::engine::limits;
 use crate::engine::store::kept_answer::KeptAnswer;
 use crate::engine::time::{Millis, Timestamp};
@@ -28,7 +27,7 @@ pub struct EtcdStore {
     /// The highest revision that was seen.
     revision: Cell<u64>,
     /// When the realm began, as others in this process have seen it.
-    seen_born: Option<Timestamp>,
+    seen_born: Cell<Option<Timestamp>>,
     is_another: Cell<bool>,
     ahead: Cell<u64>,
 }
@@ -75,45 +74,44 @@ impl EtcdStore {
             is_away: Cell::new(false),
             is_stale: Cell::new(false),
             revision: Cell::new(0),
-            seen_born: None,
+            seen_born: Cell::new(None),
             is_another: Cell::new(false),
             ahead: Cell::new(0),
         }
     }
 
-    /// With what this process has seen of realms before this VM began.
-    #[must_use]
-    pub fn after(self, workers: &RealmWorkers) -> Self {
-        let Some(seen) = workers.lineage(&self.realm) else {
-            return self;
+    /// Takes in what this process has seen of the realm, whichever worker it was: before this one began, or
+    /// while it did nothing.
+    pub fn hear(&self, lineages: &Lineages) {
+        let Some(seen) = lineages.of(&self.realm) else {
+            return;
         };
-        self.revision.set(seen.revision);
-        self.is_another.set(seen.is_another);
-        Self { seen_born: Some(seen.born), ..self }
+        if self.born().is_none() {
+            self.seen_born.set(Some(seen.born));
+        }
+        if self.born() == Some(seen.born) {
+            self.revision.set(self.revision.get().max(seen.revision));
+        }
+        if seen.is_lost {
+            self.note_another();
+        }
     }
 
-    /// What is known of the realm, for VMs that begin later.
+    /// What is known of the realm, for all workers of this process.
     #[must_use]
     pub fn lineage(&self) -> Option<Lineage> {
         Some(Lineage {
             realm: self.realm.digest(),
             born: self.born()?,
             revision: self.revision.get(),
-            is_another: self.is_another.get(),
+            is_lost: self.is_another.get(),
         })
     }
 
     /// When the realm began, if this worker has joined it, or others in this process had.
     pub(super) fn born(&self) -> Option<Timestamp> {
         let joined = self.membership.borrow().as_ref().map(|joined| joined.born);
-        joined.or(self.seen_born)
-    }
-
-    /// Another worker may have found out that it is another store.
-    pub fn hear(&self, workers: &RealmWorkers) {
-        if workers.lineage(&self.realm).is_some_and(|seen| seen.is_another) {
-            self.note_another();
-        }
+        joined.or(self.seen_born.get())
     }
 
     /// Whether this answer is kept with its claim.
@@ -200,7 +198,9 @@ impl EtcdStore {
         self.is_another.set(true);
     }
 
-    pub(super) const fn is_another(&self) -> bool {
+    /// Whether that was found.
+    #[must_use]
+    pub const fn is_another(&self) -> bool {
         self.is_another.get()
     }
 

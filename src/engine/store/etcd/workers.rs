@@ -1,12 +1,9 @@
 //! How the workers of this process stand with a store in etcd: each says so again and again, in a value
 //! that they share, and operators and gauges are told about the worst of them.
 //!
-//! The value, little-endian: a version, how many realms the process has seen in 1 byte and each of them
-//! (`lineage.rs`) in 25, and for each worker its number in 8 bytes, when it said so in 8, how it stands in
-//! 1, and how many exchanges it has still to write down in 4.
+//! The value, little-endian: a version, and for each worker its number in 8 bytes, when it said so in
+//! 8, how it stands in 1, and how many exchanges it has still to write down in 4.
 
-use super::key::Realm;
-use super::lineage::Lineage;
 use crate::engine::codec::Reader;
 use crate::engine::limits;
 use crate::engine::time::{Millis, Timestamp};
@@ -40,22 +37,9 @@ impl StoreLink {
     }
 }
 
-/// What the workers of this process have said of the store, and seen of it.
+/// What the workers of this process have said of the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RealmWorkers {
-    /// The realms that they have joined, the one that was new last at the end.
-    lineages: Vec<Lineage>,
-    words: Vec<WorkerWord>,
-}
-
-/// What a worker tells of its realm that the others have not told.
-enum LineageNews {
-    None,
-    /// A higher revision.
-    Revision,
-    /// A realm that was not known, or that its store is another one.
-    Turn,
-}
+pub struct RealmWorkers(Vec<WorkerWord>);
 
 /// What a worker has said last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,17 +60,13 @@ impl WorkerWord {
 }
 
 impl RealmWorkers {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 1;
 
     /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let realms = u8::try_from(self.lineages.len()).unwrap_or_default();
-        let mut bytes = vec![Self::VERSION, realms];
-        for lineage in &self.lineages {
-            lineage.write(&mut bytes);
-        }
-        for word in &self.words {
+        let mut bytes = vec![Self::VERSION];
+        for word in &self.0 {
             bytes.extend(word.owner.to_le_bytes());
             bytes.extend(word.said_at.as_millis().to_le_bytes());
             bytes.push(word.link as u8);
@@ -106,76 +86,36 @@ impl RealmWorkers {
         if bytes.byte()? != Self::VERSION {
             return None;
         }
-        let realms = usize::from(bytes.byte()?);
-        if realms > limits::ETCD_REALMS_MAX {
-            return None;
-        }
-        let lineages =
-            (0..realms).map(|_| Lineage::read(&mut bytes)).collect::<Option<Vec<_>>>()?;
         let mut words = Vec::new();
         while !bytes.0.is_empty() && words.len() < limits::WORKERS_MAX {
             let (owner, said_at, link) = (bytes.long()?, bytes.time()?, bytes.byte()?);
             let link = StoreLink::ALL.into_iter().find(|one| *one as u8 == link)?;
             words.push(WorkerWord { owner, said_at, link, unfinished: bytes.word()? });
         }
-        Some(Self { lineages, words })
+        Some(Self(words))
     }
 
-    /// Takes in the word of worker `owner`, and what it has seen of its realm. Tells whether that must be
-    /// written: it says something new, or its last word is soon too old. Those of workers that are silent
-    /// are forgotten.
-    pub fn say(
-        &mut self,
-        owner: u64,
-        (link, unfinished): (StoreLink, u32),
-        seen: Option<Lineage>,
-        now: Timestamp,
-    ) -> bool {
-        let news = seen.map_or(LineageNews::None, |seen| self.see(seen));
-        let soon = match news {
-            LineageNews::Turn => 0,
-            LineageNews::Revision => limits::ETCD_LINEAGE_MS,
-            LineageNews::None => limits::ETCD_WORD_STALE_MS / 4,
-        };
-        let known = self.words.iter().find(|word| word.owner == owner);
+    /// Takes in the word of worker `owner`. Tells whether it must be written: it says something new, or
+    /// its last word is soon too old. Those of workers that are silent are forgotten.
+    pub fn say(&mut self, owner: u64, link: StoreLink, unfinished: u32, now: Timestamp) -> bool {
+        let known = self.0.iter().find(|word| word.owner == owner);
+        let soon = Millis::new(limits::ETCD_WORD_STALE_MS / 4);
         let same = known.is_some_and(|word| {
-            let is_young = now.since(word.said_at).get() < soon && word.said_at <= now;
+            let is_young = now.since(word.said_at) < soon && word.said_at <= now;
             is_young && (word.link, word.unfinished) == (link, unfinished)
         });
         if same {
             return false;
         }
-        self.words.retain(|word| word.owner != owner && word.is_fresh(now));
-        if self.words.len() < limits::WORKERS_MAX {
-            self.words.push(WorkerWord { owner, said_at: now, link, unfinished });
+        self.0.retain(|word| word.owner != owner && word.is_fresh(now));
+        if self.0.len() < limits::WORKERS_MAX {
+            self.0.push(WorkerWord { owner, said_at: now, link, unfinished });
         }
         true
     }
 
-    /// What the workers have seen of a realm.
-    pub(super) fn lineage(&self, realm: &Realm) -> Option<Lineage> {
-        let realm = realm.digest();
-        self.lineages.iter().find(|one| one.realm == realm).copied()
-    }
-
-    fn see(&mut self, seen: Lineage) -> LineageNews {
-        let Some(known) = self.lineages.iter_mut().find(|one| one.realm == seen.realm) else {
-            if self.lineages.len() >= limits::ETCD_REALMS_MAX {
-                self.lineages.remove(0);
-            }
-            self.lineages.push(seen);
-            return LineageNews::Turn;
-        };
-        let before = std::mem::replace(known, known.with(seen));
-        match *known {
-            after if after == before => LineageNews::None,
-            after if after.is_another == before.is_another => LineageNews::Revision,
-            _ => LineageNews::Turn,
-        }
-    }
-
     fn fresh(&self, now: Timestamp) -> impl Iterator<Item = &WorkerWord> {
-        self.words.iter().filter(move |word| word.is_fresh(now))
+        self.0.iter().filter(move |word| word.is_fresh(now))
     }
 
     /// How many workers stand so.
@@ -213,16 +153,16 @@ mod tests {
     fn the_worst_of_those_that_are_at_work_is_told() {
         let mut workers = RealmWorkers::default();
         assert_eq!((workers.worst(NOW), workers.unfinished(NOW)), (None, 0));
-        assert!(workers.say(1, (StoreLink::Joined, 2), None, NOW));
-        assert!(workers.say(2, (StoreLink::Away, 3), None, NOW));
+        assert!(workers.say(1, StoreLink::Joined, 2, NOW));
+        assert!(workers.say(2, StoreLink::Away, 3, NOW));
         assert_eq!((workers.worst(NOW), workers.unfinished(NOW)), (Some(StoreLink::Away), 5));
         let counts = StoreLink::ALL.map(|link| workers.count(link, NOW));
         assert_eq!(counts, [1, 0, 1, 0]);
         // The second one is gone without a word.
         let later = after(limits::ETCD_WORD_STALE_MS);
-        assert!(workers.say(1, (StoreLink::Joined, 0), None, later));
+        assert!(workers.say(1, StoreLink::Joined, 0, later));
         assert_eq!((workers.worst(later), workers.unfinished(later)), (Some(StoreLink::Joined), 0));
-        assert_eq!(workers.words.len(), 1, "it is forgotten");
+        assert_eq!(workers.0.len(), 1, "it is forgotten");
         // The clock was put back: what was said then is nothing.
         assert_eq!(workers.worst(NOW), None);
     }
@@ -230,50 +170,43 @@ mod tests {
     #[test]
     fn a_word_is_written_when_it_is_new_or_soon_too_old() {
         let mut workers = RealmWorkers::default();
-        assert!(workers.say(1, (StoreLink::Joined, 0), None, NOW));
-        assert!(!workers.say(1, (StoreLink::Joined, 0), None, after(1000)));
-        assert!(workers.say(1, (StoreLink::Away, 0), None, after(1000)));
-        assert!(workers.say(1, (StoreLink::Away, 1), None, after(1001)));
-        assert!(!workers.say(1, (StoreLink::Away, 1), None, after(2000)));
-        assert!(workers.say(
-            1,
-            (StoreLink::Away, 1),
-            None,
-            after(1001 + limits::ETCD_WORD_STALE_MS / 4)
-        ));
-        assert!(workers.say(1, (StoreLink::Away, 1), None, NOW), "the clock was put back");
+        assert!(workers.say(1, StoreLink::Joined, 0, NOW));
+        assert!(!workers.say(1, StoreLink::Joined, 0, after(1000)));
+        assert!(workers.say(1, StoreLink::Away, 0, after(1000)));
+        assert!(workers.say(1, StoreLink::Away, 1, after(1001)));
+        assert!(!workers.say(1, StoreLink::Away, 1, after(2000)));
+        assert!(workers.say(1, StoreLink::Away, 1, after(1001 + limits::ETCD_WORD_STALE_MS / 4)));
+        assert!(workers.say(1, StoreLink::Away, 1, NOW), "the clock was put back");
     }
 
     #[test]
     fn there_are_never_more_than_so_many() {
         let mut workers = RealmWorkers::default();
         for owner in 0..2 * limits::WORKERS_MAX as u64 {
-            workers.say(owner, (StoreLink::Joined, 0), None, NOW);
+            workers.say(owner, StoreLink::Joined, 0, NOW);
         }
-        assert_eq!(workers.words.len(), limits::WORKERS_MAX);
-        let more = [workers.encode(), workers.encode()[2..].to_vec()].concat();
+        assert_eq!(workers.0.len(), limits::WORKERS_MAX);
+        let more = [workers.encode(), workers.encode()[1..].to_vec()].concat();
         assert_eq!(RealmWorkers::decode(&more), workers);
     }
 
     #[test]
     fn what_another_version_has_written_was_said_by_nobody() {
         let mut workers = RealmWorkers::default();
-        workers.say(1, (StoreLink::Joined, 0), None, NOW);
+        workers.say(1, StoreLink::Joined, 0, NOW);
         let mut bytes = workers.encode();
         assert_eq!(RealmWorkers::decode(&bytes), workers);
         bytes[0] = 9;
         assert_eq!(RealmWorkers::decode(&bytes), RealmWorkers::default());
-        bytes[0] = RealmWorkers::VERSION;
-        bytes[18] = 9;
+        bytes[0] = 1;
+        bytes[17] = 9;
         assert_eq!(RealmWorkers::decode(&bytes), RealmWorkers::default(), "no such link");
     }
 
     proptest! {
         #[test]
         fn what_is_written_comes_back(words in proptest::collection::vec(
-            (any::<u64>(), any::<u64>(), 0..4_usize, any::<u32>()), 0..9),
-            seen in proptest::collection::vec(
-                (any::<u64>(), any::<u64>(), any::<bool>()), 0..=limits::ETCD_REALMS_MAX)
+            (any::<u64>(), any::<u64>(), 0..4_usize, any::<u32>()), 0..9)
         ) {
             let words = words.into_iter().map(|(owner, at, link, unfinished)| WorkerWord {
                 owner,
@@ -281,13 +214,7 @@ mod tests {
                 link: StoreLink::ALL[link],
                 unfinished,
             });
-            let lineages = seen.into_iter().map(|(realm, revision, is_another)| Lineage {
-                realm,
-                born: NOW,
-                revision,
-                is_another,
-            });
-            let workers = RealmWorkers { lineages: lineages.collect(), words: words.collect() };
+            let workers = RealmWorkers(words.collect());
             prop_assert_eq!(RealmWorkers::decode(&workers.encode()), workers);
         }
 

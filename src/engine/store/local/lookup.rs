@@ -213,7 +213,8 @@ impl OperatorSession {
                 | Cell::Body(_)
                 | Cell::Census
                 | Cell::Workers
-                | Cell::Realm => Found::Unreadable,
+                | Cell::Realm
+                | Cell::Lineages => Found::Unreadable,
             })),
         }
     }

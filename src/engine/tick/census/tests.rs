@@ -81,7 +81,8 @@ impl World {
             | Cell::Body(_)
             | Cell::Census
             | Cell::Workers
-            | Cell::Realm => None,
+            | Cell::Realm
+            | Cell::Lineages => None,
         };
         self.loads.iter().filter_map(bucket).collect()
     }
