@@ -111,7 +111,7 @@ impl EtcdStore {
     /// When the realm began, if this worker has joined it, or others in this process had.
     pub(super) fn born(&self) -> Option<Timestamp> {
         let joined = self.membership.borrow().as_ref().map(|joined| joined.born);
-        joined.or(self.seen_born.get())
+        joined.or_else(|| self.seen_born.get())
     }
 
     /// Whether this answer is kept with its claim.
