@@ -1,4 +1,4 @@
-//! Reads stored values: little-endian, without panics on any bytes.
+//! Reads stored values, little-endian and without panics on any bytes; and writes bytes for people.
 
 /// Takes values from the front of some bytes. `None` if too few bytes are left.
 pub(super) struct Reader<'b>(pub(super) &'b [u8]);
@@ -30,5 +30,28 @@ impl<'b> Reader<'b> {
 
     pub(super) fn long(&mut self) -> Option<u64> {
         self.take().map(u64::from_le_bytes)
+    }
+}
+
+/// Two hexadecimal digits for each byte.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' - 10 + value });
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hex;
+
+    #[test]
+    fn each_byte_has_its_two_digits() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(hex(&[byte, 7]), format!("{byte:02x}07"));
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! `dwell_ms` have passed since the last switch, and then step by step (`ramp`). There is no panic
 //! mode: if none is usable, none is used.
 
+mod batch;
 mod breaker;
 mod cause;
 mod climb;
@@ -23,6 +24,7 @@ mod shared;
 mod window;
 mod worker_counts;
 
+pub use batch::Batch;
 pub use breaker::{Breaker, BreakerLimits, BreakerState, Heard, Report, Rule, Signal, Transition};
 pub use cause::Cause;
 pub use event::HealthEvent;
@@ -35,4 +37,4 @@ pub use peer_tls::{Breach, Demand, Peer, TlsVersion};
 pub use rules::{Failback, HealthRules};
 pub use shared::{Health, Member};
 pub use window::Tally;
-pub use worker_counts::{Batch, WorkerCounters};
+pub use worker_counts::WorkerCounters;

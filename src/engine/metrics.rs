@@ -145,4 +145,15 @@ impl Family {
         }
         full
     }
+
+    /// Whether [`Family::full_name`] of these values is `name`.
+    #[must_use]
+    pub fn is_named(&self, values: &[&str], name: &str) -> bool {
+        let labels = self.labels.iter().zip(values).filter(|(_, value)| !value.is_empty());
+        let rest = labels.flat_map(|(label, value)| [";", label, "=", value]);
+        let rest = std::iter::once(self.name)
+            .chain(rest)
+            .try_fold(name, |name, part| name.strip_prefix(part));
+        rest == Some("")
+    }
 }

@@ -2,14 +2,15 @@
 //! here.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::host::Host;
 use crate::engine::Policy;
 use crate::engine::WorkerCounters;
+use defined::DefinedMetrics;
 
 mod counted;
+mod defined;
 mod report;
 
 /// One worker's part of the filter.
@@ -20,7 +21,7 @@ pub(super) struct Worker<H, S> {
     pub(super) counters: RefCell<WorkerCounters>,
     /// Its number in this process.
     pub(super) owner: u64,
-    metrics: RefCell<BTreeMap<String, u32>>,
+    metrics: RefCell<DefinedMetrics>,
     /// Where claims are kept.
     pub(super) stores: S,
 }

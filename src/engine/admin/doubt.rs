@@ -1,8 +1,9 @@
 //! Payments in doubt, as the last census has counted them.
 
 use super::object::{Object, list, time};
+use crate::engine::codec::hex;
 use crate::engine::gateway::Gateways;
-use crate::engine::payment::{KeyPrefix, Money};
+use crate::engine::payment::Money;
 use crate::engine::store::{Census, InDoubt, Layout, LocalClaims};
 use crate::engine::time::{Millis, Timestamp};
 
@@ -102,11 +103,6 @@ impl Doubt<'_> {
 pub(super) fn with_money(object: Object, money: &Money) -> Object {
     let currency = letters(&money.currency);
     object.with("amount", currency.map(|_| amount(money.minor))).with("currency", currency)
-}
-
-/// A key's front as people copy it.
-pub(super) fn hex(key: &KeyPrefix) -> String {
-    key.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The names of gateways, also of those that are no longer configured.

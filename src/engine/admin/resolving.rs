@@ -8,6 +8,7 @@ use super::request::{ResolveRequest, ResolvedAs};
 use super::resolve::{ResolveError, Resolved, resolve};
 use super::status::View;
 use super::turn::Turn;
+use crate::engine::codec::hex;
 use crate::engine::event::AdminEffect;
 use crate::engine::payment::{Anomaly, ClaimState, Evidence, KeyPrefix, Resolution, Step};
 use crate::engine::store::{Entry, Found, Layout, OperatorEvent, OperatorRequest};
@@ -126,7 +127,7 @@ fn unknown_gateway(name: &str, layout: &Layout) -> Problem {
 fn what(resolved: &Resolved, layout: &Layout) -> Object {
     let Resolved { key, before, after, overturned, claim } = resolved;
     let what = Object::new()
-        .with("key", doubt::hex(key))
+        .with("key", hex(key))
         .with("before", describe(*before, layout))
         .with("after", describe(*after, layout))
         .with("overturned", *overturned)
@@ -156,7 +157,7 @@ fn told<T>(
     let mut effects = vec![AdminEffect::Told(format!("resolve {line}"))];
     if *overturned {
         let (said, step) = (Evidence::Operator(resolution), Step::Overturned(*after));
-        let anomaly = Anomaly::of(doubt::hex(key), *before, said, step);
+        let anomaly = Anomaly::of(hex(key), *before, said, step);
         effects.extend(anomaly.map(AdminEffect::Anomaly));
     }
     effects.push(AdminEffect::Reply(reply));

@@ -83,7 +83,8 @@ impl fmt::Display for Decision {
         ];
         let given = fields.iter().filter(|(_, value)| !value.is_empty());
         for (at, (name, value)) in given.enumerate() {
-            write!(f, "{}{name}={value}", if at == 0 { "" } else { " " })?;
+            let before = if at == 0 { "" } else { " " };
+            [before, name, "=", value].into_iter().try_for_each(|part| f.write_str(part))?;
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ impl Context<'_> {
         task: Task,
         records: Records,
         mut attempt: Box<Attempt>,
-        mut health: Health,
+        mut health: Box<Health>,
         version: Version,
     ) -> Next {
         let permit = |health: &Health| {
@@ -36,8 +36,7 @@ impl Context<'_> {
         };
         let wanted = permit(&health);
         if task.permit == wanted {
-            let step = CommitStep::Claim;
-            return self.claim(Box::new(Committing { task, records, attempt, step }));
+            return self.claim_at_once(task, records, attempt);
         }
         let event = wanted
             .and_then(|permit| health.take_permit(permit.gateway, &self.policy.health, self.now));
@@ -47,8 +46,14 @@ impl Context<'_> {
         }
         let step = CommitStep::Permit { taken, event };
         let committing = Committing { task, records, attempt, step };
-        let write = StoreRequest::WriteHealth(Box::new(health), version);
+        let write = StoreRequest::WriteHealth(health, version);
         Next::ask(Stage::Committing(Box::new(committing)), write)
+    }
+
+    /// Takes the claim where no permit is to be taken.
+    pub(super) fn claim_at_once(self, task: Task, records: Records, attempt: Box<Attempt>) -> Next {
+        let step = CommitStep::Claim;
+        self.claim(Box::new(Committing { task, records, attempt, step }))
     }
 
     pub(super) fn go_on_committing(

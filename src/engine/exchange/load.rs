@@ -73,7 +73,7 @@ impl Context<'_> {
         match loading.health.take() {
             Some((health, version)) => {
                 let Loading { task, records, guessed, .. } = *loading;
-                self.decide(task, records, guessed, *health, version)
+                self.decide(task, records, guessed, health, version)
             }
             None => Next::to(Stage::Loading(loading), Vec::new()),
         }
@@ -144,12 +144,13 @@ impl Context<'_> {
         mut task: Task,
         records: Records,
         guessed: bool,
-        mut health: Health,
+        mut health: Box<Health>,
         version: Version,
     ) -> Next {
         // A worker that has just begun knows nothing of the clock.
         self.counters.learn(health.leaps());
         let leaps = self.counters.leaps(self.now);
+        let is_as_read = task.permit.is_none();
         if let Some(Permit { gateway, generation }) = task.permit {
             // Taken before a race for the claim was lost: it is decided anew, as if it were free.
             health.member_mut(gateway).breaker.return_permit(generation);
@@ -170,7 +171,16 @@ impl Context<'_> {
             let observed = snapshot.observe(would);
             action = observed.map_or(action, |attempt| Action::Send(Box::new(attempt)));
         }
+        let tries = matches!(&action, Action::Send(attempt) if attempt.trial);
         let commits = matches!(&action, Action::Send(attempt) if attempt.claim.is_some());
+        // Where a permit is taken, or was, it is written, and then it is another one.
+        let mut held = Some(health);
+        if is_as_read
+            && !tries
+            && let Some(health) = held.take()
+        {
+            self.counters.remember(version.number(), health);
+        }
         if guessed && !commits {
             task.is_certain = true;
             return load(task);
@@ -188,7 +198,10 @@ impl Context<'_> {
                 let find = StoreRequest::FindAnswer(key, incarnation);
                 Next::ask(Stage::Replaying(Box::new(replaying)), find)
             }
-            Action::Send(attempt) => self.prepare(task, records, attempt, health, version),
+            Action::Send(attempt) => match held {
+                Some(health) => self.prepare(task, records, attempt, health, version),
+                None => self.claim_at_once(task, records, attempt),
+            },
         }
     }
 

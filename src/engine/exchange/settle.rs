@@ -69,7 +69,7 @@ impl Context<'_> {
             StoreEvent::Refused(_) if settling.updates.is_empty() => {
                 Next::to(Stage::Ended, Vec::new())
             }
-            StoreEvent::Health(health, version) => self.update_health(settling, *health, version),
+            StoreEvent::Health(health, version) => self.update_health(settling, health, version),
             StoreEvent::Committed | StoreEvent::HealthWritten => {
                 if let Some(Update::Own { .. }) = settling.updates.pop_front() {
                     settling.free_header_key();
@@ -182,7 +182,7 @@ impl Context<'_> {
     fn update_health(
         mut self,
         mut settling: Box<Settling>,
-        mut health: Health,
+        mut health: Box<Health>,
         version: Version,
     ) -> Next {
         let is_changed = match settling.updates.front() {
@@ -212,9 +212,10 @@ impl Context<'_> {
             | None => return Next::to(Stage::Settling(settling), Vec::new()),
         };
         if is_changed {
-            let write = StoreRequest::WriteHealth(Box::new(health), version);
+            let write = StoreRequest::WriteHealth(health, version);
             return Next::ask(Stage::Settling(settling), write);
         }
+        self.counters.remember(version.number(), health);
         settling.updates.pop_front();
         self.tell_and_go_on(settling)
     }

@@ -14,9 +14,9 @@
 //! forgotten one by one while the gateway works. What is known of partners outlives transitions: a
 //! partner whose payments fail everywhere looks the same after each of them.
 
+use super::batch::Batch;
 use super::fair_share::{FairShare, Source};
 use super::window::{Tally, Window};
-use super::worker_counts::Batch;
 use crate::engine::time::{Millis, Timestamp};
 
 mod closed;

@@ -1,5 +1,6 @@
 //! The shared value: what all workers know about all gateways, and its stored form.
 
+use super::batch::Batch;
 use super::breaker::{Breaker, BreakerState, Report, Transition};
 use super::event::HealthEvent;
 use super::fair_share::Asked;
@@ -10,7 +11,6 @@ use super::overrides::Overrides;
 use super::peer_tls::Breach;
 use super::ramp::Ramp;
 use super::rules::HealthRules;
-use super::worker_counts::{Batch, WorkerCounters};
 use crate::engine::codec::Reader;
 use crate::engine::gateway::GatewayId;
 use crate::engine::time::{Leaps, Timestamp};
@@ -25,14 +25,14 @@ pub struct Health {
     /// Set while the active gateway gets its payments back step by step.
     pub(super) ramp: Option<Ramp>,
     pub(super) overrides: Overrides,
-    in_flight: InFlight,
+    pub(super) in_flight: InFlight,
     /// Which partners sent payments lately, while a breaker is not closed.
     pub(super) asked: Asked,
     /// Leaps of the clock.
     pub(super) leaps: Leaps,
     pub(super) history: History,
     /// Every gateway that was ever seen, in no order.
-    members: Vec<(GatewayId, Member)>,
+    pub(super) members: Vec<(GatewayId, Member)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -156,22 +156,6 @@ impl Health {
         self.member(gateway).is_some_and(|member| member.barred.is_some())
     }
 
-    /// Takes in how many requests of a worker are in flight.
-    pub fn tell_in_flight(&mut self, counters: &WorkerCounters, now: Timestamp) {
-        self.in_flight.report(counters.owner(), counters.in_flight(), now);
-    }
-
-    /// Takes in which partners sent payments to a worker lately. It is needed, and written, only while
-    /// a breaker is not closed: then a trial may be left to another partner.
-    pub fn tell_asked(&mut self, counters: &WorkerCounters, rules: &HealthRules, now: Timestamp) {
-        let window = rules.breaker.window;
-        let all_closed = self.members.iter().all(|(_, member)| member.breaker.is_closed());
-        let partners = counters.asked(now, window);
-        if !all_closed && partners & !self.asked.at(now, window) != 0 {
-            self.asked.note(partners, now, window);
-        }
-    }
-
     /// How many requests are in flight at `gateway`, by the last reports.
     #[must_use]
     pub fn in_flight(&self, gateway: GatewayId, now: Timestamp) -> u32 {
@@ -210,17 +194,6 @@ impl Health {
     #[must_use]
     pub const fn leaps(&self) -> &Leaps {
         &self.leaps
-    }
-
-    /// The worker of `counters` ticks: the leaps of the clock that it has seen and those that others
-    /// have seen are merged.
-    pub fn tell_course(
-        &mut self,
-        counters: &mut WorkerCounters,
-        rules: &HealthRules,
-        now: Timestamp,
-    ) {
-        counters.tick(now, &mut self.leaps, rules.retention);
     }
 
     /// Corrects times that lie ahead because the clock was put back: they count as written now, so that

@@ -4,9 +4,14 @@
 //! were written, the shared health would be the busiest value of the process. The same holds for the
 //! number of requests in flight.
 
-use super::fair_share::{Asked, Payers, SLOTS, Source};
+use std::cell::RefCell;
+use std::num::NonZeroU64;
+
+use super::batch::Batch;
+use super::fair_share::{Asked, SLOTS, Source};
 use super::history::Why;
-use super::window::Tally;
+use super::rules::HealthRules;
+use super::shared::Health;
 use crate::engine::gateway::GatewayId;
 use crate::engine::time::{ClockWatch, Leaps, Millis, Timestamp};
 
@@ -26,21 +31,8 @@ pub struct WorkerCounters {
     refused: Vec<(Why, u32)>,
     /// When the store began, where other Envoys share it.
     remembers_since: Option<Timestamp>,
-}
-
-/// Successes of one gateway. They belong to one generation of its breaker, and are dropped with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// The gateway.
-    pub gateway: GatewayId,
-    /// The generation of its breaker.
-    pub generation: u32,
-    /// Whether they moved money.
-    pub pays: bool,
-    /// Their number.
-    pub tally: Tally,
-    /// The partners and operations that they came from.
-    pub seen: Payers,
+    /// The shared health as it was read last, and its version.
+    read_last: RefCell<Option<(NonZeroU64, Box<Health>)>>,
 }
 
 impl WorkerCounters {
@@ -65,6 +57,20 @@ impl WorkerCounters {
     #[must_use]
     pub const fn remembers_since(&self) -> Option<Timestamp> {
         self.remembers_since
+    }
+
+    /// The shared health of this version, if it was the one that was read last: nobody has written since,
+    /// and it need not be decoded again. Whoever takes it gives it back with [`Self::remember`], if
+    /// nothing of it has changed but what this worker tells of itself.
+    #[must_use]
+    pub fn recall(&self, version: u64) -> Option<Box<Health>> {
+        let read_last = self.read_last.take().filter(|(known, _)| known.get() == version);
+        read_last.map(|(_, health)| health)
+    }
+
+    /// Remembers the shared health of this version. One that was never written has the version 0.
+    pub fn remember(&self, version: u64, health: Box<Health>) {
+        self.read_last.replace(NonZeroU64::new(version).map(|version| (version, health)));
     }
 
     /// A request came from `source`.
@@ -208,5 +214,34 @@ impl WorkerCounters {
         let all: u64 = slots.iter().map(|count| u64::from(*count)).sum();
         let share = u64::from(own) * u64::from(requests) / all.max(1);
         u32::try_from(share).unwrap_or(u32::MAX)
+    }
+}
+/// What a worker tells of itself.
+impl Health {
+    /// Takes in how many requests of a worker are in flight.
+    pub fn tell_in_flight(&mut self, counters: &WorkerCounters, now: Timestamp) {
+        self.in_flight.report(counters.owner(), counters.in_flight(), now);
+    }
+
+    /// Takes in which partners sent payments to a worker lately. It is needed, and written, only while
+    /// a breaker is not closed: then a trial may be left to another partner.
+    pub fn tell_asked(&mut self, counters: &WorkerCounters, rules: &HealthRules, now: Timestamp) {
+        let window = rules.breaker.window;
+        let all_closed = self.members.iter().all(|(_, member)| member.breaker.is_closed());
+        let partners = counters.asked(now, window);
+        if !all_closed && partners & !self.asked.at(now, window) != 0 {
+            self.asked.note(partners, now, window);
+        }
+    }
+
+    /// The worker of `counters` ticks: the leaps of the clock that it has seen and those that others
+    /// have seen are merged.
+    pub fn tell_course(
+        &mut self,
+        counters: &mut WorkerCounters,
+        rules: &HealthRules,
+        now: Timestamp,
+    ) {
+        counters.tick(now, &mut self.leaps, rules.retention);
     }
 }

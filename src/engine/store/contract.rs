@@ -34,6 +34,13 @@ impl Key {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Version(pub(super) u64);
 
+impl Version {
+    /// Another one for each value that was ever written, and 0 where none was.
+    pub(in crate::engine) const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 #[cfg(test)]
 impl Version {
     /// That of a store in tests.

@@ -4,7 +4,7 @@ use super::local::placement::Placement;
 use crate::engine::health::WorkerCounters;
 use crate::engine::payment::{ClaimKey, ClaimRules};
 use crate::engine::store::cell::{Cell, Expected};
-use crate::engine::store::contract::{Key, Version};
+use crate::engine::store::contract::Version;
 use crate::engine::time::{Millis, Timestamp};
 
 /// What a session works by.
@@ -27,10 +27,6 @@ pub struct Terms<'a> {
 }
 
 impl Terms<'_> {
-    pub(super) fn bucket_of(&self, key: Key) -> u32 {
-        self.placement.bucket(key.reference())
-    }
-
     pub(super) fn answers_of(&self, key: &ClaimKey) -> Cell {
         Cell::Body(self.placement.body(key.reference(), self.answer_sets))
     }

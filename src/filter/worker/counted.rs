@@ -36,9 +36,8 @@ impl<H: Host, S> Worker<H, S> {
         let Ok(currency) = std::str::from_utf8(currency) else {
             return;
         };
-        let of_another =
-            |name: &String| name.starts_with(AT_RISK.name) && !name.ends_with(currency);
-        let others = self.metrics.borrow().keys().filter(|name| of_another(name)).count();
+        let of_another = |name: &&str| name.starts_with(AT_RISK.name) && !name.ends_with(currency);
+        let others = self.metrics.borrow().names().filter(of_another).count();
         if others < limits::CENSUS_CURRENCIES_MAX {
             self.set(&AT_RISK, &[currency], minor);
         }

@@ -200,16 +200,14 @@ impl<H: Host, S> Worker<H, S> {
     }
 
     fn metric(&self, family: &Family, values: &[&str]) -> Option<u32> {
-        let full = family.full_name(values);
         let mut metrics = self.metrics.borrow_mut();
-        if let Some(metric) = metrics.get(&full) {
-            return Some(*metric);
+        let known = metrics.find(family, values);
+        if known.is_some() || metrics.len() >= limits::METRICS_MAX {
+            return known;
         }
-        if metrics.len() >= limits::METRICS_MAX {
-            return None;
-        }
+        let full = family.full_name(values);
         let metric = self.host.define_metric(family.kind, &full).ok()?;
-        metrics.insert(full, metric);
+        metrics.insert(family, values, full, metric);
         Some(metric)
     }
 }

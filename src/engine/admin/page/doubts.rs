@@ -2,8 +2,9 @@
 
 use super::frame::{foot, head};
 use super::html::{Html, Mark, WARNING};
-use crate::engine::admin::doubt::{Doubt, grouped, hex, letters, names};
+use crate::engine::admin::doubt::{Doubt, grouped, letters, names};
 use crate::engine::admin::status::StatusReport;
+use crate::engine::codec::hex;
 use crate::engine::limits;
 use crate::engine::store::InDoubt;
 use crate::engine::time::{Clock, Length, Timestamp};

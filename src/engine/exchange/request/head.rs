@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::engine::codec::hex;
 use crate::engine::config::{PARTNER_HEADER, Policy};
 use crate::engine::event::Request;
 use crate::engine::limits;
@@ -47,8 +48,10 @@ const STEERING_ENDS: [&[u8]; 9] = [
 ];
 
 fn steers(name: &[u8]) -> bool {
-    STEERING.iter().any(|prefix| name.starts_with(prefix))
-        || STEERING_ENDS.iter().any(|end| name.ends_with(end))
+    let begins = name.starts_with(b"x-envoy-") && STEERING.iter().any(|one| name.starts_with(one));
+    // Each request has a dozen fields, and few of their names end with one of these letters.
+    let may_end = matches!(name.last(), Some(b'n' | b's' | b't' | b'e'));
+    begins || (may_end && STEERING_ENDS.iter().any(|end| name.ends_with(end)))
 }
 
 impl<'a> RequestHead<'a> {
@@ -194,6 +197,6 @@ impl Stamp<'_> {
         let mut hash = Sha256::new_with_prefix(self.request_id);
         hash.update(self.now.as_millis().to_le_bytes());
         hash.update(self.context.to_le_bytes());
-        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hash.finalize().first_chunk::<16>().map(|front| hex(front)).unwrap_or_default()
     }
 }

@@ -186,6 +186,8 @@ fn a_client_steers_no_router_whatever_its_fields_are_called() {
         "x-shop-retry-grpc-on",
         "x-shop-max-retries",
         "x-shop-retriable-status-codes",
+        "x-shop-retriable-header-names",
+        "x-shop-upstream-alt-stat-name",
         "x-shop-hedge-on-per-try-timeout",
         "x-shop-upstream-rq-timeout-ms",
         "x-shop-upstream-rq-per-try-timeout-ms",

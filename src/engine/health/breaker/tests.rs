@@ -4,8 +4,8 @@
 
 use super::*;
 use crate::engine::codec::Reader;
+use crate::engine::health::batch::Batch;
 use crate::engine::health::fair_share::{Payers, Source};
-use crate::engine::health::worker_counts::Batch;
 
 mod account;
 mod fair_share;

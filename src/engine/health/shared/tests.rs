@@ -3,10 +3,10 @@
 
 use super::*;
 use crate::engine::config::{Config, Policy};
+use crate::engine::health::batch::Batch;
 use crate::engine::health::breaker::Rule;
 use crate::engine::health::fair_share::{Payers, Source};
 use crate::engine::health::window::Tally;
-use crate::engine::health::worker_counts::Batch;
 use crate::engine::health::{Signal, *};
 use crate::engine::store::{Layout, Placement, Seed};
 use crate::engine::time::Millis;

@@ -5,6 +5,8 @@
 //! a record of an unknown version is kept and counts as unresolved, never as absent. Beside claims
 //! stand small records that lead from some other key to a payment or a gateway ([`link`]).
 
+use std::ops::Range;
+
 use crate::engine::limits;
 use crate::engine::payment::{Claim, ClaimRules, KeyFront, KeyPrefix};
 use crate::engine::time::{Leaps, Millis, Timestamp};
@@ -89,12 +91,7 @@ impl Bucket {
     /// doubt has no say in what is forgotten.
     #[must_use]
     pub fn replace(&mut self, key: &KeyPrefix, claim: &Claim) -> bool {
-        let mut end = 0;
-        let place = self.records().find_map(|record| {
-            let begin = end;
-            end += record.len();
-            (has_key(record, key) && decode(record).is_some()).then_some(begin..end)
-        });
+        let place = self.place(|record| has_key(record, key) && decode(record).is_some());
         let record = place.and_then(|place| self.0.get_mut(place));
         // Claims of this version are all of one size.
         record.map(|record| record.copy_from_slice(&encode(key, claim))).is_some()
@@ -128,7 +125,7 @@ impl Bucket {
         now: Timestamp,
         retention: Retention<'_>,
     ) -> Result<(), BucketError> {
-        self.retain(|record| !has_key(record, key));
+        self.take_out(key);
         let laid_out_for = limits::BUCKET_RECORDS_MEAN as usize;
         let too_many = (self.records().count() + 1).saturating_sub(laid_out_for);
         if too_many > 0 {
@@ -162,8 +159,11 @@ impl Bucket {
             return;
         }
         let goes = |place| going.iter().any(|(_, gone)| *gone == place);
-        let kept = self.records().enumerate().filter(|(place, _)| !goes(*place));
-        self.0 = kept.flat_map(|(_, record)| record).copied().collect();
+        let mut kept = Vec::with_capacity(self.0.len());
+        for (_, record) in self.records().enumerate().filter(|(place, _)| !goes(*place)) {
+            kept.extend_from_slice(record);
+        }
+        self.0 = kept;
     }
 
     /// Records that were changed so far ahead of `now` that the clock must have been put back since
@@ -188,7 +188,7 @@ impl Bucket {
 
     /// Takes the record of a key out.
     pub fn remove(&mut self, key: &KeyPrefix) {
-        self.retain(|record| !has_key(record, key));
+        self.take_out(key);
     }
 
     /// What it says about every key with this front: more than one thing where the front is too
@@ -223,13 +223,21 @@ impl Bucket {
         self.records().filter_map(decode)
     }
 
-    fn retain(&mut self, keep: impl Fn(&[u8]) -> bool) {
-        if self.records().all(&keep) {
-            return;
+    /// Takes out what stands under a key; the others close up.
+    fn take_out(&mut self, key: &KeyPrefix) {
+        while let Some(place) = self.place(|record| has_key(record, key)) {
+            self.0.drain(place);
         }
-        let kept: Vec<u8> =
-            self.records().filter(|record| keep(record)).flatten().copied().collect();
-        self.0 = kept;
+    }
+
+    /// Where the first such record stands.
+    fn place(&self, is_meant: impl Fn(&[u8]) -> bool) -> Option<Range<usize>> {
+        let mut end = 0;
+        self.records().find_map(|record| {
+            let begin = end;
+            end += record.len();
+            is_meant(record).then_some(begin..end)
+        })
     }
 
     fn records(&self) -> impl Iterator<Item = &[u8]> {

@@ -10,7 +10,7 @@ use super::bucket::{Bucket, Retention};
 use crate::engine::health::Health;
 use crate::engine::limits;
 use crate::engine::machine::{Ticket, Tickets};
-use crate::engine::payment::{ClaimKey, Incarnation};
+use crate::engine::payment::{ClaimKey, Incarnation, PaymentRef};
 use crate::engine::store::cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 use crate::engine::store::contract::{
     Commit, Key, Seen, StoreError, StoreEvent, StoreRequest, Version,
@@ -30,6 +30,23 @@ pub struct Session {
     look: Vec<Look>,
     /// The cell that was asked for last.
     asked: Tickets,
+    places: Places,
+}
+
+/// Where the records of a request stand. Each place costs a hash, and is asked for again and again.
+#[derive(Debug, Default)]
+struct Places(Vec<(PaymentRef, u32)>);
+
+impl Places {
+    fn bucket(&mut self, key: Key, terms: &Terms<'_>) -> u32 {
+        let of = key.reference();
+        if let Some((_, number)) = self.0.iter().find(|(known, _)| *known == of) {
+            return *number;
+        }
+        let number = terms.placement.bucket(of);
+        self.0.push((of, number));
+        number
+    }
 }
 
 #[derive(Debug)]
@@ -205,9 +222,10 @@ impl Session {
 
     /// Reads the buckets of `keys` that the look does not have, in the order in which they are last
     /// named: what was read longest ago is what a race is lost by.
-    fn read(&self, keys: Vec<Key>, terms: &Terms<'_>) -> SessionStep {
+    fn read(&mut self, keys: Vec<Key>, terms: &Terms<'_>) -> SessionStep {
         let mut left = VecDeque::with_capacity(keys.len());
-        for number in keys.iter().map(|key| terms.bucket_of(*key)) {
+        for key in &keys {
+            let number = self.places.bucket(*key, terms);
             left.retain(|other| *other != number);
             if !self.look.iter().any(|one| one.number == number) {
                 left.push_back(number);
@@ -216,7 +234,7 @@ impl Session {
         self.read_next(Reading { keys, left, attempts: 0 }, terms)
     }
 
-    fn read_next(&self, reading: Reading, terms: &Terms<'_>) -> SessionStep {
+    fn read_next(&mut self, reading: Reading, terms: &Terms<'_>) -> SessionStep {
         let Some(number) = reading.left.front().copied() else {
             let seen = reading.keys.iter().map(|key| self.seen(*key, terms)).collect();
             return SessionStep::Done(StoreEvent::Seen(seen));
@@ -224,8 +242,8 @@ impl Session {
         load(Doing::Reading(reading), Cell::Claims(number))
     }
 
-    fn seen(&self, key: Key, terms: &Terms<'_>) -> Seen {
-        let number = terms.bucket_of(key);
+    fn seen(&mut self, key: Key, terms: &Terms<'_>) -> Seen {
+        let number = self.places.bucket(key, terms);
         let Some(look) = self.look.iter().find(|one| one.number == number) else {
             return Seen { key, entry: Entry::Unreadable, version: Version(0) };
         };
@@ -264,7 +282,10 @@ impl Session {
             },
             Doing::ReadingHealth => SessionStep::Done(match event {
                 CellEvent::Loaded(_, Loaded { bytes, version }) => {
-                    StoreEvent::Health(Box::new(Health::decode(&bytes)), Version::of(version))
+                    let version = Version::of(version);
+                    let known = terms.counters.recall(version.0);
+                    let decode = || Box::new(Health::decode(&bytes));
+                    StoreEvent::Health(known.unwrap_or_else(decode), version)
                 }
                 CellEvent::Stored(_) | CellEvent::Conflict(_) | CellEvent::Failed(_) => {
                     StoreEvent::HealthUnclear
@@ -325,11 +346,13 @@ impl Session {
         terms: &Terms<'_>,
     ) -> Result<VecDeque<Write>, StoreEvent> {
         let mut look = std::mem::take(&mut self.look);
-        let is_as_expected = |(key, version): &(Key, Version)| {
-            let number = terms.bucket_of(*key);
+        let places = &mut self.places;
+        let mut bucket = |key: &Key| places.bucket(*key, terms);
+        let mut is_as_expected = |(key, version): &(Key, Version)| {
+            let number = bucket(key);
             look.iter().any(|one| one.number == number && Version::of(one.version) == *version)
         };
-        if !commit.expect.iter().all(is_as_expected) {
+        if !commit.expect.iter().all(&mut is_as_expected) {
             return Err(StoreEvent::Conflict);
         }
         let of = |is_payment: bool| {
@@ -338,7 +361,7 @@ impl Session {
         };
         let mut order: Vec<u32> = Vec::with_capacity(commit.put.len());
         for (key, _) in of(false).chain(of(true)) {
-            let number = terms.bucket_of(*key);
+            let number = bucket(key);
             order.retain(|other| *other != number);
             order.push(number);
         }
@@ -347,18 +370,19 @@ impl Session {
         let mut writes = VecDeque::with_capacity(order.len());
         for number in order {
             let place = look.iter().position(|one| one.number == number);
-            let Some(Look { mut bucket, version, .. }) = place.map(|at| look.swap_remove(at))
+            let Some(Look { bucket: mut records, version, .. }) =
+                place.map(|at| look.swap_remove(at))
             else {
                 return Err(StoreEvent::Conflict);
             };
             // A record that is there finds room again: claims come first.
             for (key, entry) in of(true).chain(of(false)) {
-                if terms.bucket_of(*key) == number {
-                    let put = bucket.put_entry(*key, entry, terms.now, retention);
+                if bucket(key) == number {
+                    let put = records.put_entry(*key, entry, terms.now, retention);
                     put.map_err(StoreEvent::Refused)?;
                 }
             }
-            writes.push_back(Write { number, bytes: bucket.into_bytes(), expected: version });
+            writes.push_back(Write { number, bytes: records.into_bytes(), expected: version });
         }
         Ok(writes)
     }
