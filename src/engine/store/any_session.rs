@@ -15,6 +15,7 @@ use crate::engine::time::Millis;
 
 /// A request's dealings with whichever store is configured.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "each request has one, and it is not moved about")]
 pub enum AnySession {
     /// Shared data of this process.
     Local(Session),

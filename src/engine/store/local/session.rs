@@ -6,11 +6,13 @@
 
 use std::collections::VecDeque;
 
+mod places;
+
 use super::bucket::{Bucket, Retention};
 use crate::engine::health::Health;
 use crate::engine::limits;
 use crate::engine::machine::{Ticket, Tickets};
-use crate::engine::payment::{ClaimKey, Incarnation, PaymentRef};
+use crate::engine::payment::{ClaimKey, Incarnation};
 use crate::engine::store::cell::{Cell, CellEvent, CellRequest, Expected, Loaded};
 use crate::engine::store::contract::{
     Commit, Key, Seen, StoreError, StoreEvent, StoreRequest, Version,
@@ -19,6 +21,7 @@ use crate::engine::store::conversation::{Conversation, Outbox};
 use crate::engine::store::kept_answer::KeptAnswer;
 use crate::engine::store::record::Entry;
 use crate::engine::store::terms::Terms;
+use places::Places;
 
 /// One request's dealings with the store.
 #[derive(Debug, Default)]
@@ -31,22 +34,6 @@ pub struct Session {
     /// The cell that was asked for last.
     asked: Tickets,
     places: Places,
-}
-
-/// Where the records of a request stand. Each place costs a hash, and is asked for again and again.
-#[derive(Debug, Default)]
-struct Places(Vec<(PaymentRef, u32)>);
-
-impl Places {
-    fn bucket(&mut self, key: Key, terms: &Terms<'_>) -> u32 {
-        let of = key.reference();
-        if let Some((_, number)) = self.0.iter().find(|(known, _)| *known == of) {
-            return *number;
-        }
-        let number = terms.placement.bucket(of);
-        self.0.push((of, number));
-        number
-    }
 }
 
 #[derive(Debug)]
