@@ -125,6 +125,8 @@ pub(crate) struct Node {
 struct Playing {
     exchange: Local<Exchange>,
     asked: Ticket,
+    /// Of a worker that has this request alone.
+    counters: WorkerCounters,
 }
 
 /// All requests of all schedules.
@@ -231,7 +233,8 @@ impl Schedules {
     /// Schedules a request from its beginning; with it the effects of its last input.
     fn play(&mut self, root: Root, inputs: &[Input]) -> (Playing, Vec<Want>) {
         let exchange = Local::new(Exchange::new(Rc::clone(&self.policy)));
-        let mut playing = Playing { exchange, asked: Ticket::default() };
+        let mut playing =
+            Playing { exchange, asked: Ticket::default(), counters: WorkerCounters::default() };
         let (headers, body) = root.what.request(None);
         let request =
             Request { headers: &headers, body: body.as_bytes(), peer: &[], context: root.context };
@@ -251,7 +254,7 @@ impl Schedules {
         now: u64,
     ) -> Vec<Want> {
         let now = Timestamp::from_millis(now);
-        let outputs = playing.exchange.handle(input, now, &mut WorkerCounters::default());
+        let outputs = playing.exchange.handle(input, now, &mut playing.counters);
         let mut wants = Vec::new();
         for output in outputs {
             wants.extend(match output {

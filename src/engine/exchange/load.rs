@@ -150,7 +150,6 @@ impl Context<'_> {
         // A worker that has just begun knows nothing of the clock.
         self.counters.learn(health.leaps());
         let leaps = self.counters.leaps(self.now);
-        let is_as_read = task.permit.is_none();
         if let Some(Permit { gateway, generation }) = task.permit {
             // Taken before a race for the claim was lost: it is decided anew, as if it were free.
             health.member_mut(gateway).breaker.return_permit(generation);
@@ -171,16 +170,15 @@ impl Context<'_> {
             let observed = snapshot.observe(would);
             action = observed.map_or(action, |attempt| Action::Send(Box::new(attempt)));
         }
-        let tries = matches!(&action, Action::Send(attempt) if attempt.trial);
         let commits = matches!(&action, Action::Send(attempt) if attempt.claim.is_some());
-        // Where a permit is taken, or was, it is written, and then it is another one.
-        let mut held = Some(health);
-        if is_as_read
-            && !tries
-            && let Some(health) = held.take()
-        {
+        let is_trial = matches!(&action, Action::Send(attempt) if attempt.trial);
+        let to_write = if task.permit.is_some() || is_trial {
+            Some(health)
+        } else {
+            // Nothing of it has changed but what this worker tells of itself each time.
             self.counters.remember(version.number(), health);
-        }
+            None
+        };
         if guessed && !commits {
             task.is_certain = true;
             return load(task);
@@ -198,7 +196,7 @@ impl Context<'_> {
                 let find = StoreRequest::FindAnswer(key, incarnation);
                 Next::ask(Stage::Replaying(Box::new(replaying)), find)
             }
-            Action::Send(attempt) => match held {
+            Action::Send(attempt) => match to_write {
                 Some(health) => self.prepare(task, records, attempt, health, version),
                 None => self.claim_at_once(task, records, attempt),
             },

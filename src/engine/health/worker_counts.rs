@@ -2,7 +2,8 @@
 //!
 //! A failure is shared at once. A success that ends no run of failures only lowers a rate. If each
 //! were written, the shared health would be the busiest value of the process. The same holds for the
-//! number of requests in flight.
+//! number of requests in flight. A worker also remembers the shared health as it has read it last, and
+//! tells it of itself.
 
 use std::cell::RefCell;
 use std::num::NonZeroU64;
@@ -89,6 +90,8 @@ impl WorkerCounters {
     /// The worker ticks: the leaps that it has seen and the shared ones are merged.
     pub fn tick(&mut self, now: Timestamp, shared: &mut Leaps, longest: Millis) {
         self.clock.tick(now, shared, longest);
+        // What it told of itself then is told anew, and a version is not compared with one of long ago.
+        self.read_last.take();
     }
 
     /// A request reads the clock.
@@ -216,6 +219,7 @@ impl WorkerCounters {
         u32::try_from(share).unwrap_or(u32::MAX)
     }
 }
+
 /// What a worker tells of itself.
 impl Health {
     /// Takes in how many requests of a worker are in flight.
@@ -243,5 +247,28 @@ impl Health {
         now: Timestamp,
     ) {
         counters.tick(now, &mut self.leaps, rules.retention);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(counters: &WorkerCounters, version: u64) -> bool {
+        counters.recall(version).is_some()
+    }
+
+    #[test]
+    fn health_is_remembered_by_its_version_and_until_the_next_tick() {
+        let mut counters = WorkerCounters::of(1);
+        counters.remember(7, Box::default());
+        assert!(known(&counters, 7) && !known(&counters, 7), "whoever takes it gives it back");
+        counters.remember(7, Box::default());
+        assert!(!known(&counters, 8) && !known(&counters, 7), "another one was written");
+        counters.remember(0, Box::default());
+        assert!(!known(&counters, 0), "none was ever written");
+        counters.remember(7, Box::default());
+        counters.tick(Timestamp::from_millis(1), &mut Leaps::default(), Millis::new(1));
+        assert!(!known(&counters, 7));
     }
 }

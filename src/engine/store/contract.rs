@@ -35,7 +35,8 @@ impl Key {
 pub struct Version(pub(super) u64);
 
 impl Version {
-    /// Another one for each value that was ever written, and 0 where none was.
+    /// Another one for each value that was written lately, and 0 where none ever was. Envoy counts all
+    /// writes of a process in 32 bits.
     pub(in crate::engine) const fn number(self) -> u64 {
         self.0
     }

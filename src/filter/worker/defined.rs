@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::metrics::Family;
 
-/// Metrics by a hash of their names; where two have the same, the second one stands at the next number.
+/// Metrics by a hash of their families and labels; where two have the same, the second one stands at the next number.
 #[derive(Debug, Default)]
 pub(super) struct DefinedMetrics(BTreeMap<u64, (String, u32)>);
 
@@ -67,6 +67,10 @@ mod tests {
         assert_eq!(found, [Some(0), Some(1), Some(2)]);
         assert_eq!(metrics.find(&REQUESTS, &["a", "b", "c", ""]), None);
         assert_eq!((metrics.len(), metrics.names().count()), (3, 3));
+        for (values, other) in [(["a", "", "c"], ["a", "c", ""]), (["", "", ""], ["a", "", ""])] {
+            let name = SWITCHES.full_name(&values);
+            assert!(SWITCHES.is_named(&values, &name) && !SWITCHES.is_named(&other, &name));
+        }
     }
 
     #[test]

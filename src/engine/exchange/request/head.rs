@@ -200,3 +200,19 @@ impl Stamp<'_> {
         hash.finalize().first_chunk::<16>().map(|front| hex(front)).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_may_steer_is_found() {
+        for name in STEERING {
+            assert!(steers(name), "{}", String::from_utf8_lossy(name));
+        }
+        for end in STEERING_ENDS {
+            assert!(steers(&[b"x-shop", end].concat()), "{}", String::from_utf8_lossy(end));
+        }
+        assert!(!steers(b"x-signature") && !steers(b"x-envoy-expected-rq-timeout-ms"));
+    }
+}

@@ -125,7 +125,7 @@ impl Bucket {
         now: Timestamp,
         retention: Retention<'_>,
     ) -> Result<(), BucketError> {
-        self.take_out(key);
+        self.remove(key);
         let laid_out_for = limits::BUCKET_RECORDS_MEAN as usize;
         let too_many = (self.records().count() + 1).saturating_sub(laid_out_for);
         if too_many > 0 {
@@ -186,11 +186,6 @@ impl Bucket {
         !mended.is_empty()
     }
 
-    /// Takes the record of a key out.
-    pub fn remove(&mut self, key: &KeyPrefix) {
-        self.take_out(key);
-    }
-
     /// What it says about every key with this front: more than one thing where the front is too
     /// short to tell keys apart. Keys that only lead elsewhere are not among them.
     pub fn find_front(&self, front: &KeyFront) -> impl Iterator<Item = (KeyPrefix, Entry)> {
@@ -224,7 +219,7 @@ impl Bucket {
     }
 
     /// Takes out what stands under a key; the others close up.
-    fn take_out(&mut self, key: &KeyPrefix) {
+    pub fn remove(&mut self, key: &KeyPrefix) {
         while let Some(place) = self.place(|record| has_key(record, key)) {
             self.0.drain(place);
         }

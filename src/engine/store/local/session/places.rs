@@ -4,7 +4,7 @@ use crate::engine::payment::PaymentRef;
 use crate::engine::store::contract::Key;
 use crate::engine::store::terms::Terms;
 
-/// Where the records of a request stand.
+/// The buckets of the few keys that a request names.
 #[derive(Debug, Default)]
 pub(super) struct Places(Vec<(PaymentRef, u32)>);
 
