@@ -52,9 +52,14 @@ fn key(cell: Cell) -> Vec<u8> {
         Cell::Realm => (b'r', None),
         Cell::Lineages => (b's', None),
     };
-    let mut key = b"dana.failover.".to_vec();
+    const FRONT: &[u8] = b"dana.failover.";
+    // It is made eight times for a payment: one allocation each.
+    let mut key = Vec::with_capacity(FRONT.len() + 1 + size_of::<u32>());
+    key.extend_from_slice(FRONT);
     key.push(kind);
-    key.extend(number.into_iter().flat_map(u32::to_be_bytes));
+    if let Some(number) = number {
+        key.extend_from_slice(&number.to_be_bytes());
+    }
     key
 }
 
