@@ -177,6 +177,13 @@ bench-etcd: tools wasm ## what claims in an etcd cost beside claims in memory: l
 profile: tools wasm ## instructions for each payment, beside bare Envoy and a no-op filter (needs valgrind)
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy profile
 
+# The names of functions stay in the module: it is the same code.
+HOT := target/hot/$(WASM_TARGET)/release/dana_failover.wasm
+.PHONY: hot
+hot: tools target ## where the payments' module spends its own time, by part and function, in V8
+	@CARGO_PROFILE_RELEASE_STRIP=debuginfo cargo build --quiet --locked --release --lib --target $(WASM_TARGET) --target-dir target/hot
+	@$(NODE)/bin/node benches/v8/main.mjs $(HOT)
+
 .PHONY: hostile
 hostile: tools wasm ## a million hostile requests at a real Envoy, and hostile answers: deaths, memory, what came to whom
 	HOSTILE_REQUESTS=1000000 cargo test --locked --test hostile -- --nocapture

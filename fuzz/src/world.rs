@@ -214,7 +214,7 @@ impl Run {
 
     /// Everything that people or other systems than the gateway can see of it.
     pub(super) fn told(&self) -> Vec<u8> {
-        let notes = self.notes.iter().map(|note| format!("{note} {note:?}").into_bytes());
+        let notes = self.notes.iter().map(|note| format!("{} {note:?}", note.line()).into_bytes());
         let replies = self.replies.iter().map(|reply| {
             let headers = format!("{:?} {}", reply.headers, reply.reason);
             [headers.as_bytes(), &reply.body].concat()

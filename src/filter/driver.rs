@@ -13,7 +13,7 @@ pub(super) fn cell<H: Host>(host: &H, request: CellRequest) -> CellEvent {
 }
 
 fn load<H: Host>(host: &H, cell: Cell) -> CellEvent {
-    match host.load(&key(cell)) {
+    match host.load(Name::of(cell).bytes()) {
         Ok(None) => {
             CellEvent::Loaded(cell, Loaded { bytes: Vec::new(), version: Expected::Absent })
         }
@@ -29,7 +29,7 @@ fn load<H: Host>(host: &H, cell: Cell) -> CellEvent {
 
 /// Writes a shared value, if it is as expected.
 fn store<H: Host>(host: &H, cell: Cell, bytes: &[u8], expected: Expected) -> CellEvent {
-    match host.store(&key(cell), bytes, expected) {
+    match host.store(Name::of(cell).bytes(), bytes, expected) {
         Ok(()) => CellEvent::Stored(cell),
         Err(StoreError::Conflict) => CellEvent::Conflict(cell),
         Err(StoreError::Failed(error)) => {
@@ -40,27 +40,40 @@ fn store<H: Host>(host: &H, cell: Cell, bytes: &[u8], expected: Expected) -> Cel
 }
 
 /// The name of a shared value. Where no `vm_id` is set, all plugins of the process share one space
-/// of names, so ours begin alike.
-fn key(cell: Cell) -> Vec<u8> {
-    let (kind, number) = match cell {
-        Cell::Layout => (b'l', None),
-        Cell::Health => (b'h', None),
-        Cell::Claims(bucket) => (b'c', Some(bucket)),
-        Cell::Body(slot) => (b'b', Some(slot)),
-        Cell::Census => (b'n', None),
-        Cell::Workers => (b'w', None),
-        Cell::Realm => (b'r', None),
-        Cell::Lineages => (b's', None),
-    };
-    const FRONT: &[u8] = b"dana.failover.";
-    // It is made eight times for a payment: one allocation each.
-    let mut key = Vec::with_capacity(FRONT.len() + 1 + size_of::<u32>());
-    key.extend_from_slice(FRONT);
-    key.push(kind);
-    if let Some(number) = number {
-        key.extend_from_slice(&number.to_be_bytes());
+/// of names, so ours begin alike. Eight are made for a payment, and none is allocated.
+struct Name {
+    bytes: [u8; Self::FRONT.len() + 1 + size_of::<u32>()],
+    size: usize,
+}
+
+impl Name {
+    const FRONT: &[u8; 14] = b"dana.failover.";
+
+    fn of(cell: Cell) -> Self {
+        let (kind, number) = match cell {
+            Cell::Layout => (b'l', None),
+            Cell::Health => (b'h', None),
+            Cell::Claims(bucket) => (b'c', Some(bucket)),
+            Cell::Body(slot) => (b'b', Some(slot)),
+            Cell::Census => (b'n', None),
+            Cell::Workers => (b'w', None),
+            Cell::Realm => (b'r', None),
+            Cell::Lineages => (b's', None),
+        };
+        let mut name = Self { bytes: [0; Self::FRONT.len() + 1 + size_of::<u32>()], size: 0 };
+        let number = number.map(u32::to_be_bytes);
+        let number = number.iter().flatten();
+        let parts = Self::FRONT.iter().chain([&kind]).chain(number);
+        for (to, byte) in name.bytes.iter_mut().zip(parts) {
+            *to = *byte;
+            name.size += 1;
+        }
+        name
     }
-    key
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.size).unwrap_or_default()
+    }
 }
 
 /// What stands in a shared value.
@@ -74,5 +87,17 @@ fn words(cell: Cell) -> String {
         Cell::Workers => "the number of workers".to_owned(),
         Cell::Realm => "what the workers say of the store in etcd".to_owned(),
         Cell::Lineages => "what this process has seen of the store in etcd".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_stores_have() {
+        assert_eq!(Name::of(Cell::Layout).bytes(), b"dana.failover.l");
+        assert_eq!(Name::of(Cell::Claims(0x0102_0304)).bytes(), b"dana.failover.c\x01\x02\x03\x04");
+        assert_eq!(Name::of(Cell::Body(u32::MAX)).bytes(), b"dana.failover.b\xff\xff\xff\xff");
     }
 }

@@ -51,7 +51,9 @@ impl ClaimKey {
     /// string of RFC 8941 as the IETF draft wants it.
     #[must_use]
     pub fn as_idempotency_key(&self) -> String {
-        format!("\"{self}\"")
+        let mut text = String::with_capacity(2 * self.0.len() + 2);
+        text.extend(["\"", &hex(&self.0), "\""]);
+        text
     }
 
     fn part<const N: usize>(&self, from: usize) -> [u8; N] {

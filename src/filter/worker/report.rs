@@ -23,7 +23,7 @@ impl<H: Host, S> Worker<H, S> {
     /// Puts a request's line into the access log and counts it.
     pub(in crate::filter) fn note(&self, note: &Decision) {
         // Neither is worth failing a payment for.
-        let _ = self.host.set_property("dana_decision", &note.to_string());
+        let _ = self.host.set_property("dana_decision", &note.line());
         self.count_decision(note);
     }
 
