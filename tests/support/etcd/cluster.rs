@@ -78,7 +78,9 @@ impl Etcd {
         let mut cluster = json!({
             "name": "dana_etcd",
             "type": "STATIC",
-            "lb_policy": "ROUND_ROBIN",
+            // Whoever does not answer has calls open, and gets no more of them.
+            "lb_policy": "LEAST_REQUEST",
+            "least_request_lb_config": {"choice_count": 8},
             "connect_timeout": "0.25s",
             "load_assignment": {
                 "cluster_name": "dana_etcd",
