@@ -1,7 +1,7 @@
 //! Where a module can keep claims: in this Envoy's memory alone, or in an etcd too.
 //!
-//! Whoever needs no etcd need not carry it: half of what a payment's module would be larger by is
-//! compiled by V8 for each worker, for nothing. So each module says with a type what it has.
+//! V8 compiles a module as a whole, for each worker. So whoever needs no etcd does not carry it, and each
+//! module says with a type what it has.
 
 use std::fmt::Debug;
 
