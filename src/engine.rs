@@ -67,13 +67,13 @@ pub use store::{
     Alias, AliasTarget, AnyOperatorSession, AnySession, BackendEvent, BackendRequest, Bucket,
     BucketError, Cell, CellEvent, CellRequest, Census, Commit, Conversation, Counted, Entry,
     EtcdOperatorSession, EtcdSession, EtcdStore, EtcdTerms, Expected, Found, InDoubt, KeptAnswer,
-    Key, KeyDefinition, KeyValue, Keyed, Layout, LayoutError, LeaseAnswer, Lineage, LineageNews,
-    Lineages, Loaded, Local, LocalClaims, MAKES_ROOM, MemoryEtcd, MemoryKey, MemoryStore,
-    OperatorEvent, OperatorRequest, OperatorSession, OperatorTerms, Outbox, Patience, Placement,
-    RangeAnswer, Realm, RealmCensus, RealmEffect, RealmGateway, RealmMember, RealmTerms,
-    RealmWorkers, ResolvedCount, Retention, Room, RpcEvent, RpcMethod, RpcRequest, Seed, Seen,
-    Session, SessionOf, States, StoreError, StoreEvent, StoreLink, StoreRequest, Stored, Terms,
-    TxnAnswer, Version, capacity,
+    Key, KeyDefinition, KeyValue, Keyed, Layout, LayoutError, LeaseAnswer, Lineage, Lineages,
+    Loaded, Local, LocalClaims, MAKES_ROOM, MemoryEtcd, MemoryKey, MemoryStore, OperatorEvent,
+    OperatorRequest, OperatorSession, OperatorTerms, Outbox, Patience, Placement, RangeAnswer,
+    Realm, RealmCensus, RealmEffect, RealmGateway, RealmMember, RealmTerms, RealmWorkers,
+    ResolvedCount, Retention, Room, RpcEvent, RpcMethod, RpcRequest, Seed, Seen, Session,
+    SessionOf, States, StoreError, StoreEvent, StoreLink, StoreRequest, Stored, Terms, TxnAnswer,
+    Version, capacity,
 };
 pub use tick::{Join, JoinEffect, Tick};
 pub use time::{Leaps, Length, Millis, Timestamp, Utc, Zone};

@@ -61,9 +61,6 @@ pub const ETCD_LEASES_IN_RETENTION: u64 = 24;
 /// change.
 pub const ETCD_REALMS_MAX: usize = 32;
 
-/// A higher revision of the realm is told to the workers that begin later so often at most.
-pub const ETCD_LINEAGE_MS: u64 = 1000;
-
 /// A worker says again and again how it stands with a store in etcd. What it has said counts for so long:
 /// workers tick at least twice a second.
 pub const ETCD_WORD_STALE_MS: u64 = 5000;

@@ -26,8 +26,8 @@ pub use contract::{Commit, Key, Patience, Seen, StoreError, StoreEvent, StoreReq
 pub use conversation::{Conversation, Keyed, Local, Outbox, SessionOf, Stored};
 pub use etcd::{
     EtcdOperatorSession, EtcdSession, EtcdStore, EtcdTerms, KeyValue, LeaseAnswer, Lineage,
-    LineageNews, Lineages, MemoryEtcd, MemoryKey, RangeAnswer, Realm, RealmCensus, RealmEffect,
-    RealmGateway, RealmMember, RealmTerms, RealmWorkers, StoreLink, TxnAnswer,
+    Lineages, MemoryEtcd, MemoryKey, RangeAnswer, Realm, RealmCensus, RealmEffect, RealmGateway,
+    RealmMember, RealmTerms, RealmWorkers, StoreLink, TxnAnswer,
 };
 pub use kept_answer::KeptAnswer;
 pub use layout::{KeyDefinition, Layout, LayoutError};

@@ -12,13 +12,12 @@ use super::store_calls::{Asker, StoreCalls};
 use super::stores::{OverStore, Stores};
 use super::unfinished::Backlog;
 use super::worker::Worker;
-use crate::engine::limits;
+use crate::engine::Lineages;
 use crate::engine::metrics;
 use crate::engine::{AnySession, EtcdStore};
 use crate::engine::{BackendEvent, BackendRequest};
 use crate::engine::{Cell as Shared, CellEvent, CellRequest, Census, Config};
 use crate::engine::{Input, Policy, Ticket, Timestamp};
-use crate::engine::{LineageNews, Lineages};
 use crate::engine::{RealmWorkers, RpcEvent, StoreLink};
 
 /// Claims in this Envoy's memory, or in an etcd that several Envoys share.
@@ -32,8 +31,6 @@ pub(super) struct WithEtcd {
     pub(super) calls: StoreCalls,
     /// How many of its records were too far ahead, as it was told last.
     told_ahead: Cell<u64>,
-    /// When it was told last what was seen of the realm.
-    shared_at: Cell<Timestamp>,
     /// Lets shared data answer later.
     #[cfg(any(test, feature = "slow"))]
     pub(super) slow: super::slow::Slow,
@@ -163,11 +160,8 @@ impl<H: Host> Worker<H, WithEtcd> {
             return;
         };
         etcd.hear(&lineages);
-        let news = etcd.lineage().map_or(LineageNews::None, |seen| lineages.see(seen));
-        let now = self.host.now().unwrap_or_default();
-        let is_old = now.since(self.stores.shared_at.get()).get() >= limits::ETCD_LINEAGE_MS;
-        if news == LineageNews::Turn || (news == LineageNews::Revision && is_old) {
-            self.stores.shared_at.set(now);
+        // No clock has a say in it: one that was put back would keep this from those who need it.
+        if etcd.lineage().is_some_and(|seen| lineages.see(seen)) {
             let (bytes, expected) = (lineages.encode(), loaded.version);
             // If another worker is quicker, this one says it again on its next tick.
             let _ =

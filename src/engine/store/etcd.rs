@@ -23,7 +23,7 @@ pub(super) mod workers;
 
 pub use census::RealmCensus;
 pub use key::Realm;
-pub use lineage::{Lineage, LineageNews, Lineages};
+pub use lineage::{Lineage, Lineages};
 pub use member::{RealmEffect, RealmGateway, RealmMember, RealmTerms};
 pub use memory::{MemoryEtcd, MemoryKey};
 pub use message::answer::{KeyValue, LeaseAnswer, RangeAnswer, TxnAnswer};

@@ -4,7 +4,6 @@ use super::envoy::Wish;
 use super::fake::FakeHost;
 use super::joined::{Calls, Joined};
 use super::logged::{lines, listen};
-use crate::engine::limits;
 use crate::engine::{Cell, CellRequest, Expected, MemoryEtcd, StoreLink};
 use crate::filter::driver::cell;
 use crate::filter::root::Root;
@@ -49,7 +48,7 @@ fn whoever_begins_after_etcd_lost_claims_takes_none_either() {
         let mut joined = Joined::new();
         let backup = if is_emptied { MemoryEtcd::default() } else { joined.etcd.clone() };
         assert!(joined.sends(1));
-        joined.pass(2 * limits::ETCD_LINEAGE_MS);
+        joined.pass(1000);
         joined.etcd = backup;
         lines();
         joined.update();
@@ -63,13 +62,29 @@ fn whoever_begins_after_etcd_lost_claims_takes_none_either() {
     }
 }
 
+/// A clock that was put back keeps nobody from telling how far etcd is.
+#[test]
+fn whatever_the_clock_does_a_loss_is_found() {
+    let mut joined = Joined::new();
+    assert!(joined.sends(1));
+    joined.pass(1000);
+    joined.host.0.borrow_mut().now -= 3_600_000;
+    joined.pass(2000);
+    let backup = joined.etcd.clone();
+    assert!(joined.sends(2));
+    joined.pass(1000);
+    joined.etcd = backup;
+    joined.update();
+    assert!(!joined.sends(2), "it was paid");
+}
+
 /// One of several workers finds it out: the others need not find it themselves.
 #[test]
 fn what_one_worker_has_found_out_holds_for_all() {
     let mut joined = Joined::new();
     let backup = joined.etcd.clone();
     assert!(joined.sends(1));
-    joined.pass(2 * limits::ETCD_LINEAGE_MS);
+    joined.pass(1000);
     let mut other = joined.configured();
     joined.turn_to(&mut other);
     assert!(joined.sends(2));
@@ -94,7 +109,7 @@ fn an_idle_worker_finds_what_a_busy_one_has_lost() {
     joined.turn_to(&mut idle);
     let backup = joined.etcd.clone();
     assert!(joined.sends(1));
-    joined.pass(2 * limits::ETCD_LINEAGE_MS);
+    joined.pass(1000);
     // The majority is away when the idle one comes to ask, and comes back from a backup.
     joined.calls = Calls::Reset;
     joined.turn_to(&mut idle);
@@ -110,7 +125,7 @@ fn a_wrong_cluster_stops_nobody_who_has_the_right_one() {
     listen();
     let mut joined = Joined::new();
     assert!(joined.sends(1));
-    joined.pass(2 * limits::ETCD_LINEAGE_MS);
+    joined.pass(1000);
     let stranger = Joined::at(1_700_000_000_000).etcd;
     for (first, wrong) in [(10, stranger), (20, MemoryEtcd::default())] {
         let right = std::mem::replace(&mut joined.etcd, wrong.clone());

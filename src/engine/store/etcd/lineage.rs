@@ -26,17 +26,6 @@ pub struct Lineage {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lineages(Vec<Lineage>);
 
-/// What a worker tells of its realm that the others have not told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineageNews {
-    /// Nothing.
-    None,
-    /// A higher revision, which is told now and then.
-    Revision,
-    /// A realm that was not known, or that it was lost. That is told at once.
-    Turn,
-}
-
 impl Lineages {
     const VERSION: u8 = 1;
 
@@ -78,15 +67,16 @@ impl Lineages {
         self.0.iter().find(|one| one.realm == realm).copied()
     }
 
-    /// Takes in what a worker has seen. Which realm it was first is what counts. Where there is no room for
+    /// Takes in what a worker has seen; tells whether that is news, which must be written. When the realm
+    /// began is what was told first. Where there is no room for
     /// one more, that goes which was not told of for longest, and one that was lost after all others.
-    pub fn see(&mut self, seen: Lineage) -> LineageNews {
+    pub fn see(&mut self, seen: Lineage) -> bool {
         let Some(at) = self.0.iter().position(|one| one.realm == seen.realm) else {
             if self.0.len() >= limits::ETCD_REALMS_MAX {
                 self.0.remove(self.0.iter().position(|one| !one.is_lost).unwrap_or(0));
             }
             self.0.push(seen);
-            return LineageNews::Turn;
+            return true;
         };
         let before = self.0.remove(at);
         let after = Lineage {
@@ -95,11 +85,7 @@ impl Lineages {
             ..before
         };
         self.0.push(after);
-        match after {
-            after if after == before => LineageNews::None,
-            after if after.is_lost == before.is_lost => LineageNews::Revision,
-            _ => LineageNews::Turn,
-        }
+        after != before
     }
 }
 
@@ -116,11 +102,9 @@ mod tests {
     #[test]
     fn what_was_seen_is_never_less_and_a_loss_is_never_taken_back() {
         let mut all = Lineages::default();
-        assert_eq!(all.see(seen(1, 10, false)), LineageNews::Turn);
-        assert_eq!(all.see(seen(1, 9, false)), LineageNews::None);
-        assert_eq!(all.see(seen(1, 11, false)), LineageNews::Revision);
-        assert_eq!(all.see(seen(1, 11, true)), LineageNews::Turn);
-        assert_eq!(all.see(seen(1, 12, false)), LineageNews::Revision);
+        let told = [(10, false), (9, false), (11, false), (11, true), (12, false)];
+        let news = told.map(|(revision, is_lost)| all.see(seen(1, revision, is_lost)));
+        assert_eq!(news, [true, false, true, true, true]);
         assert_eq!(all.0, [seen(1, 12, true)]);
     }
 
