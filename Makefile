@@ -121,7 +121,7 @@ wasm: target ## the modules of payments and of operators, and those that tests a
 	@wc -c $(WASM) $(WASM_ETCD) $(WASM_OPERATORS)
 
 # What rustc lets the modules use, and Envoy's V8 runs.
-WASM_FEATURES := bulk-memory mutable-globals multivalue nontrapping-float-to-int reference-types sign-ext
+WASM_FEATURES := bulk-memory mutable-globals multivalue nontrapping-float-to-int reference-types sign-ext simd
 
 .PHONY: wasm-opt
 wasm-opt: wasm ## the modules a tenth smaller, in target/wasm-opt (needs npm)

@@ -10,6 +10,9 @@ mod admin;
 mod contexts;
 #[allow(dead_code, reason = "called by Envoy only")]
 mod driver;
+#[cfg(any(test, target_family = "wasm"))]
+#[expect(unsafe_code, reason = "an allocator hands out memory")]
+mod heap;
 pub mod host;
 #[allow(dead_code, reason = "called by the payments' module only")]
 mod membership;

@@ -258,6 +258,13 @@ fn reads_like(one: &str, other: &str) -> bool {
             letter => letter.to_ascii_lowercase(),
         })
     }
+    // Most names begin otherwise, and are looked at no further. Go's two letters begin with no ASCII.
+    let begins = |name: &str| name.bytes().next().filter(u8::is_ascii_alphanumeric);
+    if let (Some(first), Some(other_first)) = (begins(one), begins(other))
+        && !first.eq_ignore_ascii_case(&other_first)
+    {
+        return false;
+    }
     folded(one).eq(folded(other))
 }
 

@@ -42,12 +42,14 @@ fn store<H: Host>(host: &H, cell: Cell, bytes: &[u8], expected: Expected) -> Cel
 /// The name of a shared value. Where no `vm_id` is set, all plugins of the process share one space
 /// of names, so ours begin alike. Eight are made for a payment, and none is allocated.
 struct Name {
-    bytes: [u8; Self::FRONT.len() + 1 + size_of::<u32>()],
+    bytes: [u8; Self::SIZE],
     size: usize,
 }
 
 impl Name {
-    const FRONT: &[u8; 14] = b"dana.failover.";
+    /// With room for the kind and the number of a cell.
+    const BLANK: &[u8; Self::SIZE] = b"dana.failover.\0\0\0\0\0";
+    const SIZE: usize = 19;
 
     fn of(cell: Cell) -> Self {
         let (kind, number) = match cell {
@@ -60,15 +62,13 @@ impl Name {
             Cell::Realm => (b'r', None),
             Cell::Lineages => (b's', None),
         };
-        let mut name = Self { bytes: [0; Self::FRONT.len() + 1 + size_of::<u32>()], size: 0 };
-        let number = number.map(u32::to_be_bytes);
-        let number = number.iter().flatten();
-        let parts = Self::FRONT.iter().chain([&kind]).chain(number);
-        for (to, byte) in name.bytes.iter_mut().zip(parts) {
-            *to = *byte;
-            name.size += 1;
+        let [a, b, c, d] = number.unwrap_or_default().to_be_bytes();
+        let mut bytes = *Self::BLANK;
+        if let Some(end) = bytes.last_chunk_mut() {
+            *end = [kind, a, b, c, d];
         }
-        name
+        let size = if number.is_some() { Self::SIZE } else { Self::SIZE - size_of::<u32>() };
+        Self { bytes, size }
     }
 
     fn bytes(&self) -> &[u8] {

@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 
 use super::contexts::Contexts;
+use super::heap::Heap;
 use super::host::{Envoy, install_log};
 use super::stream::Flow;
 use crate::engine::Config;
@@ -25,6 +26,9 @@ mod payments;
 use operators as served;
 #[cfg(not(feature = "operators"))]
 use payments as served;
+
+#[global_allocator]
+static HEAP: Heap<std::alloc::System> = Heap::over(std::alloc::System);
 
 thread_local! {
     /// Plugins, one for each configuration that is in use. `None` until it is accepted.

@@ -288,13 +288,13 @@ impl Table {
 /// Whether servers may read the path differently: some resolve escapes, doubled slashes, dot segments
 /// and path parameters, others keep them.
 fn is_ambiguous(path: &str) -> bool {
+    let is_odd = |byte| matches!(byte, b'%' | b';' | b'\\' | b'#') || !byte.is_ascii_graphic();
+    let has = |two| path.bytes().zip(path.bytes().skip(1)).any(|pair| pair == two);
     !path.starts_with('/')
         || path.len() > crate::engine::limits::PATH_CHARS_MAX
-        || path.contains("//")
-        || path
-            .bytes()
-            .any(|byte| matches!(byte, b'%' | b';' | b'\\' | b'#') || !byte.is_ascii_graphic())
-        || path.split('/').any(|segment| matches!(segment, "." | ".."))
+        || path.bytes().any(is_odd)
+        || has((b'/', b'/'))
+        || (has((b'/', b'.')) && path.split('/').any(|segment| matches!(segment, "." | "..")))
 }
 
 #[cfg(test)]
