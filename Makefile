@@ -29,7 +29,6 @@ TRAPPING := target/trapping
 # What money hangs on: claim, key, fingerprint, evidence.
 MUTANTS := payment/claim payment/claim/apply payment/key protocol/verdict
 comma := ,
-export RUSTFLAGS ?=
 
 .PHONY: help
 help: ## this list

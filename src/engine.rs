@@ -33,9 +33,9 @@ mod time;
 
 pub use admin::{Admin, Instance, ResolveError, resolve};
 pub use config::{
-    AnswersIn, Composite, CompositeConfig, Config, ConfigError, ETCD_MODULE, EtcdConfig, Gateway,
-    GatewayConfig, JoinError, Ledger, OPERATORS_MODULE, PAYMENTS_MODULE, Policy, Role, RouteTarget,
-    StoreConfig, StoreEngine, Timeouts,
+    AnswersIn, Composite, CompositeConfig, Config, ConfigError, ETCD_MODULE, EtcdConfig,
+    GATEWAY_HEADER, Gateway, GatewayConfig, JoinError, Ledger, OPERATORS_MODULE, PAYMENTS_MODULE,
+    Policy, Role, RouteTarget, StoreConfig, StoreEngine, Timeouts,
 };
 pub use event::{
     AdminEffect, AdminEvent, After, Answer, Call, Decision, ExchangeEffect, ExchangeEvent, Forward,

@@ -10,6 +10,8 @@ mod admin;
 mod contexts;
 #[allow(dead_code, reason = "called by Envoy only")]
 mod driver;
+#[allow(dead_code, reason = "called by the payments' module, and a part by the operators'")]
+mod health_cell;
 #[cfg(any(test, target_family = "wasm"))]
 #[expect(unsafe_code, reason = "an allocator hands out memory")]
 mod heap;

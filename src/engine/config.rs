@@ -22,8 +22,8 @@ pub use admin::{ETCD_MODULE, OPERATORS_MODULE, PAYMENTS_MODULE, Role};
 pub use policy::{Composite, Gateway, JoinError, Policy, RouteTarget};
 pub use reader::ConfigError;
 pub use values::{
-    AnswersIn, CompositeConfig, Config, EtcdConfig, GatewayConfig, Ledger, StoreConfig,
-    StoreEngine, Timeouts,
+    AnswersIn, CompositeConfig, Config, EtcdConfig, GATEWAY_HEADER, GatewayConfig, Ledger,
+    StoreConfig, StoreEngine, Timeouts,
 };
 
 pub(in crate::engine) use reader::{Errors, Fields, Node};

@@ -84,7 +84,7 @@ pub enum ExchangeEffect {
     Reply(Reply),
     /// Let the held answer go.
     Relay {
-        /// The gateway that gave it, for `x-dana-gateway`.
+        /// The gateway that gave it, for [`GATEWAY_HEADER`](crate::engine::GATEWAY_HEADER).
         gateway: Option<String>,
     },
     /// Tell operators of a change.

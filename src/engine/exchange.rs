@@ -11,7 +11,7 @@
 
 use std::rc::Rc;
 
-use crate::engine::config::Policy;
+use crate::engine::config::{GATEWAY_HEADER, Policy};
 use crate::engine::event::{After, Decision, ExchangeEffect, ExchangeEvent};
 use crate::engine::gateway::Gateways;
 use crate::engine::health::{Why, WorkerCounters};
@@ -258,7 +258,7 @@ impl Context<'_> {
     ) -> Vec<ExchangeEffect> {
         let gateway = self.policy.names(gateways);
         let mut headers =
-            vec![("idempotent-replayed", "true".to_owned()), ("x-dana-gateway", gateway.clone())];
+            vec![("idempotent-replayed", "true".to_owned()), (GATEWAY_HEADER, gateway.clone())];
         headers.extend(kept.content_type.map(|value| ("content-type", value)));
         let claim = After::at(ClaimState::settled(gateways));
         let line = self.note(parsed);

@@ -77,6 +77,9 @@ table! {
     BREAKER_STATE: Gauge "dana_breaker_state" ["gateway"]
         in "state",
         "0 closed, 1 half-open, 2 open";
+    HEALTH_WRITES: Counter "dana_health_writes_total" []
+        in "writes",
+        "what all workers know of the gateways was written: by it they see whether to read it again";
     RAMP: Gauge "dana_ramp_pct" ["gateway"]
         in "percent",
         "how far the active gateway has come in taking over again, in percent of the new payments; the one \

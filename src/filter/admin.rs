@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::driver::cell;
+use super::health_cell::HealthCell;
 use super::host::{Host, Side};
 use super::membership;
 use super::pairs;
@@ -36,6 +36,8 @@ pub(super) struct AdminRoot<H> {
     instance: Rc<Instance>,
     /// Tells of changes, by the names and ids of the policy it was made with.
     reporter: RefCell<Option<Rc<Worker<H, LocalOnly>>>>,
+    /// Workers of payments must hear of what is changed in it.
+    health: HealthCell,
     /// The store that several Envoys share, if there is one.
     etcd: Option<Rc<EtcdStore>>,
     /// What it was asked and has not answered.
@@ -58,8 +60,8 @@ impl<H: Host + Clone> AdminRoot<H> {
         // A session of operators asks the layout what stands in shared data.
         let open = |config| membership::open(&host, config, false, NO_WORKER);
         let etcd = etcd.map(open).transpose()?;
-        let (reporter, calls, left) = Default::default();
-        Ok(Self { config: Rc::new(config), instance, reporter, etcd, calls, left, host })
+        let (reporter, health, calls, left) = Default::default();
+        Ok(Self { config: Rc::new(config), instance, reporter, health, etcd, calls, left, host })
     }
 
     /// Whether it must tick.
@@ -265,10 +267,12 @@ struct AdminShell<'a, H> {
 
 impl<H: Host> Shell<OverStore> for AdminShell<'_, H> {
     fn ask(&mut self, ticket: Ticket, request: BackendRequest) -> Option<BackendEvent> {
-        let AdminRoot { host, config, calls, .. } = self.root;
+        let AdminRoot { host, config, calls, health, .. } = self.root;
         let asker = Asker::Request(self.context);
         match request {
-            BackendRequest::Cell(request) => Some(BackendEvent::Cell(cell(host, request))),
+            BackendRequest::Cell(request) => {
+                Some(BackendEvent::Cell(health.cell_anew(host, request)))
+            }
             BackendRequest::Rpc(request) => {
                 let cluster = &config.store.etcd()?.cluster;
                 calls.send(host, cluster, asker, ticket, &request).map(BackendEvent::Rpc)

@@ -143,6 +143,11 @@ pub trait Host {
     /// # Errors
     /// When the host refuses.
     fn increment(&self, metric: u32, by: u32) -> Result<(), HostError>;
+    /// What a counter or gauge says, whoever has moved it.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    fn metric(&self, metric: u32) -> Result<u64, HostError>;
     /// Sets a gauge.
     ///
     /// # Errors

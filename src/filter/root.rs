@@ -76,6 +76,7 @@ impl<H: Host, S: Stores> Root<H, S> {
             return;
         }
         self.ticked_at = now;
+        self.worker.route.check_again();
         let (counts_realm, local) = self.drive(TickEvent::Due);
         self.probes.retain(|(_, id)| self.tick.awaits(*id));
         S::ticked(&mut self.member, &self.worker, counts_realm, local);
@@ -164,7 +165,7 @@ struct TickShell<'a, H, S> {
 
 impl<H: Host, S: Stores> Shell<Tick> for TickShell<'_, H, S> {
     fn ask(&mut self, _: Ticket, request: CellRequest) -> Option<CellEvent> {
-        Some(cell(&self.worker.host, request))
+        Some(self.worker.health.cell_anew(&self.worker.host, request))
     }
 
     fn carry_out(&mut self, effect: TickEffect) -> Option<TickEvent<'static>> {

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell as Flag, RefCell};
 
-use super::driver::cell;
+use super::health_cell::HealthCell;
 use super::host::Host;
 use super::store_calls::Asker;
 use crate::engine::Ticket;
@@ -53,10 +53,14 @@ impl Slow {
     }
 
     /// The answers to what waits, the last question first, and each of them twice.
-    pub(super) fn answers<H: Host>(&self, host: &H) -> Vec<(Asker, Ticket, CellEvent)> {
+    pub(super) fn answers<H: Host>(
+        &self,
+        host: &H,
+        health: &HealthCell,
+    ) -> Vec<(Asker, Ticket, CellEvent)> {
         let waiting = self.waiting.take();
         let answer = |(asker, ticket, request)| {
-            let told = cell(host, request);
+            let told = health.cell(host, request);
             [(asker, ticket, told.clone()), (asker, ticket, told)]
         };
         waiting.into_iter().rev().flat_map(answer).collect()

@@ -5,7 +5,6 @@
 
 use std::fmt::Debug;
 
-use super::driver::cell;
 use super::host::Host;
 use super::store_calls::Asker;
 use super::worker::Worker;
@@ -118,6 +117,6 @@ impl Stores for LocalOnly {
         _: Ticket,
         request: CellRequest,
     ) -> Option<CellEvent> {
-        Some(cell(&worker.host, request))
+        Some(worker.health.cell(&worker.host, request))
     }
 }

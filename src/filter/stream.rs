@@ -43,6 +43,7 @@ impl<H: Host, S: Stores> Stream<H, S> {
             request: Phase::Held,
             response: Phase::Held,
             composite: false,
+            named: None,
             held: Rc::default(),
             calling: None,
             decided_at: Timestamp::default(),

@@ -71,7 +71,7 @@ impl Stores for WithEtcd {
             BackendRequest::Cell(request) => {
                 #[cfg(any(test, feature = "slow"))]
                 let request = worker.stores.slow.take(asker, ticket, request)?;
-                Some(BackendEvent::Cell(cell(&worker.host, request)))
+                Some(BackendEvent::Cell(worker.health.cell(&worker.host, request)))
             }
             BackendRequest::Rpc(request) => {
                 let etcd = worker.policy.config.store.etcd()?;

@@ -4,14 +4,17 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::health_cell::HealthCell;
 use super::host::Host;
 use crate::engine::Policy;
 use crate::engine::WorkerCounters;
 use defined::DefinedMetrics;
+use route::Route;
 
 mod counted;
 mod defined;
 mod report;
+mod route;
 
 /// One worker's part of the filter.
 #[derive(Debug)]
@@ -22,6 +25,10 @@ pub(super) struct Worker<H, S> {
     /// Its number in this process.
     pub(super) owner: u64,
     metrics: RefCell<DefinedMetrics>,
+    /// What is known of the gateways.
+    pub(super) health: HealthCell,
+    /// What Envoy's route is seen to do.
+    pub(super) route: Route,
     /// Where claims are kept.
     pub(super) stores: S,
 }
@@ -29,6 +36,7 @@ pub(super) struct Worker<H, S> {
 impl<H: Host, S> Worker<H, S> {
     pub(super) fn new(host: H, policy: Rc<Policy>, owner: u64, stores: S) -> Self {
         let counters = RefCell::new(WorkerCounters::of(owner));
-        Self { host, policy, counters, owner, metrics: RefCell::default(), stores }
+        let (metrics, health, route) = Default::default();
+        Self { host, policy, counters, owner, metrics, health, route, stores }
     }
 }

@@ -69,6 +69,11 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         gateways: read_gateways(&fields, floor, &probe, errors),
         composites: read_composites(&fields),
         route_header: header(&fields, "route_header", "x-dana-cluster"),
+        route_names_gateway: fields.choice(
+            "gateway_header",
+            &[("filter", false), ("route", true)],
+            false,
+        ),
         protocol,
         ledger,
         mode: fields.choice("mode", &MODES, Mode::Enforce),
@@ -99,6 +104,9 @@ fn read_timeouts(fields: &Fields<'_>, floor: Floor) -> Timeouts {
     Timeouts {
         response: floor.millis(fields, "response_ms", 8000, 120_000, 10_000),
         inquiry: floor.millis(fields, "inquiry_ms", 1000, 120_000, 8000),
+        route: fields
+            .get("route_ms")
+            .map(|_| floor.millis(fields, "route_ms", 1000, 120_000, 1000)),
     }
 }
 

@@ -13,6 +13,9 @@ use crate::engine::time::{Millis, Zone};
 /// The header that names the partner, where the configuration names no other.
 pub(in crate::engine) const PARTNER_HEADER: &str = "x-partner-id";
 
+/// The header that names the gateway of an answer.
+pub const GATEWAY_HEADER: &str = "x-dana-gateway";
+
 /// The entry for every partner that has none of its own.
 const ANY_PARTNER: &str = "*";
 
@@ -25,6 +28,8 @@ pub struct Config {
     pub composites: Vec<CompositeConfig>,
     /// The request header by which Envoy's route chooses the cluster.
     pub route_header: String,
+    /// Whether Envoy's route writes into each answer which gateway gave it, by [`GATEWAY_HEADER`].
+    pub route_names_gateway: bool,
     /// The protocol of the gateways.
     pub protocol: Protocol,
     /// Whether the gateways share one ledger.
@@ -104,6 +109,8 @@ pub struct Timeouts {
     pub response: Millis,
     /// For operations that only read.
     pub inquiry: Millis,
+    /// What Envoy's route has by itself, where that is known.
+    pub route: Option<Millis>,
 }
 
 /// How claims are kept.

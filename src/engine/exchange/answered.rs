@@ -3,7 +3,7 @@
 
 use super::attempt::Attempt;
 use super::request::ParsedRequest;
-use crate::engine::config::{Policy, RouteTarget};
+use crate::engine::config::{GATEWAY_HEADER, Policy, RouteTarget};
 use crate::engine::event::{After, Answer};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::payment::{Anomaly, ClaimState};
@@ -85,7 +85,7 @@ impl CallAnswer {
     }
 
     pub(super) fn reply(self, gateway: String) -> Reply {
-        let mut headers = vec![("x-dana-gateway", gateway)];
+        let mut headers = vec![(GATEWAY_HEADER, gateway)];
         headers.extend(self.content_type.map(|value| ("content-type", value)));
         headers.extend(self.content_encoding.map(|value| ("content-encoding", value)));
         Reply { status: self.status, headers, body: self.body, reason: "relayed" }

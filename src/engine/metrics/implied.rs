@@ -17,9 +17,9 @@
 //! - what is more than [`limits::METRICS_IMPLIED_MAX`].
 
 use super::{
-    ANOMALIES, BARRED, BREACHES, BREAKER_STATE, DISAGREES, Family, HEARTBEAT_UP, IN_FLIGHT,
-    OVERRIDE, OVERRIDES, RAMP, REQUESTS, STORE_AHEAD, STORE_CALLS, STORE_UNFINISHED, STORE_UP,
-    SWITCHES, TRANSITIONS,
+    ANOMALIES, BARRED, BREACHES, BREAKER_STATE, DISAGREES, Family, HEALTH_WRITES, HEARTBEAT_UP,
+    IN_FLIGHT, OVERRIDE, OVERRIDES, RAMP, REQUESTS, STORE_AHEAD, STORE_CALLS, STORE_UNFINISHED,
+    STORE_UP, SWITCHES, TRANSITIONS,
 };
 use crate::engine::config::Policy;
 use crate::engine::gateway::Gateways;
@@ -51,6 +51,7 @@ pub fn all(policy: &Policy) -> Vec<Implied> {
 
 fn add_of_gateways(policy: &Policy, all: &mut Vec<Implied>) {
     let mut add = |family, values: &[&str]| add(all, family, values);
+    add(&HEALTH_WRITES, &[]);
     for kind in AnomalyKind::ALL {
         add(&ANOMALIES, &[kind.name()]);
     }

@@ -79,6 +79,7 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_get_metric(id: u32, value: *mut u64) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_http_call(
@@ -372,6 +373,13 @@ impl Host for Envoy {
     fn increment(&self, metric: u32, by: u32) -> Result<(), HostError> {
         // SAFETY: no pointer is passed.
         check(unsafe { proxy_increment_metric(metric, by.into()) })
+    }
+
+    fn metric(&self, metric: u32) -> Result<u64, HostError> {
+        let mut value = 0;
+        // SAFETY: the out-pointer is to a live local.
+        check(unsafe { proxy_get_metric(metric, &raw mut value) })?;
+        Ok(value)
     }
 
     fn record(&self, metric: u32, value: u64) -> Result<(), HostError> {

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::engine::GATEWAY_HEADER;
 use crate::engine::Timestamp;
 use crate::engine::{Answer, Call, ExchangeEffect, ExchangeEvent, Forward};
 use crate::engine::{Shell, Ticket};
@@ -28,6 +29,8 @@ pub(super) struct Wire<H, S> {
     pub(super) response: Phase,
     /// Envoy may use any of several gateways, so the endpoint's metadata must say which.
     pub(super) composite: bool,
+    /// The gateway that Envoy's route has named in the answer.
+    pub(super) named: Option<String>,
     /// The request, until it is let go, or as long as it may have to be sent to another gateway.
     pub(super) held: Rc<BufferedRequest>,
     /// The call that is under way, which Envoy knows by this token.
@@ -68,9 +71,11 @@ impl<H: Host, S: Stores> Shell<OverStore<S>> for Wire<H, S> {
                 self.response = Phase::Replied;
             }
             ExchangeEffect::Relay { gateway } => {
-                if let Some(gateway) = gateway {
+                if let Some(gateway) = &gateway
+                    && self.named.as_ref() != Some(gateway)
+                {
                     let host = &self.worker.host;
-                    let _ = host.set_header(Side::Response, "x-dana-gateway", &gateway);
+                    let _ = host.set_header(Side::Response, GATEWAY_HEADER, gateway);
                 }
                 self.response = Phase::Released;
             }

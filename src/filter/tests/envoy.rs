@@ -135,8 +135,21 @@ pub(super) struct Ready {
 
 impl Ready {
     pub(super) fn new() -> Self {
+        Self::with(&json!({}))
+    }
+
+    /// The same where Envoy's route names the gateway of each answer, and has the timeout of payments.
+    pub(super) fn by_route() -> Self {
+        Self::with(&json!({"gateway_header": "route", "timeouts": {"route_ms": 10000}}))
+    }
+
+    fn with(settings: &Value) -> Self {
         let host = FakeHost::default();
-        let config = Config::parse(CONFIG.as_bytes()).unwrap();
+        let mut config: Value = serde_json::from_str(CONFIG).unwrap();
+        for (name, setting) in settings.as_object().into_iter().flatten() {
+            config[name] = setting.clone();
+        }
+        let config = Config::parse(config.to_string().as_bytes()).unwrap();
         let (policy, ..) = join(&host, config).unwrap();
         let ready = Self { policy, shared: host.0.borrow().shared.clone() };
         let process = Process::new(&ready);
@@ -157,6 +170,7 @@ impl Process {
         let host = FakeHost::default();
         host.0.borrow_mut().now = 1_790_000_000_000;
         host.0.borrow_mut().shared = ready.shared.clone();
+        host.0.borrow_mut().route_names = ready.policy.config.route_names_gateway;
         let worker =
             Rc::new(Worker::new(host.clone(), Rc::clone(&ready.policy), 1, WithEtcd::default()));
         let (executed, cancelled) = ([0; 2], [false; 2]);
@@ -188,7 +202,8 @@ impl Process {
         let mut health = Health::decode(&loaded.bytes);
         change(&mut health, self.now());
         let (bytes, expected) = (health.encode(), Expected::Any);
-        let stored = cell(&self.host, CellRequest::Store { cell: Cell::Health, bytes, expected });
+        let write = CellRequest::Store { cell: Cell::Health, bytes, expected };
+        let stored = self.worker.health.cell_anew(&self.host, write);
         assert_eq!(stored, CellEvent::Stored(Cell::Health));
     }
 
@@ -258,7 +273,7 @@ impl Process {
     /// A slow store answers so often, each time twice.
     fn answer_store(&self, stream: &mut Stream<FakeHost, WithEtcd>, answers: u32) {
         for _ in 0..answers {
-            let told = self.worker.stores.slow.answers(&self.host);
+            let told = self.worker.stores.slow.answers(&self.host, &self.worker.health);
             if told.is_empty() {
                 return;
             }

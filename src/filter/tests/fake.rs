@@ -50,13 +50,17 @@ type Fields = Vec<(String, String)>;
 
 /// What the host holds and what it was asked to do.
 #[derive(Debug, Default)]
-pub(super) struct Inside {
+pub(in crate::filter) struct Inside {
     pub(super) now: u64,
     pub(super) shared: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
     pub(super) request: Fields,
     pub(super) request_body: Vec<u8>,
     pub(super) response: Fields,
     pub(super) response_body: Vec<u8>,
+    /// Envoy's route writes into each answer which gateway gave it.
+    pub(super) route_names: bool,
+    /// No counter can be read.
+    pub(in crate::filter) withholds_metrics: bool,
     /// Header fields that every gateway adds.
     pub(super) labels: Fields,
     /// Names of metrics, and what they are.
@@ -83,13 +87,13 @@ pub(super) struct Inside {
     /// Whether the host sends them.
     pub(super) takes_rpcs: bool,
     /// The calls since the count began, by name.
-    pub(super) calls: Vec<&'static str>,
+    pub(in crate::filter) calls: Vec<&'static str>,
     pub(super) fault: Option<Fault>,
 }
 
 /// A handle on it: every worker of a process shares one.
 #[derive(Clone, Debug, Default)]
-pub(super) struct FakeHost(pub(super) Rc<RefCell<Inside>>);
+pub(in crate::filter) struct FakeHost(pub(in crate::filter) Rc<RefCell<Inside>>);
 
 const FAILED: HostError = HostError(10);
 
@@ -138,7 +142,7 @@ impl FakeHost {
 pub(super) fn ways(name: &str) -> &'static [How] {
     match name {
         "store" => &[How::Refused, How::Done, How::Conflict],
-        "load" | "property" | "headers" | "body" | "now" | "noise" => {
+        "load" | "property" | "headers" | "body" | "now" | "noise" | "metric" => {
             &[How::Refused, How::Nothing, How::Garbage]
         }
         _ => &[How::Refused],
@@ -312,6 +316,17 @@ impl Host for FakeHost {
         self.attempt("increment")?;
         self.0.borrow_mut().metrics[metric as usize].1 += u64::from(by);
         Ok(())
+    }
+
+    fn metric(&self, metric: u32) -> Result<u64, HostError> {
+        match self.made("metric") {
+            None if self.0.borrow().withholds_metrics => Err(FAILED),
+            None => Ok(self.0.borrow().metrics[metric as usize].1),
+            Some(How::Refused | How::Done | How::Conflict) => Err(FAILED),
+            // It stands still, or is somewhere else.
+            Some(How::Nothing) => Ok(0),
+            Some(How::Garbage) => Ok(u64::MAX),
+        }
     }
 
     fn record(&self, metric: u32, value: u64) -> Result<(), HostError> {

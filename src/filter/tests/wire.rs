@@ -4,13 +4,14 @@ use serde_json::Value;
 
 use super::envoy::{Leaves, Saw, Shape, Way, Wish};
 use super::fake::FakeHost;
-use crate::engine::limits;
+use crate::engine::{GATEWAY_HEADER, limits};
 use crate::filter::stream::{Flow, Stream};
 use crate::filter::with_etcd::WithEtcd;
 
 const ORDER: &str = r#"{"merchantId":"m-1","partnerReferenceNo":"r-1","amount":{"value":"10000.00","currency":"IDR"}}"#;
 const OF_ORDER: &str = r#"{"merchantId":"m-1","originalPartnerReferenceNo":"r-1"}"#;
 const CODE_DETAILS: &str = "response.code_details";
+const GATEWAY: &str = "xds.upstream_host_metadata.filter_metadata.dana.failover.gateway";
 const LOCAL_ADDRESS: &str = "upstream.local_address";
 
 fn fields(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -81,9 +82,8 @@ impl FakeHost {
 
     /// The request is with this gateway.
     pub(super) fn reach(&self, name: &str) {
-        let path = "xds.upstream_host_metadata.filter_metadata.dana.failover.gateway";
         let mut inside = self.0.borrow_mut();
-        inside.properties.insert(path.to_owned(), name.as_bytes().to_vec());
+        inside.properties.insert(GATEWAY.to_owned(), name.as_bytes().to_vec());
         inside.properties.insert(LOCAL_ADDRESS.to_owned(), b"10.0.0.1:4000".to_vec());
         drop(inside);
         self.set_flags(0);
@@ -132,6 +132,11 @@ impl FakeHost {
             fields(&[(":status", &status.to_string()), ("content-type", "application/json")]);
         inside.response_body = body.as_bytes().to_vec();
         inside.properties.insert(CODE_DETAILS.to_owned(), b"via_upstream".to_vec());
+        let reached = inside.properties.get(GATEWAY).filter(|name| !name.is_empty());
+        let named = reached.and_then(|name| String::from_utf8(name.clone()).ok());
+        if let Some(name) = named.filter(|_| inside.route_names) {
+            inside.response.push((GATEWAY_HEADER.to_owned(), name));
+        }
         drop(inside);
         self.bring(stream, shape, leaves);
     }

@@ -77,7 +77,7 @@ const fn etcd(name: &'static str, without: &'static str) -> Capability {
 }
 
 /// All of them. The tests withhold each one from a real Envoy.
-pub(crate) const NEEDED: [Capability; 32] = [
+pub(crate) const NEEDED: [Capability; 33] = [
     both("proxy_log", "its log, and the reason why a configuration is refused"),
     both("proxy_get_current_time_nanoseconds", "every decision: there is no clock"),
     both("proxy_get_header_map_pairs", "every decision: no request can be read"),
@@ -92,8 +92,12 @@ pub(crate) const NEEDED: [Capability; 32] = [
     both("proxy_set_shared_data", "every payment: there are no claims"),
     both("proxy_send_local_response", "every answer of the filter's own"),
     both("proxy_define_metric", "its metrics"),
-    both("proxy_increment_metric", "its metrics"),
+    both(
+        "proxy_increment_metric",
+        "its metrics; what one worker sees of a gateway, others see at their next tick",
+    ),
     both("proxy_record_metric", "its metrics"),
+    payments("proxy_get_metric", "time: what is known of the gateways is read with each request"),
     Capability {
         name: "proxy_set_tick_period_milliseconds",
         without: "heartbeats: it does not start; for operators the same, with etcd",

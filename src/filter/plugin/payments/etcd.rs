@@ -26,7 +26,7 @@ pub(in super::super) fn tick(number: u32) {
         }
     }
     #[cfg(feature = "slow")]
-    for (asker, ticket, event) in worker.stores.slow.answers(&worker.host) {
+    for (asker, ticket, event) in worker.stores.slow.answers(&worker.host, &worker.health) {
         tell(number, &worker, asker, ticket, BackendEvent::Cell(event));
     }
 }
