@@ -17,6 +17,7 @@ const CONFIGURATION = {
     { members: ["primary", "secondary"], cluster: "dana_primary_first" },
     { members: ["secondary", "primary"], cluster: "dana_secondary_first" },
   ],
+  timeouts: { response_ms: 10000, inquiry_ms: 8000, route_ms: 10000 },
 };
 
 /** Parts of the module, and the functions that are theirs; the first that fits. */

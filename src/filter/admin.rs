@@ -54,8 +54,8 @@ impl<H: Host + Clone> AdminRoot<H> {
     /// # Errors
     /// When the store in etcd cannot be called.
     pub(super) fn new(host: H, config: Config) -> Result<Self, String> {
-        let node = |name| host.property(&["xds", "node", name]).ok().flatten().unwrap_or_default();
-        let instance = Rc::new(Instance::new(&node("id"), &node("cluster")));
+        let node = |name| host.property(name).ok().flatten().unwrap_or_default();
+        let instance = Rc::new(Instance::new(&node("xds\0node\0id"), &node("xds\0node\0cluster")));
         let etcd = config.store.etcd();
         // A session of operators asks the layout what stands in shared data.
         let open = |config| membership::open(&host, config, false, NO_WORKER);

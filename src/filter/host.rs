@@ -86,11 +86,11 @@ pub trait Host {
     /// # Errors
     /// When there is none to be read.
     fn body(&self, side: Side, bytes_max: usize) -> Result<Vec<u8>, HostError>;
-    /// An attribute of the stream; `None` when it is not set.
+    /// An attribute of the stream, by its path with a zero between names; `None` when it is not set.
     ///
     /// # Errors
     /// When it cannot be read.
-    fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError>;
+    fn property(&self, path: &str) -> Result<Option<Vec<u8>>, HostError>;
     /// Makes `value` visible to the access log as `%FILTER_STATE(wasm.NAME:PLAIN)%`.
     ///
     /// # Errors

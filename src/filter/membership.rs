@@ -37,7 +37,7 @@ pub(super) fn open<H: Host>(
     }
     let mut noise = host.noise().map_err(|error| error.to_string())?;
     noise.extend(owner.to_le_bytes());
-    noise.extend(host.property(&["xds", "node", "id"]).ok().flatten().unwrap_or_default());
+    noise.extend(host.property("xds\0node\0id").ok().flatten().unwrap_or_default());
     let terms = EtcdTerms {
         clock_skew: config.clock_skew,
         drains_local,

@@ -76,7 +76,6 @@ impl<H: Host, S: Stores> Root<H, S> {
             return;
         }
         self.ticked_at = now;
-        self.worker.route.check_again();
         let (counts_realm, local) = self.drive(TickEvent::Due);
         self.probes.retain(|(_, id)| self.tick.awaits(*id));
         S::ticked(&mut self.member, &self.worker, counts_realm, local);

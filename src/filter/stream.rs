@@ -43,7 +43,6 @@ impl<H: Host, S: Stores> Stream<H, S> {
             request: Phase::Held,
             response: Phase::Held,
             composite: false,
-            named: None,
             held: Rc::default(),
             calling: None,
             decided_at: Timestamp::default(),
@@ -105,7 +104,7 @@ impl<H: Host, S: Stores> Stream<H, S> {
 
     fn fail_closed(&mut self) -> Flow {
         let host = &self.wire.worker.host;
-        let id = host.property(&["request", "id"]).ok().flatten().unwrap_or_default();
+        let id = host.property("request\0id").ok().flatten().unwrap_or_default();
         let reply = self.exchange.fail_closed(&String::from_utf8_lossy(&id));
         // If even this fails, the request stays held until the client gives up.
         let _ = host.reply(&reply);

@@ -22,7 +22,7 @@ use envoy::{Deed, Leaves, Process, Ready, Saw, Shape, Way, Wish};
 pub(super) use fake::FakeHost;
 use fake::{Fault, How, Lasts, ways};
 
-use crate::engine::{Cell, CellRequest, Claim, ClaimState, GATEWAY_HEADER, Gateways};
+use crate::engine::{Cell, CellRequest};
 use crate::filter::stream::Flow;
 
 /// How the store answers.
@@ -163,7 +163,6 @@ impl Story {
     /// The names of the calls that it takes, where it is not the first one since the last tick.
     fn tell_once(&self, ready: &Ready) -> Vec<&'static str> {
         let mut process = Process::new(ready);
-        process.worker().route.believe();
         (self.before)(&mut process);
         let look = CellRequest::Load(Cell::Health);
         let _ = process.worker().health.cell(&process.host, look);
@@ -230,8 +229,7 @@ fn on_a_healthy_host_the_stories_go_as_told() {
     for (ready, store) in [
         (Ready::new(), Store::AtOnce),
         (Ready::new(), Store::Slow),
-        (Ready::by_route(), Store::AtOnce),
-        (Ready::by_route(), Store::Slow),
+        (Ready::knowing_the_route(), Store::AtOnce),
     ] {
         for story in stories() {
             let (saw, calls) = story.tell(&ready, store, None);
@@ -244,14 +242,14 @@ fn on_a_healthy_host_the_stories_go_as_told() {
 }
 
 /// Each story with each call going wrong in each way; how many runs that were.
-fn whichever_call_fails(ready: &Ready, store: Store) -> usize {
-    let (mut told, mut runs) = (Vec::new(), 0);
+fn whichever_call_fails(store: Store) -> usize {
+    let (ready, mut told, mut runs) = (Ready::new(), Vec::new(), 0);
     for story in stories() {
-        let (_, calls) = story.tell(ready, store, None);
+        let (_, calls) = story.tell(&ready, store, None);
         for (at, call) in calls.iter().enumerate() {
             for how in ways(call).iter().filter(|how| !story.is_a_lie(call, **how)) {
                 for lasts in [Lasts::Once, Lasts::Alike, Lasts::On] {
-                    story.tell(ready, store, Some(Fault { from: at + 1, lasts, how: *how }));
+                    story.tell(&ready, store, Some(Fault { from: at + 1, lasts, how: *how }));
                     runs += 1;
                 }
             }
@@ -266,20 +264,14 @@ fn whichever_call_fails(ready: &Ready, store: Store) -> usize {
 
 #[test]
 fn whichever_call_fails_every_request_ends_and_no_payment_is_made_twice() {
-    let runs = whichever_call_fails(&Ready::new(), Store::AtOnce);
+    let runs = whichever_call_fails(Store::AtOnce);
     assert!(runs > 3500, "{runs}");
 }
 
 #[test]
 fn whichever_call_fails_of_a_slow_store_no_payment_is_made_twice() {
-    let runs = whichever_call_fails(&Ready::new(), Store::Slow);
+    let runs = whichever_call_fails(Store::Slow);
     assert!(runs > 4000, "{runs}");
-}
-
-#[test]
-fn whichever_call_fails_where_the_route_names_gateways_no_payment_is_made_twice() {
-    let runs = whichever_call_fails(&Ready::by_route(), Store::AtOnce);
-    assert!(runs > 3000, "{runs}");
 }
 
 /// What was being written goes on at the worker, and nothing stays under way.
@@ -341,25 +333,4 @@ fn a_label_on_a_plain_answer_says_nothing() {
         let labelled = replay.headers.iter().any(|(name, _)| *name == "content-encoding");
         assert!(!labelled, "{label}: what was read as JSON is plain");
     }
-}
-
-#[test]
-fn a_gateway_that_names_itself_as_another_one_is_not_believed() {
-    // The configuration says that the route writes the header, and the route leaves it alone.
-    let mut process = Process::new(&Ready::by_route());
-    let forged = (GATEWAY_HEADER.to_owned(), "secondary".to_owned());
-    let mut inside = process.host.0.borrow_mut();
-    (inside.route_names, inside.labels) = (false, vec![forged]);
-    drop(inside);
-    for tick in 0..3 {
-        assert_eq!(
-            show(&process.go(PAY)),
-            if tick == 0 { "relay 200 2005400" } else { "reply 200 2005400" }
-        );
-        process.worker().route.check_again();
-    }
-    let settled = process.claims();
-    let primary = process.worker().policy.order().next().map(Gateways::only);
-    let is_at = |claim: &Claim| matches!(claim.state, ClaimState::Settled { gateways, .. } if Some(gateways) == primary);
-    assert!(settled.iter().all(is_at) && settled.len() == 1, "{settled:?}");
 }

@@ -9,12 +9,10 @@ use super::host::Host;
 use crate::engine::Policy;
 use crate::engine::WorkerCounters;
 use defined::DefinedMetrics;
-use route::Route;
 
 mod counted;
 mod defined;
 mod report;
-mod route;
 
 /// One worker's part of the filter.
 #[derive(Debug)]
@@ -27,8 +25,6 @@ pub(super) struct Worker<H, S> {
     metrics: RefCell<DefinedMetrics>,
     /// What is known of the gateways.
     pub(super) health: HealthCell,
-    /// What Envoy's route is seen to do.
-    pub(super) route: Route,
     /// Where claims are kept.
     pub(super) stores: S,
 }
@@ -36,7 +32,7 @@ pub(super) struct Worker<H, S> {
 impl<H: Host, S> Worker<H, S> {
     pub(super) fn new(host: H, policy: Rc<Policy>, owner: u64, stores: S) -> Self {
         let counters = RefCell::new(WorkerCounters::of(owner));
-        let (metrics, health, route) = Default::default();
-        Self { host, policy, counters, owner, metrics, health, route, stores }
+        let (metrics, health) = Default::default();
+        Self { host, policy, counters, owner, metrics, health, stores }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::client::{CREATE, call, order};
+use crate::support::client::{CREATE, Line, call, order};
 use crate::support::envoy::{Envoy, quick, rendered, with};
 use crate::support::sandbox::Sandbox;
 use crate::support::{pause, until};
@@ -213,4 +213,31 @@ fn a_gateway_that_takes_over_again_gets_its_payments_back_step_by_step() {
     });
     assert_eq!(by_primary(&envoy, "LATE"), 200);
     assert_eq!(sandbox.ledger()["executed_at_both"], 0);
+}
+
+/// Two workers, whose ticks are half a second apart: what one writes the other reads before its next.
+#[test]
+fn what_one_worker_sees_of_a_gateway_all_see_with_their_next_payment() {
+    let changes = json!({
+        "heartbeat": {"interval_ms": 2000, "stale_ms": 60000},
+        "breaker": {"consecutive_failures": 5, "open_ms": 60000, "open_ms_max": 60000},
+    });
+    let sandbox = Sandbox::start();
+    let envoy = Envoy::start(&rendered(&sandbox, &with(quick(), &changes)));
+    // Enough connections that both workers have some: one in 32,768 times they have not.
+    let lines: Vec<Line> = (0..16).map(|_| Line::new()).collect();
+    for (number, line) in lines.iter().enumerate() {
+        let paid = line.pay(&envoy.listener, &format!("BEFORE-{number}"));
+        assert_eq!(paid.header("x-dana-gateway"), Some("primary"), "{paid:?}");
+    }
+    sandbox.fault("primary", &json!({"fault": "code", "code": "5005400"}));
+    for number in 0..5 {
+        let failed = lines[0].pay(&envoy.listener, &format!("FAILS-{number}"));
+        assert_eq!(failed.code(), "5005400", "{failed:?}");
+    }
+    for (number, line) in lines.iter().enumerate() {
+        let moved = line.pay(&envoy.listener, &format!("AFTER-{number}"));
+        let seen = (moved.status, moved.header("x-dana-gateway"));
+        assert_eq!(seen, (200, Some("secondary")), "connection {number}: {moved:?}");
+    }
 }

@@ -69,11 +69,6 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         gateways: read_gateways(&fields, floor, &probe, errors),
         composites: read_composites(&fields),
         route_header: header(&fields, "route_header", "x-dana-cluster"),
-        route_names_gateway: fields.choice(
-            "gateway_header",
-            &[("filter", false), ("route", true)],
-            false,
-        ),
         protocol,
         ledger,
         mode: fields.choice("mode", &MODES, Mode::Enforce),

@@ -28,8 +28,6 @@ pub struct Config {
     pub composites: Vec<CompositeConfig>,
     /// The request header by which Envoy's route chooses the cluster.
     pub route_header: String,
-    /// Whether Envoy's route writes into each answer which gateway gave it, by [`GATEWAY_HEADER`].
-    pub route_names_gateway: bool,
     /// The protocol of the gateways.
     pub protocol: Protocol,
     /// Whether the gateways share one ledger.

@@ -3,10 +3,9 @@
 use super::wire::Wire;
 use crate::engine::Millis;
 use crate::engine::Peer;
-use crate::engine::{Flags, GATEWAY_HEADER, Origin};
-use crate::filter::host::{Host, HostError, Side, is_service_time};
+use crate::engine::{Flags, Origin};
+use crate::filter::host::{Host, Side, is_service_time};
 use crate::filter::pairs;
-use crate::filter::worker::Worker;
 
 /// What the head of an answer says.
 #[derive(Debug)]
@@ -19,8 +18,6 @@ pub(super) struct Head {
     pub(super) content_type: Option<String>,
     pub(super) retry_after: Option<Millis>,
     pub(super) content_encoding: Option<String>,
-    /// The gateway that a header field names.
-    pub(super) named: Option<String>,
 }
 
 /// What Envoy tells of a connection to a gateway.
@@ -45,52 +42,44 @@ impl<H: Host, S> Wire<H, S> {
             return Vec::new();
         }
         let host = &self.worker.host;
-        if host.property(&["connection", "mtls"]) != Ok(Some(vec![1])) {
+        if host.property("connection\0mtls") != Ok(Some(vec![1])) {
             return Vec::new();
         }
-        let names = ["uri_san_peer_certificate", "dns_san_peer_certificate"];
-        let read = |name| host.property(&["connection", name]).ok().flatten();
+        let names =
+            ["connection\0uri_san_peer_certificate", "connection\0dns_san_peer_certificate"];
+        let read = |name| host.property(name).ok().flatten();
         names.into_iter().filter_map(|name| String::from_utf8(read(name)?).ok()).collect()
     }
 
-    pub(super) fn read_head(&mut self) -> Head {
+    pub(super) fn read_head(&self) -> Head {
         let mut head = self.read_fields(Side::Response);
         if self.is_from_upstream() {
             head.origin = Origin::Upstream;
-            self.named = self.named_by_route(&head);
             if self.worker.policy.watches_channels() {
                 head.peer = Some(self.connection());
             }
         } else {
             head.origin = self.origin_without_answer();
         }
-        let named = self.named.clone().filter(|_| self.composite);
-        head.endpoint = named.or_else(|| self.endpoint());
+        head.endpoint = self.endpoint();
         head
-    }
-
-    /// The gateway that gave an answer, where Envoy's route writes that into it: the router does so with
-    /// what a gateway has answered. It costs less than to ask Envoy, and needs not be written again.
-    fn named_by_route(&self, head: &Head) -> Option<String> {
-        let Worker { policy, route, .. } = &*self.worker;
-        let named = head.named.as_ref().filter(|_| policy.config.route_names_gateway)?;
-        route.believes(named, || self.endpoint_name().ok()).then(|| named.clone())
     }
 
     /// Whether Envoy's router relays an answer of the gateway. It says so itself, beside the
     /// answer: header fields can be removed, renamed and added, by filters, routes and Envoy's own
     /// local replies.
     pub(super) fn is_from_upstream(&self) -> bool {
-        let details = self.worker.host.property(&["response", "code_details"]);
+        let details = self.worker.host.property("response\0code_details");
         matches!(details, Ok(Some(details)) if details == b"via_upstream")
     }
 
     /// What cannot be read is not there: then the connection is not what it must be.
     pub(super) fn connection(&self) -> Connection {
-        let read = |name| self.worker.host.property(&["upstream", name]).ok().flatten();
+        let read = |name| self.worker.host.property(name).ok().flatten();
         let text = |name| read(name).and_then(|bytes| String::from_utf8(bytes).ok());
-        let names = ["dns_san_peer_certificate", "uri_san_peer_certificate"].map(text);
-        Connection { version: text("tls_version").filter(|name| !name.is_empty()), names }
+        let names = ["upstream\0dns_san_peer_certificate", "upstream\0uri_san_peer_certificate"];
+        let names = names.map(text);
+        Connection { version: text("upstream\0tls_version").filter(|name| !name.is_empty()), names }
     }
 
     pub(super) fn read_fields(&self, side: Side) -> Head {
@@ -103,7 +92,6 @@ impl<H: Host, S> Wire<H, S> {
             content_type: None,
             retry_after: None,
             content_encoding: None,
-            named: None,
         };
         for (name, value) in pairs::decode(&bytes).unwrap_or_default() {
             let text = || std::str::from_utf8(value).ok();
@@ -113,7 +101,6 @@ impl<H: Host, S> Wire<H, S> {
                 b"content-type" => head.content_type = text().map(str::to_owned),
                 b"retry-after" => head.retry_after = text().and_then(seconds),
                 b"content-encoding" => head.content_encoding = text().map(str::to_owned),
-                _ if name == GATEWAY_HEADER.as_bytes() => head.named = text().map(str::to_owned),
                 _ => {}
             }
         }
@@ -125,25 +112,22 @@ impl<H: Host, S> Wire<H, S> {
         let host = &self.worker.host;
         // Asked twice, and before the flags: a host that fails for a moment, or from some moment on,
         // must not make a payment one that was never sent.
-        let is_unattached = || host.property(&["upstream", "local_address"]) == Ok(None);
+        let is_unattached = || host.property("upstream\0local_address") == Ok(None);
         let attached = !(is_unattached() && is_unattached());
-        let flags = match host.property(&["response", "flags"]) {
+        let flags = match host.property("response\0flags") {
             Ok(Some(bytes)) => bytes.try_into().map_or(u64::MAX, u64::from_le_bytes),
             Ok(None) | Err(_) => u64::MAX,
         };
         Origin::Envoy { flags: Flags::new(flags), attached }
     }
 
-    /// The gateway whose endpoint Envoy has used, where it may have used several.
     pub(super) fn endpoint(&self) -> Option<String> {
-        if self.composite { self.endpoint_name().ok().flatten() } else { None }
-    }
-
-    /// What the metadata of the endpoint say.
-    fn endpoint_name(&self) -> Result<Option<String>, HostError> {
-        let path = ["xds", "upstream_host_metadata", "filter_metadata", "dana.failover", "gateway"];
-        let name = self.worker.host.property(&path)?;
-        Ok(name.and_then(|name| String::from_utf8(name).ok()))
+        const PATH: &str = "xds\0upstream_host_metadata\0filter_metadata\0dana.failover\0gateway";
+        if !self.composite {
+            return None;
+        }
+        let name = self.worker.host.property(PATH).ok().flatten()?;
+        String::from_utf8(name).ok()
     }
 }
 

@@ -29,8 +29,6 @@ pub(super) struct Wire<H, S> {
     pub(super) response: Phase,
     /// Envoy may use any of several gateways, so the endpoint's metadata must say which.
     pub(super) composite: bool,
-    /// The gateway that Envoy's route has named in the answer.
-    pub(super) named: Option<String>,
     /// The request, until it is let go, or as long as it may have to be sent to another gateway.
     pub(super) held: Rc<BufferedRequest>,
     /// The call that is under way, which Envoy knows by this token.
@@ -71,9 +69,7 @@ impl<H: Host, S: Stores> Shell<OverStore<S>> for Wire<H, S> {
                 self.response = Phase::Replied;
             }
             ExchangeEffect::Relay { gateway } => {
-                if let Some(gateway) = &gateway
-                    && self.named.as_ref() != Some(gateway)
-                {
+                if let Some(gateway) = &gateway {
                     let host = &self.worker.host;
                     let _ = host.set_header(Side::Response, GATEWAY_HEADER, gateway);
                 }

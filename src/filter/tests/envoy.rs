@@ -138,9 +138,9 @@ impl Ready {
         Self::with(&json!({}))
     }
 
-    /// The same where Envoy's route names the gateway of each answer, and has the timeout of payments.
-    pub(super) fn by_route() -> Self {
-        Self::with(&json!({"gateway_header": "route", "timeouts": {"route_ms": 10000}}))
+    /// The same where the filter knows the route's timeout.
+    pub(super) fn knowing_the_route() -> Self {
+        Self::with(&json!({"timeouts": {"route_ms": 10000}}))
     }
 
     fn with(settings: &Value) -> Self {
@@ -170,7 +170,6 @@ impl Process {
         let host = FakeHost::default();
         host.0.borrow_mut().now = 1_790_000_000_000;
         host.0.borrow_mut().shared = ready.shared.clone();
-        host.0.borrow_mut().route_names = ready.policy.config.route_names_gateway;
         let worker =
             Rc::new(Worker::new(host.clone(), Rc::clone(&ready.policy), 1, WithEtcd::default()));
         let (executed, cancelled) = ([0; 2], [false; 2]);

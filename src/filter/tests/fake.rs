@@ -57,8 +57,6 @@ pub(in crate::filter) struct Inside {
     pub(super) request_body: Vec<u8>,
     pub(super) response: Fields,
     pub(super) response_body: Vec<u8>,
-    /// Envoy's route writes into each answer which gateway gave it.
-    pub(super) route_names: bool,
     /// No counter can be read.
     pub(in crate::filter) withholds_metrics: bool,
     /// Header fields that every gateway adds.
@@ -200,8 +198,8 @@ impl Host for FakeHost {
         })
     }
 
-    fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
-        let path = path.join(".");
+    fn property(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
+        let path = path.replace('\0', ".");
         match self.made("property") {
             None => Ok(self.0.borrow().properties.get(&path).cloned()),
             Some(How::Refused | How::Done | How::Conflict) => Err(FAILED),

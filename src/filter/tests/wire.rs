@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::envoy::{Leaves, Saw, Shape, Way, Wish};
 use super::fake::FakeHost;
-use crate::engine::{GATEWAY_HEADER, limits};
+use crate::engine::limits;
 use crate::filter::stream::{Flow, Stream};
 use crate::filter::with_etcd::WithEtcd;
 
@@ -132,11 +132,6 @@ impl FakeHost {
             fields(&[(":status", &status.to_string()), ("content-type", "application/json")]);
         inside.response_body = body.as_bytes().to_vec();
         inside.properties.insert(CODE_DETAILS.to_owned(), b"via_upstream".to_vec());
-        let reached = inside.properties.get(GATEWAY).filter(|name| !name.is_empty());
-        let named = reached.and_then(|name| String::from_utf8(name.clone()).ok());
-        if let Some(name) = named.filter(|_| inside.route_names) {
-            inside.response.push((GATEWAY_HEADER.to_owned(), name));
-        }
         drop(inside);
         self.bring(stream, shape, leaves);
     }
