@@ -29,6 +29,9 @@ TRAPPING := target/trapping
 # What money hangs on: claim, key, fingerprint, evidence.
 MUTANTS := payment/claim payment/claim/apply payment/key protocol/verdict
 comma := ,
+VALGRIND := $(TOOLS)/valgrind
+VALGRIND_BIN := $(shell command -v valgrind)
+VALGRIND_ENV = $(if $(VALGRIND_BIN),,VALGRIND=$(abspath $(VALGRIND))/usr/bin/valgrind VALGRIND_LIB=$(abspath $(VALGRIND))/usr/libexec/valgrind)
 
 .PHONY: help
 help: ## this list
@@ -42,6 +45,7 @@ demo: $(VENV)/.installed wasm ## the main job on a real Envoy, told step by step
 .PHONY: test
 test: tools wasm ## everything: engine, command line, filter on a real Envoy, DANA's SDKs, the demo
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-3} cargo test --locked
+	@$(MAKE) --no-print-directory budget
 
 .PHONY: screenshot
 screenshot: tools wasm ## the operators' page in a real browser, in every state (needs Chromium)
@@ -176,12 +180,13 @@ bench-etcd: tools wasm ## what claims in an etcd cost beside claims in memory: l
 profile: tools wasm ## instructions for each payment, beside bare Envoy and a no-op filter (needs valgrind)
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy profile
 
-# The names of functions stay in the module: it is the same code.
-HOT := target/hot/$(WASM_TARGET)/release/dana_failover.wasm
-.PHONY: hot
-hot: tools target ## where the payments' module spends its own time, by part and function, in V8
-	@CARGO_PROFILE_RELEASE_STRIP=debuginfo cargo build --quiet --locked --release --lib --target $(WASM_TARGET) --target-dir target/hot
-	@$(NODE)/bin/node benches/v8/main.mjs $(HOT)
+# The names of functions stay in the module: it is the same code. WRITE=--write makes what is found the
+# budget.
+NAMED := target/named/$(WASM_TARGET)/release/dana_failover.wasm
+.PHONY: budget
+budget: tools wasm ## instructions of the payments' module by part and function, and its bytes; 3 % more than benches/v8/budget.json fails
+	@CARGO_PROFILE_RELEASE_STRIP=debuginfo cargo build --quiet --locked --release --lib --target $(WASM_TARGET) --target-dir target/named
+	@$(VALGRIND_ENV) $(NODE)/bin/node benches/v8/main.mjs $(NAMED) $(WASM) $(WRITE)
 
 .PHONY: hostile
 hostile: tools wasm ## a million hostile requests at a real Envoy, and hostile answers: deaths, memory, what came to whom
@@ -222,7 +227,7 @@ cli: ## the command line tool, into ~/.cargo/bin
 	cargo install --locked --path .
 
 .PHONY: tools
-tools: $(VENV)/.installed $(NODE)/.installed $(if $(ETCD_BIN),,$(ETCD)/.installed) ## Envoy, DANA's SDKs and etcd, below .tools
+tools: $(VENV)/.installed $(NODE)/.installed $(if $(ETCD_BIN),,$(ETCD)/.installed) $(if $(VALGRIND_BIN),,$(VALGRIND)/.installed) ## Envoy, DANA's SDKs, etcd and valgrind, below .tools
 
 $(VENV)/.installed: Makefile
 	python3 -m venv $(VENV)
@@ -237,6 +242,13 @@ $(NODE)/.installed: $(VENV)/.installed $(wildcard tests/sdk/*.json) tests/sdk/in
 # Not needed where ETCD_BIN names the etcd that is tested with.
 $(ETCD)/.installed: tests/etcd/install.sh
 	tests/etcd/install.sh $(ETCD)
+	touch $@
+
+# Of Debian and what comes from it, where the machine has none. It runs wherever it lies.
+$(VALGRIND)/.installed:
+	mkdir -p $(VALGRIND)
+	cd $(VALGRIND) && apt-get download --quiet valgrind && dpkg-deb --extract valgrind_*.deb .
+	$(VALGRIND_ENV) $(VALGRIND)/usr/bin/valgrind --version
 	touch $@
 
 .PHONY: target

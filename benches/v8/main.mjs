@@ -1,263 +1,188 @@
-// Where the payments' module spends its own time, by part and by function: the module in V8, which Envoy
-// runs it in too, over a host in memory. What the host does is left out.
+// How many instructions the payments' module takes for each kind of request, by part and by function, and
+// whether that is within the budget. The module runs in V8, compiled as Envoy does it (`--no-liftoff`), over
+// a host in memory, under valgrind: the same module has the same count on each machine of one kind, whatever
+// else that does. What the host does is left out.
 //
-//   node benches/v8/main.mjs MODULE [--requests 20000] [--json]
+//   node benches/v8/main.mjs MODULE BYTES_OF [--write] [--json]
 //
-// MODULE has its names: `make hot` builds it so. Times are of this machine; compare shares.
+// MODULE has its names; BYTES_OF is the same module as it is shipped. `make budget` builds both. Each story
+// is played so many times more than another run has it, and the difference is counted.
 
-import inspector from "node:inspector";
-import { Host } from "./host.mjs";
-
-const CONFIGURATION = {
-  gateways: [
-    { name: "primary", cluster: "dana_primary" },
-    { name: "secondary", cluster: "dana_secondary" },
-  ],
-  composites: [
-    { members: ["primary", "secondary"], cluster: "dana_primary_first" },
-    { members: ["secondary", "primary"], cluster: "dana_secondary_first" },
-  ],
-  timeouts: { response_ms: 10000, inquiry_ms: 8000, route_ms: 10000 },
-};
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { counted } from "./callgrind.mjs";
+import { STORIES } from "./stories.mjs";
 
 /** Parts of the module, and the functions that are theirs; the first that fits. */
 const PARTS = [
-  ["allocation", /dlmalloc|__rust_|__rdl_|__rustc|raw_vec|box_new/],
+  ["allocation", /dlmalloc|__rust_|__rdl_|__rustc|raw_vec|box_new|filter::heap|no_alloc_shim/],
   ["SHA-256", /sha2|digest|block_buffer/],
   ["JSON", /serde|engine::json/],
-  ["texts and maps", /core::fmt|alloc::string|core::str|core::num|alloc::str|btree|alloc::fmt|itoa/],
+  ["texts and maps", /core::(fmt|str|num|slice|char)|alloc::(string|str|fmt|collections::btree)|memcmp/],
   ["records and kept answers", /store::(record|alias|kept_answer|local::bucket)/],
   ["store, and the way to it", /engine::(store|machine)/],
   ["health", /engine::health/],
-  ["time", /engine::time/],
   ["what a payment is, and what is done", /engine::/],
   ["filter: calls, header fields, metrics", /filter::|proxy_on|malloc/],
   ["the rest", /./],
 ];
 
+const TIMES = 400;
+/** What is printed of each story's functions. */
 const FIRST = 12;
+/** How much more than the budget fails, in percent. */
+const SLACK_PCT = 3;
+const BUDGET = new URL("budget.json", import.meta.url);
 
-const ORDER = (reference) =>
-  JSON.stringify({
-    additionalInfo: {
-      mcc: "5732",
-      envInfo: { sourcePlatform: "IPG", terminalType: "SYSTEM", orderTerminalType: "WEB" },
-      order: { orderTitle: "Kopi susu", scenario: "REDIRECT" },
-    },
-    partnerReferenceNo: reference,
-    merchantId: "216620010016033632482",
-    amount: { value: "10000.00", currency: "IDR" },
-    externalStoreId: "store-1",
-    validUpTo: "2026-11-22T23:43:04+07:00",
-    urlParams: [
-      { url: "https://merchant.example.id/ret", type: "PAY_RETURN", isDeeplink: "N" },
-      { url: "https://merchant.example.id/notify", type: "NOTIFICATION", isDeeplink: "N" },
-    ],
-  });
-const ABOUT = (reference) =>
-  JSON.stringify({ merchantId: "216620010016033632482", originalPartnerReferenceNo: reference, serviceCode: "54" });
-const PAID = (reference) =>
-  JSON.stringify({
-    responseCode: "2005400",
-    responseMessage: "Successful",
-    referenceNo: "20261129111212800100166000000000001",
-    partnerReferenceNo: reference,
-    webRedirectUrl: `https://m.sandbox.dana.id/n/cashier/new/checkout?bizNo=1&sign=${"RGqaG3IB".repeat(16)}`,
-  });
-const FOUND = (reference) =>
-  JSON.stringify({
-    responseCode: "2005500",
-    responseMessage: "Successful",
-    originalPartnerReferenceNo: reference,
-    latestTransactionStatus: "00",
-  });
+const here = (name) => new URL(name, import.meta.url).pathname;
 
-const CREATE = "/payment-gateway/v1.0/debit/payment-host-to-host.htm";
-const STATUS = "/payment-gateway/v1.0/debit/status.htm";
+/** What V8 has no say in: no code is made anew while it runs, and hashes are the same each time. */
+const V8_FLAGS = ["--no-liftoff", "--single-threaded", "--hash-seed=1", "--random-seed=1"];
 
-/** Kinds of requests: where they go, what they say, and what the gateway says if it is asked. */
-const STORIES = [
-  { name: "a first payment", path: CREATE, body: ORDER, answer: PAID, isNew: true },
-  { name: "a replay", path: CREATE, body: ORDER },
-  { name: "a status", path: STATUS, body: ABOUT, answer: FOUND },
-];
-
-const ID = Buffer.from("6f1c7c3e-9a31-4d1e-8a55-0e2f9d1b7c11");
-const BEFORE = new Map([["request\0id", ID]]);
-const AFTER = new Map([
-  ...BEFORE,
-  ["response\0code_details", Buffer.from("via_upstream")],
-  ["response\0flags", Buffer.alloc(8)],
-  ["upstream\0local_address", Buffer.from("127.0.0.1:40000")],
-  ["xds\0upstream_host_metadata\0filter_metadata\0dana.failover\0gateway", Buffer.from("primary")],
-]);
-
-const fields = (path, reference, size) => [
-  [":method", "POST"],
-  [":path", path],
-  [":scheme", "https"],
-  [":authority", "api.sandbox.dana.id"],
-  ["content-type", "application/json"],
-  ["x-timestamp", "2026-11-22T23:17:39+07:00"],
-  ["x-signature", "RGqaG3IBjAux7feTv8AdOmHYhLMf3nKTXg1UYxV7diE/".repeat(8).slice(0, 344)],
-  ["origin", "https://merchant.example.id"],
-  ["x-partner-id", "2025021312345678901234"],
-  ["x-external-id", `sdk-${reference}`],
-  ["channel-id", "95221"],
-  ["accept", "*/*"],
-  ["user-agent", "node"],
-  ["accept-encoding", "gzip, deflate"],
-  ["content-length", String(size)],
-  ["x-request-id", String(ID)],
-];
-
-let context = 1;
-let payments = 0;
-
-/** One request from its first byte to the access log. */
-function tell(host, story) {
-  payments += story.isNew ? 1 : 0;
-  const reference = `V8${String(payments).padStart(18, "0")}`;
-  const body = story.body(reference);
-  context += 1;
-  const { exports } = host;
-  host.tell("request", fields(story.path, reference, body.length), body);
-  host.properties = BEFORE;
-  host.replied = 0;
-  exports.proxy_on_context_create(context, 1);
-  exports.proxy_on_request_headers(context, 16, 0);
-  const isSent = exports.proxy_on_request_body(context, body.length, 1) === 0;
-  if (isSent !== (story.answer !== undefined)) {
-    throw new Error(`${story.name}: sent ${isSent}, replied ${host.replied}`);
-  }
-  if (isSent) {
-    const answer = story.answer(reference);
-    const head = [
-      [":status", "200"],
-      ["content-type", "application/json"],
-      ["content-length", String(answer.length)],
-      ["x-envoy-upstream-service-time", "3"],
-    ];
-    host.tell("response", head, answer);
-    host.properties = AFTER;
-    exports.proxy_on_response_headers(context, head.length, 0);
-    if (exports.proxy_on_response_body(context, answer.length, 1) !== 0) {
-      throw new Error(`${story.name}: the answer was replaced by ${host.replied}`);
-    }
-  }
-  exports.proxy_on_log(context);
-  exports.proxy_on_delete(context);
+/** One run under valgrind: instructions by function, and calls of the host. */
+async function play(folder, module, story, times) {
+  const [counts, log] = [join(folder, `${story}-${times}.counts`), join(folder, `${story}-${times}.code`)];
+  const callgrind = ["-q", "--tool=callgrind", "--smc-check=all-non-file", "--dump-instr=yes"];
+  const { stdout } = await promisify(execFile)(process.env.VALGRIND ?? "valgrind", [
+    ...callgrind,
+    `--callgrind-out-file=${counts}`,
+    process.execPath,
+    ...V8_FLAGS,
+    "--log-code",
+    "--no-logfile-per-isolate",
+    `--logfile=${log}`,
+    here("run.mjs"),
+    module,
+    story,
+    String(times),
+  ]);
+  return { functions: counted(counts, log), calls: new Map(JSON.parse(stdout)) };
 }
 
-function post(session, method, parameters) {
-  let result;
-  session.post(method, parameters, (error, value) => {
-    if (error) {
-      throw error;
-    }
-    result = value;
-  });
-  return result;
-}
-
-/** Microseconds for each function of the module, while `work` runs. */
-function profiled(work) {
-  const session = new inspector.Session();
-  session.connect();
-  post(session, "Profiler.enable");
-  post(session, "Profiler.setSamplingInterval", { interval: 50 });
-  post(session, "Profiler.start");
-  work();
-  const { profile } = post(session, "Profiler.stop");
-  session.disconnect();
-  const frames = new Map(profile.nodes.map((node) => [node.id, node.callFrame]));
-  const spent = new Map();
-  profile.samples.forEach((id, at) => {
-    const { functionName, url } = frames.get(id);
-    if (url.startsWith("wasm://") && !functionName.startsWith("wasm-to-js")) {
-      const name = readable(functionName);
-      spent.set(name, (spent.get(name) ?? 0) + profile.timeDeltas[at]);
-    }
-  });
-  return spent;
-}
-
-/** The path in a mangled name of Rust's older form; of the newer form, its identifiers. */
+/** The path in a mangled name of Rust: each part has its length before it. Of the newer form its
+ * identifiers, without what tells crates of one name apart and what points back. */
 function readable(name) {
-  if (name.startsWith("_R")) {
-    return [...name.matchAll(/\d+_?([a-zA-Z_][a-zA-Z0-9_]*)/g)].map(([, part]) => part).join("::");
-  }
-  if (!name.startsWith("_ZN")) {
+  const isNewer = name.startsWith("_R");
+  if (!isNewer && !name.startsWith("_ZN")) {
     return name;
   }
+  const between = isNewer ? /^(?:(?:C?s|B)[0-9A-Za-z]*_|[^0-9])/ : /^[^0-9]/;
   const parts = [];
-  let rest = name.slice(3);
-  for (let size = parseInt(rest, 10); size > 0; size = parseInt(rest, 10)) {
-    const digits = String(size).length;
-    parts.push(rest.slice(digits, digits + size));
-    rest = rest.slice(digits + size);
+  let rest = name.slice(isNewer ? 2 : 3);
+  while (rest !== "") {
+    const size = /^\d+/.exec(rest)?.[0];
+    if (size === undefined) {
+      rest = rest.slice((between.exec(rest)?.[0] ?? rest).length);
+      continue;
+    }
+    rest = rest.slice(size.length + (isNewer && rest[size.length] === "_" ? 1 : 0));
+    parts.push(rest.slice(0, Number(size)));
+    rest = rest.slice(Number(size));
   }
   const signs = { LT: "<", GT: ">", RF: "&", C: ",", u20: " ", u7b: "{", u7d: "}", BP: "*" };
   const path = parts.filter((part) => !/^h[0-9a-f]{16}$/.test(part)).join("::");
-  return path.replace(/\$(\w+?)\$/g, (_, sign) => signs[sign] ?? sign).replaceAll("..", "::").replace(/^_</, "<");
+  const plain = path.replace(/\$(\w+?)\$/g, (_, sign) => signs[sign] ?? sign).replaceAll("..", "::");
+  return plain.replace(/^_</, "<").replaceAll("dana_failover::", "");
 }
 
-function report(story, requests, host) {
-  host.calls.clear();
-  const spent = profiled(() => repeat(host, story, requests));
-  const each = (time) => time / requests;
-  const parts = PARTS.map(([part]) => ({ part, us: 0 }));
-  for (const [name, time] of spent) {
-    parts[PARTS.findIndex(([, fits]) => fits.test(name))].us += each(time);
+/** Whether it is the module's, and not of what stands around it. */
+const isOfModule = (name) => /^(_ZN|_R|proxy_|__rust|mem(cmp|cpy|move|set)$|malloc$)/.test(name);
+
+/** What one request of a story takes: a run that has it, less one that has none. */
+function difference({ functions, calls }, none) {
+  const spent = new Map();
+  for (const [name, count] of functions) {
+    const each = (count - (none.functions.get(name) ?? 0)) / TIMES;
+    if (isOfModule(name) && each > 0) {
+      const known = readable(name);
+      spent.set(known, (spent.get(known) ?? 0) + each);
+    }
   }
-  const functions = [...spent].map(([name, time]) => ({ name, us: each(time) }));
-  functions.sort((one, other) => other.us - one.us);
-  const calls = [...host.calls].map(([name, many]) => ({ name, each: many / requests }));
-  const us = functions.reduce((sum, one) => sum + one.us, 0);
-  return { name: story.name, us, parts, functions: functions.slice(0, FIRST), calls };
+  const parts = Object.fromEntries(PARTS.map(([part]) => [part, 0]));
+  for (const [name, each] of spent) {
+    parts[PARTS.find(([, fits]) => fits.test(name))[0]] += each;
+  }
+  for (const part of Object.keys(parts)) {
+    parts[part] = Math.round(parts[part]);
+  }
+  const sum = (some) => some.reduce((total, one) => total + one, 0);
+  const instructions = sum(Object.values(parts));
+  const hands = [...calls].filter(([name]) => /^get_(?!current|metric)/.test(name));
+  return {
+    instructions,
+    parts,
+    calls: sum([...calls.values()]) / TIMES,
+    calls_that_hand_bytes_over: sum(hands.map(([, many]) => many)) / TIMES,
+    functions: [...spent].sort(([, one], [, other]) => other - one).slice(0, FIRST),
+  };
 }
 
-function repeat(host, story, times) {
-  for (let number = 0; number < times; number += 1) {
-    tell(host, story);
+/** All stories, two runs at a time. */
+async function measure(module) {
+  const folder = mkdtempSync(join(tmpdir(), "budget-"));
+  try {
+    const none = play(folder, module, STORIES[0].name, 0);
+    const [first, ...others] = STORIES.map(({ name }) => name);
+    const found = new Map([[first, await play(folder, module, first, TIMES)]]);
+    await none;
+    const played = await Promise.all(others.map((name) => play(folder, module, name, TIMES)));
+    others.forEach((name, at) => found.set(name, played[at]));
+    const less = await none;
+    return Object.fromEntries([...found].map(([name, run]) => [name, difference(run, less)]));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function print({ name, us, parts, functions, calls }) {
-  const gives = calls.filter((call) => call.name.startsWith("get_") && !call.name.includes("time"));
-  const sum = (some) => some.reduce((total, call) => total + call.each, 0);
-  const all = sum(calls);
-  console.log(`\n${name}: ${us.toFixed(1)} us in the module, and ${all.toFixed(1)} calls of its host, of which ` +
-    `${sum(gives).toFixed(1)} hand bytes over`);
-  const share = (time) => `${((100 * time) / us).toFixed(1).padStart(7)} %`;
-  for (const { part, us: time } of parts.sort((one, other) => other.us - one.us)) {
-    console.log(`${time.toFixed(2).padStart(9)} us${share(time)}  ${part}`);
+const padded = (value, width) => value.toLocaleString("en-US").padStart(width);
+const change = (now, before) => (before ? `${(100 * (now / before - 1)).toFixed(1)} %`.padStart(9) : "".padStart(9));
+
+function print(name, story, before) {
+  const { instructions, parts, calls, calls_that_hand_bytes_over: hands, functions } = story;
+  console.log(`\n${name}: ${calls} calls of the host, of which ${hands} hand bytes over`);
+  console.log(`${padded(instructions, 10)}${change(instructions, before?.instructions)}  instructions in the module`);
+  const sorted = Object.entries(parts).sort(([, one], [, other]) => other - one);
+  for (const [part, count] of sorted) {
+    console.log(`${padded(count, 10)}${change(count, before?.parts[part])}  ${part}`);
   }
   console.log("  the functions that take most of it:");
-  for (const { name: full, us: time } of functions) {
-    console.log(`${time.toFixed(2).padStart(9)} us${share(time)}  ${full.slice(0, 100)}`);
+  for (const [function_, count] of functions) {
+    console.log(`${padded(Math.round(count), 10)}${"".padStart(9)}  ${function_.slice(0, 90)}`);
   }
 }
 
-const [module, ...options] = process.argv.slice(2);
-const given = options.indexOf("--requests");
-const requests = given < 0 ? 20_000 : Number(options[given + 1]);
-if (module === undefined || !(requests > 0)) {
-  console.error("expected node benches/v8/main.mjs MODULE [--requests NUMBER] [--json]");
+/** What is over the budget, as sentences. */
+function overruns(found, budget) {
+  const over = (what, now, most) =>
+    now > most * (1 + SLACK_PCT / 100) ? [`${what}: ${now}, and the budget is ${most}`] : [];
+  const stories = Object.entries(found.stories).flatMap(([name, { instructions }]) =>
+    over(`instructions of ${name}`, instructions, budget.stories[name]?.instructions ?? 0));
+  return [...stories, ...over("bytes of the module", found.bytes, budget.bytes)];
+}
+
+const [module, shipped, ...options] = process.argv.slice(2);
+if (shipped === undefined) {
+  console.error("expected node benches/v8/main.mjs MODULE BYTES_OF [--write] [--json]");
   process.exit(2);
 }
-const host = new Host(module, CONFIGURATION);
-for (let ticks = 0; ticks < 40; ticks += 1) {
-  host.tick();
-}
-const reports = STORIES.map((story) => {
-  console.error(`${story.name}: ${requests} to warm up, ${requests} counted`);
-  // V8 compiles anew what is used much.
-  repeat(host, story, requests);
-  return report(story, requests, host);
-});
+const stories = await measure(module);
+const found = { bytes: statSync(shipped).size, stories };
+const budget = JSON.parse(readFileSync(BUDGET, "utf8"));
 if (options.includes("--json")) {
-  console.log(JSON.stringify(reports));
+  console.log(JSON.stringify(found));
 } else {
-  reports.forEach(print);
+  Object.entries(stories).forEach(([name, story]) => print(name, story, budget.stories[name]));
+  console.log(`\n${padded(found.bytes, 10)}${change(found.bytes, budget.bytes)}  bytes of the module`);
+}
+if (options.includes("--write")) {
+  const kept = Object.entries(stories).map(([name, { instructions, parts }]) => [name, { instructions, parts }]);
+  const text = JSON.stringify({ bytes: found.bytes, stories: Object.fromEntries(kept) }, null, 2);
+  writeFileSync(BUDGET, `${text}\n`);
+} else {
+  const over = overruns(found, budget);
+  over.forEach((line) => console.error(`over the budget by more than ${SLACK_PCT} %: ${line}`));
+  process.exitCode = over.length === 0 ? 0 : 1;
 }
