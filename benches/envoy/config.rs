@@ -18,6 +18,8 @@ pub(crate) enum Filter<'a> {
     None,
     /// A wasm module that needs no configuration.
     Noop { module: &'a str },
+    /// The same, which sends requests by the header that this filter sets.
+    Calls { module: &'a str },
     /// This filter, with these settings of its own beside the reference configuration's.
     Ours { module: &'a str, settings: &'a Value },
     /// A Lua script.
@@ -59,7 +61,7 @@ pub(crate) fn render(reference: &str, filter: &Filter<'_>, ports: Ports) -> Outc
             let route = json!({"cluster": "dana_primary", "timeout": "10s"});
             *routes = json!([{"match": {"prefix": "/"}, "route": route}]);
         }
-        Filter::Ours { .. } | Filter::Lua { .. } => {}
+        Filter::Calls { .. } | Filter::Ours { .. } | Filter::Lua { .. } => {}
     }
     if let (Filter::None, Value::Array(filters)) = (filter, at(manager, "/http_filters")?) {
         filters.retain(|filter| filter["name"] != "dana");
@@ -88,7 +90,7 @@ fn exchange(place: &mut Value, filter: &Filter<'_>) -> Outcome<()> {
     const CODE: &str = "/typed_config/config/vm_config/code";
     match filter {
         Filter::None => {}
-        Filter::Noop { module } => {
+        Filter::Noop { module } | Filter::Calls { module } => {
             *at(place, CODE)? = json!({"local": {"filename": module}});
             if let Value::Object(config) = at(place, "/typed_config/config")? {
                 config.remove("configuration");

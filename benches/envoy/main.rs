@@ -64,6 +64,9 @@ struct Options {
     /// The module that does nothing
     #[arg(long, default_value = "target/wasm32-unknown-unknown/release/examples/noop.wasm")]
     noop: PathBuf,
+    /// The module that only makes the host calls of a charge
+    #[arg(long, default_value = "target/wasm32-unknown-unknown/release/examples/calls.wasm")]
+    calls: PathBuf,
     /// The configuration that all are made from
     #[arg(long, default_value = "envoy/envoy.yaml")]
     config: PathBuf,
@@ -187,6 +190,7 @@ struct Envoys {
     bare: Variant,
     bare_again: Variant,
     noop: Variant,
+    calls: Variant,
     ours: Variant,
     lua: Variant,
 }
@@ -194,6 +198,7 @@ struct Envoys {
 impl Envoys {
     fn start(setup: &Setup<'_>, options: &Options) -> Outcome<Self> {
         let (noop, noop_bytes) = module(&options.noop)?;
+        let (calls, calls_bytes) = module(&options.calls)?;
         let (ours, our_bytes) = module(&options.filter)?;
         let script = include_str!("../filters/claims.lua");
         // The store is laid out for about the payments of this run, so on average it is half full.
@@ -211,6 +216,7 @@ impl Envoys {
             bare: start("bare", Filter::None, None)?,
             bare_again: start("bare-again", Filter::None, None)?,
             noop: start("noop", Filter::Noop { module: &noop }, Some(noop_bytes))?,
+            calls: start("calls", Filter::Calls { module: &calls }, Some(calls_bytes))?,
             ours: start(
                 "ours",
                 Filter::Ours { module: &ours, settings: &settings },
@@ -228,6 +234,7 @@ impl Envoys {
         let pairs = [
             ("bare again (A/A)", None, &self.bare_again, Load::Payments),
             ("no-op filter", Some(Contender::Noop), &self.noop, Load::Payments),
+            ("its host calls alone", Some(Contender::Calls), &self.calls, Load::Payments),
             ("Lua filter", Some(Contender::Lua), &self.lua, Load::Payments),
             ("this filter", Some(Contender::Ours), &self.ours, Load::Payments),
             ("this filter, repeats", None, &self.ours, Load::Repeats),

@@ -28,6 +28,7 @@ pub(crate) struct Series {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contender {
     Noop,
+    Calls,
     Lua,
     Ours,
 }
@@ -47,6 +48,7 @@ struct Row<'a> {
     added_us: Estimate,
     to_bare: Estimate,
     to_noop: Option<Estimate>,
+    to_calls: Option<Estimate>,
     to_lua: Option<Estimate>,
 }
 
@@ -61,13 +63,14 @@ pub(crate) fn report(all: &[Series], settings: &Value) -> (Value, String) {
         "rounds": all.iter().map(rounds).collect::<Vec<_>>(),
     });
     let mut table = format!(
-        "{:<22}{:>9}  {:<24}{:<24}{:<24}{:<24}{:>9}{:>9}\n",
+        "{:<22}{:>9}  {:<24}{:<24}{:<20}{:<20}{:<20}{:>9}{:>9}\n",
         "processor time",
         "us each",
         "added us",
         "to bare",
         "added to no-op's",
-        "added to Lua's",
+        "to its host calls'",
+        "to Lua's",
         "bytes",
         "RSS MiB"
     );
@@ -93,6 +96,7 @@ fn row<'a>(series: &'a Series, all: &[Series], bare_us: f64) -> Row<'a> {
         added_us: estimate(count, |picked| bare_us * added(series, picked)),
         to_bare: estimate(count, |picked| ratio(series, picked)),
         to_noop: compared(Contender::Noop),
+        to_calls: compared(Contender::Calls),
         to_lua: compared(Contender::Lua),
         series,
     }
@@ -106,6 +110,7 @@ impl Row<'_> {
             "added_us": self.added_us.json(),
             "ratio_to_bare": self.to_bare.json(),
             "added_to_noop_added": self.to_noop.map(Estimate::json),
+            "added_to_calls_added": self.to_calls.map(Estimate::json),
             "added_to_lua_added": self.to_lua.map(Estimate::json),
             "bytes": self.series.bytes,
             "rss_kib": self.series.rss_kib,
@@ -117,12 +122,13 @@ impl Row<'_> {
             estimate.map_or_else(String::new, |estimate| estimate.text(digits))
         };
         format!(
-            "{:<22}{:>9.1}  {:<24}{:<24}{:<24}{:<24}{:>9}{:>9.1}\n",
+            "{:<22}{:>9.1}  {:<24}{:<24}{:<20}{:<20}{:<20}{:>9}{:>9.1}\n",
             self.series.name,
             self.us,
             self.added_us.text(1),
             self.to_bare.text(3),
             column(self.to_noop, 2),
+            column(self.to_calls, 2),
             column(self.to_lua, 2),
             self.series.bytes.map_or_else(String::new, |bytes| bytes.to_string()),
             self.series.rss_kib as f64 / 1024.0,

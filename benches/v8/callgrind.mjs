@@ -2,15 +2,25 @@
 
 import { readFileSync } from "node:fs";
 
-/** Instructions by the name of the function, out of callgrind's counts and V8's log of its code. */
+/** What a processor's cache holds as one. */
+const LINE_BYTES = 64;
+
+/** By the name of the function, out of callgrind's counts and V8's log of its code: its instructions, and
+ * how often each line of its code was executed, by its number from the function's begin. */
 export function counted(counts, log) {
   const code = codeOf(log);
   const found = new Map();
   for (const [address, count] of addresses(counts)) {
-    const name = functionAt(code, address);
-    if (name !== undefined) {
-      found.set(name, (found.get(name) ?? 0) + count);
+    const piece = pieceAt(code, address);
+    if (piece === undefined) {
+      continue;
     }
+    const { name, start } = piece;
+    const known = found.get(name) ?? { instructions: 0, lines: new Map() };
+    const line = Math.floor((address - start) / LINE_BYTES);
+    known.instructions += count;
+    known.lines.set(line, Math.max(known.lines.get(line) ?? 0, count));
+    found.set(name, known);
   }
   return found;
 }
@@ -27,7 +37,7 @@ function codeOf(log) {
   return pieces.sort((one, other) => one.start - other.start);
 }
 
-function functionAt(code, address) {
+function pieceAt(code, address) {
   let [low, high] = [0, code.length];
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -38,7 +48,7 @@ function functionAt(code, address) {
     }
   }
   const piece = code[low - 1];
-  return piece !== undefined && address < piece.end ? piece.name : undefined;
+  return piece !== undefined && address < piece.end ? piece : undefined;
 }
 
 /** Each address with its count. A place is absolute, or told by its distance from the one before; the
