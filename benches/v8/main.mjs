@@ -100,18 +100,17 @@ const touched = ({ lines }, none) => [...lines].filter(([line, times]) => times 
 /** What one request of a story takes: a run that has it, less one that has none. */
 function difference({ functions, calls }, none) {
   const spent = new Map();
-  let lines = 0;
   for (const [name, found] of functions) {
     const before = none.functions.get(name);
     const each = (found.instructions - (before?.instructions ?? 0)) / TIMES;
     if (isOfModule(name) && each > 0) {
       const known = readable(name);
-      spent.set(known, (spent.get(known) ?? 0) + each);
-      lines += touched(found, before);
+      const [all, code] = spent.get(known) ?? [0, 0];
+      spent.set(known, [all + each, code + touched(found, before)]);
     }
   }
   const parts = Object.fromEntries(PARTS.map(([part]) => [part, 0]));
-  for (const [name, each] of spent) {
+  for (const [name, [each]] of spent) {
     parts[PARTS.find(([, fits]) => fits.test(name))[0]] += each;
   }
   for (const part of Object.keys(parts)) {
@@ -120,11 +119,11 @@ function difference({ functions, calls }, none) {
   const hands = [...calls].filter(([name]) => /^get_(?!current|metric)/.test(name));
   return {
     instructions: sum(Object.values(parts)),
-    lines,
+    lines: sum([...spent.values()].map(([, code]) => code)),
     parts,
     calls: sum([...calls.values()]) / TIMES,
     calls_that_hand_bytes_over: sum(hands.map(([, many]) => many)) / TIMES,
-    functions: [...spent].sort(([, one], [, other]) => other - one).slice(0, FIRST),
+    functions: [...spent].sort(([, [one]], [, [other]]) => other - one),
   };
 }
 
@@ -157,9 +156,9 @@ function print(name, story, before) {
   for (const [part, count] of sorted) {
     console.log(`${padded(count, 10)}${change(count, before?.parts[part])}  ${part}`);
   }
-  console.log("  the functions that take most of it:");
-  for (const [function_, count] of functions) {
-    console.log(`${padded(Math.round(count), 10)}${"".padStart(9)}  ${function_.slice(0, 90)}`);
+  console.log("  the functions that take most of it, and their lines:");
+  for (const [function_, [count, code]] of functions.slice(0, FIRST)) {
+    console.log(`${padded(Math.round(count), 10)}${padded(code, 9)}  ${function_.slice(0, 90)}`);
   }
 }
 

@@ -26,10 +26,8 @@ pub(super) struct HealthCell {
 impl HealthCell {
     /// Reads or writes a shared value for a request.
     pub(super) fn cell<H: Host>(&self, host: &H, request: CellRequest) -> CellEvent {
-        match request {
-            CellRequest::Load(Cell::Health) => self.look(host),
-            request => self.cell_anew(host, request),
-        }
+        let looks = matches!(request, CellRequest::Load(Cell::Health));
+        if looks { self.look(host) } else { self.cell_anew(host, request) }
     }
 
     /// The same, where what is read must be what is there now.
