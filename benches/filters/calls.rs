@@ -117,6 +117,7 @@ extern "C" fn proxy_on_request_body(_: u32, _: usize, ends: u32) -> u32 {
     let version = load(b'c');
     store(b'c', CLAIMS, version);
     set_header(REQUEST, b"x-dana-cluster", b"dana_primary_first");
+    set_header(REQUEST, b"x-envoy-upstream-rq-timeout-ms", b"10000");
     set_header(REQUEST, b"accept-encoding", b"identity");
     set_header(REQUEST, b"idempotency-key", &[b'a'; 66]);
     0

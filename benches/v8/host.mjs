@@ -25,7 +25,7 @@ export class Host {
     this.configuration = { body: Buffer.from(JSON.stringify(configuration)) };
     this.shared = new Map();
     this.writes = 0;
-    this.metrics = 0;
+    this.metrics = [];
     this.tokens = 0;
     this.probes = [];
     this.properties = new Map();
@@ -115,11 +115,14 @@ export class Host {
         this.replied = status;
         return OK;
       },
-      define_metric: (kind, name, length, id) => this.word(id, ++this.metrics),
-      increment_metric: () => OK,
+      define_metric: (kind, name, length, id) => this.word(id, this.metrics.push(0n) - 1),
+      increment_metric: (id, by) => {
+        this.metrics[id] += by;
+        return OK;
+      },
       record_metric: () => OK,
       get_metric: (id, at) => {
-        new DataView(this.exports.memory.buffer).setBigUint64(at, 0n, true);
+        new DataView(this.exports.memory.buffer).setBigUint64(at, this.metrics[id], true);
         return OK;
       },
       set_tick_period_milliseconds: () => OK,

@@ -32,10 +32,14 @@ const PARTS = [
 ];
 
 const TIMES = 400;
+/** Runs at one time. */
+const AT_ONCE = 2;
 /** What is printed of each story's functions. */
 const FIRST = 12;
 /** How much more than the budget fails, in percent. */
 const SLACK_PCT = 3;
+/** Less than this much of it was not counted: V8 or valgrind tells of code in another way. */
+const LEAST_PCT = 60;
 const BUDGET = new URL("budget.json", import.meta.url);
 
 const here = (name) => new URL(name, import.meta.url).pathname;
@@ -127,18 +131,18 @@ function difference({ functions, calls }, none) {
   };
 }
 
-/** All stories, two runs at a time. */
+/** All stories. */
 async function measure(module) {
   const folder = mkdtempSync(join(tmpdir(), "budget-"));
   try {
-    const none = play(folder, module, STORIES[0].name, 0);
-    const [first, ...others] = STORIES.map(({ name }) => name);
-    const found = new Map([[first, await play(folder, module, first, TIMES)]]);
-    await none;
-    const played = await Promise.all(others.map((name) => play(folder, module, name, TIMES)));
-    others.forEach((name, at) => found.set(name, played[at]));
-    const less = await none;
-    return Object.fromEntries([...found].map(([name, run]) => [name, difference(run, less)]));
+    const runs = [[STORIES[0].name, 0], ...STORIES.map(({ name }) => [name, TIMES])];
+    const played = [];
+    while (runs.length > 0) {
+      const pair = runs.splice(0, AT_ONCE).map(([name, times]) => play(folder, module, name, times));
+      played.push(...(await Promise.all(pair)));
+    }
+    const [none, ...found] = played;
+    return Object.fromEntries(STORIES.map(({ name }, at) => [name, difference(found[at], none)]));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -162,16 +166,24 @@ function print(name, story, before) {
   }
 }
 
-/** What is over the budget, as sentences. */
-function overruns(found, budget) {
-  const over = (what, now, most) =>
-    now > most * (1 + SLACK_PCT / 100) ? [`${what}: ${now}, and the budget is ${most}`] : [];
-  const stories = Object.entries(found.stories).flatMap(([name, { instructions, lines }]) =>
-    [
-      ...over(`instructions of ${name}`, instructions, budget.stories[name]?.instructions ?? 0),
-      ...over(`lines of code of ${name}`, lines, budget.stories[name]?.lines ?? 0),
-    ]);
-  return [...stories, ...over("bytes of the module", found.bytes, budget.bytes)];
+/** What is outside of the budget, as sentences. */
+function outside(found, budget) {
+  const held = (what, now, planned) => {
+    const pct = (100 * now) / planned;
+    if (pct >= LEAST_PCT && pct <= 100 + SLACK_PCT) {
+      return [];
+    }
+    return [`${what}: expected ${planned} and at most ${SLACK_PCT} % more, found ${now}`];
+  };
+  const names = new Set([...Object.keys(found.stories), ...Object.keys(budget.stories)]);
+  const stories = [...names].flatMap((name) => {
+    const [now, planned] = [found.stories[name], budget.stories[name]];
+    return [
+      ...held(`instructions of ${name}`, now?.instructions ?? 0, planned?.instructions ?? 0),
+      ...held(`lines of code of ${name}`, now?.lines ?? 0, planned?.lines ?? 0),
+    ];
+  });
+  return [...stories, ...held("bytes of the module", found.bytes, budget.bytes)];
 }
 
 const [module, shipped, ...options] = process.argv.slice(2);
@@ -193,7 +205,7 @@ if (options.includes("--write")) {
   const text = JSON.stringify({ bytes: found.bytes, stories: Object.fromEntries(kept) }, null, 2);
   writeFileSync(BUDGET, `${text}\n`);
 } else {
-  const over = overruns(found, budget);
-  over.forEach((line) => console.error(`over the budget by more than ${SLACK_PCT} %: ${line}`));
-  process.exitCode = over.length === 0 ? 0 : 1;
+  const wrong = outside(found, budget);
+  wrong.forEach((line) => console.error(`outside of the budget: ${line}`));
+  process.exitCode = wrong.length === 0 ? 0 : 1;
 }

@@ -9,7 +9,6 @@ export const CONFIGURATION = {
     { members: ["primary", "secondary"], cluster: "dana_primary_first" },
     { members: ["secondary", "primary"], cluster: "dana_secondary_first" },
   ],
-  timeouts: { response_ms: 10000, inquiry_ms: 8000, route_ms: 10000 },
 };
 
 const ORDER = (reference) =>

@@ -4,9 +4,13 @@
 //! moves a counter of the process, and who finds the counter where it was knows what it has read.
 //!
 //! The counter moves after the write: who has read it before that, and the value after it, reads both
-//! once more than needed. If the one who writes dies between the two, the others work by what they know
-//! until their next tick, which always reads. Then payments may meet a gateway that fails for that
-//! long, and what they write by an old version is refused, as in any race.
+//! once more than needed. If the one who writes dies between the two, or is a module of an older version
+//! that still drains, the others work by what they know until their next tick, which always reads. Then
+//! payments may meet a gateway that fails for that long, and what they write by an old version is
+//! refused, as in any race.
+//!
+//! Where the counter cannot be read, or stands still because Envoy's `stats_matcher` rejects it or its
+//! increment is withheld, the value is read with each request.
 
 use std::cell::{Cell as Flag, RefCell};
 
@@ -19,8 +23,10 @@ use crate::engine::{Cell, CellEvent, CellRequest, Loaded};
 #[derive(Debug, Default)]
 pub(super) struct HealthCell {
     last: RefCell<Option<(u64, Loaded)>>,
-    /// The host's number of the counter, once it is defined.
-    writes: Flag<Option<u32>>,
+    /// The host's number of the counter, `None` if it gives none; once that was asked.
+    writes: Flag<Option<Option<u32>>>,
+    /// Whether the counter moves and can be read, once that was tried.
+    is_told: Flag<Option<bool>>,
 }
 
 impl HealthCell {
@@ -32,29 +38,25 @@ impl HealthCell {
 
     /// The same, where what is read must be what is there now.
     pub(super) fn cell_anew<H: Host>(&self, host: &H, request: CellRequest) -> CellEvent {
+        let is_health = request.cell() == Cell::Health;
+        let writes = is_health && matches!(request, CellRequest::Store { .. });
         let event = cell(host, request);
-        match event {
-            // Of one that failed nobody knows whether it happened.
-            CellEvent::Stored(Cell::Health) | CellEvent::Failed(Cell::Health) => {
-                self.last.take();
-                if let Some(writes) = self.writes(host) {
-                    let _ = host.increment(writes, 1);
-                }
-            }
-            CellEvent::Loaded(Cell::Health, _) | CellEvent::Conflict(Cell::Health) => {
-                self.last.take();
-            }
-            CellEvent::Loaded(..)
-            | CellEvent::Stored(_)
-            | CellEvent::Conflict(_)
-            | CellEvent::Failed(_) => {}
+        if is_health {
+            self.last.take();
+        }
+        // Of a write that failed nobody knows whether it happened.
+        if writes
+            && !matches!(event, CellEvent::Conflict(_))
+            && let Some(counter) = self.counter(host)
+        {
+            let _ = host.increment(counter, 1);
         }
         event
     }
 
     fn look<H: Host>(&self, host: &H) -> CellEvent {
         let request = CellRequest::Load(Cell::Health);
-        let Some(at) = self.writes(host).and_then(|writes| host.metric(writes).ok()) else {
+        let Some(at) = self.counted(host) else {
             return self.cell_anew(host, request);
         };
         if let Some((known_at, loaded)) = &*self.last.borrow()
@@ -69,11 +71,23 @@ impl HealthCell {
         event
     }
 
-    fn writes<H: Host>(&self, host: &H) -> Option<u32> {
+    /// Where the counter stands. What the host refuses once it is not asked again: Envoy logs an error
+    /// for each call that its capability list withholds.
+    fn counted<H: Host>(&self, host: &H) -> Option<u64> {
+        let counter = self.counter(host)?;
+        let counts = || host.metric(counter).is_ok_and(|at| at > 0);
+        let moves = || host.increment(counter, 1).is_ok() && counts();
+        let is_told = self.is_told.get().unwrap_or_else(moves);
+        let at = if is_told { host.metric(counter).ok() } else { None };
+        self.is_told.set(Some(at.is_some()));
+        at
+    }
+
+    fn counter<H: Host>(&self, host: &H) -> Option<u32> {
         let define = || host.define_metric(HEALTH_WRITES.kind, &HEALTH_WRITES.full_name(&[])).ok();
-        let writes = self.writes.get().or_else(define);
-        self.writes.set(writes);
-        writes
+        let counter = self.writes.get().unwrap_or_else(define);
+        self.writes.set(Some(counter));
+        counter
     }
 }
 
@@ -81,7 +95,7 @@ impl HealthCell {
 mod tests {
     use super::*;
     use crate::engine::Expected;
-    use crate::filter::tests::FakeHost;
+    use crate::filter::tests::{Counts, FakeHost, Fault, How, Lasts};
 
     const LOAD: CellRequest = CellRequest::Load(Cell::Health);
 
@@ -139,14 +153,31 @@ mod tests {
     }
 
     #[test]
-    fn where_counters_are_withheld_it_is_read_each_time() {
-        let host = FakeHost::default();
-        let mine = HealthCell::default();
-        mine.cell(&host, write(b"old", Expected::Any));
-        host.0.borrow_mut().withholds_metrics = true;
-        for bytes in [b"one", b"two"] {
-            let _ = cell(&host, write(bytes, Expected::Any));
-            assert_eq!(read(mine.cell(&host, LOAD)), bytes);
+    fn where_the_counter_is_withheld_or_stands_still_it_is_read_each_time() {
+        for counts in [Counts::Withheld, Counts::Rejected] {
+            let host = FakeHost::default();
+            host.0.borrow_mut().counts = counts;
+            let mine = HealthCell::default();
+            for number in 0..10 {
+                let _ = cell(&host, write(&[number], Expected::Any));
+                assert_eq!(read(mine.cell(&host, LOAD)), [number], "{counts:?}");
+            }
+            let calls = host.0.borrow().calls.clone();
+            let asked = calls.iter().filter(|call| **call == "metric").count();
+            assert_eq!(asked, 1, "{counts:?}: Envoy logs each call that is withheld");
         }
+    }
+
+    #[test]
+    fn to_read_moves_no_counter() {
+        let host = FakeHost::default();
+        let (mine, theirs) = (HealthCell::default(), HealthCell::default());
+        let _ = (theirs.cell(&host, LOAD), mine.cell(&host, LOAD));
+        let before = host.0.borrow().metrics.clone();
+        let fault = Fault { from: 1, lasts: Lasts::On, how: How::Refused };
+        host.0.borrow_mut().calls.clear();
+        host.0.borrow_mut().fault = Some(fault);
+        assert_eq!(mine.cell_anew(&host, LOAD), CellEvent::Failed(Cell::Health));
+        assert_eq!(host.0.borrow().metrics, before);
     }
 }

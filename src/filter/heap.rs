@@ -5,21 +5,52 @@
 //! all instructions that a payment took in the VM. Here a block is taken off a list and put back,
 //! and its size is known to whoever gives it back.
 //!
-//! A list keeps what it was given, so the heap stays as large as the requests under way at one time
-//! have made it. What is longer than [`SMALL_MAX`] is left to the standard library.
+//! A list keeps what it was given, and a block never changes its size. So the heap stays as large as each
+//! size has made it at its peak. Whoever makes all requests of one time hold blocks of one size, and later
+//! of the next, makes it seven times as large as those blocks at most (`SPREAD_MAX`). What is longer than
+//! [`SMALL_MAX`] is left to the standard library.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::ptr::{NonNull, null_mut};
 
-/// Bytes that sizes are rounded up to. No type here needs a coarser alignment.
+/// Bytes that short sizes are rounded up to. No type here needs a coarser alignment.
 const STEP: usize = 16;
+/// The longest size that is rounded to the next [`STEP`]. Above it each doubling has [`QUARTERS`] sizes.
+const FINE_MAX: usize = 128;
+const QUARTERS: usize = 4;
 /// The longest block that has a list, in bytes. Longer ones are few: bodies, header fields, buckets.
 const SMALL_MAX: usize = 1024;
 /// Bytes that are cut into blocks at a time.
 const PIECE: usize = 64 * 1024;
 
-const LISTS: usize = SMALL_MAX / STEP;
+const LISTS: usize = FINE_MAX / STEP + QUARTERS * (SMALL_MAX / FINE_MAX).ilog2() as usize;
+
+/// All sizes together, by the longest.
+#[cfg(test)]
+const SPREAD_MAX: usize = 7;
+
+/// The number of the list for each length in [`STEP`]s, and how long the blocks of each list are.
+#[expect(clippy::indexing_slicing, reason = "past its end it would not compile")]
+const TABLE: ([usize; SMALL_MAX / STEP], [usize; LISTS]) = {
+    let (mut lists, mut sizes) = ([0; SMALL_MAX / STEP], [0; LISTS]);
+    let (mut list, mut size, mut steps) = (0, STEP, 0);
+    while steps < lists.len() {
+        if (steps + 1) * STEP > size {
+            list += 1;
+            size += if size < FINE_MAX { STEP } else { (1 << size.ilog2()) / QUARTERS };
+        }
+        sizes[list] = size;
+        lists[steps] = list;
+        steps += 1;
+    }
+    (lists, sizes)
+};
+
+/// The number of the list for blocks of `size` bytes; `None` where there is no such list.
+fn class(size: usize) -> Option<usize> {
+    TABLE.0.get(size.wrapping_sub(1) / STEP).copied()
+}
 
 /// The first word of a block that is free: the next one of its list.
 type Free = Option<NonNull<u8>>;
@@ -52,7 +83,7 @@ impl<A> Heap<A> {
         if layout.align() > STEP {
             return None;
         }
-        self.free.get(layout.size().wrapping_sub(1) / STEP)
+        self.free.get(class(layout.size())?)
     }
 }
 
@@ -95,7 +126,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
                 list.set(unsafe { block.cast::<Free>().read() });
                 block.as_ptr()
             }
-            None => self.cut(layout.size().next_multiple_of(STEP)),
+            None => {
+                let sizes = class(layout.size()).and_then(|number| TABLE.1.get(number));
+                sizes.map_or(null_mut(), |size| self.cut(*size))
+            }
         }
     }
 
@@ -267,6 +301,42 @@ mod tests {
             }
         }
         assert_eq!(heap.below.0.get(), PIECE, "70,000 blocks out of one piece");
+    }
+
+    #[test]
+    fn each_size_has_the_next_longer_block() {
+        let mut sizes = Vec::new();
+        for size in 1..=SMALL_MAX {
+            let number = class(size).unwrap();
+            let block = TABLE.1[number];
+            assert!(size <= block && block.is_multiple_of(STEP), "{size}: {block}");
+            assert!(block < size + STEP.max(size.div_ceil(QUARTERS)), "{size}: {block}");
+            if sizes.len() == number {
+                sizes.push(block);
+            }
+            assert_eq!(sizes[number], block, "{size}");
+        }
+        assert_eq!((sizes.len(), sizes.last()), (LISTS, Some(&SMALL_MAX)));
+        assert!(sizes.iter().sum::<usize>() <= SPREAD_MAX * SMALL_MAX);
+        for size in [0, SMALL_MAX + 1, usize::MAX] {
+            assert_eq!(class(size), None);
+        }
+    }
+
+    /// Blocks that are held all at one time, first of the shortest size, then of the next.
+    #[test]
+    fn whoever_goes_through_all_sizes_makes_it_larger_by_a_bound() {
+        const HELD: usize = 1000;
+        let heap = Heap::over(Counting(Cell::new(0)));
+        for size in 1..=SMALL_MAX {
+            let layout = Layout::from_size_align(size, 8).unwrap();
+            // SAFETY: its size is not zero.
+            let held: Vec<_> = (0..HELD).map(|_| unsafe { heap.alloc(layout) }).collect();
+            // SAFETY: each came from this heap with this layout, and is given back once.
+            held.into_iter().for_each(|block| unsafe { heap.dealloc(block, layout) });
+        }
+        let most = SPREAD_MAX * HELD * SMALL_MAX;
+        assert!(heap.below.0.get() <= most, "{} of {most}", heap.below.0.get());
     }
 
     #[test]

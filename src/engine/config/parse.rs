@@ -99,9 +99,6 @@ fn read_timeouts(fields: &Fields<'_>, floor: Floor) -> Timeouts {
     Timeouts {
         response: floor.millis(fields, "response_ms", 8000, 120_000, 10_000),
         inquiry: floor.millis(fields, "inquiry_ms", 1000, 120_000, 8000),
-        route: fields
-            .get("route_ms")
-            .map(|_| floor.millis(fields, "route_ms", 1000, 120_000, 1000)),
     }
 }
 

@@ -107,8 +107,6 @@ pub struct Timeouts {
     pub response: Millis,
     /// For operations that only read.
     pub inquiry: Millis,
-    /// What Envoy's route has by itself, where that is known.
-    pub route: Option<Millis>,
 }
 
 /// How claims are kept.

@@ -31,10 +31,7 @@ impl Context<'_> {
             members => set("x-envoy-max-retries", &(members - 1).to_string()),
         }
         if !attempt.is_observed() {
-            let timeout = self.timeout(parsed);
-            if self.policy.config.timeouts.route != Some(timeout) {
-                set("x-envoy-upstream-rq-timeout-ms", &timeout.get().to_string());
-            }
+            set("x-envoy-upstream-rq-timeout-ms", &self.timeout(parsed).get().to_string());
             headers.extend(own_headers(parsed));
         }
         let composite = attempt.members.len() > 1;

@@ -135,21 +135,8 @@ pub(super) struct Ready {
 
 impl Ready {
     pub(super) fn new() -> Self {
-        Self::with(&json!({}))
-    }
-
-    /// The same where the filter knows the route's timeout.
-    pub(super) fn knowing_the_route() -> Self {
-        Self::with(&json!({"timeouts": {"route_ms": 10000}}))
-    }
-
-    fn with(settings: &Value) -> Self {
         let host = FakeHost::default();
-        let mut config: Value = serde_json::from_str(CONFIG).unwrap();
-        for (name, setting) in settings.as_object().into_iter().flatten() {
-            config[name] = setting.clone();
-        }
-        let config = Config::parse(config.to_string().as_bytes()).unwrap();
+        let config = Config::parse(CONFIG.as_bytes()).unwrap();
         let (policy, ..) = join(&host, config).unwrap();
         let ready = Self { policy, shared: host.0.borrow().shared.clone() };
         let process = Process::new(&ready);

@@ -15,7 +15,7 @@ use crate::filter::stream::Flow;
 
 /// How a call goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(in crate::filter) enum How {
     /// The host refuses, and nothing happened.
     Refused,
     /// It says so, and it happened all the same.
@@ -30,7 +30,7 @@ pub(super) enum How {
 
 /// How long it goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lasts {
+pub(in crate::filter) enum Lasts {
     Once,
     /// For all later calls of that name.
     Alike,
@@ -40,10 +40,22 @@ pub(super) enum Lasts {
 
 /// Which calls go wrong, counted from 1.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fault {
-    pub(super) from: usize,
-    pub(super) lasts: Lasts,
-    pub(super) how: How,
+pub(in crate::filter) struct Fault {
+    pub(in crate::filter) from: usize,
+    pub(in crate::filter) lasts: Lasts,
+    pub(in crate::filter) how: How,
+}
+
+/// What becomes of counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::filter) enum Counts {
+    /// They count.
+    #[default]
+    Counted,
+    /// None can be read.
+    Withheld,
+    /// Envoy's `stats_matcher` rejects them: they stay at 0, and nobody is told.
+    Rejected,
 }
 
 type Fields = Vec<(String, String)>;
@@ -57,12 +69,12 @@ pub(in crate::filter) struct Inside {
     pub(super) request_body: Vec<u8>,
     pub(super) response: Fields,
     pub(super) response_body: Vec<u8>,
-    /// No counter can be read.
-    pub(in crate::filter) withholds_metrics: bool,
+    /// What becomes of counters.
+    pub(in crate::filter) counts: Counts,
     /// Header fields that every gateway adds.
     pub(super) labels: Fields,
     /// Names of metrics, and what they are.
-    pub(super) metrics: Vec<(String, u64)>,
+    pub(in crate::filter) metrics: Vec<(String, u64)>,
     /// The answer to a call of ours.
     pub(super) called: Fields,
     pub(super) called_body: Vec<u8>,
@@ -86,7 +98,7 @@ pub(in crate::filter) struct Inside {
     pub(super) takes_rpcs: bool,
     /// The calls since the count began, by name.
     pub(in crate::filter) calls: Vec<&'static str>,
-    pub(super) fault: Option<Fault>,
+    pub(in crate::filter) fault: Option<Fault>,
 }
 
 /// A handle on it: every worker of a process shares one.
@@ -312,13 +324,16 @@ impl Host for FakeHost {
 
     fn increment(&self, metric: u32, by: u32) -> Result<(), HostError> {
         self.attempt("increment")?;
+        if self.0.borrow().counts == Counts::Rejected {
+            return Ok(());
+        }
         self.0.borrow_mut().metrics[metric as usize].1 += u64::from(by);
         Ok(())
     }
 
     fn metric(&self, metric: u32) -> Result<u64, HostError> {
         match self.made("metric") {
-            None if self.0.borrow().withholds_metrics => Err(FAILED),
+            None if self.0.borrow().counts == Counts::Withheld => Err(FAILED),
             None => Ok(self.0.borrow().metrics[metric as usize].1),
             Some(How::Refused | How::Done | How::Conflict) => Err(FAILED),
             // It stands still, or is somewhere else.

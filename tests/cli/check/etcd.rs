@@ -40,7 +40,7 @@ pub(super) fn shared(reference: &str) -> String {
         let last = "                    proxy_on_delete: {}\n";
         edited(text, &[(timeouts, told), (last.to_owned(), allow(names))])
     };
-    let own = "timeouts: &timeouts {route_ms: 10000, response_ms: 10000, inquiry_ms: 8000}";
+    let own = "timeouts: &timeouts {response_ms: 10000, inquiry_ms: 8000}";
     let payments = edited(payments, &[("dana_failover.wasm", MODULE)]);
     let payments = change(&payments, own, STORE, &PAYMENTS);
     let operators = change(operators, "timeouts: *timeouts", SAME, &OPERATORS);

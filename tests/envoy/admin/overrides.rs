@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{PATIENCE, kill_both_workers, pay, start};
-use crate::support::client::{CANCEL, STATUS, Seen, about, call_anew};
+use crate::support::client::{CANCEL, Line, STATUS, Seen, about, call_anew};
 use crate::support::envoy::{Envoy, plugin, quick, rendered, rendered_apart, trapping, with};
 use crate::support::operator::{post, status};
 use crate::support::sandbox::Sandbox;
@@ -159,4 +159,24 @@ fn overrides_outlive_the_filter_on_both_workers() {
     });
     assert_eq!(goes(&sandbox, &envoy, "REBORN"), ["secondary"]);
     assert_eq!(status(&envoy)["overrides"][0]["reason"], "planned work");
+}
+
+/// What an operator steers is seen by each worker before its next tick, which is half a second away.
+#[test]
+fn the_next_payment_of_each_worker_goes_where_it_is_steered() {
+    let sandbox = Sandbox::start();
+    let changes = json!({"heartbeat": {"interval_ms": 2000, "stale_ms": 60000}});
+    let envoy = Envoy::start(&rendered(&sandbox, &with(quick(), &changes)));
+    let lines: Vec<Line> = (0..16).map(|_| Line::new()).collect();
+    for (number, line) in lines.iter().enumerate() {
+        let paid = line.pay(&envoy.listener, &format!("BEFORE-{number}"));
+        assert_eq!(paid.header("x-dana-gateway"), Some("primary"), "{paid:?}");
+    }
+    assert_eq!(steer(&envoy, "primary", "drain", 60).status, 200);
+    for (number, line) in lines.iter().enumerate() {
+        let reference = format!("AFTER-{number}");
+        let paid = line.pay(&envoy.listener, &reference);
+        assert_eq!(paid.header("x-dana-gateway"), Some("secondary"), "{paid:?}");
+        assert_eq!(sandbox.executed_at(&reference), ["secondary"]);
+    }
 }

@@ -89,19 +89,7 @@ pub(super) const RULES: &[Rule] = &[
         fix: "Set the route's timeout to timeouts.response_ms, 8 s at least.",
         check: route_timeout,
     },
-    Rule {
-        id: "route-timeout-told",
-        severity: Error,
-        title: "The route has another timeout than the filter is told",
-        why: "A request whose timeout is timeouts.route_ms is sent without one of its own: the route ends it, \
-              too early or too late.",
-        fix: "Set the route's timeout to timeouts.route_ms, or leave route_ms out.",
-        check: route_timeout_told,
-    },
 ];
-
-/// Envoy's own timeout of a route.
-const ROUTE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Every retry policy that may touch a payment.
 fn policies(setup: &Setup) -> Vec<View> {
@@ -260,31 +248,18 @@ fn internal_redirect(setup: &Setup, found: &mut Found<'_>) {
 }
 
 fn route_timeout(setup: &Setup, found: &mut Found<'_>) {
+    // Envoy's own default.
+    const DEFAULT: Duration = Duration::from_secs(15);
     for (plugin, proxy) in setup.payment_proxies() {
         let Some(config) = plugin.config_or_default() else { continue };
         let least = Duration::from_millis(config.timeouts.response.get());
         for action in proxy.actions() {
             let view = action.at("timeout");
-            if view.duration().unwrap_or(ROUTE_TIMEOUT) < least {
+            if view.duration().unwrap_or(DEFAULT) < least {
                 found.add(
                     &view,
                     format!("timeouts.response_ms ({} s) or more", least.as_secs_f64()),
                 );
-            }
-        }
-    }
-}
-
-fn route_timeout_told(setup: &Setup, found: &mut Found<'_>) {
-    for (plugin, proxy) in setup.payment_proxies() {
-        let told = plugin.config_or_default().and_then(|config| config.timeouts.route);
-        let told = told.map(|told| Duration::from_millis(told.get()));
-        let follows = |action: &View| action.at("cluster_header").exists();
-        let chosen = proxy.actions().into_iter().filter(follows);
-        for view in chosen.map(|action| action.at("timeout")) {
-            let has = Some(view.duration().unwrap_or(ROUTE_TIMEOUT));
-            if let Some(told) = told.filter(|_| has != told) {
-                found.add(&view, format!("timeouts.route_ms ({} s)", told.as_secs_f64()));
             }
         }
     }
