@@ -8,53 +8,11 @@
 #![allow(clippy::missing_safety_doc, clippy::undocumented_unsafe_blocks, reason = "a yardstick")]
 #![allow(static_mut_refs, reason = "one thread, and no value that two calls hold")]
 
-unsafe extern "C" {
-    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
-    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
-    fn proxy_replace_header_map_value(
-        map: u32,
-        name: *const u8,
-        name_size: usize,
-        value: *const u8,
-        value_size: usize,
-    ) -> u32;
-    fn proxy_get_buffer_bytes(
-        buffer: u32,
-        start: usize,
-        size_max: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
-    fn proxy_get_property(
-        path: *const u8,
-        path_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
-    fn proxy_set_property(
-        path: *const u8,
-        path_size: usize,
-        value: *const u8,
-        value_size: usize,
-    ) -> u32;
-    fn proxy_get_shared_data(
-        key: *const u8,
-        key_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-        version: *mut u32,
-    ) -> u32;
-    fn proxy_set_shared_data(
-        key: *const u8,
-        key_size: usize,
-        value: *const u8,
-        value_size: usize,
-        version: u32,
-    ) -> u32;
-    fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
-    fn proxy_increment_metric(id: u32, by: i64) -> u32;
-    fn proxy_get_metric(id: u32, value: *mut u64) -> u32;
-}
+#[path = "../../src/filter/host/envoy/abi.rs"]
+#[allow(dead_code, reason = "a charge does not take all of them")]
+mod abi;
+
+use abi::*;
 
 /// What the host hands over goes here, and is forgotten with the next request.
 static mut ROOM: [u8; 64 * 1024] = [0; 64 * 1024];

@@ -1,7 +1,7 @@
 //! The label sets that a configuration implies. They are there from the first moment, with the
 //! value 0: of a counter that begins with its first event nobody sees that event.
 //!
-//! What is implied: every gauge of each gateway; every pair of gateways for each kind of switch;
+//! What is implied: the writes of health; every gauge of each gateway; every pair of gateways for each kind of switch;
 //! every move that a breaker has a rule for; both kinds of anomalies; both ways for heartbeats to
 //! contradict traffic; every override; every breach, where connections are watched; how calls to a
 //! store in etcd end, where there is one. Of requests:
