@@ -15,13 +15,13 @@
 //! Everything else is private to the engine, but for the names below.
 
 mod admin;
+mod audit;
 mod codec;
 mod config;
 mod event;
 mod exchange;
 mod gateway;
 mod health;
-mod json;
 pub mod limits;
 mod machine;
 pub mod metrics;
@@ -32,14 +32,17 @@ mod tick;
 mod time;
 
 pub use admin::{Admin, Instance, ResolveError, resolve};
+pub use audit::{Chain, Digest, Head, Members, Writer, Writers};
+pub use codec::json::{Extractor, Pointer, Scalar};
 pub use config::{
-    AnswersIn, Composite, CompositeConfig, Config, ConfigError, ETCD_MODULE, EtcdConfig,
-    GATEWAY_HEADER, Gateway, GatewayConfig, JoinError, Ledger, OPERATORS_MODULE, PAYMENTS_MODULE,
-    Policy, Role, RouteTarget, StoreConfig, StoreEngine, Timeouts,
+    AnswersIn, AuditConfig, Composite, CompositeConfig, Config, ConfigError, ETCD_MODULE,
+    EtcdConfig, GATEWAY_HEADER, Gateway, GatewayConfig, JoinError, Ledger, OPERATORS_MODULE,
+    PAYMENTS_MODULE, Policy, Role, RouteTarget, StoreConfig, StoreEngine, Timeouts,
 };
 pub use event::{
     AdminEffect, AdminEvent, After, Answer, Call, Decision, ExchangeEffect, ExchangeEvent, Forward,
-    Probe, ProbeAnswer, ProbeId, Request, TickEffect, TickEvent,
+    Probe, ProbeAnswer, ProbeId, Request, Subject, TickEffect, TickEvent, anomaly_entry,
+    health_entry,
 };
 pub use exchange::Exchange;
 pub use gateway::{GatewayId, Gateways};
@@ -50,7 +53,6 @@ pub use health::{
     Report, RequestKind, Rule, Selection, Signal, Source, Switched, Tally, TlsVersion, Transition,
     Why, WorkerCounters,
 };
-pub use json::{Extractor, Pointer, Scalar};
 pub use machine::{Input, InputOf, Machine, Output, OutputOf, Shell, Ticket, drive};
 pub use payment::{
     Admission, Anomaly, AnomalyKind, AttemptId, Claim, ClaimKey, ClaimRules, ClaimState, Closed,

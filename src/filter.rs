@@ -6,10 +6,14 @@
 // Natively all of it is tested and nothing called; a module calls one half of it.
 #[allow(dead_code, reason = "called by the operators' module only")]
 mod admin;
+#[allow(dead_code, reason = "called by Envoy only")]
+mod audit;
 #[allow(dead_code, reason = "called by Envoy only, and for the most part by the payments' module")]
 mod contexts;
 #[allow(dead_code, reason = "called by Envoy only")]
 mod driver;
+#[allow(dead_code, reason = "called by the operators' module only")]
+mod events;
 #[allow(dead_code, reason = "called by the payments' module, and a part by the operators'")]
 mod health_cell;
 #[cfg(any(test, target_family = "wasm"))]

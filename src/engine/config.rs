@@ -5,6 +5,7 @@
 //! against this parser.
 
 mod admin;
+mod audit;
 mod delays;
 mod gateways;
 mod health;
@@ -19,6 +20,7 @@ mod rights;
 mod values;
 
 pub use admin::{ETCD_MODULE, OPERATORS_MODULE, PAYMENTS_MODULE, Role};
+pub use audit::AuditConfig;
 pub use policy::{Composite, Gateway, JoinError, Policy, RouteTarget};
 pub use reader::ConfigError;
 pub use values::{

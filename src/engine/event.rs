@@ -1,5 +1,6 @@
 //! The whole vocabulary across the wall: what the engine is told, and what it wants done.
 
+use crate::engine::audit::Members;
 use crate::engine::gateway::GatewayId;
 use crate::engine::health::{HealthEvent, Peer, ProbeSpec};
 use crate::engine::payment::Anomaly;
@@ -8,8 +9,10 @@ use crate::engine::store::Counted;
 use crate::engine::time::Millis;
 
 mod decision;
+mod entry;
 
-pub use decision::{After, Decision};
+pub use decision::{After, Decision, Subject};
+pub use entry::{anomaly_entry, health_entry};
 
 /// A whole request.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +126,8 @@ pub enum TickEffect {
     Counted(Box<Counted>),
     /// Count what the store in etcd holds: this worker is the one that counts.
     CountRealm,
+    /// Tell operators how far the writers of the audit trail are.
+    PublishAudit,
 }
 
 /// What happens to a request of an operator.
@@ -139,8 +144,13 @@ pub enum AdminEffect {
     Changed(HealthEvent),
     /// Tell other operators that evidence contradicts what was known.
     Anomaly(Anomaly),
-    /// One line for the log: who asked for what, and why, as a JSON object.
-    Told(String),
+    /// Tell who asked for what, and why.
+    Told {
+        /// One line for the log, with a JSON object.
+        line: String,
+        /// The same for the audit trail.
+        entry: Members,
+    },
     /// Answer.
     Reply(Reply),
 }
@@ -154,6 +164,8 @@ pub struct Forward {
     pub composite: bool,
     /// Whether a [`Call`] may follow, so that the request must be kept.
     pub keep: bool,
+    /// What Envoy's log is told before it goes, where that is wanted of a payment.
+    pub intent: Option<Members>,
 }
 
 /// The same request once more, to another gateway.
@@ -165,6 +177,8 @@ pub struct Call {
     pub timeout: Millis,
     /// Header fields to set.
     pub headers: Vec<(String, String)>,
+    /// As in [`Forward`].
+    pub intent: Option<Members>,
 }
 
 /// Tells heartbeats of one worker apart.

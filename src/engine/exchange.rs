@@ -12,7 +12,7 @@
 use std::rc::Rc;
 
 use crate::engine::config::{GATEWAY_HEADER, Policy};
-use crate::engine::event::{After, Decision, ExchangeEffect, ExchangeEvent};
+use crate::engine::event::{After, Decision, ExchangeEffect, ExchangeEvent, Subject};
 use crate::engine::gateway::Gateways;
 use crate::engine::health::{Why, WorkerCounters};
 use crate::engine::machine::{Input, InputOf, Machine, Output, OutputOf, Tickets};
@@ -262,7 +262,8 @@ impl Context<'_> {
         headers.extend(kept.content_type.map(|value| ("content-type", value)));
         let claim = After::at(ClaimState::settled(gateways));
         let line = self.note(parsed);
-        let note = Decision { decision: "replay", claim, gateways, names: gateway, ..line };
+        let status = kept.status;
+        let note = Decision { decision: "replay", claim, gateways, names: gateway, status, ..line };
         let reply = Reply { status: kept.status, headers, body: kept.body, reason: "replay" };
         vec![ExchangeEffect::Decided(note), ExchangeEffect::Reply(reply)]
     }
@@ -280,7 +281,7 @@ impl Context<'_> {
             _ => local_reply,
         };
         let operation = parsed.operation.as_ref();
-        let (reply, note) = self.reply(local_reply, operation, &parsed.request_id, gateways);
+        let (reply, note) = self.reply(local_reply, operation, &parsed.subject, gateways);
         let note = Decision { key: self.note(parsed).key, ..note };
         vec![ExchangeEffect::Decided(note), ExchangeEffect::Reply(reply)]
     }
@@ -289,7 +290,7 @@ impl Context<'_> {
         &self,
         local_reply: &LocalReply,
         operation: Option<&Rc<Compiled>>,
-        request_id: &str,
+        subject: &Rc<Subject>,
         gateways: Gateways,
     ) -> (Reply, Decision) {
         let names = self.policy.names(gateways);
@@ -301,11 +302,19 @@ impl Context<'_> {
             gateway_code: None,
             follows_up: line.is_some_and(|line| line.class == Class::FollowUp),
             memory: self.memory_of(line.map(|line| line.class)),
-            request_id,
+            request_id: &subject.request_id,
         };
         let reply = local_reply.reply(self.policy.config.protocol, &about);
-        let (operation, decision) = (operation.cloned(), reply.reason);
-        let note = Decision { operation, decision, gateways, names, ..Decision::default() };
+        let note = Decision {
+            operation: operation.cloned(),
+            decision: reply.reason,
+            gateways,
+            names,
+            status: reply.status,
+            at: self.now,
+            subject: Rc::clone(subject),
+            ..Decision::default()
+        };
         (reply, note)
     }
 
@@ -320,11 +329,14 @@ impl Context<'_> {
         }
     }
 
+    /// A decision about this request, of which nothing else is known yet.
     fn note(&self, parsed: &ParsedRequest) -> Decision {
         let key = parsed.payment.as_ref().map(|payment| payment.key).or(parsed.concerns);
         Decision {
             operation: parsed.operation.clone(),
             key: key.map(|key| key.reference()),
+            at: self.now,
+            subject: Rc::clone(&parsed.subject),
             ..Decision::default()
         }
     }

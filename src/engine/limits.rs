@@ -245,3 +245,30 @@ pub const OPERATORS_LEFT_MS_MAX: u64 = 60_000;
 /// that is frozen is left out by then, and another one leads (measured: a leader that was frozen for 3 s
 /// cost 1.2 s at most).
 pub const SHARED_STORE_MS_MAX: u64 = 2400;
+
+/// Characters of a text in an entry of the audit trail. A reference has 64, and what identifies a
+/// payment at most so many.
+pub const AUDIT_TEXT_CHARS_MAX: usize = IDENTITY_CHARS_MAX;
+
+/// Bytes of an event that one plugin hands to the one that writes it down.
+pub const AUDIT_EVENT_BYTES_MAX: usize = 8192;
+
+/// Events that wait in one worker to be written down. What comes beyond that is counted, and the count is
+/// written down instead.
+pub const AUDIT_EVENTS_MAX: usize = 1024;
+
+/// Events that are handed over at a time.
+pub const AUDIT_EVENTS_PER_CALL: usize = 32;
+
+/// So long a call that hands over events may take: it goes no further than a socket of this machine.
+pub const AUDIT_CALL_MS: u64 = 1000;
+
+/// From one publication of how far the writers are to the next.
+pub const AUDIT_PUBLISHED_MS: u64 = 10_000;
+
+/// Writers of one process whose heads are known. A worker of Envoy has one for each of its
+/// configurations; whoever has a higher number takes the place of the one so many before.
+pub const AUDIT_WRITERS_MAX: u64 = 1024;
+
+/// Writers before a new one that its first entry names with their heads.
+pub const AUDIT_WRITERS_NAMED: u64 = 16;

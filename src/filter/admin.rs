@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::audit::Auditor;
 use super::health_cell::HealthCell;
 use super::host::{Host, Side};
 use super::membership;
@@ -15,6 +16,7 @@ use super::store_calls::{Asker, StoreCalls};
 use super::stores::LocalOnly;
 use super::stream::Flow;
 use super::worker::Worker;
+use crate::engine::Members;
 use crate::engine::Timestamp;
 use crate::engine::limits;
 use crate::engine::{Admin, Instance};
@@ -42,6 +44,10 @@ pub(super) struct AdminRoot<H> {
     etcd: Option<Rc<EtcdStore>>,
     /// What it was asked and has not answered.
     pub(super) calls: StoreCalls,
+    /// Its part in the audit trail, if there is one.
+    audit: Option<Auditor>,
+    /// What is written down with the next request: what became of requests whose client has left.
+    unwritten: RefCell<Vec<Members>>,
     /// Requests whose client has left while the store was asked, by Envoy's number. What is begun is
     /// brought to its end, so that whatever is written is told.
     left: RefCell<Vec<(u32, OverStore, Timestamp)>>,
@@ -60,8 +66,10 @@ impl<H: Host + Clone> AdminRoot<H> {
         // A session of operators asks the layout what stands in shared data.
         let open = |config| membership::open(&host, config, false, NO_WORKER);
         let etcd = etcd.map(open).transpose()?;
-        let (reporter, health, calls, left) = Default::default();
-        Ok(Self { config: Rc::new(config), instance, reporter, health, etcd, calls, left, host })
+        let (reporter, health, calls, left, unwritten) = Default::default();
+        let audit = Auditor::of(&config, "operators");
+        let config = Rc::new(config);
+        Ok(Self { config, instance, reporter, health, etcd, calls, audit, unwritten, left, host })
     }
 
     /// Whether it must tick.
@@ -93,25 +101,55 @@ impl<H: Host + Clone> AdminRoot<H> {
         now: Timestamp,
         is_there: bool,
     ) {
+        let mut record = None;
         let mut shell = AdminShell { root: self, context, todo: Vec::new() };
         drive(admin, input, now, &mut (), &mut shell);
         let todo = shell.todo;
         let reporter = || admin.policy().map(|policy| self.reporter(policy));
         for effect in todo {
             match effect {
-                AdminEffect::Told(line) => log::warn!("{line}"),
+                AdminEffect::Told { line, entry } => {
+                    log::warn!("{line}");
+                    record = Some(entry);
+                }
                 AdminEffect::Changed(change) => {
                     reporter().into_iter().for_each(|reporter| reporter.changed(&change));
                 }
                 AdminEffect::Anomaly(anomaly) => {
                     reporter().into_iter().for_each(|reporter| reporter.anomaly(&anomaly));
                 }
-                AdminEffect::Reply(reply) if is_there => {
-                    let _ = self.host.reply(&reply);
+                AdminEffect::Reply(reply) => {
+                    if (400..500).contains(&reply.status) {
+                        record = Some(Members::new("refused", now).text("do", reply.reason));
+                    }
+                    if is_there {
+                        let _ = self.host.reply(&reply);
+                    }
+                    self.record(record.take(), if is_there { reply.status } else { 0 });
                 }
-                AdminEffect::Reply(_) => {}
             }
         }
+    }
+
+    /// Keeps what is to be written down, until the log callback of this request or the next one.
+    fn record(&self, entry: Option<Members>, status: u16) {
+        let mut unwritten = self.unwritten.borrow_mut();
+        if self.audit.is_some() && unwritten.len() < limits::AUDIT_EVENTS_MAX {
+            unwritten.extend(entry.map(|entry| entry.number("http", status.into())));
+        }
+    }
+
+    /// Writes it down.
+    fn write_entries(&self) {
+        let entries = std::mem::take(&mut *self.unwritten.borrow_mut());
+        if let Some(audit) = self.audit.as_ref().filter(|_| !entries.is_empty()) {
+            audit.write(&self.host, &entries);
+        }
+    }
+
+    /// Envoy is done with it.
+    pub(super) fn close(&self) {
+        self.audit.iter().for_each(Auditor::close);
     }
 
     /// What is not answered for long is given up.
@@ -181,6 +219,11 @@ impl<H: Host + Clone> AdminStream<H> {
     pub(super) fn request_trailers(&mut self) -> Flow {
         self.complete();
         Flow::Hold
+    }
+
+    /// The request is over, and its access log is written.
+    pub(super) fn log(&self) {
+        self.root.write_entries();
     }
 
     fn complete(&mut self) {

@@ -61,6 +61,8 @@ impl Name {
             Cell::Workers => (b'w', None),
             Cell::Realm => (b'r', None),
             Cell::Lineages => (b's', None),
+            Cell::AuditWriters => (b'a', None),
+            Cell::AuditHead(slot) => (b'd', Some(slot)),
         };
         let [a, b, c, d] = number.unwrap_or_default().to_be_bytes();
         let mut bytes = *Self::BLANK;
@@ -87,6 +89,8 @@ fn words(cell: Cell) -> String {
         Cell::Workers => "the number of workers".to_owned(),
         Cell::Realm => "what the workers say of the store in etcd".to_owned(),
         Cell::Lineages => "what this process has seen of the store in etcd".to_owned(),
+        Cell::AuditWriters => "the number of the audit trail's writers".to_owned(),
+        Cell::AuditHead(slot) => format!("the head {slot} of the audit trail"),
     }
 }
 

@@ -126,6 +126,11 @@ pub trait Host {
     /// # Errors
     /// When it cannot be sent, a cluster without hosts among the reasons. Then it was not.
     fn call(&self, call: &Call, request: &BufferedRequest) -> Result<u32, HostError>;
+    /// Hands events to the listener that `cluster` reaches; its answer will carry the token.
+    ///
+    /// # Errors
+    /// When they cannot be sent, a cluster without hosts among the reasons.
+    fn hand_over(&self, cluster: &str, events: &[u8]) -> Result<u32, HostError>;
     /// Calls a method of the store that `cluster` reaches, by gRPC; its answer will carry the token.
     ///
     /// # Errors

@@ -127,7 +127,16 @@ extern "C" fn proxy_on_tick(number: u32) {
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn proxy_on_log(number: u32) {
+    let _ = at_stream(number, |stream| {
+        stream.log();
+        Flow::Continue
+    });
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn proxy_on_delete(number: u32) {
+    let _ = at_root(number, |root| root.close());
     let _ = STREAMS.with(|streams| streams.try_borrow_mut().map(|mut all| all.remove(number)));
     let _ = ROOTS.with(|roots| roots.try_borrow_mut().map(|mut all| all.remove(number)));
 }

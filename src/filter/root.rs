@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::audit::Auditor;
 use super::driver::cell;
 use super::host::{Host, Side, is_service_time};
 use super::pairs;
@@ -42,13 +43,18 @@ impl<H: Host, S: Stores> Root<H, S> {
         }
         let tick = Tick::new(Rc::clone(&policy), owner);
         let (stores, mut member) = S::open(&host, &policy, owner)?;
-        let worker = Rc::new(Worker::new(host, policy, owner, stores));
+        let worker = Rc::new(Worker::new(host, policy, owner, stores).audited());
         worker.show();
         S::called(&mut member, &worker);
         // Whoever asks whether all workers have joined knows of this one from now on.
         S::ticked(&mut member, &worker, false, None);
         let ticked_at = Timestamp::default();
         Ok(Self { worker, tick, probes: Vec::new(), member, ticked_at })
+    }
+
+    /// Envoy is done with it.
+    pub(super) fn close(&self) {
+        self.worker.audit.iter().for_each(Auditor::close);
     }
 
     pub(super) const fn worker(&self) -> &Rc<Worker<H, S>> {
@@ -78,11 +84,20 @@ impl<H: Host, S: Stores> Root<H, S> {
         self.ticked_at = now;
         let (counts_realm, local) = self.drive(TickEvent::Due);
         self.probes.retain(|(_, id)| self.tick.awaits(*id));
+        if let Some(audit) = &self.worker.audit {
+            audit.hand_over(&self.worker.host);
+        }
         S::ticked(&mut self.member, &self.worker, counts_realm, local);
     }
 
-    /// A heartbeat was answered, by the gateway or in its place by Envoy.
+    /// A call was answered: a heartbeat, by the gateway or in its place by Envoy; or one that handed
+    /// over events.
     pub(super) fn answered(&mut self, token: u32) {
+        if let Some(audit) = &self.worker.audit
+            && audit.answered(&self.worker.host, token)
+        {
+            return;
+        }
         let Some(place) = self.probes.iter().position(|(known, _)| *known == token) else {
             return;
         };
@@ -183,6 +198,9 @@ impl<H: Host, S: Stores> Shell<Tick> for TickShell<'_, H, S> {
             }
             TickEffect::Counted(counted) => self.worker.counted(&counted),
             TickEffect::CountRealm => self.counts_realm = true,
+            TickEffect::PublishAudit => {
+                self.worker.audit.iter().for_each(|audit| audit.publish(&self.worker.host));
+            }
         }
         None
     }

@@ -46,6 +46,7 @@ impl<H: Host, S: Stores> Stream<H, S> {
             held: Rc::default(),
             calling: None,
             decided_at: Timestamp::default(),
+            decision: None,
             handed_off: false,
         };
         Self { exchange, wire, head: None }
@@ -147,6 +148,11 @@ impl<H: Host, S: Stores> Stream<H, S> {
     /// The stream is over. If no answer was settled, the client has left, or Envoy has dropped a
     /// broken one: what that means is settled here.
     pub(super) fn log(&mut self) {
+        self.end();
+        self.wire.write_entry();
+    }
+
+    fn end(&mut self) {
         if self.exchange.is_ended() {
             return;
         }

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::audit::Auditor;
 use super::health_cell::HealthCell;
 use super::host::Host;
 use crate::engine::Policy;
@@ -27,12 +28,20 @@ pub(super) struct Worker<H, S> {
     pub(super) health: HealthCell,
     /// Where claims are kept.
     pub(super) stores: S,
+    /// Its part in the audit trail, if there is one.
+    pub(super) audit: Option<Auditor>,
 }
 
 impl<H: Host, S> Worker<H, S> {
     pub(super) fn new(host: H, policy: Rc<Policy>, owner: u64, stores: S) -> Self {
         let counters = RefCell::new(WorkerCounters::of(owner));
         let (metrics, health) = Default::default();
-        Self { host, policy, counters, owner, metrics, health, stores }
+        Self { host, policy, counters, owner, metrics, health, stores, audit: None }
+    }
+
+    /// The same with a part in the audit trail, if the configuration wants one.
+    pub(super) fn audited(mut self) -> Self {
+        self.audit = Auditor::of(&self.policy.config, "payments");
+        self
     }
 }

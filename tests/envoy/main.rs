@@ -1,6 +1,7 @@
 //! The filter on a real Envoy, against sandbox gateways over real sockets.
 //!
 //! - `admin`: the operators' listener: status, overrides, payments in doubt
+//! - `audit`: the audit trail: what stands in it, and that nothing is missing
 //! - `capabilities`: what the filter's VMs may do
 //! - `etcd`: the cluster of an etcd that several Envoys share
 //! - `evidence`: every row of the evidence table that a socket can cause
@@ -37,6 +38,7 @@
 mod support;
 
 mod admin;
+mod audit;
 mod capabilities;
 mod census;
 mod claims;

@@ -149,7 +149,13 @@ const fn place(cell: Cell) -> Place {
         // A key lives in one value: looking into two lets two workers win.
         Cell::Claims(_) => panic!("another bucket than the key's own"),
         Cell::Body(_) => Place::Body,
-        Cell::Layout | Cell::Census | Cell::Workers | Cell::Realm | Cell::Lineages => {
+        Cell::Layout
+        | Cell::Census
+        | Cell::Workers
+        | Cell::Realm
+        | Cell::Lineages
+        | Cell::AuditWriters
+        | Cell::AuditHead(_) => {
             panic!("no request reads the layout or a census")
         }
     }

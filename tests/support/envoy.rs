@@ -86,6 +86,13 @@ pub(crate) fn rendered_from(mut config: Value, gateways: [&str; 2], changes: &Va
         *code = json!(module(name));
         merge(&mut plugin["configuration"]["value"], changes);
     }
+    let events = &mut config["static_resources"]["listeners"][2];
+    if !events.is_null() {
+        let filter =
+            &mut events["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"][0];
+        let vm = &mut filter["typed_config"]["config"]["vm_config"];
+        vm["code"]["local"]["filename"] = json!(module(MODULES[1]));
+    }
     let digest = <sha2::Sha256 as sha2::Digest>::digest(TOKEN);
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     admin_plugin(&mut config)["configuration"]["value"]["admin"]["token_sha256"] = json!(digest);
@@ -159,7 +166,10 @@ const LISTENER: &str = "listener.json";
 
 /// Puts a configuration's listeners where Envoy watches for them, whole from the first moment.
 fn put_listener(dir: &Path, config: &Value) {
-    let mut listeners = config["static_resources"]["listeners"].clone();
+    let place = dir.join("dana-audit");
+    let text = config["static_resources"]["listeners"].to_string();
+    let text = text.replace("/tmp/dana-audit", place.to_str().unwrap());
+    let mut listeners: Value = serde_json::from_str(&text).unwrap();
     for listener in listeners.as_array_mut().unwrap() {
         listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
     }
@@ -292,7 +302,10 @@ impl Envoy {
     /// What it has logged is what explains that it does not start.
     fn run_in(dir: TempDir, config: &Value) -> Result<Self, String> {
         let path = dir.path().join("envoy.json");
-        std::fs::write(&path, config.to_string()).unwrap();
+        // Each Envoy has an audit trail of its own.
+        let place = dir.path().join("dana-audit");
+        let config = config.to_string().replace("/tmp/dana-audit", place.to_str().unwrap());
+        std::fs::write(&path, config).unwrap();
         let file = |name| Stdio::from(File::create(dir.path().join(name)).unwrap());
         let child = Command::new(program())
             .arg("-c")
@@ -414,6 +427,19 @@ impl Envoy {
         })
     }
 
+    /// Its audit trail.
+    pub(crate) fn trail(&self) -> PathBuf {
+        self.dir.path().join("dana-audit.jsonl")
+    }
+
+    /// The entries of that so far.
+    pub(crate) fn entries(&self) -> Vec<Value> {
+        let text = read(&self.trail());
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        whole.lines().filter(|line| !line.is_empty()).map(parse).collect()
+    }
+
     /// The sum of a metric of the filter over all label sets that contain `labels`.
     pub(crate) fn metric(&self, name: &str, labels: &str) -> u64 {
         let text = client::get(&self.admin, "/stats/prometheus").body;
@@ -448,7 +474,7 @@ impl Envoy {
             assert!(is_drained || matches!(seen.status, 200 | 503), "{path}: {seen:?}");
             (path.to_owned(), text)
         });
-        let logs = ["envoy.log", "access.log"];
+        let logs = ["envoy.log", "access.log", "dana-audit.jsonl"];
         let logs = logs.map(|name| (name.to_owned(), read(&self.dir.path().join(name))));
         pages.chain(logs).collect()
     }

@@ -5,12 +5,13 @@ use serde_json::Value;
 
 use super::answer::Problem;
 use super::auth::Caller;
+use crate::engine::codec::json;
 use crate::engine::config::{Config, ConfigError, Errors, Fields, Node};
 use crate::engine::event::Request;
 use crate::engine::health::OverrideKind;
+use crate::engine::limits;
 use crate::engine::payment::KeyFront;
 use crate::engine::time::Millis;
-use crate::engine::{json, limits};
 
 /// What an operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use super::request::{ResolveRequest, ResolvedAs};
 use super::resolve::{ResolveError, Resolved, resolve};
 use super::status::View;
 use super::turn::Turn;
+use crate::engine::audit::Members;
 use crate::engine::codec::hex;
 use crate::engine::event::AdminEffect;
 use crate::engine::payment::{Anomaly, ClaimState, Evidence, KeyPrefix, Resolution, Step};
@@ -64,11 +65,10 @@ impl Resolving {
             // It may be written, and then nobody says so later.
             (OperatorEvent::Failed, Some(resolved)) if is_in_etcd(view) => {
                 let line = line(&self.request, &resolved, view).with("unclear", true);
+                let line = format!("resolve {line}");
+                let entry = entry(&self.request, &resolved, view).text("do", "unclear");
                 let reply = Problem::Realm(RealmProblem::Unclear).reply();
-                Turn::End(vec![
-                    AdminEffect::Told(format!("resolve {line}")),
-                    AdminEffect::Reply(reply),
-                ])
+                Turn::End(vec![AdminEffect::Told { line, entry }, AdminEffect::Reply(reply)])
             }
             _ => Turn::end(Problem::StoreFailed.reply()),
         }
@@ -144,6 +144,21 @@ fn line(request: &ResolveRequest, resolved: &Resolved, view: View<'_>) -> Object
         .with("actor", actor.as_str())
 }
 
+/// The same for the audit trail.
+fn entry(request: &ResolveRequest, resolved: &Resolved, view: View<'_>) -> Members {
+    let Resolved { key, before, after, claim, .. } = resolved;
+    Members::new("resolve", view.now)
+        .text("key", &hex(key))
+        .text("amt", &claim.money.amount())
+        .text("cur", claim.money.letters())
+        .text("was", before.name())
+        .text("claim", after.name())
+        .text("gw", &doubt::names(after.holders(), view.layout).join("+"))
+        .text("evidence", &request.evidence)
+        .text("who", &request.actor)
+        .text("why", &request.reason)
+}
+
 fn told<T>(
     request: &ResolveRequest,
     resolution: Resolution,
@@ -153,8 +168,9 @@ fn told<T>(
     let Resolved { key, before, after, overturned, .. } = resolved;
     let body = what(resolved, view.layout).with("now", time(view.now)).with("changed", true);
     let reply = answer::json(&body, "resolve");
-    let line = line(request, resolved, view);
-    let mut effects = vec![AdminEffect::Told(format!("resolve {line}"))];
+    let line = format!("resolve {}", line(request, resolved, view));
+    let entry = entry(request, resolved, view);
+    let mut effects = vec![AdminEffect::Told { line, entry }];
     if *overturned {
         let (said, step) = (Evidence::Operator(resolution), Step::Overturned(*after));
         let anomaly = Anomaly::of(hex(key), *before, said, step);

@@ -5,6 +5,7 @@ use super::object::Object;
 use super::request::{OverrideRequest, Wanted};
 use super::status::{StatusReport, View};
 use super::turn::Turn;
+use crate::engine::audit::Members;
 use crate::engine::config::Gateway;
 use crate::engine::event::AdminEffect;
 use crate::engine::health::{Health, HealthEvent, Override};
@@ -101,20 +102,35 @@ fn steered<T>(
     let body = body.with("changed", change.is_some()).with("gateway", status.gateway(gateway));
     let mut effects = Vec::new();
     if let Some(change) = change {
-        effects.extend([AdminEffect::Told(request.line(status.now)), AdminEffect::Changed(change)]);
+        let (line, entry) = (request.line(status.now), request.entry(status.now));
+        effects.extend([AdminEffect::Told { line, entry }, AdminEffect::Changed(change)]);
     }
     effects.push(AdminEffect::Reply(answer::json(&body, "override")));
     Turn::End(effects)
 }
 
 impl OverrideRequest {
+    fn until(&self, now: Timestamp) -> Option<String> {
+        match self.change {
+            Wanted::Override(_, ttl) => Some(Utc(now.plus(ttl)).to_string()),
+            Wanted::Auto | Wanted::Admit => None,
+        }
+    }
+
+    /// What the audit trail says of it.
+    fn entry(&self, now: Timestamp) -> Members {
+        Members::new("override", now)
+            .text("gw", &self.gateway)
+            .text("to", self.change.name())
+            .text("until", &self.until(now).unwrap_or_default())
+            .text("who", &self.actor)
+            .text("why", &self.reason)
+    }
+
     /// What the log says of it.
     fn line(&self, now: Timestamp) -> String {
         let Self { gateway, actor, reason, .. } = self;
-        let until = match self.change {
-            Wanted::Override(_, ttl) => Some(Utc(now.plus(ttl)).to_string()),
-            Wanted::Auto | Wanted::Admit => None,
-        };
+        let until = self.until(now);
         let line = Object::new()
             .with("gateway", gateway.as_str())
             .with("steer", self.change.name())

@@ -202,7 +202,7 @@ impl Scene {
         };
         for effect in effects {
             match effect {
-                AdminEffect::Told(line) => told.push(line),
+                AdminEffect::Told { line, .. } => told.push(line),
                 AdminEffect::Changed(change) => changes.push(change),
                 AdminEffect::Anomaly(anomaly) => anomalies.push(anomaly),
                 AdminEffect::Reply(reply) => panic!("two answers: {reply:?}"),

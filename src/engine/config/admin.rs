@@ -1,4 +1,4 @@
-//! Whose listener the plugin stands in: the merchants', or the operators'.
+//! Whose listener the plugin stands in: the merchants', the operators', or Envoy's own.
 
 use super::reader::{Errors, Fields, Node};
 use crate::engine::time::Zone;
@@ -13,6 +13,8 @@ pub enum Role {
         /// SHA-256 of the token that every request must bring.
         token_sha256: [u8; 32],
     },
+    /// Envoy's own: it writes down what happened without a request.
+    Audit,
 }
 
 /// The file of the module that decides about payments.
@@ -30,7 +32,7 @@ impl Role {
     pub const fn module(self) -> &'static str {
         match self {
             Self::Payments => PAYMENTS_MODULE,
-            Self::Admin { .. } => OPERATORS_MODULE,
+            Self::Admin { .. } | Self::Audit => OPERATORS_MODULE,
         }
     }
 
@@ -42,6 +44,7 @@ impl Role {
         let (also, name) = match self {
             Self::Payments => (Some(ETCD_MODULE), "payments"),
             Self::Admin { .. } => (None, "admin"),
+            Self::Audit => (None, "audit"),
         };
         let module = self.module();
         if module == loaded || also == Some(loaded) {
@@ -61,16 +64,18 @@ pub(super) fn read_zone(fields: &Fields<'_>) -> Zone {
 }
 
 pub(super) fn read(fields: &Fields<'_>, errors: &Errors) -> Role {
-    let is_admin = fields.choice("role", &[("payments", false), ("admin", true)], false);
+    const ADMIN: Role = Role::Admin { token_sha256: [0; 32] };
+    let roles = [("payments", Role::Payments), ("admin", ADMIN), ("audit", Role::Audit)];
+    let role = fields.choice("role", &roles, Role::Payments);
     let token = fields.get("token_sha256");
-    match (is_admin, token) {
-        (false, None) => Role::Payments,
-        (false, Some(node)) => {
-            let expected = "nothing: nobody brings a token to the payments' listener";
+    match (role, token) {
+        (Role::Payments | Role::Audit, None) => role,
+        (Role::Payments | Role::Audit, Some(node)) => {
+            let expected = "nothing: nobody but operators brings a token";
             errors.add(&node.path, expected, "a hash");
-            Role::Payments
+            role
         }
-        (true, token) => {
+        (Role::Admin { .. }, token) => {
             // Whoever puts the token itself here must not find it in a log: nothing is repeated.
             const EXPECTED: &str =
                 "the SHA-256 of the operators' token as 64 hexadecimal digits in lower case";
@@ -175,10 +180,13 @@ mod tests {
     #[test]
     fn a_hash_that_is_none_is_refused_and_not_repeated() {
         let good = "ab".repeat(32);
-        mistake(&json!({"role": "operator"}), "admin.role: expected \"payments\" or \"admin\"");
+        mistake(
+            &json!({"role": "operator"}),
+            "admin.role: expected \"payments\" or \"admin\" or \"audit\"",
+        );
         mistake(
             &json!({"token_sha256": good}),
-            "admin.token_sha256: expected nothing: nobody brings a token to the payments' listener",
+            "admin.token_sha256: expected nothing: nobody but operators brings a token",
         );
         let told = parse(&json!({"role": "admin", "token": good})).unwrap_err();
         assert!(told.len() == 2 && !told.concat().contains("abab"), "{told:?}");

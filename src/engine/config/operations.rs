@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::names::{NAME, is_name};
 use super::reader::{Errors, Fields, Node};
-use crate::engine::json::Pointer;
+use crate::engine::codec::json::Pointer;
 use crate::engine::limits;
 use crate::engine::protocol::{
     Class, Concerns, Identity, Mode, Operation, Protocol, Reference, Repeat, StatusTable, dana_snap,

@@ -1,6 +1,7 @@
 //! Reads a configuration part by part, and checks what no single part shows.
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::delays::Floor;
 use super::gateways::{check_composites, read_composites, read_gateways};
@@ -10,7 +11,8 @@ use super::names::header;
 use super::operations::MODES;
 use super::reader::{ConfigError, Errors, Fields, Node};
 use super::values::{Config, Ledger, PARTNER_HEADER, Timeouts};
-use super::{admin, operations, protobuf, rights};
+use super::{admin, audit, operations, protobuf, rights};
+use crate::engine::codec::hex;
 use crate::engine::health::ProbeSpec;
 use crate::engine::protocol::{Mode, Protocol};
 
@@ -35,10 +37,16 @@ impl Config {
             })?,
         };
         let errors = Errors::default();
-        let config = read(&Node::root(&value, &errors), &errors);
+        let mut config = read(&Node::root(&value, &errors), &errors);
+        config.digest = digest(&value);
         let errors = errors.into_vec();
         if errors.is_empty() { Ok(config) } else { Err(errors) }
     }
+}
+
+/// Maps of `serde_json` are sorted.
+fn digest(value: &Value) -> String {
+    hex(&Sha256::digest(value.to_string()))
 }
 
 fn read(root: &Node<'_>, errors: &Errors) -> Config {
@@ -86,6 +94,8 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         request_body_bytes_max: usize::try_from(request_body_bytes_max).unwrap_or(usize::MAX),
         role: admin::read(&admin, errors),
         time_zone: admin::read_zone(&admin),
+        audit: audit::read(&fields),
+        digest: String::new(),
     };
     check_composites(&config, errors);
     check_etcd(&config, floor, errors);

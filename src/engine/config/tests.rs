@@ -2,8 +2,8 @@
 
 use super::delays::HOUR_MS;
 use super::*;
+use crate::engine::codec::json::Pointer;
 use crate::engine::health::{Expect, ProbeSpec};
-use crate::engine::json::Pointer;
 use crate::engine::protocol::{
     Class, Identity, Mode, Protocol, Reference, Repeat, Table, dana_snap,
 };

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::admin::Role;
+use super::audit::AuditConfig;
+use crate::engine::codec::json::Pointer;
 use crate::engine::health::{BreakerLimits, Demand, Failback, HeartbeatLimits, ProbeSpec};
-use crate::engine::json::Pointer;
 use crate::engine::payment::ClaimRules;
 use crate::engine::protocol::{Class, Identity, Mode, Operation, Protocol};
 use crate::engine::store::{Capacity, KeptAnswer, KeyDefinition, layout_hash};
@@ -63,6 +64,11 @@ pub struct Config {
     pub role: Role,
     /// The time zone of the operators' page.
     pub time_zone: Zone,
+    /// How the audit trail is written, if it is.
+    pub audit: Option<AuditConfig>,
+    /// SHA-256 in hexadecimal of the configuration as compact JSON, its members in the order of their
+    /// names.
+    pub digest: String,
 }
 
 /// A gateway as it is configured.

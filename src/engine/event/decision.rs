@@ -1,11 +1,13 @@
 //! What was decided about a request, once, and each way in which it is told: as the request's line
-//! in the access log, and as the labels that it is counted by.
+//! in the access log, as the labels that it is counted by, and as its entry in the audit trail.
 
 use std::rc::Rc;
 
+use crate::engine::audit::Members;
 use crate::engine::gateway::Gateways;
-use crate::engine::payment::{ClaimState, PaymentRef};
-use crate::engine::protocol::{Compiled, SnapCode};
+use crate::engine::payment::{ClaimState, Money, PaymentRef};
+use crate::engine::protocol::{Class, Compiled, SnapCode};
+use crate::engine::time::Timestamp;
 
 /// What was decided about a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,28 @@ pub struct Decision {
     pub names: String,
     /// The gateway's response code.
     pub code: Option<SnapCode>,
+    /// What the gateway's answer proves of the payment that it makes, or says of the one that it is about;
+    /// empty where it says nothing.
+    pub evidence: &'static str,
+    /// The status of the answer that its client gets; 0 where it gets none, or Envoy's without us.
+    pub status: u16,
+    /// When that was.
+    pub at: Timestamp,
+    /// Whose request it is, and what it says of itself.
+    pub subject: Rc<Subject>,
+}
+
+/// Whose request it is, and what it says of itself. None of it is in the access log.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// Envoy's id of the request.
+    pub request_id: String,
+    /// The partner. Where the request was refused, whom it names as that.
+    pub partner: String,
+    /// The merchant's reference, which the answer must carry.
+    pub reference: Option<String>,
+    /// How much it asks for.
+    pub money: Money,
 }
 
 /// Where a claim stands after the evidence.
@@ -91,6 +115,49 @@ impl Decision {
     }
 }
 
+impl Decision {
+    /// Its entry in the audit trail. `began`: when the request was complete; `from`: its client's address.
+    #[must_use]
+    pub fn entry(&self, began: Timestamp, from: &str) -> Members {
+        let kind = match self.operation.as_ref().map(|compiled| compiled.operation.class) {
+            Some(Class::Charge) => "charge",
+            Some(Class::FollowUp) => "follow_up",
+            Some(Class::Inquiry) => "inquiry",
+            Some(Class::State) => "state",
+            None => "other",
+        };
+        let code = self.code.map(|code| code.to_string()).unwrap_or_default();
+        self.who_and_what(Members::new(kind, self.at).text("from", from))
+            .text("do", self.decision)
+            .text("would", self.would)
+            .text("gw", &self.names)
+            .text("code", &code)
+            .text("ev", self.evidence)
+            .text("claim", self.claim.name())
+            .number("http", self.status.into())
+            .number("ms", self.at.since(began).get())
+    }
+
+    /// What is said of a payment before it goes to its gateways.
+    #[must_use]
+    pub fn intent(&self) -> Members {
+        self.who_and_what(Members::new("intent", self.at)).text("gw", &self.names)
+    }
+
+    fn who_and_what(&self, members: Members) -> Members {
+        let subject = &*self.subject;
+        let key = self.key.map(|key| key.to_string()).unwrap_or_default();
+        members
+            .text("who", &subject.partner)
+            .text("rid", &subject.request_id)
+            .text("op", self.operation_name())
+            .text("key", &key)
+            .text("ref", subject.reference.as_deref().unwrap_or_default())
+            .text("amt", &subject.money.amount())
+            .text("cur", subject.money.letters())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,7 +177,36 @@ mod tests {
             gateways,
             names: "primary".to_owned(),
             code: SnapCode::parse("2005400"),
+            evidence: "executed",
+            status: 200,
+            at: Timestamp::from_millis(1_795_364_259_456),
+            subject: Rc::new(Subject {
+                request_id: "id-1".to_owned(),
+                partner: "P1".to_owned(),
+                reference: Some("ORDER-7".to_owned()),
+                money: Money { minor: 1_000_005, currency: *b"IDR" },
+            }),
         }
+    }
+
+    #[test]
+    fn a_decision_has_an_entry() {
+        let key = "ab".repeat(PaymentRef::SIZE);
+        let entry = whole().entry(Timestamp::from_millis(1_795_364_259_415), "10.2.3.4:5");
+        assert_eq!(
+            entry.as_str(),
+            format!(
+                r#""t":"2026-11-22T16:17:39.456Z","e":"charge","from":"10.2.3.4:5","who":"P1","rid":"id-1","#
+            ) + &format!(
+                r#""op":"create-order","key":"{key}","ref":"ORDER-7","amt":"10000.05","cur":"IDR","#
+            ) + r#""do":"forward","would":"replay","gw":"primary","code":"2005400","ev":"executed","#
+                + r#""claim":"settled","http":200,"ms":41"#
+        );
+        let nothing = Decision { decision: "unmatched", ..Decision::default() };
+        let entry = nothing.entry(Timestamp::default(), "");
+        let expected =
+            r#""t":"1970-01-01T00:00:00.000Z","e":"other","do":"unmatched","http":0,"ms":0"#;
+        assert_eq!(entry.as_str(), expected);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) struct Answered {
     /// The gateways that the answer can speak of.
     pub(super) gateways: Gateways,
     pub(super) from_upstream: bool,
+    /// The answer's status; 0 where there is none.
+    pub(super) status: u16,
     pub(super) client_waits: bool,
     /// The gateway that is asked next, with its breaker's generation.
     pub(super) onward: Option<(GatewayId, u32)>,

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use super::attempt::Attempt;
 use super::request::ParsedRequest;
 use super::stage::{Context, Next, Sent, Stage};
-use crate::engine::event::{ExchangeEffect, Forward};
+use crate::engine::audit::Members;
+use crate::engine::event::{Decision, ExchangeEffect, Forward};
+use crate::engine::gateway::Gateways;
 use crate::engine::protocol::Class;
 use crate::engine::time::Millis;
 
@@ -37,7 +39,18 @@ impl Context<'_> {
         let composite = attempt.members.len() > 1;
         let sole = attempt.candidates().single();
         let keep = attempt.lookup.left.iter().any(|(gateway, _)| Some(*gateway) != sole);
-        Forward { headers, composite, keep }
+        let intent = self.intent(parsed, attempt.candidates());
+        Forward { headers, composite, keep, intent }
+    }
+
+    /// What is said before a payment goes to one of these gateways.
+    pub(super) fn intent(&self, parsed: &ParsedRequest, gateways: Gateways) -> Option<Members> {
+        let says = self.policy.config.audit.as_ref().is_some_and(|audit| audit.intents);
+        if !says || parsed.payment.is_none() {
+            return None;
+        }
+        let names = self.policy.names(gateways);
+        Some(Decision { gateways, names, ..self.note(parsed) }.intent())
     }
 
     pub(super) fn timeout(&self, parsed: &ParsedRequest) -> Millis {

@@ -60,7 +60,7 @@ impl Context<'_> {
         };
         let protocol = self.policy.config.protocol;
         let mut verdict =
-            judge(protocol, &operation, parsed.reference.as_deref(), &answer.evidence);
+            judge(protocol, &operation, parsed.subject.reference.as_deref(), &answer.evidence);
         if is_failed_before(&operation, verdict.code) {
             verdict.outcome = Outcome::FailedBefore;
         }
@@ -70,7 +70,7 @@ impl Context<'_> {
         let gateways = self.spoken_of(&attempt, answer);
         if let Some(later) = &parsed.named_later {
             let named = text_of(&operation, &answer.evidence, ANSWER_REFERENCE);
-            parsed.concerns = named.map(|named| later.key(&parsed.partner, &named));
+            parsed.concerns = named.map(|named| later.key(&parsed.subject.partner, &named));
         }
         let asked = gateways.single();
         let class = operation.operation.class;
@@ -115,6 +115,7 @@ impl Context<'_> {
         }
         let answered = Answered {
             from_upstream: answer.evidence.origin == Origin::Upstream,
+            status: answer.evidence.status,
             client_waits: answer.client_waits,
             onward,
             asked_all: asked.is_some_and(|asked| attempt.lookup.ends_with(asked)),
@@ -217,7 +218,7 @@ fn tokens(
 ) -> impl Iterator<Item = ClaimKey> {
     let issued = parsed.operation.as_ref().and_then(|operation| {
         let token = text_of(operation, &answer.evidence, operation.token?)?;
-        Some(token_key(&parsed.partner, &token))
+        Some(token_key(&parsed.subject.partner, &token))
     });
     let is_used = attempt.renews_token && verdict.outcome == Outcome::Executed;
     issued.into_iter().chain(parsed.token.filter(|_| is_used))

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::request::ParsedRequest;
 use super::request::refused::{Named, RefusedRequest, Refusing};
 use super::stage::{Context, Next, Stage};
-use crate::engine::event::{Decision, ExchangeEffect};
+use crate::engine::event::{Decision, ExchangeEffect, Subject};
 use crate::engine::gateway::Gateways;
 use crate::engine::payment::{ClaimState, Closed};
 use crate::engine::protocol::{Class, Compiled, LocalReply, RequestError, Standing};
@@ -14,15 +14,16 @@ use crate::engine::store::{Entry, Key, StoreEvent, StoreRequest};
 
 impl Context<'_> {
     pub(super) fn refuse(mut self, refused: RefusedRequest) -> Next {
-        let RefusedRequest { refusal, operation, request_id, named } = refused;
+        let RefusedRequest { refusal, operation, subject, named } = refused;
         if self.policy.observes(operation.as_deref()) {
-            let parsed = ParsedRequest::passed(request_id.clone());
+            let parsed = ParsedRequest::passed(Rc::clone(&subject));
             let local_reply =
                 LocalReply::Refused { refusal: refusal.clone(), standing: Standing::Unasked };
             let (reply, note) =
-                self.reply(&local_reply, operation.as_ref(), &request_id, Gateways::NONE);
+                self.reply(&local_reply, operation.as_ref(), &subject, Gateways::NONE);
             if let Some(attempt) = self.unclaimed(&parsed, reply.reason) {
-                let note = Decision { decision: attempt.decision, would: attempt.would, ..note };
+                let (decision, would) = (attempt.decision, attempt.would);
+                let note = Decision { decision, would, status: 0, ..note };
                 return self
                     .let_go(parsed, Box::new(attempt))
                     .after(vec![ExchangeEffect::Decided(note)]);
@@ -31,20 +32,15 @@ impl Context<'_> {
         match named {
             Some(named) => {
                 let read = StoreRequest::Read(vec![Key::Payment(named.key.reference())]);
-                let refusing = Refusing { refusal, operation, request_id, named };
+                let refusing = Refusing { refusal, operation, subject, named };
                 Next::ask(Stage::Refusing(Box::new(refusing)), read)
             }
             None => {
                 let class = operation.as_ref().map(|compiled| compiled.operation.class);
                 let pays = matches!(class, Some(Class::Charge | Class::FollowUp));
                 let standing = if pays { Standing::Unasked } else { Standing::NotExecuted };
-                let effects = self.refused(
-                    refusal,
-                    standing,
-                    operation.as_ref(),
-                    &request_id,
-                    Gateways::NONE,
-                );
+                let effects =
+                    self.refused(refusal, standing, operation.as_ref(), &subject, Gateways::NONE);
                 Next::to(Stage::Ended, effects)
             }
         }
@@ -52,7 +48,7 @@ impl Context<'_> {
 
     /// What is known of the payment was read.
     pub(super) fn go_on_refusing(self, refusing: Refusing, event: &StoreEvent) -> Next {
-        let Refusing { refusal, operation, request_id, named: Named { key, in_part } } = refusing;
+        let Refusing { refusal, operation, subject, named: Named { key, in_part } } = refusing;
         let found = match event {
             StoreEvent::Seen(seen) => seen.first().map_or(Entry::Unreadable, |seen| seen.entry),
             StoreEvent::Guessed(_)
@@ -87,8 +83,7 @@ impl Context<'_> {
                 (standing, claim.holders())
             }
         };
-        let mut effects =
-            self.refused(refusal, standing, operation.as_ref(), &request_id, gateways);
+        let mut effects = self.refused(refusal, standing, operation.as_ref(), &subject, gateways);
         for effect in &mut effects {
             if let ExchangeEffect::Decided(note) = effect {
                 note.key = Some(key.reference());
@@ -102,11 +97,11 @@ impl Context<'_> {
         refusal: RequestError,
         standing: Standing,
         operation: Option<&Rc<Compiled>>,
-        request_id: &str,
+        subject: &Rc<Subject>,
         gateways: Gateways,
     ) -> Vec<ExchangeEffect> {
         let local_reply = LocalReply::Refused { refusal, standing };
-        let (reply, note) = self.reply(&local_reply, operation, request_id, gateways);
+        let (reply, note) = self.reply(&local_reply, operation, subject, gateways);
         vec![ExchangeEffect::Decided(note), ExchangeEffect::Reply(reply)]
     }
 }

@@ -10,9 +10,9 @@ pub(super) mod refused;
 mod rights;
 
 use crate::engine::config::{Ledger, Policy};
-use crate::engine::event::Request;
+use crate::engine::event::{Request, Subject};
 use crate::engine::health::Source;
-use crate::engine::payment::ClaimKey;
+use crate::engine::payment::{ClaimKey, Money};
 use crate::engine::protocol::{CANCEL, Class, Compiled, Matched, Protocol, RequestError};
 use crate::engine::time::Timestamp;
 use head::{RequestHead, Stamp, client_key, path};
@@ -36,14 +36,10 @@ pub(super) struct ParsedRequest {
     pub(super) named_later: Option<NamedLater>,
     /// The key of the customer's token that it carries.
     pub(super) token: Option<ClaimKey>,
-    /// Whose request it is.
-    pub(super) partner: String,
-    /// The same, and what it is, for the gateway's breaker.
+    /// Whose request it is, and what it says of itself.
+    pub(super) subject: Rc<Subject>,
+    /// Whose it is, and what it is, for the gateway's breaker.
     pub(super) source: Source,
-    /// The reference that its answer must carry.
-    pub(super) reference: Option<String>,
-    /// Envoy's id of the request.
-    pub(super) request_id: String,
     /// `X-EXTERNAL-ID` to be filled in.
     pub(super) external_id: Option<String>,
     /// Told apart by this number: two requests of one millisecond.
@@ -70,7 +66,7 @@ impl ParsedRequest {
             RefusedRequest {
                 refusal,
                 operation: operation.map(Rc::clone),
-                request_id: head.request_id.to_owned(),
+                subject: Rc::new(head.subject(None, Money::default())),
                 named: operation.and_then(|operation| named(&head, request, operation, policy)),
             }
         })
@@ -90,11 +86,10 @@ impl ParsedRequest {
             let bytes_max = policy.config.request_body_bytes_max;
             return Err(RequestError::BodyTooLarge { bytes_max });
         }
-        let request_id = head.request_id.to_owned();
         let operation = match found {
             Matched::Operation(operation) => *operation,
             Matched::Unmatched if policy.config.pass_unmatched => {
-                return Ok(Self::passed(request_id));
+                return Ok(Self::passed(Rc::new(head.subject(None, Money::default()))));
             }
             Matched::Unmatched => return Err(RequestError::Unmatched),
             Matched::Ambiguous => return Err(RequestError::AmbiguousPath),
@@ -126,7 +121,9 @@ impl ParsedRequest {
         let fills_external_id = policy.config.protocol == Protocol::DanaSnap
             && !operation.operation.service_codes.is_empty()
             && operation.operation.class != Class::State;
-        let stamp = Stamp { request_id: &request_id, now, context: request.context };
+        let stamp = Stamp { request_id: head.request_id, now, context: request.context };
+        let reference = operation.slots.reference.and_then(|place| members.text(place));
+        let money = payment.as_ref().map(|payment| payment.money).unwrap_or_default();
         let class = operation.operation.class;
         let pays = matches!(class, Class::Charge | Class::FollowUp);
         Ok(Self {
@@ -136,23 +133,17 @@ impl ParsedRequest {
             cancel,
             named_later,
             token,
-            partner: partner.to_owned(),
-            reference: operation
-                .slots
-                .reference
-                .and_then(|place| members.text(place))
-                .map(str::to_owned),
+            subject: Rc::new(head.subject(reference, money)),
             external_id: (fills_external_id && head.external_id.is_none()).then(|| stamp.text()),
             nonce: stamp.number(),
             accepts_encodings: head.accepts_encodings,
             named_twice: concerns.is_some() && members.has(operation.slots.gateways_number),
             operation: Some(Rc::clone(operation)),
-            request_id,
         })
     }
 
     /// A request that is passed on without promises.
-    pub(super) fn passed(request_id: String) -> Self {
+    pub(super) fn passed(subject: Rc<Subject>) -> Self {
         Self {
             operation: None,
             payment: None,
@@ -160,10 +151,8 @@ impl ParsedRequest {
             cancel: None,
             named_later: None,
             token: None,
-            partner: String::new(),
+            subject,
             source: Source::default(),
-            reference: None,
-            request_id,
             external_id: None,
             nonce: 0,
             accepts_encodings: false,

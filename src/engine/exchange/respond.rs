@@ -8,7 +8,7 @@ use super::settling::Update;
 use super::stage::{Context, Next, Sent, Stage};
 use crate::engine::config::RouteTarget;
 use crate::engine::event::{Call, Decision, ExchangeEffect};
-use crate::engine::gateway::GatewayId;
+use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::payment::{ClaimState, Outcome, PaymentStatus};
 use crate::engine::protocol::{
     Absence, Class, LocalReply, NotExecuted, Protocol, ReplyContext, Unknown,
@@ -29,7 +29,8 @@ impl Context<'_> {
         let host = self.policy.gateway(gateway).and_then(|gateway| gateway.host.clone());
         headers.extend(host.map(|host| (":authority".to_owned(), host)));
         let cluster = target.cluster.to_owned();
-        let call = Call { cluster, timeout: self.timeout(&parsed), headers };
+        let intent = self.intent(&parsed, Gateways::only(gateway));
+        let call = Call { cluster, timeout: self.timeout(&parsed), headers, intent };
         attempt.lookup.said_closed &=
             matches!(verdict.payment_status, Some(PaymentStatus::Closed(_)));
         attempt.lookup.left.retain(|(other, _)| *other != gateway && !asked.contains(*other));
@@ -56,6 +57,8 @@ impl Context<'_> {
             gateways: answered.gateways,
             names: gateway.clone(),
             code: answered.verdict.code,
+            evidence: answered.proven(),
+            status: if answered.client_waits { answered.status } else { 0 },
             ..self.note(&answered.parsed)
         };
         match local_reply {
@@ -69,8 +72,12 @@ impl Context<'_> {
             Some(local_reply) => {
                 let (about, protocol) = self.about(&answered, &gateway, &code);
                 let reply = local_reply.reply(protocol, &about);
-                let decision = if answered.client_waits { reply.reason } else { "unanswered" };
-                effects.push(ExchangeEffect::Decided(Decision { decision, ..line }));
+                let (decision, status) = if answered.client_waits {
+                    (reply.reason, reply.status)
+                } else {
+                    ("unanswered", 0)
+                };
+                effects.push(ExchangeEffect::Decided(Decision { decision, status, ..line }));
                 effects.push(ExchangeEffect::Reply(reply));
             }
         }
@@ -96,7 +103,7 @@ impl Context<'_> {
             gateway_code: Some(code).filter(|code| !code.is_empty()),
             follows_up: line.is_some_and(|line| line.class == Class::FollowUp),
             memory: self.memory_of(line.map(|line| line.class)),
-            request_id: &answered.parsed.request_id,
+            request_id: &answered.parsed.subject.request_id,
         };
         (about, self.policy.config.protocol)
     }
@@ -183,6 +190,15 @@ impl Answered {
                     Some(unknown)
                 }
             }
+        }
+    }
+
+    /// What the answer proves of the payment that it makes, or says of the one that it is about.
+    fn proven(&self) -> &'static str {
+        match self.parsed.class() {
+            Some(Class::Charge | Class::FollowUp) => self.verdict.outcome.name(),
+            Some(Class::Inquiry) => self.verdict.payment_status.map_or("", PaymentStatus::name),
+            Some(Class::State) | None => "",
         }
     }
 

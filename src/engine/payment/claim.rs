@@ -43,6 +43,24 @@ pub struct Money {
     pub currency: [u8; 3],
 }
 
+impl Money {
+    /// The letters of its currency; empty when not known.
+    #[must_use]
+    pub fn letters(&self) -> &str {
+        std::str::from_utf8(&self.currency).unwrap_or_default().trim_end_matches('\0')
+    }
+
+    /// The amount as SNAP writes it, `10000.00`; empty where its currency is not known.
+    #[must_use]
+    pub fn amount(&self) -> String {
+        if self.letters().is_empty() {
+            return String::new();
+        }
+        let (whole, cents) = (self.minor / 100, self.minor % 100);
+        format!("{whole}.{cents:02}")
+    }
+}
+
 /// The claim on one payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {

@@ -8,7 +8,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::engine::codec::hex;
-use crate::engine::json::Scalar;
+use crate::engine::codec::json::Scalar;
 use crate::engine::limits;
 
 /// SHA-256 over partner, namespace and identity, each with its length before it, so that no two

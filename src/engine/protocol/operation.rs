@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::engine::json::{Extractor, Pointer};
+use crate::engine::codec::json::{Extractor, Pointer};
 
 pub(super) mod dana;
 

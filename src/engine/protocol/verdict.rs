@@ -11,8 +11,8 @@ use super::operation::{
 };
 use super::response::{Body, Flags, Origin, Response};
 use super::snap_code::SnapCode;
+use crate::engine::codec::json::Scalar;
 use crate::engine::health::Signal;
-use crate::engine::json::Scalar;
 use crate::engine::payment::{Closed, Outcome, PaymentStatus};
 
 /// Why there was no answer, as far as it matters to the client.

@@ -19,6 +19,12 @@ pub enum Cell {
     Realm,
     /// What they have seen of it.
     Lineages,
+    /// Who has written into the audit trail.
+    AuditWriters,
+    /// How far one of them is; writers whose numbers are [`limits::AUDIT_WRITERS_MAX`] apart share one.
+    ///
+    /// [`limits::AUDIT_WRITERS_MAX`]: crate::engine::limits::AUDIT_WRITERS_MAX
+    AuditHead(u32),
 }
 
 /// What must be true of a value for a write to it to happen.

@@ -91,7 +91,9 @@ impl MemoryStore {
             | Cell::Census
             | Cell::Workers
             | Cell::Realm
-            | Cell::Lineages => None,
+            | Cell::Lineages
+            | Cell::AuditWriters
+            | Cell::AuditHead(_) => None,
         });
         buckets.flat_map(|bucket| bucket.claims().collect::<Vec<_>>()).collect()
     }

@@ -14,8 +14,17 @@ const LAST_MS: u64 = 253_402_300_799_999;
 pub struct Utc(pub Timestamp);
 
 impl fmt::Display for Utc {
-    /// The date follows Howard Hinnant's `civil_from_days`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(24);
+        self.write_to(&mut text);
+        f.write_str(&text)
+    }
+}
+
+impl Utc {
+    /// Adds it to a text, without the machinery that formats numbers of every kind: each entry of the
+    /// audit trail has one. The date follows Howard Hinnant's `civil_from_days`.
+    pub(in crate::engine) fn write_to(self, text: &mut String) {
         let millis = self.0.as_millis().min(LAST_MS);
         let (days, rest) = (millis / DAY_MS, millis % DAY_MS);
         let shifted = days + 719_468;
@@ -27,9 +36,21 @@ impl fmt::Display for Utc {
         let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
         let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
         let year = year_of_era + era * 400 + u64::from(month <= 2);
-        let (hour, minute) = (rest / 3_600_000, rest / 60_000 % 60);
-        let (second, milli) = (rest / 1000 % 60, rest % 1000);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+        for (value, digits, after) in [
+            (year, 4, '-'),
+            (month, 2, '-'),
+            (day, 2, 'T'),
+            (rest / 3_600_000, 2, ':'),
+            (rest / 60_000 % 60, 2, ':'),
+            (rest / 1000 % 60, 2, '.'),
+            (rest % 1000, 3, 'Z'),
+        ] {
+            for place in (0..digits).rev() {
+                let digit = u8::try_from(value / 10_u64.pow(place) % 10).unwrap_or_default();
+                text.push(char::from(b'0' + digit));
+            }
+            text.push(after);
+        }
     }
 }
 

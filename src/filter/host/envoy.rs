@@ -5,6 +5,7 @@ use super::{
     StoreError, Timestamp,
 };
 use crate::engine::Millis;
+use crate::engine::limits;
 use crate::filter::pairs;
 
 mod abi;
@@ -254,6 +255,11 @@ impl Host for Envoy {
             ("user-agent", "dana-failover-heartbeat"),
         ];
         send(&probe.cluster, &headers, &[], probe.spec.timeout)
+    }
+
+    fn hand_over(&self, cluster: &str, events: &[u8]) -> Result<u32, HostError> {
+        let headers = [(":method", "POST"), (":path", "/"), (":authority", "dana-audit")];
+        send(cluster, &headers, events, Millis::new(limits::AUDIT_CALL_MS))
     }
 
     /// Envoy itself sets the length of the body.

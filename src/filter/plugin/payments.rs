@@ -6,7 +6,7 @@ use super::{STREAMS, at_root, at_stream};
 use crate::engine::Config;
 use crate::filter::host::Envoy;
 use crate::filter::root;
-use crate::filter::stream::{self, Flow};
+use crate::filter::stream;
 
 #[cfg(feature = "etcd")]
 mod etcd;
@@ -79,12 +79,4 @@ extern "C" fn proxy_on_http_call_response(
     if taken.is_none() {
         let _ = at_root(number, |root| root.answered(token));
     }
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_log(number: u32) {
-    let _ = at_stream(number, |stream| {
-        stream.log();
-        Flow::Continue
-    });
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::engine::GATEWAY_HEADER;
 use crate::engine::Timestamp;
 use crate::engine::{Answer, Call, ExchangeEffect, ExchangeEvent, Forward};
+use crate::engine::{Decision, Members};
 use crate::engine::{Shell, Ticket};
 use crate::filter::host::{BufferedRequest, Host, HostError, Side};
 use crate::filter::store_calls::Asker;
@@ -35,6 +36,8 @@ pub(super) struct Wire<H, S> {
     pub(super) calling: Option<u32>,
     /// When it was decided: what the clock says later, where it says nothing.
     pub(super) decided_at: Timestamp,
+    /// What was decided, for the audit trail.
+    pub(super) decision: Option<Decision>,
     /// The exchange goes on without its stream.
     pub(super) handed_off: bool,
 }
@@ -77,7 +80,10 @@ impl<H: Host, S: Stores> Shell<OverStore<S>> for Wire<H, S> {
             }
             ExchangeEffect::Changed(change) => self.worker.changed(&change),
             ExchangeEffect::Anomaly(anomaly) => self.worker.anomaly(&anomaly),
-            ExchangeEffect::Decided(decision) => self.worker.note(&decision),
+            ExchangeEffect::Decided(decision) => {
+                self.worker.note(&decision);
+                self.decision = self.worker.audit.is_some().then_some(decision);
+            }
             ExchangeEffect::HandOff => self.handed_off = true,
         }
         None
@@ -93,12 +99,23 @@ impl<H: Host, S: Stores> Wire<H, S> {
         Ok(BufferedRequest { headers, body: host.body(Side::Request, bytes_max)? })
     }
 
+    /// Writes down what was decided. A request about which nothing was decided has no entry.
+    pub(super) fn write_entry(&mut self) {
+        if let (Some(audit), Some(decision)) = (&self.worker.audit, self.decision.take()) {
+            let host = &self.worker.host;
+            let from = host.property("source\0address").ok().flatten().unwrap_or_default();
+            let entry = decision.entry(self.decided_at, &String::from_utf8_lossy(&from));
+            audit.write(host, &[entry]);
+        }
+    }
+
     /// Names the cluster and lets the request go. If a header cannot be set it must not go, and
     /// then it provably did not.
     fn forward(&mut self, forward: &Forward) -> Option<ExchangeEvent<'static>> {
         if !forward.keep {
             self.held = Rc::default();
         }
+        say_intent(forward.intent.as_ref());
         let host = &self.worker.host;
         let set = |(name, value): &(String, String)| host.set_header(Side::Request, name, value);
         if forward.headers.iter().try_for_each(set).is_ok() {
@@ -111,8 +128,16 @@ impl<H: Host, S: Stores> Wire<H, S> {
 
     /// Sends the kept request to another gateway. If it cannot be, it provably was not.
     fn call(&mut self, call: &Call) -> Option<ExchangeEvent<'static>> {
+        say_intent(call.intent.as_ref());
         self.calling = self.worker.host.call(call, &self.held).ok();
         self.calling.is_none().then_some(ExchangeEvent::Answered(Answer::never_left(true)))
+    }
+}
+
+/// Envoy's log is told before a payment goes: whatever becomes of this process, it names the payment.
+fn say_intent(intent: Option<&Members>) {
+    if let Some(intent) = intent {
+        log::warn!("audit intent {{{}}}", intent.as_str());
     }
 }
 

@@ -92,6 +92,8 @@ pub(in crate::filter) struct Inside {
     pub(super) resumed: Vec<Side>,
     /// The tokens of the heartbeats that were sent. Each call has one of its own.
     pub(super) probes: Vec<u32>,
+    /// Events that were handed over, and the cluster.
+    pub(super) handed: Vec<(String, String)>,
     /// Calls to a store that is far away, and their clusters. The token of each is its place.
     pub(super) rpcs: Vec<(String, RpcRequest)>,
     /// Whether the host sends them.
@@ -309,6 +311,13 @@ impl Host for FakeHost {
         assert!(same || inside.fault.is_some(), "the same request");
         assert!(inside.calling.replace(call.cluster.clone()).is_none(), "one call at a time");
         Ok(TOKEN)
+    }
+
+    fn hand_over(&self, cluster: &str, events: &[u8]) -> Result<u32, HostError> {
+        self.attempt("hand_over")?;
+        let handed = &mut self.0.borrow_mut().handed;
+        handed.push((cluster.to_owned(), String::from_utf8(events.to_vec()).unwrap()));
+        u32::try_from(handed.len() + 1000).map_err(|_| HostError(0))
     }
 
     fn define_metric(&self, _: MetricKind, name: &str) -> Result<u32, HostError> {

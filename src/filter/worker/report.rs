@@ -15,6 +15,7 @@ use crate::engine::{
 use crate::engine::{Cell, CellEvent, CellRequest, MAKES_ROOM};
 use crate::engine::{GatewayId, Gateways};
 use crate::engine::{Millis, Timestamp};
+use crate::engine::{anomaly_entry, health_entry};
 use crate::filter::driver::cell;
 use crate::filter::host::Host;
 
@@ -84,6 +85,10 @@ impl<H: Host, S> Worker<H, S> {
     /// Tells operators of a change.
     #[inline(never)]
     pub(in crate::filter) fn changed(&self, change: &HealthEvent) {
+        if let Some(audit) = &self.audit {
+            let now = self.host.now().unwrap_or_default();
+            audit.keep(health_entry(change, &self.policy, now));
+        }
         match change {
             HealthEvent::Breaker(gateway, transition) => self.breaker(*gateway, transition),
             HealthEvent::Heartbeat(gateway, up) => {
@@ -175,6 +180,10 @@ impl<H: Host, S> Worker<H, S> {
     /// Tells operators of evidence that contradicts what was known.
     #[inline(never)]
     pub(in crate::filter) fn anomaly(&self, anomaly: &Anomaly) {
+        if let Some(audit) = &self.audit {
+            let now = self.host.now().unwrap_or_default();
+            audit.keep(anomaly_entry(anomaly, &self.policy, now));
+        }
         let by = self.policy.names(anomaly.by);
         log::error!("{}", anomaly.line(if by.is_empty() { "nobody" } else { &by }));
         self.count(&metrics::ANOMALIES, &[anomaly.kind.name()]);

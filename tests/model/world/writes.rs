@@ -157,7 +157,9 @@ impl World<'_> {
             | Cell::Census
             | Cell::Workers
             | Cell::Realm
-            | Cell::Lineages => None,
+            | Cell::Lineages
+            | Cell::AuditWriters
+            | Cell::AuditHead(_) => None,
         };
         let store = self.store_of(at);
         let told = self.stores[store].ask(request);

@@ -16,8 +16,8 @@ struct Level {
 
 /// Who may name whom: each room those of the levels below its own.
 const LEVELS: [Level; 7] = [
-    Level { rooms: &["time", "gateway", "limits", "json", "codec", "machine"], apart: false },
-    Level { rooms: &["payment", "health"], apart: true },
+    Level { rooms: &["time", "gateway", "limits", "codec", "machine"], apart: false },
+    Level { rooms: &["payment", "health", "audit"], apart: true },
     Level { rooms: &["protocol"], apart: true },
     Level { rooms: &["store"], apart: true },
     Level { rooms: &["config"], apart: true },

@@ -221,7 +221,7 @@ fn a_word_of_which_nobody_knows_whether_it_is_written_stands_in_the_log() {
         assert!(matches!(asked[..], [Output::Ask(_, OperatorRequest::Replace(..))]), "{asked:?}");
         let ended = told(&mut admin, &asked, event.clone(), scene.time());
         assert_eq!((ended.len(), reply(&ended).0), (lines + 1, status), "{ended:?}");
-        let Output::Do(AdminEffect::Told(line)) = &ended[0] else { continue };
+        let Output::Do(AdminEffect::Told { line, .. }) = &ended[0] else { continue };
         let line: Value = serde_json::from_str(line.strip_prefix("resolve ").unwrap()).unwrap();
         assert_eq!((&line["actor"], &line["evidence"]), (&"anna".into(), &"CASE-7".into()));
         let unclear = if event == OperatorEvent::Failed { json!(true) } else { Value::Null };

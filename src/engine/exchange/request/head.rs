@@ -4,8 +4,9 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::codec::hex;
 use crate::engine::config::{PARTNER_HEADER, Policy};
-use crate::engine::event::Request;
+use crate::engine::event::{Request, Subject};
 use crate::engine::limits;
+use crate::engine::payment::Money;
 use crate::engine::protocol::RequestError;
 use crate::engine::time::Timestamp;
 
@@ -76,6 +77,20 @@ impl<'a> RequestHead<'a> {
             head.partner = None;
         }
         (head, partner.and(others))
+    }
+
+    /// Whose request it is and what it says of itself: this reference, and this much money.
+    pub(in crate::engine::exchange) fn subject(
+        &self,
+        reference: Option<&str>,
+        money: Money,
+    ) -> Subject {
+        Subject {
+            request_id: self.request_id.to_owned(),
+            partner: self.partner.unwrap_or_default().to_owned(),
+            reference: reference.map(str::to_owned),
+            money,
+        }
     }
 
     fn take(

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::amount::{hundredths, plain_amount};
 use super::head::RequestHead;
+use crate::engine::codec::json::{Pointer, Scalar};
 use crate::engine::config::Policy;
-use crate::engine::json::{Pointer, Scalar};
 use crate::engine::limits;
 use crate::engine::payment::{ClaimKey, Fingerprint, Money, parse_idempotency_key, quote};
 use crate::engine::protocol::{Class, Compiled, Identity, Protocol, Repeat, RequestError};

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use super::head::RequestHead;
 use super::rights::may_speak;
+use crate::engine::codec::json::{Extractor, Scalar};
 use crate::engine::config::Policy;
-use crate::engine::event::Request;
-use crate::engine::json::{Extractor, Scalar};
+use crate::engine::event::{Request, Subject};
 use crate::engine::payment::{ClaimKey, parse_idempotency_key};
 use crate::engine::protocol::{Class, Compiled, Identity, Operation, RequestError};
 
@@ -14,8 +14,8 @@ use crate::engine::protocol::{Class, Compiled, Identity, Operation, RequestError
 pub(in crate::engine::exchange) struct RefusedRequest {
     pub(in crate::engine::exchange) refusal: RequestError,
     pub(in crate::engine::exchange) operation: Option<Rc<Compiled>>,
-    /// Envoy's id of the request.
-    pub(in crate::engine::exchange) request_id: String,
+    /// Whose request it is, and what it says of itself.
+    pub(in crate::engine::exchange) subject: Rc<Subject>,
     /// The payment that it names all the same, where the client may speak for its partner.
     pub(in crate::engine::exchange) named: Option<Named>,
 }
@@ -74,6 +74,6 @@ pub(in crate::engine::exchange) fn named(
 pub(in crate::engine::exchange) struct Refusing {
     pub(in crate::engine::exchange) refusal: RequestError,
     pub(in crate::engine::exchange) operation: Option<Rc<Compiled>>,
-    pub(in crate::engine::exchange) request_id: String,
+    pub(in crate::engine::exchange) subject: Rc<Subject>,
     pub(in crate::engine::exchange) named: Named,
 }

@@ -40,6 +40,21 @@ pub enum Outcome {
     NeverSent,
 }
 
+impl Outcome {
+    /// Its name in the audit trail.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Executed => "executed",
+            Self::No => "no",
+            Self::NotKnown => "not_known",
+            Self::FailedBefore => "failed_before",
+            Self::Doubtful => "doubtful",
+            Self::NeverSent => "never_sent",
+        }
+    }
+}
+
 /// What a gateway's status answer says about a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentStatus {
@@ -51,6 +66,19 @@ pub enum PaymentStatus {
     Closed(Closed),
     /// Not known there.
     NotFound,
+}
+
+impl PaymentStatus {
+    /// Its name in the audit trail.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Executed => "executed",
+            Self::Pending => "pending",
+            Self::Closed(how) => how.name(),
+            Self::NotFound => "not_found",
+        }
+    }
 }
 
 /// Evidence about a payment.

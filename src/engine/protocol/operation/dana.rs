@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::{Class, Concerns, Identity, Operation, Reference, Repeat, StatusTable, pointer};
-use crate::engine::json::Pointer;
+use crate::engine::codec::json::Pointer;
 
 /// The operations of DANA's SNAP interface and of its older Open API.
 #[must_use]

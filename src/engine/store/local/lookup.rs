@@ -214,7 +214,9 @@ impl OperatorSession {
                 | Cell::Census
                 | Cell::Workers
                 | Cell::Realm
-                | Cell::Lineages => Found::Unreadable,
+                | Cell::Lineages
+                | Cell::AuditWriters
+                | Cell::AuditHead(_) => Found::Unreadable,
             })),
         }
     }

@@ -82,7 +82,9 @@ impl World {
             | Cell::Census
             | Cell::Workers
             | Cell::Realm
-            | Cell::Lineages => None,
+            | Cell::Lineages
+            | Cell::AuditWriters
+            | Cell::AuditHead(_) => None,
         };
         self.loads.iter().filter_map(bucket).collect()
     }
@@ -124,6 +126,7 @@ impl Shell<Tick> for World {
         match effect {
             TickEffect::Counted(counted) => self.counted.push(*counted),
             TickEffect::CountRealm => self.realm += 1,
+            TickEffect::PublishAudit => panic!("there is no audit trail"),
             TickEffect::Probe(_) | TickEffect::Changed(_) | TickEffect::InFlight(..) => {}
         }
         None

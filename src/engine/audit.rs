@@ -1,0 +1,13 @@
+//! The audit trail: one line of JSON for each request that was decided and for each event, chained so
+//! that nothing can be changed, left out or added unnoticed.
+//!
+//! A line's bytes are what is hashed; nobody writes them anew to check them. Each writer has a chain of
+//! its own, and publishes how far it is where the file's owner cannot reach.
+
+mod chain;
+mod members;
+mod writers;
+
+pub use chain::{Chain, Digest, Head};
+pub use members::Members;
+pub use writers::{Writer, Writers};

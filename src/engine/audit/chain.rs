@@ -1,0 +1,223 @@
+//! One writer's chain: each entry has a number, and the digest of the entry before it.
+
+use sha2::{Digest as _, Sha256};
+
+use super::members::{Members, push_number};
+use super::writers::Writer;
+use crate::engine::codec::Reader;
+
+/// SHA-256 of an entry's line, without its line feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// Of these bytes.
+    #[must_use]
+    pub fn of(line: &[u8]) -> Self {
+        Self(Sha256::digest(line).into())
+    }
+
+    /// As it stands in a line: base64url without padding (RFC 4648), 43 characters.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(43);
+        self.push_to(&mut text);
+        text
+    }
+
+    fn push_to(&self, text: &mut String) {
+        const DIGITS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        for three in self.0.chunks(3) {
+            let mut bits = [0, 0, 0, 0];
+            bits.iter_mut().skip(1).zip(three).for_each(|(bits, byte)| *bits = *byte);
+            let bits = u32::from_be_bytes(bits);
+            for digit in 0..=three.len() {
+                let place = usize::try_from(bits >> (18 - 6 * digit) & 63).unwrap_or_default();
+                text.extend(DIGITS.get(place).map(|digit| char::from(*digit)));
+            }
+        }
+    }
+
+    /// Reads one that stands in a line.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let value = |byte: &u8| {
+            Some(match byte {
+                b'A'..=b'Z' => byte - b'A',
+                b'a'..=b'z' => byte - b'a' + 26,
+                b'0'..=b'9' => byte - b'0' + 52,
+                b'-' => 62,
+                b'_' => 63,
+                _ => return None,
+            })
+        };
+        let mut bytes = [0; 33];
+        let (mut held, mut bits, mut at) = (0_u32, 0, 0);
+        for byte in text.as_bytes() {
+            held = (held << 6 | u32::from(value(byte)?)) & 0xfff;
+            bits += 6;
+            if bits >= 8 {
+                bits -= 8;
+                *bytes.get_mut(at)? = u8::try_from(held >> bits & 0xff).ok()?;
+                at += 1;
+            }
+        }
+        let [digest @ .., 0] = bytes else { return None };
+        let digest = Self(digest);
+        // One digest, one spelling: the last digit has two bits that say nothing.
+        (digest.text() == text).then_some(digest)
+    }
+}
+
+/// How far a chain is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Whose chain.
+    pub writer: Writer,
+    /// The number of its last entry.
+    pub number: u64,
+    /// The digest of that.
+    pub digest: Digest,
+}
+
+impl Head {
+    /// As a shared value.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let numbers = [self.writer.epoch, self.writer.number, self.number];
+        let numbers = numbers.into_iter().flat_map(u64::to_le_bytes);
+        numbers.chain(self.digest.0).collect()
+    }
+
+    /// Reads one; `None` if it is none.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        let writer = Writer { epoch: reader.long()?, number: reader.long()? };
+        let (number, digest) = (reader.long()?, Digest(reader.take()?));
+        reader.0.is_empty().then_some(Self { writer, number, digest })
+    }
+
+    /// As it is published: `WRITER NUMBER DIGEST`.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!("{} {} {}", self.writer, self.number, self.digest.text())
+    }
+
+    /// Reads one that was published.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let head = Self {
+            writer: Writer::parse(words.next()?)?,
+            number: words.next()?.parse().ok()?,
+            digest: Digest::parse(words.next()?)?,
+        };
+        words.next().is_none().then_some(head)
+    }
+}
+
+/// A chain that is being written.
+#[derive(Debug)]
+pub struct Chain {
+    writer: Writer,
+    /// `WRITER`, as it stands in each line.
+    name: String,
+    /// None before the first entry.
+    head: Option<Head>,
+}
+
+impl Chain {
+    /// One that begins. Its first entry has the number 0 and no `prev`.
+    #[must_use]
+    pub fn new(writer: Writer) -> Self {
+        Self { writer, name: writer.to_string(), head: None }
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub const fn head(&self) -> Option<Head> {
+        self.head
+    }
+
+    /// Adds an entry: its line, without a line feed.
+    pub fn append(&mut self, members: &Members) -> String {
+        let number = self.head.map_or(0, |head| head.number.saturating_add(1));
+        let mut line = String::with_capacity(members.as_str().len() + 128);
+        line.push_str("{\"v\":1,\"w\":\"");
+        line.push_str(&self.name);
+        line.push_str("\",\"n\":");
+        push_number(&mut line, number);
+        line.push(',');
+        line.push_str(members.as_str());
+        if let Some(head) = &self.head {
+            line.push_str(",\"prev\":\"");
+            head.digest.push_to(&mut line);
+            line.push('"');
+        }
+        line.push('}');
+        let digest = Digest::of(line.as_bytes());
+        self.head = Some(Head { writer: self.writer, number, digest });
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::time::Timestamp;
+
+    const WRITER: Writer = Writer { epoch: 1_795_883_656_659, number: 3 };
+
+    #[test]
+    fn each_entry_names_the_one_before() {
+        let mut chain = Chain::new(WRITER);
+        assert_eq!(chain.head(), None);
+        let members = Members::new("start", Timestamp::from_millis(0));
+        let lines: Vec<String> = (0..3).map(|_| chain.append(&members)).collect();
+        assert_eq!(
+            lines[0],
+            r#"{"v":1,"w":"mx0mre1f.3","n":0,"t":"1970-01-01T00:00:00.000Z","e":"start"}"#
+        );
+        for (number, pair) in (1..).zip(lines.windows(2)) {
+            let value: serde_json::Value = serde_json::from_str(&pair[1]).unwrap();
+            assert_eq!(value["n"], number);
+            let digest = Digest::of(pair[0].as_bytes());
+            assert_eq!(value["prev"], digest.text());
+        }
+        let head = chain.head().unwrap();
+        assert_eq!((head.number, head.digest), (2, Digest::of(lines[2].as_bytes())));
+        assert_eq!(Head::decode(&head.encode()), Some(head));
+        assert_eq!(Head::parse(&head.line()), Some(head));
+    }
+
+    #[test]
+    fn a_digest_has_one_spelling() {
+        // RFC 4648 by an implementation of its own: SHA-256 of nothing.
+        let empty = Digest::of(b"");
+        assert_eq!(empty.text(), "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
+        for number in 0..300_u32 {
+            let digest = Digest::of(&number.to_le_bytes());
+            let text = digest.text();
+            assert_eq!((text.len(), Digest::parse(&text)), (43, Some(digest)));
+            assert_eq!(Digest::parse(&text[..42]), None);
+            assert_eq!(Digest::parse(&format!("{text}A")), None);
+        }
+        assert_eq!(Digest::parse("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFV"), None);
+        assert_eq!(Digest::parse("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"), None);
+    }
+
+    #[test]
+    fn what_is_no_head_is_none() {
+        let head = Head { writer: WRITER, number: 7, digest: Digest::of(b"x") };
+        let bytes = head.encode();
+        for cut in 0..bytes.len() {
+            assert_eq!(Head::decode(&bytes[..cut]), None);
+        }
+        assert_eq!(Head::decode(&[bytes.as_slice(), &[0]].concat()), None);
+        for bad in ["", "mx0mre1f.3", "mx0mre1f.3 7", &format!("{} x", head.line())] {
+            assert_eq!(Head::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The audit trail: what stands in it, and that nothing is missing.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::client::{CREATE, STATUS, about, call, order};
+use crate::support::envoy::{Envoy, quick, rendered, with};
+use crate::support::operator::{ask, post};
+use crate::support::sandbox::Sandbox;
+use crate::support::until;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The entries that are wanted, once there are so many.
+fn entries(envoy: &Envoy, count: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+    until("it is written down", PATIENCE, || {
+        let found: Vec<Value> = envoy.entries().into_iter().filter(|entry| wanted(entry)).collect();
+        (found.len() >= count).then_some(found)
+    })
+}
+
+#[test]
+fn a_payment_and_its_repeat_and_the_question_for_it_stand_there() {
+    let sandbox = Sandbox::start();
+    let envoy = Envoy::start(&rendered(&sandbox, &quick()));
+    assert_eq!(call(&envoy.listener, CREATE, &order("ONE")).status, 200);
+    assert_eq!(call(&envoy.listener, CREATE, &order("ONE")).status, 200);
+    assert_eq!(call(&envoy.listener, STATUS, &about("ONE")).status, 200);
+    assert_eq!(call(&envoy.listener, "/nowhere", &order("ONE")).status, 403);
+    let found = entries(&envoy, 4, |entry| entry["http"] != Value::Null);
+    let by_kind = |kind: &str| found.iter().filter(|entry| entry["e"] == kind).collect::<Vec<_>>();
+    let charges = by_kind("charge");
+    let paid = charges.iter().find(|entry| entry["do"] == "forward").unwrap();
+    for (name, value) in [
+        ("who", json!("2025021312345678901234")),
+        ("op", json!("create-order")),
+        ("ref", json!("ONE")),
+        ("amt", json!("10000.00")),
+        ("cur", json!("IDR")),
+        ("gw", json!("primary")),
+        ("code", json!("2005400")),
+        ("ev", json!("executed")),
+        ("claim", json!("settled")),
+        ("http", json!(200)),
+    ] {
+        assert_eq!(paid[name], value, "{name}: {paid}");
+    }
+    assert!(paid["from"].as_str().unwrap().starts_with("127.0.0.1:"), "{paid}");
+    let repeat = charges.iter().find(|entry| entry["do"] == "replay").unwrap();
+    assert_eq!((&repeat["key"], &repeat["claim"]), (&paid["key"], &json!("settled")));
+    let asked = by_kind("inquiry");
+    assert_eq!((&asked[0]["key"], &asked[0]["ev"]), (&paid["key"], &json!("executed")));
+    let refused = by_kind("other");
+    assert_eq!((&refused[0]["do"], &refused[0]["http"]), (&json!("unmatched"), &json!(403)));
+}
+
+#[test]
+fn a_failover_stands_there_with_its_reason_within_a_second() {
+    let sandbox = Sandbox::start();
+    let lively = json!({"breaker": {"consecutive_failures": 5}});
+    let envoy = Envoy::start(&rendered(&sandbox, &with(quick(), &lively)));
+    sandbox.fault("primary", &json!({"fault": "code", "code": "5005400"}));
+    for number in 0..6 {
+        call(&envoy.listener, CREATE, &order(&format!("F{number}")));
+    }
+    let opened = entries(&envoy, 1, |entry| entry["e"] == "breaker" && entry["to"] == "open");
+    assert_eq!(opened[0]["gw"], "primary");
+    assert_eq!(opened[0]["rule"], "consecutive_failures");
+    assert_eq!(opened[0]["why"], "5 failures in a row (limit 5)");
+    let switched = entries(&envoy, 1, |entry| entry["e"] == "switch");
+    let names = ["from", "to", "why"].map(|name| switched[0][name].as_str().unwrap());
+    assert_eq!(names, ["primary", "secondary", "failover"]);
+}
+
+#[test]
+fn what_operators_do_stands_there_and_what_they_may_not() {
+    let sandbox = Sandbox::start();
+    let envoy = Envoy::start(&rendered(&sandbox, &quick()));
+    let wish = json!({"gateway": "secondary", "steer": "force", "ttl_s": 60, "reason": "DANA's maintenance", "actor": "anna"});
+    assert_eq!(post(&envoy, "/override", &wish).status, 200);
+    let stranger = [("authorization", "Bearer nobody")];
+    let seen = crate::support::client::ask("GET", &envoy.operators, "/status", &stranger, b"");
+    assert_eq!(seen.status, 401);
+    assert_eq!(ask(&envoy, "GET", "/status", &[], b"").status, 200);
+    let word = entries(&envoy, 1, |entry| entry["e"] == "override" && entry["who"] == "anna");
+    assert_eq!(word[0]["why"], "DANA's maintenance");
+    assert_eq!((&word[0]["gw"], &word[0]["to"]), (&json!("secondary"), &json!("force")));
+    assert_eq!(word[0]["http"], 200);
+    let refused = entries(&envoy, 1, |entry| entry["e"] == "refused");
+    assert_eq!((refused.len(), &refused[0]["http"]), (1, &json!(401)));
+    entries(&envoy, 1, |entry| entry["e"] == "switch" && entry["why"] == "override");
+}
