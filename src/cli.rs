@@ -1,7 +1,9 @@
 //! Flags to commands, commands to exit codes: 0 fine, 1 finding, 2 usage or input error.
 
+pub mod audit;
 pub mod check;
 mod key;
+mod lines;
 pub mod replay;
 mod sandbox;
 
@@ -22,6 +24,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Audit(audit::Options),
     Check(check::Options),
     Key(key::Options),
     Replay(replay::Options),
@@ -31,6 +34,10 @@ enum Command {
 /// Parses the command line and runs the command it names.
 pub fn run() -> ExitCode {
     let outcome: Result<ExitCode, Box<dyn Error>> = match Cli::parse().command {
+        Command::Audit(options) => match audit::run(&options) {
+            Ok(finding) => Ok(ExitCode::from(u8::from(finding))),
+            Err(error) => Err(error.into()),
+        },
         Command::Check(options) => match check::run(&options) {
             Ok(finding) => Ok(ExitCode::from(u8::from(finding))),
             Err(error) => Err(error.into()),

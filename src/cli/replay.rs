@@ -6,7 +6,6 @@ mod course;
 mod help;
 mod line;
 mod settings;
-mod source;
 mod story;
 mod timeline;
 mod wrapping;
@@ -15,6 +14,7 @@ use std::fmt;
 use std::io::{self, Cursor, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use super::lines::{Fault, LINE_BYTES_MAX, Source};
 use crate::engine::Policy;
 use crate::engine::{Timestamp, Utc};
 use clap::{Args, ValueEnum};
@@ -22,7 +22,6 @@ use terminal_size::terminal_size;
 
 use course::Course;
 use line::{Mistake, Record, mistake};
-use source::{Fault, LINE_BYTES_MAX, Source};
 use wrapping::{Line, Wrapping};
 
 /// A line may be so much older than one before it: workers write side by side, and a log has its
@@ -207,7 +206,7 @@ fn columns() -> usize {
 
 fn replay<'p>(
     path: &Path,
-    source: &mut Source,
+    source: &mut Source<'_>,
     policy: &'p Policy,
     heartbeats: Heartbeats,
 ) -> Result<(Course<'p>, Lines), Error> {

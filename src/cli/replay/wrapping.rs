@@ -5,7 +5,7 @@
 //! and text of anybody else's, are no outcomes: they are told apart here and passed over.
 
 use super::clock;
-use super::source::LINE_BYTES_MAX;
+use crate::cli::lines::LINE_BYTES_MAX;
 
 /// As many prefixes as any tool puts before a line, one behind the other.
 const PREFIXES_MAX: usize = 4;

@@ -1,18 +1,27 @@
-//! The file, line by line, with a bound on each: it may be larger than memory and may be noise.
+//! A file, line by line, with a bound on each: it may be larger than memory and may be noise. What is
+//! packed with gzip is unpacked on the way.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::Path;
 
+use flate2::bufread::MultiGzDecoder;
+
 /// Far above any line of ours; what is longer is no line but a mistake.
-pub(super) const LINE_BYTES_MAX: usize = 65_536;
+pub(crate) const LINE_BYTES_MAX: usize = 65_536;
 
 /// Lines between two looks at how far it is: a few milliseconds.
 const STRIDE: u64 = 8192;
 
+/// How a file begins that gzip has packed (RFC 1952).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Bytes that are read at a time.
+const BUFFER_BYTES: usize = 1 << 18;
+
 /// Where lines come from, and how far it is.
-pub(super) struct Source {
-    reader: Box<dyn BufRead>,
+pub(crate) struct Source<'a> {
+    reader: Box<dyn BufRead + 'a>,
     line: Vec<u8>,
     /// Of the line that was read last, from one.
     number: u64,
@@ -20,17 +29,28 @@ pub(super) struct Source {
     size: Option<u64>,
     read: u64,
     shows: bool,
+    /// The rest of a line that is too long is still to be passed over.
+    is_long: bool,
+}
+
+/// What is in a file, unpacked if gzip has packed it, and whether it has.
+fn unpacked(mut file: BufReader<File>) -> io::Result<(Box<dyn BufRead>, bool)> {
+    if file.fill_buf()?.starts_with(&GZIP) {
+        let decoder = MultiGzDecoder::new(file);
+        return Ok((Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder)), true));
+    }
+    Ok((Box::new(file), false))
 }
 
 /// Why there is no next line.
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Io(io::Error),
     Long,
 }
 
-impl Source {
+impl<'a> Source<'a> {
     /// Opens a file, or standard input for `-`.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let (reader, size): (Box<dyn BufRead>, _) = if path == Path::new("-") {
             (Box::new(io::stdin().lock()), None)
         } else {
@@ -39,20 +59,39 @@ impl Source {
             if about.is_dir() {
                 return Err(io::Error::other("expected a file, found a directory"));
             }
-            let size = about.is_file().then_some(about.len());
-            (Box::new(BufReader::with_capacity(1 << 18, file)), size)
+            let (reader, is_packed) = unpacked(BufReader::with_capacity(BUFFER_BYTES, file))?;
+            (reader, Some(about.len()).filter(|_| about.is_file() && !is_packed))
         };
         let shows = io::stderr().is_terminal();
         Ok(Self { size, shows, ..Self::over(reader) })
     }
 
     /// Content that is at hand.
-    pub(super) fn over(reader: Box<dyn BufRead>) -> Self {
-        Self { reader, line: Vec::new(), number: 0, size: None, read: 0, shows: false }
+    pub(crate) fn over(reader: Box<dyn BufRead + 'a>) -> Self {
+        Self {
+            reader,
+            line: Vec::new(),
+            number: 0,
+            size: None,
+            read: 0,
+            shows: false,
+            is_long: false,
+        }
     }
 
-    /// The next line that is not blank, without its end; and its number, from one.
-    pub(super) fn next(&mut self) -> Option<(u64, Result<&[u8], Fault>)> {
+    /// The next line that is not blank, without white space around it; and its number, from one.
+    pub(crate) fn next(&mut self) -> Option<(u64, Result<&[u8], Fault>)> {
+        let (number, line) = self.next_whole()?;
+        Some((number, line.map(<[u8]>::trim_ascii)))
+    }
+
+    /// The same as it stands there, without its line feed.
+    pub(crate) fn next_whole(&mut self) -> Option<(u64, Result<&[u8], Fault>)> {
+        if std::mem::take(&mut self.is_long)
+            && let Err(error) = self.reader.skip_until(b'\n')
+        {
+            return Some((self.number, Err(Fault::Io(error))));
+        }
         loop {
             self.line.clear();
             let mut bounded = self.reader.by_ref().take(LINE_BYTES_MAX as u64 + 2);
@@ -69,11 +108,13 @@ impl Source {
             if self.shows && self.number.is_multiple_of(STRIDE) {
                 self.show_progress();
             }
-            if self.line.trim_ascii().len() > LINE_BYTES_MAX || !self.ends(read) {
+            self.is_long = !self.ends(read);
+            if self.line.trim_ascii().len() > LINE_BYTES_MAX || self.is_long {
                 return Some((self.number, Err(Fault::Long)));
             }
             if !self.line.trim_ascii().is_empty() {
-                return Some((self.number, Ok(self.line.trim_ascii())));
+                let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+                return Some((self.number, Ok(line)));
             }
         }
     }
@@ -91,7 +132,7 @@ impl Source {
     }
 
     /// Leaves the terminal as it was.
-    pub(super) fn clear_progress(&self) {
+    pub(crate) fn clear_progress(&self) {
         if self.shows && self.number >= STRIDE {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }

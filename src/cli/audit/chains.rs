@@ -1,0 +1,175 @@
+//! The chains of all writers, line by line.
+
+use std::collections::BTreeMap;
+
+use super::entry::Link;
+use super::finding::{Finding, Kind, Place};
+use super::heads::Heads;
+use super::writer::{Seen, WriterChain};
+use crate::engine::{Digest, Head, Writer};
+
+/// Writers that are told apart: each worker of Envoy has one for each of its configurations.
+const WRITERS_MAX: usize = 65_536;
+
+/// Findings that are told one by one. All are counted.
+const FINDINGS_MAX: usize = 10_000;
+
+/// An entry whose number was there before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Again {
+    pub(super) writer: Writer,
+    pub(super) number: u64,
+    pub(super) digest: Digest,
+    pub(super) place: Place,
+}
+
+/// The chains of all writers.
+#[derive(Debug)]
+pub(super) struct Chains {
+    pub(super) heads: Heads,
+    writers: BTreeMap<Writer, WriterChain>,
+    pub(super) found: Vec<Finding>,
+    /// Entries whose numbers were there before: the same or others, which a second look tells.
+    pub(super) again: Vec<Again>,
+    /// Lines that are no entries, and may be what is left of one that is missing.
+    unreadable: Vec<Place>,
+    /// The line before was broken off, so perhaps by a kill.
+    torn: Option<Place>,
+    /// Lines that were.
+    pub(super) kills: Vec<Place>,
+    pub(super) entries: u64,
+    /// How many findings there was no room for.
+    pub(super) untold: u64,
+}
+
+impl Chains {
+    pub(super) fn new(heads: Heads) -> Self {
+        Self {
+            heads,
+            writers: BTreeMap::new(),
+            found: Vec::new(),
+            again: Vec::new(),
+            unreadable: Vec::new(),
+            torn: None,
+            kills: Vec::new(),
+            entries: 0,
+            untold: 0,
+        }
+    }
+
+    /// Takes in a line; `None` if it is longer than any of ours.
+    pub(super) fn take(&mut self, place: Place, line: Option<&[u8]>) {
+        let Some((line, link)) = line.and_then(|line| Some((line, Link::parse(line)?))) else {
+            self.settle_torn(false);
+            let is_torn = line.is_some_and(|line| line.starts_with(b"{") && !line.ends_with(b"}"));
+            if is_torn {
+                self.torn = Some(place);
+            } else {
+                self.note_unreadable(place);
+            }
+            return;
+        };
+        self.settle_torn(link.is_start);
+        self.entries += 1;
+        let Link { writer, number, prev, before, .. } = link;
+        before.into_iter().for_each(|head| self.heads.add(head));
+        if !self.writers.contains_key(&writer) && self.writers.len() >= WRITERS_MAX {
+            return self.note_unreadable(place);
+        }
+        let chain = self.writers.entry(writer).or_insert_with(|| WriterChain::new(writer));
+        let seen = Seen { digest: Digest::of(line), prev, place };
+        if chain.take(number, seen, &self.heads, &mut self.found) {
+            if self.again.len() < FINDINGS_MAX {
+                self.again.push(Again { writer, number, digest: seen.digest, place });
+            } else {
+                self.untold += 1;
+            }
+        }
+        self.limit();
+    }
+
+    /// A file ends.
+    pub(super) fn end_file(&mut self) {
+        self.settle_torn(true);
+    }
+
+    /// A process that is killed leaves its last line broken off; the next one begins anew.
+    fn settle_torn(&mut self, was_killed: bool) {
+        match self.torn.take() {
+            Some(place) if was_killed && self.kills.len() < FINDINGS_MAX => self.kills.push(place),
+            Some(place) => self.note_unreadable(place),
+            None => {}
+        }
+    }
+
+    fn note_unreadable(&mut self, place: Place) {
+        if self.unreadable.len() < FINDINGS_MAX {
+            self.unreadable.push(place);
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    fn limit(&mut self) {
+        if self.found.len() > FINDINGS_MAX {
+            self.untold += (self.found.len() - FINDINGS_MAX) as u64;
+            self.found.truncate(FINDINGS_MAX);
+        }
+    }
+
+    /// There are no more lines.
+    pub(super) fn end(&mut self) {
+        for chain in self.writers.values_mut() {
+            chain.end(&self.heads, &mut self.found);
+        }
+        for head in self.heads.last() {
+            match self.writers.get(&head.writer) {
+                Some(chain) => chain.check_end(head, &mut self.found),
+                None => self.found.push(Finding {
+                    kind: Kind::Cut,
+                    place: None,
+                    writer: Some(head.writer),
+                    numbers: Some((0, head.number)),
+                }),
+            }
+        }
+        for head in &self.heads.twofold {
+            let (writer, numbers) = (Some(head.writer), Some((head.number, head.number)));
+            self.found.push(Finding { kind: Kind::Forked, place: None, writer, numbers });
+        }
+        self.name_unreadable();
+        self.limit();
+    }
+
+    /// A line that cannot be read, in the place of an entry that is missing, is that entry.
+    fn name_unreadable(&mut self) {
+        let mut unreadable = std::mem::take(&mut self.unreadable);
+        for finding in &mut self.found {
+            let (Kind::Missing | Kind::Cut, Some((first, last))) = (finding.kind, finding.numbers)
+            else {
+                continue;
+            };
+            let after = finding.place.filter(|_| first == last);
+            let place = unreadable.iter().position(|place| {
+                after.is_some_and(|after| {
+                    place.file == after.file && place.line >= after.line.saturating_sub(1)
+                })
+            });
+            if let Some(place) = place {
+                finding.kind = Kind::Altered;
+                finding.place = Some(unreadable.remove(place));
+            }
+        }
+        self.found.extend(unreadable.into_iter().map(|place| Finding {
+            kind: Kind::Unreadable,
+            place: Some(place),
+            writer: None,
+            numbers: None,
+        }));
+    }
+
+    /// Each writer's head, and how many of its entries there are.
+    pub(super) fn writers(&self) -> impl Iterator<Item = (Writer, Option<Head>, u64)> + '_ {
+        self.writers.iter().map(|(writer, chain)| (*writer, chain.head(), chain.entries))
+    }
+}

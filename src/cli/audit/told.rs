@@ -1,0 +1,124 @@
+//! What was found in an audit trail, for people and for machines.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::finding::{Finding, Kind, Place};
+use super::verify::Verified;
+
+impl Verified {
+    fn place(&self, place: Option<Place>) -> String {
+        place.map_or_else(String::new, |place| {
+            let file = self.files.get(place.file).map_or("", String::as_str);
+            format!("{file}:{}", place.line)
+        })
+    }
+
+    /// Writers that have not said that they end.
+    fn open(&self) -> Vec<String> {
+        let open =
+            self.chains.writers().filter(|(writer, ..)| !self.chains.heads.is_closed(*writer));
+        open.map(|(writer, ..)| writer.to_string()).collect()
+    }
+}
+
+/// For people. Its heads are read again by `--heads`.
+pub(super) fn text(out: &mut impl Write, verified: &Verified) -> io::Result<()> {
+    let chains = &verified.chains;
+    for finding in &chains.found {
+        let place = verified.place(finding.place);
+        let what = what(finding);
+        let kind = finding.kind;
+        let before = if place.is_empty() { "" } else { ": " };
+        writeln!(out, "{place}{before}{}: {what} {}", kind.name(), kind.sentence())?;
+    }
+    for place in &chains.kills {
+        let place = verified.place(Some(*place));
+        writeln!(out, "{place}: note: broken off, as when a process is killed")?;
+    }
+    if !chains.heads.is_empty() && !verified.open().is_empty() {
+        let open = verified.open().join(", ");
+        writeln!(out, "note: still writing, or killed: nobody has said that it ended: {open}")?;
+    }
+    for (_, head, _) in chains.writers() {
+        if let Some(head) = head {
+            writeln!(out, "audit head {}", head.line())?;
+        }
+    }
+    let (entries, writers) = (chains.entries, chains.writers().count());
+    write!(out, "{entries} entries of {writers} writers: ")?;
+    if chains.found.is_empty() {
+        let checked = match chains.heads.is_empty() {
+            true => {
+                "as they were written; the last of each writer was checked against nothing (--heads)"
+            }
+            false => "as they were written, up to the heads that were published",
+        };
+        return writeln!(out, "{checked}");
+    }
+    let count = |kind: Kind| chains.found.iter().filter(|one| one.kind == kind).count();
+    let counts = Kind::ALL.map(|kind| (count(kind), kind.name()));
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts.map(|(count, name)| format!("{count} {name}")).collect();
+    write!(out, "{}", counts.join(", "))?;
+    if chains.untold > 0 {
+        write!(out, ", and {} more", chains.untold)?;
+    }
+    writeln!(out)
+}
+
+/// Which entries a finding is about.
+fn what(finding: &Finding) -> String {
+    match (finding.writer, finding.numbers) {
+        (Some(writer), Some((first, last))) if first == last => {
+            format!("entry {first} of {writer}")
+        }
+        (Some(writer), Some((first, last))) => {
+            format!("each of entries {first} to {last} of {writer}")
+        }
+        (Some(writer), None) => format!("writer {writer}"),
+        (None, _) => "the line".to_owned(),
+    }
+}
+
+/// For machines.
+pub(super) fn json(out: &mut impl Write, verified: &Verified) -> io::Result<()> {
+    let chains = &verified.chains;
+    let place = |place: Option<Place>| -> (Value, Value) {
+        let file = place.and_then(|place| verified.files.get(place.file));
+        (json!(file), json!(place.map(|place| place.line)))
+    };
+    let findings = chains.found.iter().map(|finding| {
+        let (file, line) = place(finding.place);
+        json!({
+            "kind": finding.kind.name(),
+            "file": file,
+            "line": line,
+            "writer": finding.writer.map(|writer| writer.to_string()),
+            "first": finding.numbers.map(|(first, _)| first),
+            "last": finding.numbers.map(|(_, last)| last),
+        })
+    });
+    let torn = chains.kills.iter().map(|torn| {
+        let (file, line) = place(Some(*torn));
+        json!({"file": file, "line": line})
+    });
+    let writers = chains.writers().map(|(writer, head, entries)| {
+        json!({
+            "writer": writer.to_string(),
+            "entries": entries,
+            "head": head.map(|head| head.line()),
+            "closed": chains.heads.is_closed(writer),
+        })
+    });
+    let report = json!({
+        "entries": chains.entries,
+        "findings": Vec::from_iter(findings),
+        "untold": chains.untold,
+        "torn": Vec::from_iter(torn),
+        "writers": Vec::from_iter(writers),
+    });
+    serde_json::to_writer_pretty(&mut *out, &report)?;
+    writeln!(out)
+}

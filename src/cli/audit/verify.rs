@@ -1,0 +1,265 @@
+//! `dana-failover audit verify`: is the trail as it was written, and is all of it there?
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use super::chains::{Again, Chains};
+use super::entry::Link;
+use super::finding::{Finding, Kind, Place};
+use super::heads::Heads;
+use super::told;
+use crate::cli::lines::{Fault, Source};
+use crate::engine::{Digest, Writer};
+
+/// Tells whether an audit trail is as it was written, and what is missing.
+///
+/// Each entry has the digest of the one before, so nothing can be changed, left out, doubled or moved
+/// without a trace; only the last entries of each writer need a head that was published elsewhere. Exits
+/// with 1 if something is found.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, after_long_help = AFTER)]
+pub(crate) struct Options {
+    /// The trail, rotated and packed files too, in any order; `-` for standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Where heads were published: Envoy's log, or what an earlier `verify` has told. May be given more
+    /// than once.
+    #[arg(long, value_name = "FILE")]
+    heads: Vec<PathBuf>,
+
+    /// Text for people, or one JSON document for machines.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+const AFTER: &str = "\
+Examples:
+  dana-failover audit verify /var/log/dana/audit.jsonl --heads /var/log/envoy.log
+  dana-failover audit verify audit.jsonl.* --heads yesterday.txt | tee today.txt
+
+Files that begin in the middle of a chain need the heads of what was before them: what `verify` told of
+that.";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// Why nothing can be told.
+#[derive(Debug)]
+pub(crate) enum Error {
+    Read { path: PathBuf, error: io::Error },
+    Empty,
+    Write(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Empty => {
+                f.write_str("expected entries of an audit trail, found none in any of the files")
+            }
+            Self::Write(error) => write!(f, "standard output: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What was found in an audit trail.
+#[derive(Debug)]
+pub struct Verified {
+    pub(super) files: Vec<String>,
+    pub(super) chains: Chains,
+}
+
+impl Verified {
+    /// What is wrong, each by its kind, writer, and first entry; in the order of the files.
+    pub fn findings(&self) -> impl Iterator<Item = (Kind, Option<(Writer, u64)>)> + '_ {
+        self.chains.found.iter().map(|one| {
+            let of = one.writer.zip(one.numbers).map(|(writer, (first, _))| (writer, first));
+            (one.kind, of)
+        })
+    }
+
+    /// Lines that were broken off when a process was killed.
+    #[must_use]
+    pub fn torn(&self) -> usize {
+        self.chains.kills.len()
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub const fn entries(&self) -> u64 {
+        self.chains.entries
+    }
+}
+
+/// Where lines come from.
+enum Input<'a> {
+    File(PathBuf),
+    Bytes(&'a [u8]),
+}
+
+/// Verifies the trail in these files against the heads in these others.
+///
+/// # Errors
+/// What cannot be read.
+pub fn verify(files: &[PathBuf], heads: &[PathBuf]) -> Result<Verified, String> {
+    look(&inputs(files), &inputs(heads)).map_err(|error| error.to_string())
+}
+
+/// The same of a trail and of heads that are at hand.
+#[must_use]
+pub fn verify_bytes(trail: &[u8], heads: &[u8]) -> Verified {
+    let nothing = Verified { files: Vec::new(), chains: Chains::new(Heads::default()) };
+    look(&[Input::Bytes(trail)], &[Input::Bytes(heads)]).unwrap_or(nothing)
+}
+
+fn inputs<'a>(files: &[PathBuf]) -> Vec<Input<'a>> {
+    files.iter().cloned().map(Input::File).collect()
+}
+
+fn look(trail: &[Input<'_>], heads: &[Input<'_>]) -> Result<Verified, Error> {
+    let mut published = Heads::default();
+    for input in heads {
+        input.each_line(|_, line| line.into_iter().for_each(|line| published.take_line(line)))?;
+    }
+    let trail = in_order(trail)?;
+    let mut chains = Chains::new(published);
+    for (file, input) in trail.iter().enumerate() {
+        input.each_line(|line, bytes| chains.take(Place { file, line }, bytes))?;
+        chains.end_file();
+    }
+    chains.end();
+    name_again(&trail, &mut chains)?;
+    chains.found.sort_by_key(|finding| finding.place);
+    let files = trail.iter().map(|input| input.name()).collect();
+    Ok(Verified { files, chains })
+}
+
+pub(crate) fn run(options: &Options) -> Result<bool, Error> {
+    let verified = look(&inputs(&options.files), &inputs(&options.heads))?;
+    if verified.chains.entries == 0 {
+        return Err(Error::Empty);
+    }
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = match options.format {
+        Format::Text => told::text(&mut out, &verified),
+        Format::Json => told::json(&mut out, &verified),
+    };
+    match written.and_then(|()| out.flush()) {
+        // Whoever closed the pipe has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Write(error)),
+        Ok(()) | Err(_) => Ok(!verified.chains.found.is_empty()),
+    }
+}
+
+impl Input<'_> {
+    fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Bytes(_) => String::new(),
+        }
+    }
+
+    fn open(&self) -> Result<Source<'_>, Error> {
+        match self {
+            Self::File(path) => {
+                Source::open(path).map_err(|error| Error::Read { path: path.clone(), error })
+            }
+            Self::Bytes(bytes) => Ok(Source::over(Box::new(*bytes))),
+        }
+    }
+
+    /// Standard input can be read once.
+    fn is_read_again(&self) -> bool {
+        !matches!(self, Self::File(path) if path == Path::new("-"))
+    }
+
+    /// Hands over each line with its number; `None` for one that is too long.
+    fn each_line(&self, mut take: impl FnMut(u64, Option<&[u8]>)) -> Result<(), Error> {
+        let mut source = self.open()?;
+        while let Some((number, line)) = source.next_whole() {
+            match line {
+                Ok(line) => take(number, Some(line)),
+                Err(Fault::Long) => take(number, None),
+                Err(Fault::Io(error)) => {
+                    return Err(Error::Read { path: PathBuf::from(self.name()), error });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The time of its first entry, as it stands there.
+    fn begins_at(&self) -> Result<Option<String>, Error> {
+        let mut source = self.open()?;
+        while let Some((_, line)) = source.next_whole() {
+            let line = line.ok();
+            let value = line.and_then(|line| serde_json::from_slice::<Value>(line).ok());
+            if let Some(time) = value.as_ref().and_then(|value| value.get("t")?.as_str()) {
+                return Ok(Some(time.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The files in the order in which they were written: by their first entries.
+fn in_order<'i, 'a>(trail: &'i [Input<'a>]) -> Result<Vec<&'i Input<'a>>, Error> {
+    if let [only] = trail {
+        return Ok(vec![only]);
+    }
+    let mut keyed = Vec::new();
+    for input in trail {
+        let begins_at = if input.is_read_again() { input.begins_at()? } else { None };
+        keyed.push((begins_at, input));
+    }
+    keyed.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(keyed.into_iter().map(|(_, input)| input).collect())
+}
+
+/// Entries that came when their turn was over: looks for others with their numbers.
+fn name_again(trail: &[&Input<'_>], chains: &mut Chains) -> Result<(), Error> {
+    let again = std::mem::take(&mut chains.again);
+    let mut others: BTreeMap<(Writer, u64), (Option<Digest>, u64)> =
+        again.iter().map(|one| ((one.writer, one.number), (None, 0))).collect();
+    let trail = if again.is_empty() { &[] } else { trail };
+    for input in trail.iter().filter(|input| input.is_read_again()) {
+        input.each_line(|_, line| {
+            let Some((line, link)) = line.and_then(|line| Some((line, Link::parse(line)?))) else {
+                return;
+            };
+            if let Some((first, count)) = others.get_mut(&(link.writer, link.number)) {
+                first.get_or_insert_with(|| Digest::of(line));
+                *count += 1;
+            }
+        })?;
+    }
+    for Again { writer, number, digest, place } in again {
+        let (first, count) = others.get(&(writer, number)).copied().unwrap_or_default();
+        let kind = match first {
+            Some(first) if first != digest => Kind::Forked,
+            Some(_) if count == 1 => Kind::Reordered,
+            Some(_) | None => Kind::Duplicate,
+        };
+        let (writer, numbers) = (Some(writer), Some((number, number)));
+        if kind == Kind::Reordered {
+            let is_it = |one: &Finding| {
+                one.kind == Kind::Missing && one.writer == writer && one.numbers == numbers
+            };
+            chains.found.retain(|one| !is_it(one));
+        }
+        chains.found.push(Finding { kind, place: Some(place), writer, numbers });
+    }
+    Ok(())
+}
