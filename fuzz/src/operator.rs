@@ -77,7 +77,7 @@ impl Shell<Local<Admin>> for Desk<'_> {
 
     fn carry_out(&mut self, effect: AdminEffect) -> Option<AdminEvent<'static>> {
         match effect {
-            AdminEffect::Told(line) => {
+            AdminEffect::Told { line, .. } => {
                 assert!(!line.contains(AUTHORIZATION), "the token is told");
                 assert!(!line.contains('\n'), "one line: {line:?}");
             }

@@ -5,9 +5,9 @@
 //! its own, and publishes how far it is where the file's owner cannot reach.
 
 mod chain;
-mod members;
+mod entry;
 mod writers;
 
 pub use chain::{Chain, Digest, Head};
-pub use members::Members;
-pub use writers::{Writer, Writers};
+pub use entry::AuditEntry;
+pub use writers::{AuditWriter, Writers};

@@ -1,6 +1,6 @@
 //! The whole vocabulary across the wall: what the engine is told, and what it wants done.
 
-use crate::engine::audit::Members;
+use crate::engine::audit::AuditEntry;
 use crate::engine::gateway::GatewayId;
 use crate::engine::health::{HealthEvent, Peer, ProbeSpec};
 use crate::engine::payment::Anomaly;
@@ -149,7 +149,7 @@ pub enum AdminEffect {
         /// One line for the log, with a JSON object.
         line: String,
         /// The same for the audit trail.
-        entry: Members,
+        entry: AuditEntry,
     },
     /// Answer.
     Reply(Reply),
@@ -165,7 +165,7 @@ pub struct Forward {
     /// Whether a [`Call`] may follow, so that the request must be kept.
     pub keep: bool,
     /// What Envoy's log is told before it goes, where that is wanted of a payment.
-    pub intent: Option<Members>,
+    pub intent: Option<AuditEntry>,
 }
 
 /// The same request once more, to another gateway.
@@ -178,7 +178,7 @@ pub struct Call {
     /// Header fields to set.
     pub headers: Vec<(String, String)>,
     /// As in [`Forward`].
-    pub intent: Option<Members>,
+    pub intent: Option<AuditEntry>,
 }
 
 /// Tells heartbeats of one worker apart.

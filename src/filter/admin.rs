@@ -16,7 +16,7 @@ use super::store_calls::{Asker, StoreCalls};
 use super::stores::LocalOnly;
 use super::stream::Flow;
 use super::worker::Worker;
-use crate::engine::Members;
+use crate::engine::AuditEntry;
 use crate::engine::Timestamp;
 use crate::engine::limits;
 use crate::engine::{Admin, Instance};
@@ -47,7 +47,7 @@ pub(super) struct AdminRoot<H> {
     /// Its part in the audit trail, if there is one.
     audit: Option<Auditor>,
     /// What is written down with the next request: what became of requests whose client has left.
-    unwritten: RefCell<Vec<Members>>,
+    unwritten: RefCell<Vec<AuditEntry>>,
     /// Requests whose client has left while the store was asked, by Envoy's number. What is begun is
     /// brought to its end, so that whatever is written is told.
     left: RefCell<Vec<(u32, OverStore, Timestamp)>>,
@@ -120,7 +120,7 @@ impl<H: Host + Clone> AdminRoot<H> {
                 }
                 AdminEffect::Reply(reply) => {
                     if (400..500).contains(&reply.status) {
-                        record = Some(Members::new("refused", now).text("do", reply.reason));
+                        record = Some(AuditEntry::new("refused", now).text("do", reply.reason));
                     }
                     if is_there {
                         let _ = self.host.reply(&reply);
@@ -132,7 +132,7 @@ impl<H: Host + Clone> AdminRoot<H> {
     }
 
     /// Keeps what is to be written down, until the log callback of this request or the next one.
-    fn record(&self, entry: Option<Members>, status: u16) {
+    fn record(&self, entry: Option<AuditEntry>, status: u16) {
         let mut unwritten = self.unwritten.borrow_mut();
         if self.audit.is_some() && unwritten.len() < limits::AUDIT_EVENTS_MAX {
             unwritten.extend(entry.map(|entry| entry.number("http", status.into())));

@@ -12,8 +12,8 @@ use super::host::{Host, Side};
 use super::pairs;
 use crate::engine::limits;
 use crate::engine::{AuditConfig, Config};
+use crate::engine::{AuditEntry, AuditWriter, Chain, Head, Writers};
 use crate::engine::{Cell, CellEvent, CellRequest, Expected};
-use crate::engine::{Chain, Head, Members, Writer, Writers};
 
 /// The name under which the access log finds an entry.
 const PROPERTY: &str = "dana_audit";
@@ -35,7 +35,7 @@ pub(super) struct Auditor {
 /// What happened without a request and is not written down yet.
 #[derive(Debug, Default)]
 struct Events {
-    waiting: Vec<Members>,
+    waiting: Vec<AuditEntry>,
     /// How many of them are under way, and Envoy's token of the call.
     calling: Option<(usize, u32)>,
     /// How many there was no room for.
@@ -52,7 +52,7 @@ impl Auditor {
     }
 
     /// Writes entries into the access log of the request whose callback this is.
-    pub(super) fn write<H: Host>(&self, host: &H, entries: &[Members]) {
+    pub(super) fn write<H: Host>(&self, host: &H, entries: &[AuditEntry]) {
         let mut chain = self.chain.borrow_mut();
         let mut text = String::new();
         if chain.is_none() {
@@ -86,7 +86,7 @@ impl Auditor {
     /// A writer's number that nobody else has, and its first entry: who it is, and how far those before
     /// it are.
     #[inline(never)]
-    fn begin<H: Host>(&self, host: &H) -> Option<(Chain, Members)> {
+    fn begin<H: Host>(&self, host: &H) -> Option<(Chain, AuditEntry)> {
         let now = host.now().ok()?;
         let mut tries = 0..limits::STORE_ATTEMPTS_MAX;
         let (writers, writer) = loop {
@@ -109,7 +109,7 @@ impl Auditor {
             .filter_map(|writer| head_of(host, writer).map(|head| head.line()))
             .collect();
         let node = host.property("xds\0node\0id").ok().flatten().unwrap_or_default();
-        let first = Members::new("start", now)
+        let first = AuditEntry::new("start", now)
             .text("role", self.role)
             .text("node", &String::from_utf8_lossy(&node))
             .text("version", env!("CARGO_PKG_VERSION"))
@@ -121,7 +121,7 @@ impl Auditor {
 
     /// Keeps what happened, until a tick hands it over.
     #[inline(never)]
-    pub(super) fn keep(&self, event: Members) {
+    pub(super) fn keep(&self, event: AuditEntry) {
         let mut events = self.events.borrow_mut();
         if events.waiting.len() < limits::AUDIT_EVENTS_MAX {
             events.waiting.push(event);
@@ -138,7 +138,7 @@ impl Auditor {
             && let Ok(now) = host.now()
         {
             let lost = std::mem::take(&mut events.lost);
-            events.waiting.push(Members::new("lost", now).number("events", lost));
+            events.waiting.push(AuditEntry::new("lost", now).number("events", lost));
         }
         if events.calling.is_some() || events.waiting.is_empty() {
             return;
@@ -199,12 +199,12 @@ impl Auditor {
 }
 
 /// Where a writer's head stands.
-fn slot(writer: Writer) -> Cell {
+fn slot(writer: AuditWriter) -> Cell {
     Cell::AuditHead(u32::try_from(writer.number % limits::AUDIT_WRITERS_MAX).unwrap_or_default())
 }
 
 /// How far a writer is, unless a later one has its place.
-fn head_of<H: Host>(host: &H, writer: Writer) -> Option<Head> {
+fn head_of<H: Host>(host: &H, writer: AuditWriter) -> Option<Head> {
     let CellEvent::Loaded(_, loaded) = cell(host, CellRequest::Load(slot(writer))) else {
         return None;
     };

@@ -7,7 +7,7 @@ use super::audit::Auditor;
 use super::host::{Host, Side};
 use super::stream::Flow;
 use crate::engine::limits;
-use crate::engine::{Config, Members, Reply};
+use crate::engine::{AuditEntry, Config, Reply};
 
 /// Bytes of a call that hands over events.
 const BODY_BYTES_MAX: usize = limits::AUDIT_EVENTS_PER_CALL * limits::AUDIT_EVENT_BYTES_MAX;
@@ -34,7 +34,7 @@ impl<H: Host> EventRoot<H> {
 #[derive(Debug)]
 pub(super) struct EventStream<H> {
     root: Rc<EventRoot<H>>,
-    entries: Vec<Members>,
+    entries: Vec<AuditEntry>,
     taken: bool,
 }
 
@@ -70,8 +70,8 @@ impl<H: Host> EventStream<H> {
         let host = &self.root.host;
         let body = host.body(Side::Request, BODY_BYTES_MAX + 1).unwrap_or_default();
         let whole = std::str::from_utf8(&body).ok().filter(|_| body.len() <= BODY_BYTES_MAX);
-        let entries: Option<Vec<Members>> =
-            whole.and_then(|text| text.lines().map(Members::parse).collect());
+        let entries: Option<Vec<AuditEntry>> =
+            whole.and_then(|text| text.lines().map(AuditEntry::parse).collect());
         self.entries = entries.unwrap_or_default();
         let status = if self.entries.is_empty() { 400 } else { 204 };
         let reply = Reply { status, headers: Vec::new(), body: Vec::new(), reason: "events" };

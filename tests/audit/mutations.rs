@@ -1,7 +1,7 @@
 //! Ways to change a trail, and what each of them must be called.
 
 use dana_failover::cli::audit::Kind;
-use dana_failover::engine::{Chain, Writer};
+use dana_failover::engine::{AuditWriter, Chain};
 
 use super::trail::{Entry, Random, Trail, lines};
 
@@ -27,9 +27,9 @@ pub(super) struct Changed {
     mutation: Mutation,
     pub(super) bytes: Vec<u8>,
     /// The entry that was changed.
-    pub(super) of: (Writer, u64),
+    pub(super) of: (AuditWriter, u64),
     /// The same, and another one where two were changed.
-    with: Vec<(Writer, u64)>,
+    with: Vec<(AuditWriter, u64)>,
 }
 
 impl Mutation {
@@ -81,13 +81,12 @@ impl Mutation {
             }
             Self::Cut => entries.truncate(at),
         }
-        let bytes =
-            bytes.unwrap_or_else(|| lines(entries.iter().map(|entry| entry.line.as_str())));
+        let bytes = bytes.unwrap_or_else(|| lines(entries.iter().map(|entry| entry.line.as_str())));
         Changed { mutation: self, bytes, of, with }
     }
 }
 
-fn of(entry: &Entry) -> (Writer, u64) {
+fn of(entry: &Entry) -> (AuditWriter, u64) {
     (entry.writer, entry.number)
 }
 
@@ -124,16 +123,19 @@ impl Changed {
     /// Whether it was found, and called what it is.
     pub(super) fn check(
         &self,
-        found: &[(Kind, Option<(Writer, u64)>)],
+        found: &[(Kind, Option<(AuditWriter, u64)>)],
         torn: usize,
     ) -> Result<(), &'static str> {
         let (writer, number) = self.of;
         let named = |kinds: &[Kind]| {
-            found.iter().any(|(kind, of)| kinds.contains(kind) && of.is_some_and(|of| self.with.contains(&of)))
+            found.iter().any(|(kind, of)| {
+                kinds.contains(kind) && of.is_some_and(|of| self.with.contains(&of))
+            })
         };
         let of_writer = |kinds: &[Kind]| {
             found.iter().any(|(kind, of)| {
-                kinds.contains(kind) && of.is_some_and(|(other, first)| other == writer && first <= number)
+                kinds.contains(kind)
+                    && of.is_some_and(|(other, first)| other == writer && first <= number)
             })
         };
         let is_named = match self.mutation {
@@ -141,7 +143,12 @@ impl Changed {
             Mutation::BitFlip => {
                 let near = [number.saturating_sub(1), number, number + 1];
                 found.iter().any(|(kind, of)| match of {
-                    Some((other, first)) => *other != writer || near.contains(first) || *kind == Kind::Rewritten || *kind == Kind::Cut,
+                    Some((other, first)) => {
+                        *other != writer
+                            || near.contains(first)
+                            || *kind == Kind::Rewritten
+                            || *kind == Kind::Cut
+                    }
                     None => *kind == Kind::Unreadable,
                 }) || torn > 0
             }

@@ -1,6 +1,6 @@
 //! A trail as several writers leave it, with the heads that they published.
 
-use dana_failover::engine::{Chain, Head, Members, Timestamp, Writer};
+use dana_failover::engine::{AuditEntry, AuditWriter, Chain, Head, Timestamp};
 
 /// Numbers that look random, and are the same each time (xorshift).
 pub(super) struct Random(u64);
@@ -23,10 +23,10 @@ impl Random {
 /// A line, and whose it is.
 #[derive(Clone)]
 pub(super) struct Entry {
-    pub(super) writer: Writer,
+    pub(super) writer: AuditWriter,
     pub(super) number: u64,
     pub(super) line: String,
-    pub(super) members: Members,
+    pub(super) members: AuditEntry,
 }
 
 /// A trail.
@@ -44,15 +44,15 @@ const PUBLISHED: u64 = 500;
 impl Trail {
     pub(super) fn new(entries: u64, random: &mut Random) -> Self {
         let epoch = 1_795_883_656_659 + random.below(1000);
-        let writers = (1..=WRITERS).map(|number| Writer { epoch, number });
-        let mut chains: Vec<(Writer, Chain)> =
+        let writers = (1..=WRITERS).map(|number| AuditWriter { epoch, number });
+        let mut chains: Vec<(AuditWriter, Chain)> =
             writers.map(|writer| (writer, Chain::new(writer))).collect();
         let mut trail = Self { entries: Vec::new(), heads: Vec::new() };
         for at in 0..entries {
             let (writer, chain) = &mut chains[random.below(WRITERS) as usize];
             let number = chain.head().map_or(0, |head| head.number + 1);
             let kind = if number == 0 { "start" } else { "charge" };
-            let members = Members::new(kind, Timestamp::from_millis(epoch + at))
+            let members = AuditEntry::new(kind, Timestamp::from_millis(epoch + at))
                 .text("who", "P1")
                 .text("ref", &format!("ORDER-{}", random.below(1 << 40)))
                 .text("amt", &format!("{}.00", random.below(100_000)))

@@ -39,6 +39,8 @@ enum Base {
     EtcdTls,
     /// `envoy/envoy.yaml` with its claims in etcd, beside `envoy/etcd.yaml`.
     Shared,
+    /// All of `envoy/envoy.yaml`, with its audit trail.
+    Audit,
 }
 
 /// A fault: what is replaced by what, and which rule must find it. The sign § stands where.
@@ -78,7 +80,12 @@ fn unmarked(text: &str) -> (String, usize) {
     (text.replace(MARK, ""), line)
 }
 
-/// The reference in three: up to the operators' listener, this, and the rest.
+/// Without the audit trail, which the operators' module writes a part of.
+fn unaudited(text: &str) -> String {
+    edited(text, &[("                    audit: &audit {cluster: dana_audit}\n", "")])
+}
+
+/// The reference in three: up to the operators' listener, this with that for events, and the rest.
 fn parts(text: &str) -> [&str; 3] {
     let from = text.find("  # For operators").unwrap();
     let to = text.find("\n  clusters:\n").unwrap();
@@ -122,20 +129,26 @@ fn files(base: Base, edits: &[(impl AsRef<str>, impl AsRef<str>)]) -> (Vec<Strin
     let file = |name: &str| fs::read_to_string(root(&format!("envoy/{name}"))).unwrap();
     let [start, operators, rest] = parts(&reference);
     let payments = start.find("  - name: dana\n").unwrap();
-    let plain = format!("{start}{rest}");
+    let plain = unaudited(&format!("{start}{rest}"));
     let text = match base {
         Base::Plain => edited(&plain, edits),
         Base::Tls => {
             let tls = file("tls.yaml");
             let [start, _, rest] = parts(&tls);
-            edited(&format!("{start}{rest}"), edits)
+            edited(&unaudited(&format!("{start}{rest}")), edits)
         }
         Base::Open => edited(&edited(&plain, &OPEN), edits),
         Base::Second => {
+            let start = unaudited(start);
             let second = edited(&edited(&start[payments..], &SECOND), edits);
             format!("{start}{second}{rest}")
         }
-        Base::Operators => format!("{start}{}{rest}", edited(operators, edits)),
+        Base::Operators => {
+            let end = operators.find("  # For the filter alone").unwrap();
+            let (operators, events) = operators.split_at(end);
+            format!("{start}{}{events}{rest}", edited(operators, edits))
+        }
+        Base::Audit => edited(&reference, edits),
         Base::Dns => return beside(reference, &file("dns.yaml"), edits),
         Base::Etcd => return beside(etcd::shared(&reference), &file("etcd.yaml"), edits),
         Base::EtcdTls => {

@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use dana_failover::cli::audit::{Kind, verify_bytes};
+use dana_failover::engine::AuditWriter;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -488,6 +490,12 @@ impl Envoy {
         found.collect()
     }
 
+    /// What is wrong with its audit trail, by the heads in its log.
+    fn untrue(&self, log: &str) -> Vec<(Kind, Option<(AuditWriter, u64)>)> {
+        let trail = std::fs::read(self.trail()).unwrap_or_default();
+        verify_bytes(&trail, log.as_bytes()).findings().collect()
+    }
+
     /// A filter in it is of an older version, whose log may have other lines.
     pub(crate) fn of_an_older_version(mut self) -> Self {
         self.is_in_words = false;
@@ -509,9 +517,13 @@ impl Drop for Envoy {
         let searched = self.is_searched && !std::thread::panicking();
         // Longer than Envoy keeps lines before it writes them.
         pause(if searched { Duration::from_millis(40) } else { Duration::ZERO });
-        let leaks = if searched { self.leaks() } else { Vec::new() };
         let log = if searched { self.log() } else { String::new() };
+        // A head in the log may be younger than what Envoy has written of the trail.
+        pause(if searched { Duration::from_millis(40) } else { Duration::ZERO });
+        let leaks = if searched { self.leaks() } else { Vec::new() };
         assert!(leaks.is_empty(), "secrets are told: {leaks:?}");
+        let untrue = if searched { self.untrue(&log) } else { Vec::new() };
+        assert!(untrue.is_empty(), "the audit trail is not as it was written: {untrue:?}");
         let restricted = log.lines().find(|line| line.contains("restricted proxy-wasm capability"));
         assert_eq!(restricted, None, "the reference allows less than the filter uses");
         let unlike = unlike_the_filter(&log).filter(|_| self.is_in_words);

@@ -266,9 +266,11 @@ fn the_references_do_the_same() {
         let chain = format!("/static_resources/listeners/{listener}/filter_chains/0/filters/0");
         let filter = "typed_config/http_filters/0/typed_config/config/configuration/value";
         take(&format!("{chain}/{filter}"), "scope");
-        for gateway in [0, 1] {
-            take(&format!("{chain}/{filter}/gateways/{gateway}"), "tls");
-        }
+    }
+    for (listener, gateway) in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)] {
+        let chain = format!("/static_resources/listeners/{listener}/filter_chains/0/filters/0");
+        let filter = "typed_config/http_filters/0/typed_config/config/configuration/value";
+        take(&format!("{chain}/{filter}/gateways/{gateway}"), "tls");
     }
     let address = "/static_resources/listeners/0/address/socket_address/address";
     *tls.pointer_mut(address).unwrap() = "127.0.0.1".into();

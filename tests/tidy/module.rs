@@ -23,12 +23,12 @@ const CALLS_OF_ETCD: [&str; 4] =
     ["proxy_grpc_call", "proxy_on_grpc_receive", "proxy_on_grpc_close", "proxy_continue_stream"];
 
 const MODULES: [Module; 3] = [
-    Module { file: "dana_failover.wasm", listener: 0, with_etcd: &[], bytes_max: 620_000 },
+    Module { file: "dana_failover.wasm", listener: 0, with_etcd: &[], bytes_max: 640_000 },
     Module {
         file: "dana_failover_etcd.wasm",
         listener: 0,
         with_etcd: &CALLS_OF_ETCD,
-        bytes_max: 730_000,
+        bytes_max: 750_000,
     },
     Module {
         file: "dana_failover_operators.wasm",
@@ -41,7 +41,7 @@ const MODULES: [Module; 3] = [
             "proxy_on_tick",
             "proxy_set_tick_period_milliseconds",
         ],
-        bytes_max: 550_000,
+        bytes_max: 565_000,
     },
 ];
 

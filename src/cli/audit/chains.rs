@@ -6,7 +6,7 @@ use super::entry::Link;
 use super::finding::{Finding, Kind, Place};
 use super::heads::Heads;
 use super::writer::{Seen, WriterChain};
-use crate::engine::{Digest, Head, Writer};
+use crate::engine::{AuditWriter, Digest, Head};
 
 /// Writers that are told apart: each worker of Envoy has one for each of its configurations.
 const WRITERS_MAX: usize = 65_536;
@@ -17,7 +17,7 @@ const FINDINGS_MAX: usize = 10_000;
 /// An entry whose number was there before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Again {
-    pub(super) writer: Writer,
+    pub(super) writer: AuditWriter,
     pub(super) number: u64,
     pub(super) digest: Digest,
     pub(super) place: Place,
@@ -27,7 +27,7 @@ pub(super) struct Again {
 #[derive(Debug)]
 pub(super) struct Chains {
     pub(super) heads: Heads,
-    writers: BTreeMap<Writer, WriterChain>,
+    writers: BTreeMap<AuditWriter, WriterChain>,
     pub(super) found: Vec<Finding>,
     /// Entries whose numbers were there before: the same or others, which a second look tells.
     pub(super) again: Vec<Again>,
@@ -169,7 +169,7 @@ impl Chains {
     }
 
     /// Each writer's head, and how many of its entries there are.
-    pub(super) fn writers(&self) -> impl Iterator<Item = (Writer, Option<Head>, u64)> + '_ {
+    pub(super) fn writers(&self) -> impl Iterator<Item = (AuditWriter, Option<Head>, u64)> + '_ {
         self.writers.iter().map(|(writer, chain)| (*writer, chain.head(), chain.entries))
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use crate::engine::{Digest, Head, Writer};
+use crate::engine::{AuditWriter, Digest, Head};
 
 /// The version of entries that is understood.
 const VERSION: u64 = 1;
@@ -12,7 +12,7 @@ const VERSION: u64 = 1;
 /// What the chain needs of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Link {
-    pub(super) writer: Writer,
+    pub(super) writer: AuditWriter,
     pub(super) number: u64,
     pub(super) prev: Option<Digest>,
     /// It is the first of its writer.
@@ -49,7 +49,7 @@ impl<'de> Visitor<'de> for LinkVisitor {
         while let Some(name) = map.next_key::<&str>()? {
             match name {
                 "v" if version.is_none() => version = Some(map.next_value::<u64>()?),
-                "w" if writer.is_none() => writer = Writer::parse(map.next_value::<&str>()?),
+                "w" if writer.is_none() => writer = AuditWriter::parse(map.next_value::<&str>()?),
                 "n" if number.is_none() => number = Some(map.next_value::<u64>()?),
                 "e" if kind.is_none() => kind = Some(map.next_value::<&str>()?),
                 "prev" if prev.is_none() => prev = Some(map.next_value::<&str>()?),
@@ -78,17 +78,20 @@ impl<'de> Visitor<'de> for LinkVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Chain, Members, Timestamp};
+    use crate::engine::{AuditEntry, Chain, Timestamp};
 
     #[test]
     fn what_a_chain_writes_is_read() {
-        let writer = Writer { epoch: 1_795_883_656_659, number: 3 };
+        let writer = AuditWriter { epoch: 1_795_883_656_659, number: 3 };
         let mut chain = Chain::new(writer);
-        let other =
-            Head { writer: Writer { number: 2, ..writer }, number: 7, digest: Digest::of(b"x") };
-        let start = Members::new("start", Timestamp::default()).texts("before", &[other.line()]);
+        let other = Head {
+            writer: AuditWriter { number: 2, ..writer },
+            number: 7,
+            digest: Digest::of(b"x"),
+        };
+        let start = AuditEntry::new("start", Timestamp::default()).texts("before", &[other.line()]);
         let first = chain.append(&start);
-        let second = chain.append(&Members::new("charge", Timestamp::default()));
+        let second = chain.append(&AuditEntry::new("charge", Timestamp::default()));
         let link = Link::parse(first.as_bytes()).unwrap();
         let expected = Link { writer, number: 0, prev: None, is_start: true, before: vec![other] };
         assert_eq!(link, expected);

@@ -1,6 +1,6 @@
 //! What can be wrong with an audit trail, and where.
 
-use crate::engine::Writer;
+use crate::engine::AuditWriter;
 
 /// A line of one of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +73,7 @@ impl Kind {
                 "is not there: deleted, or never written because the disk was full or the filter died"
             }
             Self::Cut => {
-                "is not there, though a later head was published: the end of the trail was cut off, or was not on disk when Envoy was killed"
+                "is not there, though a later head was published: cut off, or not on disk when Envoy was killed"
             }
             Self::Duplicate => "stands there a second time",
             Self::Forked => "stands there a second time with other content",
@@ -89,7 +89,7 @@ pub(super) struct Finding {
     pub(super) kind: Kind,
     /// Where it stands, or the line after which it should; none for a writer without any line.
     pub(super) place: Option<Place>,
-    pub(super) writer: Option<Writer>,
+    pub(super) writer: Option<AuditWriter>,
     /// The first entry and the last one that it is about.
     pub(super) numbers: Option<(u64, u64)>,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::{Digest, Head, Writer};
+use crate::engine::{AuditWriter, Digest, Head};
 
 /// Heads that are kept, of all writers: those of a year of eight workers are 25 million, and of a day
 /// 70,000. Of more the later ones count.
@@ -11,10 +11,10 @@ const HEADS_MAX: usize = 1_000_000;
 /// Heads that were published.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
-    all: BTreeMap<Writer, BTreeMap<u64, Digest>>,
+    all: BTreeMap<AuditWriter, BTreeMap<u64, Digest>>,
     count: usize,
     /// Writers that have said that they end.
-    closed: BTreeSet<Writer>,
+    closed: BTreeSet<AuditWriter>,
     /// Two heads of one number, which no honest writer publishes.
     pub(super) twofold: Vec<Head>,
 }
@@ -51,7 +51,7 @@ impl Heads {
         }
     }
 
-    pub(super) fn digest(&self, writer: Writer, number: u64) -> Option<Digest> {
+    pub(super) fn digest(&self, writer: AuditWriter, number: u64) -> Option<Digest> {
         self.all.get(&writer)?.get(&number).copied()
     }
 
@@ -63,7 +63,7 @@ impl Heads {
         })
     }
 
-    pub(super) fn is_closed(&self, writer: Writer) -> bool {
+    pub(super) fn is_closed(&self, writer: AuditWriter) -> bool {
         self.closed.contains(&writer)
     }
 
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn heads_are_found_in_a_log_of_any_format() {
-        let writer = Writer { epoch: 36, number: 2 };
+        let writer = AuditWriter { epoch: 36, number: 2 };
         let head = Head { writer, number: 7, digest: Digest::of(b"x") };
         let line = head.line();
         let mut heads = Heads::default();

@@ -14,7 +14,7 @@ use super::finding::{Finding, Kind, Place};
 use super::heads::Heads;
 use super::told;
 use crate::cli::lines::{Fault, Source};
-use crate::engine::{Digest, Writer};
+use crate::engine::{AuditWriter, Digest};
 
 /// Tells whether an audit trail is as it was written, and what is missing.
 ///
@@ -83,7 +83,7 @@ pub struct Verified {
 
 impl Verified {
     /// What is wrong, each by its kind, writer, and first entry; in the order of the files.
-    pub fn findings(&self) -> impl Iterator<Item = (Kind, Option<(Writer, u64)>)> + '_ {
+    pub fn findings(&self) -> impl Iterator<Item = (Kind, Option<(AuditWriter, u64)>)> + '_ {
         self.chains.found.iter().map(|one| {
             let of = one.writer.zip(one.numbers).map(|(writer, (first, _))| (writer, first));
             (one.kind, of)
@@ -231,7 +231,7 @@ fn in_order<'i, 'a>(trail: &'i [Input<'a>]) -> Result<Vec<&'i Input<'a>>, Error>
 /// Entries that came when their turn was over: looks for others with their numbers.
 fn name_again(trail: &[&Input<'_>], chains: &mut Chains) -> Result<(), Error> {
     let again = std::mem::take(&mut chains.again);
-    let mut others: BTreeMap<(Writer, u64), (Option<Digest>, u64)> =
+    let mut others: BTreeMap<(AuditWriter, u64), (Option<Digest>, u64)> =
         again.iter().map(|one| ((one.writer, one.number), (None, 0))).collect();
     let trail = if again.is_empty() { &[] } else { trail };
     for input in trail.iter().filter(|input| input.is_read_again()) {

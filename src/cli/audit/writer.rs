@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::finding::{Finding, Kind, Place};
 use super::heads::Heads;
-use crate::engine::{Digest, Head, Writer};
+use crate::engine::{AuditWriter, Digest, Head};
 
 /// Entries of one writer that may stand before one that comes late. Whoever merges files of several
 /// writers keeps the order of each.
@@ -21,7 +21,7 @@ pub(super) struct Seen {
 /// One writer's chain.
 #[derive(Debug)]
 pub(super) struct WriterChain {
-    writer: Writer,
+    writer: AuditWriter,
     /// The number that comes next, and the entry before it, if that was there.
     next: u64,
     last: Option<Seen>,
@@ -37,7 +37,7 @@ pub(super) struct WriterChain {
 }
 
 impl WriterChain {
-    pub(super) const fn new(writer: Writer) -> Self {
+    pub(super) const fn new(writer: AuditWriter) -> Self {
         Self {
             writer,
             next: 0,

@@ -2,6 +2,7 @@
 
 mod admin;
 mod alike;
+mod audit;
 mod capabilities;
 mod clusters;
 mod etcd;
@@ -28,7 +29,7 @@ pub(crate) use file::UNUSED;
 use super::finding::{Finding, Found, Rule};
 use super::setup::Setup;
 
-const GROUPS: [&[Rule]; 21] = [
+const GROUPS: [&[Rule]; 22] = [
     file::RULES,
     filter::RULES,
     settings::RULES,
@@ -42,6 +43,7 @@ const GROUPS: [&[Rule]; 21] = [
     retries::RULES,
     proxy::RULES,
     logs::RULES,
+    audit::RULES,
     metrics::RULES,
     listeners::RULES,
     admin::RULES,

@@ -131,6 +131,11 @@ impl Setup {
         self.plugins.iter().filter(|plugin| plugin.role == Role::Admin)
     }
 
+    /// The plugins that work on the store of payments.
+    pub(crate) fn with_store(&self) -> impl Iterator<Item = &Plugin> {
+        self.plugins.iter().filter(|plugin| plugin.role != Role::Audit)
+    }
+
     pub(crate) fn stands_in(&self, plugin: &Plugin) -> Option<&Proxy> {
         self.proxies.get(plugin.proxy)
     }

@@ -69,15 +69,16 @@ fn only_plugin(root: &Value) -> Result<Value, String> {
     }
 }
 
-/// A `Struct`, or JSON in a `StringValue`. The operators' listener carries the same with a role of
-/// its own, and decides nothing.
+/// A `Struct`, or JSON in a `StringValue`. Other listeners carry the same with a role of their
+/// own, and decide nothing.
 fn as_plugin(value: &Value) -> Option<Value> {
     let value = match value.as_str() {
         Some(text) => serde_json::from_str(text).ok()?,
         None => value.clone(),
     };
-    let is_admin = value.pointer("/admin/role").is_some_and(|role| role == "admin");
-    (value.get("gateways").is_some() && !is_admin).then_some(value)
+    let role = value.pointer("/admin/role").and_then(Value::as_str);
+    let decides = matches!(role, None | Some("payments"));
+    (value.get("gateways").is_some() && decides).then_some(value)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::request::{ResolveRequest, ResolvedAs};
 use super::resolve::{ResolveError, Resolved, resolve};
 use super::status::View;
 use super::turn::Turn;
-use crate::engine::audit::Members;
+use crate::engine::audit::AuditEntry;
 use crate::engine::codec::hex;
 use crate::engine::event::AdminEffect;
 use crate::engine::payment::{Anomaly, ClaimState, Evidence, KeyPrefix, Resolution, Step};
@@ -145,9 +145,9 @@ fn line(request: &ResolveRequest, resolved: &Resolved, view: View<'_>) -> Object
 }
 
 /// The same for the audit trail.
-fn entry(request: &ResolveRequest, resolved: &Resolved, view: View<'_>) -> Members {
+fn entry(request: &ResolveRequest, resolved: &Resolved, view: View<'_>) -> AuditEntry {
     let Resolved { key, before, after, claim, .. } = resolved;
-    Members::new("resolve", view.now)
+    AuditEntry::new("resolve", view.now)
         .text("key", &hex(key))
         .text("amt", &claim.money.amount())
         .text("cur", claim.money.letters())

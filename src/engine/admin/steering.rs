@@ -5,7 +5,7 @@ use super::object::Object;
 use super::request::{OverrideRequest, Wanted};
 use super::status::{StatusReport, View};
 use super::turn::Turn;
-use crate::engine::audit::Members;
+use crate::engine::audit::AuditEntry;
 use crate::engine::config::Gateway;
 use crate::engine::event::AdminEffect;
 use crate::engine::health::{Health, HealthEvent, Override};
@@ -118,8 +118,8 @@ impl OverrideRequest {
     }
 
     /// What the audit trail says of it.
-    fn entry(&self, now: Timestamp) -> Members {
-        Members::new("override", now)
+    fn entry(&self, now: Timestamp) -> AuditEntry {
+        AuditEntry::new("override", now)
             .text("gw", &self.gateway)
             .text("to", self.change.name())
             .text("until", &self.until(now).unwrap_or_default())

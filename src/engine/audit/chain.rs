@@ -2,8 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::members::{Members, push_number};
-use super::writers::Writer;
+use super::entry::{AuditEntry, push_number};
+use super::writers::AuditWriter;
 use crate::engine::codec::Reader;
 
 /// SHA-256 of an entry's line, without its line feed.
@@ -74,7 +74,7 @@ impl Digest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Whose chain.
-    pub writer: Writer,
+    pub writer: AuditWriter,
     /// The number of its last entry.
     pub number: u64,
     /// The digest of that.
@@ -94,7 +94,7 @@ impl Head {
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
-        let writer = Writer { epoch: reader.long()?, number: reader.long()? };
+        let writer = AuditWriter { epoch: reader.long()?, number: reader.long()? };
         let (number, digest) = (reader.long()?, Digest(reader.take()?));
         reader.0.is_empty().then_some(Self { writer, number, digest })
     }
@@ -110,7 +110,7 @@ impl Head {
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_ascii_whitespace();
         let head = Self {
-            writer: Writer::parse(words.next()?)?,
+            writer: AuditWriter::parse(words.next()?)?,
             number: words.next()?.parse().ok()?,
             digest: Digest::parse(words.next()?)?,
         };
@@ -121,7 +121,7 @@ impl Head {
 /// A chain that is being written.
 #[derive(Debug)]
 pub struct Chain {
-    writer: Writer,
+    writer: AuditWriter,
     /// `WRITER`, as it stands in each line.
     name: String,
     /// None before the first entry.
@@ -131,7 +131,7 @@ pub struct Chain {
 impl Chain {
     /// One that begins. Its first entry has the number 0 and no `prev`.
     #[must_use]
-    pub fn new(writer: Writer) -> Self {
+    pub fn new(writer: AuditWriter) -> Self {
         Self { writer, name: writer.to_string(), head: None }
     }
 
@@ -142,7 +142,7 @@ impl Chain {
     }
 
     /// Adds an entry: its line, without a line feed.
-    pub fn append(&mut self, members: &Members) -> String {
+    pub fn append(&mut self, members: &AuditEntry) -> String {
         let number = self.head.map_or(0, |head| head.number.saturating_add(1));
         let mut line = String::with_capacity(members.as_str().len() + 128);
         line.push_str("{\"v\":1,\"w\":\"");
@@ -168,13 +168,13 @@ mod tests {
     use super::*;
     use crate::engine::time::Timestamp;
 
-    const WRITER: Writer = Writer { epoch: 1_795_883_656_659, number: 3 };
+    const WRITER: AuditWriter = AuditWriter { epoch: 1_795_883_656_659, number: 3 };
 
     #[test]
     fn each_entry_names_the_one_before() {
         let mut chain = Chain::new(WRITER);
         assert_eq!(chain.head(), None);
-        let members = Members::new("start", Timestamp::from_millis(0));
+        let members = AuditEntry::new("start", Timestamp::from_millis(0));
         let lines: Vec<String> = (0..3).map(|_| chain.append(&members)).collect();
         assert_eq!(
             lines[0],

@@ -7,14 +7,14 @@ use crate::engine::time::Timestamp;
 
 /// A writer of the audit trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Writer {
+pub struct AuditWriter {
     /// When the first writer of this Envoy process began, in milliseconds since the Unix epoch.
     pub epoch: u64,
     /// No other writer of the process has this number, nor had.
     pub number: u64,
 }
 
-impl fmt::Display for Writer {
+impl fmt::Display for AuditWriter {
     /// `EPOCH.NUMBER`, the first in base 36.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut digits = Vec::new();
@@ -28,7 +28,7 @@ impl fmt::Display for Writer {
     }
 }
 
-impl Writer {
+impl AuditWriter {
     /// Reads one as it stands in a line; `None` for any other spelling.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -52,10 +52,10 @@ impl Writers {
     /// The value with one more writer, and that writer. Bytes of another form begin anew: then the epoch
     /// tells the writers apart.
     #[must_use]
-    pub fn next(bytes: &[u8], now: Timestamp) -> (Self, Writer) {
+    pub fn next(bytes: &[u8], now: Timestamp) -> (Self, AuditWriter) {
         let known = Self::decode(bytes).unwrap_or(Self { epoch: now.as_millis(), last: 0 });
         let writers = Self { last: known.last.saturating_add(1), ..known };
-        (writers, Writer { epoch: writers.epoch, number: writers.last })
+        (writers, AuditWriter { epoch: writers.epoch, number: writers.last })
     }
 
     /// As a shared value.
@@ -73,9 +73,9 @@ impl Writers {
     }
 
     /// The last `most` of them, the newest first.
-    pub fn latest(self, most: u64) -> impl Iterator<Item = Writer> {
+    pub fn latest(self, most: u64) -> impl Iterator<Item = AuditWriter> {
         let first = self.last.saturating_sub(most).saturating_add(1);
-        (first..=self.last).rev().map(move |number| Writer { epoch: self.epoch, number })
+        (first..=self.last).rev().map(move |number| AuditWriter { epoch: self.epoch, number })
     }
 }
 
@@ -100,17 +100,20 @@ mod tests {
     #[test]
     fn a_writer_has_one_spelling() {
         for (writer, text) in [
-            (Writer { epoch: 0, number: 1 }, "0.1"),
-            (Writer { epoch: 1_795_883_656_659, number: 12 }, "mx0mre1f.12"),
-            (Writer { epoch: u64::MAX, number: u64::MAX }, "3w5e11264sgsf.18446744073709551615"),
+            (AuditWriter { epoch: 0, number: 1 }, "0.1"),
+            (AuditWriter { epoch: 1_795_883_656_659, number: 12 }, "mx0mre1f.12"),
+            (
+                AuditWriter { epoch: u64::MAX, number: u64::MAX },
+                "3w5e11264sgsf.18446744073709551615",
+            ),
         ] {
             assert_eq!(writer.to_string(), text);
-            assert_eq!(Writer::parse(text), Some(writer));
+            assert_eq!(AuditWriter::parse(text), Some(writer));
         }
         for bad in
             ["", ".", "a", "a.", ".1", "A.1", "0a.1", "a.01", "a.+1", "a.1.2", "zzzzzzzzzzzzzz.1"]
         {
-            assert_eq!(Writer::parse(bad), None, "{bad}");
+            assert_eq!(AuditWriter::parse(bad), None, "{bad}");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::engine::audit::Members;
+use crate::engine::audit::AuditEntry;
 use crate::engine::gateway::Gateways;
 use crate::engine::payment::{ClaimState, Money, PaymentRef};
 use crate::engine::protocol::{Class, Compiled, SnapCode};
@@ -118,7 +118,7 @@ impl Decision {
 impl Decision {
     /// Its entry in the audit trail. `began`: when the request was complete; `from`: its client's address.
     #[must_use]
-    pub fn entry(&self, began: Timestamp, from: &str) -> Members {
+    pub fn entry(&self, began: Timestamp, from: &str) -> AuditEntry {
         let kind = match self.operation.as_ref().map(|compiled| compiled.operation.class) {
             Some(Class::Charge) => "charge",
             Some(Class::FollowUp) => "follow_up",
@@ -127,7 +127,7 @@ impl Decision {
             None => "other",
         };
         let code = self.code.map(|code| code.to_string()).unwrap_or_default();
-        self.who_and_what(Members::new(kind, self.at).text("from", from))
+        self.who_and_what(AuditEntry::new(kind, self.at).text("from", from))
             .text("do", self.decision)
             .text("would", self.would)
             .text("gw", &self.names)
@@ -140,11 +140,11 @@ impl Decision {
 
     /// What is said of a payment before it goes to its gateways.
     #[must_use]
-    pub fn intent(&self) -> Members {
-        self.who_and_what(Members::new("intent", self.at)).text("gw", &self.names)
+    pub fn intent(&self) -> AuditEntry {
+        self.who_and_what(AuditEntry::new("intent", self.at)).text("gw", &self.names)
     }
 
-    fn who_and_what(&self, members: Members) -> Members {
+    fn who_and_what(&self, members: AuditEntry) -> AuditEntry {
         let subject = &*self.subject;
         let key = self.key.map(|key| key.to_string()).unwrap_or_default();
         members
@@ -193,15 +193,13 @@ mod tests {
     fn a_decision_has_an_entry() {
         let key = "ab".repeat(PaymentRef::SIZE);
         let entry = whole().entry(Timestamp::from_millis(1_795_364_259_415), "10.2.3.4:5");
-        assert_eq!(
-            entry.as_str(),
-            format!(
-                r#""t":"2026-11-22T16:17:39.456Z","e":"charge","from":"10.2.3.4:5","who":"P1","rid":"id-1","#
-            ) + &format!(
-                r#""op":"create-order","key":"{key}","ref":"ORDER-7","amt":"10000.05","cur":"IDR","#
-            ) + r#""do":"forward","would":"replay","gw":"primary","code":"2005400","ev":"executed","#
-                + r#""claim":"settled","http":200,"ms":41"#
+        let expected = concat!(
+            r#""t":"2026-11-22T16:17:39.456Z","e":"charge","from":"10.2.3.4:5","who":"P1","#,
+            r#""rid":"id-1","op":"create-order","key":"KEY","ref":"ORDER-7","amt":"10000.05","#,
+            r#""cur":"IDR","do":"forward","would":"replay","gw":"primary","code":"2005400","#,
+            r#""ev":"executed","claim":"settled","http":200,"ms":41"#
         );
+        assert_eq!(entry.as_str(), expected.replace("KEY", &key));
         let nothing = Decision { decision: "unmatched", ..Decision::default() };
         let entry = nothing.entry(Timestamp::default(), "");
         let expected =

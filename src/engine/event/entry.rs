@@ -1,6 +1,6 @@
 //! What happened without a request, as entries of the audit trail.
 
-use crate::engine::audit::Members;
+use crate::engine::audit::AuditEntry;
 use crate::engine::config::Policy;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{HealthEvent, OverrideKind};
@@ -9,9 +9,9 @@ use crate::engine::time::Timestamp;
 
 /// The entry of something that happened at `at`, with the names that gateways have in `policy`.
 #[must_use]
-pub fn health_entry(event: &HealthEvent, policy: &Policy, at: Timestamp) -> Members {
+pub fn health_entry(event: &HealthEvent, policy: &Policy, at: Timestamp) -> AuditEntry {
     let name = |gateway: GatewayId| policy.names(Gateways::only(gateway));
-    let of = |kind, gateway| Members::new(kind, at).text("gw", &name(gateway));
+    let of = |kind, gateway| AuditEntry::new(kind, at).text("gw", &name(gateway));
     let up = |up: bool| if up { "up" } else { "down" };
     match event {
         HealthEvent::Breaker(gateway, transition) => of("breaker", *gateway)
@@ -20,7 +20,7 @@ pub fn health_entry(event: &HealthEvent, policy: &Policy, at: Timestamp) -> Memb
             .text("why", &transition.rule.sentence(&policy.health.breaker)),
         HealthEvent::Heartbeat(gateway, is_up) => of("heartbeat", *gateway).text("to", up(*is_up)),
         HealthEvent::Disagree(gateway, is_up) => of("disagree", *gateway).text("says", up(*is_up)),
-        HealthEvent::Switch { from, to, cause } => Members::new("switch", at)
+        HealthEvent::Switch { from, to, cause } => AuditEntry::new("switch", at)
             .text("from", &name(*from))
             .text("to", &name(*to))
             .text("why", cause.name()),
@@ -35,17 +35,17 @@ pub fn health_entry(event: &HealthEvent, policy: &Policy, at: Timestamp) -> Memb
         }
         HealthEvent::Barred(gateway, None) => of("admitted", *gateway),
         HealthEvent::Refusing(why) => {
-            Members::new("refusing", at).text("rule", why.name()).text("why", why.sentence())
+            AuditEntry::new("refusing", at).text("rule", why.name()).text("why", why.sentence())
         }
     }
 }
 
 /// The entry of evidence that contradicts what was known.
 #[must_use]
-pub fn anomaly_entry(anomaly: &Anomaly, policy: &Policy, at: Timestamp) -> Members {
+pub fn anomaly_entry(anomaly: &Anomaly, policy: &Policy, at: Timestamp) -> AuditEntry {
     let Anomaly { kind, key, was, said, by } = anomaly;
     let was = if let ClaimState::Closed { how, .. } = was { how.name() } else { was.name() };
-    Members::new("anomaly", at)
+    AuditEntry::new("anomaly", at)
         .text("key", key)
         .text("rule", kind.name())
         .text("was", was)

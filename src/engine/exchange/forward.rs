@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::attempt::Attempt;
 use super::request::ParsedRequest;
 use super::stage::{Context, Next, Sent, Stage};
-use crate::engine::audit::Members;
+use crate::engine::audit::AuditEntry;
 use crate::engine::event::{Decision, ExchangeEffect, Forward};
 use crate::engine::gateway::Gateways;
 use crate::engine::protocol::Class;
@@ -44,7 +44,7 @@ impl Context<'_> {
     }
 
     /// What is said before a payment goes to one of these gateways.
-    pub(super) fn intent(&self, parsed: &ParsedRequest, gateways: Gateways) -> Option<Members> {
+    pub(super) fn intent(&self, parsed: &ParsedRequest, gateways: Gateways) -> Option<AuditEntry> {
         let says = self.policy.config.audit.as_ref().is_some_and(|audit| audit.intents);
         if !says || parsed.payment.is_none() {
             return None;

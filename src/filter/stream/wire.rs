@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::engine::GATEWAY_HEADER;
 use crate::engine::Timestamp;
 use crate::engine::{Answer, Call, ExchangeEffect, ExchangeEvent, Forward};
-use crate::engine::{Decision, Members};
+use crate::engine::{AuditEntry, Decision};
 use crate::engine::{Shell, Ticket};
 use crate::filter::host::{BufferedRequest, Host, HostError, Side};
 use crate::filter::store_calls::Asker;
@@ -135,7 +135,7 @@ impl<H: Host, S: Stores> Wire<H, S> {
 }
 
 /// Envoy's log is told before a payment goes: whatever becomes of this process, it names the payment.
-fn say_intent(intent: Option<&Members>) {
+fn say_intent(intent: Option<&AuditEntry>) {
     if let Some(intent) = intent {
         log::warn!("audit intent {{{}}}", intent.as_str());
     }

@@ -228,9 +228,9 @@ fn json_and_either_spelling_are_understood() {
     let mut config: Value = serde_norway::from_str(&reference()).unwrap();
     let text = serde_json::to_string_pretty(&config).unwrap().replace("  ", "\t");
     assert_eq!(findings(&[text]).1, Some(0));
-    let listener = config["static_resources"]["listeners"][0].take();
+    let listeners = config["static_resources"]["listeners"].take();
     let camel = json!({"staticResources": {
-        "listeners": [listener], "clusters": config["static_resources"]["clusters"].take(),
+        "listeners": [listeners[0], listeners[2]], "clusters": config["static_resources"]["clusters"].take(),
     }, "statsConfig": config["stats_config"].take()});
     let camel = camel
         .to_string()

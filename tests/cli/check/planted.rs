@@ -4,7 +4,7 @@
 
 use super::{Base, Fault};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     include_str!("planted/filter.diff"),
     include_str!("planted/gateways.diff"),
     include_str!("planted/proxy.diff"),
@@ -12,6 +12,7 @@ const FILES: [&str; 7] = [
     include_str!("planted/channels.diff"),
     include_str!("planted/seen.diff"),
     include_str!("planted/etcd.diff"),
+    include_str!("planted/audit.diff"),
 ];
 
 pub(super) fn all() -> Vec<Fault> {
@@ -34,6 +35,7 @@ fn fault(text: &'static str) -> Fault {
         "etcd" => Base::Etcd,
         "etcd-tls" => Base::EtcdTls,
         "shared" => Base::Shared,
+        "audit" => Base::Audit,
         other => panic!("no base: {other}"),
     };
     let mut edits: Vec<(String, String)> = Vec::new();

@@ -50,6 +50,8 @@ pub(crate) enum Need {
     Always,
     /// Where claims stand in etcd.
     Etcd,
+    /// Where there is an audit trail.
+    Audit,
     Never,
 }
 
@@ -59,6 +61,7 @@ impl Need {
         match self {
             Self::Always => "always",
             Self::Etcd => "etcd",
+            Self::Audit => "audit",
             Self::Never => "",
         }
     }
@@ -70,6 +73,11 @@ const fn payments(name: &'static str, without: &'static str) -> Capability {
 
 const fn both(name: &'static str, without: &'static str) -> Capability {
     Capability { name, without, payments: Need::Always, operators: Need::Always }
+}
+
+/// For payments always, and for operators where there is an audit trail.
+const fn audit(name: &'static str, without: &'static str) -> Capability {
+    Capability { name, without, payments: Need::Always, operators: Need::Audit }
 }
 
 const fn etcd(name: &'static str, without: &'static str) -> Capability {
@@ -87,7 +95,7 @@ pub(crate) const NEEDED: [Capability; 33] = [
         "proxy_get_property",
         "every proof: how a request ended cannot be told; for operators, which Envoy it is",
     ),
-    payments("proxy_set_property", "the decisions in the access log"),
+    audit("proxy_set_property", "the decisions in the access log, and the audit trail"),
     both("proxy_get_shared_data", "every payment: there are no claims"),
     both("proxy_set_shared_data", "every payment: there are no claims"),
     both("proxy_send_local_response", "every answer of the filter's own"),
@@ -141,19 +149,33 @@ pub(crate) const NEEDED: [Capability; 33] = [
         "proxy_on_grpc_close",
         "every claim that etcd refuses: it hangs, as if etcd never answered",
     ),
-    payments("proxy_on_log", "what became of a payment whose client has left"),
+    audit("proxy_on_log", "what became of a payment whose client has left, and the audit trail"),
     both("proxy_on_delete", "memory: no request is ever forgotten"),
 ];
 
 fn needed(plugin: &Plugin) -> impl Iterator<Item = &'static Capability> {
     let (role, has_etcd) = (plugin.role, plugin.etcd().exists());
+    let has_audit = plugin.config.at("audit").exists();
     NEEDED.iter().filter(move |one| {
         let need = match role {
             Role::Payments => one.payments,
-            Role::Admin => one.operators,
+            Role::Admin | Role::Audit => one.operators,
         };
-        need == Need::Always || (need == Need::Etcd && has_etcd)
+        match need {
+            Need::Always => true,
+            Need::Etcd => has_etcd,
+            Need::Audit => has_audit,
+            Need::Never => false,
+        }
     })
+}
+
+/// Whether a plugin may have it. The listener for events has the operators' list, as it has their module.
+fn may_have(plugin: &Plugin, name: &str) -> bool {
+    let is_operators = |one: &Capability| {
+        one.name == name && one.operators != Need::Never && plugin.role == Role::Audit
+    };
+    needed(plugin).any(|one| one.name == name) || NEEDED.iter().any(is_operators)
 }
 
 /// Either place: beside `vm_config`, where every Envoy reads it, and within, where those from 1.40 on
@@ -182,7 +204,7 @@ fn capability_surplus(setup: &Setup, found: &mut Found<'_>) {
     let lists = |plugin| restrictions(plugin).into_iter().map(move |list| (plugin, list));
     for (plugin, allowed) in setup.plugins.iter().flat_map(lists) {
         for name in allowed.names() {
-            if !needed(plugin).any(|one| one.name == name) {
+            if !may_have(plugin, &name) {
                 found.add_as(&allowed.at(&name), "nothing that the filter does not use", name);
             }
         }

@@ -30,7 +30,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "Payments and operators have a module each, and neither starts in the other's place; nor does \
               one without etcd where claims are kept there.",
         fix: "Load dana_failover.wasm for payments, or dana_failover_etcd.wasm with idempotency.store.etcd, and \
-              dana_failover_operators.wasm where admin.role is admin.",
+              dana_failover_operators.wasm where admin.role is admin or audit.",
         check: module_misplaced,
     },
     Rule {
@@ -153,7 +153,7 @@ fn module_misplaced(setup: &Setup, found: &mut Found<'_>) {
             let config = plugin.parsed.as_ref().ok();
             let needs_etcd = config.is_some_and(|config| config.store.etcd().is_some());
             let serves = match module_of(place.word()) {
-                Some(OPERATORS_MODULE) => plugin.role == Role::Admin,
+                Some(OPERATORS_MODULE) => plugin.role != Role::Payments,
                 Some(ETCD_MODULE) => plugin.role == Role::Payments,
                 Some(_) => plugin.role == Role::Payments && !needs_etcd,
                 None => true,
@@ -162,7 +162,7 @@ fn module_misplaced(setup: &Setup, found: &mut Found<'_>) {
                 let module = match plugin.role {
                     Role::Payments if needs_etcd => ETCD_MODULE,
                     Role::Payments => PAYMENTS_MODULE,
-                    Role::Admin => OPERATORS_MODULE,
+                    Role::Admin | Role::Audit => OPERATORS_MODULE,
                 };
                 found.add(&place, module);
             }

@@ -68,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
 const RATE_LEAST: f64 = 1.0;
 
 fn vm_id_missing(setup: &Setup, found: &mut Found<'_>) {
-    for plugin in &setup.plugins {
+    for plugin in setup.with_store() {
         let view = plugin.vm_id();
         if view.word().is_empty() {
             found.add(&view, "a name such as dana");
@@ -79,7 +79,7 @@ fn vm_id_missing(setup: &Setup, found: &mut Found<'_>) {
 /// The store's own code decides whether a filter fits.
 fn vm_id_shared(setup: &Setup, found: &mut Found<'_>) {
     let mut stores: Vec<(String, Layout)> = Vec::new();
-    for plugin in &setup.plugins {
+    for plugin in setup.with_store() {
         let (Ok(config), id) = (&plugin.parsed, plugin.vm_id()) else { continue };
         let known = stores.iter_mut().find(|(name, _)| name == id.word());
         match known {

@@ -33,6 +33,8 @@ pub(crate) enum Role {
     Payments,
     /// The operators'.
     Admin,
+    /// Envoy's own, for events of the audit trail.
+    Audit,
 }
 
 /// A composite as the plugin knows it.
@@ -95,8 +97,11 @@ impl Plugin {
         config: View,
         unreadable: Option<Mistake>,
     ) -> Self {
-        let is_admin = config.down(&["admin", "role"]).word() == "admin";
-        let role = if is_admin { Role::Admin } else { Role::Payments };
+        let role = match config.down(&["admin", "role"]).word() {
+            "admin" => Role::Admin,
+            "audit" => Role::Audit,
+            _ => Role::Payments,
+        };
         let bytes = match config.exists() {
             true => config.json().to_string().into_bytes(),
             false => Vec::new(),

@@ -9,9 +9,9 @@ use crate::engine::time::{Timestamp, Utc};
 /// them. Only strings and whole numbers, and each string is written in one way: what is not printable
 /// ASCII, quotes and backslashes are escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Members(String);
+pub struct AuditEntry(String);
 
-impl Members {
+impl AuditEntry {
     /// Of an entry of this kind, which happened at `at`.
     #[inline(never)]
     #[must_use]
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn members_are_written_in_their_order_and_in_one_way() {
-        let members = Members::new("switch", at(1_795_364_259_456))
+        let members = AuditEntry::new("switch", at(1_795_364_259_456))
             .text("from", "primary")
             .text("nothing", "")
             .number("n", 0)
@@ -147,14 +147,14 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&object).unwrap();
         assert_eq!(value["odd"], "\"\\\n\u{7f}é\u{1f600}\u{202e}");
         let other = object.replace(",\"n\":0", "");
-        let parsed = Members::parse(&other).unwrap();
+        let parsed = AuditEntry::parse(&other).unwrap();
         assert_eq!(format!("{{{}}}", parsed.as_str()), other, "byte by byte");
     }
 
     #[test]
     fn a_text_without_end_is_cut() {
         for letter in ["x", "é", "\""] {
-            let members = Members::new("x", at(0)).text("long", &letter.repeat(100_000));
+            let members = AuditEntry::new("x", at(0)).text("long", &letter.repeat(100_000));
             assert!(members.as_str().len() < 4096, "{letter}");
             let object = format!("{{{}}}", members.as_str());
             let value: serde_json::Value = serde_json::from_str(&object).unwrap();
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_another_hands_over_is_one_object_that_leaves_the_chain_alone() {
-        assert!(Members::parse(r#"{"t":"x","e":"switch"}"#).is_some());
+        assert!(AuditEntry::parse(r#"{"t":"x","e":"switch"}"#).is_some());
         for bad in [
             "",
             "{}",
@@ -181,7 +181,7 @@ mod tests {
             "{\"e\":\n\"x\"}",
             &format!("{{\"e\":\"{}\"}}", "x".repeat(limits::AUDIT_EVENT_BYTES_MAX)),
         ] {
-            assert_eq!(Members::parse(bad), None, "{bad:.60}");
+            assert_eq!(AuditEntry::parse(bad), None, "{bad:.60}");
         }
     }
 }
