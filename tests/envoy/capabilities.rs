@@ -220,6 +220,7 @@ fn operators(envoy: &Envoy) -> Works {
         "requests with trailers",
         raw(&envoy.operators, trailed.as_bytes(), QUICK).starts_with("HTTP/1.1 400"),
     );
+    note("their audit trail", soon(|| envoy.entries().iter().any(|entry| entry["who"] == "ops")));
     works
 }
 
@@ -260,6 +261,7 @@ fn operators_lose_without(name: &str) -> &'static str {
         "define_metric" | "record_metric" => "their gauge",
         "increment_metric" => "their counter",
         "get_property" => "the node's name",
+        "set_property" | "on_log" => "their audit trail",
         "on_request_trailers" => "requests with trailers",
         "set_shared_data"
         | "get_buffer_bytes"

@@ -60,6 +60,14 @@ impl Kind {
         }
     }
 
+    /// Whether nothing is lost or changed by it. Envoy writes answers that the filter gives to several
+    /// requests in one callback down in the order of a stack: it runs what one of them leads to in the
+    /// middle of another. And whoever merges files may change their order.
+    #[must_use]
+    pub const fn is_harmless(self) -> bool {
+        matches!(self, Self::Reordered)
+    }
+
     /// What that means, in a sentence.
     pub(super) const fn sentence(self) -> &'static str {
         match self {
@@ -77,7 +85,9 @@ impl Kind {
             }
             Self::Duplicate => "stands there a second time",
             Self::Forked => "stands there a second time with other content",
-            Self::Reordered => "stands after a later entry of the same writer",
+            Self::Reordered => {
+                "stands after a later entry of the same writer: the order of answers given at once, or of merged files"
+            }
             Self::Unreadable => "is no entry of an audit trail",
         }
     }

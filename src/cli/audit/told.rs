@@ -31,7 +31,8 @@ pub(super) fn text(out: &mut impl Write, verified: &Verified) -> io::Result<()> 
         let what = what(finding);
         let kind = finding.kind;
         let before = if place.is_empty() { "" } else { ": " };
-        writeln!(out, "{place}{before}{}: {what} {}", kind.name(), kind.sentence())?;
+        let note = if kind.is_harmless() { "note: " } else { "" };
+        writeln!(out, "{place}{before}{note}{}: {what} {}", kind.name(), kind.sentence())?;
     }
     for place in &chains.kills {
         let place = verified.place(Some(*place));
@@ -48,7 +49,7 @@ pub(super) fn text(out: &mut impl Write, verified: &Verified) -> io::Result<()> 
     }
     let (entries, writers) = (chains.entries, chains.writers().count());
     write!(out, "{entries} entries of {writers} writers: ")?;
-    if chains.found.is_empty() {
+    if !verified.is_untrue() {
         let checked = match chains.heads.is_empty() {
             true => {
                 "as they were written; the last of each writer was checked against nothing (--heads)"

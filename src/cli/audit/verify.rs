@@ -90,6 +90,12 @@ impl Verified {
         })
     }
 
+    /// Whether anything was changed, added or left out.
+    #[must_use]
+    pub fn is_untrue(&self) -> bool {
+        self.chains.found.iter().any(|one| !one.kind.is_harmless())
+    }
+
     /// Lines that were broken off when a process was killed.
     #[must_use]
     pub fn torn(&self) -> usize {
@@ -159,7 +165,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
     match written.and_then(|()| out.flush()) {
         // Whoever closed the pipe has seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Write(error)),
-        Ok(()) | Err(_) => Ok(!verified.chains.found.is_empty()),
+        Ok(()) | Err(_) => Ok(verified.is_untrue()),
     }
 }
 

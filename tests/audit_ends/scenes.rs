@@ -1,0 +1,196 @@
+//! What happens to Envoy, and what its trail must have afterwards.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::thread;
+use std::time::Duration;
+
+use dana_failover::cli::audit::{Kind, verify, verify_bytes};
+use serde_json::{Value, json};
+
+use crate::gateway::{self, Ledger};
+use crate::load::{LINES, Load};
+use crate::support::client;
+use crate::support::envoy::{Envoy, quick, reference, rendered_from, with};
+use crate::support::until;
+
+/// What happens to Envoy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scene {
+    /// It is killed.
+    Kill,
+    /// It is killed, and tells its log of each payment before that goes.
+    KillWithIntents,
+    /// It is told to end.
+    Terminate,
+    /// The file is taken away and opened anew, twenty times.
+    Rotate,
+    /// The listener is changed while payments go on.
+    Update,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    scene: String,
+    times: u32,
+    executed: usize,
+    answered: usize,
+    /// Executed payments that no entry names, and no intent.
+    unnamed: usize,
+    /// Of those, the ones that a client was answered.
+    answered_unnamed: usize,
+    /// The most that one time left unnamed.
+    worst: usize,
+    /// Payments that must all be named.
+    must_name_all: bool,
+}
+
+impl Account {
+    pub(crate) const fn is_well(&self) -> bool {
+        self.answered_unnamed == 0
+            && (self.unnamed == 0 || !self.must_name_all)
+            && self.executed > 0
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:<16} {:>4} times: {:>7} executed, {:>7} answered; in no line: {:>4} executed (worst {:>3}), {:>3} answered",
+            self.scene,
+            self.times,
+            self.executed,
+            self.answered,
+            self.unnamed,
+            self.worst,
+            self.answered_unnamed
+        )
+    }
+}
+
+impl Scene {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Kill, Self::KillWithIntents, Self::Terminate, Self::Rotate, Self::Update];
+
+    pub(crate) const fn is_kill(self) -> bool {
+        matches!(self, Self::Kill | Self::KillWithIntents)
+    }
+}
+
+/// Plays it so many times.
+pub(crate) fn play(scene: Scene, times: u32) -> Account {
+    let must_name_all = scene != Scene::Kill;
+    let mut account =
+        Account { scene: format!("{scene:?}"), times, must_name_all, ..Account::default() };
+    for number in 0..times {
+        let ledger = Ledger::default();
+        let gateways = ["primary", "secondary"].map(|name| gateway::start(name, &ledger));
+        let changes = json!({"audit": {"intents": scene == Scene::KillWithIntents}});
+        let changes = with(quick(), &changes);
+        let gateways = [gateways[0].as_str(), gateways[1].as_str()];
+        let config = rendered_from(reference(), gateways, &changes);
+        let (load, named) = once(scene, number, &config);
+        let executed: BTreeSet<String> = ledger.lines().into_keys().collect();
+        let answered = load.answered();
+        let unnamed: BTreeSet<&String> = executed.difference(&named).collect();
+        account.executed += executed.len();
+        account.answered += answered.len();
+        account.unnamed += unnamed.len();
+        account.worst = account.worst.max(unnamed.len());
+        account.answered_unnamed +=
+            unnamed.iter().filter(|reference| answered.contains(**reference)).count();
+    }
+    account
+}
+
+/// Envoy from its start to its end, under load; what was paid, and what its trail and intents name.
+fn once(scene: Scene, number: u32, config: &Value) -> (Load, BTreeSet<String>) {
+    let flush = ["--file-flush-min-size-kb", "0"];
+    let envoy = match scene {
+        Scene::Update => Envoy::start_updatable(config),
+        _ => Envoy::start_with(config, &flush),
+    };
+    let port: u16 = envoy.listener.rsplit_once(':').unwrap().1.parse().unwrap();
+    let load = Load::default();
+    let (log, trail) = thread::scope(|scope| {
+        for _ in 0..LINES {
+            scope.spawn(|| load.pay(port));
+        }
+        // At another moment each time.
+        let enough = 100 + usize::try_from(number * 37 % 200).unwrap();
+        let count = |count| {
+            until("it is under load", Duration::from_secs(20), || {
+                (load.count() >= count).then_some(())
+            });
+        };
+        count(enough);
+        let ended = match scene {
+            Scene::Kill | Scene::KillWithIntents => envoy.end_with_trail("-KILL"),
+            Scene::Terminate => envoy.end_with_trail("-TERM"),
+            Scene::Rotate => {
+                let trail = rotated(&envoy, count);
+                load.end();
+                let (log, last) = envoy.end_with_trail("-TERM");
+                (log, [trail, last].concat())
+            }
+            Scene::Update => {
+                for number in 0..3 {
+                    let mut config = config.clone();
+                    let changed = &mut config["static_resources"]["listeners"];
+                    changed[0]["per_connection_buffer_limit_bytes"] = json!(100_000 + number);
+                    assert!(envoy.update(&config));
+                    count(load.count() + 100);
+                }
+                load.end();
+                envoy.end_with_trail("-TERM")
+            }
+        };
+        load.end();
+        ended
+    });
+    check(scene, &log, &trail);
+    (load, named(&log, &trail))
+}
+
+/// Takes the file away twenty times; what was in those.
+fn rotated(envoy: &Envoy, count: impl Fn(usize)) -> Vec<u8> {
+    let mut files = Vec::new();
+    for number in 0..20 {
+        let to = envoy.trail().with_extension(format!("{number}"));
+        std::fs::rename(envoy.trail(), &to).unwrap();
+        assert_eq!(client::post(&envoy.admin, "/reopen_logs", &json!({})).status, 200);
+        files.push(to);
+        count(100 + 30 * (number + 1));
+    }
+    assert!(!verify(&files, &[]).unwrap().is_untrue(), "the files in their order");
+    files.iter().flat_map(|file| std::fs::read(file).unwrap()).collect()
+}
+
+/// The trail is as it was written; and unless Envoy was killed, up to its last head.
+fn check(scene: Scene, log: &str, trail: &[u8]) {
+    let heads = if scene.is_kill() { "" } else { log };
+    let verified = verify_bytes(trail, heads.as_bytes());
+    let found: Vec<_> = verified.findings().filter(|(kind, _)| !kind.is_harmless()).collect();
+    assert!(found.is_empty(), "{scene:?}: {found:?}");
+    if !scene.is_kill() {
+        assert!(log.contains("audit close "), "{scene:?}: nobody says that it ends: {log}");
+        assert_eq!(verified.torn(), 0);
+    }
+    let heads = verify_bytes(trail, log.as_bytes());
+    let beyond = heads.findings().all(|(kind, _)| kind == Kind::Cut || kind.is_harmless());
+    assert!(beyond, "what a kill takes is the end: {:?}", heads.findings().collect::<Vec<_>>());
+}
+
+/// The references that entries and intents name.
+fn named(log: &str, trail: &[u8]) -> BTreeSet<String> {
+    let trail = String::from_utf8_lossy(trail);
+    let entries = trail.lines().filter(|line| line.contains("\"e\":\"charge\""));
+    let intents =
+        log.lines().filter_map(|line| line.split_once("audit intent ")).map(|(_, rest)| rest);
+    let lines = entries.chain(intents);
+    lines
+        .filter_map(|line| Some(line.split_once("\"ref\":\"")?.1.split('"').next()?.to_owned()))
+        .collect()
+}
