@@ -167,6 +167,23 @@ KEYS ?= 100000
 race: tools wasm ## payments raced through three Envoys while they and etcd are killed and frozen: KEYS=100000
 	@KEYS=$(KEYS) KILLS=$(KILLS) cargo test --quiet --locked --test race_etcd
 
+# How often Envoy is killed in each way.
+KILLS_OF_AUDIT ?= 200
+.PHONY: audit-ends
+audit-ends: tools wasm ## what is missing in the audit trail when Envoy is killed in the middle of payments: KILLS_OF_AUDIT=200
+	@KILLS=$(KILLS_OF_AUDIT) cargo test --quiet --locked --test audit_ends
+
+# A release build: ten thousand trails of ten thousand entries.
+.PHONY: audit-mutations
+audit-mutations: ## ten thousand changes of an audit trail, one at a time: each is found and named
+	MUTATIONS=10000 ENTRIES=10000 cargo test --locked --release --test audit
+
+# A release build; CI compares 20,000.
+ROWS ?= 10000000
+.PHONY: reconcile-rows
+reconcile-rows: ## time and memory of `reconcile` over so many lines, each break among them found: ROWS=10000000
+	ROWS=$(ROWS) cargo test --locked --release --test cli reconcile::each -- --nocapture
+
 .PHONY: detection
 detection: tools wasm ## how soon a failing gateway is left, and what payments meet until then; a table
 	@BROWN_OUT_SECONDS=60 cargo test --quiet --locked --test envoy detection -- --nocapture --test-threads 1

@@ -4,8 +4,10 @@ pub mod audit;
 pub mod check;
 mod key;
 mod lines;
+pub mod reconcile;
 pub mod replay;
 mod sandbox;
+mod times;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -27,6 +29,7 @@ enum Command {
     Audit(audit::Options),
     Check(check::Options),
     Key(key::Options),
+    Reconcile(reconcile::Options),
     Replay(replay::Options),
     Sandbox(sandbox::Options),
 }
@@ -44,6 +47,10 @@ pub fn run() -> ExitCode {
         },
         Command::Key(options) => match key::run(&options) {
             Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error) => Err(error.into()),
+        },
+        Command::Reconcile(options) => match reconcile::run(&options) {
+            Ok(finding) => Ok(ExitCode::from(u8::from(finding))),
             Err(error) => Err(error.into()),
         },
         Command::Replay(options) => match replay::run(&options) {

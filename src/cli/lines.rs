@@ -2,7 +2,7 @@
 //! packed with gzip is unpacked on the way.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
@@ -40,6 +40,42 @@ fn unpacked(mut file: BufReader<File>) -> io::Result<(Box<dyn BufRead>, bool)> {
         return Ok((Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder)), true));
     }
     Ok((Box::new(file), false))
+}
+
+/// A file whose lines are read by where they begin, later ones after earlier ones.
+pub(crate) enum Forward {
+    Plain(BufReader<File>),
+    /// What gzip has packed, and how far it is.
+    Packed(Box<dyn BufRead>, u64),
+}
+
+impl Forward {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let mut file = BufReader::new(File::open(path)?);
+        if file.fill_buf()?.starts_with(&GZIP) {
+            return Ok(Self::Packed(unpacked(file)?.0, 0));
+        }
+        Ok(Self::Plain(file))
+    }
+
+    /// The line that begins at this byte of what is unpacked.
+    pub(crate) fn line(&mut self, offset: u64) -> io::Result<Vec<u8>> {
+        let mut line = Vec::new();
+        let most = LINE_BYTES_MAX as u64;
+        match self {
+            Self::Plain(file) => {
+                file.seek(SeekFrom::Start(offset))?;
+                file.by_ref().take(most).read_until(b'\n', &mut line)?;
+            }
+            Self::Packed(reader, at) => {
+                let between = offset.saturating_sub(*at);
+                io::copy(&mut reader.by_ref().take(between), &mut io::sink())?;
+                let read = reader.by_ref().take(most).read_until(b'\n', &mut line)?;
+                *at += between + read as u64;
+            }
+        }
+        Ok(line)
+    }
 }
 
 /// Why there is no next line.
@@ -122,6 +158,12 @@ impl<'a> Source<'a> {
     /// Whether what was read is a whole line and not the first part of one.
     fn ends(&self, read: usize) -> bool {
         self.line.ends_with(b"\n") || read < LINE_BYTES_MAX + 2
+    }
+
+    /// The line that was read last, and where it begins, in bytes of what is unpacked.
+    pub(crate) fn last(&self) -> (u64, &[u8]) {
+        let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+        (self.read - self.line.len() as u64, line)
     }
 
     fn show_progress(&self) {

@@ -331,8 +331,11 @@ impl Context<'_> {
 
     /// A decision about this request, of which nothing else is known yet.
     fn note(&self, parsed: &ParsedRequest) -> Decision {
-        let key = parsed.payment.as_ref().map(|payment| payment.key).or(parsed.concerns);
+        let own = parsed.payment.as_ref().map(|payment| payment.key);
+        let key = own.or(parsed.concerns);
+        let concerned = own.and(parsed.concerns);
         Decision {
+            concerned: concerned.map(|key| key.reference()),
             operation: parsed.operation.clone(),
             key: key.map(|key| key.reference()),
             at: self.now,

@@ -67,7 +67,7 @@ impl<H: Host + Clone> AdminRoot<H> {
         let open = |config| membership::open(&host, config, false, NO_WORKER);
         let etcd = etcd.map(open).transpose()?;
         let (reporter, health, calls, left, unwritten) = Default::default();
-        let audit = Auditor::of(&config, "operators");
+        let audit = Auditor::of(&config, "operators", NO_WORKER);
         let config = Rc::new(config);
         Ok(Self { config, instance, reporter, health, etcd, calls, audit, unwritten, left, host })
     }

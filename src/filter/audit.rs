@@ -24,6 +24,8 @@ pub(super) struct Auditor {
     config: AuditConfig,
     /// What its first entry says of it.
     role: &'static str,
+    /// Tells its events from those of other plugins.
+    owner: u64,
     digest: String,
     /// None before its first entry.
     chain: RefCell<Option<Chain>>,
@@ -40,15 +42,17 @@ struct Events {
     calling: Option<(usize, u32)>,
     /// How many there was no room for.
     lost: u64,
+    /// How many there were.
+    count: u64,
 }
 
 impl Auditor {
     /// That of a plugin of this configuration, if it has one.
-    pub(super) fn of(config: &Config, role: &'static str) -> Option<Self> {
+    pub(super) fn of(config: &Config, role: &'static str, owner: u64) -> Option<Self> {
         let (chain, events, published) = Default::default();
         let digest = config.digest.clone();
         let config = config.audit.clone()?;
-        Some(Self { config, role, digest, chain, events, published })
+        Some(Self { config, role, owner, digest, chain, events, published })
     }
 
     /// Writes entries into the access log of the request whose callback this is.
@@ -124,7 +128,10 @@ impl Auditor {
     pub(super) fn keep(&self, event: AuditEntry) {
         let mut events = self.events.borrow_mut();
         if events.waiting.len() < limits::AUDIT_EVENTS_MAX {
-            events.waiting.push(event);
+            // Whoever finds it twice, because a call was not answered in time, knows by this.
+            events.count += 1;
+            let id = format!("{}-{}", self.owner, events.count);
+            events.waiting.push(event.text("id", &id));
         } else {
             events.lost += 1;
         }

@@ -23,7 +23,8 @@ impl<H: Host> EventRoot<H> {
     /// # Errors
     /// When the configuration wants no audit trail.
     pub(super) fn new(host: H, config: &Config) -> Result<Self, String> {
-        let audit = Auditor::of(config, "events");
+        // It hands nothing over itself.
+        let audit = Auditor::of(config, "events", 0);
         let audit = audit
             .ok_or("audit: expected an object where admin.role is \"audit\", found nothing")?;
         Ok(Self { host, audit })

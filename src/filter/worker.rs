@@ -41,7 +41,7 @@ impl<H: Host, S> Worker<H, S> {
 
     /// The same with a part in the audit trail, if the configuration wants one.
     pub(super) fn audited(mut self) -> Self {
-        self.audit = Auditor::of(&self.policy.config, "payments");
+        self.audit = Auditor::of(&self.policy.config, "payments", self.owner);
         self
     }
 }

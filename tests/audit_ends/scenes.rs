@@ -47,10 +47,14 @@ pub(crate) struct Account {
 }
 
 impl Account {
+    /// Envoy hands its lines to another thread, which a kill may find waiting for a processor: then an
+    /// answer has left whose line has not. Six of 41,713 in 200 kills, on two busy ones.
     pub(crate) const fn is_well(&self) -> bool {
-        self.answered_unnamed == 0
-            && (self.unnamed == 0 || !self.must_name_all)
-            && self.executed > 0
+        let (unnamed, late) = match self.must_name_all {
+            true => (0, 0),
+            false => (LINES + LINES / 4, 2 + self.answered / 1000),
+        };
+        self.executed > 0 && self.worst <= unnamed && self.answered_unnamed <= late
     }
 }
 

@@ -12,6 +12,7 @@ mod check;
 mod faults;
 mod key;
 mod playground;
+mod reconcile;
 mod replay;
 
 use std::process::Command;

@@ -17,6 +17,8 @@ pub struct Decision {
     /// The payment that it makes or is about, by the front of its claim key: as much as it takes
     /// to find its record. Never the reference itself.
     pub key: Option<PaymentRef>,
+    /// The payment that it is about, where it makes one of its own: a cancel or a refund.
+    pub concerned: Option<PaymentRef>,
     /// What was done: `forward`, `repeat`, `replay`, or the reason of our own answer.
     pub decision: &'static str,
     /// What would have been done, where the filter only observes.
@@ -147,11 +149,13 @@ impl Decision {
     fn who_and_what(&self, members: AuditEntry) -> AuditEntry {
         let subject = &*self.subject;
         let key = self.key.map(|key| key.to_string()).unwrap_or_default();
+        let of = self.concerned.map(|of| of.to_string()).unwrap_or_default();
         members
             .text("who", &subject.partner)
             .text("rid", &subject.request_id)
             .text("op", self.operation_name())
             .text("key", &key)
+            .text("of", &of)
             .text("ref", subject.reference.as_deref().unwrap_or_default())
             .text("amt", &subject.money.amount())
             .text("cur", subject.money.letters())
@@ -171,6 +175,7 @@ mod tests {
         Decision {
             operation: Some(Rc::new(Compiled::new(operation))),
             key: Some(PaymentRef::from_bytes([0xab; PaymentRef::SIZE])),
+            concerned: None,
             decision: "forward",
             would: "replay",
             claim: After::at(ClaimState::settled(gateways)),

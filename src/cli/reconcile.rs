@@ -1,0 +1,148 @@
+//! `dana-failover reconcile`: do the audit trail, the gateways' reports and the merchant's ledger agree, to
+//! the last rupiah?
+
+mod account;
+mod entries;
+mod gateways;
+mod inputs;
+mod money;
+mod row;
+mod sheet;
+mod state;
+mod told;
+mod verdict;
+
+use std::fmt;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use account::Account;
+use inputs::Inputs;
+use sheet::{Columns, Mistake};
+
+pub use state::State;
+
+/// Compares what the audit trail says of payments with what the gateways report, and with the merchant's
+/// ledger.
+///
+/// Each payment is told apart by the merchant's reference. Whatever is wrong with one is named, with its
+/// money. The last line proves that nobody was charged twice, or names who was. Exits with 1 if a person
+/// is needed.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, after_long_help = AFTER)]
+pub(crate) struct Options {
+    /// The audit trail, rotated and packed files too, of all Envoys. Verify it first: `audit verify`.
+    #[arg(required = true, value_name = "AUDIT")]
+    audit: Vec<PathBuf>,
+
+    /// A gateway's report of what it has executed, as NAME=FILE: CSV. May be given more than once, also
+    /// for one gateway.
+    #[arg(long, required = true, value_name = "NAME=FILE")]
+    gateway: Vec<String>,
+
+    /// The merchant's ledger: CSV with `reference`, `amount` and `status`.
+    #[arg(long, value_name = "FILE")]
+    ledger: Option<PathBuf>,
+
+    /// Envoy's log with the intents of `audit.intents`.
+    #[arg(long, value_name = "FILE")]
+    intents: Vec<PathBuf>,
+
+    /// The reports have all payments from before this time. What is younger and not in them is expected.
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    until: Option<u32>,
+
+    /// Names of columns in the reports that are not DANA's: `reference=orderId,amount=gross`.
+    #[arg(long, value_name = "NAME=COLUMN,...", default_value = "")]
+    columns: String,
+
+    /// The same for the ledger.
+    #[arg(long, value_name = "NAME=COLUMN,...", default_value = "")]
+    ledger_columns: String,
+
+    /// Text for people, one JSON document, or CSV with a line for each payment that a person must see.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+
+    /// Where to write what POST /resolve takes for each payment in doubt, one JSON object a line, for a
+    /// person to look through.
+    #[arg(long, value_name = "FILE")]
+    resolve: Option<PathBuf>,
+}
+
+const AFTER: &str = "\
+Columns and what they are called unless --columns says otherwise:
+  reference  partnerReferenceNo  the merchant's reference; of a refund, that of its payment
+  amount     amount              10000.00; a negative one is a refund
+  currency   currency            compared where both sides have one
+  type       transactionType     whatever has \"refund\" in it is one
+  number     referenceNo         the gateway's own number: the same line twice counts once
+  time       transactionDate
+  status     status              without it everything in a report was executed
+
+Example:
+  dana-failover reconcile audit.jsonl* --gateway primary=dana-a.csv --gateway secondary=dana-b.csv \\
+      --ledger orders.csv --ledger-columns reference=order_id --until 2026-11-30T00:00:00+07:00";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+    Csv,
+}
+
+fn until(text: &str) -> Result<u32, String> {
+    super::times::seconds(text)
+        .ok_or_else(|| "expected a time such as 2026-11-30T00:00:00+07:00".to_owned())
+}
+
+/// Why nothing can be told.
+#[derive(Debug)]
+pub(crate) enum Error {
+    Usage(String),
+    Read { path: PathBuf, error: io::Error },
+    Line { path: PathBuf, mistake: Mistake },
+    Sort(String),
+    Write(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(what) => f.write_str(what),
+            Self::Read { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Line { path, mistake } => write!(f, "{}:{mistake}", path.display()),
+            Self::Sort(error) => write!(f, "sorting in a temporary directory: {error}"),
+            Self::Write(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Tells whether a person is needed.
+pub(crate) fn run(options: &Options) -> Result<bool, Error> {
+    let columns = Columns::of_gateway().with(&options.columns);
+    let ledger = Columns::of_ledger().with(&options.ledger_columns);
+    let columns = columns.map_err(|error| Error::Usage(format!("--columns: {error}")))?;
+    let ledger = ledger.map_err(|error| Error::Usage(format!("--ledger-columns: {error}")))?;
+    let inputs = Inputs::new(options, columns, ledger)?;
+    let account = Account::of(inputs, options.until)?;
+    if let Some(path) = &options.resolve {
+        let write = std::fs::File::create(path).and_then(|file| told::resolve(file, &account));
+        write.map_err(|error| Error::Read { path: path.clone(), error })?;
+    }
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = match options.format {
+        Format::Text => told::text(&mut out, &account),
+        Format::Json => told::json(&mut out, &account),
+        Format::Csv => told::csv(&mut out, &account),
+    };
+    match written.and_then(|()| out.flush()) {
+        // Whoever closed the pipe has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Write(error)),
+        Ok(()) | Err(_) => Ok(account.needs_person()),
+    }
+}

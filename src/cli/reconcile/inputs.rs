@@ -1,0 +1,176 @@
+//! All lines of all sources, one after the other.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use super::entries::{ByKey, Entry, front};
+use super::gateways::Gateways;
+use super::row::{Place, Row, Said, Source, id};
+use super::sheet::{Columns, Sheet};
+use super::{Error, Options};
+use crate::cli::lines::{self, Fault, Forward};
+use crate::cli::times;
+
+/// Where payments are spoken of.
+pub(super) struct Inputs {
+    audit: Vec<PathBuf>,
+    intents: Vec<PathBuf>,
+    /// Each with the bit of its gateway; the ledger with none.
+    sheets: Vec<(PathBuf, Source, u16)>,
+    columns: Columns,
+    ledger: Columns,
+    pub(super) gateways: Gateways,
+}
+
+/// How many lines there were of each kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) entries: u64,
+    pub(super) lines: u64,
+}
+
+impl Inputs {
+    pub(super) fn new(options: &Options, columns: Columns, ledger: Columns) -> Result<Self, Error> {
+        let mut gateways = Gateways::default();
+        let mut sheets = Vec::new();
+        for named in &options.gateway {
+            let (name, path) = named.split_once('=').ok_or_else(|| {
+                Error::Usage(format!("--gateway: expected NAME=FILE, found {named:?}"))
+            })?;
+            let bit = gateways.bits(name);
+            if bit == 0 {
+                let found = format!("--gateway: expected at most 16 gateways, found {name:?}");
+                return Err(Error::Usage(found));
+            }
+            sheets.push((PathBuf::from(path), Source::Gateway, bit));
+        }
+        sheets.extend(options.ledger.iter().map(|path| (path.clone(), Source::Ledger, 0)));
+        let (audit, intents) = (options.audit.clone(), options.intents.clone());
+        Ok(Self { audit, intents, sheets, columns, ledger, gateways })
+    }
+
+    /// Hands over each row.
+    pub(super) fn each(
+        &mut self,
+        by_key: &mut ByKey,
+        take: &mut impl FnMut(Row),
+    ) -> Result<Counts, Error> {
+        let mut counts = Counts::default();
+        for (number, path) in self.audit.iter().enumerate() {
+            let gateways = &mut self.gateways;
+            each_line(path, &mut |at, line| {
+                if let Ok(entry) = serde_json::from_slice::<Entry<'_>>(line) {
+                    counts.entries += 1;
+                    by_key
+                        .take(&entry, Place::new(number, at), gateways)
+                        .into_iter()
+                        .for_each(&mut *take);
+                }
+            })?;
+        }
+        for (number, path) in (self.audit.len()..).zip(&self.intents) {
+            let gateways = &mut self.gateways;
+            each_line(path, &mut |at, line| {
+                counts.lines += 1;
+                intent(line, Place::new(number, at), gateways).into_iter().for_each(&mut *take);
+            })?;
+        }
+        for number in 0..self.sheets.len() {
+            let (path, mut sheet) = self.sheet(number)?;
+            while let Some(row) = sheet.next() {
+                counts.lines += 1;
+                take(row.map_err(|mistake| Error::Line { path: path.clone(), mistake })?);
+            }
+        }
+        Ok(counts)
+    }
+
+    fn sheet(&self, number: usize) -> Result<(PathBuf, Sheet), Error> {
+        let Some((path, source, bit)) = self.sheets.get(number) else {
+            return Err(Error::Sort("a row of no file".to_owned()));
+        };
+        let columns = if *source == Source::Ledger { &self.ledger } else { &self.columns };
+        let number = self.audit.len() + self.intents.len() + number;
+        let sheet = Sheet::open(open(path)?, columns, *source, *bit, number);
+        let sheet = sheet.map_err(|mistake| Error::Line { path: path.clone(), mistake })?;
+        Ok((path.clone(), sheet))
+    }
+
+    /// The merchant's reference in the line at each of these places, which are in their order.
+    pub(super) fn references(&self, places: &[Place]) -> Result<Vec<String>, Error> {
+        let texts: Vec<&PathBuf> = self.audit.iter().chain(&self.intents).collect();
+        let mut references = Vec::with_capacity(places.len());
+        for of_file in places.chunk_by(|one, other| one.file() == other.file()) {
+            let number = of_file.first().map_or(0, |place| place.file());
+            let sheet =
+                number.checked_sub(texts.len()).map(|number| self.sheet(number)).transpose()?;
+            let path = sheet.as_ref().map(|(path, _)| path).or_else(|| texts.get(number).copied());
+            let Some(path) = path else {
+                continue;
+            };
+            let mut file = Forward::open(path).map_err(unread(path))?;
+            for place in of_file {
+                let line = file.line(place.offset()).map_err(unread(path))?;
+                references.push(match &sheet {
+                    Some((_, sheet)) => sheet.reference_at(line.as_slice()),
+                    None => reference_of(&line),
+                });
+            }
+        }
+        Ok(references)
+    }
+}
+
+/// The reference in an entry, or in an intent.
+fn reference_of(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let json = text.split_once("audit intent ").map_or(&*text, |(_, json)| json);
+    let mut entries = serde_json::Deserializer::from_str(json).into_iter::<Entry<'_>>();
+    let reference = entries.next().and_then(|entry| Some(entry.ok()?.reference().to_owned()));
+    reference.unwrap_or_default()
+}
+
+/// What Envoy's log says before a payment goes.
+fn intent(line: &[u8], place: Place, gateways: &mut Gateways) -> Option<Row> {
+    let text = String::from_utf8_lossy(line);
+    let (_, json) = text.split_once("audit intent ")?;
+    let mut entries = serde_json::Deserializer::from_str(json).into_iter::<Entry<'_>>();
+    let entry = entries.next()?.ok().filter(|entry| !entry.reference().is_empty())?;
+    Some(Row {
+        id: id(entry.reference()),
+        source: Source::Intent,
+        place,
+        said: Said::Nothing,
+        gateways: gateways.bits(entry.gateways()),
+        amount: None,
+        currency: [0; 3],
+        time: times::seconds(entry.time()).unwrap_or_default(),
+        own: front(entry.key())?,
+    })
+}
+
+fn unread(path: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
+    |error| Error::Read { path: path.to_owned(), error }
+}
+
+/// Hands over each line, and the byte that it begins at.
+fn each_line(path: &Path, take: &mut impl FnMut(u64, &[u8])) -> Result<(), Error> {
+    let mut source = lines::Source::open(path).map_err(unread(path))?;
+    loop {
+        match source.next_whole() {
+            None => return Ok(()),
+            Some((_, Ok(_))) => {
+                let (at, line) = source.last();
+                take(at, line);
+            }
+            Some((_, Err(Fault::Long))) => {}
+            Some((_, Err(Fault::Io(error)))) => return Err(unread(path)(error)),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<Box<dyn Read>, Error> {
+    let file = File::open(path).map_err(unread(path))?;
+    Ok(Box::new(BufReader::with_capacity(1 << 18, file)))
+}

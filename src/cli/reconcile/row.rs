@@ -1,0 +1,183 @@
+//! What one line of any source says of a payment, in few bytes: there may be tens of millions.
+
+use std::cmp::Ordering;
+use std::io::{self, Read, Write};
+
+use extsort::Sortable;
+use sha2::{Digest, Sha256};
+
+/// The front of a digest: enough that no two of billions share one by chance.
+pub(super) type Id = [u8; 16];
+
+/// Where a line comes from, in the order in which they are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    Audit,
+    Intent,
+    Gateway,
+    Ledger,
+}
+
+/// What a line says happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Said {
+    /// It was executed, or paid.
+    Executed,
+    /// It was not, provably.
+    NotExecuted,
+    /// Nobody knows.
+    InDoubt,
+    /// Nothing new: a refusal, or a question that was not answered.
+    Nothing,
+    /// Money was given back.
+    Refunded,
+}
+
+/// Which file a line stands in, and at which byte: sixteen bits and 48.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(u64);
+
+impl Place {
+    const OFFSET_BITS: u32 = 48;
+
+    pub(super) fn new(file: usize, offset: u64) -> Self {
+        Self((file as u64) << Self::OFFSET_BITS | offset & ((1 << Self::OFFSET_BITS) - 1))
+    }
+
+    pub(super) fn file(self) -> usize {
+        usize::try_from(self.0 >> Self::OFFSET_BITS).unwrap_or(usize::MAX)
+    }
+
+    pub(super) const fn offset(self) -> u64 {
+        self.0 & ((1 << Self::OFFSET_BITS) - 1)
+    }
+}
+
+/// What a line says of a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// Of the merchant's reference.
+    pub(super) id: Id,
+    pub(super) source: Source,
+    /// Where it stands, which is the order of what was said in one second.
+    pub(super) place: Place,
+    pub(super) said: Said,
+    /// The gateways that it is about, a bit for each.
+    pub(super) gateways: u16,
+    /// In hundredths; none where the line names no amount.
+    pub(super) amount: Option<i64>,
+    /// Its letters; zeros where none are named.
+    pub(super) currency: [u8; 3],
+    /// In seconds since the Unix epoch.
+    pub(super) time: u32,
+    /// Of an entry, the front of the payment's key; of a gateway's line, of the gateway's own number.
+    pub(super) own: Id,
+}
+
+/// The front of a text's digest.
+pub(super) fn id(text: &str) -> Id {
+    let digest: [u8; 32] = Sha256::digest(text).into();
+    let mut id = Id::default();
+    id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    id
+}
+
+impl Source {
+    const ALL: [Self; 4] = [Self::Audit, Self::Intent, Self::Gateway, Self::Ledger];
+}
+
+impl Said {
+    const ALL: [Self; 5] =
+        [Self::Executed, Self::NotExecuted, Self::InDoubt, Self::Nothing, Self::Refunded];
+}
+
+impl Ord for Row {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |row: &Self| (row.id, row.source, row.time, row.place);
+        key(self).cmp(&key(other))
+    }
+}
+
+impl PartialOrd for Row {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Bytes of a row while it is sorted.
+const SIZE: usize = 16 + 16 + 8 + 8 + 4 + 3 + 2 + 1 + 1 + 1;
+
+/// An amount that a line does not name.
+const NONE: i64 = i64::MIN;
+
+impl Sortable for Row {
+    fn encode<W: Write>(&self, writer: &mut W) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(SIZE);
+        bytes.extend(self.id);
+        bytes.extend(self.own);
+        bytes.extend(self.place.0.to_le_bytes());
+        bytes.extend(self.amount.unwrap_or(NONE).to_le_bytes());
+        bytes.extend(self.time.to_le_bytes());
+        bytes.extend(self.currency);
+        bytes.extend(self.gateways.to_le_bytes());
+        bytes.extend([self.source as u8, self.said as u8, 0]);
+        writer.write_all(&bytes)
+    }
+
+    fn decode<R: Read>(reader: &mut R) -> io::Result<Self> {
+        let mut bytes = [0; SIZE];
+        reader.read_exact(&mut bytes)?;
+        let mut rest = bytes.as_slice();
+        let row = Self {
+            id: take(&mut rest)?,
+            own: take(&mut rest)?,
+            place: Place(u64::from_le_bytes(take(&mut rest)?)),
+            amount: Some(i64::from_le_bytes(take(&mut rest)?)).filter(|amount| *amount != NONE),
+            time: u32::from_le_bytes(take(&mut rest)?),
+            currency: take(&mut rest)?,
+            gateways: u16::from_le_bytes(take(&mut rest)?),
+            source: word(&Source::ALL, take(&mut rest)?)?,
+            said: word(&Said::ALL, take(&mut rest)?)?,
+        };
+        Ok(row)
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> io::Result<[u8; N]> {
+    let (taken, after) = rest.split_first_chunk().ok_or(io::ErrorKind::UnexpectedEof)?;
+    *rest = after;
+    Ok(*taken)
+}
+
+fn word<T: Copy>(all: &[T], [at]: [u8; 1]) -> io::Result<T> {
+    all.get(usize::from(at)).copied().ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_outlives_its_file() {
+        let row = Row {
+            id: id("ORDER-7"),
+            source: Source::Gateway,
+            place: Place::new(3, 1 << 40),
+            said: Said::Refunded,
+            gateways: 0x8001,
+            amount: Some(-5),
+            currency: *b"IDR",
+            time: 7,
+            own: id("x"),
+        };
+        for row in [row, Row { amount: None, source: Source::Audit, said: Said::Executed, ..row }] {
+            let mut bytes = Vec::new();
+            row.encode(&mut bytes).unwrap();
+            assert_eq!(bytes.len(), SIZE);
+            assert_eq!(Row::decode(&mut bytes.as_slice()).unwrap(), row);
+        }
+        assert_eq!((row.place.file(), row.place.offset()), (3, 1 << 40));
+        assert!(Row::decode(&mut [9; SIZE].as_slice()).is_err());
+        assert!(Row::decode(&mut [0; 3].as_slice()).is_err());
+    }
+}

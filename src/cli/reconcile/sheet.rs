@@ -1,0 +1,228 @@
+//! Reports of gateways and the merchant's ledger: CSV, read column by column.
+
+use std::fmt;
+use std::io::Read;
+
+use csv::{ByteRecord, Reader, ReaderBuilder};
+
+use super::entries::currency;
+use super::money;
+use super::row::{Id, Place, Row, Said, Source, id};
+use crate::cli::times;
+
+/// Which columns a sheet has, by their names in its first line.
+#[derive(Clone, Debug)]
+pub(super) struct Columns {
+    reference: String,
+    amount: String,
+    currency: String,
+    kind: String,
+    number: String,
+    time: String,
+    status: String,
+}
+
+impl Columns {
+    /// As DANA's settlement reports call them.
+    pub(super) fn of_gateway() -> Self {
+        Self {
+            reference: "partnerReferenceNo".into(),
+            amount: "amount".into(),
+            currency: "currency".into(),
+            kind: "transactionType".into(),
+            number: "referenceNo".into(),
+            time: "transactionDate".into(),
+            status: "status".into(),
+        }
+    }
+
+    pub(super) fn of_ledger() -> Self {
+        Self { reference: "reference".into(), ..Self::of_gateway() }
+    }
+
+    /// With other names: `reference=orderId,amount=gross`.
+    ///
+    /// # Errors
+    /// What is no column of ours.
+    pub(super) fn with(mut self, text: &str) -> Result<Self, String> {
+        for pair in text.split(',').filter(|pair| !pair.is_empty()) {
+            let (ours, theirs) = pair
+                .split_once('=')
+                .ok_or_else(|| format!("expected NAME=COLUMN, found {pair:?}"))?;
+            let column = match ours.trim() {
+                "reference" => &mut self.reference,
+                "amount" => &mut self.amount,
+                "currency" => &mut self.currency,
+                "type" => &mut self.kind,
+                "number" => &mut self.number,
+                "time" => &mut self.time,
+                "status" => &mut self.status,
+                _ => {
+                    return Err(format!(
+                        "expected one of reference, amount, currency, type, number, time, status, found {ours:?}"
+                    ));
+                }
+            };
+            theirs.trim().clone_into(column);
+        }
+        Ok(self)
+    }
+}
+
+/// What is wrong with a line.
+#[derive(Debug)]
+pub(crate) struct Mistake {
+    pub(super) line: u64,
+    pub(super) expected: String,
+    pub(super) found: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected {}, found {}", self.line, self.expected, self.found)
+    }
+}
+
+/// A sheet that is being read.
+pub(super) struct Sheet {
+    reader: Reader<Box<dyn Read>>,
+    record: ByteRecord,
+    places: Places,
+    source: Source,
+    gateway: u16,
+    /// Which of all files it is.
+    file: usize,
+}
+
+struct Places {
+    reference: usize,
+    amount: Option<usize>,
+    currency: Option<usize>,
+    kind: Option<usize>,
+    number: Option<usize>,
+    time: Option<usize>,
+    status: Option<usize>,
+}
+
+impl Sheet {
+    /// Reads its first line. `file_number`: which of all files it is.
+    ///
+    /// # Errors
+    /// When the column of references or amounts is not there.
+    pub(super) fn open(
+        file: Box<dyn Read>,
+        columns: &Columns,
+        source: Source,
+        gateway: u16,
+        file_number: usize,
+    ) -> Result<Self, Mistake> {
+        let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
+        let heads = reader.headers().map_err(|error| unreadable(&error))?.clone();
+        let place = |name: &str| {
+            heads.iter().position(|head| {
+                head.trim().trim_start_matches('\u{feff}').eq_ignore_ascii_case(name)
+            })
+        };
+        let missing = |name: &str| Mistake {
+            line: 1,
+            expected: format!("a column {name:?} (--columns names others)"),
+            found: heads.iter().collect::<Vec<_>>().join(","),
+        };
+        let reference = place(&columns.reference).ok_or_else(|| missing(&columns.reference))?;
+        let amount = place(&columns.amount);
+        if amount.is_none() && source == Source::Gateway {
+            return Err(missing(&columns.amount));
+        }
+        let [currency, kind, number, time, status] =
+            [&columns.currency, &columns.kind, &columns.number, &columns.time, &columns.status]
+                .map(|name| place(name));
+        let places = Places { reference, amount, currency, kind, number, time, status };
+        Ok(Self { reader, record: ByteRecord::new(), places, source, gateway, file: file_number })
+    }
+
+    /// The reference in the line at this place of the same file.
+    pub(super) fn reference_at(&self, line: impl Read) -> String {
+        let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(line);
+        let mut record = ByteRecord::new();
+        let _ = reader.read_byte_record(&mut record);
+        let bytes = record.get(self.places.reference).unwrap_or_default();
+        String::from_utf8_lossy(bytes).trim().to_owned()
+    }
+
+    /// The reference of the line that was read last.
+    pub(super) fn reference(&self) -> &str {
+        self.cell(Some(self.places.reference))
+    }
+
+    fn cell(&self, place: Option<usize>) -> &str {
+        let bytes = place.and_then(|place| self.record.get(place)).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default().trim()
+    }
+
+    /// The next line that says something of a payment.
+    pub(super) fn next(&mut self) -> Option<Result<Row, Mistake>> {
+        loop {
+            match self.reader.read_byte_record(&mut self.record) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(unreadable(&error))),
+            }
+            if !self.reference().is_empty() {
+                return Some(self.row());
+            }
+        }
+    }
+
+    fn place(&self) -> Place {
+        Place::new(self.file, self.record.position().map_or(0, csv::Position::byte))
+    }
+
+    /// The gateway's own number; where it has none, each line is one of its own.
+    fn number(&self) -> Id {
+        match self.cell(self.places.number) {
+            "" => id(&format!("{:?}", self.place())),
+            number => id(number),
+        }
+    }
+
+    fn row(&self) -> Result<Row, Mistake> {
+        let written = self.cell(self.places.amount);
+        let amount = if written.is_empty() { None } else { money::parse(written) };
+        let is_told = self.places.amount.is_none() || amount.is_some();
+        if !is_told && (self.source == Source::Gateway || !written.is_empty()) {
+            let line = self.record.position().map_or(1, csv::Position::line);
+            let expected = "an amount such as 10000.00".to_owned();
+            return Err(Mistake { line, expected, found: format!("{written:?}") });
+        }
+        let is_refund = amount.is_some_and(|amount| amount < 0)
+            || self.cell(self.places.kind).to_ascii_lowercase().contains("refund");
+        let said = if is_refund { Said::Refunded } else { said(self.cell(self.places.status)) };
+        Ok(Row {
+            id: id(self.reference()),
+            source: self.source,
+            place: self.place(),
+            said,
+            gateways: self.gateway,
+            amount: amount.map(i64::saturating_abs),
+            currency: currency(self.cell(self.places.currency)),
+            time: times::seconds(self.cell(self.places.time)).unwrap_or_default(),
+            own: self.number(),
+        })
+    }
+}
+
+/// Without a status everything in a report was executed.
+fn said(status: &str) -> Said {
+    match status.to_ascii_lowercase().as_str() {
+        "" | "success" | "successful" | "settled" | "paid" | "executed" | "completed" | "00" => {
+            Said::Executed
+        }
+        "pending" | "processing" | "unknown" | "open" | "01" | "02" | "03" => Said::Nothing,
+        _ => Said::NotExecuted,
+    }
+}
+
+fn unreadable(error: &csv::Error) -> Mistake {
+    let line = error.position().map_or(1, csv::Position::line);
+    Mistake { line, expected: "CSV".to_owned(), found: error.to_string() }
+}

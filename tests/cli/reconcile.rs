@@ -1,0 +1,405 @@
+//! `dana-failover reconcile`: each kind of break is found, and nothing else.
+//!
+//! `ROWS` says how many clean payments stand beside them; `make reconcile-rows` takes ten million lines.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::playground::BINARY;
+
+/// What everybody says of one payment.
+#[derive(Default)]
+struct Payment {
+    reference: String,
+    /// Entries of the audit trail, without what they share.
+    entries: Vec<Value>,
+    /// Lines of a gateway's report: gateway, type, amount, currency, number.
+    reports: Vec<(usize, &'static str, &'static str, &'static str, String)>,
+    /// The ledger's status and amount.
+    ledger: Option<(&'static str, &'static str)>,
+    /// Whether Envoy's log names it.
+    intent: bool,
+    /// How it stands.
+    states: Vec<&'static str>,
+}
+
+const AMOUNT: &str = "10000.00";
+const GATEWAYS: [&str; 2] = ["primary", "secondary"];
+const EARLY: &str = "2026-11-28T10:00:00.000Z";
+const LATE: &str = "2026-11-29T10:00:00.000Z";
+const UNTIL: &str = "2026-11-29T00:00:00Z";
+
+fn key(number: u64) -> String {
+    format!("{number:032x}00000000")
+}
+
+/// A charge's entry.
+fn charge(gateway: &str, ev: &str, claim: &str, at: &str) -> Value {
+    json!({"t": at, "e": "charge", "do": "forward", "gw": gateway, "ev": ev, "claim": claim})
+}
+
+impl Payment {
+    fn new(name: &str) -> Self {
+        Self { reference: name.to_owned(), ..Self::default() }
+    }
+
+    fn executed(name: &str, gateway: usize) -> Self {
+        Self::new(name).with(charge(GATEWAYS[gateway], "executed", "settled", EARLY))
+    }
+
+    fn with(mut self, entry: Value) -> Self {
+        self.entries.push(entry);
+        self
+    }
+
+    fn reported(self, gateway: usize) -> Self {
+        let number = format!("G{gateway}-{}", self.reference);
+        self.line(gateway, "PAYMENT", AMOUNT, "IDR", &number)
+    }
+
+    fn line(
+        mut self,
+        gateway: usize,
+        kind: &'static str,
+        amount: &'static str,
+        currency: &'static str,
+        number: &str,
+    ) -> Self {
+        self.reports.push((gateway, kind, amount, currency, number.to_owned()));
+        self
+    }
+
+    fn booked(mut self, status: &'static str) -> Self {
+        self.ledger = Some((status, AMOUNT));
+        self
+    }
+
+    fn is(mut self, states: &[&'static str]) -> Self {
+        self.states = states.to_vec();
+        self
+    }
+}
+
+/// One of each kind that is wrong, and of each that is not and looks like it.
+fn kinds() -> Vec<Payment> {
+    let doubt = || charge("primary", "doubtful", "in_doubt", EARLY);
+    let inquiry = |ev: &str, claim: &str| json!({"t": EARLY, "e": "inquiry", "do": "forward", "gw": "primary", "ev": ev, "claim": claim});
+    let resolve =
+        |claim: &str| json!({"t": EARLY, "e": "resolve", "claim": claim, "gw": "primary"});
+    let refund = |name: &str, amount: &str| json!({"t": EARLY, "e": "follow_up", "op": "refund", "ref": name, "amt": amount, "ev": "executed", "claim": "settled", "gw": "primary", "of": true});
+    let executed = Payment::executed;
+    vec![
+        executed("DOUBLE", 0).reported(0).reported(1).booked("paid").is(&["double charged"]),
+        executed("DOUBLE-AT-ONE", 0)
+            .reported(0)
+            .line(0, "PAYMENT", AMOUNT, "IDR", "another")
+            .is(&["double charged"]),
+        Payment::new("ORPHAN")
+            .with(charge("primary", "no", "rejected", EARLY))
+            .reported(0)
+            .is(&["orphan charge"]),
+        Payment::new("UNKNOWN").reported(1).is(&["missing in audit"]),
+        executed("NOWHERE", 1).booked("paid").is(&["missing at gateway"]),
+        Payment::new("PHANTOM")
+            .with(charge("primary", "no", "rejected", EARLY))
+            .booked("paid")
+            .is(&["phantom success"]),
+        Payment::new("PHANTOM-TOO").booked("paid").is(&["phantom success"]),
+        executed("ELSEWHERE", 0).reported(1).is(&["wrong channel"]),
+        executed("LESS", 0)
+            .line(0, "PAYMENT", "9999.99", "IDR", "less")
+            .is(&["amount mismatch"]),
+        executed("DOLLARS", 0)
+            .line(0, "PAYMENT", AMOUNT, "USD", "dollars")
+            .is(&["currency mismatch"]),
+        executed("GIVEN-BACK", 0)
+            .reported(0)
+            .line(0, "REFUND", "100.00", "IDR", "r1")
+            .is(&["refunded without refund"]),
+        executed("NOT-GIVEN-BACK", 0)
+            .with(refund("R-1", "100.00"))
+            .reported(0)
+            .is(&["refund missing at gateway"]),
+        executed("TOO-MUCH", 0)
+            .with(refund("R-2", "10000.01"))
+            .reported(0)
+            .line(0, "REFUND", "10000.01", "IDR", "r2")
+            .is(&["refund beyond payment"]),
+        Payment::new("DOUBT").with(doubt()).is(&["in doubt"]),
+        Payment::new("DOUBT-PAID").with(doubt()).reported(0).is(&["in doubt, executed"]),
+        Payment::new("WORD-AGAINST")
+            .with(doubt())
+            .with(resolve("rejected"))
+            .reported(0)
+            .is(&["orphan charge", "resolved against evidence"]),
+        Payment { intent: true, ..Payment::new("INTENT") }.is(&["asked for"]),
+        // What is well.
+        executed("YOUNG", 0).is(&["missing at gateway"]),
+        Payment::new("LATE").with(charge("primary", "executed", "settled", LATE)).booked("paid").is(&["expected"]),
+        Payment::new("LATE-DOUBT").with(charge("primary", "doubtful", "in_doubt", LATE)).is(&["expected"]),
+        executed("TWICE-REPORTED", 0).reported(0).reported(0).is(&["matched"]),
+        executed("REPLAYED", 1)
+            .with(json!({"t": EARLY, "e": "charge", "do": "replay", "gw": "secondary", "claim": "settled"}))
+            .reported(1)
+            .booked("paid")
+            .is(&["matched"]),
+        Payment::new("ASKED").with(doubt()).with(inquiry("executed", "settled")).reported(0).is(&["matched"]),
+        Payment::new("ASKED-NO").with(doubt()).with(inquiry("failed", "closed")).is(&["not executed"]),
+        Payment::new("FAILED-OVER")
+            .with(charge("primary", "never_sent", "", EARLY))
+            .with(charge("secondary", "executed", "settled", EARLY))
+            .reported(1)
+            .is(&["matched"]),
+        executed("REFUNDED", 0)
+            .with(refund("R-3", "2500.00"))
+            .with(refund("R-4", "7500.00"))
+            .reported(0)
+            .line(0, "REFUND", "2500.00", "IDR", "r3")
+            .line(0, "REFUND", "-7500.00", "IDR", "r4")
+            .is(&["matched"]),
+        Payment::new("WORD").with(doubt()).with(resolve("settled")).reported(0).is(&["matched"]),
+        Payment::new("WORD-NO").with(doubt()).with(resolve("rejected")).is(&["not executed"]),
+        Payment { intent: true, ..executed("INTENT-DONE", 0) }.reported(0).is(&["matched"]),
+        Payment::new("REFUSED").with(json!({"t": EARLY, "e": "charge", "do": "no_gateway"})).booked("failed").is(&["not executed"]),
+    ]
+}
+
+struct Files {
+    audit: BufWriter<File>,
+    reports: [BufWriter<File>; 2],
+    ledger: BufWriter<File>,
+    intents: BufWriter<File>,
+    lines: u64,
+}
+
+impl Files {
+    fn new(dir: &Path) -> Self {
+        let file =
+            |name: &str| BufWriter::with_capacity(1 << 20, File::create(dir.join(name)).unwrap());
+        let head = "referenceNo,partnerReferenceNo,transactionType,amount,currency,transactionDate";
+        let report = |name: &str| {
+            let mut report = file(name);
+            writeln!(report, "{head}").unwrap();
+            report
+        };
+        let mut ledger = file("ledger.csv");
+        writeln!(ledger, "order_id,amount,status").unwrap();
+        let reports = [report("primary.csv"), report("secondary.csv")];
+        Self { audit: file("audit.jsonl"), reports, ledger, intents: file("envoy.log"), lines: 0 }
+    }
+
+    fn put(&mut self, number: u64, payment: &Payment) {
+        let (reference, key) = (&payment.reference, key(number));
+        for entry in &payment.entries {
+            let mut line = json!({"v": 1, "w": "mx2bbenx.2", "n": self.lines, "who": "P1", "key": key, "ref": reference, "op": "create-order", "amt": AMOUNT, "cur": "IDR"});
+            for (name, value) in entry.as_object().unwrap() {
+                line[name] = value.clone();
+            }
+            if entry["of"] == true {
+                line["of"] = json!(key);
+                line["key"] = json!(format!("f{number:031x}00000000"));
+            }
+            if entry["e"] == "resolve" {
+                line["key"] = json!(key[..32]);
+                line.as_object_mut().unwrap().remove("ref");
+            }
+            writeln!(self.audit, "{line}").unwrap();
+            self.lines += 1;
+        }
+        for (gateway, kind, amount, currency, id) in &payment.reports {
+            let report = &mut self.reports[*gateway];
+            writeln!(report, "{id},{reference},{kind},{amount},{currency},{EARLY}").unwrap();
+            self.lines += 1;
+        }
+        if let Some((status, amount)) = payment.ledger {
+            writeln!(self.ledger, "{reference},{amount},{status}").unwrap();
+            self.lines += 1;
+        }
+        if payment.intent {
+            let intent =
+                json!({"t": EARLY, "e": "intent", "key": key, "ref": reference, "gw": "primary"});
+            writeln!(self.intents, "[x] dana: audit intent {intent}").unwrap();
+        }
+    }
+
+    /// A clean payment as text: there may be millions.
+    fn put_clean(&mut self, number: u64) {
+        let gateway = usize::from(number % 3 == 0);
+        let (name, key) = (GATEWAYS[gateway], key(number));
+        let cents = number % 100;
+        let mut line = String::new();
+        write!(line, r#"{{"v":1,"w":"mx2bbenx.2","n":{number},"t":"{EARLY}","e":"charge","from":"10.2.3.4:45622","who":"P1","rid":"6c331224-83fe-4dca-90ea-00e7762f5e86","op":"create-order","key":"{key}","ref":"CLEAN-{number}","amt":"{number}.{cents:02}","cur":"IDR","do":"forward","gw":"{name}","code":"2005400","ev":"executed","claim":"settled","http":200,"ms":41,"prev":"Dzx1PXMfH10i4oaI4DK8Lk8d8yjYIMzYAQf3On-Tows"}}"#).unwrap();
+        writeln!(self.audit, "{line}").unwrap();
+        let report = &mut self.reports[gateway];
+        writeln!(report, "G-{number},CLEAN-{number},PAYMENT,{number}.{cents:02},IDR,{EARLY}")
+            .unwrap();
+        writeln!(self.ledger, "CLEAN-{number},{number}.{cents:02},paid").unwrap();
+        self.lines += 3;
+    }
+}
+
+fn command(dir: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    command.current_dir(dir).args(["reconcile", "audit.jsonl", "--intents", "envoy.log"]);
+    command.args(["--gateway", "primary=primary.csv", "--gateway", "secondary=secondary.csv"]);
+    command.args(["--ledger", "ledger.csv", "--ledger-columns", "reference=order_id"]);
+    command.args(["--until", UNTIL]);
+    command
+}
+
+fn rows() -> u64 {
+    std::env::var("ROWS").map_or(20_000, |rows| rows.parse().unwrap())
+}
+
+/// How long it takes and how much memory, where somebody asks for many rows.
+fn measure(dir: &Path, lines: u64) {
+    let begin = Instant::now();
+    let mut child = command(dir).stdout(Stdio::null()).spawn().unwrap();
+    let mut peak = String::new();
+    while child.try_wait().unwrap().is_none() {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
+        let line = status.ok().and_then(|status| {
+            Some(status.lines().find(|line| line.starts_with("VmHWM"))?.to_owned())
+        });
+        peak = line.unwrap_or(peak);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let took = begin.elapsed().as_secs_f64();
+    let mut err = std::io::stderr();
+    writeln!(
+        err,
+        "{lines} lines: {took:.1} s, {}",
+        peak.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+    )
+    .unwrap();
+}
+
+#[test]
+fn each_kind_of_break_is_found_and_nothing_else() {
+    let dir = TempDir::new().unwrap();
+    let mut files = Files::new(dir.path());
+    let kinds = kinds();
+    let clean = rows() / 3;
+    for number in 0..clean {
+        // In the middle of all, and out of order.
+        let shuffled = number * 7919 % clean.max(1);
+        files.put_clean(1000 + shuffled);
+    }
+    for (number, payment) in (1..).zip(&kinds) {
+        files.put(number, payment);
+    }
+    let lines = files.lines;
+    drop(files);
+    if rows() > 1_000_000 {
+        measure(dir.path(), lines);
+    }
+    let output = command(dir.path())
+        .args(["--format", "json", "--resolve", "resolve.jsonl"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let report: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {told}"));
+    let breaks = report["breaks"].as_array().unwrap();
+    let found = |reference: &str| breaks.iter().find(|one| one["reference"] == reference);
+    let is_well = |states: &[&str]| ["matched", "expected", "not executed"].contains(&states[0]);
+    for payment in &kinds {
+        let found = found(&payment.reference);
+        if is_well(&payment.states) {
+            assert!(found.is_none(), "{}: {found:?}", payment.reference);
+        } else {
+            let found = found.unwrap_or_else(|| panic!("{} is not found", payment.reference));
+            assert_eq!(found["states"], json!(payment.states), "{found}");
+        }
+    }
+    let wrong = kinds.iter().filter(|payment| !is_well(&payment.states)).count();
+    assert_eq!(breaks.len(), wrong, "and nothing else");
+    for state in ["matched", "expected", "not executed"] {
+        let planted = kinds.iter().filter(|payment| payment.states == [state]).count() as u64;
+        let expected = if state == "matched" { planted + clean } else { planted };
+        assert_eq!(report["states"][state]["payments"], expected, "{state}");
+    }
+    // The sum of all clean ones, to the last cent.
+    let sum: u128 = (0..clean)
+        .map(|number| u128::from(1000 + number) * 100 + u128::from((1000 + number) % 100))
+        .sum();
+    let planted = kinds.iter().filter(|payment| payment.states == ["matched"]).count() as u128;
+    let sum = sum + planted * 1_000_000;
+    assert_eq!(
+        report["states"]["matched"]["amounts"]["IDR"],
+        format!("{}.{:02}", sum / 100, sum % 100)
+    );
+    let resolve = std::fs::read_to_string(dir.path().join("resolve.jsonl")).unwrap();
+    let resolve: Vec<Value> =
+        resolve.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let named = |what: &str| {
+        resolve.iter().find(|one| one["reason"] == format!("reconciled: {what}")).unwrap()
+    };
+    assert_eq!((resolve.len(), &named("DOUBT")["executed"]), (2, &json!(false)));
+    assert_eq!(named("DOUBT-PAID")["executed_at"], "primary");
+}
+
+#[test]
+fn nobody_was_charged_twice_is_one_line_with_an_exit_code() {
+    let dir = TempDir::new().unwrap();
+    let mut files = Files::new(dir.path());
+    (1..100).for_each(|number| files.put_clean(number));
+    drop(files);
+    let output = command(dir.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(
+        text.ends_with("NO DOUBLE CHARGE: 99 payments are in the reports, each of them once\n"),
+        "{text}"
+    );
+    let mut files = Files::new(dir.path());
+    (1..100).for_each(|number| files.put_clean(number));
+    files.put(500, &Payment::executed("DOUBLE", 0).reported(0).reported(1));
+    drop(files);
+    let output = command(dir.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let last = "DOUBLE CHARGE: 1 of 100 payments are in the reports more than once, 10000.00 IDR\n";
+    assert!(text.ends_with(last), "{text}");
+    let output = command(dir.path()).args(["--format", "csv"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let expected = "reference,state,amount,currency,audit,reports,advice\n\
+                    DOUBLE,double charged,10000.00,IDR,primary,primary+secondary,refund all but one\n";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn mistakes_are_told_where_they_are() {
+    let dir = TempDir::new().unwrap();
+    drop(Files::new(dir.path()));
+    for (report, told) in [
+        (
+            "a,b\n1,2\n",
+            "primary.csv:1: expected a column \"partnerReferenceNo\" (--columns names others), found a,b",
+        ),
+        (
+            "partnerReferenceNo,amount\nX,1.234\n",
+            "primary.csv:2: expected an amount such as 10000.00, found \"1.234\"",
+        ),
+        (
+            "partnerReferenceNo,amount\nX,\"1,000\"\n",
+            "primary.csv:2: expected an amount such as 10000.00, found \"1,000\"",
+        ),
+    ] {
+        std::fs::write(dir.path().join("primary.csv"), report).unwrap();
+        let output = command(dir.path()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), stderr.trim_end()),
+            (Some(2), format!("dana-failover: {told}").as_str())
+        );
+    }
+}
