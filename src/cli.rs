@@ -2,8 +2,10 @@
 
 pub mod audit;
 pub mod check;
+mod entry;
 mod key;
 mod lines;
+mod money;
 pub mod reconcile;
 pub mod replay;
 mod sandbox;

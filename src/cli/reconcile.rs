@@ -5,7 +5,6 @@ mod account;
 mod entries;
 mod gateways;
 mod inputs;
-mod money;
 mod row;
 mod sheet;
 mod state;
@@ -27,7 +26,7 @@ pub use state::State;
 /// Compares what the audit trail says of payments with what the gateways report, and with the merchant's
 /// ledger.
 ///
-/// Each payment is told apart by the merchant's reference. Whatever is wrong with one is named, with its
+/// Each payment is told apart by the merchant's reference alone, as in the reports. Whatever is wrong with one is named, with its
 /// money. The last line proves that nobody was charged twice, or names who was. Exits with 1 if a person
 /// is needed.
 #[derive(Debug, Args)]
@@ -52,7 +51,7 @@ pub(crate) struct Options {
 
     /// The reports have all payments from before this time. What is younger and not in them is expected.
     #[arg(long, value_name = "TIME", value_parser = until)]
-    until: Option<u32>,
+    until: Option<u64>,
 
     /// Names of columns in the reports that are not DANA's: `reference=orderId,amount=gross`.
     #[arg(long, value_name = "NAME=COLUMN,...", default_value = "")]
@@ -66,8 +65,9 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 
-    /// Where to write what POST /resolve takes for each payment in doubt, one JSON object a line, for a
-    /// person to look through.
+    /// Where to write what POST /resolve takes for each payment in doubt that the reports prove, one JSON
+    /// object a line, for a person to look through. "Not executed" needs --until, and a report of each
+    /// gateway that may have it.
     #[arg(long, value_name = "FILE")]
     resolve: Option<PathBuf>,
 }
@@ -80,7 +80,7 @@ Columns and what they are called unless --columns says otherwise:
   type       transactionType     whatever has \"refund\" in it is one
   number     referenceNo         the gateway's own number: the same line twice counts once
   time       transactionDate
-  status     status              without it everything in a report was executed
+  status     status              without it everything in a report was executed; an unknown one is an error
 
 Example:
   dana-failover reconcile audit.jsonl* --gateway primary=dana-a.csv --gateway secondary=dana-b.csv \\
@@ -93,8 +93,8 @@ enum Format {
     Csv,
 }
 
-fn until(text: &str) -> Result<u32, String> {
-    super::times::seconds(text)
+fn until(text: &str) -> Result<u64, String> {
+    super::times::millis(text)
         .ok_or_else(|| "expected a time such as 2026-11-30T00:00:00+07:00".to_owned())
 }
 

@@ -1,8 +1,8 @@
 //! Times as they stand in files.
 
-/// Seconds since the Unix epoch of an RFC 3339 time, with `Z` or an offset, or of a date alone, which is
-/// taken as UTC. None for anything else, and for what is before 1970 or after 2105.
-pub(crate) fn seconds(text: &str) -> Option<u32> {
+/// Milliseconds since the Unix epoch of an RFC 3339 time, with `Z` or an offset, or of a date alone, which
+/// is taken as UTC. None for anything else, and for what is before 1970.
+pub(crate) fn millis(text: &str) -> Option<u64> {
     let text = text.trim();
     let (date, rest) = text.split_at_checked(10)?;
     let (year, month, day) = (number(date, 0, 4)?, number(date, 5, 2)?, number(date, 8, 2)?);
@@ -11,10 +11,10 @@ pub(crate) fn seconds(text: &str) -> Option<u32> {
         return None;
     }
     let of_day = if rest.is_empty() { 0 } else { time(rest)? };
-    u32::try_from(days(year, month, day) * 86_400 + of_day).ok()
+    u64::try_from(days(year, month, day) * 86_400_000 + of_day).ok()
 }
 
-/// `T20:49:27.550Z`, with a space in the place of the `T` too; seconds, less the offset.
+/// `T20:49:27.550Z`, with a space in the place of the `T` too; less the offset, in milliseconds.
 fn time(text: &str) -> Option<i64> {
     let text = text.strip_prefix(['T', 't', ' '])?;
     let (clock, rest) = text.split_at_checked(8)?;
@@ -22,9 +22,11 @@ fn time(text: &str) -> Option<i64> {
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    let rest = rest
-        .strip_prefix('.')
-        .map_or(rest, |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let (fraction, rest) = match rest.strip_prefix('.') {
+        Some(rest) => rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count()),
+        None => ("", rest),
+    };
+    let millis: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
     let offset = match rest {
         "Z" | "z" | "" => 0,
         _ => {
@@ -33,7 +35,7 @@ fn time(text: &str) -> Option<i64> {
             sign * (number(rest, 0, 2)? * 3600 + number(rest, 3, 2)? * 60)
         }
     };
-    Some(hour * 3600 + minute * 60 + second - offset)
+    Some((hour * 3600 + minute * 60 + second - offset) * 1000 + millis)
 }
 
 fn number(text: &str, at: usize, digits: usize) -> Option<i64> {
@@ -58,13 +60,15 @@ mod tests {
     fn times_are_read_in_their_usual_forms() {
         for (text, expected) in [
             ("1970-01-01T00:00:00.000Z", 0),
-            ("2026-11-29T20:49:27.550Z", 1_795_985_367),
-            ("2026-11-30T03:49:27+07:00", 1_795_985_367),
-            ("2026-11-29 20:49:27", 1_795_985_367),
-            ("2026-11-29", 1_795_910_400),
-            ("2000-02-29T23:59:59Z", 951_868_799),
+            ("2026-11-29T20:49:27.550Z", 1_795_985_367_550),
+            ("2026-11-30T03:49:27+07:00", 1_795_985_367_000),
+            ("2026-11-29 20:49:27", 1_795_985_367_000),
+            ("2026-11-29T20:49:27.5Z", 1_795_985_367_500),
+            ("2026-11-29T20:49:27.123456789Z", 1_795_985_367_123),
+            ("2026-11-29", 1_795_910_400_000),
+            ("2000-02-29T23:59:59Z", 951_868_799_000),
         ] {
-            assert_eq!(seconds(text), Some(expected), "{text}");
+            assert_eq!(millis(text), Some(expected), "{text}");
         }
         for bad in [
             "",
@@ -75,7 +79,7 @@ mod tests {
             "1969-12-31",
             "2026-11-29T20:49:27 WIB",
         ] {
-            assert_eq!(seconds(bad), None, "{bad}");
+            assert_eq!(millis(bad), None, "{bad}");
         }
     }
 }

@@ -150,6 +150,12 @@ impl<H: Host + Clone> AdminRoot<H> {
     /// Envoy is done with it.
     pub(super) fn close(&self) {
         self.audit.iter().for_each(Auditor::close);
+        let unwritten = self.unwritten.borrow().len();
+        if unwritten > 0 {
+            log::warn!(
+                "{unwritten} words of operators are not in the audit trail, and stand in this log"
+            );
+        }
     }
 
     /// What is not answered for long is given up.

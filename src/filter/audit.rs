@@ -202,6 +202,13 @@ impl Auditor {
         if let Some(head) = self.chain.borrow().as_ref().and_then(Chain::head) {
             log::warn!("audit close {}", head.line());
         }
+        let events = self.events.borrow();
+        let unwritten = events.waiting.len() as u64 + events.lost;
+        if unwritten > 0 {
+            log::warn!(
+                "{unwritten} events are not in the audit trail: the filter ends before it has them"
+            );
+        }
     }
 }
 

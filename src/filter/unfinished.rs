@@ -184,8 +184,13 @@ impl<H: Host> Shell<OverStore<WithEtcd>> for Streamless<'_, H> {
         match effect {
             ExchangeEffect::Changed(change) => self.worker.changed(&change),
             ExchangeEffect::Anomaly(anomaly) => self.worker.anomaly(&anomaly),
-            // Its line stands in the access log already.
-            ExchangeEffect::Decided(decision) => self.worker.count_decision(&decision),
+            // Its access log is written, without what is decided now.
+            ExchangeEffect::Decided(decision) => {
+                self.worker.count_decision(&decision);
+                if let Some(audit) = &self.worker.audit {
+                    audit.keep(decision.entry(decision.at, "").number("late", 1));
+                }
+            }
             // To a client that has left nothing is sent or said.
             ExchangeEffect::Forward(_)
             | ExchangeEffect::Call(_)

@@ -175,14 +175,14 @@ fn rotated(envoy: &Envoy, count: impl Fn(usize)) -> Vec<u8> {
 /// The trail is as it was written; and unless Envoy was killed, up to its last head.
 fn check(scene: Scene, log: &str, trail: &[u8]) {
     let heads = if scene.is_kill() { "" } else { log };
-    let verified = verify_bytes(trail, heads.as_bytes());
+    let verified = verify_bytes(trail, heads.as_bytes(), b"");
     let found: Vec<_> = verified.findings().filter(|(kind, _)| !kind.is_harmless()).collect();
     assert!(found.is_empty(), "{scene:?}: {found:?}");
     if !scene.is_kill() {
         assert!(log.contains("audit close "), "{scene:?}: nobody says that it ends: {log}");
         assert_eq!(verified.torn(), 0);
     }
-    let heads = verify_bytes(trail, log.as_bytes());
+    let heads = verify_bytes(trail, log.as_bytes(), b"");
     let beyond = heads.findings().all(|(kind, _)| kind == Kind::Cut || kind.is_harmless());
     assert!(beyond, "what a kill takes is the end: {:?}", heads.findings().collect::<Vec<_>>());
 }

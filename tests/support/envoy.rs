@@ -511,7 +511,7 @@ impl Envoy {
     /// What is wrong with its audit trail, by the heads in its log.
     fn untrue(&self, log: &str) -> Vec<(Kind, Option<(AuditWriter, u64)>)> {
         let trail = std::fs::read(self.trail()).unwrap_or_default();
-        let verified = verify_bytes(&trail, log.as_bytes());
+        let verified = verify_bytes(&trail, log.as_bytes(), b"");
         verified.findings().filter(|(kind, _)| !kind.is_harmless()).collect()
     }
 

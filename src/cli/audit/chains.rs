@@ -9,7 +9,7 @@ use super::writer::{Seen, WriterChain};
 use crate::engine::{AuditWriter, Digest, Head};
 
 /// Writers that are told apart: each worker of Envoy has one for each of its configurations.
-const WRITERS_MAX: usize = 65_536;
+const WRITERS_MAX: usize = 16_384;
 
 /// Findings that are told one by one. All are counted.
 const FINDINGS_MAX: usize = 10_000;
@@ -20,6 +20,7 @@ pub(super) struct Again {
     pub(super) writer: AuditWriter,
     pub(super) number: u64,
     pub(super) digest: Digest,
+    pub(super) prev: Option<Digest>,
     pub(super) place: Place,
 }
 
@@ -40,6 +41,8 @@ pub(super) struct Chains {
     pub(super) entries: u64,
     /// How many findings there was no room for.
     pub(super) untold: u64,
+    /// One of those was no mere note.
+    is_harmed: bool,
 }
 
 impl Chains {
@@ -54,6 +57,7 @@ impl Chains {
             kills: Vec::new(),
             entries: 0,
             untold: 0,
+            is_harmed: false,
         }
     }
 
@@ -71,18 +75,18 @@ impl Chains {
         };
         self.settle_torn(link.is_start);
         self.entries += 1;
-        let Link { writer, number, prev, before, .. } = link;
-        before.into_iter().for_each(|head| self.heads.add(head));
+        let Link { writer, number, prev, before, is_start } = link;
+        before.into_iter().for_each(|head| self.take_named(head));
         if !self.writers.contains_key(&writer) && self.writers.len() >= WRITERS_MAX {
             return self.note_unreadable(place);
         }
         let chain = self.writers.entry(writer).or_insert_with(|| WriterChain::new(writer));
-        let seen = Seen { digest: Digest::of(line), prev, place };
+        let seen = Seen { digest: Digest::of(line), prev, place, is_start };
         if chain.take(number, seen, &self.heads, &mut self.found) {
             if self.again.len() < FINDINGS_MAX {
-                self.again.push(Again { writer, number, digest: seen.digest, place });
+                self.again.push(Again { writer, number, digest: seen.digest, prev, place });
             } else {
-                self.untold += 1;
+                (self.untold, self.is_harmed) = (self.untold + 1, true);
             }
         }
         self.limit();
@@ -106,21 +110,45 @@ impl Chains {
         if self.unreadable.len() < FINDINGS_MAX {
             self.unreadable.push(place);
         } else {
-            self.untold += 1;
+            (self.untold, self.is_harmed) = (self.untold + 1, true);
         }
     }
 
-    fn limit(&mut self) {
-        if self.found.len() > FINDINGS_MAX {
-            self.untold += (self.found.len() - FINDINGS_MAX) as u64;
-            self.found.truncate(FINDINGS_MAX);
+    /// A head that a writer names when it begins.
+    fn take_named(&mut self, head: Head) {
+        let is_to_come =
+            self.writers.get(&head.writer).is_none_or(|chain| chain.compare(head, &mut self.found));
+        if is_to_come {
+            self.heads.add(head);
         }
+    }
+
+    /// Notes make room for whatever is worse.
+    fn limit(&mut self) {
+        if self.found.len() <= FINDINGS_MAX {
+            return;
+        }
+        let before = self.found.len();
+        self.found.retain(|one| !one.kind.is_harmless());
+        self.is_harmed |= self.found.len() > FINDINGS_MAX;
+        self.found.truncate(FINDINGS_MAX);
+        self.untold += (before - self.found.len()) as u64;
+    }
+
+    /// Whether anything is wrong that is no mere note.
+    pub(super) fn is_untrue(&self) -> bool {
+        self.is_harmed || self.found.iter().any(|one| !one.kind.is_harmless())
     }
 
     /// There are no more lines.
     pub(super) fn end(&mut self) {
         for chain in self.writers.values_mut() {
             chain.end(&self.heads, &mut self.found);
+        }
+        if !self.heads.is_empty() {
+            self.writers
+                .values()
+                .for_each(|chain| chain.check_writer(&self.heads, &mut self.found));
         }
         for head in self.heads.last() {
             match self.writers.get(&head.writer) {
@@ -168,8 +196,8 @@ impl Chains {
         }));
     }
 
-    /// Each writer's head, and how many of its entries there are.
-    pub(super) fn writers(&self) -> impl Iterator<Item = (AuditWriter, Option<Head>, u64)> + '_ {
-        self.writers.iter().map(|(writer, chain)| (*writer, chain.head(), chain.entries))
+    /// All of them.
+    pub(super) fn writers(&self) -> impl Iterator<Item = (AuditWriter, &WriterChain)> + '_ {
+        self.writers.iter().map(|(writer, chain)| (*writer, chain))
     }
 }

@@ -28,13 +28,15 @@ pub enum Kind {
     Forked,
     /// An entry stands after a later one of its writer.
     Reordered,
+    /// An entry was added: nobody has published its writer, or that had ended.
+    Added,
     /// A line is no entry.
     Unreadable,
 }
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Altered,
         Self::Rewritten,
         Self::Missing,
@@ -42,6 +44,7 @@ impl Kind {
         Self::Duplicate,
         Self::Forked,
         Self::Reordered,
+        Self::Added,
         Self::Unreadable,
     ];
 
@@ -56,6 +59,7 @@ impl Kind {
             Self::Duplicate => "duplicate",
             Self::Forked => "forked",
             Self::Reordered => "reordered",
+            Self::Added => "added",
             Self::Unreadable => "unreadable",
         }
     }
@@ -88,6 +92,7 @@ impl Kind {
             Self::Reordered => {
                 "stands after a later entry of the same writer: the order of answers given at once, or of merged files"
             }
+            Self::Added => "was added: its writer is in none of --heads, or had ended before",
             Self::Unreadable => "is no entry of an audit trail",
         }
     }

@@ -4,37 +4,49 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::{AuditWriter, Digest, Head};
 
-/// Heads that are kept, of all writers: those of a year of eight workers are 25 million, and of a day
-/// 70,000. Of more the later ones count.
-const HEADS_MAX: usize = 1_000_000;
+/// Heads of one writer that are kept: those of eleven days, one each 10 s. Of more the later ones count.
+const HEADS_MAX: usize = 100_000;
+
+/// What the filter's lines in Envoy's log begin with, after Envoy's own words.
+const PREFIX: &str = "dana: ";
 
 /// Heads that were published.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     all: BTreeMap<AuditWriter, BTreeMap<u64, Digest>>,
-    count: usize,
-    /// Writers that have said that they end.
-    closed: BTreeSet<AuditWriter>,
+    /// Heads of what came before the files: there a chain may begin.
+    earlier: BTreeMap<(AuditWriter, u64), Digest>,
+    /// Writers that have said that they begin.
+    started: BTreeSet<AuditWriter>,
+    /// Writers that have said that they end, and with which entry.
+    closed: BTreeMap<AuditWriter, u64>,
     /// Two heads of one number, which no honest writer publishes.
     pub(super) twofold: Vec<Head>,
 }
 
 impl Heads {
-    /// Looks for a head in any line of text.
+    /// Looks for a head in any line of text. What stands elsewhere in a line than where the filter's
+    /// words do may be a client's.
     pub(super) fn take_line(&mut self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
-        for (word, closes) in [("audit head ", false), ("audit close ", true)] {
-            let Some((_, rest)) = text.split_once(word) else {
-                continue;
-            };
-            // Whatever a log's format puts behind it.
-            let words: Vec<&str> = rest.split_ascii_whitespace().take(3).collect();
-            if let Some(head) = Head::parse(&words.join(" ")) {
-                self.add(head);
-                if closes {
-                    self.closed.insert(head.writer);
+        let said =
+            text.split_once(PREFIX).map_or(&*text, |(_, said)| said.trim_start_matches(PREFIX));
+        let Some((word, rest)) = said.strip_prefix("audit ").and_then(|said| said.split_once(' '))
+        else {
+            return;
+        };
+        // A log that is JSON closes its string and object behind it.
+        let rest = rest.split(['"', '\\']).next().unwrap_or_default().trim();
+        match word {
+            "start" => self.started.extend(AuditWriter::parse(rest)),
+            "head" => Head::parse(rest).into_iter().for_each(|head| self.add(head)),
+            "close" => {
+                if let Some(head) = Head::parse(rest) {
+                    self.add(head);
+                    self.closed.insert(head.writer, head.number);
                 }
             }
+            _ => {}
         }
     }
 
@@ -42,13 +54,22 @@ impl Heads {
         let known = self.all.entry(head.writer).or_default();
         match known.insert(head.number, head.digest) {
             Some(other) if other != head.digest => self.twofold.push(head),
-            Some(_) => {}
-            None => self.count += 1,
+            Some(_) | None => {}
         }
-        if self.count > HEADS_MAX {
+        if known.len() > HEADS_MAX {
             known.pop_first();
-            self.count -= 1;
         }
+    }
+
+    /// Takes in what another one has: it is about what came before the files.
+    pub(super) fn come_after(&mut self, earlier: &Self) {
+        self.earlier =
+            earlier.last().map(|head| ((head.writer, head.number), head.digest)).collect();
+    }
+
+    /// The digest of the entry before the files, if it is this one.
+    pub(super) fn earlier(&self, writer: AuditWriter, number: u64) -> Option<Digest> {
+        self.earlier.get(&(writer, number)).copied()
     }
 
     pub(super) fn digest(&self, writer: AuditWriter, number: u64) -> Option<Digest> {
@@ -63,12 +84,19 @@ impl Heads {
         })
     }
 
-    pub(super) fn is_closed(&self, writer: AuditWriter) -> bool {
-        self.closed.contains(&writer)
+    /// Whether a writer has ever said anything.
+    pub(super) fn knows(&self, writer: AuditWriter) -> bool {
+        let mut earlier = self.earlier.range((writer, 0)..=(writer, u64::MAX));
+        self.all.contains_key(&writer) || self.started.contains(&writer) || earlier.next().is_some()
+    }
+
+    /// With which entry a writer has ended, if it has said so.
+    pub(super) fn closed(&self, writer: AuditWriter) -> Option<u64> {
+        self.closed.get(&writer).copied()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.all.is_empty() && self.started.is_empty()
     }
 }
 
@@ -81,23 +109,60 @@ mod tests {
         let writer = AuditWriter { epoch: 36, number: 2 };
         let head = Head { writer, number: 7, digest: Digest::of(b"x") };
         let line = head.line();
-        let mut heads = Heads::default();
         for text in [
             format!(
-                "[2026-11-29 20:49:27.550][15877][warning][wasm] wasm log dana: dana: audit head {line}"
+                "[2026-11-29 20:49:27.550][15877][warning][wasm] [context.cc:1] wasm log dana dana: dana: \
+                 audit head {line}"
             ),
-            format!(r#"{{"log":"dana: audit head {line} \n"}}"#),
-            "dana: audit head nothing".to_owned(),
+            format!(r#"{{"log":"dana: audit head {line}\n","stream":"stderr"}}"#),
+            format!("audit head {line}"),
         ] {
+            let mut heads = Heads::default();
             heads.take_line(text.as_bytes());
+            assert_eq!(heads.digest(writer, 7), Some(head.digest), "{text}");
         }
-        assert_eq!((heads.digest(writer, 7), heads.count), (Some(head.digest), 1));
-        assert!(!heads.is_closed(writer));
-        let last = Head { number: 9, digest: Digest::of(b"y"), ..head };
-        heads.take_line(format!("audit close {}", last.line()).as_bytes());
-        assert!(heads.is_closed(writer) && heads.last().eq([last]));
-        let other = Head { digest: Digest::of(b"z"), ..last };
+        let mut heads = Heads::default();
+        heads.take_line(format!("dana: audit start {writer}").as_bytes());
+        assert!(heads.knows(writer) && heads.closed(writer).is_none());
+        heads.take_line(format!("audit close {line}").as_bytes());
+        assert_eq!((heads.closed(writer), heads.last().next()), (Some(7), Some(head)));
+        let other = Head { digest: Digest::of(b"z"), ..head };
         heads.take_line(format!("audit head {}", other.line()).as_bytes());
         assert_eq!(heads.twofold, [other]);
+    }
+
+    #[test]
+    fn what_a_client_says_is_no_head() {
+        let line = Head {
+            writer: AuditWriter { epoch: 36, number: 2 },
+            number: 7,
+            digest: Digest::of(b"x"),
+        }
+        .line();
+        for text in [
+            format!(r#"dana: dana: audit intent {{"rid":"audit head {line}"}}"#),
+            format!(r#"dana: audit intent {{"rid":"dana: audit head {line}"}}"#),
+            format!("dana: override of {line}: dana: audit head {line}"),
+            format!("dana: audit head {line} x"),
+            "dana: audit head nothing".to_owned(),
+        ] {
+            let mut heads = Heads::default();
+            heads.take_line(text.as_bytes());
+            assert!(heads.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_many_heads_the_later_ones_are_kept_for_each_writer() {
+        let of = |number, at| Head {
+            writer: AuditWriter { epoch: 1, number },
+            number: at,
+            digest: Digest::of(b"x"),
+        };
+        let mut heads = Heads::default();
+        (0..HEADS_MAX as u64 + 10).for_each(|at| heads.add(of(1, at)));
+        heads.add(of(2, 0));
+        assert_eq!(heads.digest(of(1, 0).writer, 9), None);
+        assert!(heads.digest(of(1, 0).writer, 10).is_some() && heads.knows(of(2, 0).writer));
     }
 }

@@ -17,9 +17,9 @@ impl Verified {
 
     /// Writers that have not said that they end.
     fn open(&self) -> Vec<String> {
-        let open =
-            self.chains.writers().filter(|(writer, ..)| !self.chains.heads.is_closed(*writer));
-        open.map(|(writer, ..)| writer.to_string()).collect()
+        let heads = &self.chains.heads;
+        let open = self.chains.writers().filter(|(writer, _)| heads.closed(*writer).is_none());
+        open.map(|(writer, _)| writer.to_string()).collect()
     }
 }
 
@@ -42,8 +42,11 @@ pub(super) fn text(out: &mut impl Write, verified: &Verified) -> io::Result<()> 
         let open = verified.open().join(", ");
         writeln!(out, "note: still writing, or killed: nobody has said that it ended: {open}")?;
     }
-    for (_, head, _) in chains.writers() {
-        if let Some(head) = head {
+    for (writer, chain) in chains.writers() {
+        if let Some(number) = chain.begun {
+            writeln!(out, "note: {writer} begins with entry {number}, after a head of --before")?;
+        }
+        if let Some(head) = chain.head() {
             writeln!(out, "audit head {}", head.line())?;
         }
     }
@@ -51,22 +54,24 @@ pub(super) fn text(out: &mut impl Write, verified: &Verified) -> io::Result<()> 
     write!(out, "{entries} entries of {writers} writers: ")?;
     if !verified.is_untrue() {
         let checked = match chains.heads.is_empty() {
-            true => {
-                "as they were written; the last of each writer was checked against nothing (--heads)"
-            }
+            true => "chained; whether they are all, and of whom, nothing says (--heads)",
             false => "as they were written, up to the heads that were published",
         };
-        return writeln!(out, "{checked}");
+        write!(out, "{checked}")?;
+        return more(out, chains.untold);
     }
     let count = |kind: Kind| chains.found.iter().filter(|one| one.kind == kind).count();
     let counts = Kind::ALL.map(|kind| (count(kind), kind.name()));
     let counts = counts.iter().filter(|(count, _)| *count > 0);
     let counts: Vec<String> = counts.map(|(count, name)| format!("{count} {name}")).collect();
     write!(out, "{}", counts.join(", "))?;
-    if chains.untold > 0 {
-        write!(out, ", and {} more", chains.untold)?;
-    }
-    writeln!(out)
+    more(out, chains.untold)
+}
+
+/// What there was no room for.
+fn more(out: &mut impl Write, untold: u64) -> io::Result<()> {
+    let more = if untold > 0 { format!("; and {untold} findings more") } else { String::new() };
+    writeln!(out, "{more}")
 }
 
 /// Which entries a finding is about.
@@ -105,12 +110,13 @@ pub(super) fn json(out: &mut impl Write, verified: &Verified) -> io::Result<()> 
         let (file, line) = place(Some(*torn));
         json!({"file": file, "line": line})
     });
-    let writers = chains.writers().map(|(writer, head, entries)| {
+    let writers = chains.writers().map(|(writer, chain)| {
         json!({
             "writer": writer.to_string(),
-            "entries": entries,
-            "head": head.map(|head| head.line()),
-            "closed": chains.heads.is_closed(writer),
+            "entries": chain.entries,
+            "begins_with": chain.begun.unwrap_or(0),
+            "head": chain.head().map(|head| head.line()),
+            "closed": chains.heads.closed(writer).is_some(),
         })
     });
     let report = json!({

@@ -28,10 +28,13 @@ pub(crate) struct Options {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Where heads were published: Envoy's log, or what an earlier `verify` has told. May be given more
-    /// than once.
+    /// Where heads were published: Envoy's logs of the same time. May be given more than once.
     #[arg(long, value_name = "FILE")]
     heads: Vec<PathBuf>,
+
+    /// What `verify` has told of what came before these files: there a chain may begin.
+    #[arg(long, value_name = "FILE")]
+    before: Vec<PathBuf>,
 
     /// Text for people, or one JSON document for machines.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -41,10 +44,7 @@ pub(crate) struct Options {
 const AFTER: &str = "\
 Examples:
   dana-failover audit verify /var/log/dana/audit.jsonl --heads /var/log/envoy.log
-  dana-failover audit verify audit.jsonl.* --heads yesterday.txt | tee today.txt
-
-Files that begin in the middle of a chain need the heads of what was before them: what `verify` told of
-that.";
+  dana-failover audit verify audit.jsonl.1 --heads envoy.log --before monday.txt | tee tuesday.txt";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -93,7 +93,7 @@ impl Verified {
     /// Whether anything was changed, added or left out.
     #[must_use]
     pub fn is_untrue(&self) -> bool {
-        self.chains.found.iter().any(|one| !one.kind.is_harmless())
+        self.chains.is_untrue()
     }
 
     /// Lines that were broken off when a process was killed.
@@ -120,27 +120,34 @@ enum Input<'a> {
 /// # Errors
 /// What cannot be read.
 pub fn verify(files: &[PathBuf], heads: &[PathBuf]) -> Result<Verified, String> {
-    look(&inputs(files), &inputs(heads)).map_err(|error| error.to_string())
+    look(&inputs(files), &inputs(heads), &[]).map_err(|error| error.to_string())
 }
 
-/// The same of a trail and of heads that are at hand.
+/// The same of a trail and of heads that are at hand, and of what an earlier one has told.
 #[must_use]
-pub fn verify_bytes(trail: &[u8], heads: &[u8]) -> Verified {
+pub fn verify_bytes(trail: &[u8], heads: &[u8], before: &[u8]) -> Verified {
     let nothing = Verified { files: Vec::new(), chains: Chains::new(Heads::default()) };
-    look(&[Input::Bytes(trail)], &[Input::Bytes(heads)]).unwrap_or(nothing)
+    let before = [Input::Bytes(before)];
+    look(&[Input::Bytes(trail)], &[Input::Bytes(heads)], &before).unwrap_or(nothing)
 }
 
 fn inputs<'a>(files: &[PathBuf]) -> Vec<Input<'a>> {
     files.iter().cloned().map(Input::File).collect()
 }
 
-fn look(trail: &[Input<'_>], heads: &[Input<'_>]) -> Result<Verified, Error> {
-    let mut published = Heads::default();
-    for input in heads {
-        input.each_line(|_, line| line.into_iter().for_each(|line| published.take_line(line)))?;
+fn published(inputs: &[Input<'_>]) -> Result<Heads, Error> {
+    let mut heads = Heads::default();
+    for input in inputs {
+        input.each_line(|_, line| line.into_iter().for_each(|line| heads.take_line(line)))?;
     }
+    Ok(heads)
+}
+
+fn look(trail: &[Input<'_>], heads: &[Input<'_>], before: &[Input<'_>]) -> Result<Verified, Error> {
+    let mut heads = published(heads)?;
+    heads.come_after(&published(before)?);
     let trail = in_order(trail)?;
-    let mut chains = Chains::new(published);
+    let mut chains = Chains::new(heads);
     for (file, input) in trail.iter().enumerate() {
         input.each_line(|line, bytes| chains.take(Place { file, line }, bytes))?;
         chains.end_file();
@@ -153,7 +160,8 @@ fn look(trail: &[Input<'_>], heads: &[Input<'_>]) -> Result<Verified, Error> {
 }
 
 pub(crate) fn run(options: &Options) -> Result<bool, Error> {
-    let verified = look(&inputs(&options.files), &inputs(&options.heads))?;
+    let (files, heads) = (inputs(&options.files), inputs(&options.heads));
+    let verified = look(&files, &heads, &inputs(&options.before))?;
     if verified.chains.entries == 0 {
         return Err(Error::Empty);
     }
@@ -234,38 +242,61 @@ fn in_order<'i, 'a>(trail: &'i [Input<'a>]) -> Result<Vec<&'i Input<'a>>, Error>
     Ok(keyed.into_iter().map(|(_, input)| input).collect())
 }
 
-/// Entries that came when their turn was over: looks for others with their numbers.
+/// What a second look finds under a number: the first entry, and how many there are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Others {
+    first: Option<(Digest, Option<Digest>)>,
+    count: u64,
+}
+
+/// Entries that came when their turn was over: looks for others with their numbers, and for those before
+/// and after them.
 fn name_again(trail: &[&Input<'_>], chains: &mut Chains) -> Result<(), Error> {
     let again = std::mem::take(&mut chains.again);
-    let mut others: BTreeMap<(AuditWriter, u64), (Option<Digest>, u64)> =
-        again.iter().map(|one| ((one.writer, one.number), (None, 0))).collect();
+    let near = |one: &Again| {
+        let numbers = [one.number.saturating_sub(1), one.number, one.number.saturating_add(1)];
+        numbers.map(|number| ((one.writer, number), Others::default()))
+    };
+    let mut others: BTreeMap<(AuditWriter, u64), Others> = again.iter().flat_map(near).collect();
     let trail = if again.is_empty() { &[] } else { trail };
     for input in trail.iter().filter(|input| input.is_read_again()) {
         input.each_line(|_, line| {
             let Some((line, link)) = line.and_then(|line| Some((line, Link::parse(line)?))) else {
                 return;
             };
-            if let Some((first, count)) = others.get_mut(&(link.writer, link.number)) {
-                first.get_or_insert_with(|| Digest::of(line));
-                *count += 1;
+            if let Some(others) = others.get_mut(&(link.writer, link.number)) {
+                others.first.get_or_insert_with(|| (Digest::of(line), link.prev));
+                others.count += 1;
             }
         })?;
     }
-    for Again { writer, number, digest, place } in again {
-        let (first, count) = others.get(&(writer, number)).copied().unwrap_or_default();
-        let kind = match first {
-            Some(first) if first != digest => Kind::Forked,
-            Some(_) if count == 1 => Kind::Reordered,
-            Some(_) | None => Kind::Duplicate,
-        };
-        let (writer, numbers) = (Some(writer), Some((number, number)));
-        if kind == Kind::Reordered {
+    for one in again {
+        let kind = kind_of(&one, &others, &chains.heads);
+        let (writer, numbers) = (Some(one.writer), Some((one.number, one.number)));
+        if matches!(kind, Kind::Reordered | Kind::Altered) {
             let is_it = |one: &Finding| {
                 one.kind == Kind::Missing && one.writer == writer && one.numbers == numbers
             };
             chains.found.retain(|one| !is_it(one));
         }
-        chains.found.push(Finding { kind, place: Some(place), writer, numbers });
+        chains.found.push(Finding { kind, place: Some(one.place), writer, numbers });
     }
     Ok(())
+}
+
+fn kind_of(one: &Again, others: &BTreeMap<(AuditWriter, u64), Others>, heads: &Heads) -> Kind {
+    let Again { writer, number, digest, prev, .. } = *one;
+    let of = |number| others.get(&(writer, number)).copied().unwrap_or_default();
+    let before = number.checked_sub(1).and_then(|number| of(number).first);
+    let (here, after) = (of(number), of(number.saturating_add(1)).first);
+    let fits = before.is_none_or(|(before, _)| prev == Some(before))
+        && after.is_none_or(|(_, of_next)| of_next == Some(digest))
+        && heads.digest(writer, number).is_none_or(|head| head == digest);
+    match here.first {
+        Some((first, _)) if first != digest => Kind::Forked,
+        Some(_) if here.count > 1 => Kind::Duplicate,
+        Some(_) if fits => Kind::Reordered,
+        Some(_) => Kind::Altered,
+        None => Kind::Duplicate,
+    }
 }

@@ -1,6 +1,6 @@
 //! One writer's chain, entry by entry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::finding::{Finding, Kind, Place};
 use super::heads::Heads;
@@ -10,12 +10,17 @@ use crate::engine::{AuditWriter, Digest, Head};
 /// writers keeps the order of each.
 const WINDOW: usize = 1024;
 
+/// Entries whose digests are kept for the heads that other writers name.
+const RECENT: usize = 64;
+
 /// An entry as far as its chain goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) digest: Digest,
     pub(super) prev: Option<Digest>,
     pub(super) place: Place,
+    /// It is what a writer begins with.
+    pub(super) is_start: bool,
 }
 
 /// One writer's chain.
@@ -34,6 +39,10 @@ pub(super) struct WriterChain {
     /// The last number whose digest was published, and is as published.
     confirmed: Option<u64>,
     pub(super) entries: u64,
+    /// The number that it began with, where that is not 0: what was before has been checked another time.
+    pub(super) begun: Option<u64>,
+    /// Digests of the last entries, the newest last: writers that begin name the heads of others.
+    recent: VecDeque<(u64, Digest)>,
 }
 
 impl WriterChain {
@@ -47,6 +56,8 @@ impl WriterChain {
             is_unlike: false,
             confirmed: None,
             entries: 0,
+            begun: None,
+            recent: VecDeque::new(),
         }
     }
 
@@ -95,10 +106,12 @@ impl WriterChain {
         let Some((&number, &seen)) = self.early.first_key_value() else {
             return;
         };
-        let before = number.checked_sub(1).and_then(|before| heads.digest(self.writer, before));
+        let before = number.checked_sub(1).and_then(|before| heads.earlier(self.writer, before));
         // What is before it was checked another time: its head is known, and this entry follows it.
         let begins = self.next == 0 && before.is_some() && before == seen.prev;
-        if !begins {
+        if begins {
+            self.begun = Some(number);
+        } else {
             self.settle(None, found);
             let after = self.last.map_or(seen.place, |last| last.place);
             let numbers = (self.next, number.saturating_sub(1));
@@ -112,10 +125,14 @@ impl WriterChain {
     fn accept(&mut self, seen: Seen, heads: &Heads, found: &mut Vec<Finding>) {
         let number = self.next;
         let before = self.last.map(|last| last.digest);
-        let before = before.or_else(|| heads.digest(self.writer, number.checked_sub(1)?));
+        let before = before.or_else(|| {
+            let number = number.checked_sub(1)?;
+            heads.digest(self.writer, number).or_else(|| heads.earlier(self.writer, number))
+        });
         let fits = match before {
             Some(before) => seen.prev == Some(before),
-            None => seen.prev.is_none() == (number == 0),
+            None if number == 0 => seen.prev.is_none() && seen.is_start,
+            None => seen.prev.is_some(),
         };
         let was_settled = self.settle(Some(fits), found);
         if !fits && !was_settled {
@@ -130,6 +147,20 @@ impl WriterChain {
             self.confirmed = Some(number);
         }
         (self.last, self.next) = (Some(seen), number.saturating_add(1));
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((number, seen.digest));
+    }
+
+    /// Another writer has named this head when it began; whether it is one to come.
+    pub(super) fn compare(&self, named: Head, found: &mut Vec<Finding>) -> bool {
+        let known = self.recent.iter().find(|(number, _)| *number == named.number);
+        if known.is_some_and(|(_, digest)| *digest != named.digest) {
+            let place = self.last.map(|last| last.place);
+            found.push(self.finding(Kind::Rewritten, place, (named.number, named.number)));
+        }
+        named.number >= self.next
     }
 
     /// Whether the entry after the last one fits says which of two entries was altered; where there is none
@@ -178,6 +209,21 @@ impl WriterChain {
         {
             let numbers = (published.number, published.number);
             found.push(self.finding(Kind::Altered, place, numbers));
+        }
+    }
+
+    /// What its writer has written after it had ended, or at all where nobody knows it.
+    pub(super) fn check_writer(&self, heads: &Heads, found: &mut Vec<Finding>) {
+        let place = self.last.map(|last| last.place);
+        let last = self.next.saturating_sub(1);
+        match heads.closed(self.writer) {
+            _ if !heads.knows(self.writer) => {
+                found.push(self.finding(Kind::Added, place, (self.begun.unwrap_or(0), last)));
+            }
+            Some(closed) if closed < last => {
+                found.push(self.finding(Kind::Added, place, (closed.saturating_add(1), last)));
+            }
+            Some(_) | None => {}
         }
     }
 

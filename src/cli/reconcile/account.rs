@@ -11,7 +11,7 @@ use super::gateways::Gateways;
 use super::inputs::{Counts, Inputs};
 use super::row::{Id, Place, Row};
 use super::state::State;
-use super::verdict::{Payment, Verdict};
+use super::verdict::{Payment, Scope, Verdict};
 
 /// Rows that are sorted in memory at a time, 60 bytes each and as much again: the rest waits in files.
 const SORTED_MAX: usize = 500_000;
@@ -38,15 +38,17 @@ pub(super) struct Account {
     /// How many there was no room for.
     pub(super) untold: u64,
     pub(super) payments: u64,
-    /// Payments with one execution in the reports, and with more.
+    /// Payments with one execution, and with more, in the reports or by the trail.
     pub(super) once: u64,
     pub(super) more: u64,
     pub(super) gateways: Gateways,
 }
 
 impl Account {
-    pub(super) fn of(mut inputs: Inputs, until: Option<u32>) -> Result<Self, Error> {
+    pub(super) fn of(mut inputs: Inputs, until: Option<u64>) -> Result<Self, Error> {
         let mut by_key = ByKey::default();
+        let (reported, has_ledger) = inputs.reported();
+        let scope = Scope { until, reported, has_ledger };
         let (rows, counts) = sorted(&mut inputs, &mut by_key)?;
         let mut account = Self {
             counts,
@@ -62,25 +64,26 @@ impl Account {
         for row in rows {
             let row = row?;
             if id.is_some_and(|id| id != row.id) {
-                account.add(id, &mem::take(&mut payment), &by_key, until);
+                account.add(id, &mem::take(&mut payment), &by_key, scope);
             }
             id = Some(row.id);
             payment.take(&row);
         }
-        account.add(id, &payment, &by_key, until);
+        account.add(id, &payment, &by_key, scope);
         account.name(&inputs)?;
         account.gateways = inputs.gateways;
         Ok(account)
     }
 
-    fn add(&mut self, id: Option<Id>, payment: &Payment, by_key: &ByKey, until: Option<u32>) {
+    fn add(&mut self, id: Option<Id>, payment: &Payment, by_key: &ByKey, scope: Scope) {
         if id.is_none() {
             return;
         }
-        let verdict = payment.verdict(by_key, until);
+        let verdict = payment.verdict(by_key, scope);
         self.payments += 1;
-        self.once += u64::from(verdict.executions == 1);
-        self.more += u64::from(verdict.executions > 1);
+        let is_double = verdict.states.contains(&State::DoubleCharged);
+        self.once += u64::from(verdict.executions == 1 && !is_double);
+        self.more += u64::from(is_double);
         for state in &verdict.states {
             let (count, sums) = self.states.entry(*state).or_default();
             *count += 1;

@@ -1,123 +1,22 @@
 //! What entries of the audit trail say of payments.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use std::collections::{HashMap, HashSet};
 
 use super::gateways::Gateways;
-use super::money;
 use super::row::{Id, Place, Row, Said, Source, id};
-use crate::cli::times;
-
-/// The members of an entry that matter here.
-#[derive(Debug, Default)]
-pub(super) struct Entry<'a> {
-    kind: Cow<'a, str>,
-    time: Cow<'a, str>,
-    key: Cow<'a, str>,
-    of: Cow<'a, str>,
-    reference: Cow<'a, str>,
-    amount: Cow<'a, str>,
-    currency: Cow<'a, str>,
-    gateways: Cow<'a, str>,
-    evidence: Cow<'a, str>,
-    claim: Cow<'a, str>,
-    operation: Cow<'a, str>,
-}
-
-impl Entry<'_> {
-    pub(super) fn reference(&self) -> &str {
-        &self.reference
-    }
-
-    pub(super) fn key(&self) -> &str {
-        &self.key
-    }
-
-    pub(super) fn gateways(&self) -> &str {
-        &self.gateways
-    }
-
-    pub(super) fn time(&self) -> &str {
-        &self.time
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(EntryVisitor)
-    }
-}
-
-struct EntryVisitor;
-
-impl<'de> Visitor<'de> for EntryVisitor {
-    type Value = Entry<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an entry of the audit trail")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry<'de>, A::Error> {
-        let mut entry = Entry::default();
-        while let Some(name) = map.next_key::<&str>()? {
-            let member = match name {
-                "e" => &mut entry.kind,
-                "t" => &mut entry.time,
-                "key" => &mut entry.key,
-                "of" => &mut entry.of,
-                "ref" => &mut entry.reference,
-                "amt" => &mut entry.amount,
-                "cur" => &mut entry.currency,
-                "gw" => &mut entry.gateways,
-                "ev" => &mut entry.evidence,
-                "claim" => &mut entry.claim,
-                "op" => &mut entry.operation,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            *member = map.next_value::<Text<'de>>()?.0;
-        }
-        Ok(entry)
-    }
-}
-
-/// A string that is borrowed where it has no escapes.
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
+use crate::cli::entry::Entry;
+use crate::cli::{money, times};
 
 /// What operators have said of payments, and what was given back, by the front of a payment's key.
 #[derive(Debug, Default)]
 pub(super) struct ByKey {
-    /// The gateway's bit where it was executed; 0 where it was not.
-    pub(super) resolved: HashMap<Id, u16>,
+    /// The last word, and when it was said: the gateway's bit where it was executed; 0 where it was not.
+    resolved: HashMap<Id, (u64, u16)>,
     /// In hundredths.
-    pub(super) refunded: HashMap<Id, i64>,
+    refunded: HashMap<Id, i64>,
+    /// Refunds by their payments, each once however often it was repeated.
+    refunds: HashSet<(Id, Id)>,
+    cancelled: HashSet<Id>,
 }
 
 impl ByKey {
@@ -129,38 +28,59 @@ impl ByKey {
         gateways: &mut Gateways,
     ) -> Option<Row> {
         let bits = gateways.bits(&entry.gateways);
+        let time = times::millis(&entry.time).unwrap_or_default();
         match &*entry.kind {
-            "resolve" => {
-                let is_executed = entry.claim == "settled";
-                let bits = if is_executed { bits } else { 0 };
-                self.resolved.insert(front(&entry.key)?, bits);
+            // One of which nobody knows whether it was written ends no doubt.
+            "resolve" if entry.decision != "unclear" => {
+                let bits = if entry.claim == "settled" { bits } else { 0 };
+                let word = self.resolved.entry(front(&entry.key)?).or_default();
+                *word = (*word).max((time, bits));
                 None
             }
-            "follow_up" => {
-                if entry.operation == "refund" && is_executed(entry) {
+            "follow_up" if is_executed(entry) => {
+                let of = front(&entry.of)?;
+                if entry.operation == "cancel" {
+                    self.cancelled.insert(of);
+                } else if self.refunds.insert((of, front(&entry.key)?)) {
                     let amount = money::parse(&entry.amount).unwrap_or_default();
-                    let sum = self.refunded.entry(front(&entry.of)?).or_default();
+                    let sum = self.refunded.entry(of).or_default();
                     *sum = sum.saturating_add(amount);
                 }
                 None
             }
             // A payment's own entry, and a question for its status.
             "charge" | "inquiry" if !entry.reference.is_empty() && !entry.key.is_empty() => {
-                let is_charge = entry.kind == "charge";
+                // What is refused may name another amount.
+                let is_sent = entry.kind == "charge" && !entry.evidence.is_empty();
                 Some(Row {
                     id: id(&entry.reference),
                     source: Source::Audit,
                     place,
                     said: said(entry),
                     gateways: bits,
-                    amount: money::parse(&entry.amount).filter(|_| is_charge),
+                    amount: money::parse(&entry.amount).filter(|_| is_sent),
                     currency: currency(&entry.currency),
-                    time: times::seconds(&entry.time).unwrap_or_default(),
+                    time,
+                    is_sent,
                     own: front(&entry.key)?,
                 })
             }
             _ => None,
         }
+    }
+
+    /// An operator's word on a payment: the bit of the gateway that has executed it, or 0.
+    pub(super) fn resolved(&self, key: Id) -> Option<u16> {
+        self.resolved.get(&key).map(|(_, bits)| *bits)
+    }
+
+    /// What was given back by refunds that were asked for here.
+    pub(super) fn refunded(&self, key: Id) -> i64 {
+        self.refunded.get(&key).copied().unwrap_or_default()
+    }
+
+    pub(super) fn is_cancelled(&self, key: Id) -> bool {
+        self.cancelled.contains(&key)
     }
 }
 

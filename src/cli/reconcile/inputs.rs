@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::entries::{ByKey, Entry, front};
+use super::entries::{ByKey, front};
 use super::gateways::Gateways;
 use super::row::{Place, Row, Said, Source, id};
 use super::sheet::{Columns, Sheet};
 use super::{Error, Options};
+use crate::cli::entry::Entry;
 use crate::cli::lines::{self, Fault, Forward};
 use crate::cli::times;
 
@@ -86,6 +87,12 @@ impl Inputs {
         Ok(counts)
     }
 
+    /// The bits of the gateways whose reports are there, and whether the ledger is.
+    pub(super) fn reported(&self) -> (u16, bool) {
+        let bits = self.sheets.iter().fold(0, |bits, (_, _, bit)| bits | bit);
+        (bits, self.sheets.iter().any(|(_, source, _)| *source == Source::Ledger))
+    }
+
     fn sheet(&self, number: usize) -> Result<(PathBuf, Sheet), Error> {
         let Some((path, source, bit)) = self.sheets.get(number) else {
             return Err(Error::Sort("a row of no file".to_owned()));
@@ -127,7 +134,7 @@ fn reference_of(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let json = text.split_once("audit intent ").map_or(&*text, |(_, json)| json);
     let mut entries = serde_json::Deserializer::from_str(json).into_iter::<Entry<'_>>();
-    let reference = entries.next().and_then(|entry| Some(entry.ok()?.reference().to_owned()));
+    let reference = entries.next().and_then(|entry| Some(entry.ok()?.reference.into_owned()));
     reference.unwrap_or_default()
 }
 
@@ -136,17 +143,22 @@ fn intent(line: &[u8], place: Place, gateways: &mut Gateways) -> Option<Row> {
     let text = String::from_utf8_lossy(line);
     let (_, json) = text.split_once("audit intent ")?;
     let mut entries = serde_json::Deserializer::from_str(json).into_iter::<Entry<'_>>();
-    let entry = entries.next()?.ok().filter(|entry| !entry.reference().is_empty())?;
+    let entry = entries.next()?.ok()?;
+    // A cancel or refund has a reference of its own.
+    if entry.reference.is_empty() || !entry.of.is_empty() {
+        return None;
+    }
     Some(Row {
-        id: id(entry.reference()),
+        id: id(&entry.reference),
         source: Source::Intent,
         place,
         said: Said::Nothing,
-        gateways: gateways.bits(entry.gateways()),
+        gateways: gateways.bits(&entry.gateways),
         amount: None,
         currency: [0; 3],
-        time: times::seconds(entry.time()).unwrap_or_default(),
-        own: front(entry.key())?,
+        time: times::millis(&entry.time).unwrap_or_default(),
+        is_sent: false,
+        own: front(&entry.key)?,
     })
 }
 

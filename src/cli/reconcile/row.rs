@@ -68,8 +68,10 @@ pub(super) struct Row {
     pub(super) amount: Option<i64>,
     /// Its letters; zeros where none are named.
     pub(super) currency: [u8; 3],
-    /// In seconds since the Unix epoch.
-    pub(super) time: u32,
+    /// In milliseconds since the Unix epoch.
+    pub(super) time: u64,
+    /// It was sent to a gateway.
+    pub(super) is_sent: bool,
     /// Of an entry, the front of the payment's key; of a gateway's line, of the gateway's own number.
     pub(super) own: Id,
 }
@@ -105,7 +107,7 @@ impl PartialOrd for Row {
 }
 
 /// Bytes of a row while it is sorted.
-const SIZE: usize = 16 + 16 + 8 + 8 + 4 + 3 + 2 + 1 + 1 + 1;
+const SIZE: usize = 16 + 16 + 8 + 8 + 8 + 3 + 2 + 1 + 1 + 1;
 
 /// An amount that a line does not name.
 const NONE: i64 = i64::MIN;
@@ -120,7 +122,7 @@ impl Sortable for Row {
         bytes.extend(self.time.to_le_bytes());
         bytes.extend(self.currency);
         bytes.extend(self.gateways.to_le_bytes());
-        bytes.extend([self.source as u8, self.said as u8, 0]);
+        bytes.extend([self.source as u8, self.said as u8, u8::from(self.is_sent)]);
         writer.write_all(&bytes)
     }
 
@@ -133,11 +135,12 @@ impl Sortable for Row {
             own: take(&mut rest)?,
             place: Place(u64::from_le_bytes(take(&mut rest)?)),
             amount: Some(i64::from_le_bytes(take(&mut rest)?)).filter(|amount| *amount != NONE),
-            time: u32::from_le_bytes(take(&mut rest)?),
+            time: u64::from_le_bytes(take(&mut rest)?),
             currency: take(&mut rest)?,
             gateways: u16::from_le_bytes(take(&mut rest)?),
             source: word(&Source::ALL, take(&mut rest)?)?,
             said: word(&Said::ALL, take(&mut rest)?)?,
+            is_sent: take::<1>(&mut rest)? != [0],
         };
         Ok(row)
     }
@@ -168,6 +171,7 @@ mod tests {
             amount: Some(-5),
             currency: *b"IDR",
             time: 7,
+            is_sent: true,
             own: id("x"),
         };
         for row in [row, Row { amount: None, source: Source::Audit, said: Said::Executed, ..row }] {

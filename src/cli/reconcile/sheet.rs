@@ -1,14 +1,14 @@
 //! Reports of gateways and the merchant's ledger: CSV, read column by column.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
 use super::entries::currency;
-use super::money;
 use super::row::{Id, Place, Row, Said, Source, id};
-use crate::cli::times;
+use crate::cli::{money, times};
 
 /// Which columns a sheet has, by their names in its first line.
 #[derive(Clone, Debug)]
@@ -149,27 +149,17 @@ impl Sheet {
         String::from_utf8_lossy(bytes).trim().to_owned()
     }
 
-    /// The reference of the line that was read last.
-    pub(super) fn reference(&self) -> &str {
-        self.cell(Some(self.places.reference))
-    }
-
-    fn cell(&self, place: Option<usize>) -> &str {
+    fn cell(&self, place: Option<usize>) -> Cow<'_, str> {
         let bytes = place.and_then(|place| self.record.get(place)).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default().trim()
+        String::from_utf8_lossy(bytes.trim_ascii())
     }
 
-    /// The next line that says something of a payment.
+    /// The next line.
     pub(super) fn next(&mut self) -> Option<Result<Row, Mistake>> {
-        loop {
-            match self.reader.read_byte_record(&mut self.record) {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) => return Some(Err(unreadable(&error))),
-            }
-            if !self.reference().is_empty() {
-                return Some(self.row());
-            }
+        match self.reader.read_byte_record(&mut self.record) {
+            Ok(true) => Some(self.row()),
+            Ok(false) => None,
+            Err(error) => Some(Err(unreadable(&error))),
         }
     }
 
@@ -179,47 +169,62 @@ impl Sheet {
 
     /// The gateway's own number; where it has none, each line is one of its own.
     fn number(&self) -> Id {
-        match self.cell(self.places.number) {
+        match &*self.cell(self.places.number) {
             "" => id(&format!("{:?}", self.place())),
             number => id(number),
         }
     }
 
+    fn mistake(&self, expected: &str, found: &str) -> Mistake {
+        let line = self.record.position().map_or(1, csv::Position::line);
+        Mistake { line, expected: expected.to_owned(), found: format!("{found:?}") }
+    }
+
     fn row(&self) -> Result<Row, Mistake> {
         let written = self.cell(self.places.amount);
-        let amount = if written.is_empty() { None } else { money::parse(written) };
-        let is_told = self.places.amount.is_none() || amount.is_some();
-        if !is_told && (self.source == Source::Gateway || !written.is_empty()) {
-            let line = self.record.position().map_or(1, csv::Position::line);
-            let expected = "an amount such as 10000.00".to_owned();
-            return Err(Mistake { line, expected, found: format!("{written:?}") });
+        let amount = money::parse(&written);
+        let needs = self.source == Source::Gateway || !written.is_empty();
+        if amount.is_none() && needs {
+            return Err(self.mistake("an amount such as 10000.00", &written));
         }
+        let status = self.cell(self.places.status);
+        let said = said(&status).ok_or_else(|| self.mistake(STATUSES, &status))?;
         let is_refund = amount.is_some_and(|amount| amount < 0)
             || self.cell(self.places.kind).to_ascii_lowercase().contains("refund");
-        let said = if is_refund { Said::Refunded } else { said(self.cell(self.places.status)) };
+        let said = if is_refund && said == Said::Executed { Said::Refunded } else { said };
+        let reference = self.cell(Some(self.places.reference));
+        // Money that nobody knows is counted too.
+        let own_id = if reference.is_empty() { self.number() } else { id(&reference) };
         Ok(Row {
-            id: id(self.reference()),
+            id: own_id,
             source: self.source,
             place: self.place(),
             said,
             gateways: self.gateway,
             amount: amount.map(i64::saturating_abs),
-            currency: currency(self.cell(self.places.currency)),
-            time: times::seconds(self.cell(self.places.time)).unwrap_or_default(),
+            currency: currency(&self.cell(self.places.currency)),
+            time: times::millis(&self.cell(self.places.time)).unwrap_or_default(),
+            is_sent: false,
             own: self.number(),
         })
     }
 }
 
+const STATUSES: &str = "a status: success, successful, settled, paid, executed, completed, 00; pending, \
+                        processing, 01, 02, 03; failed, cancelled, canceled, rejected, expired, closed, \
+                        refunded, 05, 06, 07";
+
 /// Without a status everything in a report was executed.
-fn said(status: &str) -> Said {
-    match status.to_ascii_lowercase().as_str() {
+fn said(status: &str) -> Option<Said> {
+    Some(match status.to_ascii_lowercase().as_str() {
         "" | "success" | "successful" | "settled" | "paid" | "executed" | "completed" | "00" => {
             Said::Executed
         }
-        "pending" | "processing" | "unknown" | "open" | "01" | "02" | "03" => Said::Nothing,
-        _ => Said::NotExecuted,
-    }
+        "pending" | "processing" | "01" | "02" | "03" => Said::Nothing,
+        "failed" | "cancelled" | "canceled" | "rejected" | "expired" | "closed" | "refunded"
+        | "05" | "06" | "07" => Said::NotExecuted,
+        _ => return None,
+    })
 }
 
 fn unreadable(error: &csv::Error) -> Mistake {

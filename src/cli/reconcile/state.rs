@@ -37,13 +37,21 @@ pub enum State {
     DoubtExecuted,
     /// It is in doubt, and no report has it.
     DoubtOpen,
+    /// Executed at a gateway of which there is no report.
+    Unreported,
+    /// A report has it, and the ledger does not count it as paid.
+    NotInLedger,
+    /// The ledger counts it as paid more than once.
+    BookedTwice,
+    /// One reference, and several payments: of partners, merchants or operations.
+    Ambiguous,
     /// Envoy was about to send it, and no entry says what came of that.
     AskedFor,
 }
 
 impl State {
     /// All of them.
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Matched,
         Self::Expected,
         Self::NotExecuted,
@@ -61,6 +69,10 @@ impl State {
         Self::ResolvedAgainstEvidence,
         Self::DoubtExecuted,
         Self::DoubtOpen,
+        Self::Unreported,
+        Self::NotInLedger,
+        Self::BookedTwice,
+        Self::Ambiguous,
         Self::AskedFor,
     ];
 
@@ -85,6 +97,10 @@ impl State {
             Self::ResolvedAgainstEvidence => "resolved against evidence",
             Self::DoubtExecuted => "in doubt, executed",
             Self::DoubtOpen => "in doubt",
+            Self::Unreported => "no report",
+            Self::NotInLedger => "not in ledger",
+            Self::BookedTwice => "booked twice",
+            Self::Ambiguous => "ambiguous reference",
             Self::AskedFor => "asked for",
         }
     }
@@ -108,6 +124,10 @@ impl State {
             Self::RefundBeyondPayment => "claim it back",
             Self::ResolvedAgainstEvidence => "resolve it anew",
             Self::DoubtExecuted | Self::DoubtOpen => "resolve it: POST /resolve, see --resolve",
+            Self::Unreported => "give the report of its gateway too",
+            Self::NotInLedger => "deliver, or refund: the customer has paid",
+            Self::BookedTwice => "take one of them back in the ledger",
+            Self::Ambiguous => "compare by hand: the reports do not tell them apart",
             Self::AskedFor => "ask its gateway for its status",
         }
     }

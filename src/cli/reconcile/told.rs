@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::account::{Account, Sums, Told};
-use super::money;
 use super::row::Id;
 use super::state::State;
+use crate::cli::money;
 
 /// Payments of one state that are shown to people; all of them are in the other formats.
 const SHOWN: usize = 20;
@@ -69,7 +69,7 @@ fn proof(account: &Account) -> String {
     let sums = account.states.get(&State::DoubleCharged).map(|(_, sums)| amounts(sums));
     let all = once + more;
     format!(
-        "DOUBLE CHARGE: {more} of {all} payments are in the reports more than once, {}",
+        "DOUBLE CHARGE: {more} of {all} payments were executed more than once, {}",
         sums.unwrap_or_default()
     )
 }
@@ -156,16 +156,15 @@ pub(super) fn csv(out: &mut impl Write, account: &Account) -> io::Result<()> {
 pub(super) fn resolve(mut out: impl Write, account: &Account) -> io::Result<()> {
     for told in &account.told {
         let verdict = &told.verdict;
-        let executed = match verdict
-            .states
-            .iter()
-            .find(|state| matches!(state, State::DoubtExecuted | State::DoubtOpen))
-        {
-            Some(State::DoubtExecuted) if verdict.by_reports.is_power_of_two() => {
-                ("executed_at", json!(account.gateways.names(verdict.by_reports)))
-            }
-            Some(State::DoubtOpen) => ("executed", json!(false)),
-            Some(_) | None => continue,
+        let has = |state| verdict.states.contains(&state);
+        let executed = if has(State::Ambiguous) || has(State::DoubleCharged) {
+            continue;
+        } else if has(State::DoubtExecuted) && verdict.by_reports.is_power_of_two() {
+            ("executed_at", json!(account.gateways.names(verdict.by_reports)))
+        } else if has(State::DoubtOpen) && verdict.is_covered {
+            ("executed", json!(false))
+        } else {
+            continue;
         };
         let mut object = json!({
             "key": hex(&verdict.key),

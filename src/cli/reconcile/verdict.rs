@@ -18,12 +18,17 @@ struct Execution {
 pub(super) struct Payment {
     /// What the audit trail says; none where it has no entry of it.
     audit: Option<Audit>,
-    intent: u16,
+    /// How often Envoy was about to send it, and how often an entry says that it did.
+    intents: u64,
+    sent: u64,
+    /// The gateways of intents.
+    intended: u16,
     executions: Vec<Execution>,
     refunds: Vec<Execution>,
-    /// Whether the merchant counts it as paid, and how much.
-    ledger: Option<(bool, Option<i64>)>,
-    time: u32,
+    /// How often the ledger counts it as paid, and how much.
+    booked: u64,
+    booked_amount: Option<i64>,
+    time: u64,
     /// The first line of it.
     place: Option<Place>,
 }
@@ -33,11 +38,31 @@ struct Audit {
     said: Said,
     /// The gateways at which it was executed, or those of its doubt.
     gateways: u16,
+    /// It was executed at gateways that no one answer can speak of.
+    is_double: bool,
     amount: Option<i64>,
     currency: [u8; 3],
     own: Id,
-    /// Reports may not have it yet.
-    at: u32,
+    /// Another payment has the same reference.
+    is_ambiguous: bool,
+    /// Since when it stands so.
+    at: u64,
+}
+
+/// What the reports can say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scope {
+    /// They have all payments that were made before this time, in milliseconds since the Unix epoch.
+    pub(super) until: Option<u64>,
+    /// The gateways whose reports are there.
+    pub(super) reported: u16,
+    pub(super) has_ledger: bool,
+}
+
+impl Scope {
+    fn is_due(self, time: u64) -> bool {
+        self.until.is_none_or(|until| time < until)
+    }
 }
 
 /// How a payment stands, and with how much money.
@@ -53,7 +78,8 @@ pub(super) struct Verdict {
     /// The front of its key, where that is known.
     pub(super) key: Id,
     pub(super) executions: usize,
-    pub(super) time: u32,
+    /// All its gateways have reports of its time, so that what is in none of them was not executed.
+    pub(super) is_covered: bool,
     /// Where one of its lines stands.
     pub(super) place: Place,
 }
@@ -62,84 +88,91 @@ impl Payment {
     /// Executions of one payment that a report may have.
     const LINES_MAX: usize = 1000;
 
-    /// Takes in a row; those of one payment come in the order of their sources, and of their lines.
+    /// Takes in a row; those of one payment come in the order of their sources, and of their times.
     pub(super) fn take(&mut self, row: &Row) {
         self.time = self.time.max(row.time);
         self.place.get_or_insert(row.place);
         let Row { gateways, amount, currency, own, .. } = *row;
         match (row.source, row.said) {
             (Source::Audit, _) => self.take_entry(row),
-            (Source::Intent, _) => self.intent |= gateways,
+            (Source::Intent, _) => {
+                self.intents += 1;
+                self.intended |= gateways;
+            }
             (Source::Gateway, Said::Executed | Said::Refunded) => {
-                let list = if row.said == Said::Refunded {
-                    &mut self.refunds
-                } else {
-                    &mut self.executions
-                };
+                let is_refund = row.said == Said::Refunded;
+                let list = if is_refund { &mut self.refunds } else { &mut self.executions };
                 let amount = amount.unwrap_or_default();
                 let one = Execution { gateway: gateways, amount, currency, number: own };
                 // The same line in two reports that overlap.
-                let is_new = !list.contains(&one);
-                if is_new && list.len() < Self::LINES_MAX {
+                if !list.contains(&one) && list.len() < Self::LINES_MAX {
                     list.push(one);
                 }
             }
             (Source::Gateway, Said::NotExecuted | Said::InDoubt | Said::Nothing) => {}
-            (Source::Ledger, said) => self.ledger = Some((said == Said::Executed, amount)),
+            (Source::Ledger, Said::Executed) => {
+                self.booked += 1;
+                self.booked_amount = amount;
+            }
+            (Source::Ledger, _) => {}
         }
     }
 
     fn take_entry(&mut self, row: &Row) {
         let Row { said, gateways, amount, currency, own, time, .. } = *row;
+        self.sent += u64::from(row.is_sent);
         let audit = self.audit.get_or_insert(Audit {
             said: Said::Nothing,
             gateways: 0,
+            is_double: false,
             amount: None,
             currency: [0; 3],
             own,
+            is_ambiguous: false,
             at: time,
         });
+        audit.is_ambiguous |= audit.own != own;
         if amount.is_some() {
             (audit.amount, audit.currency) = (amount, currency);
         }
         match (audit.said, said) {
             (_, Said::Nothing | Said::Refunded) => {}
-            (Said::Executed, Said::Executed) => audit.gateways |= gateways,
+            (Said::Executed, Said::Executed) => {
+                audit.is_double |= gateways != 0 && audit.gateways & gateways == 0;
+                audit.gateways |= gateways;
+            }
             // What was executed stays so, whatever a later entry says of a repeat.
             (Said::Executed, Said::NotExecuted | Said::InDoubt) => {}
-            (_, Said::Executed | Said::NotExecuted | Said::InDoubt) => {
+            (before, said) => {
+                if before != said {
+                    audit.at = time;
+                }
                 (audit.said, audit.gateways) = (said, gateways);
-                audit.at = audit.at.max(time);
             }
         }
     }
 
-    /// `until`: the reports have all payments that were made before this time.
-    pub(super) fn verdict(&self, by_key: &ByKey, until: Option<u32>) -> Verdict {
+    pub(super) fn verdict(&self, by_key: &ByKey, scope: Scope) -> Verdict {
         let key = self.audit.map(|audit| audit.own).unwrap_or_default();
-        let is_due = |time: u32| until.is_none_or(|until| time < until);
         let mut states = Vec::new();
-        if self.executions.len() > 1 {
+        if self.executions.len() > 1 || self.audit.is_some_and(|audit| audit.is_double) {
             states.push(State::DoubleCharged);
         }
-        let resolved = self.audit.and_then(|audit| by_key.resolved.get(&audit.own)).copied();
+        let resolved = self.audit.and_then(|audit| by_key.resolved(audit.own));
         states.extend(resolved.and_then(|bits| self.against(bits)));
         match self.audit {
-            Some(audit) => states.extend(self.of_audit(audit, resolved, is_due(audit.at))),
+            Some(audit) => states.push(self.of_audit(audit, resolved, scope)),
             None if !self.executions.is_empty() => states.push(State::MissingInAudit),
-            None if self.intent != 0 => states.push(State::AskedFor),
             None => {}
         }
-        let was_executed = !self.executions.is_empty()
-            || states
-                .iter()
-                .any(|state| matches!(state, State::Expected | State::MissingAtGateway));
-        if let Some((true, _)) = self.ledger
-            && !was_executed
-        {
-            states.push(State::PhantomSuccess);
+        if self.audit.is_some_and(|audit| audit.is_ambiguous) {
+            states.push(State::Ambiguous);
         }
-        states.extend(self.of_refunds(by_key, key, is_due(self.time)));
+        if self.intents > self.sent {
+            states.push(State::AskedFor);
+        }
+        states.extend(self.of_ledger(&states, scope));
+        states.extend(self.of_refunds(by_key, key, scope.is_due(self.time)));
         states.extend(self.of_amounts());
         states.sort();
         states.dedup();
@@ -150,27 +183,31 @@ impl Payment {
         if states.is_empty() {
             states.push(State::NotExecuted);
         }
-        let execution = self.executions.first();
-        let of_audit = self.audit.and_then(|audit| Some((audit.amount?, audit.currency)));
-        let (amount, currency) = execution
-            .map(|one| (one.amount, one.currency))
-            .or(of_audit)
-            .or_else(|| Some((self.ledger?.1?, [0; 3])))
-            .unwrap_or_default();
-        let currency =
-            if currency == [0; 3] { of_audit.map_or(currency, |(_, one)| one) } else { currency };
-        let by_reports = self.executions.iter().fold(0, |bits, one| bits | one.gateway);
+        let by_audit = self.audit.map_or(self.intended, |audit| audit.gateways);
+        let is_due =
+            self.audit.is_some_and(|audit| scope.until.is_some_and(|until| audit.at < until));
+        let (amount, currency) = self.money();
         Verdict {
             states,
             amount,
             currency,
-            by_audit: self.audit.map_or(self.intent, |audit| audit.gateways),
-            by_reports,
+            by_audit,
+            by_reports: self.executions.iter().fold(0, |bits, one| bits | one.gateway),
             key,
             executions: self.executions.len(),
-            time: self.time,
+            is_covered: is_due && by_audit != 0 && by_audit & !scope.reported == 0,
             place: self.place.unwrap_or_default(),
         }
+    }
+
+    /// How much it is about: by the reports, or else by the trail, or else by the ledger.
+    fn money(&self) -> (i64, [u8; 3]) {
+        let of_audit = self.audit.and_then(|audit| Some((audit.amount?, audit.currency)));
+        let execution = self.executions.first().map(|one| (one.amount, one.currency));
+        let booked = self.booked_amount.map(|amount| (amount, [0; 3]));
+        let (amount, currency) = execution.or(of_audit).or(booked).unwrap_or_default();
+        let known = of_audit.map_or(currency, |(_, known)| known);
+        (amount, if currency == [0; 3] { known } else { currency })
     }
 
     /// An operator's word that the reports contradict.
@@ -183,38 +220,52 @@ impl Payment {
         contradicts.then_some(State::ResolvedAgainstEvidence)
     }
 
-    fn of_audit(&self, audit: Audit, resolved: Option<u16>, is_due: bool) -> Option<State> {
-        let execution = self.executions.first();
+    fn of_audit(&self, audit: Audit, resolved: Option<u16>, scope: Scope) -> State {
+        let is_due = scope.is_due(audit.at);
         // An operator's word is newer than the doubt that it ends.
         let (said, gateways) = match (audit.said, resolved) {
             (Said::InDoubt, Some(0)) => (Said::NotExecuted, 0),
             (Said::InDoubt, Some(bits)) => (Said::Executed, bits),
             (said, _) => (said, audit.gateways),
         };
-        Some(match (said, execution) {
-            (Said::Executed, Some(_))
-                if self.executions.iter().any(|one| one.gateway & gateways != 0) =>
-            {
-                State::Matched
-            }
-            (Said::Executed, Some(_)) => State::WrongChannel,
-            (Said::Executed, None) if is_due => State::MissingAtGateway,
-            (Said::Executed | Said::InDoubt, None) if !is_due => State::Expected,
-            (Said::InDoubt, None) => State::DoubtOpen,
-            (Said::InDoubt, Some(_)) => State::DoubtExecuted,
-            (Said::NotExecuted | Said::Nothing | Said::Refunded, Some(_)) => State::OrphanCharge,
-            (Said::NotExecuted | Said::Nothing | Said::Refunded | Said::Executed, None) => {
-                State::NotExecuted
-            }
-        })
+        let is_there = self.executions.iter().any(|one| one.gateway & gateways != 0);
+        match (said, self.executions.is_empty()) {
+            (Said::Executed, false) if is_there => State::Matched,
+            (Said::Executed, false) => State::WrongChannel,
+            (Said::Executed, true) if gateways & scope.reported == 0 => State::Unreported,
+            (Said::Executed | Said::InDoubt, true) if !is_due => State::Expected,
+            (Said::Executed, true) => State::MissingAtGateway,
+            (Said::InDoubt, true) => State::DoubtOpen,
+            (Said::InDoubt, false) => State::DoubtExecuted,
+            (Said::NotExecuted | Said::Nothing | Said::Refunded, false) => State::OrphanCharge,
+            (Said::NotExecuted | Said::Nothing | Said::Refunded, true) => State::NotExecuted,
+        }
+    }
+
+    fn of_ledger(&self, states: &[State], scope: Scope) -> Vec<State> {
+        let mut found = Vec::new();
+        let executed = [State::Expected, State::MissingAtGateway, State::Unreported];
+        let was_executed =
+            !self.executions.is_empty() || states.iter().any(|state| executed.contains(state));
+        if self.booked > 1 {
+            found.push(State::BookedTwice);
+        }
+        if self.booked > 0 && !was_executed {
+            found.push(State::PhantomSuccess);
+        }
+        if scope.has_ledger && self.booked == 0 && !self.executions.is_empty() {
+            found.push(State::NotInLedger);
+        }
+        found
     }
 
     fn of_refunds(&self, by_key: &ByKey, key: Id, is_due: bool) -> Vec<State> {
         let mut states = Vec::new();
         let given_back: i64 =
             self.refunds.iter().fold(0, |sum, one| sum.saturating_add(one.amount));
-        let asked = by_key.refunded.get(&key).copied().unwrap_or_default();
-        if given_back > asked {
+        let asked = by_key.refunded(key);
+        let is_cancelled = by_key.is_cancelled(key);
+        if given_back > asked && !is_cancelled {
             states.push(State::RefundWithoutRequest);
         } else if given_back < asked && is_due {
             states.push(State::RefundMissing);
@@ -234,9 +285,8 @@ impl Payment {
             return states;
         };
         let asked = self.audit.and_then(|audit| audit.amount);
-        let booked = self.ledger.filter(|(is_paid, _)| *is_paid).and_then(|(_, amount)| amount);
         let differs = |amount: Option<i64>| amount.is_some_and(|amount| amount != execution.amount);
-        if differs(asked) || differs(booked) {
+        if differs(asked) || differs(self.booked_amount) {
             states.push(State::AmountMismatch);
         }
         let currency = self.audit.map(|audit| audit.currency).unwrap_or_default();

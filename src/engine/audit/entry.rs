@@ -11,6 +11,29 @@ use crate::engine::time::{Timestamp, Utc};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry(String);
 
+/// Members that the chain adds, and those of a writer's first entry.
+const CHAINS: [&str; 5] = ["v", "w", "n", "prev", "before"];
+
+/// Kinds of entries that are handed over: events, and requests that were decided after their stream had
+/// ended.
+const HANDED_OVER: [&str; 15] = [
+    "switch",
+    "breaker",
+    "heartbeat",
+    "disagree",
+    "ramp",
+    "override",
+    "barred",
+    "admitted",
+    "refusing",
+    "anomaly",
+    "lost",
+    "charge",
+    "follow_up",
+    "inquiry",
+    "state",
+];
+
 impl AuditEntry {
     /// Of an entry of this kind, which happened at `at`.
     #[inline(never)]
@@ -24,8 +47,8 @@ impl AuditEntry {
         members.text("e", kind)
     }
 
-    /// Those that another plugin of this Envoy hands over, if they are an object's and leave the chain's
-    /// own alone.
+    /// Those that another plugin of this Envoy hands over, if they are an object's, of a kind that is
+    /// handed over, and leave the chain's own alone.
     #[must_use]
     pub fn parse(object: &str) -> Option<Self> {
         if object.len() > limits::AUDIT_EVENT_BYTES_MAX || object.contains(['\n', '\r']) {
@@ -33,10 +56,14 @@ impl AuditEntry {
         }
         let value: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(object).ok()?;
-        let is_ours = |name: &str| ["v", "w", "n", "prev"].contains(&name);
         let inner = object.strip_prefix('{')?.strip_suffix('}')?;
-        let is_free = !value.is_empty() && !value.keys().any(|name| is_ours(name));
-        is_free.then(|| Self(inner.to_owned()))
+        let is_free = !value.keys().any(|name| CHAINS.contains(&name.as_str()));
+        let is_plain = value.values().all(|value| value.is_string() || value.is_u64());
+        let kind = value.get("e").and_then(|kind| kind.as_str());
+        let is_known = kind.is_some_and(|kind| {
+            HANDED_OVER.contains(&kind) && inner.contains(&format!("\"e\":\"{kind}\""))
+        });
+        (is_free && is_plain && is_known).then(|| Self(inner.to_owned()))
     }
 
     /// With a string, which is left out where it is empty.
@@ -146,7 +173,7 @@ mod tests {
         let object = format!("{{{expected}}}");
         let value: serde_json::Value = serde_json::from_str(&object).unwrap();
         assert_eq!(value["odd"], "\"\\\n\u{7f}é\u{1f600}\u{202e}");
-        let other = object.replace(",\"n\":0", "");
+        let other = object.replace(",\"n\":0", "").replace(",\"two\":[\"a\\\"\",\"b\"]", "");
         let parsed = AuditEntry::parse(&other).unwrap();
         assert_eq!(format!("{{{}}}", parsed.as_str()), other, "byte by byte");
     }
@@ -166,6 +193,7 @@ mod tests {
     #[test]
     fn what_another_hands_over_is_one_object_that_leaves_the_chain_alone() {
         assert!(AuditEntry::parse(r#"{"t":"x","e":"switch"}"#).is_some());
+        assert!(AuditEntry::parse(r#"{"t":"x","e":"charge","late":1}"#).is_some());
         for bad in [
             "",
             "{}",
@@ -176,6 +204,13 @@ mod tests {
             r#"{"e":"x","prev":"y"}"#,
             r#"{"w":"x"}"#,
             r#"{"n":1}"#,
+            r#"{"t":"x","e":"resolve"}"#,
+            r#"{"t":"x","e":"start"}"#,
+            r#"{"t":"x","e":7}"#,
+            r#"{"t":"x","e":"swi\u0074ch"}"#,
+            r#"{"t":"x","e":"switch","before":["x"]}"#,
+            r#"{"t":"x","e":"switch","more":{"a":1}}"#,
+            r#"{"t":"x","e":"switch","more":1.5}"#,
             r#"{"v":1}"#,
             r#"{"e":"x","\u006e":7}"#,
             "{\"e\":\n\"x\"}",

@@ -2,7 +2,7 @@
 
 /// An amount in hundredths, as merchants, gateways and the audit trail write it: `10000.00`, `10000`,
 /// `-5.5`. None for what is no plain number, or has parts of a hundredth.
-pub(super) fn parse(text: &str) -> Option<i64> {
+pub(crate) fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
     let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
     let (whole, cents) = text.split_once('.').unwrap_or((text, ""));
@@ -21,7 +21,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
 }
 
 /// The same as text.
-pub(super) fn text(minor: i128) -> String {
+pub(crate) fn text(minor: i128) -> String {
     let (sign, minor) = if minor < 0 { ("-", -minor) } else { ("", minor) };
     format!("{sign}{}.{:02}", minor / 100, minor % 100)
 }
