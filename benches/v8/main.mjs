@@ -21,11 +21,12 @@ import { STORIES } from "./stories.mjs";
 const PARTS = [
   ["allocation", /dlmalloc|__rust_|__rdl_|__rustc|raw_vec|box_new|filter::heap|no_alloc_shim/],
   ["SHA-256", /sha2|digest|block_buffer/],
-  ["JSON", /serde|engine::json/],
+  ["JSON", /serde|engine::codec::json/],
   ["texts and maps", /core::(fmt|str|num|slice|char)|alloc::(string|str|fmt|collections::btree)|memcmp/],
   ["records and kept answers", /store::(record|alias|kept_answer|local::bucket)/],
   ["store, and the way to it", /engine::(store|machine)/],
   ["health", /engine::health/],
+  ["the audit trail", /engine::audit|filter::audit/],
   ["what a payment is, and what is done", /engine::/],
   ["filter: calls, header fields, metrics", /filter::|proxy_on|malloc/],
   ["the rest", /./],

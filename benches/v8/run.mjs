@@ -8,16 +8,18 @@ import { CONFIGURATION, STORIES, tell } from "./stories.mjs";
 const WARM_UP = 50;
 
 const [module, name, times] = process.argv.slice(2);
-const host = new Host(module, CONFIGURATION);
+const story = STORIES.find((one) => one.name === name) ?? STORIES[0];
+const { audit } = story;
+const host = new Host(module, audit === undefined ? CONFIGURATION : { ...CONFIGURATION, audit });
 // Heartbeats come up.
 for (let ticks = 0; ticks < 40; ticks += 1) {
   host.tick();
 }
-for (const story of STORIES) {
-  repeat(story, WARM_UP);
+for (const other of STORIES) {
+  repeat(other, WARM_UP);
 }
 host.calls.clear();
-repeat(STORIES.find((story) => story.name === name) ?? STORIES[0], Number(times));
+repeat(story, Number(times));
 console.log(JSON.stringify([...host.calls]));
 
 function repeat(story, wanted) {

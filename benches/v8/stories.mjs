@@ -52,6 +52,7 @@ const STATUS = "/payment-gateway/v1.0/debit/status.htm";
 /** Kinds of requests: where they go, what they say, and what the gateway says if it is asked. */
 export const STORIES = [
   { name: "a first payment", path: CREATE, body: ORDER, answer: PAID, isNew: true },
+  { name: "a first payment with its entry", path: CREATE, body: ORDER, answer: PAID, isNew: true, audit: {} },
   { name: "a replay", path: CREATE, body: ORDER },
   { name: "a status", path: STATUS, body: ABOUT, answer: FOUND },
 ];
@@ -60,6 +61,7 @@ const ID = Buffer.from("6f1c7c3e-9a31-4d1e-8a55-0e2f9d1b7c11");
 const BEFORE = new Map([["request\0id", ID]]);
 const AFTER = new Map([
   ...BEFORE,
+  ["source\0address", Buffer.from("10.2.3.4:45622")],
   ["response\0code_details", Buffer.from("via_upstream")],
   ["response\0flags", Buffer.alloc(8)],
   ["upstream\0local_address", Buffer.from("127.0.0.1:40000")],

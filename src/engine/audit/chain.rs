@@ -28,15 +28,17 @@ impl Digest {
     fn push_to(&self, text: &mut String) {
         const DIGITS: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        for three in self.0.chunks(3) {
-            let mut bits = [0, 0, 0, 0];
-            bits.iter_mut().skip(1).zip(three).for_each(|(bits, byte)| *bits = *byte);
-            let bits = u32::from_be_bytes(bits);
-            for digit in 0..=three.len() {
-                let place = usize::try_from(bits >> (18 - 6 * digit) & 63).unwrap_or_default();
-                text.extend(DIGITS.get(place).map(|digit| char::from(*digit)));
-            }
+        let digit = |bits: u32| DIGITS.get((bits & 63) as usize).copied().unwrap_or_default();
+        let mut digits = [0; 44];
+        for (four, three) in digits.as_chunks_mut::<4>().0.iter_mut().zip(self.0.chunks(3)) {
+            let mut bytes = [0; 4];
+            bytes.iter_mut().skip(1).zip(three).for_each(|(to, byte)| *to = *byte);
+            let bits = u32::from_be_bytes(bytes);
+            *four = [digit(bits >> 18), digit(bits >> 12), digit(bits >> 6), digit(bits)];
         }
+        // 32 bytes are 43 digits: the last group has two bytes, and its last digit says nothing.
+        let [digits @ .., _] = digits;
+        text.push_str(std::str::from_utf8(&digits).unwrap_or_default());
     }
 
     /// Reads one that stands in a line.

@@ -120,8 +120,10 @@ impl AuditEntry {
 
     /// No more than [`limits::AUDIT_TEXT_CHARS_MAX`] characters: names and references are far shorter.
     fn escaped(&mut self, value: &str) {
-        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-        if value.len() <= limits::AUDIT_TEXT_CHARS_MAX && value.bytes().all(is_plain) {
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+        // To the end whatever comes: so sixteen are looked at at a time.
+        let is_all_plain = value.bytes().fold(true, |all, byte| all & is_plain(byte));
+        if value.len() <= limits::AUDIT_TEXT_CHARS_MAX && is_all_plain {
             return self.0.push_str(value);
         }
         for character in value.chars().take(limits::AUDIT_TEXT_CHARS_MAX) {

@@ -45,10 +45,14 @@ impl Utc {
             (rest / 1000 % 60, 2, '.'),
             (rest % 1000, 3, 'Z'),
         ] {
-            for place in (0..digits).rev() {
-                let digit = u8::try_from(value / 10_u64.pow(place) % 10).unwrap_or_default();
-                text.push(char::from(b'0' + digit));
+            let mut rest = value;
+            let mut written = [b'0'; 4];
+            for digit in written.iter_mut().rev() {
+                *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+                rest /= 10;
             }
+            let written = std::str::from_utf8(&written).unwrap_or_default();
+            text.push_str(written.get(4 - digits..).unwrap_or_default());
             text.push(after);
         }
     }
