@@ -14,6 +14,7 @@ use dana_failover::engine::{AuditEntry, AuditWriter, Chain, Timestamp};
 use mutations::Mutation;
 use trail::{Entry, Random, Trail, lines};
 
+#[expect(clippy::disallowed_methods, reason = "a run by hand says what it wants")]
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
@@ -81,7 +82,7 @@ fn changes_together_are_found() {
     // Its beginning is cut off, up to a head.
     let words: Vec<&str> = first.split(' ').collect();
     let (writer, number) = (words[3], words[4].parse::<u64>().unwrap());
-    let mut entries = trail.entries.clone();
+    let mut entries = trail.entries;
     entries.retain(|entry| entry.writer.to_string() != writer || entry.number > number);
     assert!(untrue(&entries));
 }
@@ -126,7 +127,7 @@ fn each_change_is_found_and_named() {
     let mut seen = [0_u64; Mutation::ALL.len()];
     for seed in 0..mutations {
         let mut random = Random::new(seed + 1000);
-        let which = random.below(Mutation::ALL.len() as u64) as usize;
+        let which = random.place(Mutation::ALL.len());
         let mutation = Mutation::ALL[which];
         let changed = mutation.apply(&trail, &mut random);
         let verified = verify_bytes(&changed.bytes, trail.heads().as_bytes(), b"");

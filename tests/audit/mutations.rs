@@ -46,7 +46,7 @@ impl Mutation {
 
     pub(super) fn apply(self, trail: &Trail, random: &mut Random) -> Changed {
         let mut entries = trail.entries.clone();
-        let at = random.below(entries.len() as u64) as usize;
+        let at = random.place(entries.len());
         let of = of(&entries[at]);
         let mut with = vec![of];
         let mut bytes = None;
@@ -59,13 +59,13 @@ impl Mutation {
                 let same = |entry: &&(usize, &Entry)| entry.1.writer == of.0 && entry.0 != at;
                 let others: Vec<usize> =
                     entries.iter().enumerate().filter(|one| same(&one)).map(|(n, _)| n).collect();
-                let other = others[random.below(others.len() as u64) as usize];
+                let other = others[random.place(others.len())];
                 with.push(super::mutations::of(&entries[other]));
                 entries.swap(at, other);
             }
             Self::Duplicate => {
                 let copy = entries[at].clone();
-                let place = at + 1 + random.below((entries.len() - at) as u64) as usize;
+                let place = at + 1 + random.place(entries.len() - at);
                 entries.insert(place, copy);
             }
             Self::Edit => {
@@ -76,7 +76,7 @@ impl Mutation {
             Self::Fork => {
                 let line = edited(&entries[at].line);
                 let copy = Entry { line, ..entries[at].clone() };
-                let place = at + 1 + random.below((entries.len() - at) as u64) as usize;
+                let place = at + 1 + random.place(entries.len() - at);
                 entries.insert(place, copy);
             }
             Self::Cut => entries.truncate(at),
@@ -94,7 +94,7 @@ fn of(entry: &Entry) -> (AuditWriter, u64) {
 fn flipped(entries: &[Entry], at: usize, random: &mut Random) -> Vec<u8> {
     let before: usize = entries[..at].iter().map(|entry| entry.line.len() + 1).sum();
     let mut bytes = lines(entries.iter().map(|entry| entry.line.as_str()));
-    let place = before + random.below(entries[at].line.len() as u64 + 1) as usize;
+    let place = before + random.place(entries[at].line.len() + 1);
     bytes[place] ^= 1 << random.below(8);
     bytes
 }

@@ -20,6 +20,12 @@ impl Random {
     }
 }
 
+impl Random {
+    pub(super) fn place(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap()
+    }
+}
+
 /// A line, and whose it is.
 #[derive(Clone)]
 pub(super) struct Entry {
@@ -49,7 +55,8 @@ impl Trail {
             writers.map(|writer| (writer, Chain::new(writer))).collect();
         let mut trail = Self { entries: Vec::new(), heads: Vec::new() };
         for at in 0..entries {
-            let (writer, chain) = &mut chains[random.below(WRITERS) as usize];
+            let place = random.place(chains.len());
+            let (writer, chain) = &mut chains[place];
             let number = chain.head().map_or(0, |head| head.number + 1);
             let kind = if number == 0 { "start" } else { "charge" };
             let members = AuditEntry::new(kind, Timestamp::from_millis(epoch + at))

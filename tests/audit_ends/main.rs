@@ -26,14 +26,19 @@ use scenes::Scene;
 /// Kills of a run that nobody has asked for by hand.
 const KILLS: u32 = 4;
 
+#[expect(clippy::disallowed_methods, reason = "a run by hand says what it wants")]
+fn kills() -> u32 {
+    let kills = std::env::var("KILLS").ok().filter(|text| !text.is_empty());
+    kills.map_or(KILLS, |text| text.parse().unwrap())
+}
+
 fn main() -> ExitCode {
     // Whoever names another test does not wait for this one.
     let named = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
     if named.is_some_and(|name| !"audit_ends".contains(&name)) {
         return ExitCode::SUCCESS;
     }
-    let kills = std::env::var("KILLS").ok().filter(|text| !text.is_empty());
-    let kills = kills.map_or(KILLS, |text| text.parse().unwrap());
+    let kills = kills();
     let mut is_well = true;
     for scene in Scene::ALL {
         let times = if scene.is_kill() { kills } else { 1 };

@@ -114,7 +114,9 @@ fn once(scene: Scene, number: u32, config: &Value) -> (Load, BTreeSet<String>) {
     let flush = ["--file-flush-min-size-kb", "0"];
     let envoy = match scene {
         Scene::Update => Envoy::start_updatable(config),
-        _ => Envoy::start_with(config, &flush),
+        Scene::Kill | Scene::KillWithIntents | Scene::Terminate | Scene::Rotate => {
+            Envoy::start_with(config, &flush)
+        }
     };
     let port: u16 = envoy.listener.rsplit_once(':').unwrap().1.parse().unwrap();
     let load = Load::default();

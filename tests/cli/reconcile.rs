@@ -94,14 +94,36 @@ impl Payment {
     }
 }
 
+fn doubt() -> Value {
+    charge("primary", "doubtful", "in_doubt", EARLY)
+}
+
+fn inquiry(ev: &str, claim: &str) -> Value {
+    json!({"t": EARLY, "e": "inquiry", "do": "forward", "gw": "primary", "ev": ev, "claim": claim})
+}
+
+fn resolve(claim: &str) -> Value {
+    json!({"t": EARLY, "e": "resolve", "claim": claim, "gw": "primary"})
+}
+
+fn refund(name: &str, amount: &str) -> Value {
+    json!({
+        "t": EARLY, "e": "follow_up", "op": "refund", "ref": name, "amt": amount, "ev": "executed",
+        "claim": "settled", "gw": "primary", "of": true,
+    })
+}
+
+fn executed(name: &str, gateway: usize) -> Payment {
+    Payment::executed(name, gateway)
+}
+
 /// One of each kind that is wrong, and of each that is not and looks like it.
 fn kinds() -> Vec<Payment> {
-    let doubt = || charge("primary", "doubtful", "in_doubt", EARLY);
-    let inquiry = |ev: &str, claim: &str| json!({"t": EARLY, "e": "inquiry", "do": "forward", "gw": "primary", "ev": ev, "claim": claim});
-    let resolve =
-        |claim: &str| json!({"t": EARLY, "e": "resolve", "claim": claim, "gw": "primary"});
-    let refund = |name: &str, amount: &str| json!({"t": EARLY, "e": "follow_up", "op": "refund", "ref": name, "amt": amount, "ev": "executed", "claim": "settled", "gw": "primary", "of": true});
-    let executed = Payment::executed;
+    [charges(), refunds_and_doubts(), ledgers(), well(), well_too()].into_iter().flatten().collect()
+}
+
+/// Who was charged, and how often.
+fn charges() -> Vec<Payment> {
     vec![
         executed("DOUBLE", 0).reported(0).reported(1).booked("paid").is(&["double charged"]),
         executed("DOUBLE-AT-ONE", 0)
@@ -120,12 +142,16 @@ fn kinds() -> Vec<Payment> {
             .is(&["phantom success"]),
         Payment::new("PHANTOM-TOO").booked("paid").is(&["phantom success"]),
         executed("ELSEWHERE", 0).reported(1).is(&["wrong channel"]),
-        executed("LESS", 0)
-            .line(0, "PAYMENT", "9999.99", "IDR", "less")
-            .is(&["amount mismatch"]),
+        executed("LESS", 0).line(0, "PAYMENT", "9999.99", "IDR", "less").is(&["amount mismatch"]),
         executed("DOLLARS", 0)
             .line(0, "PAYMENT", AMOUNT, "USD", "dollars")
             .is(&["currency mismatch"]),
+    ]
+}
+
+/// What was given back, and what is in doubt.
+fn refunds_and_doubts() -> Vec<Payment> {
+    vec![
         executed("GIVEN-BACK", 0)
             .reported(0)
             .line(0, "REFUND", "100.00", "IDR", "r1")
@@ -150,6 +176,12 @@ fn kinds() -> Vec<Payment> {
         Payment { intents: 2, ..Payment::new("INTENT-AGAIN") }
             .with(charge("primary", "no", "rejected", EARLY))
             .is(&["asked for"]),
+    ]
+}
+
+/// The ledger, and what the reports cannot tell apart.
+fn ledgers() -> Vec<Payment> {
+    vec![
         executed("NOT-BOOKED", 0).reported(0).apart().is(&["not in ledger"]),
         executed("BOOKED-AS-FAILED", 0).reported(0).booked("failed").is(&["not in ledger"]),
         executed("BOOKED-TWICE", 0).reported(0).booked("paid twice").is(&["booked twice"]),
@@ -178,6 +210,12 @@ fn kinds() -> Vec<Payment> {
         Payment::new("").reported(0).apart().is(&["missing in audit", "not in ledger"]),
         Payment::new("THIRD").with(charge("third", "executed", "settled", EARLY)).is(&["no report"]),
         Payment::new("THIRD-DOUBT").with(charge("third", "doubtful", "in_doubt", EARLY)).is(&["in doubt"]),
+    ]
+}
+
+/// What is well, and looks as if it were not.
+fn well() -> Vec<Payment> {
+    vec![
         // What is well.
         executed("YOUNG", 0).is(&["missing at gateway"]),
         Payment::new("LATE").with(charge("primary", "executed", "settled", LATE)).booked("paid").is(&["expected"]),
@@ -204,6 +242,12 @@ fn kinds() -> Vec<Payment> {
             .is(&["matched"]),
         Payment::new("WORD").with(doubt()).with(resolve("settled")).reported(0).is(&["matched"]),
         Payment::new("WORD-NO").with(doubt()).with(resolve("rejected")).is(&["not executed"]),
+    ]
+}
+
+/// The same of what came more than once, or out of order.
+fn well_too() -> Vec<Payment> {
+    vec![
         executed("REFUND-REPEATED", 0)
             .with(refund("R-7", "100.00"))
             .with(refund("R-7", "100.00"))
@@ -305,7 +349,7 @@ impl Files {
 
     /// A clean payment as text: there may be millions.
     fn put_clean(&mut self, number: u64) {
-        let gateway = usize::from(number % 3 == 0);
+        let gateway = usize::from(number.is_multiple_of(3));
         let (name, key) = (GATEWAYS[gateway], key(number));
         let cents = number % 100;
         let mut line = String::new();
@@ -331,11 +375,13 @@ fn command(dir: &Path) -> Command {
     command
 }
 
+#[expect(clippy::disallowed_methods, reason = "a run by hand says what it wants")]
 fn rows() -> u64 {
     std::env::var("ROWS").map_or(20_000, |rows| rows.parse().unwrap())
 }
 
 /// How long it takes and how much memory, where somebody asks for many rows.
+#[expect(clippy::disallowed_methods, reason = "it is time that is measured")]
 fn measure(dir: &Path, lines: u64) {
     let begin = Instant::now();
     let mut child = command(dir).stdout(Stdio::null()).spawn().unwrap();
@@ -416,7 +462,12 @@ fn each_kind_of_break_is_found_and_nothing_else() {
         report["states"]["matched"]["amounts"]["IDR"],
         format!("{}.{:02}", sum / 100, sum % 100)
     );
-    let resolve = std::fs::read_to_string(dir.path().join("resolve.jsonl")).unwrap();
+    proposes_what_is_proven(dir.path());
+}
+
+/// What is written for `POST /resolve`.
+fn proposes_what_is_proven(dir: &Path) {
+    let resolve = std::fs::read_to_string(dir.join("resolve.jsonl")).unwrap();
     let resolve: Vec<Value> =
         resolve.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let named = |what: &str| {
@@ -433,13 +484,13 @@ fn each_kind_of_break_is_found_and_nothing_else() {
     );
     // Nor where nobody says what the reports have.
     let output = Command::new(BINARY)
-        .current_dir(dir.path())
+        .current_dir(dir)
         .args(["reconcile", "audit.jsonl", "--gateway", "primary=primary.csv"])
         .args(["--gateway", "secondary=secondary.csv", "--resolve", "unlimited.jsonl"])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let unlimited = std::fs::read_to_string(dir.path().join("unlimited.jsonl")).unwrap();
+    let unlimited = std::fs::read_to_string(dir.join("unlimited.jsonl")).unwrap();
     assert!(unlimited.contains("executed_at") && !unlimited.contains("false"), "{unlimited}");
 }
 

@@ -49,6 +49,7 @@ pub(super) struct Joined {
 fn configured(host: &FakeHost) -> Result<Root<FakeHost, WithEtcd>, String> {
     let mut config: Value = serde_json::from_str(CONFIG).unwrap();
     config["idempotency"]["store"] = json!({"etcd": {"cluster": "dana_etcd", "realm": "shop"}});
+    config["audit"] = json!({});
     let config = Config::parse(config.to_string().as_bytes()).unwrap();
     Root::configure(host.clone(), config)
 }

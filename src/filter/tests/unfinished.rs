@@ -33,6 +33,32 @@ fn however_long_the_store_takes_nothing_it_waits_for_is_given_up() {
     }
 }
 
+/// Each request that was decided after its stream had ended is handed over, so that it has an entry.
+#[test]
+fn what_is_decided_without_a_stream_has_an_entry_too() {
+    let mut joined = Joined::new();
+    (1..4).for_each(|number| joined.begin(number, Wish::Pay));
+    // Their clients leave, and etcd does not say whether that is written down.
+    joined.calls = Calls::Reset;
+    (1..4).for_each(|number| joined.end(number));
+    assert_eq!(joined.unfinished(), 3);
+    joined.calls = Calls::Answered;
+    joined.pass(5000);
+    assert_eq!(joined.unfinished(), 0);
+    let handed = joined.host.0.borrow().handed.clone();
+    let late: Vec<serde_json::Value> = handed
+        .iter()
+        .flat_map(|(_, events)| events.lines())
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|entry: &serde_json::Value| entry["late"] == 1)
+        .collect();
+    assert_eq!(late.len(), 3, "{handed:?}");
+    for entry in late {
+        let told = ["e", "do", "ev", "claim"].map(|name| entry[name].as_str().unwrap());
+        assert_eq!(told, ["charge", "unanswered", "doubtful", "in_doubt"], "{entry}");
+    }
+}
+
 /// While the store is away nobody asks it but who looks for it. When it is back, they come in their turn.
 #[test]
 fn a_store_that_comes_back_is_asked_by_so_many_at_a_time() {
