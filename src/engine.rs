@@ -78,4 +78,4 @@ pub use store::{
     Version, capacity,
 };
 pub use tick::{Join, JoinEffect, Tick};
-pub use time::{Leaps, Length, Millis, Timestamp, Utc, Zone};
+pub use time::{Clock, Leaps, Length, Millis, Timestamp, Utc, Zone};

@@ -4,9 +4,13 @@ mod chains;
 mod entry;
 mod finding;
 mod heads;
+mod report;
+mod story;
 mod told;
 mod verify;
 mod writer;
+
+use std::error::Error;
 
 use clap::{Args, Subcommand};
 
@@ -23,11 +27,13 @@ pub(crate) struct Options {
 #[derive(Debug, Subcommand)]
 enum Command {
     Verify(verify::Options),
+    Report(report::Options),
 }
 
 /// Tells whether something was found.
-pub(crate) fn run(options: &Options) -> Result<bool, verify::Error> {
+pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     match &options.command {
-        Command::Verify(options) => verify::run(options),
+        Command::Verify(options) => Ok(verify::run(options)?),
+        Command::Report(options) => Ok(report::run(options)?),
     }
 }

@@ -12,5 +12,5 @@ pub use display::{Length, Utc};
 pub(in crate::engine) use leaps::ClockWatch;
 pub use leaps::Leaps;
 pub use timestamp::{Millis, Timestamp};
-pub(in crate::engine) use zone::Clock;
+pub use zone::Clock;
 pub use zone::Zone;

@@ -108,6 +108,21 @@ fn many_notes_hide_nothing() {
     assert!(verify_bytes(&trail.bytes(), heads.as_bytes(), b"").is_untrue());
 }
 
+/// Heads that stand in the trail itself say nothing of which writers there are.
+#[test]
+fn a_writer_that_names_others_needs_no_heads() {
+    let mut one = Chain::new(AuditWriter { epoch: 1, number: 1 });
+    let first = one.append(&AuditEntry::new("start", Timestamp::from_millis(1)));
+    let named = one.head().unwrap().line();
+    let start = AuditEntry::new("start", Timestamp::from_millis(2)).texts("before", &[named]);
+    let second = Chain::new(AuditWriter { epoch: 1, number: 2 }).append(&start);
+    let trail = format!("{first}\n{second}\n");
+    assert!(!verify_bytes(trail.as_bytes(), b"", b"").is_untrue());
+    // What it names is compared.
+    let first = first.replace("start", "start ");
+    assert!(verify_bytes(format!("{first}\n{second}\n").as_bytes(), b"", b"").is_untrue());
+}
+
 fn first_of(writer: AuditWriter, kind: &str) -> String {
     Chain::new(writer).append(&AuditEntry::new(kind, Timestamp::from_millis(1)))
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "people read what it prints")]
 
+mod report;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -59,14 +60,12 @@ impl Camera {
         self.take_path(envoy, "/", name, size, more);
     }
 
-    fn take_path(
-        &self,
-        envoy: &Envoy,
-        path: &str,
-        name: &str,
-        (width, height): (u32, u32),
-        more: &[&str],
-    ) {
+    fn take_path(&self, envoy: &Envoy, path: &str, name: &str, size: (u32, u32), more: &[&str]) {
+        let url = format!("http://anna:{TOKEN}@{}{path}", envoy.operators);
+        self.take_url(&url, name, size, more);
+    }
+
+    fn take_url(&self, url: &str, name: &str, (width, height): (u32, u32), more: &[&str]) {
         let picture = self.folder.join(format!("{name}.png"));
         let profile = TempDir::new().unwrap();
         let output = Command::new(self.browser)
@@ -77,7 +76,7 @@ impl Camera {
             .arg(format!("--screenshot={}", picture.display()))
             .arg(format!("--window-size={width},{height}"))
             .args(more)
-            .arg(format!("http://anna:{TOKEN}@{}{path}", envoy.operators))
+            .arg(url)
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -133,6 +132,10 @@ fn lose(sandbox: &Sandbox, envoy: &Envoy, amounts: &[&str]) {
 }
 
 fn take_all(camera: &Camera) {
+    let page = report::page(&camera.folder);
+    // There is no network for it.
+    let offline = ["--proxy-server=127.0.0.1:9"];
+    camera.take_url(&format!("file://{}", page.display()), "audit-report", (1100, 1150), &offline);
     let lost = ["1250000.00", "89500.00", "310000.00"];
     {
         let (sandbox, envoy) = start(&json!({}));

@@ -28,6 +28,8 @@ pub(super) struct Again {
 #[derive(Debug)]
 pub(super) struct Chains {
     pub(super) heads: Heads,
+    /// Heads were given from elsewhere; those that writers name themselves are in the trail.
+    pub(super) is_published: bool,
     writers: BTreeMap<AuditWriter, WriterChain>,
     pub(super) found: Vec<Finding>,
     /// Entries whose numbers were there before: the same or others, which a second look tells.
@@ -48,6 +50,7 @@ pub(super) struct Chains {
 impl Chains {
     pub(super) fn new(heads: Heads) -> Self {
         Self {
+            is_published: !heads.is_empty(),
             heads,
             writers: BTreeMap::new(),
             found: Vec::new(),
@@ -145,7 +148,7 @@ impl Chains {
         for chain in self.writers.values_mut() {
             chain.end(&self.heads, &mut self.found);
         }
-        if !self.heads.is_empty() {
+        if self.is_published {
             self.writers
                 .values()
                 .for_each(|chain| chain.check_writer(&self.heads, &mut self.found));

@@ -38,7 +38,7 @@ pub(super) fn text(out: &mut impl Write, verified: &Verified) -> io::Result<()> 
         let place = verified.place(Some(*place));
         writeln!(out, "{place}: note: broken off, as when a process is killed")?;
     }
-    if !chains.heads.is_empty() && !verified.open().is_empty() {
+    if chains.is_published && !verified.open().is_empty() {
         let open = verified.open().join(", ");
         writeln!(out, "note: still writing, or killed: nobody has said that it ended: {open}")?;
     }
@@ -53,9 +53,9 @@ pub(super) fn text(out: &mut impl Write, verified: &Verified) -> io::Result<()> 
     let (entries, writers) = (chains.entries, chains.writers().count());
     write!(out, "{entries} entries of {writers} writers: ")?;
     if !verified.is_untrue() {
-        let checked = match chains.heads.is_empty() {
-            true => "chained; whether they are all, and of whom, nothing says (--heads)",
-            false => "as they were written, up to the heads that were published",
+        let checked = match chains.is_published {
+            false => "chained; whether they are all, and of whom, nothing says (--heads)",
+            true => "as they were written, up to the heads that were published",
         };
         write!(out, "{checked}")?;
         return more(out, chains.untold);

@@ -65,7 +65,7 @@ fn offset(text: &str) -> Option<i32> {
 
 /// A time for people, to the second: `2026-11-22 23:17:39 WIB`.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct Clock<'a>(pub Timestamp, pub &'a Zone);
+pub struct Clock<'a>(pub Timestamp, pub &'a Zone);
 
 impl fmt::Display for Clock<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
