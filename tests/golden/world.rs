@@ -149,6 +149,7 @@ fn cast_listeners(config: &mut Value, first: usize, modules: &Modules) {
 /// The configuration for one version, or for two beside each other.
 fn configured(sandbox: &Sandbox, changes: &Value, sides: &[&Modules]) -> Value {
     let mut config = rendered(sandbox, changes);
+    without_audit(&mut config);
     manager(&mut config)["http_protocol_options"] = json!({"enable_trailers": true});
     let listeners = config["static_resources"]["listeners"].as_array_mut().unwrap();
     if sides.len() == 2 {
@@ -252,4 +253,16 @@ fn serves(line: &Line, address: &str, name: &str) -> bool {
     let seen = line.ask("GET", address, "/a%2Fb", &[], b"");
     assert!(matches!(seen.status, 0 | 400), "{seen:?}");
     seen.header("server") == Some(name)
+}
+
+/// An older version may know of no audit trail, and would refuse to start.
+fn without_audit(config: &mut Value) {
+    let listeners = config["static_resources"]["listeners"].as_array_mut().unwrap();
+    listeners.retain(|listener| listener["name"] != "dana_audit");
+    for listener in listeners {
+        let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+        let plugin = &mut manager["http_filters"][0]["typed_config"]["config"];
+        let value = plugin["configuration"]["value"].as_object_mut().unwrap();
+        value.remove("audit");
+    }
 }
