@@ -39,9 +39,10 @@ enum Command {
 /// Parses the command line and runs the command it names.
 pub fn run() -> ExitCode {
     let outcome: Result<ExitCode, Box<dyn Error>> = match Cli::parse().command {
-        Command::Audit(options) => {
-            audit::run(&options).map(|finding| ExitCode::from(u8::from(finding)))
-        }
+        Command::Audit(options) => match audit::run(&options) {
+            Ok(finding) => Ok(ExitCode::from(u8::from(finding))),
+            Err(error) => Err(error.into()),
+        },
         Command::Check(options) => match check::run(&options) {
             Ok(finding) => Ok(ExitCode::from(u8::from(finding))),
             Err(error) => Err(error.into()),

@@ -10,7 +10,9 @@ mod told;
 mod verify;
 mod writer;
 
-use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
@@ -31,9 +33,29 @@ enum Command {
 }
 
 /// Tells whether something was found.
-pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
+pub(crate) fn run(options: &Options) -> Result<bool, Error> {
     match &options.command {
-        Command::Verify(options) => Ok(verify::run(options)?),
-        Command::Report(options) => Ok(report::run(options)?),
+        Command::Verify(options) => verify::run(options),
+        Command::Report(options) => report::run(options),
     }
 }
+
+/// Why nothing can be told.
+#[derive(Debug)]
+pub(crate) enum Error {
+    Read { path: PathBuf, error: io::Error },
+    Empty,
+    Write(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Empty => f.write_str("expected entries of an audit trail, found none"),
+            Self::Write(error) => write!(f, "standard output: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

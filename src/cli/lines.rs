@@ -42,6 +42,30 @@ fn unpacked(mut file: BufReader<File>) -> io::Result<(Box<dyn BufRead>, bool)> {
     Ok((Box::new(file), false))
 }
 
+/// A line of a file.
+pub(crate) struct Line<'a> {
+    /// From one.
+    pub(crate) number: u64,
+    /// The byte of what is unpacked that it begins at.
+    pub(crate) at: u64,
+    /// None for one that is too long.
+    pub(crate) bytes: Option<&'a [u8]>,
+}
+
+/// Hands over each line, as it stands there.
+pub(crate) fn each(mut source: Source<'_>, mut take: impl FnMut(Line<'_>)) -> io::Result<()> {
+    loop {
+        let (number, is_whole) = match source.next_whole() {
+            None => return Ok(()),
+            Some((number, Ok(_))) => (number, true),
+            Some((number, Err(Fault::Long))) => (number, false),
+            Some((_, Err(Fault::Io(error)))) => return Err(error),
+        };
+        let (at, line) = source.last();
+        take(Line { number, at, bytes: is_whole.then_some(line) });
+    }
+}
+
 /// A file whose lines are read by where they begin, later ones after earlier ones.
 pub(crate) enum Forward {
     Plain(BufReader<File>),

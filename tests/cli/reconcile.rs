@@ -556,3 +556,25 @@ fn mistakes_are_told_where_they_are() {
         );
     }
 }
+
+/// Rotated files are packed, and the references of those that are told are read again from there.
+#[test]
+fn a_packed_trail_says_the_same() {
+    let dir = TempDir::new().unwrap();
+    let mut files = Files::new(dir.path());
+    (1000..1100).for_each(|number| files.put_clean(number));
+    (1..).zip(&kinds()).for_each(|(number, payment)| files.put(number, payment));
+    drop(files);
+    let told = |dir: &Path| {
+        let output = command(dir).args(["--format", "csv"]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let plain = told(dir.path());
+    assert!(plain.0 == Some(1) && plain.1.contains("DOUBT-PAID,"), "{plain:?}");
+    let path = dir.path().join("audit.jsonl");
+    let bytes = std::fs::read(&path).unwrap();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&bytes).unwrap();
+    std::fs::write(&path, packed.finish().unwrap()).unwrap();
+    assert_eq!(told(dir.path()), plain);
+}

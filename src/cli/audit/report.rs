@@ -5,15 +5,15 @@ mod json;
 mod picture;
 mod text;
 
-use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::Error;
 use super::story::Story;
 use crate::cli::entry::Entry;
-use crate::cli::lines::{Fault, Source};
+use crate::cli::lines::{self, Source};
 use crate::cli::times;
 use crate::engine::Zone;
 
@@ -66,28 +66,6 @@ fn zone(text: &str) -> Result<Zone, String> {
     Zone::parse(text).ok_or_else(|| format!("expected {}", Zone::EXPECTED))
 }
 
-/// Why nothing can be told.
-#[derive(Debug)]
-pub(crate) enum Error {
-    Read { path: PathBuf, error: io::Error },
-    Empty,
-    Write(io::Error),
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read { path, error } => write!(f, "{}: {error}", path.display()),
-            Self::Empty => {
-                f.write_str("expected entries of an audit trail in this time, found none")
-            }
-            Self::Write(error) => write!(f, "standard output: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
 /// Tells whether the reserve was to be exercised, and was not.
 pub(crate) fn run(options: &Options) -> Result<bool, Error> {
     let mut story = Story::default();
@@ -114,20 +92,15 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
 
 fn read(path: &Path, options: &Options, story: &mut Story) -> Result<(), Error> {
     let unread = |error| Error::Read { path: path.to_owned(), error };
-    let mut source = Source::open(path).map_err(unread)?;
-    while let Some((_, line)) = source.next_whole() {
-        let line = match line {
-            Ok(line) => line,
-            Err(Fault::Long) => continue,
-            Err(Fault::Io(error)) => return Err(unread(error)),
-        };
-        let Ok(entry) = serde_json::from_slice::<Entry<'_>>(line) else {
-            continue;
+    let read = lines::each(Source::open(path).map_err(unread)?, |line| {
+        let entry = line.bytes.map(serde_json::from_slice::<Entry<'_>>);
+        let Some(Ok(entry)) = entry else {
+            return;
         };
         let at = times::millis(&entry.time).unwrap_or_default();
         if options.from.is_none_or(|from| at >= from) && options.to.is_none_or(|to| at < to) {
             story.take(&entry);
         }
-    }
-    Ok(())
+    });
+    read.map_err(unread)
 }

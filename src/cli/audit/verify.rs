@@ -1,19 +1,19 @@
 //! `dana-failover audit verify`: is the trail as it was written, and is all of it there?
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use super::Error;
 use super::chains::{Again, Chains};
 use super::entry::Link;
 use super::finding::{Finding, Kind, Place};
 use super::heads::Heads;
 use super::told;
-use crate::cli::lines::{Fault, Source};
+use crate::cli::lines::{self, Source};
 use crate::engine::{AuditWriter, Digest};
 
 /// Tells whether an audit trail is as it was written, and what is missing.
@@ -51,28 +51,6 @@ enum Format {
     Text,
     Json,
 }
-
-/// Why nothing can be told.
-#[derive(Debug)]
-pub(crate) enum Error {
-    Read { path: PathBuf, error: io::Error },
-    Empty,
-    Write(io::Error),
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read { path, error } => write!(f, "{}: {error}", path.display()),
-            Self::Empty => {
-                f.write_str("expected entries of an audit trail, found none in any of the files")
-            }
-            Self::Write(error) => write!(f, "standard output: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
 
 /// What was found in an audit trail.
 #[derive(Debug)]
@@ -201,17 +179,8 @@ impl Input<'_> {
 
     /// Hands over each line with its number; `None` for one that is too long.
     fn each_line(&self, mut take: impl FnMut(u64, Option<&[u8]>)) -> Result<(), Error> {
-        let mut source = self.open()?;
-        while let Some((number, line)) = source.next_whole() {
-            match line {
-                Ok(line) => take(number, Some(line)),
-                Err(Fault::Long) => take(number, None),
-                Err(Fault::Io(error)) => {
-                    return Err(Error::Read { path: PathBuf::from(self.name()), error });
-                }
-            }
-        }
-        Ok(())
+        let read = lines::each(self.open()?, |line| take(line.number, line.bytes));
+        read.map_err(|error| Error::Read { path: PathBuf::from(self.name()), error })
     }
 
     /// The time of its first entry, as it stands there.

@@ -10,7 +10,7 @@ use super::row::{Place, Row, Said, Source, id};
 use super::sheet::{Columns, Sheet};
 use super::{Error, Options};
 use crate::cli::entry::Entry;
-use crate::cli::lines::{self, Fault, Forward};
+use crate::cli::lines::{self, Forward};
 use crate::cli::times;
 
 /// Where payments are spoken of.
@@ -168,18 +168,10 @@ fn unread(path: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
 
 /// Hands over each line, and the byte that it begins at.
 fn each_line(path: &Path, take: &mut impl FnMut(u64, &[u8])) -> Result<(), Error> {
-    let mut source = lines::Source::open(path).map_err(unread(path))?;
-    loop {
-        match source.next_whole() {
-            None => return Ok(()),
-            Some((_, Ok(_))) => {
-                let (at, line) = source.last();
-                take(at, line);
-            }
-            Some((_, Err(Fault::Long))) => {}
-            Some((_, Err(Fault::Io(error)))) => return Err(unread(path)(error)),
-        }
-    }
+    let source = lines::Source::open(path).map_err(unread(path))?;
+    let read =
+        lines::each(source, |line| line.bytes.into_iter().for_each(|bytes| take(line.at, bytes)));
+    read.map_err(unread(path))
 }
 
 fn open(path: &Path) -> Result<Box<dyn Read>, Error> {
