@@ -18,6 +18,7 @@ mod ledger;
 mod listing;
 mod magic;
 mod money;
+mod notify;
 mod operations;
 mod payments;
 mod refusal;
@@ -73,6 +74,10 @@ pub(crate) struct Options {
     /// An RSA public key of a merchant in PEM; repeat for more. With any, requests must be signed.
     #[arg(long = "verify-key", value_name = "PUBLIC.pem")]
     verify_keys: Vec<PathBuf>,
+
+    /// Where gateways notify of each executed order and transfer, again and again until it is confirmed.
+    #[arg(long, value_name = "http://HOST:PORT", value_parser = notify::place)]
+    notify: Option<hyper::Uri>,
 
     /// Prints the addresses only, and not each request.
     #[arg(long)]
@@ -171,7 +176,12 @@ async fn play(options: &Options, keys: Vec<PublicKey>) -> Result<(), Error> {
     // Before anybody is told where it listens, so that an early signal ends it properly too.
     let mut stop = Stop::new().map_err(Error::Runtime)?;
     let control_listener = listen("control", options.control)?;
-    let house = Arc::new(House { keys, quiet: options.quiet, seq: AtomicU64::new(0) });
+    let house = Arc::new(House {
+        keys,
+        quiet: options.quiet,
+        notify: options.notify.clone(),
+        seq: AtomicU64::new(0),
+    });
     let shared = Arc::new(Mutex::new(Ledger::new(LEDGER_MAX)));
     let (mut gateways, mut ledgers) = (Vec::new(), vec![Arc::clone(&shared)]);
     let mut listeners = Vec::new();

@@ -8,7 +8,12 @@ const DAY_SECONDS: u64 = 86_400;
 
 /// The present moment as SNAP writes it.
 pub(super) fn timestamp() -> String {
-    format(unix_seconds())
+    timestamp_after(0)
+}
+
+/// So many seconds from now, or before.
+pub(super) fn timestamp_after(seconds: i64) -> String {
+    format(unix_seconds().saturating_add_signed(seconds))
 }
 
 #[expect(

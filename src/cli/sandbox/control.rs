@@ -16,6 +16,7 @@ use super::gateway::Gateway;
 use super::help;
 use super::ledger::{Ledger, Site};
 use super::listing::{Listing, list};
+use super::notify::{self, Notice};
 
 /// What the control API can reach.
 #[derive(Clone, Debug)]
@@ -39,6 +40,7 @@ pub(super) fn router(control: Control) -> Router {
     Router::new()
         .route("/", get(|| async { help::TEXT }))
         .route("/gateways/{name}/fault", get(show_faults).post(set_fault).delete(heal))
+        .route("/gateways/{name}/notify", post(send_notice))
         .route("/ledger", get(show_ledger))
         .route("/requests", get(show_requests))
         .route("/stats", get(show_stats).delete(forget_stats))
@@ -50,7 +52,7 @@ pub(super) fn router(control: Control) -> Router {
 
 fn wrong_route(status: StatusCode) -> Wrong {
     let expected = "expected GET /, GET /ledger, GET /requests, GET or DELETE /stats, POST /reset, \
-                    or GET, POST or DELETE /gateways/{name}/fault";
+                    POST /gateways/{name}/notify, or GET, POST or DELETE /gateways/{name}/fault";
     Wrong(status, expected.to_owned())
 }
 
@@ -108,6 +110,19 @@ async fn obey(gateway: &Gateway, order: Order) -> Result<(), Wrong> {
 fn faults(gateway: &Gateway) -> Response {
     let body = json!({ "gateway": gateway.name, "faults": gateway.faults().to_json() });
     json_response(StatusCode::OK, &body)
+}
+
+async fn send_notice(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Response, Wrong> {
+    let gateway = control.gateway(&name)?;
+    let notice = Notice::parse(&body).map_err(|error| Wrong(StatusCode::BAD_REQUEST, error))?;
+    let answers = notify::send(gateway, &notice).await;
+    let answers = answers.map_err(|error| Wrong(StatusCode::BAD_GATEWAY, error))?;
+    let answers: Vec<Value> = answers.iter().map(notify::Answered::to_json).collect();
+    Ok(json_response(StatusCode::OK, &json!({ "answers": answers })))
 }
 
 async fn reset(State(control): State<Control>) -> Result<Response, Wrong> {

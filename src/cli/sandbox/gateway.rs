@@ -37,6 +37,8 @@ pub(super) struct House {
     /// The keys to check signatures with; without any, signatures are not checked.
     pub(super) keys: Vec<PublicKey>,
     pub(super) quiet: bool,
+    /// Where executed payments are notified of.
+    pub(super) notify: Option<hyper::Uri>,
     /// One sequence for all gateways, so that their request logs can be put in one order.
     pub(super) seq: AtomicU64,
 }

@@ -8,6 +8,7 @@ They do what a healthy gateway does until the control API tells them to go wrong
   POST   /gateways/{name}/fault   put a fault in force (JSON, see below)
   GET    /gateways/{name}/fault   the faults in force
   DELETE /gateways/{name}/fault   end them; so does {"fault":"none"}
+  POST   /gateways/{name}/notify  notify the merchant of a payment (JSON, see below)
   GET    /ledger                  every executed payment, joined over the gateways
                                   ?format=text ?reference=REF ?limit=N (0: totals only)
   GET    /requests                the last 10,000 requests of each gateway, in order of arrival
@@ -49,6 +50,13 @@ KIND             what the client sees                                    execute
   tell             a status inquiry that says "says": executed, pending,   no
                    refunded, cancelled, failed or not-found, whatever
                    the ledger knows; needs "operation", e.g. order-status
+
+A notification is {"reference":REF,"to":"http://HOST:PORT"} and, where wanted, any of
+  "status":TEXT      what it says: 00 is paid, 05 is closed without payment; default 00
+  "times":N          so often, one after the other
+  "forge":KIND       wrong-key, other-key, old, ahead, body, path, unsigned, untimed, cut, not-base64
+The answer has what was answered to each. It is signed as DANA signs, with a key of the sandbox;
+envoy/notify.yaml has the public ones. With --notify each executed order and transfer is notified.
 
 Operations: create-order, order-status, cancel-order, refund-order, topup, topup-status,
 transfer-bank, transfer-bank-status, consult-pay, balance-inquiry, account-inquiry,

@@ -144,6 +144,16 @@ impl Ledger {
             .filter(|receipt| receipt.key.namespace == namespace)
     }
 
+    /// The payment that a merchant gave this reference. Walks the ledger: whoever asks for it is a person,
+    /// or a test.
+    pub(super) fn find_by_reference(&self, reference: &str) -> Option<Receipt> {
+        let pays = [Namespace::Order, Namespace::Transfer, Namespace::Topup];
+        self.entries
+            .iter()
+            .filter_map(|(text, entry)| Some(receipt(Key::decode(text)?, entry)))
+            .find(|one| one.key.reference == reference && pays.contains(&one.key.namespace))
+    }
+
     pub(super) fn cancel(&mut self, key: &Key) {
         if let Some(entry) = self.entries.get_mut(&key.encode()) {
             entry.state = State::Cancelled;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -17,9 +18,10 @@ use super::clock;
 use super::fault::Fault;
 use super::gateway::{Gateway, count};
 use super::journal::{Answered, Record, cut, visible_headers};
-use super::ledger::State;
+use super::ledger::{Receipt, State};
 use super::magic::Magic;
-use super::operations::Operation;
+use super::notify;
+use super::operations::{Namespace, Operation};
 use super::payments::{Settled, note_unexecuted, settle};
 use super::refusal::Refusal;
 use super::signature::{Signed, sha256_hex, verify_request, verify_token};
@@ -78,7 +80,7 @@ impl Received {
 
 /// Handles one request of one connection.
 pub(super) async fn serve(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     sabotage: &Sabotage,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Dropped> {
@@ -96,6 +98,7 @@ pub(super) async fn serve(
     let fault = gateway.faults().take(operation, received.reference());
     let signature_valid = check_signature(gateway, &received);
     let verdict = judge(gateway, &received, signature_valid, fault.as_ref());
+    tell(gateway, &verdict);
     let delivery = spoil(&verdict, operation, fault.as_ref());
     let record = record(&received, signature_valid, fault.as_ref(), &verdict);
     if !gateway.house.quiet {
@@ -104,6 +107,17 @@ pub(super) async fn serve(
     let seq = gateway.note(record);
     let delay = fault.as_ref().map_or(verdict.delay, |fault| fault.delay);
     deliver(gateway, sabotage, fault.is_some(), delay, &delivery, Some(seq)).await
+}
+
+/// Notifies of what was executed just now, where that is wanted.
+fn tell(gateway: &Arc<Gateway>, verdict: &Verdict) {
+    let settled = &verdict.settled;
+    let receipt = settled.receipt.as_ref().filter(|_| settled.executed);
+    let pays = |one: &&Receipt| matches!(one.key.namespace, Namespace::Order | Namespace::Transfer);
+    if let (Some(to), Some(receipt)) = (&gateway.house.notify, receipt.filter(pays)) {
+        let (gateway, to, receipt) = (Arc::clone(gateway), to.clone(), receipt.clone());
+        tokio::spawn(async move { notify::tell(&gateway, to, receipt).await });
+    }
 }
 
 /// Heartbeats are counted and not logged: they would drown the payments.

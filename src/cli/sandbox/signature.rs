@@ -32,9 +32,7 @@ impl fmt::Display for KeyError {
 impl PublicKey {
     /// Reads a PEM file. Its label is not believed: the bytes tell the two forms apart.
     pub(super) fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        let text: String =
-            pem.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
-        let der = decode_base64(&text).ok_or(KeyError::NotBase64)?;
+        let der = pem_bytes(pem).ok_or(KeyError::NotBase64)?;
         let key = rsa_public_key(&der).ok_or(KeyError::NotRsa)?;
         Ok(Self(UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.to_vec())))
     }
@@ -51,9 +49,13 @@ pub(super) struct Signed<'a> {
 
 /// Whether one of the keys made this signature over the request.
 pub(super) fn verify_request(keys: &[PublicKey], signature: &str, signed: Signed<'_>) -> bool {
+    verify(keys, signature, request_text(signed).as_bytes())
+}
+
+/// What is signed of a request.
+pub(super) fn request_text(signed: Signed<'_>) -> String {
     let hash = hex(digest(&SHA256, &minify(signed.body)).as_ref());
-    let text = format!("{}:{}:{hash}:{}", signed.method, signed.path, signed.timestamp);
-    verify(keys, signature, text.as_bytes())
+    format!("{}:{}:{hash}:{}", signed.method, signed.path, signed.timestamp)
 }
 
 /// A token request is signed over its client key and time only.
@@ -104,6 +106,28 @@ fn hex(bytes: &[u8]) -> String {
         .flat_map(|byte| [byte >> 4, byte & 0x0f])
         .filter_map(|nibble| DIGITS.get(usize::from(nibble)))
         .collect()
+}
+
+/// What stands in a PEM file.
+pub(super) fn pem_bytes(pem: &str) -> Option<Vec<u8>> {
+    let text: String =
+        pem.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
+    decode_base64(&text)
+}
+
+/// In the standard alphabet, with padding.
+pub(super) fn encode_base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let bits = three.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - three.len()));
+        for at in 0..4 {
+            let digit = DIGITS.get((bits >> (18 - 6 * at) & 63) as usize).copied();
+            text.push(if at <= three.len() { digit.map_or('=', char::from) } else { '=' });
+        }
+    }
+    text
 }
 
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
