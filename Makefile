@@ -23,6 +23,7 @@ WASM_TARGET := wasm32-unknown-unknown
 WASM := target/$(WASM_TARGET)/release/dana_failover.wasm
 WASM_ETCD := target/$(WASM_TARGET)/release/dana_failover_etcd.wasm
 WASM_OPERATORS := target/$(WASM_TARGET)/release/dana_failover_operators.wasm
+WASM_NOTIFY := target/$(WASM_TARGET)/release/dana_failover_notify.wasm
 # Modules that die or let the store answer late, on demand, for tests; in a place of their own, never
 # where the others are.
 TRAPPING := target/trapping
@@ -74,6 +75,7 @@ lint: target ## formatting, lints for both targets, documentation
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features trap,slow -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features operators,trap -- -D warnings
 	cargo clippy --locked --lib --target $(WASM_TARGET) --features operators -- -D warnings
+	cargo clippy --locked --lib --target $(WASM_TARGET) --features notify -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet
 
 # What editors run on each save, with FORMAT=json; see .vscode/settings.json.
@@ -123,9 +125,10 @@ wasm: target ## the modules of payments and of operators, and those that tests a
 	@cargo build --quiet --locked --release --lib --examples --target $(WASM_TARGET)
 	$(call module,etcd,$(WASM_ETCD))
 	$(call module,operators,$(WASM_OPERATORS))
+	$(call module,notify,$(WASM_NOTIFY))
 	$(call module,trap$(comma)slow,$(TRAPPING)/dana_failover.wasm)
 	$(call module,operators$(comma)trap,$(TRAPPING)/dana_failover_operators.wasm)
-	@wc -c $(WASM) $(WASM_ETCD) $(WASM_OPERATORS)
+	@wc -c $(WASM) $(WASM_ETCD) $(WASM_OPERATORS) $(WASM_NOTIFY)
 
 # What rustc lets the modules use, and Envoy's V8 runs.
 WASM_FEATURES := bulk-memory mutable-globals multivalue nontrapping-float-to-int reference-types sign-ext simd
@@ -133,7 +136,7 @@ WASM_FEATURES := bulk-memory mutable-globals multivalue nontrapping-float-to-int
 .PHONY: wasm-opt
 wasm-opt: wasm ## the modules a tenth smaller, in target/wasm-opt (needs npm)
 	@mkdir -p target/wasm-opt
-	@for module in $(WASM) $(WASM_ETCD) $(WASM_OPERATORS); do \
+	@for module in $(WASM) $(WASM_ETCD) $(WASM_OPERATORS) $(WASM_NOTIFY); do \
 	    npm exec --yes --package binaryen@$(BINARYEN_VERSION) -- wasm-opt -O3 --strip-producers \
 	        $(WASM_FEATURES:%=--enable-%) $$module -o target/wasm-opt/$${module##*/}; \
 	done

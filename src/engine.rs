@@ -36,15 +36,16 @@ pub use audit::{AuditEntry, AuditWriter, Chain, Digest, Head, Writers};
 pub use codec::json::{Extractor, Pointer, Scalar};
 pub use config::{
     AnswersIn, AuditConfig, Composite, CompositeConfig, Config, ConfigError, ETCD_MODULE,
-    EtcdConfig, GATEWAY_HEADER, Gateway, GatewayConfig, JoinError, Ledger, OPERATORS_MODULE,
-    PAYMENTS_MODULE, Policy, Role, RouteTarget, StoreConfig, StoreEngine, Timeouts,
+    EtcdConfig, GATEWAY_HEADER, Gateway, GatewayConfig, JoinError, Ledger, NOTIFY_MODULE,
+    NotifyConfig, NotifyKey, OPERATORS_MODULE, PAYMENTS_MODULE, Policy, Role, RouteTarget,
+    StoreConfig, StoreEngine, Timeouts,
 };
 pub use event::{
-    AdminEffect, AdminEvent, After, Answer, Call, Decision, ExchangeEffect, ExchangeEvent, Forward,
-    Probe, ProbeAnswer, ProbeId, Request, Subject, TickEffect, TickEvent, anomaly_entry,
-    health_entry,
+    AdminEffect, AdminEvent, After, Answer, ApplicationAnswer, Call, Decision, ExchangeEffect,
+    ExchangeEvent, Forward, NotificationEffect, NotificationEvent, Probe, ProbeAnswer, ProbeId,
+    Request, Subject, TickEffect, TickEvent, Way, anomaly_entry, health_entry,
 };
-pub use exchange::Exchange;
+pub use exchange::{Exchange, Inbound, Notification};
 pub use gateway::{GatewayId, Gateways};
 pub use health::{
     Batch, Breach, Breaker, BreakerLimits, BreakerState, Cause, Demand, Expect, Failback, Health,
@@ -61,21 +62,21 @@ pub use payment::{
 };
 pub use protocol::{
     Absence, Body, Class, Compiled, Concerns, Flags, Identity, LocalReply, Matched, Memory, Mode,
-    NotExecuted, Operation, Origin, Protocol, Reference, Repeat, Reply, ReplyContext, RequestError,
-    RequestSlots, Response, SnapCode, Standing, StatusTable, Table, Unknown, Verdict, dana_snap,
-    judge,
+    NotExecuted, Operation, Origin, Protocol, PublicKey, Reference, Repeat, Reply, ReplyContext,
+    RequestError, RequestSlots, Response, SnapCode, Standing, StatusTable, Table, Unknown, Verdict,
+    dana_notifications, dana_snap, judge,
 };
 pub use store::{
     Alias, AliasTarget, AnyOperatorSession, AnySession, BackendEvent, BackendRequest, Bucket,
-    BucketError, Cell, CellEvent, CellRequest, Census, Commit, Conversation, Counted, Entry,
-    EtcdOperatorSession, EtcdSession, EtcdStore, EtcdTerms, Expected, Found, InDoubt, KeptAnswer,
-    Key, KeyDefinition, KeyValue, Keyed, Layout, LayoutError, LeaseAnswer, Lineage, Lineages,
-    Loaded, Local, LocalClaims, MAKES_ROOM, MemoryEtcd, MemoryKey, MemoryStore, OperatorEvent,
-    OperatorRequest, OperatorSession, OperatorTerms, Outbox, Patience, Placement, RangeAnswer,
-    Realm, RealmCensus, RealmEffect, RealmGateway, RealmMember, RealmTerms, RealmWorkers,
-    ResolvedCount, Retention, Room, RpcEvent, RpcMethod, RpcRequest, Seed, Seen, Session,
-    SessionOf, States, StoreError, StoreEvent, StoreLink, StoreRequest, Stored, Terms, TxnAnswer,
-    Version, capacity,
+    BucketError, Cell, CellEvent, CellRequest, Census, Commit, Conversation, Counted, Delivery,
+    Entry, EtcdOperatorSession, EtcdSession, EtcdStore, EtcdTerms, Expected, Found, InDoubt,
+    KeptAnswer, Key, KeyDefinition, KeyValue, Keyed, Layout, LayoutError, LeaseAnswer, Lineage,
+    Lineages, Loaded, Local, LocalClaims, MAKES_ROOM, MemoryEtcd, MemoryKey, MemoryStore,
+    OperatorEvent, OperatorRequest, OperatorSession, OperatorTerms, Outbox, Patience, Placement,
+    RangeAnswer, Realm, RealmCensus, RealmEffect, RealmGateway, RealmMember, RealmTerms,
+    RealmWorkers, ResolvedCount, Retention, Room, RpcEvent, RpcMethod, RpcRequest, Seed, Seen,
+    Session, SessionOf, States, StoreError, StoreEvent, StoreLink, StoreRequest, Stored, Terms,
+    TxnAnswer, Version, capacity,
 };
 pub use tick::{Join, JoinEffect, Tick};
 pub use time::{Clock, Leaps, Length, Millis, Timestamp, Utc, Zone};

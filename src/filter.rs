@@ -22,6 +22,8 @@ mod heap;
 pub mod host;
 #[allow(dead_code, reason = "called by the payments' module only")]
 mod membership;
+#[allow(dead_code, reason = "called by the notifications' module only")]
+mod notification;
 pub mod pairs;
 #[cfg(target_family = "wasm")]
 #[expect(unsafe_code, reason = "the ABI finds functions by their names, which must not be mangled")]

@@ -1,6 +1,7 @@
 //! Reads stored values, little-endian and without panics on any bytes; and writes bytes for people.
 //! JSON from outside is read by `json`.
 
+pub(in crate::engine) mod base64;
 pub(in crate::engine) mod json;
 
 /// Takes values from the front of some bytes. `None` if too few bytes are left.

@@ -11,6 +11,7 @@ mod gateways;
 mod health;
 mod idempotency;
 mod names;
+mod notify;
 mod operations;
 mod parse;
 mod policy;
@@ -19,8 +20,9 @@ mod reader;
 mod rights;
 mod values;
 
-pub use admin::{ETCD_MODULE, OPERATORS_MODULE, PAYMENTS_MODULE, Role};
+pub use admin::{ETCD_MODULE, NOTIFY_MODULE, OPERATORS_MODULE, PAYMENTS_MODULE, Role};
 pub use audit::AuditConfig;
+pub use notify::{NotifyConfig, NotifyKey};
 pub use policy::{Composite, Gateway, JoinError, Policy, RouteTarget};
 pub use reader::ConfigError;
 pub use values::{

@@ -11,7 +11,8 @@ use crate::engine::time::Millis;
 mod decision;
 mod entry;
 
-pub use decision::{After, Decision, Subject};
+pub(in crate::engine) use decision::with_money;
+pub use decision::{After, Decision, Subject, Way};
 pub use entry::{anomaly_entry, health_entry};
 
 /// A whole request.
@@ -153,6 +154,45 @@ pub enum AdminEffect {
     },
     /// Answer.
     Reply(Reply),
+}
+
+/// What happens to a notification.
+#[derive(Clone, Debug)]
+pub enum NotificationEvent<'a> {
+    /// It is complete and held.
+    Request(Request<'a>),
+    /// The merchant's application has answered, or Envoy in its place.
+    Answered(ApplicationAnswer<'a>),
+    /// The gateway that has sent it has left.
+    GatewayGone,
+}
+
+/// What came back for a notification.
+#[derive(Clone, Copy, Debug)]
+pub struct ApplicationAnswer<'a> {
+    /// Whether the application gave it, and not Envoy in its place.
+    pub from_application: bool,
+    /// Its status code.
+    pub status: u16,
+    /// Its `content-type`.
+    pub content_type: Option<&'a str>,
+    /// Its body, if all of it was read.
+    pub body: Option<&'a [u8]>,
+}
+
+/// What is to be done for a notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotificationEffect {
+    /// Let it go to the merchant's application, with these header fields set.
+    Forward(Vec<(&'static str, String)>),
+    /// Let the application's answer go.
+    Relay,
+    /// Answer the gateway; nothing more is sent.
+    Reply(Reply),
+    /// Tell operators that it contradicts what was known.
+    Anomaly(Anomaly),
+    /// Put it into the access log and the audit trail, and count it.
+    Decided(Decision),
 }
 
 /// Where a request goes and with which headers.

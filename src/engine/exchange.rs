@@ -29,6 +29,7 @@ mod forward;
 mod judge;
 mod leave;
 mod load;
+mod notification;
 mod permit;
 mod refuse;
 mod report;
@@ -39,8 +40,9 @@ mod settle;
 mod settling;
 mod stage;
 
+pub use notification::{Inbound, Notification};
 use request::ParsedRequest;
-use stage::{Context, Next, Replaying, Stage};
+use stage::{Context, Next, Replaying, Stage, terms};
 
 /// One request.
 #[derive(Debug)]
@@ -176,16 +178,7 @@ impl Keyed for Exchange {
     type Session = Session;
 
     fn terms<'a>(&'a self, now: Timestamp, counters: &'a WorkerCounters) -> Terms<'a> {
-        let store = &self.policy.config.store;
-        Terms {
-            now,
-            placement: self.policy.placement,
-            answer_sets: self.policy.config.kept_sets(),
-            rules: &self.policy.claims,
-            claims: store.retention,
-            tokens: store.token_retention,
-            counters,
-        }
+        terms(&self.policy, now, counters)
     }
 }
 

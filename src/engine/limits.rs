@@ -272,3 +272,16 @@ pub const AUDIT_WRITERS_MAX: u64 = 1024;
 
 /// Writers before a new one that its first entry names with their heads.
 pub const AUDIT_WRITERS_NAMED: u64 = 16;
+
+/// Keys of gateways that sign notifications: each may have a few, so that they can be changed.
+pub const NOTIFY_KEYS_MAX: usize = 32;
+
+/// For so long the application has to confirm a notification, in milliseconds; then it is given to it
+/// anew. Envoy's route must have given up before.
+pub const NOTIFY_LEASE_MS: u64 = 30_000;
+
+/// How often a worker that takes notifications in is called, in milliseconds: it hands over events.
+pub const NOTIFY_TICK_MS: u64 = 500;
+
+/// How far a gateway's clock may be ahead of this one, in milliseconds.
+pub const NOTIFY_AHEAD_MS_MAX: u64 = 300_000;

@@ -55,6 +55,9 @@ table! {
     REQUESTS: Counter "dana_requests_total" ["operation", "decision", "claim", "gateway"]
         in "requests",
         "requests, by what was decided and where the claim stands afterwards";
+    NOTIFICATIONS: Counter "dana_notifications_total" ["operation", "decision", "claim", "gateway"]
+        in "notifications",
+        "gateways' notifications, by what was decided and where the claim of the payment stands afterwards";
     TRANSITIONS: Counter "dana_breaker_transitions_total" ["gateway", "to", "rule"]
         in "moves",
         "moves of a breaker, and the rule that decided";
@@ -72,8 +75,9 @@ table! {
         "operators force, drain, or leave a gateway to itself (`auto`)";
     ANOMALIES: Counter "dana_anomalies_total" ["kind"]
         in "payments",
-        "evidence against what a record says: `overturned` (it was closed as failed and is executed after \
-         all), `contradicted`; Envoy's log names the payment";
+        "evidence against what a record says: `executed_twice` (by two gateways: refund one), \
+         `overturned` (it was closed as failed and is executed after all), `contradicted`; Envoy's log names \
+         the payment";
     BREAKER_STATE: Gauge "dana_breaker_state" ["gateway"]
         in "state",
         "0 closed, 1 half-open, 2 open";

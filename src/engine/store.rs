@@ -16,7 +16,7 @@ mod operators;
 mod record;
 mod terms;
 
-pub use alias::{Alias, AliasTarget};
+pub use alias::{Alias, AliasTarget, Delivery};
 pub use any_session::{AnyOperatorSession, AnySession};
 pub use backend::{BackendEvent, BackendRequest, RpcEvent, RpcMethod, RpcRequest};
 pub use cell::{Cell, CellEvent, CellRequest, Expected, Loaded};

@@ -5,6 +5,7 @@
 
 mod display;
 mod leaps;
+mod rfc3339;
 mod timestamp;
 mod zone;
 

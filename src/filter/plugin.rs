@@ -1,8 +1,8 @@
 //! What Envoy calls: the callbacks of the proxy-wasm ABI, version 0.2.1, by the names it knows.
 //!
 //! Each module exports what its listener needs and nothing else; for what is not there Envoy goes on
-//! by itself. The payments' module and the operators' are built from one package: the feature
-//! `operators` says which. Neither carries the other's code.
+//! by itself. The modules are built from one package: the feature `operators` or `notify` says which, and
+//! none is the payments' module. None carries another's code.
 //!
 //! A number that is not known cannot come from Envoy. If one does, its request is held: what was
 //! not decided is not sent.
@@ -15,16 +15,20 @@ use super::host::{Envoy, install_log};
 use super::stream::Flow;
 use crate::engine::Config;
 
-#[cfg(any(feature = "etcd", feature = "operators"))]
+#[cfg(any(feature = "etcd", feature = "operators", feature = "notify"))]
 mod grpc;
+#[cfg(feature = "notify")]
+mod notify;
 #[cfg(feature = "operators")]
 mod operators;
-#[cfg(not(feature = "operators"))]
+#[cfg(not(any(feature = "operators", feature = "notify")))]
 mod payments;
 
+#[cfg(feature = "notify")]
+use notify as served;
 #[cfg(feature = "operators")]
 use operators as served;
-#[cfg(not(feature = "operators"))]
+#[cfg(not(any(feature = "operators", feature = "notify")))]
 use payments as served;
 
 #[global_allocator]
@@ -64,7 +68,7 @@ fn configure() -> Result<served::Root, Vec<String>> {
     let config = Config::parse(&bytes)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     config.role.check_module(served::MODULE).map_err(|error| vec![error])?;
-    served::start(config).map_err(|error| vec![error])
+    served::start(config)
 }
 
 #[unsafe(no_mangle)]

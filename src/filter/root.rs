@@ -43,7 +43,7 @@ impl<H: Host, S: Stores> Root<H, S> {
         }
         let tick = Tick::new(Rc::clone(&policy), owner);
         let (stores, mut member) = S::open(&host, &policy, owner)?;
-        let worker = Rc::new(Worker::new(host, policy, owner, stores).audited());
+        let worker = Rc::new(Worker::new(host, policy, owner, stores).audited("payments"));
         worker.show();
         S::called(&mut member, &worker);
         // Whoever asks whether all workers have joined knows of this one from now on.

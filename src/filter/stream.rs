@@ -22,8 +22,8 @@ mod facts;
 mod wire;
 
 use facts::{Connection, Head};
-pub(super) use wire::Flow;
-use wire::{Phase, Wire};
+use wire::Wire;
+pub(super) use wire::{Flow, Phase};
 
 /// One request in Envoy.
 #[derive(Debug)]

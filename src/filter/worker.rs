@@ -40,8 +40,8 @@ impl<H: Host, S> Worker<H, S> {
     }
 
     /// The same with a part in the audit trail, if the configuration wants one.
-    pub(super) fn audited(mut self) -> Self {
-        self.audit = Auditor::of(&self.policy.config, "payments", self.owner);
+    pub(super) fn audited(mut self, role: &'static str) -> Self {
+        self.audit = Auditor::of(&self.policy.config, role, self.owner);
         self
     }
 }

@@ -18,6 +18,7 @@
 //! - `lds`: listeners in a file, and what is changed by it while payments go on
 //! - `load`: too much under way, one partner in trouble
 //! - `never_sent`: ways not to reach a gateway, and what follows
+//! - `notify`: gateways' notifications, and what reaches the application
 //! - `provenance`: who gave an answer, whatever Envoy removes, renames or adds
 //! - `paths`: every path that the SDKs call
 //! - `requests`: how a request may be shaped, and which ones are refused
@@ -56,6 +57,7 @@ mod lds;
 mod load;
 mod mistakes;
 mod never_sent;
+mod notify;
 mod paths;
 mod provenance;
 mod replays;

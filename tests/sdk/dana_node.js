@@ -1,6 +1,7 @@
 // DANA's Node SDK as a merchant, who is told by lines of JSON what to call.
 //
 //     dana_node.js serve PRIVATE.pem ADDRESS      make the calls, by way of Envoy at ADDRESS
+//     dana_node.js webhook PUBLIC.pem             parse one notification
 //
 // Lines in and out are those of dana_python.py.
 
@@ -13,6 +14,7 @@ const { isDeepStrictEqual } = require("node:util");
 // What the SDK reads its settings with would advertise itself on stdout.
 process.env.DOTENV_CONFIG_QUIET = "true";
 const { Dana, ResponseError } = require("dana-node");
+const { WebhookParser } = require("dana-node/webhook/v1");
 
 function calls(privatePath, address) {
   const dana = new Dana({
@@ -68,8 +70,26 @@ async function serve(privatePath, address) {
   }
 }
 
-const [command, ...words] = process.argv.slice(2);
-if (command !== "serve") {
-  throw new Error("dana_node.js serve PRIVATE.pem ADDRESS");
+// Parses one notification, as it reached the merchant's application.
+async function webhook(publicPath) {
+  let text = "";
+  for await (const line of createInterface({ input: process.stdin })) {
+    text += line;
+  }
+  const { method, path, headers, body } = JSON.parse(text);
+  let told;
+  try {
+    const parser = new WebhookParser(undefined, publicPath);
+    told = { value: parser.parseWebhook(method, path, headers, body) };
+  } catch (error) {
+    told = { error: error.message };
+  }
+  process.stdout.write(`${JSON.stringify(told)}\n`);
 }
-serve(...words);
+
+const [command, ...words] = process.argv.slice(2);
+const commands = { serve, webhook };
+if (!(command in commands)) {
+  throw new Error("dana_node.js serve PRIVATE.pem ADDRESS | webhook PUBLIC.pem");
+}
+commands[command](...words);

@@ -119,6 +119,23 @@ def serve(private_path, address):
         print(json.dumps(told), flush=True)
 
 
+def webhook(public_path):
+    """Parses one notification, as it reached the merchant's application."""
+    import os
+
+    # Otherwise the parser takes the key of DANA's own sandbox.
+    os.environ["DANA_ENV"] = "production"
+    from dana.webhook import WebhookParser
+
+    told = json.load(sys.stdin)
+    parser = WebhookParser(public_key_path=public_path)
+    try:
+        notice = parser.parse_webhook(told["method"], told["path"], told["headers"], told["body"])
+        print(json.dumps({"value": json.loads(notice.to_json())}))
+    except ValueError as error:
+        print(json.dumps({"error": str(error)}))
+
+
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    {"keys": make_keys, "serve": serve}[command](*arguments)
+    {"keys": make_keys, "serve": serve, "webhook": webhook}[command](*arguments)

@@ -101,6 +101,29 @@ pub(crate) fn rendered_from(mut config: Value, gateways: [&str; 2], changes: &Va
     config
 }
 
+/// The same with the listener for notifications, before an application at this address.
+pub(crate) fn with_notifications(mut config: Value, application: &str, changes: &Value) -> Value {
+    let mut piece = file("notify.yaml");
+    let listener = &mut piece["listeners"][0];
+    listener["address"]["socket_address"]["port_value"] = json!(0);
+    let filter = &mut listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"][0];
+    let plugin = &mut filter["typed_config"]["config"];
+    let code = &mut plugin["vm_config"]["code"]["local"]["filename"];
+    assert_eq!(*code, "/etc/envoy/dana_failover_notify.wasm");
+    *code = json!(module("dana_failover_notify.wasm"));
+    // The one whose payments the tests make.
+    let partner = json!({"notify": {"partner": "2025021312345678901234"}});
+    merge(&mut plugin["configuration"]["value"], &partner);
+    merge(&mut plugin["configuration"]["value"], changes);
+    let listener = listener.clone();
+    config["static_resources"]["listeners"].as_array_mut().unwrap().push(listener);
+    let clusters = config["static_resources"]["clusters"].as_array_mut().unwrap();
+    clusters.push(piece["clusters"][0].clone());
+    let last = clusters.len() - 1;
+    set_address(&mut config, last, application);
+    config
+}
+
 /// As [`rendered`], with `apart` merged into the operators' part alone.
 pub(crate) fn rendered_apart(sandbox: &Sandbox, changes: &Value, apart: &Value) -> Value {
     let mut config = rendered(sandbox, changes);

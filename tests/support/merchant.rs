@@ -1,5 +1,6 @@
 //! Merchants who use DANA's own SDKs: a process for each, told line by line what to call.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::application::Received;
 use super::{read, root, tool};
 
 /// Longer than any call takes, the first one with the SDK's own start included.
@@ -141,6 +143,25 @@ fn program(sdk: Sdk) -> Command {
 
 fn assert_exists(path: &Path) {
     assert!(path.exists(), "{} is missing: run `make tools`", path.display());
+}
+
+/// What an SDK's own parser makes of a notification that reached a merchant's application, by the gateway's
+/// public key in this file.
+pub(crate) fn parse_webhook(sdk: Sdk, key: &Path, got: &Received) -> Value {
+    let mut words = got.line.split(' ');
+    let (method, path) = (words.next().unwrap(), words.next().unwrap());
+    let headers: BTreeMap<_, _> = got.headers.iter().cloned().collect();
+    let body = String::from_utf8(got.body.clone()).unwrap();
+    let told = json!({"method": method, "path": path, "headers": headers, "body": body});
+    let mut child = program(sdk)
+        .args(["webhook".as_ref(), key.as_os_str()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(child.stdin.take().unwrap(), "{told}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// What an SDK made of an answer: an object, or its own error.

@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
+#[allow(dead_code, reason = "used by one crate of tests")]
+pub(crate) mod application;
 pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod envoy;

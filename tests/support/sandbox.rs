@@ -52,6 +52,13 @@ impl Sandbox {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
+    /// Has a gateway notify the merchant's application; what it was answered each time.
+    pub(crate) fn notify(&self, gateway: &str, notice: &Value) -> Vec<Value> {
+        let answer = client::post(&self.control, &format!("/gateways/{gateway}/notify"), notice);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["answers"].as_array().cloned().unwrap()
+    }
+
     /// Ends a gateway's faults.
     pub(crate) fn heal(&self, gateway: &str) {
         self.fault(gateway, &serde_json::json!({"fault": "none"}));

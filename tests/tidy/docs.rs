@@ -10,7 +10,7 @@ use dana_failover::engine::{
     Class, Identity, LocalReply, NotExecuted, Protocol, Repeat, ReplyContext, RequestError,
     Standing, Unknown, dana_snap,
 };
-use dana_failover::engine::{Config, Policy};
+use dana_failover::engine::{Config, NotifyConfig, Policy};
 use dana_failover::engine::{Layout, Placement, Seed};
 use dana_failover::engine::{Millis, Timestamp};
 use serde_json::{Value, json};
@@ -256,13 +256,15 @@ fn refused(path: &str, value: &Value, unsafe_timings: bool) -> Vec<String> {
     let mut config = json!({
         "gateways": [gateway("a"), gateway("b")],
         "testing": {"unsafe_timings": unsafe_timings},
+        "admin": {"role": if path.starts_with("notify.") { "notify" } else { "payments" }},
     });
     let mut place = &mut config;
     for name in path.split('.') {
         place = &mut place[name];
     }
     *place = value.clone();
-    let errors = Config::parse(config.to_string().as_bytes()).err().unwrap_or_default();
+    let parsed = Config::parse(config.to_string().as_bytes());
+    let errors = parsed.and_then(|config| NotifyConfig::read(&config)).err().unwrap_or_default();
     errors.iter().map(ToString::to_string).collect()
 }
 

@@ -22,7 +22,7 @@ struct Module {
 const CALLS_OF_ETCD: [&str; 4] =
     ["proxy_grpc_call", "proxy_on_grpc_receive", "proxy_on_grpc_close", "proxy_continue_stream"];
 
-const MODULES: [Module; 3] = [
+const MODULES: [Module; 4] = [
     Module { file: "dana_failover.wasm", listener: 0, with_etcd: &[], bytes_max: 640_000 },
     Module {
         file: "dana_failover_etcd.wasm",
@@ -42,6 +42,18 @@ const MODULES: [Module; 3] = [
             "proxy_set_tick_period_milliseconds",
         ],
         bytes_max: 565_000,
+    },
+    Module {
+        file: "dana_failover_notify.wasm",
+        listener: 3,
+        with_etcd: &[
+            "proxy_grpc_call",
+            "proxy_on_grpc_receive",
+            "proxy_on_grpc_close",
+            "proxy_set_effective_context",
+            "proxy_continue_stream",
+        ],
+        bytes_max: 700_000,
     },
 ];
 
@@ -70,11 +82,13 @@ impl Module {
 
     /// What the reference allows it, and what it needs beside that with etcd.
     fn allowed(&self) -> BTreeSet<String> {
-        let reference: Value = serde_norway::from_str(&read("envoy/envoy.yaml")).unwrap();
-        let listener = format!("/static_resources/listeners/{}", self.listener);
+        let file = |name| -> Value { serde_norway::from_str(&read(name)).unwrap() };
+        let (reference, notify) = (file("envoy/envoy.yaml"), file("envoy/notify.yaml"));
+        let of_reference = format!("/static_resources/listeners/{}", self.listener);
+        let listener = reference.pointer(&of_reference).or_else(|| notify.pointer("/listeners/0"));
         let filter = "filter_chains/0/filters/0/typed_config/http_filters/0/typed_config";
         let list = "config/capability_restriction_config/allowed_capabilities";
-        let list = reference.pointer(&format!("{listener}/{filter}/{list}")).unwrap();
+        let list = listener.and_then(|one| one.pointer(&format!("/{filter}/{list}"))).unwrap();
         let listed = list.as_object().unwrap().keys().cloned();
         listed.chain(self.with_etcd.iter().map(|name| (*name).to_owned())).collect()
     }

@@ -109,6 +109,7 @@ impl Story {
         }
         match &*entry.kind {
             "charge" | "follow_up" | "inquiry" => self.take_request(entry, at),
+            "notify" => self.take_notification(entry, at),
             "state" | "other" => self.refuse(entry),
             "start" => {
                 self.configs.insert(entry.config.clone().into_owned());
@@ -150,6 +151,15 @@ impl Story {
             *minute.entry(gateways.clone().into_owned()).or_default() += 1;
         } else if claim == "rejected" {
             taken.rejected += 1;
+        }
+    }
+
+    fn take_notification(&mut self, entry: &Entry<'_>, at: u64) {
+        if entry.key.is_empty() {
+            return self.refuse(entry);
+        }
+        if matches!(&*entry.claim, "settled" | "closed") {
+            self.doubts.close(&entry.key, &format!("a notification: {}", entry.claim), at);
         }
     }
 

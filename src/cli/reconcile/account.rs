@@ -11,7 +11,7 @@ use super::gateways::Gateways;
 use super::inputs::{Counts, Inputs};
 use super::row::{Id, Place, Row};
 use super::state::State;
-use super::verdict::{Payment, Scope, Verdict};
+use super::verdict::{Confirmed, Payment, Scope, Verdict};
 
 /// Rows that are sorted in memory at a time, 60 bytes each and as much again: the rest waits in files.
 const SORTED_MAX: usize = 500_000;
@@ -29,6 +29,27 @@ pub(super) struct Told {
     pub(super) verdict: Verdict,
 }
 
+/// How many executed payments were confirmed, and by what; many by more than one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ConfirmedCounts {
+    pub(super) executed: u64,
+    pub(super) answer: u64,
+    pub(super) status: u64,
+    pub(super) notification: u64,
+    /// Only a report, a ledger or an operator says so.
+    pub(super) nothing: u64,
+}
+
+impl ConfirmedCounts {
+    fn add(&mut self, by: Confirmed) {
+        self.executed += 1;
+        self.answer += u64::from(by.answer);
+        self.status += u64::from(by.status);
+        self.notification += u64::from(by.notification);
+        self.nothing += u64::from(by == Confirmed::default());
+    }
+}
+
 /// The sum of it.
 pub(super) struct Account {
     pub(super) counts: Counts,
@@ -41,6 +62,7 @@ pub(super) struct Account {
     /// Payments with one execution, and with more, in the reports or by the trail.
     pub(super) once: u64,
     pub(super) more: u64,
+    pub(super) confirmed: ConfirmedCounts,
     pub(super) gateways: Gateways,
 }
 
@@ -58,6 +80,7 @@ impl Account {
             payments: 0,
             once: 0,
             more: 0,
+            confirmed: ConfirmedCounts::default(),
             gateways: Gateways::default(),
         };
         let (mut payment, mut id) = (Payment::default(), None);
@@ -84,6 +107,7 @@ impl Account {
         let is_double = verdict.states.contains(&State::DoubleCharged);
         self.once += u64::from(verdict.executions == 1 && !is_double);
         self.more += u64::from(is_double);
+        verdict.confirmed.into_iter().for_each(|by| self.confirmed.add(by));
         for state in &verdict.states {
             let (count, sums) = self.states.entry(*state).or_default();
             *count += 1;

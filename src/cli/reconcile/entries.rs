@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::gateways::Gateways;
-use super::row::{Id, Place, Row, Said, Source, id};
+use super::row::{By, Id, Place, Row, Said, Source, id};
 use crate::cli::entry::Entry;
 use crate::cli::{money, times};
 
@@ -48,20 +48,27 @@ impl ByKey {
                 }
                 None
             }
-            // A payment's own entry, and a question for its status.
-            "charge" | "inquiry" if !entry.reference.is_empty() && !entry.key.is_empty() => {
-                // What is refused may name another amount.
-                let is_sent = entry.kind == "charge" && !entry.evidence.is_empty();
+            // A payment's own entry, a question for its status, and a gateway's notification.
+            "charge" | "inquiry" | "notify"
+                if !entry.reference.is_empty() && !entry.key.is_empty() =>
+            {
+                let by = match &*entry.kind {
+                    _ if entry.evidence.is_empty() => By::Nothing,
+                    "charge" => By::Answer,
+                    "notify" => By::Notification,
+                    _ => By::Status,
+                };
                 Some(Row {
                     id: id(&entry.reference),
                     source: Source::Audit,
                     place,
                     said: said(entry),
                     gateways: bits,
-                    amount: money::parse(&entry.amount).filter(|_| is_sent),
+                    // What is refused may name another amount.
+                    amount: money::parse(&entry.amount).filter(|_| by == By::Answer),
                     currency: currency(&entry.currency),
                     time,
-                    is_sent,
+                    by,
                     own: front(&entry.key)?,
                 })
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::entries::{ByKey, front};
 use super::gateways::Gateways;
-use super::row::{Place, Row, Said, Source, id};
+use super::row::{By, Place, Row, Said, Source, id};
 use super::sheet::{Columns, Sheet};
 use super::{Error, Options};
 use crate::cli::entry::Entry;
@@ -157,7 +157,7 @@ fn intent(line: &[u8], place: Place, gateways: &mut Gateways) -> Option<Row> {
         amount: None,
         currency: [0; 3],
         time: times::millis(&entry.time).unwrap_or_default(),
-        is_sent: false,
+        by: By::Nothing,
         own: front(&entry.key)?,
     })
 }

@@ -33,6 +33,23 @@ pub(super) enum Said {
     Refunded,
 }
 
+/// What an entry of the audit trail says it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum By {
+    /// Nothing that a gateway has said.
+    Nothing,
+    /// The answer to the payment itself: so it was sent.
+    Answer,
+    /// A status that was asked for.
+    Status,
+    /// A notification.
+    Notification,
+}
+
+impl By {
+    const ALL: [Self; 4] = [Self::Nothing, Self::Answer, Self::Status, Self::Notification];
+}
+
 /// Which file a line stands in, and at which byte: sixteen bits and 48.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(u64);
@@ -70,8 +87,8 @@ pub(super) struct Row {
     pub(super) currency: [u8; 3],
     /// In milliseconds since the Unix epoch.
     pub(super) time: u64,
-    /// It was sent to a gateway.
-    pub(super) is_sent: bool,
+    /// Of an entry, what it was said by.
+    pub(super) by: By,
     /// Of an entry, the front of the payment's key; of a gateway's line, of the gateway's own number.
     pub(super) own: Id,
 }
@@ -122,7 +139,7 @@ impl Sortable for Row {
         bytes.extend(self.time.to_le_bytes());
         bytes.extend(self.currency);
         bytes.extend(self.gateways.to_le_bytes());
-        bytes.extend([self.source as u8, self.said as u8, u8::from(self.is_sent)]);
+        bytes.extend([self.source as u8, self.said as u8, self.by as u8]);
         writer.write_all(&bytes)
     }
 
@@ -140,7 +157,7 @@ impl Sortable for Row {
             gateways: u16::from_le_bytes(take(&mut rest)?),
             source: word(&Source::ALL, take(&mut rest)?)?,
             said: word(&Said::ALL, take(&mut rest)?)?,
-            is_sent: take::<1>(&mut rest)? != [0],
+            by: word(&By::ALL, take(&mut rest)?)?,
         };
         Ok(row)
     }
@@ -171,7 +188,7 @@ mod tests {
             amount: Some(-5),
             currency: *b"IDR",
             time: 7,
-            is_sent: true,
+            by: By::Notification,
             own: id("x"),
         };
         for row in [row, Row { amount: None, source: Source::Audit, said: Said::Executed, ..row }] {

@@ -7,7 +7,7 @@ use std::io::Read;
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
 use super::entries::currency;
-use super::row::{Id, Place, Row, Said, Source, id};
+use super::row::{By, Id, Place, Row, Said, Source, id};
 use crate::cli::{money, times};
 
 /// Which columns a sheet has, by their names in its first line.
@@ -204,7 +204,7 @@ impl Sheet {
             amount: amount.map(i64::saturating_abs),
             currency: currency(&self.cell(self.places.currency)),
             time: times::millis(&self.cell(self.places.time)).unwrap_or_default(),
-            is_sent: false,
+            by: By::Nothing,
             own: self.number(),
         })
     }

@@ -41,6 +41,12 @@ pub(super) fn text(out: &mut impl Write, account: &Account) -> io::Result<()> {
         "{entries} entries and {lines} other lines speak of {} payments",
         account.payments
     )?;
+    let by = &account.confirmed;
+    writeln!(
+        out,
+        "{} executed, confirmed by their answers {}, by a status {}, by a notification {}, by nothing {}",
+        by.executed, by.answer, by.status, by.notification, by.nothing
+    )?;
     writeln!(out, "{}", proof(account))
 }
 
@@ -115,6 +121,13 @@ pub(super) fn json(out: &mut impl Write, account: &Account) -> io::Result<()> {
         "states": serde_json::Map::from_iter(states),
         "in_reports_once": account.once,
         "in_reports_more_than_once": account.more,
+        "confirmed": {
+            "executed": account.confirmed.executed,
+            "by_answer": account.confirmed.answer,
+            "by_status": account.confirmed.status,
+            "by_notification": account.confirmed.notification,
+            "by_nothing": account.confirmed.nothing,
+        },
         "breaks": Vec::from_iter(payments),
         "untold": account.untold,
     });

@@ -1,7 +1,7 @@
 //! All that was said of one payment, put together.
 
 use super::entries::ByKey;
-use super::row::{Id, Place, Row, Said, Source};
+use super::row::{By, Id, Place, Row, Said, Source};
 use super::state::State;
 
 /// An execution that a report has.
@@ -31,6 +31,26 @@ pub(super) struct Payment {
     time: u64,
     /// The first line of it.
     place: Option<Place>,
+    confirmed: Confirmed,
+}
+
+/// What has said that a payment was executed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Confirmed {
+    pub(super) answer: bool,
+    pub(super) status: bool,
+    pub(super) notification: bool,
+}
+
+impl Confirmed {
+    fn note(&mut self, by: By) {
+        match by {
+            By::Nothing => {}
+            By::Answer => self.answer = true,
+            By::Status => self.status = true,
+            By::Notification => self.notification = true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +102,8 @@ pub(super) struct Verdict {
     pub(super) is_covered: bool,
     /// Where one of its lines stands.
     pub(super) place: Place,
+    /// It was executed, by the trail or by a report, and this has said so.
+    pub(super) confirmed: Option<Confirmed>,
 }
 
 impl Payment {
@@ -120,7 +142,10 @@ impl Payment {
 
     fn take_entry(&mut self, row: &Row) {
         let Row { said, gateways, amount, currency, own, time, .. } = *row;
-        self.sent += u64::from(row.is_sent);
+        self.sent += u64::from(row.by == By::Answer);
+        if row.said == Said::Executed {
+            self.confirmed.note(row.by);
+        }
         let audit = self.audit.get_or_insert(Audit {
             said: Said::Nothing,
             gateways: 0,
@@ -197,7 +222,12 @@ impl Payment {
             executions: self.executions.len(),
             is_covered: is_due && by_audit != 0 && by_audit & !scope.reported == 0,
             place: self.place.unwrap_or_default(),
+            confirmed: self.is_executed().then_some(self.confirmed),
         }
+    }
+
+    fn is_executed(&self) -> bool {
+        !self.executions.is_empty() || self.audit.is_some_and(|audit| audit.said == Said::Executed)
     }
 
     /// How much it is about: by the reports, or else by the trail, or else by the ledger.

@@ -6,6 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::engine::codec::base64;
 use crate::engine::limits;
 
 /// Somebody who brought the token.
@@ -34,7 +35,7 @@ pub(super) fn authenticate(headers: &[(&[u8], &[u8])], token_sha256: &[u8; 32]) 
     if !scheme.eq_ignore_ascii_case(b"basic") {
         return None;
     }
-    let pair = decode_base64(rest)?;
+    let pair = base64::decode(rest)?;
     let colon = pair.iter().position(|byte| *byte == b':')?;
     let (user, password) = (pair.get(..colon)?, pair.get(colon + 1..)?);
     let user = String::from_utf8(user.to_vec()).ok().filter(|user| !user.is_empty());
@@ -45,33 +46,6 @@ fn is_token(token: &[u8], token_sha256: &[u8; 32]) -> bool {
     let digest = Sha256::digest(token);
     let differences = digest.iter().zip(token_sha256).fold(0, |all, (a, b)| all | (a ^ b));
     differences == 0
-}
-
-/// Bytes in the standard alphabet, with or without padding.
-fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
-    let mut bare = text;
-    for _ in 0..2 {
-        bare = bare.strip_suffix(b"=").unwrap_or(bare);
-    }
-    let mut bytes = Vec::with_capacity(bare.len());
-    let (mut held, mut bits) = (0_u32, 0_u32);
-    for letter in bare {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        held = (held << 6 | u32::from(value)) & 0xffff;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(u8::try_from(held >> bits & 0xff).unwrap_or(0));
-        }
-    }
-    (bare.len() % 4 != 1).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -144,7 +118,7 @@ mod tests {
             ("Zm9v\n", None),
             ("Z", None),
         ] {
-            assert_eq!(decode_base64(text.as_bytes()).as_deref(), bytes, "{text}");
+            assert_eq!(base64::decode(text.as_bytes()).as_deref(), bytes, "{text}");
         }
     }
 }

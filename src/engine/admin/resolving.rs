@@ -10,7 +10,7 @@ use super::status::View;
 use super::turn::Turn;
 use crate::engine::audit::AuditEntry;
 use crate::engine::codec::hex;
-use crate::engine::event::AdminEffect;
+use crate::engine::event::{AdminEffect, with_money};
 use crate::engine::payment::{Anomaly, ClaimState, Evidence, KeyPrefix, Resolution, Step};
 use crate::engine::store::{Entry, Found, Layout, OperatorEvent, OperatorRequest};
 use crate::engine::time::Leaps;
@@ -147,10 +147,7 @@ fn line(request: &ResolveRequest, resolved: &Resolved, view: View<'_>) -> Object
 /// The same for the audit trail.
 fn entry(request: &ResolveRequest, resolved: &Resolved, view: View<'_>) -> AuditEntry {
     let Resolved { key, before, after, claim, .. } = resolved;
-    AuditEntry::new("resolve", view.now)
-        .text("key", &hex(key))
-        .text("amt", &claim.money.amount())
-        .text("cur", claim.money.letters())
+    with_money(AuditEntry::new("resolve", view.now).text("key", &hex(key)), &claim.money)
         .text("was", before.name())
         .text("claim", after.name())
         .text("gw", &doubt::names(after.holders(), view.layout).join("+"))
@@ -173,7 +170,7 @@ fn told<T>(
     let mut effects = vec![AdminEffect::Told { line, entry }];
     if *overturned {
         let (said, step) = (Evidence::Operator(resolution), Step::Overturned(*after));
-        let anomaly = Anomaly::of(hex(key), *before, said, step);
+        let anomaly = Anomaly::of(hex(key), *before, said, step, &view.policy.claims);
         effects.extend(anomaly.map(AdminEffect::Anomaly));
     }
     effects.push(AdminEffect::Reply(reply));

@@ -1,4 +1,4 @@
-//! Whose listener the plugin stands in: the merchants', the operators', or Envoy's own.
+//! Whose listener the plugin stands in: the merchants', the operators', Envoy's own, or the gateways'.
 
 use super::reader::{Errors, Fields, Node};
 use crate::engine::time::Zone;
@@ -15,6 +15,8 @@ pub enum Role {
     },
     /// Envoy's own: it writes down what happened without a request.
     Audit,
+    /// The gateways': it takes in what they notify the merchant's application of.
+    Notify,
 }
 
 /// The file of the module that decides about payments.
@@ -26,6 +28,9 @@ pub const ETCD_MODULE: &str = "dana_failover_etcd.wasm";
 /// The file of the module that serves operators.
 pub const OPERATORS_MODULE: &str = "dana_failover_operators.wasm";
 
+/// The file of the module that takes notifications in.
+pub const NOTIFY_MODULE: &str = "dana_failover_notify.wasm";
+
 impl Role {
     /// The file of the module that serves it.
     #[must_use]
@@ -33,6 +38,7 @@ impl Role {
         match self {
             Self::Payments => PAYMENTS_MODULE,
             Self::Admin { .. } | Self::Audit => OPERATORS_MODULE,
+            Self::Notify => NOTIFY_MODULE,
         }
     }
 
@@ -45,6 +51,7 @@ impl Role {
             Self::Payments => (Some(ETCD_MODULE), "payments"),
             Self::Admin { .. } => (None, "admin"),
             Self::Audit => (None, "audit"),
+            Self::Notify => (None, "notify"),
         };
         let module = self.module();
         if module == loaded || also == Some(loaded) {
@@ -65,12 +72,17 @@ pub(super) fn read_zone(fields: &Fields<'_>) -> Zone {
 
 pub(super) fn read(fields: &Fields<'_>, errors: &Errors) -> Role {
     const ADMIN: Role = Role::Admin { token_sha256: [0; 32] };
-    let roles = [("payments", Role::Payments), ("admin", ADMIN), ("audit", Role::Audit)];
+    let roles = [
+        ("payments", Role::Payments),
+        ("admin", ADMIN),
+        ("audit", Role::Audit),
+        ("notify", Role::Notify),
+    ];
     let role = fields.choice("role", &roles, Role::Payments);
     let token = fields.get("token_sha256");
     match (role, token) {
-        (Role::Payments | Role::Audit, None) => role,
-        (Role::Payments | Role::Audit, Some(node)) => {
+        (Role::Payments | Role::Audit | Role::Notify, None) => role,
+        (Role::Payments | Role::Audit | Role::Notify, Some(node)) => {
             let expected = "nothing: nobody but operators brings a token";
             errors.add(&node.path, expected, "a hash");
             role
@@ -182,7 +194,7 @@ mod tests {
         let good = "ab".repeat(32);
         mistake(
             &json!({"role": "operator"}),
-            "admin.role: expected \"payments\" or \"admin\" or \"audit\"",
+            "admin.role: expected \"payments\" or \"admin\" or \"audit\" or \"notify\"",
         );
         mistake(
             &json!({"token_sha256": good}),

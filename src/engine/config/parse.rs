@@ -3,6 +3,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::admin::Role;
 use super::delays::Floor;
 use super::gateways::{check_composites, read_composites, read_gateways};
 use super::health::{read_breaker, read_failback, read_heartbeat, read_probe};
@@ -11,7 +12,7 @@ use super::names::header;
 use super::operations::MODES;
 use super::reader::{ConfigError, Errors, Fields, Node};
 use super::values::{Config, Ledger, PARTNER_HEADER, Timeouts};
-use super::{admin, audit, operations, protobuf, rights};
+use super::{admin, audit, notify, operations, protobuf, rights};
 use crate::engine::codec::hex;
 use crate::engine::health::ProbeSpec;
 use crate::engine::protocol::{Mode, Protocol};
@@ -95,8 +96,12 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         role: admin::read(&admin, errors),
         time_zone: admin::read_zone(&admin),
         audit: audit::read(&fields),
+        notify: notify::keep(&fields),
         digest: String::new(),
     };
+    if config.notify.is_some() && config.role != Role::Notify {
+        errors.add("notify", "admin.role notify", "another");
+    }
     check_composites(&config, errors);
     check_etcd(&config, floor, errors);
     check_delays(&config, errors);

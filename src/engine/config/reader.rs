@@ -64,6 +64,15 @@ impl<'v> Node<'v> {
         Self { value, path: String::new(), errors }
     }
 
+    /// A value that stands at this path.
+    pub(super) fn at(path: &str, value: &'v Value, errors: &'v Errors) -> Self {
+        Self { value, path: path.to_owned(), errors }
+    }
+
+    pub(super) const fn value(&self) -> &'v Value {
+        self.value
+    }
+
     /// The members, if it is an object; a mistake otherwise.
     #[inline(never)]
     pub(in crate::engine) fn fields(&self) -> Fields<'v> {

@@ -66,6 +66,9 @@ pub struct Config {
     pub time_zone: Zone,
     /// How the audit trail is written, if it is.
     pub audit: Option<AuditConfig>,
+    /// How notifications are taken in, as JSON, which [`NotifyConfig`](super::NotifyConfig) reads: other
+    /// modules need not know how.
+    pub notify: Option<String>,
     /// SHA-256 in hexadecimal of the configuration as compact JSON, its members in the order of their
     /// names.
     pub digest: String,

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::engine::audit::AuditEntry;
 use crate::engine::gateway::Gateways;
+use crate::engine::metrics::{self, Family};
 use crate::engine::payment::{ClaimState, Money, PaymentRef};
 use crate::engine::protocol::{Class, Compiled, SnapCode};
 use crate::engine::time::Timestamp;
@@ -12,6 +13,8 @@ use crate::engine::time::Timestamp;
 /// What was decided about a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
+    /// Whether a merchant asked, or a gateway notified.
+    pub way: Way,
     /// The operation; none for what is passed on without promises.
     pub operation: Option<Rc<Compiled>>,
     /// The payment that it makes or is about, by the front of its claim key: as much as it takes
@@ -40,6 +43,16 @@ pub struct Decision {
     pub at: Timestamp,
     /// Whose request it is, and what it says of itself.
     pub subject: Rc<Subject>,
+}
+
+/// Which way a request goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// From a merchant to a gateway.
+    #[default]
+    Out,
+    /// From a gateway to the merchant's application: a notification.
+    In,
 }
 
 /// Whose request it is, and what it says of itself. None of it is in the access log.
@@ -85,7 +98,16 @@ impl Decision {
         self.operation.as_ref().map_or("", |compiled| compiled.operation.name.as_ref())
     }
 
-    /// The values of the labels of [`REQUESTS`](crate::engine::metrics::REQUESTS), in their order.
+    /// What it is counted by.
+    #[must_use]
+    pub const fn family(&self) -> &'static Family {
+        match self.way {
+            Way::Out => &metrics::REQUESTS,
+            Way::In => &metrics::NOTIFICATIONS,
+        }
+    }
+
+    /// The values of the labels of [`Decision::family`], in their order.
     #[must_use]
     pub fn labels(&self) -> [&str; 4] {
         [self.operation_name(), self.decision, self.claim.name(), &self.names]
@@ -121,7 +143,9 @@ impl Decision {
     /// Its entry in the audit trail. `began`: when the request was complete; `from`: its client's address.
     #[must_use]
     pub fn entry(&self, began: Timestamp, from: &str) -> AuditEntry {
-        let kind = match self.operation.as_ref().map(|compiled| compiled.operation.class) {
+        let class = self.operation.as_ref().map(|compiled| compiled.operation.class);
+        let kind = match class {
+            _ if self.way == Way::In => "notify",
             Some(Class::Charge) => "charge",
             Some(Class::FollowUp) => "follow_up",
             Some(Class::Inquiry) => "inquiry",
@@ -150,16 +174,21 @@ impl Decision {
         let subject = &*self.subject;
         let key = self.key.map(|key| key.to_string()).unwrap_or_default();
         let of = self.concerned.map(|of| of.to_string()).unwrap_or_default();
-        members
+        let members = members
             .text("who", &subject.partner)
             .text("rid", &subject.request_id)
             .text("op", self.operation_name())
             .text("key", &key)
             .text("of", &of)
-            .text("ref", subject.reference.as_deref().unwrap_or_default())
-            .text("amt", &subject.money.amount())
-            .text("cur", subject.money.letters())
+            .text("ref", subject.reference.as_deref().unwrap_or_default());
+        with_money(members, &subject.money)
     }
+}
+
+/// An entry with how much money it is about.
+#[inline(never)]
+pub(in crate::engine) fn with_money(entry: AuditEntry, money: &Money) -> AuditEntry {
+    entry.text("amt", &money.amount()).text("cur", money.letters())
 }
 
 #[cfg(test)]
@@ -173,6 +202,7 @@ mod tests {
         let operation = dana_snap().into_iter().find(|one| one.name == "create-order").unwrap();
         let gateways = Gateways::only(GatewayId::FIRST);
         Decision {
+            way: Way::Out,
             operation: Some(Rc::new(Compiled::new(operation))),
             key: Some(PaymentRef::from_bytes([0xab; PaymentRef::SIZE])),
             concerned: None,

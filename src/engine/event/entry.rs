@@ -1,5 +1,6 @@
 //! What happened without a request, as entries of the audit trail.
 
+use super::decision::with_money;
 use crate::engine::audit::AuditEntry;
 use crate::engine::config::Policy;
 use crate::engine::gateway::{GatewayId, Gateways};
@@ -43,10 +44,9 @@ pub fn health_entry(event: &HealthEvent, policy: &Policy, at: Timestamp) -> Audi
 /// The entry of evidence that contradicts what was known.
 #[must_use]
 pub fn anomaly_entry(anomaly: &Anomaly, policy: &Policy, at: Timestamp) -> AuditEntry {
-    let Anomaly { kind, key, was, said, by } = anomaly;
+    let Anomaly { kind, key, was, said, by, money } = anomaly;
     let was = if let ClaimState::Closed { how, .. } = was { how.name() } else { was.name() };
-    AuditEntry::new("anomaly", at)
-        .text("key", key)
+    with_money(AuditEntry::new("anomaly", at).text("key", key), money)
         .text("rule", kind.name())
         .text("was", was)
         .text("says", said)

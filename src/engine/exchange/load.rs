@@ -99,7 +99,7 @@ impl Context<'_> {
         let issuer = match issuer {
             Some(Entry::Alias(alias)) => match alias.to {
                 AliasTarget::Gateway(gateway) => Some((gateway, alias.used_at)),
-                AliasTarget::Payment(_) => None,
+                AliasTarget::Payment(_) | AliasTarget::Application(_) => None,
             },
             Some(Entry::Absent | Entry::Claim(_) | Entry::Unreadable) | None => None,
         };
@@ -304,7 +304,7 @@ fn bound_to(parsed: &ParsedRequest, records: &Records) -> Option<(PaymentRef, Ti
     match records.entry(Key::Alias(key.reference())) {
         Entry::Alias(alias) => match alias.to {
             AliasTarget::Payment(payment) => Some((payment, alias.used_at)),
-            AliasTarget::Gateway(_) => None,
+            AliasTarget::Gateway(_) | AliasTarget::Application(_) => None,
         },
         Entry::Absent | Entry::Claim(_) | Entry::Unreadable => None,
     }

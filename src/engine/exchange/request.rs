@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-mod amount;
+pub(super) mod amount;
 pub(super) mod head;
 mod identity;
 pub(super) mod refused;

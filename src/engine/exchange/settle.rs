@@ -268,7 +268,7 @@ impl Context<'_> {
     }
 
     /// Applies evidence, if there is any, and its time to the claim that stands under `key`.
-    fn work_in(
+    pub(super) fn work_in(
         &self,
         entry: Entry,
         key: &ClaimKey,
@@ -288,7 +288,9 @@ impl Context<'_> {
                     return Worked::at(was);
                 };
                 let step = before.apply(event, at, rules);
-                anomaly = Anomaly::of(key.reference(), was, event, step);
+                let reference = key.reference();
+                anomaly = Anomaly::of(reference, was, event, step, rules)
+                    .map(|anomaly| Anomaly { money: before.money, ..anomaly });
                 match (before.learn(event, fingerprint), step) {
                     (claim, Step::Stays) if claim != before => (claim, Step::To(was)),
                     (claim, Step::Stays) => (claim, Step::Stays),

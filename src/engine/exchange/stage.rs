@@ -12,7 +12,7 @@ use crate::engine::event::ExchangeEffect;
 use crate::engine::gateway::Gateways;
 use crate::engine::health::{Health, HealthEvent, WorkerCounters};
 use crate::engine::limits;
-use crate::engine::store::{Entry, Key, Seen, StoreRequest, Version};
+use crate::engine::store::{Entry, Key, Seen, StoreRequest, Terms, Version};
 use crate::engine::time::Timestamp;
 
 /// What every step of one event shares.
@@ -20,6 +20,24 @@ pub(super) struct Context<'a> {
     pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
     pub(super) counters: &'a mut WorkerCounters,
+}
+
+/// What a session with the store works by.
+pub(super) fn terms<'a>(
+    policy: &'a Policy,
+    now: Timestamp,
+    counters: &'a WorkerCounters,
+) -> Terms<'a> {
+    let store = &policy.config.store;
+    Terms {
+        now,
+        placement: policy.placement,
+        answer_sets: policy.config.kept_sets(),
+        rules: &policy.claims,
+        claims: store.retention,
+        tokens: store.token_retention,
+        counters,
+    }
 }
 
 /// How far a request has come.

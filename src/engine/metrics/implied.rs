@@ -18,15 +18,15 @@
 
 use super::{
     ANOMALIES, BARRED, BREACHES, BREAKER_STATE, DISAGREES, Family, HEALTH_WRITES, HEARTBEAT_UP,
-    IN_FLIGHT, OVERRIDE, OVERRIDES, RAMP, REQUESTS, STORE_AHEAD, STORE_CALLS, STORE_UNFINISHED,
-    STORE_UP, SWITCHES, TRANSITIONS,
+    IN_FLIGHT, NOTIFICATIONS, OVERRIDE, OVERRIDES, RAMP, REQUESTS, STORE_AHEAD, STORE_CALLS,
+    STORE_UNFINISHED, STORE_UP, SWITCHES, TRANSITIONS,
 };
 use crate::engine::config::Policy;
 use crate::engine::gateway::Gateways;
 use crate::engine::health::{Breach, Cause, Rule};
 use crate::engine::limits;
 use crate::engine::payment::AnomalyKind;
-use crate::engine::protocol::{Class, Compiled, Repeat};
+use crate::engine::protocol::{Class, Compiled, Repeat, dana_notifications};
 use crate::engine::store::RpcEvent;
 
 /// A metric of a family, with the values of its labels.
@@ -46,6 +46,31 @@ pub fn all(policy: &Policy) -> Vec<Implied> {
     add_of_gateways(policy, &mut all);
     add_of_store(policy, &mut all);
     add_of_requests(policy, &mut all);
+    all
+}
+
+/// Those of the module that takes notifications in.
+#[must_use]
+pub fn of_notifications(policy: &Policy) -> Vec<Implied> {
+    let mut all = Vec::new();
+    let mut add = |values: &[&str]| add(&mut all, &NOTIFICATIONS, values);
+    add(&["", "unmatched", "", ""]);
+    for operation in dana_notifications() {
+        let name = operation.name.as_ref();
+        for why in ["unverified", "malformed"] {
+            add(&[name, why, "", ""]);
+        }
+        for gateway in &policy.gateways {
+            let gateway = gateway.name.as_str();
+            for decision in ["deliver", "replay", "under_way", "not_confirmed", "application_away"]
+            {
+                for claim in ["settled", "closed"] {
+                    add(&[name, decision, claim, gateway]);
+                }
+            }
+            add(&[name, "store_failed", "", gateway]);
+        }
+    }
     all
 }
 
@@ -420,7 +445,8 @@ mod tests {
         // Nor is there a store in etcd.
         let etcd = [STORE_UP, STORE_CALLS, STORE_UNFINISHED, STORE_AHEAD];
         let (told, last) = counted.split_at(6);
-        assert_eq!(left_out, [[BREACHES].as_slice(), told, &etcd, last].concat());
+        // Notifications are another module's.
+        assert_eq!(left_out, [[NOTIFICATIONS, BREACHES].as_slice(), told, &etcd, last].concat());
     }
 
     #[test]

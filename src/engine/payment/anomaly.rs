@@ -3,7 +3,9 @@
 
 use std::fmt;
 
+use super::claim::Money;
 use super::claim::evidence::{Evidence, Outcome, PaymentStatus, Resolution, Step};
+use super::claim::rules::ClaimRules;
 use super::claim::state::{ClaimState, Closed};
 use crate::engine::gateway::Gateways;
 
@@ -20,6 +22,8 @@ pub struct Anomaly {
     pub said: &'static str,
     /// The gateways that said so, or of which it was said.
     pub by: Gateways,
+    /// How much money it is about, as far as its record knows.
+    pub money: Money,
 }
 
 /// What became of a record by evidence that contradicts it.
@@ -30,11 +34,13 @@ pub enum AnomalyKind {
     Overturned,
     /// It stays as it was.
     Contradicted,
+    /// It is executed at one gateway, and another one that keeps a ledger of its own has executed it too.
+    ExecutedTwice,
 }
 
 impl AnomalyKind {
-    /// Both, in the order of their weight.
-    pub const ALL: [Self; 2] = [Self::Overturned, Self::Contradicted];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Overturned, Self::Contradicted, Self::ExecutedTwice];
 
     /// What it is called in metrics.
     #[must_use]
@@ -42,6 +48,7 @@ impl AnomalyKind {
         match self {
             Self::Overturned => "overturned",
             Self::Contradicted => "contradicted",
+            Self::ExecutedTwice => "executed_twice",
         }
     }
 }
@@ -55,23 +62,41 @@ impl Anomaly {
         was: ClaimState,
         event: Evidence,
         step: Step,
+        rules: &ClaimRules,
     ) -> Option<Self> {
+        let (said, by) = says(event);
         let kind = match step {
             Step::Overturned(_) => AnomalyKind::Overturned,
             Step::Contradicted(_) => AnomalyKind::Contradicted,
-            Step::Stays | Step::To(_) | Step::Released => return None,
-        };
-        let (said, by) = match event {
-            Evidence::Answer { outcome, gateways, .. } => (outcome_name(outcome), gateways),
-            Evidence::Told { gateway, status } => (status_name(status), Gateways::only(gateway)),
-            Evidence::Operator(Resolution::ExecutedAt(by)) => {
-                ("executed (an operator)", Gateways::only(by))
+            Step::Stays | Step::To(_) | Step::Released => {
+                let is_another = is_executed(event) && !rules.shared_ledger;
+                match was {
+                    ClaimState::Settled { gateways, .. }
+                        if is_another && gateways.intersection(by).is_empty() =>
+                    {
+                        AnomalyKind::ExecutedTwice
+                    }
+                    ClaimState::Settled { .. }
+                    | ClaimState::InFlight { .. }
+                    | ClaimState::Rejected { .. }
+                    | ClaimState::InDoubt { .. }
+                    | ClaimState::Closed { .. } => return None,
+                }
             }
-            Evidence::Operator(Resolution::NotExecuted) => {
-                ("not executed (an operator)", Gateways::NONE)
-            }
         };
-        Some(Self { kind, key: key.to_string(), was, said, by })
+        Some(Self { kind, key: key.to_string(), was, said, by, money: Money::default() })
+    }
+
+    /// A gateway says that it is executed, with so much money; its record has another amount.
+    #[must_use]
+    pub fn of_another_amount(
+        key: impl fmt::Display,
+        was: ClaimState,
+        by: Gateways,
+        money: Money,
+    ) -> Self {
+        let (kind, said) = (AnomalyKind::Contradicted, "executed, of another amount");
+        Self { kind, key: key.to_string(), was, said, by, money }
     }
 
     /// The line for operators, with the names of the gateways `by`.
@@ -88,11 +113,36 @@ impl Anomaly {
                 "Its record stays as it was. Look the payment up at the gateway; if the record is \
                  wrong, tell the merchant."
             }
+            AnomalyKind::ExecutedTwice => "Two gateways have executed it: refund one.",
         };
         format!(
             "payment {key} {}: its record said {was}, {by} says {said}. {what_to_do}",
             kind.name()
         )
+    }
+}
+
+/// Whether it proves that the payment was executed. Where an operator's word contradicts a record, it is
+/// refused.
+const fn is_executed(event: Evidence) -> bool {
+    match event {
+        Evidence::Answer { outcome, .. } => matches!(outcome, Outcome::Executed),
+        Evidence::Told { status, .. } => matches!(status, PaymentStatus::Executed),
+        Evidence::Operator(_) => false,
+    }
+}
+
+/// What is said, and by whom.
+fn says(event: Evidence) -> (&'static str, Gateways) {
+    match event {
+        Evidence::Answer { outcome, gateways, .. } => (outcome_name(outcome), gateways),
+        Evidence::Told { gateway, status } => (status_name(status), Gateways::only(gateway)),
+        Evidence::Operator(Resolution::ExecutedAt(by)) => {
+            ("executed (an operator)", Gateways::only(by))
+        }
+        Evidence::Operator(Resolution::NotExecuted) => {
+            ("not executed (an operator)", Gateways::NONE)
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! Keys that lead elsewhere: an `Idempotency-Key` header to the payment it was first used for, a
-//! customer's token to the gateway that issued it.
+//! customer's token to the gateway that issued it, a gateway's notification to the merchant's application.
 //!
 //! | at | bytes | what |
 //! |---:|---:|---|
 //! | 0 | 1 | length of the record |
 //! | 1 | 1 | 129: no claim, version 1 |
 //! | 2 | 16 | key prefix |
-//! | 18 | 1 | 1 a payment, 2 a gateway |
-//! | 19 | 20 | the payment's key and hash, or the gateway and zeros |
+//! | 18 | 1 | 1 a payment, 2 a gateway, 3 an application that was asked, 4 one that has confirmed |
+//! | 19 | 20 | the payment's key and hash; or the gateway and zeros; or zeros |
 //! | 39 | 8 | since when, ms |
 //! | 47 | 4 | nonce |
 
@@ -20,6 +20,8 @@ const SIZE: u8 = 51;
 const VERSION: u8 = 129;
 const PAYMENT: u8 = 1;
 const GATEWAY: u8 = 2;
+const UNDER_WAY: u8 = 3;
+const CONFIRMED: u8 = 4;
 
 /// What a key leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +42,24 @@ pub enum AliasTarget {
     Payment(PaymentRef),
     /// To this gateway.
     Gateway(GatewayId),
+    /// To the merchant's application: a notification.
+    Application(Delivery),
+}
+
+/// How far a notification is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The application has it, or is about to.
+    UnderWay,
+    /// The application has confirmed it.
+    Confirmed,
 }
 
 impl Alias {
     /// The same, with its gateway by another name; `None` if it has none.
     pub(super) fn map_gateway(self, map: &dyn Fn(Gateways) -> Option<Gateways>) -> Option<Self> {
         let to = match self.to {
-            AliasTarget::Payment(payment) => AliasTarget::Payment(payment),
+            to @ (AliasTarget::Payment(_) | AliasTarget::Application(_)) => to,
             AliasTarget::Gateway(gateway) => {
                 AliasTarget::Gateway(map(Gateways::only(gateway))?.single()?)
             }
@@ -62,6 +75,8 @@ impl Alias {
                 target[0] = gateway.byte();
                 (GATEWAY, target)
             }
+            AliasTarget::Application(Delivery::UnderWay) => (UNDER_WAY, [0; PaymentRef::SIZE]),
+            AliasTarget::Application(Delivery::Confirmed) => (CONFIRMED, [0; PaymentRef::SIZE]),
         };
         let mut bytes = Vec::with_capacity(usize::from(SIZE));
         bytes.extend([SIZE, VERSION]);
@@ -86,6 +101,8 @@ impl Alias {
         let to = match tag {
             PAYMENT => AliasTarget::Payment(PaymentRef::from_bytes(target)),
             GATEWAY => AliasTarget::Gateway(GatewayId::new(usize::from(target[0]))?),
+            UNDER_WAY => AliasTarget::Application(Delivery::UnderWay),
+            CONFIRMED => AliasTarget::Application(Delivery::Confirmed),
             _ => return None,
         };
         bytes.0.is_empty().then_some(Self { to, used_at, nonce })

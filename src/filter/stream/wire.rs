@@ -44,7 +44,7 @@ pub(super) struct Wire<H, S> {
 
 /// How far one direction has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::filter) enum Phase {
     /// Held until it is complete.
     Held,
     /// Complete, and held until something is decided.
@@ -142,7 +142,7 @@ fn say_intent(intent: Option<&AuditEntry>) {
 }
 
 impl Phase {
-    pub(super) const fn flow(self) -> Flow {
+    pub(in crate::filter) const fn flow(self) -> Flow {
         match self {
             Self::Released => Flow::Continue,
             Self::Held | Self::Deciding | Self::Replied => Flow::Hold,

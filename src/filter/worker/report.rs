@@ -30,17 +30,22 @@ impl<H: Host, S> Worker<H, S> {
 
     /// Counts a request.
     pub(in crate::filter) fn count_decision(&self, decision: &Decision) {
-        self.count(&metrics::REQUESTS, &decision.labels());
+        self.count(decision.family(), &decision.labels());
     }
 
     /// Shows how every gateway is, and every metric that the configuration implies, before anything
     /// changes.
     pub(in crate::filter) fn show(&self) {
-        for Implied { family, values } in implied::all(&self.policy) {
+        self.define(implied::all(&self.policy));
+        self.show_gateways();
+    }
+
+    /// Defines metrics before anything is counted.
+    pub(in crate::filter) fn define(&self, all: Vec<Implied>) {
+        for Implied { family, values } in all {
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
             self.metric(family, &values);
         }
-        self.show_gateways();
     }
 
     fn show_gateways(&self) {

@@ -97,10 +97,11 @@ pub(crate) fn explain(out: &mut impl Write, rule: &Rule) -> io::Result<()> {
             out,
             "\nWhat the two filters need, always or with a store in etcd, and what is lost without it:"
         )?;
-        writeln!(out, "  {:<36} payments operators", "")?;
-        for Capability { name, without, payments, operators } in NEEDED {
-            let (payments, operators) = (payments.word(), operators.word());
-            writeln!(out, "  {name:<36} {payments:<8} {operators:<9} {without}")?;
+        writeln!(out, "  {:<36} payments operators notify", "")?;
+        for Capability { name, without, payments, operators, notify } in NEEDED {
+            let [payments, operators, notify] =
+                [payments, operators, notify].map(|need| need.word());
+            writeln!(out, "  {name:<36} {payments:<8} {operators:<9} {notify:<6} {without}")?;
         }
     }
     Ok(())

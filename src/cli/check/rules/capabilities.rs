@@ -42,6 +42,8 @@ pub(crate) struct Capability {
     pub(crate) payments: Need,
     /// When the operators' filter does.
     pub(crate) operators: Need,
+    /// When the one that takes notifications in does.
+    pub(crate) notify: Need,
 }
 
 /// When a filter needs something.
@@ -68,20 +70,28 @@ impl Need {
 }
 
 const fn payments(name: &'static str, without: &'static str) -> Capability {
-    Capability { name, without, payments: Need::Always, operators: Need::Never }
+    let (operators, notify) = (Need::Never, Need::Never);
+    Capability { name, without, payments: Need::Always, operators, notify }
+}
+
+/// For those that let requests through.
+const fn passes(name: &'static str, without: &'static str) -> Capability {
+    Capability { notify: Need::Always, ..payments(name, without) }
 }
 
 const fn both(name: &'static str, without: &'static str) -> Capability {
-    Capability { name, without, payments: Need::Always, operators: Need::Always }
+    let all = Need::Always;
+    Capability { name, without, payments: all, operators: all, notify: all }
 }
 
-/// For payments always, and for operators where there is an audit trail.
+/// Always, but for operators where there is an audit trail.
 const fn audit(name: &'static str, without: &'static str) -> Capability {
-    Capability { name, without, payments: Need::Always, operators: Need::Audit }
+    Capability { operators: Need::Audit, ..both(name, without) }
 }
 
 const fn etcd(name: &'static str, without: &'static str) -> Capability {
-    Capability { name, without, payments: Need::Etcd, operators: Need::Etcd }
+    let etcd = Need::Etcd;
+    Capability { name, without, payments: etcd, operators: etcd, notify: etcd }
 }
 
 /// All of them. The tests withhold each one from a real Envoy.
@@ -89,7 +99,7 @@ pub(crate) const NEEDED: [Capability; 33] = [
     both("proxy_log", "its log, and the reason why a configuration is refused"),
     both("proxy_get_current_time_nanoseconds", "every decision: there is no clock"),
     both("proxy_get_header_map_pairs", "every decision: no request can be read"),
-    payments("proxy_replace_header_map_value", "every payment: no cluster can be named"),
+    passes("proxy_replace_header_map_value", "every payment: no cluster can be named"),
     both("proxy_get_buffer_bytes", "every decision: no body can be read"),
     both(
         "proxy_get_property",
@@ -105,19 +115,24 @@ pub(crate) const NEEDED: [Capability; 33] = [
         "its metrics; what one worker sees of a gateway, others see at their next tick",
     ),
     both("proxy_record_metric", "its metrics"),
-    payments("proxy_get_metric", "time: what is known of the gateways is read with each request"),
+    passes("proxy_get_metric", "time: what is known of the gateways is read with each request"),
     Capability {
         name: "proxy_set_tick_period_milliseconds",
         without: "heartbeats: it does not start; for operators the same, with etcd",
         payments: Need::Always,
         operators: Need::Etcd,
+        notify: Need::Always,
     },
-    payments("proxy_http_call", "heartbeats: no later gateway is ever used"),
+    Capability {
+        notify: Need::Audit,
+        ..payments("proxy_http_call", "heartbeats: no later gateway is ever used")
+    },
     Capability {
         name: "proxy_set_effective_context",
         without: "answers of a gateway that is asked second, and of etcd",
         payments: Need::Always,
         operators: Need::Etcd,
+        notify: Need::Etcd,
     },
     etcd("proxy_grpc_call", "every claim, and an operator's word: it does not start"),
     Capability {
@@ -125,6 +140,7 @@ pub(crate) const NEEDED: [Capability; 33] = [
         without: "every payment: it hangs once etcd has answered",
         payments: Need::Etcd,
         operators: Need::Never,
+        notify: Need::Etcd,
     },
     both("proxy_on_context_create", "the start"),
     both("proxy_on_configure", "the start"),
@@ -133,17 +149,18 @@ pub(crate) const NEEDED: [Capability; 33] = [
         without: "heartbeats, and what workers tell each other; for operators, further tries at etcd",
         payments: Need::Always,
         operators: Need::Etcd,
+        notify: Need::Always,
     },
     both("proxy_on_request_headers", "every claim: requests pass unseen"),
     both("proxy_on_request_body", "every claim: requests pass undecided"),
     both("proxy_on_request_trailers", "the claim of a request with trailers: it passes undecided"),
-    payments("proxy_on_response_headers", "every proof: payments stay in doubt"),
-    payments("proxy_on_response_body", "every proof: payments stay in doubt"),
-    payments(
-        "proxy_on_response_trailers",
-        "the proof of an answer with trailers: it stays in doubt",
-    ),
-    payments("proxy_on_http_call_response", "answers to heartbeats"),
+    passes("proxy_on_response_headers", "every proof: payments stay in doubt"),
+    passes("proxy_on_response_body", "every proof: payments stay in doubt"),
+    passes("proxy_on_response_trailers", "the proof of an answer with trailers: it stays in doubt"),
+    Capability {
+        notify: Need::Audit,
+        ..payments("proxy_on_http_call_response", "answers to heartbeats")
+    },
     etcd("proxy_on_grpc_receive", "every claim: it hangs, as if etcd never answered"),
     etcd(
         "proxy_on_grpc_close",
@@ -160,6 +177,7 @@ fn needed(plugin: &Plugin) -> impl Iterator<Item = &'static Capability> {
         let need = match role {
             Role::Payments => one.payments,
             Role::Admin | Role::Audit => one.operators,
+            Role::Notify => one.notify,
         };
         match need {
             Need::Always => true,

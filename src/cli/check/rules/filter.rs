@@ -4,7 +4,7 @@ use super::super::finding::Severity::{Error, Note, Warning};
 use super::super::finding::{Found, Rule};
 use super::super::setup::{Role, Setup};
 use super::super::view::View;
-use crate::engine::{ETCD_MODULE, OPERATORS_MODULE, PAYMENTS_MODULE};
+use crate::engine::{ETCD_MODULE, NOTIFY_MODULE, NotifyConfig, OPERATORS_MODULE, PAYMENTS_MODULE};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -139,7 +139,11 @@ fn filter_config(setup: &Setup, found: &mut Found<'_>) {
             found.add_as(&view, &mistake.expected, &mistake.found);
             continue;
         }
-        for error in plugin.parsed.as_ref().err().into_iter().flatten() {
+        // Its own module alone reads the part about notifications.
+        let inbound = plugin.parsed.as_ref().ok().filter(|_| plugin.role == Role::Notify);
+        let inbound = inbound.and_then(|config| NotifyConfig::read(config).err());
+        let mistakes = plugin.parsed.as_ref().err().into_iter().chain(&inbound).flatten();
+        for error in mistakes {
             found.add_as(&plugin.config.along(&error.path), &error.expected, &error.found);
         }
     }
@@ -153,7 +157,8 @@ fn module_misplaced(setup: &Setup, found: &mut Found<'_>) {
             let config = plugin.parsed.as_ref().ok();
             let needs_etcd = config.is_some_and(|config| config.store.etcd().is_some());
             let serves = match module_of(place.word()) {
-                Some(OPERATORS_MODULE) => plugin.role != Role::Payments,
+                Some(OPERATORS_MODULE) => matches!(plugin.role, Role::Admin | Role::Audit),
+                Some(NOTIFY_MODULE) => plugin.role == Role::Notify,
                 Some(ETCD_MODULE) => plugin.role == Role::Payments,
                 Some(_) => plugin.role == Role::Payments && !needs_etcd,
                 None => true,
@@ -163,6 +168,7 @@ fn module_misplaced(setup: &Setup, found: &mut Found<'_>) {
                     Role::Payments if needs_etcd => ETCD_MODULE,
                     Role::Payments => PAYMENTS_MODULE,
                     Role::Admin | Role::Audit => OPERATORS_MODULE,
+                    Role::Notify => NOTIFY_MODULE,
                 };
                 found.add(&place, module);
             }
@@ -175,7 +181,12 @@ fn module_misplaced(setup: &Setup, found: &mut Found<'_>) {
 fn module_of(path: &str) -> Option<&'static str> {
     let name = path.rsplit('/').next().unwrap_or_default().replace('-', "_");
     let (version, rest) = name.split_once("dana_failover")?;
-    let named = [("_operators", OPERATORS_MODULE), ("_etcd", ETCD_MODULE), ("", PAYMENTS_MODULE)];
+    let named = [
+        ("_operators", OPERATORS_MODULE),
+        ("_notify", NOTIFY_MODULE),
+        ("_etcd", ETCD_MODULE),
+        ("", PAYMENTS_MODULE),
+    ];
     let (module, after) = named
         .into_iter()
         .find_map(|(name, module)| rest.strip_prefix(name).map(|after| (module, after)))?;

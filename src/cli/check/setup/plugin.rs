@@ -35,6 +35,8 @@ pub(crate) enum Role {
     Admin,
     /// Envoy's own, for events of the audit trail.
     Audit,
+    /// The gateways', for notifications.
+    Notify,
 }
 
 /// A composite as the plugin knows it.
@@ -100,6 +102,7 @@ impl Plugin {
         let role = match config.down(&["admin", "role"]).word() {
             "admin" => Role::Admin,
             "audit" => Role::Audit,
+            "notify" => Role::Notify,
             _ => Role::Payments,
         };
         let bytes = match config.exists() {

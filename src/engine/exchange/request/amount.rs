@@ -14,7 +14,7 @@ pub(super) fn plain_amount(amount: &str) -> Option<String> {
 
 /// The amount in hundredths. Whatever it is not, the gateway refuses; here it only tells operators how
 /// much is at stake.
-pub(super) fn hundredths(amount: &str) -> Option<u64> {
+pub(in crate::engine::exchange) fn hundredths(amount: &str) -> Option<u64> {
     let plain = plain_amount(amount)?;
     let (whole, cents) = plain.split_once('.').filter(|(_, cents)| cents.len() == 2)?;
     whole.parse::<u64>().ok()?.checked_mul(100)?.checked_add(cents.parse().ok()?)

@@ -173,7 +173,7 @@ fn text<'a>(name: &[u8], value: &'a [u8]) -> Result<&'a str, RequestError> {
     })
 }
 
-fn once<'a>(
+pub(in crate::engine::exchange) fn once<'a>(
     place: &mut Option<&'a str>,
     name: &[u8],
     value: &'a [u8],

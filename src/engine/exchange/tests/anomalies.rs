@@ -109,12 +109,16 @@ fn what_an_operator_overturns_is_told_by_the_operators_listener() {
     let was = ClaimState::Closed { how: Closed::Failed, gateways: Gateways::only(gateway) };
     let said = Said::Operator(Resolution::ExecutedAt(gateway));
     let step = Step::Overturned(ClaimState::settled(Gateways::only(gateway)));
-    let anomaly = Anomaly::of("ab", was, said, step).unwrap();
+    let rules = World::new().policy.claims;
+    let anomaly = Anomaly::of("ab", was, said, step, &rules).unwrap();
     assert_eq!((anomaly.kind, anomaly.key.as_str()), (AnomalyKind::Overturned, "ab"));
     assert!(anomaly.line("primary").starts_with("payment ab overturned: its record said failed"));
     let stays = Step::Contradicted(was);
-    assert_eq!(Anomaly::of("ab", was, said, stays).unwrap().kind, AnomalyKind::Contradicted);
+    assert_eq!(
+        Anomaly::of("ab", was, said, stays, &rules).unwrap().kind,
+        AnomalyKind::Contradicted
+    );
     for step in [Step::Stays, Step::Released, Step::To(was)] {
-        assert_eq!(Anomaly::of("ab", was, said, step), None);
+        assert_eq!(Anomaly::of("ab", was, said, step, &rules), None);
     }
 }

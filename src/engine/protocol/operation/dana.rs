@@ -151,6 +151,36 @@ fn statuses() -> [Operation; 3] {
     ]
 }
 
+/// What gateways notify the merchant's application of.
+#[must_use]
+pub fn dana_notifications() -> [Operation; 2] {
+    let notification = |name, path, service: &'static str, table, concerns| Operation {
+        service_codes: vec![service.into()],
+        reference: Some(obliged("/originalPartnerReferenceNo")),
+        concerns: Some(concerns),
+        status: Some(table),
+        amount: Some((pointer(AMOUNT[0]), pointer(AMOUNT[1]))),
+        ..plain(name, path, Class::Inquiry)
+    };
+    let reference = ["/originalPartnerReferenceNo"];
+    [
+        notification(
+            "order-notify",
+            "/debit/notify",
+            "56",
+            StatusTable::Order,
+            concerns("order", &ORDER),
+        ),
+        notification(
+            "transfer-bank-notify",
+            "/emoney/transfer-bank/notify",
+            "43",
+            StatusTable::Disbursement,
+            concerns("transfer", &reference),
+        ),
+    ]
+}
+
 /// Name, end of the path, service codes. Calls of the Open API have no service code.
 const READS: [(&str, &str, &[&str]); 10] = [
     // DANA's documents say 00, its acceptance tests 57.

@@ -98,7 +98,7 @@ fn write(
             // of it who could end it.
             let lease = match alias.to {
                 AliasTarget::Gateway(_) => member.tokens_lease,
-                AliasTarget::Payment(_) => member.claims_lease,
+                AliasTarget::Payment(_) | AliasTarget::Application(_) => member.claims_lease,
             };
             let alias = alias.map_gateway(&there)?;
             (Some(encode(Entry::Alias(alias), Default::default())?), lease)

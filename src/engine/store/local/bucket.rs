@@ -257,7 +257,7 @@ fn expired_since(record: &[u8], now: Timestamp, retention: Retention<'_>) -> Opt
     } else {
         let link = Alias::decode(record)?;
         let kept = match link.to {
-            AliasTarget::Payment(_) => retention.claims,
+            AliasTarget::Payment(_) | AliasTarget::Application(_) => retention.claims,
             AliasTarget::Gateway(_) => retention.tokens,
         };
         (link.used_at, kept)

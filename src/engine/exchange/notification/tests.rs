@@ -1,0 +1,463 @@
+//! Notifications against a store in memory: each call of it goes wrong, in each way, and whatever happens the
+//! application gets one at a time, and what is said of the payment is not lost.
+
+use std::collections::VecDeque;
+
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use sha2::{Digest as _, Sha256};
+
+use super::*;
+use crate::engine::codec::{base64, hex};
+use crate::engine::config::Config;
+use crate::engine::event::{ApplicationAnswer, Decision, Request};
+use crate::engine::limits;
+use crate::engine::machine::Ticket;
+use crate::engine::payment::{Anomaly, AnomalyKind};
+use crate::engine::store::{CellEvent, CellRequest, Layout, Local, MemoryStore, Placement, Seed};
+
+const KEYS: [&str; 2] = [
+    include_str!("../../../cli/sandbox/keys/primary.pem"),
+    include_str!("../../../cli/sandbox/keys/secondary.pem"),
+];
+const PUBLIC: [&str; 2] = [
+    include_str!("../../../cli/sandbox/keys/primary.pub.pem"),
+    include_str!("../../../cli/sandbox/keys/secondary.pub.pem"),
+];
+const PATH: &str = "/v1.0/debit/notify";
+const TIME: &str = "2026-11-30T07:00:00+07:00";
+const YES: ApplicationAnswer<'static> = ApplicationAnswer {
+    from_application: true,
+    status: 200,
+    content_type: Some("application/json"),
+    body: Some(br#"{"responseCode":"2005600"}"#),
+};
+const NO: ApplicationAnswer<'static> = ApplicationAnswer { status: 500, ..YES };
+
+fn config(more: &str) -> Config {
+    let keys = PUBLIC.map(|pem| pem.replace('\n', "\\n"));
+    let [primary, secondary] = keys;
+    let text = format!(
+        r#"{{"gateways": [{{"name": "primary", "cluster": "one"}}, {{"name": "secondary", "cluster": "two"}}],
+            "idempotency": {{"store": {{"local": {{"claims_max": 64}}}}, "retention_s": 604800}},
+            "admin": {{"role": "notify"}},
+            "notify": {{"partner": "partner-1", {more}
+                "keys": [{{"gateway": "primary", "key": "{primary}"}},
+                         {{"gateway": "secondary", "key": "{secondary}"}}]}}}}"#
+    );
+    Config::parse(text.as_bytes()).unwrap()
+}
+
+fn body(status: &str) -> String {
+    format!(
+        r#"{{"originalPartnerReferenceNo": "r-1", "originalReferenceNo": "g-1", "merchantId": "m-1",
+            "amount": {{"value": "10000.00", "currency": "IDR"}}, "latestTransactionStatus": "{status}"}}"#
+    )
+}
+
+/// The signature of a body without white space that means nothing, by one of the keys.
+fn sign(key: usize, path: &str, body: &str, time: &str) -> String {
+    let pem: String = KEYS[key].lines().filter(|line| !line.starts_with("-----")).collect();
+    let pair = RsaKeyPair::from_pkcs8(&base64::decode(pem.as_bytes()).unwrap()).unwrap();
+    let compact: String = body.split_whitespace().collect();
+    let text = format!("POST:{path}:{}:{time}", hex(&Sha256::digest(&compact)));
+    let mut signature = vec![0; pair.public().modulus_len()];
+    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature).unwrap();
+    encode(&signature)
+}
+
+fn encode(bytes: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits: Vec<u8> =
+        bytes.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)).collect();
+    let digit = |six: &[u8]| {
+        let value = (0..6).fold(0, |value, at| value << 1 | six.get(at).copied().unwrap_or(0));
+        char::from(DIGITS[usize::from(value)])
+    };
+    bits.chunks(6).map(digit).collect()
+}
+
+type Fields = Vec<(String, String)>;
+
+fn fields(key: usize, body: &str) -> Fields {
+    let signature = sign(key, PATH, body, TIME);
+    let all = [
+        (":method", "POST"),
+        (":path", PATH),
+        ("x-timestamp", TIME),
+        ("x-signature", &signature),
+        ("x-request-id", "id-1"),
+    ];
+    all.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+}
+
+/// What a store does wrong.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// The call fails and nothing happened.
+    Before,
+    /// The call fails although the write happened.
+    After,
+    /// Somebody else was quicker.
+    Conflict,
+}
+
+struct World {
+    policy: Rc<Policy>,
+    inbound: Rc<Inbound>,
+    now: u64,
+    store: MemoryStore,
+    counters: WorkerCounters,
+    calls: usize,
+    fault: Option<(usize, Fault)>,
+    context: u32,
+}
+
+/// A notification, and what became of it so far.
+struct Run {
+    machine: Local<Notification>,
+    forwards: usize,
+    relayed: bool,
+    reply: Option<Reply>,
+    anomalies: Vec<Anomaly>,
+    told: Option<Decision>,
+}
+
+impl World {
+    fn new(more: &str) -> Self {
+        let config = config(more);
+        let mut layout = Layout::new(Placement::new(config.store.claims_max, Seed::default()));
+        let policy = Policy::join(config, &mut layout, Timestamp::default()).unwrap().0;
+        let inbound = Rc::new(Inbound::new(&policy).unwrap());
+        let mut store = MemoryStore::default();
+        let now = Timestamp::read(TIME).unwrap().as_millis() + 1000;
+        let rules = &policy.health;
+        store.change_health(|health| health.mend(rules, Timestamp::from_millis(now)));
+        Self {
+            policy: Rc::new(policy),
+            inbound,
+            now,
+            store,
+            counters: WorkerCounters::default(),
+            calls: 0,
+            fault: None,
+            context: 0,
+        }
+    }
+
+    fn time(&self) -> Timestamp {
+        Timestamp::from_millis(self.now)
+    }
+
+    fn cell(&mut self, request: CellRequest) -> CellEvent {
+        let fault = self.fault.filter(|(call, _)| *call == self.calls).map(|(_, fault)| fault);
+        self.calls += 1;
+        let cell = match &request {
+            CellRequest::Load(cell) | CellRequest::Store { cell, .. } => *cell,
+        };
+        let is_store = matches!(request, CellRequest::Store { .. });
+        match fault {
+            Some(Fault::Before) => CellEvent::Failed(cell),
+            Some(Fault::Conflict) if is_store => CellEvent::Conflict(cell),
+            Some(Fault::After) => {
+                let _ = self.store.ask(request);
+                CellEvent::Failed(cell)
+            }
+            Some(Fault::Conflict) | None => self.store.ask(request),
+        }
+    }
+
+    fn drive(&mut self, run: &mut Run, event: NotificationEvent<'_>) {
+        let now = self.time();
+        let outputs = run.machine.handle(Input::Event(event), now, &mut self.counters);
+        let mut todo: VecDeque<_> = outputs.into();
+        while let Some(output) = todo.pop_front() {
+            match output {
+                Output::Ask(ticket, request) => {
+                    let told: (Ticket, CellEvent) = (ticket, self.cell(request));
+                    let input = Input::Told(told.0, told.1);
+                    todo.extend(run.machine.handle(input, now, &mut self.counters));
+                }
+                Output::Do(NotificationEffect::Forward(_)) => run.forwards += 1,
+                Output::Do(NotificationEffect::Relay) => run.relayed = true,
+                Output::Do(NotificationEffect::Reply(reply)) => run.reply = Some(reply),
+                Output::Do(NotificationEffect::Anomaly(anomaly)) => run.anomalies.push(anomaly),
+                Output::Do(NotificationEffect::Decided(decision)) => run.told = Some(decision),
+            }
+        }
+    }
+
+    fn send(&mut self, fields: &Fields, body: &str) -> Run {
+        let machine = Notification::new(Rc::clone(&self.policy), Rc::clone(&self.inbound));
+        let mut run = Run {
+            machine: Local::new(machine),
+            forwards: 0,
+            relayed: false,
+            reply: None,
+            anomalies: Vec::new(),
+            told: None,
+        };
+        let headers: Vec<(&[u8], &[u8])> =
+            fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        self.context += 1;
+        let context = self.context;
+        let request = Request { headers: &headers, body: body.as_bytes(), peer: &[], context };
+        self.drive(&mut run, NotificationEvent::Request(request));
+        run
+    }
+
+    fn notify(&mut self, key: usize, status: &str) -> Run {
+        let body = body(status);
+        self.send(&fields(key, &body), &body)
+    }
+
+    fn answer(&mut self, run: &mut Run, answer: ApplicationAnswer<'_>) {
+        self.drive(run, NotificationEvent::Answered(answer));
+    }
+
+    fn state(&self) -> &'static str {
+        self.store.claims().first().map_or("absent", |claim| claim.state.name())
+    }
+}
+
+impl Run {
+    fn code(&self) -> String {
+        let body = &self.reply.as_ref().unwrap().body;
+        let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+        body["responseCode"].as_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn a_notification_is_given_to_the_application_once_and_then_replayed() {
+    let mut world = World::new("");
+    let mut first = world.notify(0, "00");
+    assert_eq!((first.forwards, world.state()), (1, "settled"));
+    let second = world.notify(0, "00");
+    assert_eq!((second.forwards, second.code().as_str()), (0, "5005601"));
+    world.answer(&mut first, YES);
+    assert!(first.relayed && first.machine.is_ended());
+    let third = world.notify(0, "00");
+    assert_eq!(third.reply.unwrap().body, YES.body.unwrap());
+    // Over the other gateway it is the same.
+    let fourth = world.notify(1, "00");
+    assert_eq!((fourth.forwards, fourth.told.unwrap().decision), (0, "replay"));
+}
+
+#[test]
+fn what_is_not_confirmed_is_given_anew() {
+    for leaves in [false, true] {
+        let mut world = World::new("");
+        let mut first = world.notify(0, "00");
+        match leaves {
+            true => world.drive(&mut first, NotificationEvent::GatewayGone),
+            false => world.answer(&mut first, NO),
+        }
+        assert!(first.machine.is_ended() && first.relayed != leaves);
+        assert_eq!(world.notify(0, "00").forwards, 1);
+        // Nobody has ever answered this one.
+        world.now += limits::NOTIFY_LEASE_MS - 1;
+        assert_eq!(world.notify(0, "00").forwards, 0);
+        world.now += 1;
+        assert_eq!(world.notify(0, "00").forwards, 1);
+    }
+}
+
+#[test]
+fn an_application_that_is_too_late_confirms_nothing_of_the_next_try() {
+    let mut world = World::new("");
+    let mut late = world.notify(0, "00");
+    world.now += limits::NOTIFY_LEASE_MS;
+    let mut next = world.notify(0, "00");
+    assert_eq!(next.forwards, 1);
+    world.answer(&mut late, YES);
+    assert!(late.relayed);
+    let again = world.notify(0, "00");
+    assert_eq!((again.forwards, again.told.unwrap().decision), (0, "under_way"));
+    world.answer(&mut next, NO);
+    assert_eq!(world.notify(0, "00").forwards, 1);
+}
+
+/// At most one try is with the application, and one that went is never without its mark.
+#[test]
+fn whichever_call_of_the_store_fails_nothing_is_given_twice_at_a_time() {
+    let calls = {
+        let mut world = World::new("");
+        let mut run = world.notify(0, "00");
+        world.answer(&mut run, YES);
+        world.calls
+    };
+    assert!(calls > 5, "{calls}");
+    for call in 0..=calls {
+        for fault in [Fault::Before, Fault::After, Fault::Conflict] {
+            let mut world = World::new("");
+            world.fault = Some((call, fault));
+            let mut first = world.notify(0, "00");
+            assert_eq!(first.forwards + usize::from(first.reply.is_some()), 1, "{call} {fault:?}");
+            if first.forwards == 1 {
+                let second = world.notify(0, "00");
+                assert_eq!(second.forwards, 0, "{call} {fault:?}");
+                world.answer(&mut first, YES);
+                assert!(first.relayed, "{call} {fault:?}");
+            }
+            assert!(first.machine.is_ended(), "{call} {fault:?}");
+            // In the end it is confirmed, and the payment is known.
+            for _ in 0..3 {
+                world.now += limits::NOTIFY_LEASE_MS;
+                let mut run = world.notify(0, "00");
+                if run.forwards == 1 {
+                    world.answer(&mut run, YES);
+                }
+            }
+            let last = world.notify(0, "00");
+            assert_eq!(last.told.unwrap().decision, "replay", "{call} {fault:?}");
+            assert_eq!(world.state(), "settled", "{call} {fault:?}");
+        }
+    }
+}
+
+#[test]
+fn what_two_gateways_have_executed_is_told_once() {
+    let mut world = World::new("");
+    assert!(world.notify(0, "00").anomalies.is_empty());
+    let other = body("00").replace("g-1", "g-2");
+    let second = world.send(&fields(1, &other), &other);
+    let kinds: Vec<AnomalyKind> = second.anomalies.iter().map(|one| one.kind).collect();
+    assert_eq!((kinds.as_slice(), second.forwards), ([AnomalyKind::ExecutedTwice].as_slice(), 1));
+    assert_eq!(second.anomalies[0].money.amount(), "10000.00");
+    let third = world.send(&fields(1, &other), &other);
+    assert!(third.anomalies.is_empty());
+}
+
+#[test]
+fn another_amount_than_the_payments_own_is_told() {
+    let mut world = World::new("");
+    let _ = world.notify(0, "00");
+    let other = body("00").replace("10000.00", "1.00").replace("g-1", "g-2");
+    let told = world.send(&fields(0, &other), &other).anomalies;
+    assert_eq!(told[0].said, "executed, of another amount");
+}
+
+/// A success that was repeated after the money was given back is no news.
+#[test]
+fn an_old_success_contradicts_no_refund() {
+    let mut world = World::new("");
+    let finished = |status: &str, time: &str| {
+        body(status)
+            .replace("\"merchantId\"", &format!("\"finishedTime\":\"{time}\",\"merchantId\""))
+    };
+    let paid = finished("00", "2026-11-30T06:00:00+07:00");
+    let mut first = world.send(&fields(0, &paid), &paid);
+    world.answer(&mut first, NO);
+    let _ = world.notify(0, "04");
+    assert_eq!(world.state(), "closed");
+    let again = world.send(&fields(0, &paid), &paid);
+    assert!(again.anomalies.is_empty() && again.forwards == 1);
+    assert_eq!(world.state(), "closed");
+}
+
+#[test]
+fn whatever_is_changed_of_a_notification_is_refused_and_changes_nothing() {
+    let whole = body("00");
+    let good = fields(0, &whole);
+    let with = |name: &str, value: &str| {
+        let mut changed = good.clone();
+        changed.retain(|(other, _)| other != name);
+        changed.push((name.to_owned(), value.to_owned()));
+        changed
+    };
+    let twice = |name: &str| {
+        let mut changed = good.clone();
+        let field = changed.iter().find(|(other, _)| other == name).unwrap().clone();
+        changed.push(field);
+        changed
+    };
+    let signature = &good[3].1;
+    let flipped = if signature.starts_with('A') { "B" } else { "A" };
+    let flipped = format!("{flipped}{}", &signature[1..]);
+    let mut cases: Vec<(Fields, String, &str)> = vec![
+        (with("x-signature", &flipped), whole.clone(), "4015600"),
+        (with("x-signature", ""), whole.clone(), "4015600"),
+        (
+            with("x-signature", &sign(0, "/v1.0/debit/other", &whole, TIME)),
+            whole.clone(),
+            "4015600",
+        ),
+        (with("x-timestamp", "2026-11-30T07:00:01+07:00"), whole.clone(), "4015600"),
+        (with("x-timestamp", "yesterday"), whole.clone(), "4015600"),
+        (with("x-partner-id", "partner-2"), whole.clone(), "4015600"),
+        (with("x-dana-verified", "true"), whole.clone(), "4005601"),
+        (with("content-encoding", "gzip"), whole.clone(), "4005601"),
+        (with(":method", "PUT"), whole.clone(), "4005601"),
+        (with(":path", "/v1.0/debit/notify%2f"), whole.clone(), "4040000"),
+        (with(":path", "/debit/notify"), whole.clone(), "4015600"),
+        (twice("x-signature"), whole.clone(), "4005601"),
+        (twice("x-timestamp"), whole.clone(), "4005601"),
+    ];
+    // Each byte of the body counts.
+    for at in 0..whole.len() {
+        let mut changed = whole.clone().into_bytes();
+        if changed[at].is_ascii_whitespace() {
+            continue;
+        }
+        changed[at] ^= 1;
+        let Ok(changed) = String::from_utf8(changed) else { continue };
+        cases.push((good.clone(), changed, "4015600"));
+    }
+    for (fields, body, code) in cases {
+        let mut world = World::new("");
+        let run = world.send(&fields, &body);
+        assert_eq!((run.forwards, run.code().as_str()), (0, code), "{fields:?} {body}");
+        assert_eq!((world.calls, world.state()), (0, "absent"));
+    }
+    // Signed, but not readable, or without what names the payment.
+    for odd in [
+        "{".to_owned(),
+        whole.replace("\"merchantId\"", "\"merchantid\""),
+        whole.replace("latestTransactionStatus", "otherStatus"),
+        whole.replace("\"r-1\"", "7"),
+        whole.replacen('{', r#"{"merchantId":"m-2","#, 1),
+    ] {
+        let mut world = World::new("");
+        let run = world.send(&fields(0, &odd), &odd);
+        assert_eq!((run.forwards, run.code().as_str()), (0, "4005601"), "{odd}");
+        assert_eq!(world.state(), "absent");
+    }
+}
+
+#[test]
+fn a_body_is_verified_in_each_form_that_may_have_been_signed() {
+    let plain: String = body("00").split_whitespace().collect();
+    let spaced = plain.replace(':', ": ").replace(",\"", ", \"");
+    let inner = plain.replacen('{', r#"{"info":"{\"a\":1}","#, 1);
+    let over_escaped = inner.replace(r#"\""#, r#"\\\""#);
+    for (signed, sent) in [(&plain, &spaced), (&spaced, &spaced), (&inner, &over_escaped)] {
+        let mut world = World::new("");
+        let mut fields = fields(0, signed);
+        let text = format!("POST:{PATH}:{}:{TIME}", hex(&Sha256::digest(signed)));
+        let pem: String = KEYS[0].lines().filter(|line| !line.starts_with("-----")).collect();
+        let pair = RsaKeyPair::from_pkcs8(&base64::decode(pem.as_bytes()).unwrap()).unwrap();
+        let mut signature = vec![0; pair.public().modulus_len()];
+        let random = SystemRandom::new();
+        pair.sign(&RSA_PKCS1_SHA256, &random, text.as_bytes(), &mut signature).unwrap();
+        fields[3].1 = encode(&signature);
+        assert_eq!(world.send(&fields, sent).forwards, 1, "{sent}");
+    }
+}
+
+#[test]
+fn a_key_counts_for_its_gateway_and_its_time() {
+    let mut world = World::new(r#""gateway": "secondary","#);
+    assert_eq!(world.notify(0, "00").code(), "4015600");
+    assert_eq!(world.notify(1, "00").forwards, 1);
+    let mut old = World::new(r#""age_max_s": 60,"#);
+    old.now += 58_000;
+    assert_eq!(old.notify(0, "00").forwards, 1);
+    old.now += 2000;
+    assert!(old.notify(0, "05").told.unwrap().decision == "unverified");
+    let mut ahead = World::new("");
+    ahead.now -= limits::NOTIFY_AHEAD_MS_MAX + 1000;
+    assert_eq!(ahead.notify(0, "00").forwards, 1);
+    ahead.now -= 1;
+    assert_eq!(ahead.notify(0, "05").code(), "4015600");
+}
