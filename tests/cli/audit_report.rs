@@ -21,12 +21,17 @@ fn morning() -> Vec<Value> {
     let doubtful = charge("03:00:10.500", "DOUBT-A", "primary", "doubtful", "in_doubt");
     let asked = json!({"t": at("03:05:10.500"), "e": "inquiry", "key": doubtful["key"], "do": "forward", "gw": "primary", "ev": "executed", "claim": "settled"});
     let open = charge("03:00:11.000", "<script>", "primary", "doubtful", "in_doubt");
+    let noticed = charge("03:00:10.600", "DOUBT-C", "primary", "doubtful", "in_doubt");
+    let notice = json!({"t": at("03:00:40.600"), "e": "notify", "key": noticed["key"], "do": "deliver", "gw": "primary", "ev": "executed", "claim": "settled"});
     vec![
         json!({"t": at("03:00:00.000"), "e": "start", "role": "payments", "version": "0.1.0", "config": "ab"}),
         charge("03:00:01.000", "ONE", "primary", "executed", "settled"),
         json!({"t": at("03:00:02.000"), "e": "charge", "do": "replay", "gw": "primary", "claim": "settled"}),
         json!({"t": at("03:00:03.000"), "e": "charge", "do": "no_identity", "http": 400}),
         doubtful,
+        noticed,
+        notice,
+        json!({"t": at("03:00:41.000"), "e": "notify", "do": "unverified", "http": 401}),
         open,
         json!({"t": at("03:00:12.000"), "e": "breaker", "id": "1-1", "gw": "primary", "to": "open", "rule": "consecutive_failures", "why": "5 failures in a row (limit 5)"}),
         json!({"t": at("03:00:12.001"), "e": "switch", "id": "1-2", "from": "primary", "to": "secondary", "why": "failover"}),
@@ -64,7 +69,7 @@ fn a_failover_is_told_with_its_evidence() {
     assert_eq!(output.status.code(), Some(0), "{told}");
     for line in [
         "2026-11-29 10:00:00 WIB to 2026-11-29 10:20:12 WIB",
-        "15 entries of 1 writers, 1 configurations",
+        "18 entries of 1 writers, 1 configurations",
         "  primary                         2  20000.00 IDR",
         "  secondary                       2  20000.00 IDR",
         "  primary                10 min 12 s",
@@ -75,7 +80,9 @@ fn a_failover_is_told_with_its_evidence() {
         "  2026-11-29 10:00:12 WIB  primary -> secondary: failover",
         "      2026-11-29 10:00:12 WIB  breaker of primary: open; 5 failures in a row (limit 5)",
         "  2026-11-29 10:06:00 WIB  override of primary: drain by anna; DANA's maintenance & more; until 2026-11-29T04:00:00.000Z",
-        "in doubt: 2",
+        "in doubt: 3",
+        "not sent, unverified: 1",
+        "  ended by a notification: settled: 1",
         "  ended by a question for it: settled: 1",
         "  the longest: 5 min 00 s",
         "  still open: 1",
@@ -103,7 +110,7 @@ fn machines_are_told_the_same() {
     assert_eq!(told["first"][1]["gateway"], "secondary");
     assert_eq!(
         (&told["doubts"]["opened"], &told["doubts"]["longest_ms"]),
-        (&json!(2), &json!(300_000))
+        (&json!(3), &json!(300_000))
     );
     assert_eq!(told["doubts"]["open"][0]["reference"], "<script>");
     assert_eq!(told["reserve_exercised"], true);

@@ -41,6 +41,8 @@ enum Base {
     Shared,
     /// All of `envoy/envoy.yaml`, with its audit trail.
     Audit,
+    /// `envoy/notify.yaml`, beside `envoy/envoy.yaml`.
+    Notify,
 }
 
 /// A fault: what is replaced by what, and which rule must find it. The sign § stands where.
@@ -149,6 +151,7 @@ fn files(base: Base, edits: &[(impl AsRef<str>, impl AsRef<str>)]) -> (Vec<Strin
             format!("{start}{}{events}{rest}", edited(operators, edits))
         }
         Base::Audit => edited(&reference, edits),
+        Base::Notify => return beside(reference, &file("notify.yaml"), edits),
         Base::Dns => return beside(reference, &file("dns.yaml"), edits),
         Base::Etcd => return beside(etcd::shared(&reference), &file("etcd.yaml"), edits),
         Base::EtcdTls => {

@@ -102,6 +102,10 @@ fn inquiry(ev: &str, claim: &str) -> Value {
     json!({"t": EARLY, "e": "inquiry", "do": "forward", "gw": "primary", "ev": ev, "claim": claim})
 }
 
+fn notified(ev: &str, claim: &str) -> Value {
+    json!({"t": EARLY, "e": "notify", "do": "deliver", "gw": "primary", "ev": ev, "claim": claim})
+}
+
 fn resolve(claim: &str) -> Value {
     json!({"t": EARLY, "e": "resolve", "claim": claim, "gw": "primary"})
 }
@@ -227,6 +231,8 @@ fn well() -> Vec<Payment> {
             .booked("paid")
             .is(&["matched"]),
         Payment::new("ASKED").with(doubt()).with(inquiry("executed", "settled")).reported(0).is(&["matched"]),
+        Payment::new("NOTIFIED").with(doubt()).with(notified("executed", "settled")).reported(0).is(&["matched"]),
+        Payment::new("NOTIFIED-NO").with(doubt()).with(notified("cancelled", "closed")).is(&["not executed"]),
         Payment::new("ASKED-NO").with(doubt()).with(inquiry("failed", "closed")).is(&["not executed"]),
         Payment::new("FAILED-OVER")
             .with(charge("primary", "never_sent", "", EARLY))
@@ -452,6 +458,8 @@ fn each_kind_of_break_is_found_and_nothing_else() {
         let expected = if state == "matched" { planted + clean } else { planted };
         assert_eq!(report["states"][state]["payments"], expected, "{state}");
     }
+    let by = &report["confirmed"];
+    assert_eq!((&by["by_notification"], &by["by_nothing"]), (&json!(1), &json!(nothing(&kinds))));
     // The sum of all clean ones, to the last cent.
     let sum: u128 = (0..clean)
         .map(|number| u128::from(1000 + number) * 100 + u128::from((1000 + number) % 100))
@@ -463,6 +471,14 @@ fn each_kind_of_break_is_found_and_nothing_else() {
         format!("{}.{:02}", sum / 100, sum % 100)
     );
     proposes_what_is_proven(dir.path());
+}
+
+/// Payments that only a report, or an operator, says to be executed.
+fn nothing(kinds: &[Payment]) -> usize {
+    let is_told = |payment: &&Payment| {
+        payment.entries.iter().any(|entry| entry["ev"] == "executed" && entry["of"].is_null())
+    };
+    kinds.iter().filter(|payment| !is_told(payment) && !payment.reports.is_empty()).count()
 }
 
 /// What is written for `POST /resolve`.
@@ -507,6 +523,8 @@ fn nobody_was_charged_twice_is_one_line_with_an_exit_code() {
         text.ends_with("NO DOUBLE CHARGE: 99 payments are in the reports, each of them once\n"),
         "{text}"
     );
+    let by = "99 executed, confirmed by their answers 99, by a status 0, by a notification 0, by nothing 0\n";
+    assert!(text.contains(by), "{text}");
     let mut files = Files::new(dir.path());
     (1..100).for_each(|number| files.put_clean(number));
     files.put(500, &Payment::executed("DOUBLE", 0).reported(0).reported(1));

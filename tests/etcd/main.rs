@@ -6,6 +6,7 @@
 //! - `losses`: payments after etcd has forgotten what was paid
 //! - `moving`: from the memory of one Envoy to etcd
 //! - `memory`: the one in memory that other tests use in its place, against a real one
+//! - `notifications`: what gateways notify of, over several Envoys
 //! - `operators`: operators of Envoys that share their claims
 //! - `payments`: payments whose claims stand there
 //! - `restarts`, `failures`, `clusters`: what becomes of them where an Envoy or etcd fails, or cannot be
@@ -26,6 +27,7 @@ mod grpc;
 mod losses;
 mod memory;
 mod moving;
+mod notifications;
 mod operators;
 mod payments;
 mod restarts;

@@ -53,6 +53,11 @@ pub(crate) fn admin_plugin(config: &mut Value) -> &mut Value {
     plugin_of(config, 1)
 }
 
+/// The same of the listener for notifications.
+pub(crate) fn notify_plugin(config: &mut Value) -> &mut Value {
+    plugin_of(config, 3)
+}
+
 fn plugin_of(config: &mut Value, listener: usize) -> &mut Value {
     let chain = &mut config["static_resources"]["listeners"][listener]["filter_chains"][0];
     &mut chain["filters"][0]["typed_config"]["http_filters"][0]["typed_config"]["config"]
@@ -104,7 +109,7 @@ pub(crate) fn rendered_from(mut config: Value, gateways: [&str; 2], changes: &Va
 /// The same with the listener for notifications, before an application at this address.
 pub(crate) fn with_notifications(mut config: Value, application: &str, changes: &Value) -> Value {
     let mut piece = file("notify.yaml");
-    let listener = &mut piece["listeners"][0];
+    let listener = &mut piece[0];
     listener["address"]["socket_address"]["port_value"] = json!(0);
     let filter = &mut listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"][0];
     let plugin = &mut filter["typed_config"]["config"];
@@ -118,7 +123,7 @@ pub(crate) fn with_notifications(mut config: Value, application: &str, changes: 
     let listener = listener.clone();
     config["static_resources"]["listeners"].as_array_mut().unwrap().push(listener);
     let clusters = config["static_resources"]["clusters"].as_array_mut().unwrap();
-    clusters.push(piece["clusters"][0].clone());
+    clusters.push(piece[1].clone());
     let last = clusters.len() - 1;
     set_address(&mut config, last, application);
     config

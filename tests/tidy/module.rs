@@ -85,7 +85,7 @@ impl Module {
         let file = |name| -> Value { serde_norway::from_str(&read(name)).unwrap() };
         let (reference, notify) = (file("envoy/envoy.yaml"), file("envoy/notify.yaml"));
         let of_reference = format!("/static_resources/listeners/{}", self.listener);
-        let listener = reference.pointer(&of_reference).or_else(|| notify.pointer("/listeners/0"));
+        let listener = reference.pointer(&of_reference).or_else(|| notify.pointer("/0"));
         let filter = "filter_chains/0/filters/0/typed_config/http_filters/0/typed_config";
         let list = "config/capability_restriction_config/allowed_capabilities";
         let list = listener.and_then(|one| one.pointer(&format!("/{filter}/{list}"))).unwrap();

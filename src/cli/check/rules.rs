@@ -14,6 +14,7 @@ mod headers;
 mod listeners;
 mod logs;
 mod metrics;
+mod notify;
 mod proxy;
 mod retries;
 mod routes;
@@ -29,7 +30,7 @@ pub(crate) use file::UNUSED;
 use super::finding::{Finding, Found, Rule};
 use super::setup::Setup;
 
-const GROUPS: [&[Rule]; 22] = [
+const GROUPS: [&[Rule]; 23] = [
     file::RULES,
     filter::RULES,
     settings::RULES,
@@ -44,6 +45,7 @@ const GROUPS: [&[Rule]; 22] = [
     proxy::RULES,
     logs::RULES,
     audit::RULES,
+    notify::RULES,
     metrics::RULES,
     listeners::RULES,
     admin::RULES,

@@ -77,14 +77,7 @@ fn fields(fields: &Fields<'_>, config: &Config, errors: &Errors) -> NotifyConfig
     let known: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
     let known = known.join(" or ");
     let is_known = |text: &str| names.contains(&text);
-    let retention = config.store.retention;
     let age_max_s = fields.number("age_max_s", 60..=2_592_000, REPEATED_S);
-    let age_max = Millis::new(age_max_s * 1000);
-    // Whoever remembers for less time gives the application what it had before.
-    if age_max > retention && fields.get("age_max_s").is_some() {
-        let expected = format!("at most idempotency.retention_s ({})", retention.get() / 1000);
-        errors.add("notify.age_max_s", expected, age_max_s.to_string());
-    }
     let gateway = fields.get("gateway").and_then(|node| node.text(&known, is_known));
     let keys: Vec<NotifyKey> = match fields.get("keys") {
         Some(node) => node.items().iter().filter_map(|item| key(item, &known, is_known)).collect(),
@@ -100,7 +93,7 @@ fn fields(fields: &Fields<'_>, config: &Config, errors: &Errors) -> NotifyConfig
     let config = NotifyConfig {
         partner: whose.unwrap_or_default(),
         gateway,
-        age_max: age_max.min(retention),
+        age_max: Millis::new(age_max_s * 1000),
         keys,
     };
     check_keys(&config, errors);

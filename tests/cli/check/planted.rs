@@ -4,7 +4,7 @@
 
 use super::{Base, Fault};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     include_str!("planted/filter.diff"),
     include_str!("planted/gateways.diff"),
     include_str!("planted/proxy.diff"),
@@ -13,6 +13,7 @@ const FILES: [&str; 8] = [
     include_str!("planted/seen.diff"),
     include_str!("planted/etcd.diff"),
     include_str!("planted/audit.diff"),
+    include_str!("planted/notify.diff"),
 ];
 
 pub(super) fn all() -> Vec<Fault> {
@@ -36,6 +37,7 @@ fn fault(text: &'static str) -> Fault {
         "etcd-tls" => Base::EtcdTls,
         "shared" => Base::Shared,
         "audit" => Base::Audit,
+        "notify" => Base::Notify,
         other => panic!("no base: {other}"),
     };
     let mut edits: Vec<(String, String)> = Vec::new();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::envoy::{Envoy, admin_plugin, plugin};
+use super::super::envoy::{Envoy, admin_plugin, notify_plugin, plugin};
 use super::super::{module, until};
 use super::Etcd;
 
@@ -27,6 +27,15 @@ pub(crate) const CAPABILITIES_OF_OPERATORS: [&str; 6] = [
     "proxy_set_effective_context",
     "proxy_on_tick",
     "proxy_set_tick_period_milliseconds",
+];
+
+/// The same in the listener for notifications.
+pub(crate) const CAPABILITIES_OF_NOTIFICATIONS: [&str; 5] = [
+    "proxy_grpc_call",
+    "proxy_on_grpc_receive",
+    "proxy_on_grpc_close",
+    "proxy_set_effective_context",
+    "proxy_continue_stream",
 ];
 
 /// The payments' module that can keep claims in an etcd.
@@ -55,6 +64,16 @@ impl Etcd {
             let plugin = &mut plugin(config)["configuration"]["value"];
             plugin["idempotency"]["store"] = json!({ "etcd": store });
         }
+    }
+
+    /// The same of the listener for notifications, which has no other module for it.
+    pub(crate) fn keep_notifications_of(&self, config: &mut Value) {
+        let store = plugin(config)["configuration"]["value"]["idempotency"]["store"].clone();
+        let plugin = notify_plugin(config);
+        for name in CAPABILITIES_OF_NOTIFICATIONS {
+            plugin["capability_restriction_config"]["allowed_capabilities"][name] = json!({});
+        }
+        plugin["configuration"]["value"]["idempotency"]["store"] = store;
     }
 
     /// The Envoy cluster `dana_etcd`; where clients need a certificate, without one.

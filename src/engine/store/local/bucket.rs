@@ -257,8 +257,10 @@ fn expired_since(record: &[u8], now: Timestamp, retention: Retention<'_>) -> Opt
     } else {
         let link = Alias::decode(record)?;
         let kept = match link.to {
-            AliasTarget::Payment(_) | AliasTarget::Application(_) => retention.claims,
+            AliasTarget::Payment(_) => retention.claims,
             AliasTarget::Gateway(_) => retention.tokens,
+            // It makes room for anything: at worst the application gets a notification again.
+            AliasTarget::Application(_) => Millis::ZERO,
         };
         (link.used_at, kept)
     };

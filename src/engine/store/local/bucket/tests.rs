@@ -407,3 +407,36 @@ fn what_lies_further_ahead_than_any_wait_is_mended_and_nothing_else() {
     assert_eq!(bucket.find_alias(&key(2)), Some(link(NOW)));
     assert_eq!(bucket.find(&key(9)), Entry::Unreadable);
 }
+
+/// A notification is remembered while there is room, and makes room for a payment.
+#[test]
+fn no_payment_is_refused_for_the_sake_of_notifications() {
+    use crate::engine::store::alias::Delivery;
+    let mark = |at: u64| Alias {
+        to: AliasTarget::Application(Delivery::Confirmed),
+        used_at: Timestamp::from_millis(at),
+        nonce: 0,
+    };
+    let key = |front: u8, number: u8| {
+        let mut key = key(number);
+        key[1] = front;
+        key
+    };
+    let mut bucket = Bucket::default();
+    let many = u8::try_from(limits::BUCKET_RECORDS_MEAN).unwrap();
+    for number in 0..2 * many {
+        let at = NOW.as_millis() - 1000 + u64::from(number);
+        bucket.put_alias(&key(1, number), &mark(at), NOW, RETENTION).unwrap();
+    }
+    let is_there = |bucket: &Bucket, number| bucket.find_alias(&key(1, number)).is_some();
+    assert!((0..many).all(|number| !is_there(&bucket, number)));
+    assert!((many..2 * many).all(|number| is_there(&bucket, number)));
+    assert_eq!(bucket.kept(NOW, RETENTION), 0);
+    let max = u8::try_from(limits::BUCKET_RECORDS_MAX).unwrap();
+    for number in 0..max {
+        bucket.put(&key(2, number), &claim(IN_DOUBT, NOW), NOW, RETENTION).unwrap();
+    }
+    assert_eq!(bucket.claims().count(), usize::from(max));
+    let full = Err(BucketError::Full);
+    assert_eq!(bucket.put_alias(&key(1, 0), &mark(0), NOW, RETENTION), full);
+}

@@ -1,0 +1,118 @@
+//! The listener for gateways' notifications.
+
+use std::time::Duration;
+
+use super::super::finding::Severity::Error;
+use super::super::finding::{Found, Rule};
+use super::super::setup::{Listener, Plugin, Role, Setup};
+use super::super::view::View;
+use crate::engine::limits;
+use crate::engine::{NotifyConfig, PublicKey};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "notify-key-public",
+        severity: Error,
+        title: "Notifications are believed by a key that everybody has",
+        why: "The private half of the sandbox's keys stands in its sources: whoever reaches the listener can settle \
+              payments.",
+        fix: "Put the gateways' own keys into notify.keys.",
+        check: key_public,
+    },
+    Rule {
+        id: "notify-apart",
+        severity: Error,
+        title: "Notifications do not reach the payments' claims",
+        why: "Under another vm_id they are evidence for nobody, and payments in doubt stay so.",
+        fix: "Give vm_config the vm_id of the payments' filter.",
+        check: apart,
+    },
+    Rule {
+        id: "notify-timeout",
+        severity: Error,
+        title: "The application may answer after its notification was given to it anew",
+        why: "After 30 s the filter gives a notification that was not confirmed to the application again; DANA itself \
+              waits for 8 s.",
+        fix: "Set the route's timeout to 7s.",
+        check: timeout,
+    },
+    Rule {
+        id: "notify-retried",
+        severity: Error,
+        title: "Envoy gives a notification to the application more than once",
+        why: "A retry after the application has got it is a second notification.",
+        fix: "Leave retry_policy out, or let it have connect-failure and refused-stream only.",
+        check: retried,
+    },
+];
+
+/// The public halves of the sandbox's keys.
+const PUBLIC: [&str; 2] = [
+    include_str!("../../sandbox/keys/primary.pub.pem"),
+    include_str!("../../sandbox/keys/secondary.pub.pem"),
+];
+
+/// What a route does where it says nothing.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+fn inbound(setup: &Setup) -> impl Iterator<Item = &Plugin> {
+    setup.plugins.iter().filter(|plugin| plugin.role == Role::Notify)
+}
+
+/// The actions of the routes to the application.
+fn actions<'s>(setup: &'s Setup, plugin: &Plugin) -> impl Iterator<Item = View> + use<'s> {
+    setup.stands_in(plugin).into_iter().flat_map(|proxy| proxy.actions())
+}
+
+/// On loopback it is a playground.
+fn key_public(setup: &Setup, found: &mut Found<'_>) {
+    let public: Vec<PublicKey> = PUBLIC.into_iter().filter_map(PublicKey::parse).collect();
+    for plugin in inbound(setup) {
+        let listener =
+            setup.stands_in(plugin).and_then(|proxy| setup.listeners.get(proxy.listener));
+        if listener.and_then(Listener::open_address).is_none() {
+            continue;
+        }
+        let config = plugin.parsed.as_ref().ok().and_then(|config| NotifyConfig::read(config).ok());
+        let keys = config.map(|config| config.keys).unwrap_or_default();
+        let places = plugin.config.down(&["notify", "keys"]).items();
+        for (place, _) in places.iter().zip(&keys).filter(|(_, one)| public.contains(&one.key)) {
+            found.add_as(&place.at("key"), "a key of a gateway", "one of the sandbox");
+        }
+    }
+}
+
+fn apart(setup: &Setup, found: &mut Found<'_>) {
+    let ids: Vec<View> = setup.payments().map(Plugin::vm_id).collect();
+    for plugin in inbound(setup) {
+        let id = plugin.vm_id();
+        if !ids.is_empty() && !ids.iter().any(|one| one.word() == id.word()) {
+            found.add(&id, "the vm_id of the payments' filter");
+        }
+    }
+}
+
+fn timeout(setup: &Setup, found: &mut Found<'_>) {
+    let most = Duration::from_millis(limits::NOTIFY_LEASE_MS);
+    for action in inbound(setup).flat_map(|plugin| actions(setup, plugin)) {
+        let view = action.at("timeout");
+        let timeout = if view.exists() { view.duration() } else { Some(TIMEOUT) };
+        if timeout.is_none_or(|timeout| timeout.is_zero() || timeout >= most) {
+            found.add(&view, "less than 30s");
+        }
+    }
+}
+
+fn retried(setup: &Setup, found: &mut Found<'_>) {
+    for action in inbound(setup).flat_map(|plugin| actions(setup, plugin)) {
+        let on = action.down(&["retry_policy", "retry_on"]);
+        let is_before = |word: &str| ["connect-failure", "refused-stream"].contains(&word.trim());
+        if !on.word().is_empty() && !on.word().split(',').all(is_before) {
+            found.add(&on, "connect-failure, refused-stream, or nothing");
+        }
+        let mirrors = action.at("request_mirror_policies");
+        if !mirrors.items().is_empty() {
+            found.add(&mirrors, "nothing");
+        }
+    }
+}
