@@ -172,12 +172,25 @@ pub enum NotificationEvent<'a> {
 pub struct ApplicationAnswer<'a> {
     /// Whether the application gave it, and not Envoy in its place.
     pub from_application: bool,
+    /// Whether the application may have the notification: Envoy had a connection to it.
+    pub was_reached: bool,
     /// Its status code.
     pub status: u16,
     /// Its `content-type`.
     pub content_type: Option<&'a str>,
     /// Its body, if all of it was read.
     pub body: Option<&'a [u8]>,
+}
+
+impl ApplicationAnswer<'static> {
+    /// There is none, because the notification provably did not go.
+    pub const NEVER_REACHED: Self = Self {
+        from_application: false,
+        was_reached: false,
+        status: 0,
+        content_type: None,
+        body: None,
+    };
 }
 
 /// What is to be done for a notification.

@@ -274,11 +274,11 @@ pub const AUDIT_WRITERS_MAX: u64 = 1024;
 pub const AUDIT_WRITERS_NAMED: u64 = 16;
 
 /// Keys of gateways that sign notifications: each may have a few, so that they can be changed.
-pub const NOTIFY_KEYS_MAX: usize = 32;
+pub const NOTIFY_KEYS_MAX: usize = 8;
 
-/// For so long the application has to confirm a notification, in milliseconds; then it is given to it
-/// anew. Envoy's route must have given up before.
-pub const NOTIFY_LEASE_MS: u64 = 30_000;
+/// Verifications of one notification: forged ones, and those whose bodies may be read in several ways,
+/// take no more of a worker's time.
+pub const NOTIFY_VERIFICATIONS_MAX: usize = 16;
 
 /// How often a worker that takes notifications in is called, in milliseconds: it hands over events.
 pub const NOTIFY_TICK_MS: u64 = 500;

@@ -21,4 +21,4 @@ pub use response::{Body, Flags, Origin, Response};
 pub use signature::PublicKey;
 pub use snap_code::SnapCode;
 pub use verdict::{Absence, Protocol, Verdict, judge};
-pub(in crate::engine) use verdict::{is_failed_before, latest_status, text_of};
+pub(in crate::engine) use verdict::{is_failed_before, text_of};

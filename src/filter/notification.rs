@@ -37,14 +37,15 @@ pub(super) struct NotificationRoot<H> {
 impl<H: Host> NotificationRoot<H> {
     /// # Errors
     /// Every mistake in the configuration, or why it cannot work on the store that is there.
-    pub(super) fn configure(host: H, config: Config) -> Result<Self, Vec<String>> {
-        let one = |error: String| vec![error];
-        let (policy, owner, _) = root::join(&host, config).map_err(one)?;
+    pub(super) fn configure(host: H, mut config: Config) -> Result<Self, String> {
+        // An answer that etcd keeps stands with its payment's claim, and this one is to no payment.
+        config.store.keep_answers_here();
+        let (policy, owner, _) = root::join(&host, config)?;
         let told = |errors: Vec<crate::engine::ConfigError>| {
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         };
         let inbound = Rc::new(Inbound::new(&policy).map_err(told)?);
-        let (stores, member) = WithEtcd::open(&host, &policy, owner).map_err(one)?;
+        let (stores, member) = WithEtcd::open(&host, &policy, owner)?;
         let worker = Rc::new(Worker::new(host, policy, owner, stores).audited("notify"));
         worker.define(implied::of_notifications(&worker.policy));
         let mut root = Self { worker, inbound, member };
@@ -108,6 +109,7 @@ pub(super) struct NotificationStream<H> {
 #[derive(Debug)]
 struct Head {
     from_application: bool,
+    was_reached: bool,
     status: u16,
     content_type: Option<String>,
 }
@@ -222,6 +224,7 @@ impl<H: Host> NotificationStream<H> {
             let body = body.filter(|_| is_whole);
             let answer = ApplicationAnswer {
                 from_application: head.from_application,
+                was_reached: head.was_reached,
                 status: head.status,
                 content_type: head.content_type.as_deref(),
                 body: body.as_deref(),
@@ -291,7 +294,10 @@ impl<H: Host> Wire<H> {
         };
         // Envoy says so itself, beside the answer: header fields can be made by anybody.
         let details = host.property("response\0code_details");
+        // Asked twice: a host that fails for a moment must not make it one that never went.
+        let is_unattached = || host.property("upstream\0local_address") == Ok(None);
         Head {
+            was_reached: !(is_unattached() && is_unattached()),
             from_application: matches!(details, Ok(Some(details)) if details == b"via_upstream"),
             status: text(b":status").and_then(|text| text.parse().ok()).unwrap_or(0),
             content_type: text(b"content-type").map(str::to_owned),
@@ -311,7 +317,7 @@ impl<H: Host> Shell<OverStore> for Wire<H> {
                 let set =
                     |(name, value): &(&str, String)| host.set_header(Side::Request, name, value);
                 if headers.iter().try_for_each(set).is_err() {
-                    return Some(NotificationEvent::GatewayGone);
+                    return Some(NotificationEvent::Answered(ApplicationAnswer::NEVER_REACHED));
                 }
                 self.request = Phase::Released;
             }

@@ -68,7 +68,7 @@ fn configure() -> Result<served::Root, Vec<String>> {
     let config = Config::parse(&bytes)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     config.role.check_module(served::MODULE).map_err(|error| vec![error])?;
-    served::start(config)
+    served::start(config).map_err(|error| vec![error])
 }
 
 #[unsafe(no_mangle)]

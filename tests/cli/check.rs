@@ -43,6 +43,8 @@ enum Base {
     Audit,
     /// `envoy/notify.yaml`, beside `envoy/envoy.yaml`.
     Notify,
+    /// A second listener of it, for the other gateway, beside both.
+    NotifyTwice,
 }
 
 /// A fault: what is replaced by what, and which rule must find it. The sign § stands where.
@@ -115,6 +117,15 @@ const OPEN: [(&str, &str); 1] = [(
       filters:"#,
 )];
 
+/// The listener for notifications once more, under another name.
+fn second_notify(text: &str) -> String {
+    let listener = &text[..text.find("# The merchant's application.").unwrap()];
+    listener.replace("dana_notify", "dana_notify_second").replace("10002", "10003").replace(
+        "                    keys:",
+        "                    gateway: secondary\n                    keys:",
+    )
+}
+
 /// A file, and the one in which the fault is planted.
 fn beside(
     first: String,
@@ -151,6 +162,10 @@ fn files(base: Base, edits: &[(impl AsRef<str>, impl AsRef<str>)]) -> (Vec<Strin
             format!("{start}{}{events}{rest}", edited(operators, edits))
         }
         Base::Audit => edited(&reference, edits),
+        Base::NotifyTwice => {
+            let both = format!("{}\n{}", second_notify(&file("notify.yaml")), file("notify.yaml"));
+            return beside(reference, &both, edits);
+        }
         Base::Notify => return beside(reference, &file("notify.yaml"), edits),
         Base::Dns => return beside(reference, &file("dns.yaml"), edits),
         Base::Etcd => return beside(etcd::shared(&reference), &file("etcd.yaml"), edits),

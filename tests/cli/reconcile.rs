@@ -102,8 +102,12 @@ fn inquiry(ev: &str, claim: &str) -> Value {
     json!({"t": EARLY, "e": "inquiry", "do": "forward", "gw": "primary", "ev": ev, "claim": claim})
 }
 
+fn notified_by(gateway: &str, ev: &str, claim: &str) -> Value {
+    json!({"t": EARLY, "e": "notify", "do": "deliver", "gw": gateway, "ev": ev, "claim": claim})
+}
+
 fn notified(ev: &str, claim: &str) -> Value {
-    json!({"t": EARLY, "e": "notify", "do": "deliver", "gw": "primary", "ev": ev, "claim": claim})
+    notified_by("primary", ev, claim)
 }
 
 fn resolve(claim: &str) -> Value {
@@ -130,6 +134,11 @@ fn kinds() -> Vec<Payment> {
 fn charges() -> Vec<Payment> {
     vec![
         executed("DOUBLE", 0).reported(0).reported(1).booked("paid").is(&["double charged"]),
+        // Its report is not there yet, and the filter has found out.
+        executed("DOUBLE-NOTIFIED", 0)
+            .with(json!({"t": EARLY, "e": "anomaly", "rule": "executed_twice", "gw": "secondary"}))
+            .reported(0)
+            .is(&["double charged"]),
         executed("DOUBLE-AT-ONE", 0)
             .reported(0)
             .line(0, "PAYMENT", AMOUNT, "IDR", "another")
@@ -232,6 +241,14 @@ fn well() -> Vec<Payment> {
             .is(&["matched"]),
         Payment::new("ASKED").with(doubt()).with(inquiry("executed", "settled")).reported(0).is(&["matched"]),
         Payment::new("NOTIFIED").with(doubt()).with(notified("executed", "settled")).reported(0).is(&["matched"]),
+        // Over another channel than the payment went, before its answer and after it.
+        executed("NOTIFIED-ELSEWHERE", 0).with(notified_by("secondary", "executed", "settled")).reported(0).is(&["matched"]),
+        Payment::new("NOTIFIED-BEFORE")
+            .with(notified_by("secondary", "executed", "settled"))
+            .with(charge("primary", "executed", "settled", EARLY))
+            .reported(0)
+            .is(&["matched"]),
+        executed("NOTIFIED-OTHERWISE", 0).with(notified_by("secondary", "failed", "settled")).reported(0).is(&["matched"]),
         Payment::new("NOTIFIED-NO").with(doubt()).with(notified("cancelled", "closed")).is(&["not executed"]),
         Payment::new("ASKED-NO").with(doubt()).with(inquiry("failed", "closed")).is(&["not executed"]),
         Payment::new("FAILED-OVER")
@@ -459,7 +476,7 @@ fn each_kind_of_break_is_found_and_nothing_else() {
         assert_eq!(report["states"][state]["payments"], expected, "{state}");
     }
     let by = &report["confirmed"];
-    assert_eq!((&by["by_notification"], &by["by_nothing"]), (&json!(1), &json!(nothing(&kinds))));
+    assert_eq!((&by["by_notification"], &by["by_nothing"]), (&json!(3), &json!(nothing(&kinds))));
     // The sum of all clean ones, to the last cent.
     let sum: u128 = (0..clean)
         .map(|number| u128::from(1000 + number) * 100 + u128::from((1000 + number) % 100))

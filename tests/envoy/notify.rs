@@ -202,14 +202,36 @@ fn an_application_that_does_not_confirm_gets_it_again_until_it_does() {
         scene.application.says(says);
         assert_eq!(scene.notify("primary", "AGAIN", &json!({})), [answer]);
     }
-    scene.application.says(Says::Close);
-    let answers = scene.notify("primary", "AGAIN", &json!({}));
-    assert_eq!((answers[0].0, code(&answers[0]).as_str()), (500, "5005601"), "{answers:?}");
-    assert!(answers[0].1.contains("did not answer"), "{answers:?}");
     scene.application.confirms();
     assert_eq!(scene.notify("primary", "AGAIN", &json!({"times": 2})), vec![confirmed(); 2]);
-    assert_eq!(scene.received().len(), 4);
+    assert_eq!(scene.received().len(), 3);
     assert_eq!(scene.envoy.metric("dana_notifications_total", r#"decision="replay""#), 1);
+}
+
+/// Whoever hangs up may have it: it is given anew when nobody can be at it any longer.
+#[test]
+fn an_application_that_hangs_up_gets_it_again_later_and_one_that_is_away_at_once() {
+    let scene = Scene::start();
+    assert_eq!(scene.pay("AWAY").status, 200);
+    scene.application.says(Says::Close);
+    let away = |answers: &[Answer], why: &str| {
+        assert_eq!((answers[0].0, code(&answers[0]).as_str()), (500, "5005601"), "{answers:?}");
+        assert!(answers[0].1.contains(why), "{why}: {answers:?}");
+    };
+    away(&scene.notify("primary", "AWAY", &json!({})), "did not answer");
+    away(&scene.notify("primary", "AWAY", &json!({})), "being processed");
+    scene.application.confirms();
+    until("it is given anew", PATIENCE, || {
+        (scene.notify("primary", "AWAY", &json!({})) == [confirmed()]).then_some(())
+    });
+    assert_eq!(scene.received().len(), 2);
+    let sandbox = Sandbox::start();
+    let config = with_notifications(rendered(&sandbox, &quick()), "127.0.0.1:1", &quick());
+    let nobody = Scene { envoy: Envoy::start(&config), sandbox, application: Application::start() };
+    assert_eq!(nobody.pay("NOBODY").status, 200);
+    for _ in 0..2 {
+        away(&nobody.notify("primary", "NOBODY", &json!({})), "did not answer");
+    }
 }
 
 #[test]

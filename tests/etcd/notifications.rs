@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::scene::{PATIENCE, Scene, pay};
 use crate::support::application::{Application, CONFIRMED, Says};
-use crate::support::envoy::{Envoy, quick, with_notifications};
+use crate::support::envoy::{Envoy, plugin, quick, with_notifications};
 use crate::support::until;
 
 /// Two Envoys before one application.
@@ -19,8 +19,15 @@ struct Two {
 
 impl Two {
     fn start() -> Self {
+        Self::with("local")
+    }
+
+    /// With answers to payments kept there.
+    fn with(answers: &str) -> Self {
         let (scene, application) = (Scene::new(&json!({})), Application::start());
         let mut config = with_notifications(scene.config().clone(), &application.address, &quick());
+        let settings = &mut plugin(&mut config)["configuration"]["value"];
+        settings["idempotency"]["store"]["etcd"]["answers"] = json!(answers);
         scene.etcd.keep_notifications_of(&mut config);
         let envoys = [(); 2].map(|()| {
             let envoy = Envoy::start_without_heartbeat(&config);
@@ -52,7 +59,7 @@ fn a_doubt_of_one_envoy_is_settled_by_a_notification_at_another_once() {
         }
     }
     assert_eq!((two.scene.open(), two.application.received().len()), (0, 1));
-    // The answer itself stays with the Envoy that has it; the other one says the same by itself.
+    // The answer itself stays with the Envoy that has it.
     let own = two.notify(1, "DOUBT", 1);
     assert_eq!(own[0]["body"], CONFIRMED);
     let repeat = pay(&two.envoys[0], "DOUBT");
@@ -91,5 +98,19 @@ fn while_the_store_is_away_nothing_is_passed_on_and_later_it_is() {
     until("it is taken in", PATIENCE, || {
         (two.notify(0, "AWAY", 1)[0]["status"] == 200).then_some(())
     });
+    assert_eq!(two.application.received().len(), 1);
+}
+
+/// An answer to a notification is none to a payment, and stays in the Envoy that has it.
+#[test]
+fn with_answers_in_the_store_a_repeat_gets_the_applications_own_too() {
+    let two = Two::with("store");
+    assert_eq!(pay(&two.envoys[0], "KEPT").status, 200);
+    for answer in two.notify(0, "KEPT", 3) {
+        assert_eq!(answer["body"], CONFIRMED);
+    }
+    let elsewhere = two.notify(1, "KEPT", 1);
+    assert_eq!(elsewhere[0]["status"], 200);
+    assert!(elsewhere[0]["body"].as_str().unwrap().contains("2005600"), "{elsewhere:?}");
     assert_eq!(two.application.received().len(), 1);
 }

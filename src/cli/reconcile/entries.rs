@@ -17,6 +17,8 @@ pub(super) struct ByKey {
     /// Refunds by their payments, each once however often it was repeated.
     refunds: HashSet<(Id, Id)>,
     cancelled: HashSet<Id>,
+    /// Two gateways have executed them, as was found out at the time.
+    executed_twice: HashSet<Id>,
 }
 
 impl ByKey {
@@ -35,6 +37,10 @@ impl ByKey {
                 let bits = if entry.claim == "settled" { bits } else { 0 };
                 let word = self.resolved.entry(front(&entry.key)?).or_default();
                 *word = (*word).max((time, bits));
+                None
+            }
+            "anomaly" if entry.rule == "executed_twice" => {
+                self.executed_twice.insert(front(&entry.key)?);
                 None
             }
             "follow_up" if is_executed(entry) => {
@@ -86,6 +92,10 @@ impl ByKey {
         self.refunded.get(&key).copied().unwrap_or_default()
     }
 
+    pub(super) fn is_executed_twice(&self, key: Id) -> bool {
+        self.executed_twice.contains(&key)
+    }
+
     pub(super) fn is_cancelled(&self, key: Id) -> bool {
         self.cancelled.contains(&key)
     }
@@ -98,6 +108,11 @@ fn is_executed(entry: &Entry<'_>) -> bool {
 
 fn said(entry: &Entry<'_>) -> Said {
     match (&*entry.claim, &*entry.evidence) {
+        // A gateway that notifies speaks for itself: where the claim stands, others have said.
+        (_, evidence) if entry.kind == "notify" && evidence != "executed" => match evidence {
+            "failed" | "cancelled" if entry.claim == "closed" => Said::NotExecuted,
+            _ => Said::Nothing,
+        },
         _ if is_executed(entry) => Said::Executed,
         // It was executed, and given back after that.
         (_, "refunded") => Said::Nothing,

@@ -58,6 +58,8 @@ struct Audit {
     said: Said,
     /// The gateways at which it was executed, or those of its doubt.
     gateways: u16,
+    /// What has named them.
+    by: By,
     /// It was executed at gateways that no one answer can speak of.
     is_double: bool,
     amount: Option<i64>,
@@ -149,6 +151,7 @@ impl Payment {
         let audit = self.audit.get_or_insert(Audit {
             said: Said::Nothing,
             gateways: 0,
+            by: By::Nothing,
             is_double: false,
             amount: None,
             currency: [0; 3],
@@ -163,8 +166,16 @@ impl Payment {
         match (audit.said, said) {
             (_, Said::Nothing | Said::Refunded) => {}
             (Said::Executed, Said::Executed) => {
-                audit.is_double |= gateways != 0 && audit.gateways & gateways == 0;
-                audit.gateways |= gateways;
+                // A notification may come over another channel than the payment went: where that is a
+                // second payment, the filter has said so.
+                match (audit.by, row.by) {
+                    (_, By::Notification) => {}
+                    (By::Notification, _) => (audit.gateways, audit.by) = (gateways, row.by),
+                    (_, _) => {
+                        audit.is_double |= gateways != 0 && audit.gateways & gateways == 0;
+                        audit.gateways |= gateways;
+                    }
+                }
             }
             // What was executed stays so, whatever a later entry says of a repeat.
             (Said::Executed, Said::NotExecuted | Said::InDoubt) => {}
@@ -172,7 +183,7 @@ impl Payment {
                 if before != said {
                     audit.at = time;
                 }
-                (audit.said, audit.gateways) = (said, gateways);
+                (audit.said, audit.gateways, audit.by) = (said, gateways, row.by);
             }
         }
     }
@@ -180,7 +191,8 @@ impl Payment {
     pub(super) fn verdict(&self, by_key: &ByKey, scope: Scope) -> Verdict {
         let key = self.audit.map(|audit| audit.own).unwrap_or_default();
         let mut states = Vec::new();
-        if self.executions.len() > 1 || self.audit.is_some_and(|audit| audit.is_double) {
+        let is_double = |audit: Audit| audit.is_double || by_key.is_executed_twice(audit.own);
+        if self.executions.len() > 1 || self.audit.is_some_and(is_double) {
             states.push(State::DoubleCharged);
         }
         let resolved = self.audit.and_then(|audit| by_key.resolved(audit.own));

@@ -5,9 +5,9 @@
 use serde_json::Value;
 
 use super::reader::{ConfigError, Errors, Fields, Node};
-use super::values::Config;
+use super::values::{Config, Ledger};
 use crate::engine::limits;
-use crate::engine::protocol::{Protocol, PublicKey};
+use crate::engine::protocol::{Identity, Matched, Protocol, PublicKey, Table, dana_notifications};
 use crate::engine::time::{Millis, Timestamp};
 
 /// How notifications are taken in.
@@ -64,6 +64,7 @@ impl NotifyConfig {
         if config.protocol != Protocol::DanaSnap {
             errors.add("protocol", "\"dana-snap\": only there is known who signs what", "\"http\"");
         }
+        check_identity(config, &errors);
         let errors = errors.into_vec();
         read.filter(|_| errors.is_empty()).ok_or(errors)
     }
@@ -89,6 +90,7 @@ fn fields(fields: &Fields<'_>, config: &Config, errors: &Errors) -> NotifyConfig
         errors.add("notify.keys", expected, count.to_string());
     }
     const PARTNER: &str = "the partner's id, as in X-PARTNER-ID";
+    let is_shared_ledger = config.ledger == Ledger::Shared;
     let whose = fields.demand("partner", PARTNER).and_then(|node| node.text(PARTNER, partner));
     let config = NotifyConfig {
         partner: whose.unwrap_or_default(),
@@ -96,7 +98,7 @@ fn fields(fields: &Fields<'_>, config: &Config, errors: &Errors) -> NotifyConfig
         age_max: Millis::new(age_max_s * 1000),
         keys,
     };
-    check_keys(&config, errors);
+    check_keys(&config, is_shared_ledger, errors);
     config
 }
 
@@ -118,17 +120,14 @@ fn key(item: &Node<'_>, known: &str, is_known: impl Fn(&str) -> bool) -> Option<
     Some(NotifyKey { gateway: gateway?, key: PublicKey::parse(&text?)?, from, until })
 }
 
-/// By its key alone a gateway is known where the listener is no gateway's own.
-fn check_keys(config: &NotifyConfig, errors: &Errors) {
+/// A gateway is known by its key. With one ledger for all it does not matter whose.
+fn check_keys(config: &NotifyConfig, is_shared_ledger: bool, errors: &Errors) {
     for (at, one) in config.keys.iter().enumerate() {
         let mut before = config.keys.iter().take(at);
         let is_shared = |other: &NotifyKey| other.key == one.key && other.gateway != one.gateway;
-        if config.gateway.is_none() && before.any(is_shared) {
-            errors.add(
-                &format!("notify.keys[{at}].key"),
-                "a key of no other gateway; or notify.gateway, in a listener for each gateway",
-                "the same one",
-            );
+        if !is_shared_ledger && before.any(is_shared) {
+            let expected = "a key of no other gateway, where ledger is not \"shared\"";
+            errors.add(&format!("notify.keys[{at}].key"), expected, "the same one");
         }
     }
     if let Some(gateway) = &config.gateway
@@ -137,3 +136,34 @@ fn check_keys(config: &NotifyConfig, errors: &Errors) {
         errors.add("notify.keys", format!("a key of \"{gateway}\""), "none");
     }
 }
+
+/// A notification names its payment as DANA documents it. Where the operation that pays has another identity
+/// it would be evidence of a payment that nobody knows.
+fn check_identity(config: &Config, errors: &Errors) {
+    let table = Table::new(config.operations.clone());
+    for (path, notification) in PAYS.into_iter().zip(dana_notifications()) {
+        let Matched::Operation(pays) = table.find(path) else { continue };
+        let concerns = notification.concerns.as_ref();
+        let documented = concerns.is_some_and(|of| {
+            let named = of.identity.iter().map(ToString::to_string);
+            let named: Vec<String> = named
+                .map(|name| name.replace("originalPartnerReferenceNo", "partnerReferenceNo"))
+                .collect();
+            let identity = match &pays.operation.identity {
+                Identity::Body(identity) => identity.iter().map(ToString::to_string).collect(),
+                Identity::Header => Vec::new(),
+            };
+            pays.operation.namespace == of.namespace && named == identity
+        });
+        if !documented {
+            let expected = format!(
+                "{} with the namespace and identity that DANA documents, which its notifications have",
+                pays.operation.name
+            );
+            errors.add("operations", expected, "another");
+        }
+    }
+}
+
+/// Paths of the operations whose payments are notified of, in the order of [`dana_notifications`].
+const PAYS: [&str; 2] = ["/v1.0/debit/payment-host-to-host", "/v1.0/emoney/transfer-bank"];

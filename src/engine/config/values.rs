@@ -180,6 +180,13 @@ impl StoreConfig {
         }
     }
 
+    /// Keeps answers in this process, wherever claims stand.
+    pub fn keep_answers_here(&mut self) {
+        if let StoreEngine::Etcd(etcd) = &mut self.engine {
+            etcd.answers = AnswersIn::Local;
+        }
+    }
+
     /// Whether `local` is configured, alone or beside etcd.
     #[must_use]
     pub const fn has_local(&self) -> bool {

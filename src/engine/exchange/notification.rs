@@ -30,7 +30,7 @@ mod take;
 mod tell;
 
 pub use inbound::Inbound;
-use stage::{Closing, Noted, NoticeStage, NoticeStep};
+use stage::{Noted, NoticeStage, NoticeStep};
 
 /// One notification.
 #[derive(Debug)]
@@ -130,20 +130,7 @@ impl Context<'_> {
             (NoticeStage::Sent(noted, mark), Input::Event(NotificationEvent::Answered(answer))) => {
                 self.application_answered(noted, mark, &answer, inbound)
             }
-            (NoticeStage::Sent(noted, mark), Input::Event(NotificationEvent::GatewayGone)) => {
-                Closing::unanswered(noted, mark).write(true)
-            }
-            (NoticeStage::Keeping(closing), Input::Event(NotificationEvent::GatewayGone)) => {
-                (NoticeStage::Keeping(closing.left()), vec![], vec![])
-            }
-            (NoticeStage::Closing(closing), Input::Event(NotificationEvent::GatewayGone)) => {
-                (NoticeStage::Closing(closing.left()), vec![], vec![])
-            }
-            // What is being written counts, and is told.
-            (NoticeStage::Writing(noted, _), Input::Event(NotificationEvent::GatewayGone)) => {
-                stage::end(vec![self.noted(&noted, "gateway_gone", 0, None)])
-            }
-            (_, Input::Event(NotificationEvent::GatewayGone)) => stage::end(Vec::new()),
+            (stage, Input::Event(NotificationEvent::GatewayGone)) => self.gateway_gone(stage),
             (NoticeStage::Reading(noted), Input::Told(_, StoreEvent::Health(health, version))) => {
                 self.learn_leaps(noted, health, version)
             }

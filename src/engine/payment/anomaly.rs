@@ -113,7 +113,7 @@ impl Anomaly {
                 "Its record stays as it was. Look the payment up at the gateway; if the record is \
                  wrong, tell the merchant."
             }
-            AnomalyKind::ExecutedTwice => "Two gateways have executed it: refund one.",
+            AnomalyKind::ExecutedTwice => "Two gateways have executed it. Refund one.",
         };
         format!(
             "payment {key} {}: its record said {was}, {by} says {said}. {what_to_do}",

@@ -275,7 +275,7 @@ fn payment_status(operation: &Compiled, read: &Read<'_>) -> Option<PaymentStatus
 
 /// Reads `latestTransactionStatus`. DANA calls 07 failed and advises a new order. Here it counts as
 /// "not found", which must be proven first, because a request may still be on its way.
-pub(in crate::engine) fn latest_status(table: StatusTable, status: &str) -> Option<PaymentStatus> {
+fn latest_status(table: StatusTable, status: &str) -> Option<PaymentStatus> {
     match (table, status) {
         (_, "00") | (StatusTable::Order, "01" | "02") => Some(PaymentStatus::Executed),
         (StatusTable::Order, "03") | (StatusTable::Disbursement, "01" | "02" | "03") => {

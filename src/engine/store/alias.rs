@@ -68,15 +68,18 @@ impl Alias {
     }
 
     pub(super) fn encode(&self, key: &KeyPrefix) -> Vec<u8> {
-        let (tag, target) = match self.to {
-            AliasTarget::Payment(payment) => (PAYMENT, payment.bytes()),
-            AliasTarget::Gateway(gateway) => {
-                let mut target = [0; PaymentRef::SIZE];
-                target[0] = gateway.byte();
-                (GATEWAY, target)
+        let mut target = [0; PaymentRef::SIZE];
+        let tag = match self.to {
+            AliasTarget::Payment(payment) => {
+                target = payment.bytes();
+                PAYMENT
             }
-            AliasTarget::Application(Delivery::UnderWay) => (UNDER_WAY, [0; PaymentRef::SIZE]),
-            AliasTarget::Application(Delivery::Confirmed) => (CONFIRMED, [0; PaymentRef::SIZE]),
+            AliasTarget::Gateway(gateway) => {
+                target[0] = gateway.byte();
+                GATEWAY
+            }
+            AliasTarget::Application(Delivery::UnderWay) => UNDER_WAY,
+            AliasTarget::Application(Delivery::Confirmed) => CONFIRMED,
         };
         let mut bytes = Vec::with_capacity(usize::from(SIZE));
         bytes.extend([SIZE, VERSION]);

@@ -21,14 +21,14 @@ pub(super) const MODULE: &str = NOTIFY_MODULE;
 
 /// # Errors
 /// Every mistake in the configuration, or why it cannot work on the store that is there.
-pub(super) fn start(config: Config) -> Result<Root, Vec<String>> {
+pub(super) fn start(config: Config) -> Result<Root, String> {
     let period = match config.store.etcd() {
         Some(_) => limits::ETCD_TICK_MS,
         None => limits::NOTIFY_TICK_MS,
     };
     let root = Root::configure(Envoy, config)?;
     let period = u32::try_from(period).unwrap_or(1000);
-    Envoy.set_tick_period(period).map_err(|error| vec![error.to_string()])?;
+    Envoy.set_tick_period(period).map_err(|error| error.to_string())?;
     Ok(root)
 }
 

@@ -28,15 +28,14 @@ pub(super) const MODULE: &str = OPERATORS_MODULE;
 
 /// # Errors
 /// When the store in etcd cannot be called, or Envoy does not let it tick for that.
-pub(super) fn start(config: Config) -> Result<Root, Vec<String>> {
-    let one = |error: String| vec![error];
+pub(super) fn start(config: Config) -> Result<Root, String> {
     if config.role == Role::Audit {
-        return Ok(Root::Events(Rc::new(EventRoot::new(Envoy, &config).map_err(one)?)));
+        return Ok(Root::Events(Rc::new(EventRoot::new(Envoy, &config)?)));
     }
-    let root = AdminRoot::new(Envoy, config).map_err(one)?;
+    let root = AdminRoot::new(Envoy, config)?;
     if root.ticks() {
         let period = u32::try_from(limits::ETCD_TICK_MS).unwrap_or(1000);
-        Envoy.set_tick_period(period).map_err(|error| vec![error.to_string()])?;
+        Envoy.set_tick_period(period).map_err(|error| error.to_string())?;
     }
     Ok(Root::Operators(Rc::new(root)))
 }

@@ -27,12 +27,12 @@ pub(super) use kept::{MODULE, tick};
 
 /// # Errors
 /// When the configuration cannot work on the store that is there.
-pub(super) fn start(config: Config) -> Result<Root, Vec<String>> {
-    let root = Root::configure(Envoy, config).map_err(|error| vec![error])?;
+pub(super) fn start(config: Config) -> Result<Root, String> {
+    let root = Root::configure(Envoy, config)?;
     let period = u32::try_from(root.period().get()).unwrap_or(1000);
     #[cfg(feature = "slow")]
     let period = period.min(50);
-    Envoy.set_tick_period(period).map_err(|error| vec![error.to_string()])?;
+    Envoy.set_tick_period(period).map_err(|error| error.to_string())?;
     Ok(root)
 }
 

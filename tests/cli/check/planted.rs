@@ -38,6 +38,7 @@ fn fault(text: &'static str) -> Fault {
         "shared" => Base::Shared,
         "audit" => Base::Audit,
         "notify" => Base::Notify,
+        "notify-twice" => Base::NotifyTwice,
         other => panic!("no base: {other}"),
     };
     let mut edits: Vec<(String, String)> = Vec::new();

@@ -6,8 +6,7 @@ use super::super::finding::Severity::Error;
 use super::super::finding::{Found, Rule};
 use super::super::setup::{Listener, Plugin, Role, Setup};
 use super::super::view::View;
-use crate::engine::limits;
-use crate::engine::{NotifyConfig, PublicKey};
+use crate::engine::{Config, Ledger, NotifyConfig, NotifyKey, PublicKey};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -28,11 +27,27 @@ pub(super) const RULES: &[Rule] = &[
         check: apart,
     },
     Rule {
+        id: "notify-differs",
+        severity: Error,
+        title: "Notifications and payments do not go by the same settings",
+        why: "What one keeps the other does not find, and what is one ledger for the one are two for the other.",
+        fix: "Give both the same ledger and idempotency.store.",
+        check: differs,
+    },
+    Rule {
+        id: "notify-key-shared",
+        severity: Error,
+        title: "Two listeners take one key for two gateways",
+        why: "What one gateway has signed is evidence against the other, because no signature covers the listener.",
+        fix: "Let each gateway sign with a key of its own; or set ledger: shared, if they keep one.",
+        check: key_shared,
+    },
+    Rule {
         id: "notify-timeout",
         severity: Error,
         title: "The application may answer after its notification was given to it anew",
-        why: "After 30 s the filter gives a notification that was not confirmed to the application again; DANA itself \
-              waits for 8 s.",
+        why: "After idempotency.lease_ms a notification that was not confirmed is given to the application again; DANA \
+              itself waits for 8 s.",
         fix: "Set the route's timeout to 7s.",
         check: timeout,
     },
@@ -92,13 +107,56 @@ fn apart(setup: &Setup, found: &mut Found<'_>) {
     }
 }
 
+fn differs(setup: &Setup, found: &mut Found<'_>) {
+    for plugin in inbound(setup) {
+        let Ok(own) = &plugin.parsed else { continue };
+        let same = |one: &&Plugin| one.vm_id().word() == plugin.vm_id().word();
+        let pays = setup.payments().filter(same).filter_map(|one| one.parsed.as_ref().ok());
+        for config in pays {
+            if config.ledger != own.ledger {
+                found.add(&plugin.config.at("ledger"), "that of the payments' filter");
+            }
+            if where_kept(config) != where_kept(own) {
+                let place = plugin.config.down(&["idempotency", "store"]);
+                found.add(&place, "that of the payments' filter");
+            }
+        }
+    }
+}
+
+/// The realm in etcd, if claims stand there.
+fn where_kept(config: &Config) -> Option<&str> {
+    config.store.etcd().map(|etcd| etcd.realm.as_str())
+}
+
+fn key_shared(setup: &Setup, found: &mut Found<'_>) {
+    let mut known: Vec<NotifyKey> = Vec::new();
+    for plugin in inbound(setup) {
+        let Ok(config) = &plugin.parsed else { continue };
+        let keys = NotifyConfig::read(config).map(|inbound| inbound.keys).unwrap_or_default();
+        let places = plugin.config.down(&["notify", "keys"]).items();
+        for (place, one) in places.iter().zip(&keys).filter(|_| config.ledger == Ledger::Separate) {
+            let is_shared =
+                |other: &NotifyKey| other.key == one.key && other.gateway != one.gateway;
+            if known.iter().any(is_shared) {
+                let expected = "a key that no other gateway has";
+                found.add_as(&place.at("key"), expected, "that of another one");
+            }
+        }
+        known.extend(keys);
+    }
+}
+
 fn timeout(setup: &Setup, found: &mut Found<'_>) {
-    let most = Duration::from_millis(limits::NOTIFY_LEASE_MS);
-    for action in inbound(setup).flat_map(|plugin| actions(setup, plugin)) {
+    let leases = inbound(setup).flat_map(|plugin| {
+        let lease = plugin.config_or_default().map_or(0, |config| config.claims.lease.get());
+        actions(setup, plugin).map(move |action| (Duration::from_millis(lease), action))
+    });
+    for (most, action) in leases {
         let view = action.at("timeout");
         let timeout = if view.exists() { view.duration() } else { Some(TIMEOUT) };
         if timeout.is_none_or(|timeout| timeout.is_zero() || timeout >= most) {
-            found.add(&view, "less than 30s");
+            found.add(&view, format!("less than idempotency.lease_ms ({} ms)", most.as_millis()));
         }
     }
 }

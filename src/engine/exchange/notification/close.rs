@@ -27,8 +27,11 @@ impl Context<'_> {
         let mut closing = Closing::unanswered(noted, mark);
         closing.is_confirmed = is_confirmed;
         closing.from_application = answer.from_application;
-        closing.waits = true;
         (closing.status, closing.code) = (answer.status, code);
+        // Whoever has it may confirm it yet, in its own time: the mark stays for as long as it lasts.
+        if !answer.from_application && answer.was_reached {
+            return end(self.closed(&closing));
+        }
         let bytes_max = self.policy.config.store.body_bytes_max;
         let body = answer.body.filter(|body| is_confirmed && body.len() <= bytes_max);
         let Some(body) = body else {
@@ -79,9 +82,6 @@ impl Context<'_> {
 
     fn closed(&self, closing: &Closing) -> Vec<NotificationEffect> {
         let Closing { noted, status, code, .. } = closing;
-        if !closing.waits {
-            return vec![self.noted(noted, "gateway_gone", 0, None)];
-        }
         if closing.from_application {
             let decision = if closing.is_confirmed { "deliver" } else { "not_confirmed" };
             return vec![self.noted(noted, decision, *status, *code), NotificationEffect::Relay];

@@ -14,10 +14,10 @@ use crate::engine::config::Policy;
 use crate::engine::event::{Decision, NotificationEffect, Request, Subject, Way};
 use crate::engine::exchange::request::amount::hundredths;
 use crate::engine::exchange::request::head::{RequestHead, Stamp, once, path};
-use crate::engine::gateway::GatewayId;
+use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::limits;
-use crate::engine::payment::{ClaimKey, Money, PaymentStatus};
-use crate::engine::protocol::{Compiled, Matched, RequestError, latest_status};
+use crate::engine::payment::{ClaimKey, Closed, Money, PaymentStatus};
+use crate::engine::protocol::{Compiled, Matched, PublicKey, RequestError};
 use crate::engine::store::Key;
 use crate::engine::time::{Millis, Timestamp};
 
@@ -31,12 +31,17 @@ pub(super) struct Notice {
     pub(super) gateway: GatewayId,
     /// The payment that it is about.
     pub(super) payment: ClaimKey,
-    /// What makes it the same notification: payment, status, and the gateway's own number of the payment.
+    /// What makes it the same notification: payment, status, amount, the gateway's own number of the payment;
+    /// and the gateway, where each keeps a ledger of its own.
     pub(super) delivery: ClaimKey,
-    /// What it says; `None` where nobody knows what its status means.
+    /// What it says; `None` where that proves nothing.
     pub(super) status: Option<PaymentStatus>,
-    /// When that was so.
-    pub(super) said_at: Timestamp,
+    /// When it was signed. A gateway's clock may be ahead.
+    pub(super) signed_at: Timestamp,
+    /// When what it says happened, as it says.
+    pub(super) finished_at: Option<Timestamp>,
+    /// Its gateway takes answers that are compressed.
+    pub(super) accepts_encodings: bool,
     pub(super) subject: Rc<Subject>,
     pub(super) nonce: u32,
 }
@@ -143,10 +148,15 @@ impl Inbound {
             let hash = hex(&Sha256::digest(form));
             format!("{}:{target}:{hash}:{timestamp}", head.method)
         };
+        let mut left = limits::NOTIFY_VERIFICATIONS_MAX;
+        let mut verify = |key: &PublicKey, message: &str| {
+            left = left.saturating_sub(1);
+            left > 0 && key.verify(message.as_bytes(), &signature)
+        };
         let verified = forms(request.body).into_iter().find_map(|form| {
             let message = signed(&form);
             let mut keys = self.keys(signed_at);
-            let (gateway, _) = keys.find(|(_, key)| key.verify(message.as_bytes(), &signature))?;
+            let (gateway, _) = keys.find(|(_, key)| verify(key, &message))?;
             Some((gateway, form))
         });
         let Some((gateway, form)) = verified else {
@@ -162,14 +172,21 @@ impl Inbound {
         let identity = said.identity.iter().map(String::as_str);
         let namespace = compiled.operation.concerns.as_ref().map_or("", |of| of.namespace.as_ref());
         let names = [namespace].into_iter().chain(identity.clone());
+        let amount = [said.money.amount(), said.money.letters().to_owned()];
         let names = names.chain([said.status.as_str(), said.number.as_str()]);
-        let status = compiled.operation.status;
+        let names = names.chain(amount.iter().map(String::as_str));
+        // What another gateway says is another payment, unless all keep one ledger.
+        let gateway_name = policy.names(Gateways::only(gateway));
+        let is_shared = policy.claims.shared_ledger;
+        let names = names.chain((!is_shared).then_some(gateway_name.as_str()));
         Ok(Notice {
             gateway,
             payment: ClaimKey::derive(&self.partner, namespace, identity),
             delivery: ClaimKey::derive(&self.partner, "notification", names),
-            status: status.and_then(|table| latest_status(table, &said.status)),
-            said_at: said.at(signed_at, now),
+            status: said.payment_status(),
+            signed_at: signed_at.min(now),
+            finished_at: said.finished.map(|at| at.min(signed_at).min(now)),
+            accepts_encodings: head.accepts_encodings,
             subject: Rc::new(subject),
             nonce: stamp.number(),
             operation: Rc::clone(compiled),
@@ -291,11 +308,16 @@ impl Said {
         })
     }
 
-    /// When it was so: what was executed stays so from then on, and may have been given back since. Anything
-    /// else was so when it was signed. A gateway's clock may be ahead.
-    fn at(&self, signed_at: Timestamp, now: Timestamp) -> Timestamp {
-        let finished = self.finished.filter(|_| self.status == "00");
-        finished.unwrap_or(signed_at).min(signed_at).min(now)
+    /// What its status says of the payment, where that is the end of it. What is under way proves nothing, and
+    /// a gateway notifies of nothing that it does not know.
+    fn payment_status(&self) -> Option<PaymentStatus> {
+        Some(match self.status.as_str() {
+            "00" => PaymentStatus::Executed,
+            "04" => PaymentStatus::Closed(Closed::Refunded),
+            "05" => PaymentStatus::Closed(Closed::Cancelled),
+            "06" => PaymentStatus::Closed(Closed::Failed),
+            _ => return None,
+        })
     }
 }
 

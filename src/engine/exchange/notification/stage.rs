@@ -57,8 +57,6 @@ pub(super) struct Closing {
     pub(super) mark: Alias,
     pub(super) is_confirmed: bool,
     pub(super) from_application: bool,
-    /// The gateway is there to be answered.
-    pub(super) waits: bool,
     pub(super) status: u16,
     pub(super) code: Option<SnapCode>,
 }
@@ -70,25 +68,24 @@ impl Noted {
     pub(super) fn new(notice: Notice) -> Self {
         Self { notice, attempts: 0, own: None, after: After::default(), anomaly: None }
     }
+
+    /// What operators are told, once.
+    pub(super) fn take_anomaly(&mut self) -> Vec<NotificationEffect> {
+        self.anomaly.take().map(NotificationEffect::Anomaly).into_iter().collect()
+    }
 }
 
 impl Closing {
+    /// Nobody has answered.
     pub(super) fn unanswered(noted: Box<Noted>, mark: Alias) -> Box<Self> {
         Box::new(Self {
             noted,
             mark,
             is_confirmed: false,
             from_application: false,
-            waits: false,
             status: 0,
             code: None,
         })
-    }
-
-    /// The gateway that has sent it is not there to be answered.
-    pub(super) fn left(mut self: Box<Self>) -> Box<Self> {
-        self.waits = false;
-        self
     }
 
     /// Looks at what stands there; the first time it may be guessed, because the commit finds out.

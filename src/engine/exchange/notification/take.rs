@@ -3,18 +3,20 @@
 use super::read::Notice;
 use super::stage::{Noted, NoticeStage, NoticeStep, Then, read};
 use crate::engine::config::GATEWAY_HEADER;
-use crate::engine::event::NotificationEffect;
+use crate::engine::event::{After, NotificationEffect};
 use crate::engine::exchange::answered::Worked;
 use crate::engine::exchange::stage::Context;
 use crate::engine::gateway::Gateways;
 use crate::engine::health::Health;
 use crate::engine::limits;
-use crate::engine::payment::{Anomaly, Evidence, Fingerprint, Incarnation, Money, PaymentStatus};
+use crate::engine::payment::{
+    Anomaly, Claim, ClaimState, Closed, Evidence, Fingerprint, Incarnation, Money, PaymentStatus,
+};
 use crate::engine::store::{
     Alias, AliasTarget, Commit, Delivery, Entry, Key, Patience, Seen, StoreEvent, StoreRequest,
     Version,
 };
-use crate::engine::time::Millis;
+use crate::engine::time::{Millis, Timestamp};
 
 /// Says that the signature was verified; [`GATEWAY_HEADER`] says whose it is.
 const VERIFIED_HEADER: &str = "x-dana-verified";
@@ -47,8 +49,9 @@ impl Context<'_> {
         };
         let worked = self.work_notice_in(&noted.notice, payment.entry);
         noted.after = worked.after;
-        // Whoever repeats it has been heard.
-        noted.anomaly = worked.anomaly.filter(|_| matches!(then, Then::Deliver(_)));
+        // Whoever repeats it has been heard. What was found out before a race was lost is true all the same.
+        let is_news = matches!(then, Then::Deliver(_)) || worked.put.is_some();
+        noted.anomaly = worked.anomaly.filter(|_| is_news).or(noted.anomaly);
         let mut put: Vec<(Key, Entry)> = Vec::with_capacity(2);
         if let Then::Deliver(mark) = then
             && delivery.entry != Entry::Alias(mark)
@@ -82,9 +85,8 @@ impl Context<'_> {
                     Some(Then::Replay(Incarnation { claimed_at, nonce }))
                 }
                 AliasTarget::Application(Delivery::UnderWay) => {
-                    let lease = Millis::new(limits::NOTIFY_LEASE_MS);
-                    let ends = alias.used_at.plus(lease);
-                    if self.now < ends { Some(Then::Wait(ends.since(self.now))) } else { anew() }
+                    let left = self.mark_left(alias);
+                    if left > Millis::ZERO { Some(Then::Wait(left)) } else { anew() }
                 }
                 AliasTarget::Payment(_) | AliasTarget::Gateway(_) => None,
             },
@@ -92,20 +94,38 @@ impl Context<'_> {
         }
     }
 
+    /// How long the application may still have what stands under this mark. A clock that leapt ends nothing;
+    /// a mark from a clock far ahead lasts no longer than any.
+    fn mark_left(&self, mark: Alias) -> Millis {
+        let skew = self.policy.config.store.etcd().map_or(Millis::ZERO, |etcd| etcd.clock_skew);
+        let lease = self.policy.claims.lease.get() + skew.get();
+        if mark.used_at.since(self.now).get() > lease {
+            return Millis::ZERO;
+        }
+        let passed = self.counters.leaps(self.now).passed(mark.used_at, self.now);
+        Millis::new(lease.saturating_sub(passed.get()))
+    }
+
     fn work_notice_in(&self, notice: &Notice, entry: Entry) -> Worked {
-        let observed = self.policy.observes(None);
-        let said = notice
-            .status
-            .map(|status| (Evidence::Told { gateway: notice.gateway, status }, notice.said_at));
-        let before = if let Entry::Claim(claim) = entry { Some(claim.money) } else { None };
+        let rules = &self.policy.claims;
+        let before = if let Entry::Claim(claim) = entry { Some(claim) } else { None };
+        // Where all gateways keep one ledger, whichever speaks speaks of whoever has the payment.
+        let holder = before.and_then(|claim| claim.holders().single());
+        let gateway = holder.filter(|_| rules.shared_ledger).unwrap_or(notice.gateway);
+        let said = notice.status.and_then(|status| {
+            let at = said_at(notice, status, before.map(|claim| claim.at(self.now)))?;
+            Some((Evidence::Told { gateway, status }, at))
+        });
         let key = &notice.payment;
+        let observed = self.policy.observes(None);
         let mut worked = self.work_in(entry, key, said, Fingerprint::UNKNOWN, observed);
         let money = notice.subject.money;
         if let (None, Some(Entry::Claim(claim))) = (before, &mut worked.put) {
             claim.money = money;
         }
         let is_known = |money: Money| money.currency != Money::default().currency;
-        let differs = before.is_some_and(|own| is_known(own) && is_known(money) && own != money);
+        let own = before.map(|claim| claim.money).filter(|own| is_known(*own) && is_known(money));
+        let differs = own.is_some_and(|own| own != money);
         if differs && notice.status == Some(PaymentStatus::Executed) && worked.anomaly.is_none() {
             let was = worked.after.state;
             let (key, by) = (notice.payment.reference(), Gateways::only(notice.gateway));
@@ -120,34 +140,27 @@ impl Context<'_> {
         then: Then,
         event: &StoreEvent,
     ) -> NoticeStep {
-        match event {
-            StoreEvent::Committed => {}
-            StoreEvent::Conflict if noted.attempts < limits::STORE_ATTEMPTS_MAX => {
-                noted.attempts += 1;
-                return read(noted);
-            }
-            StoreEvent::Seen(_)
-            | StoreEvent::Guessed(_)
-            | StoreEvent::Conflict
-            | StoreEvent::Unclear
-            | StoreEvent::Retracted
-            | StoreEvent::Resumed
-            | StoreEvent::Refused(_)
-            | StoreEvent::Health(..)
-            | StoreEvent::HealthWritten
-            | StoreEvent::HealthConflict
-            | StoreEvent::HealthUnclear
-            | StoreEvent::Answer(_)
-            | StoreEvent::AnswerKept => {
-                return self.come_again(&noted, "store_failed", Millis::new(1000));
-            }
+        if *event == StoreEvent::Conflict && noted.attempts < limits::STORE_ATTEMPTS_MAX {
+            noted.attempts += 1;
+            return read(noted);
         }
-        let told = noted.anomaly.take().map(NotificationEffect::Anomaly);
-        let mut effects: Vec<NotificationEffect> = told.into_iter().collect();
+        // What could not be written is true all the same.
+        let mut effects = noted.take_anomaly();
+        if *event != StoreEvent::Committed {
+            noted.after = After { state: None, lost: noted.after.state.is_some() };
+            let (stage, more, asks) = self.come_again(&noted, "store_failed", Millis::new(1000));
+            effects.extend(more);
+            return (stage, effects, asks);
+        }
         match then {
             Then::Deliver(mark) => {
                 let gateway = self.policy.names(Gateways::only(noted.notice.gateway));
-                let headers = vec![(GATEWAY_HEADER, gateway), (VERIFIED_HEADER, "true".to_owned())];
+                let mut headers =
+                    vec![(GATEWAY_HEADER, gateway), (VERIFIED_HEADER, "true".to_owned())];
+                // What is compressed cannot be read, and so confirms nothing.
+                if noted.notice.accepts_encodings {
+                    headers.push(("accept-encoding", "identity".to_owned()));
+                }
                 effects.push(NotificationEffect::Forward(headers));
                 (NoticeStage::Sent(noted, mark), effects, vec![])
             }
@@ -162,4 +175,22 @@ impl Context<'_> {
             }
         }
     }
+}
+
+/// When it was so. What was executed stays so from then on, and may have been given back since. How it ended
+/// otherwise may be how an earlier attempt ended, told again and signed anew: that counts from when it
+/// happened, and if nobody says when, not at all.
+fn said_at(notice: &Notice, status: PaymentStatus, claim: Option<Claim>) -> Option<Timestamp> {
+    let failed = PaymentStatus::Closed(Closed::Failed);
+    let may_be_of_before = claim.is_some_and(|claim| match claim.state {
+        ClaimState::InDoubt { .. } => claim.attempt > 1,
+        ClaimState::Settled { .. } => status == failed,
+        ClaimState::InFlight { .. } | ClaimState::Rejected { .. } | ClaimState::Closed { .. } => {
+            false
+        }
+    });
+    if status == PaymentStatus::Executed {
+        return Some(notice.finished_at.unwrap_or(notice.signed_at));
+    }
+    if may_be_of_before { notice.finished_at } else { Some(notice.signed_at) }
 }

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::answer;
-use super::stage::{Noted, NoticeStep, end};
-use crate::engine::event::{Decision, NotificationEffect, Way};
+use super::stage::{Noted, NoticeStage, NoticeStep, end};
+use crate::engine::event::{After, Decision, NotificationEffect, Way};
 use crate::engine::exchange::stage::Context;
 use crate::engine::gateway::Gateways;
 use crate::engine::payment::PaymentStatus;
@@ -43,5 +43,26 @@ impl Context<'_> {
             subject: Rc::clone(&notice.subject),
             ..Decision::default()
         })
+    }
+
+    /// The gateway has left, and nobody is told how it ends. What is being written counts all the same, and
+    /// whether the application confirms shows at the next try.
+    pub(super) fn gateway_gone(&self, stage: NoticeStage) -> NoticeStep {
+        let (mut noted, code) = match stage {
+            NoticeStage::Held | NoticeStage::Ended => return end(Vec::new()),
+            NoticeStage::Reading(noted)
+            | NoticeStage::Replaying(noted)
+            | NoticeStage::Sent(noted, _) => (noted, None),
+            NoticeStage::Writing(mut noted, _) => {
+                noted.after = After { state: None, lost: noted.after.state.is_some() };
+                (noted, None)
+            }
+            NoticeStage::Keeping(closing) | NoticeStage::Closing(closing) => {
+                (closing.noted, closing.code)
+            }
+        };
+        let mut effects = noted.take_anomaly();
+        effects.push(self.noted(&noted, "gateway_gone", 0, code));
+        end(effects)
     }
 }

@@ -9,12 +9,16 @@ use sha2::{Digest as _, Sha256};
 
 use super::*;
 use crate::engine::codec::{base64, hex};
-use crate::engine::config::Config;
+use crate::engine::config::{Config, NotifyConfig};
 use crate::engine::event::{ApplicationAnswer, Decision, Request};
+use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::limits;
-use crate::engine::machine::Ticket;
-use crate::engine::payment::{Anomaly, AnomalyKind};
-use crate::engine::store::{CellEvent, CellRequest, Layout, Local, MemoryStore, Placement, Seed};
+use crate::engine::payment::{
+    Anomaly, AnomalyKind, Claim, ClaimKey, ClaimState, Closed, Fingerprint, Incarnation, Money,
+};
+use crate::engine::store::{
+    Bucket, Cell, CellEvent, CellRequest, Layout, Local, MemoryStore, Placement, Seed,
+};
 
 const KEYS: [&str; 2] = [
     include_str!("../../../cli/sandbox/keys/primary.pem"),
@@ -24,28 +28,42 @@ const PUBLIC: [&str; 2] = [
     include_str!("../../../cli/sandbox/keys/primary.pub.pem"),
     include_str!("../../../cli/sandbox/keys/secondary.pub.pem"),
 ];
+/// Of a claim, and of a notification that is with the application, in milliseconds.
+const LEASE: u64 = 30_000;
 const PATH: &str = "/v1.0/debit/notify";
 const TIME: &str = "2026-11-30T07:00:00+07:00";
 const YES: ApplicationAnswer<'static> = ApplicationAnswer {
     from_application: true,
+    was_reached: true,
     status: 200,
     content_type: Some("application/json"),
     body: Some(br#"{"responseCode":"2005600"}"#),
 };
+/// Envoy answers in its place: it may have it, or not.
+const AWAY: ApplicationAnswer<'static> = ApplicationAnswer { from_application: false, ..NO };
 const NO: ApplicationAnswer<'static> = ApplicationAnswer { status: 500, ..YES };
 
-fn config(more: &str) -> Config {
-    let keys = PUBLIC.map(|pem| pem.replace('\n', "\\n"));
-    let [primary, secondary] = keys;
-    let text = format!(
+fn escaped(pem: &str) -> String {
+    pem.replace('\n', "\\n")
+}
+
+fn config(more: &str, ledger: &str) -> Config {
+    Config::parse(config_text(more, ledger).as_bytes()).unwrap()
+}
+
+/// What is said more stands with the listener, or, of times, with the first key.
+fn config_text(more: &str, ledger: &str) -> String {
+    let [primary, secondary] = PUBLIC.map(escaped);
+    let is_time = more.contains("from") || more.contains("until");
+    let (time, more) = if is_time { (more, "") } else { ("", more) };
+    format!(
         r#"{{"gateways": [{{"name": "primary", "cluster": "one"}}, {{"name": "secondary", "cluster": "two"}}],
-            "idempotency": {{"store": {{"local": {{"claims_max": 64}}}}, "retention_s": 604800}},
-            "admin": {{"role": "notify"}},
+            "idempotency": {{"store": {{"local": {{"claims_max": 64}}}}}},
+            "admin": {{"role": "notify"}}, "ledger": "{ledger}",
             "notify": {{"partner": "partner-1", {more}
-                "keys": [{{"gateway": "primary", "key": "{primary}"}},
+                "keys": [{{"gateway": "primary", {time} "key": "{primary}"}},
                          {{"gateway": "secondary", "key": "{secondary}"}}]}}}}"#
-    );
-    Config::parse(text.as_bytes()).unwrap()
+    )
 }
 
 fn body(status: &str) -> String {
@@ -117,6 +135,7 @@ struct World {
 struct Run {
     machine: Local<Notification>,
     forwards: usize,
+    headers: Vec<(&'static str, String)>,
     relayed: bool,
     reply: Option<Reply>,
     anomalies: Vec<Anomaly>,
@@ -125,14 +144,18 @@ struct Run {
 
 impl World {
     fn new(more: &str) -> Self {
-        let config = config(more);
+        Self::of(more, "separate")
+    }
+
+    fn of(more: &str, ledger: &str) -> Self {
+        let config = config(more, ledger);
         let mut layout = Layout::new(Placement::new(config.store.claims_max, Seed::default()));
         let policy = Policy::join(config, &mut layout, Timestamp::default()).unwrap().0;
         let inbound = Rc::new(Inbound::new(&policy).unwrap());
         let mut store = MemoryStore::default();
         let now = Timestamp::read(TIME).unwrap().as_millis() + 1000;
-        let rules = &policy.health;
-        store.change_health(|health| health.mend(rules, Timestamp::from_millis(now)));
+        let (rules, time) = (&policy.health, Timestamp::from_millis(now));
+        store.change_health(|health| health.take_lease(1, Timestamp::default(), rules, time));
         Self {
             policy: Rc::new(policy),
             inbound,
@@ -142,6 +165,17 @@ impl World {
             calls: 0,
             fault: None,
             context: 0,
+        }
+    }
+
+    /// Time passes, and a worker of payments ticks meanwhile.
+    fn pass(&mut self, millis: u64) {
+        let until = self.now + millis;
+        while self.now < until {
+            self.now = until.min(self.now + 1000);
+            let (rules, now) = (&self.policy.health, Timestamp::from_millis(self.now));
+            self.store
+                .change_health(|health| health.take_lease(1, Timestamp::default(), rules, now));
         }
     }
 
@@ -174,11 +208,13 @@ impl World {
         while let Some(output) = todo.pop_front() {
             match output {
                 Output::Ask(ticket, request) => {
-                    let told: (Ticket, CellEvent) = (ticket, self.cell(request));
-                    let input = Input::Told(told.0, told.1);
+                    let input = Input::Told(ticket, self.cell(request));
                     todo.extend(run.machine.handle(input, now, &mut self.counters));
                 }
-                Output::Do(NotificationEffect::Forward(_)) => run.forwards += 1,
+                Output::Do(NotificationEffect::Forward(headers)) => {
+                    run.forwards += 1;
+                    run.headers = headers;
+                }
                 Output::Do(NotificationEffect::Relay) => run.relayed = true,
                 Output::Do(NotificationEffect::Reply(reply)) => run.reply = Some(reply),
                 Output::Do(NotificationEffect::Anomaly(anomaly)) => run.anomalies.push(anomaly),
@@ -192,6 +228,7 @@ impl World {
         let mut run = Run {
             machine: Local::new(machine),
             forwards: 0,
+            headers: Vec::new(),
             relayed: false,
             reply: None,
             anomalies: Vec::new(),
@@ -239,26 +276,40 @@ fn a_notification_is_given_to_the_application_once_and_then_replayed() {
     assert!(first.relayed && first.machine.is_ended());
     let third = world.notify(0, "00");
     assert_eq!(third.reply.unwrap().body, YES.body.unwrap());
-    // Over the other gateway it is the same.
-    let fourth = world.notify(1, "00");
-    assert_eq!((fourth.forwards, fourth.told.unwrap().decision), (0, "replay"));
 }
 
 #[test]
-fn what_is_not_confirmed_is_given_anew() {
-    for leaves in [false, true] {
+fn over_the_other_gateway_it_is_the_same_where_both_keep_one_ledger() {
+    for (ledger, forwards) in [("shared", 0), ("separate", 1)] {
+        let mut world = World::of("", ledger);
+        let mut first = world.notify(0, "00");
+        world.answer(&mut first, YES);
+        let second = world.notify(1, "00");
+        assert_eq!((second.forwards, second.anomalies.len()), (forwards, forwards), "{ledger}");
+        // The payment is expired, as the other one says.
+        let _ = world.notify(1, "05");
+        assert_eq!(world.state(), if ledger == "shared" { "closed" } else { "settled" });
+    }
+}
+
+#[test]
+fn what_is_not_confirmed_is_given_anew_as_soon_as_nobody_can_have_it() {
+    let unreached = ApplicationAnswer::NEVER_REACHED;
+    for (answer, is_free) in
+        [(Some(NO), true), (Some(unreached), true), (Some(AWAY), false), (None, false)]
+    {
         let mut world = World::new("");
         let mut first = world.notify(0, "00");
-        match leaves {
-            true => world.drive(&mut first, NotificationEvent::GatewayGone),
-            false => world.answer(&mut first, NO),
+        match answer {
+            None => world.drive(&mut first, NotificationEvent::GatewayGone),
+            Some(answer) => world.answer(&mut first, answer),
         }
-        assert!(first.machine.is_ended() && first.relayed != leaves);
-        assert_eq!(world.notify(0, "00").forwards, 1);
+        assert!(first.machine.is_ended() && first.told.is_some());
+        assert_eq!(world.notify(0, "00").forwards, usize::from(is_free), "{answer:?}");
         // Nobody has ever answered this one.
-        world.now += limits::NOTIFY_LEASE_MS - 1;
+        world.pass(LEASE - 1);
         assert_eq!(world.notify(0, "00").forwards, 0);
-        world.now += 1;
+        world.pass(1);
         assert_eq!(world.notify(0, "00").forwards, 1);
     }
 }
@@ -267,7 +318,7 @@ fn what_is_not_confirmed_is_given_anew() {
 fn an_application_that_is_too_late_confirms_nothing_of_the_next_try() {
     let mut world = World::new("");
     let mut late = world.notify(0, "00");
-    world.now += limits::NOTIFY_LEASE_MS;
+    world.pass(LEASE);
     let mut next = world.notify(0, "00");
     assert_eq!(next.forwards, 1);
     world.answer(&mut late, YES);
@@ -301,13 +352,11 @@ fn whichever_call_of_the_store_fails_nothing_is_given_twice_at_a_time() {
                 assert!(first.relayed, "{call} {fault:?}");
             }
             assert!(first.machine.is_ended(), "{call} {fault:?}");
-            // In the end it is confirmed, and the payment is known.
-            for _ in 0..3 {
-                world.now += limits::NOTIFY_LEASE_MS;
-                let mut run = world.notify(0, "00");
-                if run.forwards == 1 {
-                    world.answer(&mut run, YES);
-                }
+            // In the end it is confirmed, after one more try at most, and the payment is known.
+            world.pass(LEASE);
+            let mut again = world.notify(0, "00");
+            if again.forwards == 1 {
+                world.answer(&mut again, YES);
             }
             let last = world.notify(0, "00");
             assert_eq!(last.told.unwrap().decision, "replay", "{call} {fault:?}");
@@ -333,19 +382,15 @@ fn what_two_gateways_have_executed_is_told_once() {
 fn another_amount_than_the_payments_own_is_told() {
     let mut world = World::new("");
     let _ = world.notify(0, "00");
-    let other = body("00").replace("10000.00", "1.00").replace("g-1", "g-2");
-    let told = world.send(&fields(0, &other), &other).anomalies;
-    assert_eq!(told[0].said, "executed, of another amount");
+    let other = body("00").replace("10000.00", "1.00");
+    let run = world.send(&fields(0, &other), &other);
+    assert_eq!((run.forwards, run.anomalies[0].said), (1, "executed, of another amount"));
 }
 
 /// A success that was repeated after the money was given back is no news.
 #[test]
 fn an_old_success_contradicts_no_refund() {
     let mut world = World::new("");
-    let finished = |status: &str, time: &str| {
-        body(status)
-            .replace("\"merchantId\"", &format!("\"finishedTime\":\"{time}\",\"merchantId\""))
-    };
     let paid = finished("00", "2026-11-30T06:00:00+07:00");
     let mut first = world.send(&fields(0, &paid), &paid);
     world.answer(&mut first, NO);
@@ -460,4 +505,123 @@ fn a_key_counts_for_its_gateway_and_its_time() {
     assert_eq!(ahead.notify(0, "00").forwards, 1);
     ahead.now -= 1;
     assert_eq!(ahead.notify(0, "05").code(), "4015600");
+}
+
+/// The world with a claim of the payment, at its second attempt.
+fn tried_twice(state: ClaimState) -> World {
+    let mut world = World::new("");
+    let key = ClaimKey::derive("partner-1", "order", ["m-1", "r-1"]);
+    let incarnation = Incarnation { claimed_at: world.time(), nonce: 1 };
+    let claim = Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default());
+    let mut bucket = Bucket::default();
+    let claim = Claim { attempt: 2, ..claim };
+    bucket.put(&key.prefix(), &claim, world.time(), Millis::new(1)).unwrap();
+    let number = world.policy.placement.bucket(key.reference());
+    world.store.put(Cell::Claims(number), bucket.into_bytes());
+    world
+}
+
+fn finished(status: &str, time: &str) -> String {
+    let merchant = "\"merchantId\"";
+    body(status).replace(merchant, &format!("\"finishedTime\":\"{time}\",{merchant}"))
+}
+
+/// How an earlier attempt ended, told again and signed anew, says nothing of a later one.
+#[test]
+fn an_old_failure_ends_no_later_attempt() {
+    let both = Gateways::only(GatewayId::FIRST);
+    let ended = Timestamp::read(TIME).unwrap().plus(Millis::new(1000));
+    let doubt = ClaimState::in_doubt(both, ended);
+    let old = finished("06", "2026-11-30T06:00:00+07:00");
+    for said in [body("06"), old] {
+        let mut world = tried_twice(doubt);
+        world.pass(100_000);
+        let run = world.send(&fields(0, &said), &said);
+        assert_eq!((world.state(), run.forwards), ("in_doubt", 1), "{said}");
+        let mut settled = tried_twice(ClaimState::settled(both));
+        settled.pass(100_000);
+        assert!(settled.send(&fields(0, &said), &said).anomalies.is_empty(), "{said}");
+    }
+    // What is under way, or not known there, proves nothing at all.
+    for status in ["01", "02", "03", "07", "99"] {
+        for state in [doubt, ClaimState::Rejected { gateway: GatewayId::FIRST }] {
+            let mut world = tried_twice(state);
+            let run = world.notify(0, status);
+            assert_eq!((world.state(), run.forwards), (state.name(), 1), "{status}");
+        }
+        let mut world = World::new("");
+        assert_eq!((world.notify(0, status).forwards, world.state()), (1, "absent"), "{status}");
+    }
+}
+
+/// Whatever becomes of its writing.
+#[test]
+fn what_was_overturned_is_told_whichever_call_fails() {
+    let gateways = Gateways::only(GatewayId::FIRST);
+    let failed = ClaimState::Closed { how: Closed::Failed, gateways };
+    for call in 0..12 {
+        for fault in [Fault::Before, Fault::After, Fault::Conflict] {
+            let mut world = tried_twice(failed);
+            world.fault = Some((call, fault));
+            let first = world.notify(0, "00").anomalies;
+            world.pass(LEASE);
+            let second = world.notify(0, "00").anomalies;
+            let told = first.iter().chain(&second);
+            let told = told.filter(|one| one.kind == AnomalyKind::Overturned).count();
+            assert!(told >= 1, "{call} {fault:?}");
+            assert_eq!(world.state(), "settled", "{call} {fault:?}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_was_changed_counts_for_its_time_alone() {
+    for (time, counts) in [
+        (r#""from": "2026-11-30T07:00:00+07:00","#, true),
+        (r#""from": "2026-11-30T07:00:01+07:00","#, false),
+        (r#""until": "2026-11-30T07:00:01+07:00","#, true),
+        (r#""until": "2026-11-30T07:00:00+07:00","#, false),
+    ] {
+        let mut world = World::new(time);
+        assert_eq!(world.notify(0, "00").forwards == 1, counts, "{time}");
+        // The other one's is for ever.
+        assert_eq!(world.notify(1, "00").forwards, 1);
+    }
+}
+
+#[test]
+fn an_application_is_not_asked_for_what_cannot_be_read() {
+    let mut world = World::new("");
+    let whole = body("00");
+    let mut fields = fields(0, &whole);
+    fields.push(("accept-encoding".to_owned(), "gzip".to_owned()));
+    let plain = ("accept-encoding", "identity".to_owned());
+    assert!(world.send(&fields, &whole).headers.contains(&plain));
+}
+
+fn mistakes(text: &str) -> String {
+    let config = Config::parse(text.as_bytes()).unwrap();
+    let errors = NotifyConfig::read(&config).err().unwrap_or_default();
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+#[test]
+fn what_cannot_be_told_apart_is_refused_at_the_start() {
+    let same = |ledger| config_text("", ledger).replace(&escaped(PUBLIC[1]), &escaped(PUBLIC[0]));
+    let expected = "notify.keys[1].key: expected a key of no other gateway";
+    assert!(mistakes(&same("separate")).starts_with(expected));
+    assert_eq!(mistakes(&same("shared")), "");
+    let own = r#"{"operations": [{"path": "/debit/payment-host-to-host", "name": "pay",
+        "class": "charge", "namespace": "own", "identity": ["/id"]}],"#;
+    let other = config_text("", "separate").replacen('{', own, 1);
+    assert!(mistakes(&other).starts_with("operations: expected pay"), "{}", mistakes(&other));
+    let partner = "notify.partner: expected the partner's id";
+    for (from, to, expected) in [
+        (r#""partner": "partner-1""#, r#""partner": """#, partner),
+        (r#"{"gateway": "primary""#, r#"{"gateway": "third""#, "notify.keys[0].gateway: expected"),
+        ("MIIB", "AAAA", "notify.keys[0].key: expected an RSA public key"),
+    ] {
+        let told = mistakes(&config_text("", "separate").replacen(from, to, 1));
+        assert!(told.starts_with(expected), "{told}");
+    }
 }
