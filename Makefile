@@ -195,6 +195,7 @@ detection: tools wasm ## how soon a failing gateway is left, and what payments m
 bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; a table and JSON
 	cargo bench --locked --bench engine
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy
+	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy notify
 
 .PHONY: bench-etcd
 bench-etcd: tools wasm ## what claims in an etcd cost beside claims in memory: latency, CPU, space; a table and JSON

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! cargo bench --bench envoy -- --envoy PATH --filter PATH --noop PATH [--quick]
-//! cargo bench --bench envoy -- --envoy PATH --filter PATH recycle | fill | profile
+//! cargo bench --bench envoy -- --envoy PATH --filter PATH recycle | fill | profile | notify
 //! ```
 //!
-//! The second form measures memory instead, see [`capacity`], or counts instructions, see [`profile`].
+//! The second form measures memory instead, see [`capacity`], counts instructions, see [`profile`], or measures
+//! notifications, see [`notify`].
 //!
 //! Compared are Envoy without any filter (bare), a filter of the same SDK that does nothing, this
 //! filter, a Lua filter that does the same job as far as Lua can, and this filter when a payment is
@@ -26,6 +27,7 @@ mod capacity;
 mod config;
 mod http;
 mod load;
+mod notify;
 mod process;
 mod profile;
 mod random;
@@ -102,6 +104,8 @@ enum Measure {
     Fill(capacity::Fill),
     /// Instructions for each payment (needs valgrind)
     Profile(profile::Profile),
+    /// Processor time for each notification, and for the verification of a signature
+    Notify(notify::Notify),
 }
 
 fn main() -> ExitCode {
@@ -114,6 +118,7 @@ fn main() -> ExitCode {
         Some(Measure::Recycle(wanted)) => capacity::recycle(&options, wanted),
         Some(Measure::Fill(wanted)) => capacity::fill(&options, wanted),
         Some(Measure::Profile(wanted)) => profile::run(&options, wanted),
+        Some(Measure::Notify(wanted)) => notify::run(&options, wanted),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

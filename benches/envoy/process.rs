@@ -99,8 +99,21 @@ impl Envoy {
         let [primary, secondary] = setup.gateways;
         let ports = Ports { listener, admin, primary, secondary };
         let config = config::render(setup.reference, filter, ports)?;
+        let mut envoy = Self::start_config(setup, name, &config, [listener, admin])?;
+        let slower = if setup.under.is_empty() { 1 } else { UNDER_VALGRIND };
+        envoy.wait_until(name, START_MAX * slower, load::try_one)?;
+        Ok(envoy)
+    }
+
+    /// Starts one of this configuration, which listens at these ports. It may not be ready yet.
+    pub(crate) fn start_config(
+        setup: &Setup<'_>,
+        name: &str,
+        config: &serde_json::Value,
+        [listener, admin]: [u16; 2],
+    ) -> Outcome<Self> {
         let path = setup.folder.join(format!("{name}.json"));
-        fs::write(&path, serde_json::to_vec_pretty(&config)?)?;
+        fs::write(&path, serde_json::to_vec_pretty(config)?)?;
         let log = setup.folder.join(format!("{name}.log"));
         let workers = setup.workers.to_string();
         let options = ["--disable-hot-restart", "-l", "error", "--concurrency", &workers, "-c"];
@@ -116,16 +129,23 @@ impl Envoy {
         command.args(options.map(OsString::from)).arg(&path);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
         let child = command.spawn().map_err(|e| format!("{}: {e}", setup.binary.display()))?;
-        let mut envoy = Self { child, log, port: listener, admin };
-        let slower = if setup.under.is_empty() { 1 } else { UNDER_VALGRIND };
-        envoy.wait_until_ready(name, START_MAX * slower)?;
-        Ok(envoy)
+        Ok(Self { child, log, port: listener, admin })
     }
 
-    fn wait_until_ready(&mut self, name: &str, limit: Duration) -> Outcome<()> {
+    /// Waits until this succeeds with its port.
+    pub(crate) fn wait_for(&mut self, ready: impl Fn(u16) -> Outcome<()>) -> Outcome<()> {
+        self.wait_until("notify", START_MAX, ready)
+    }
+
+    fn wait_until(
+        &mut self,
+        name: &str,
+        limit: Duration,
+        ready: impl Fn(u16) -> Outcome<()>,
+    ) -> Outcome<()> {
         let begin = load::now();
         loop {
-            let Err(error) = load::try_one(self.port) else {
+            let Err(error) = ready(self.port) else {
                 return Ok(());
             };
             let ended = self.child.try_wait()?;
@@ -180,7 +200,7 @@ impl Envoy {
 }
 
 /// Ports that nobody listens on. All are held until all are known, so they differ.
-fn free_ports<const N: usize>() -> Outcome<[u16; N]> {
+pub(crate) fn free_ports<const N: usize>() -> Outcome<[u16; N]> {
     let mut held = Vec::with_capacity(N);
     let mut ports = [0; N];
     for port in &mut ports {
