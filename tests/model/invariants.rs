@@ -100,7 +100,7 @@ impl World<'_> {
             panic!("payment {payment} was let go without a claim");
         };
         self.check_key(at, payment);
-        self.check_handed_over(payment, members);
+        self.check_handed_over(at, payment, members);
         if self.runs[at].overtaken {
             return;
         }

@@ -51,6 +51,8 @@ pub(crate) struct Ledger {
     /// For a shared ledger: how long the others do not know what happened at one.
     lag: Option<u64>,
     now: u64,
+    /// How each standing came about, and when: what a gateway may notify of.
+    history: BTreeMap<(usize, usize), Vec<(u64, Standing)>>,
     /// What others will know, and when.
     spreading: Vec<(u64, usize, usize)>,
 }
@@ -88,19 +90,33 @@ impl Ledger {
         let known: Vec<(u64, usize, usize)> = known;
         for (_, from, payment) in known {
             if let Some(standing) = self.standing(from, payment) {
+                let told = self.history(from, payment).to_vec();
                 for gateway in 0..GATEWAYS {
                     self.standings.entry((gateway, payment)).or_insert(standing);
+                    self.history.entry((gateway, payment)).or_insert_with(|| told.clone());
                 }
             }
         }
     }
 
     fn note(&mut self, gateway: usize, payment: usize, standing: Standing) {
-        self.standings.insert((gateway, payment), standing);
+        self.stands(gateway, payment, standing);
         if let Some(lag) = self.lag {
             self.spreading.push((self.now + lag, gateway, payment));
             self.pass(self.now);
         }
+    }
+
+    fn stands(&mut self, gateway: usize, payment: usize, standing: Standing) {
+        let before = self.standings.insert((gateway, payment), standing);
+        if before != Some(standing) {
+            self.history.entry((gateway, payment)).or_default().push((self.now, standing));
+        }
+    }
+
+    /// What a gateway knows of a payment, from the first to the last, and since when.
+    pub(crate) fn history(&self, gateway: usize, payment: usize) -> &[(u64, Standing)] {
+        self.history.get(&(gateway, payment)).map_or(&[], Vec::as_slice)
     }
 
     /// How often a payment was executed, anywhere.
@@ -205,9 +221,9 @@ impl Ledger {
             None | Some(Standing::Failed) => Self::code(404, cancel, 1),
             Some(Standing::Executed { .. } | Standing::Cancelled) => {
                 // Of a shared ledger all learn it at once.
-                let all = (0..GATEWAYS).filter(|other| *other == gateway || self.lag.is_some());
-                for other in all {
-                    self.standings.insert((other, payment), Standing::Cancelled);
+                let is_shared = self.lag.is_some();
+                for other in (0..GATEWAYS).filter(|other| *other == gateway || is_shared) {
+                    self.stands(other, payment, Standing::Cancelled);
                 }
                 let body = json!({
                     "responseCode": format!("200{cancel}00"),

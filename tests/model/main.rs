@@ -9,6 +9,7 @@
 //! - `steps`: what may happen
 //! - `ledger`: what the gateways really did
 //! - `world`: the engine at work, driven effect by effect
+//! - `notices`: what gateways notify the merchant of
 //! - `operator`: somebody looks where the money is, and says so
 //! - `invariants`: what must hold whatever happens
 //! - `regressions`: stories that go wrong
@@ -27,6 +28,7 @@ mod handover;
 mod invariants;
 mod keys;
 mod ledger;
+mod notices;
 mod operator;
 mod proof;
 mod reference;
@@ -44,9 +46,9 @@ use std::cell::RefCell;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use setup::Milestone::{
-    Bound, Executed, Fetched, HandedOver, InDoubt, Landed, LandedInTime, Leaps, Left, Mismatched,
-    MovedOn, Observed, Repeated, Replayed, Resolved, Restarted, Retracted, TakenOver, Transitions,
-    Unclear, Walked,
+    Bound, Confirmed, Executed, Fetched, Forged, HandedOver, InDoubt, Landed, LandedInTime, Leaps,
+    Left, Mismatched, MovedOn, Notified, NotifiedMeanwhile, Observed, ProvenByNotice, Repeated,
+    Replayed, Resolved, Restarted, Retracted, TakenOver, Transitions, Unclear, Walked,
 };
 use setup::{Kind, Milestone, Reached, Setup};
 use world::World;
@@ -103,20 +105,20 @@ fn no_story_contradicts_the_ledgers() {
         assert!(told.reached.times(Transitions) >= 1_000_000, "{told:?}");
     }
     told.often(&[Executed, InDoubt, MovedOn, Replayed, Repeated, Walked, Resolved, Fetched]);
-    told.often(&[Left]);
+    told.often(&[Left, Notified, ProvenByNotice, NotifiedMeanwhile, Confirmed, Forged]);
 }
 
 #[test]
 fn no_header_key_names_two_payments() {
     let told = play(Kind::HeaderKeys, 900);
-    told.often(&[Executed, Replayed, Repeated, Bound, Mismatched]);
+    told.often(&[Executed, Replayed, Repeated, Bound, Mismatched, Notified, Confirmed]);
 }
 
 #[test]
 fn a_shared_ledger_executes_once() {
     for lag in [0, 25_000] {
         let told = play(Kind::SharedLedger { lag }, 450);
-        told.often(&[Executed, Replayed, Repeated, TakenOver]);
+        told.often(&[Executed, Replayed, Repeated, TakenOver, Notified, ProvenByNotice]);
     }
 }
 
@@ -129,7 +131,7 @@ fn what_was_observed_is_handed_over() {
 #[test]
 fn no_clock_that_leaps_pays_twice_forgets_or_wedges() {
     let told = play(Kind::Clock, 300);
-    told.often(&[Executed, InDoubt, Replayed, Leaps]);
+    told.often(&[Executed, InDoubt, Replayed, Leaps, Notified]);
 }
 
 #[test]

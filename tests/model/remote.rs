@@ -193,12 +193,12 @@ impl Remote {
         Carried::After(timeout, RpcEvent::Failed(4))
     }
 
-    /// What was on its way arrives.
-    pub(crate) fn land(&mut self, number: usize) {
-        if !self.late.is_empty() {
-            let request = self.late.remove(number % self.late.len());
-            self.arrive(&request);
-        }
+    /// What was on its way arrives, if anything was.
+    pub(crate) fn land(&mut self, number: usize) -> Option<RpcRequest> {
+        let at = number.checked_rem(self.late.len())?;
+        let request = self.late.remove(at);
+        self.arrive(&request);
+        Some(request)
     }
 
     fn arrive(&mut self, request: &RpcRequest) {

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use dana_failover::engine::Policy;
 use dana_failover::engine::Timestamp;
 use dana_failover::engine::{ClaimKey, KeyPrefix};
+use dana_failover::engine::{Inbound, Policy};
 use dana_failover::engine::{Layout, Placement, Seed};
 
 use super::gateways::configured;
 use super::ledger::PAYMENTS;
+use super::notices::{Signers, notify_config};
 use super::reference::Reference;
-use super::wishes::key;
+use super::wishes::{key, partner};
 
 /// What stories are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,9 @@ pub(crate) struct Setup {
     pub(crate) policy: Rc<Policy>,
     /// The same, where nothing is enforced.
     pub(crate) observing: Rc<Policy>,
+    /// The same, where a partner's notifications come in, by payment, and what they are read by.
+    pub(crate) notifying: [(Rc<Policy>, Rc<Inbound>); PAYMENTS],
+    pub(crate) signers: Signers,
     pub(crate) reference: Reference,
     pub(crate) payments: usize,
     /// Where each payment's claim is.
@@ -67,10 +71,17 @@ impl Setup {
         };
         let policy = policy(setting, buckets);
         let observing = self::policy(r#""mode": "observe","#, buckets);
+        let notifying = std::array::from_fn(|payment| {
+            let config = notify_config(partner(payment));
+            let policy = self::policy(&format!("{config}, {setting}"), buckets);
+            let inbound = Rc::new(Inbound::new(&policy).unwrap());
+            (policy, inbound)
+        });
+        let signers = Signers::default();
         let reference = Reference::new(policy.claims);
         let place = |key: ClaimKey| (policy.placement.bucket(key.reference()), key.prefix());
         let keys = std::array::from_fn(|payment| place(key(payment)));
-        Self { kind, policy, observing, reference, payments, keys }
+        Self { kind, policy, observing, notifying, signers, reference, payments, keys }
     }
 
     /// Whether the clock leaps.
@@ -89,6 +100,14 @@ impl Setup {
             | Kind::SharedLedger { .. }
             | Kind::HandOver
             | Kind::Clock => None,
+        }
+    }
+
+    /// Whether gateways notify: where claims stand in Envoy itself, and payments are enforced.
+    pub(crate) const fn notifies(&self) -> bool {
+        match self.kind {
+            Kind::Plain | Kind::HeaderKeys | Kind::SharedLedger { .. } | Kind::Clock => true,
+            Kind::HandOver | Kind::Remote { .. } => false,
         }
     }
 
@@ -166,6 +185,16 @@ pub(crate) enum Milestone {
     LandedInTime,
     /// Envoys that died.
     Restarted,
+    /// Notifications that their application got.
+    Notified,
+    /// Notifications of payments in doubt that are proven by them.
+    ProvenByNotice,
+    /// Notifications that came again while their application had them.
+    NotifiedMeanwhile,
+    /// Notifications that came again once they were confirmed.
+    Confirmed,
+    /// Notifications that were forged.
+    Forged,
 }
 
 /// How often stories came to what.

@@ -3,6 +3,7 @@
 use dana_failover::engine::Timestamp;
 use dana_failover::engine::{Claim, ClaimState};
 
+use super::ledger::Standing;
 use super::reference::Reference;
 use super::setup::Milestone;
 use super::world::World;
@@ -25,7 +26,10 @@ impl World<'_> {
         let elsewhere = |gateway: usize| members.iter().any(|member| *member != gateway);
         assert!(!on_the_wire.any(elsewhere), "payment {payment} to {members:?} beside another");
         let past = self.past.iter().filter(|past| past.payment == payment);
-        let past: Vec<_> = past.filter(|past| elsewhere(past.gateway)).collect();
+        // What a gateway remembers as failed is over there.
+        let failed = |gateway| self.ledger.standing(gateway, payment) == Some(Standing::Failed);
+        let may_be_there = |past: &&Past| elsewhere(past.gateway) && !failed(past.gateway);
+        let past: Vec<_> = past.filter(may_be_there).collect();
         for past in &past {
             assert!(self.now >= past.ended + wait, "payment {payment} to {members:?}: {past:?}");
         }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::ledger::Deed;
+use super::notices::{Application, Notifying, Signature};
 use super::remote::{First, Net};
 use super::setup::Kind;
 
@@ -41,6 +42,10 @@ pub(crate) enum Act {
     Flip,
     /// The clock is put so many days ahead of what it should say, or back.
     Leap { days: i64 },
+    /// A gateway notifies of a payment.
+    Notify(Notifying),
+    /// The application has a notification, and answers it or does not.
+    Confirm { notice: usize, how: Application },
     /// Something happens to an etcd, on the way to it, or to an Envoy that uses it.
     Etcd(EtcdAct),
 }
@@ -115,6 +120,34 @@ fn fate() -> impl Strategy<Value = Fate> {
     ];
     (refuse, deed, answer, prop::bool::weighted(0.8))
         .prop_map(|(refuse, deed, answer, named)| Fate { refuse, deed, answer, named })
+}
+
+fn notify() -> impl Strategy<Value = Act> {
+    let signature = prop_oneof![
+        12 => Just(Signature::Genuine),
+        1 => Just(Signature::Strangers),
+        1 => Just(Signature::OfAnotherStatus),
+        1 => Just(Signature::OfAnotherAmount),
+    ];
+    let payment = prop_oneof![6 => Just(0usize), 1 => Just(2), 1 => Just(3)];
+    let is_old = prop::bool::weighted(0.2);
+    let between = prop::option::of(0usize..8);
+    (payment, 0usize..2, is_old, prop::bool::weighted(0.7), signature, between).prop_map(
+        |(payment, gateway, is_old, is_dated, signature, between)| {
+            Act::Notify(Notifying { payment, gateway, is_old, is_dated, signature, between })
+        },
+    )
+}
+
+fn confirm() -> impl Strategy<Value = Act> {
+    let how = prop_oneof![
+        4 => Just(Application::Confirms),
+        1 => Just(Application::Fails),
+        1 => Just(Application::Away { reached: true }),
+        1 => Just(Application::Away { reached: false }),
+        1 => Just(Application::GatewayLeft),
+    ];
+    (0usize..4, how).prop_map(|(notice, how)| Act::Confirm { notice, how })
 }
 
 fn net() -> impl Strategy<Value = Net> {
@@ -193,8 +226,14 @@ fn act(kind: Kind) -> BoxedStrategy<Act> {
         1 => (0usize..6, any::<bool>()).prop_map(|(after, written)| Act::Fault { after, written }),
         2 => payment().prop_map(|payment| Act::Resolve { payment }),
     ];
+    let any = match kind {
+        Kind::HandOver | Kind::Remote { .. } => any.boxed(),
+        Kind::Plain | Kind::HeaderKeys | Kind::SharedLedger { .. } | Kind::Clock => {
+            prop_oneof![72 => any, 8 => notify(), 3 => confirm()].boxed()
+        }
+    };
     match kind {
-        Kind::Plain | Kind::HeaderKeys => any.boxed(),
+        Kind::Plain | Kind::HeaderKeys => any,
         Kind::Remote { .. } => prop_oneof![40 => any, 24 => etcd_act().prop_map(Act::Etcd)].boxed(),
         // The gateway that has it must fail for another one to be asked.
         Kind::SharedLedger { .. } => {

@@ -18,6 +18,7 @@ use dana_failover::engine::{Millis, Timestamp};
 use super::handover::Copies;
 use super::keys::{KEYS, Keys};
 use super::ledger::{Deed, Ledger, PAYMENTS, Wire};
+use super::notices::Merchant;
 use super::remote::{OverStore, Remote};
 use super::setup::{Milestone, Reached, Remoteness, Setup};
 use super::shared::Past;
@@ -116,16 +117,17 @@ pub(crate) struct World<'a> {
     /// The time that has really passed.
     pub(crate) now: u64,
     /// How many days the clock is ahead of it.
-    days: i64,
+    pub(crate) days: i64,
     /// Nothing is enforced for what begins now.
     observing: bool,
     /// What the workers of a process share; each worker is a process of its own where their claims
     /// stand in an etcd.
-    stores: [MemoryStore; 2],
+    pub(crate) stores: [MemoryStore; 2],
     pub(crate) remote: Option<Remote>,
-    counters: [WorkerCounters; 2],
+    pub(crate) counters: [WorkerCounters; 2],
     pub(crate) runs: Vec<Run>,
     pub(crate) copies: Vec<Copy>,
+    pub(crate) merchant: Merchant,
     pub(crate) ledger: Ledger,
     /// The gateways that said NO, as far as the store ever said so.
     pub(crate) pins: [Option<usize>; PAYMENTS],
@@ -135,7 +137,7 @@ pub(crate) struct World<'a> {
     pub(crate) past: Vec<Past>,
     pub(crate) known: [Copies; PAYMENTS],
     fault: Option<(usize, bool)>,
-    contexts: u32,
+    pub(crate) contexts: u32,
     pub(crate) reached: Reached,
 }
 
@@ -152,6 +154,7 @@ impl<'a> World<'a> {
             counters: Default::default(),
             runs: Vec::new(),
             copies: Vec::new(),
+            merchant: Merchant::default(),
             ledger: Ledger::new(setup.lag(), now),
             pins: [None; PAYMENTS],
             prints: Default::default(),
@@ -212,6 +215,7 @@ impl<'a> World<'a> {
                 health.tell_course(counters, &policy.health, now);
             }
             health.mend(&policy.health, now);
+            let _ = health.take_lease(1, Timestamp::default(), &policy.health, now);
         });
     }
 
@@ -251,11 +255,7 @@ impl<'a> World<'a> {
                 self.begin(what, key, 0);
                 self.run_through(self.runs.len() - 1, fate);
             }
-            Act::Step { run } => {
-                if let Some(at) = self.pick(run, Run::is_busy) {
-                    self.step(at);
-                }
-            }
+            Act::Step { run } => self.step_any(run),
             Act::Finish { run } => {
                 if let Some(at) = self.pick(run, Run::is_busy) {
                     self.finish(at);
@@ -276,7 +276,9 @@ impl<'a> World<'a> {
                 }
             }
             Act::Leave { run } => {
-                let waits = |run: &Run| !run.left && run.asks();
+                // What is decided is done within the callback, and nobody leaves in one.
+                let has_done = |run: &Run| !run.todo.iter().any(|out| matches!(out, Output::Do(_)));
+                let waits = |run: &Run| !run.left && run.asks() && has_done(run);
                 if let Some(at) = self.pick(run, waits) {
                     self.leave(at);
                 }
@@ -289,6 +291,8 @@ impl<'a> World<'a> {
             Act::Resolve { .. } if self.remote.is_some() => {}
             Act::Resolve { payment } => self.resolve(payment),
             Act::Flip => self.observing = !self.observing,
+            Act::Notify(notice) => self.notify(notice),
+            Act::Confirm { notice, how } => self.confirm(notice, how),
             Act::Etcd(act) => self.act_on_etcd(act),
         }
         self.runs.retain(|run| !run.gone && !run.is_over());
@@ -319,6 +323,7 @@ impl<'a> World<'a> {
             }
         }
         self.check_resolved();
+        self.check_notified();
         let landed = self.remote.as_ref().map_or(0, |remote| remote.landed_in_time);
         self.reached.note(Milestone::LandedInTime, landed);
     }
@@ -329,6 +334,13 @@ impl<'a> World<'a> {
         while self.runs[at].sent.is_some() {
             self.deliver(at, fate);
             self.finish(at);
+        }
+    }
+
+    /// Carries out the next effect of a request, if any has one.
+    pub(crate) fn step_any(&mut self, run: usize) {
+        if let Some(at) = self.pick(run, Run::is_busy) {
+            self.step(at);
         }
     }
 

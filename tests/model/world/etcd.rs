@@ -8,7 +8,7 @@ use super::super::remote::Carried;
 use super::super::setup::{Kind, Milestone};
 use super::super::steps::EtcdAct;
 use super::super::wishes::What;
-use super::World;
+use super::{Run, World};
 
 impl World<'_> {
     pub(super) fn store_of(&self, at: usize) -> usize {
@@ -45,10 +45,7 @@ impl World<'_> {
         };
         match act {
             EtcdAct::Net { after, how } => remote.fault = Some((after, how)),
-            EtcdAct::Land { call } => {
-                self.reached.note(Milestone::Landed, !remote.late.is_empty());
-                remote.land(call);
-            }
+            EtcdAct::Land { call } => self.land(call),
             EtcdAct::Fence => remote.fence(policy, clocks[0]),
             EtcdAct::Restart { worker, gateway, travels } => {
                 remote.restart(worker, policy, clocks[worker]);
@@ -63,6 +60,30 @@ impl World<'_> {
                     self.beat(gateway, true);
                 }
                 self.reached.note(Milestone::Restarted, true);
+            }
+        }
+    }
+
+    /// A call that was on its way arrives. Whoever has sent it may take back what it claimed.
+    fn land(&mut self, call: usize) {
+        let before = self.entries();
+        let landed = self.remote.as_mut().and_then(|remote| remote.land(call));
+        self.reached.note(Milestone::Landed, landed.is_some());
+        let sends = |run: &Run| {
+            let sent = run.sends.as_ref().map(|(message, _)| message);
+            sent == landed.as_ref().map(|request| &request.message) && !run.is_answered
+        };
+        let Some(at) = self.runs.iter().position(sends) else {
+            return;
+        };
+        let payment = self.runs[at].what.payment();
+        let (before, after) = (before[payment], self.find(payment));
+        if before != after {
+            let (message, _) = self.runs[at].sends.clone().expect("it was sent");
+            self.runs[at].claims = Some((message, before));
+            self.learn_attempt(at, payment, &after);
+            if let What::Pay { other_amount, .. } = self.runs[at].what {
+                self.is_same(payment, other_amount, &before, &after);
             }
         }
     }

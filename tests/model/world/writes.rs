@@ -129,6 +129,11 @@ impl World<'_> {
         if self.runs[at].observed && !self.runs[at].let_go {
             return None;
         }
+        self.store_fails()
+    }
+
+    /// The same of a call that nothing else is known of.
+    pub(crate) fn store_fails(&mut self) -> Option<bool> {
         match &mut self.fault {
             None => None,
             Some((0, written)) => {
