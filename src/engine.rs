@@ -5,10 +5,11 @@
 //! The same inputs at the same times give the same outputs, so a test, a simulation and the filter
 //! inside Envoy all use this one door.
 //!
-//! Three state machines stand behind one trait, [`Machine`], and [`drive`] is the loop that carries out
+//! Four state machines stand behind one trait, [`Machine`], and [`drive`] is the loop that carries out
 //! what they want:
 //!
 //! - [`Exchange`]: one request, from the hold to the answer.
+//! - [`Notification`]: one of a gateway to the merchant, the other direction.
 //! - [`Tick`]: one worker's tick, its heartbeats and what it counted. A worker begins with [`Join`].
 //! - [`Admin`]: one request of an operator.
 //!
@@ -38,7 +39,7 @@ pub use config::{
     AnswersIn, AuditConfig, Composite, CompositeConfig, Config, ConfigError, ETCD_MODULE,
     EtcdConfig, GATEWAY_HEADER, Gateway, GatewayConfig, JoinError, Ledger, NOTIFY_MODULE,
     NotifyConfig, NotifyKey, OPERATORS_MODULE, PAYMENTS_MODULE, Policy, Role, RouteTarget,
-    StoreConfig, StoreEngine, Timeouts,
+    StoreConfig, StoreEngine, Timeouts, VERIFIED_HEADER,
 };
 pub use event::{
     AdminEffect, AdminEvent, After, Answer, ApplicationAnswer, Call, Decision, ExchangeEffect,

@@ -27,7 +27,7 @@ pub use policy::{Composite, Gateway, JoinError, Policy, RouteTarget};
 pub use reader::ConfigError;
 pub use values::{
     AnswersIn, CompositeConfig, Config, EtcdConfig, GATEWAY_HEADER, GatewayConfig, Ledger,
-    StoreConfig, StoreEngine, Timeouts,
+    StoreConfig, StoreEngine, Timeouts, VERIFIED_HEADER,
 };
 
 pub(in crate::engine) use reader::{Errors, Fields, Node};

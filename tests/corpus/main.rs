@@ -72,4 +72,15 @@ macro_rules! targets {
     };
 }
 
-targets!(answer, config, envoy_config, etcd, headers, log_lines, operator, request, stored);
+targets!(
+    answer,
+    config,
+    envoy_config,
+    etcd,
+    headers,
+    log_lines,
+    notification,
+    operator,
+    request,
+    stored
+);

@@ -9,8 +9,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::client::{CREATE, Line, STATUS, Seen, about, bytes, glance, hurry, order, raw};
-use crate::support::envoy::{Envoy, TOKEN, quick, reference, rendered_from, with};
+use crate::support::application::{Application, CONFIRMED, Received, Says};
+use crate::support::client::{CREATE, Line, STATUS, Seen};
+use crate::support::client::{about, bytes, call, glance, hurry, order, raw};
+use crate::support::envoy::{Envoy, TOKEN, file, quick, reference, rendered, rendered_from};
+use crate::support::envoy::{with, with_notifications};
+use crate::support::sandbox::Sandbox;
 use crate::support::{now, pause};
 
 /// What works.
@@ -76,40 +80,55 @@ fn serve(mut socket: TcpStream) {
     }
 }
 
-/// The plain reference, with the name withheld from the VM of one of the two listeners.
+/// The plain reference, with the name withheld from the VM of one of its two listeners.
 fn config(gateway: &str, listener: usize, withheld: Option<&str>) -> Value {
     let changes = json!({"idempotency": {"store": {"local": {"claims_max": 1024}}}});
     let mut config = rendered_from(reference(), [gateway, gateway], &with(quick(), &changes));
     for listener in [0, 1] {
-        let chain = &mut config["static_resources"]["listeners"][listener]["filter_chains"][0];
-        let manager = &mut chain["filters"][0]["typed_config"];
-        manager["http_protocol_options"] = json!({"enable_trailers": true});
-        // Whoever is told that the connection ends does not wait for it.
-        manager["delayed_close_timeout"] = json!("0s");
+        pass_trailers(&mut config, listener);
     }
     for cluster in [0, 1] {
-        let options = &mut config["static_resources"]["clusters"][cluster]["typed_extension_protocol_options"];
-        options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]["explicit_http_config"]
-            ["http_protocol_options"] = json!({"enable_trailers": true});
+        take_trailers(&mut config, cluster);
     }
     config["node"] = json!({"id": "node-1", "cluster": "test"});
-    if let Some(name) = withheld {
-        let filter = format!(
-            "/static_resources/listeners/{listener}/filter_chains/0/filters/0/typed_config/http_filters/0"
-        );
-        let list = "/typed_config/config/capability_restriction_config/allowed_capabilities";
-        let list = config.pointer_mut(&format!("{filter}{list}")).unwrap();
-        assert!(list.as_object_mut().unwrap().remove(name).is_some(), "{name} is in the list");
-    }
+    withhold(&mut config, listener, withheld);
     config
 }
 
-fn names(listener: usize) -> Vec<String> {
-    let config = reference();
-    let chain = &config["static_resources"]["listeners"][listener]["filter_chains"][0];
-    let plugin = &chain["filters"][0]["typed_config"]["http_filters"][0]["typed_config"]["config"];
-    let list = &plugin["capability_restriction_config"]["allowed_capabilities"];
-    list.as_object().unwrap().keys().cloned().collect()
+/// A listener passes trailers on.
+fn pass_trailers(config: &mut Value, listener: usize) {
+    let chain = &mut config["static_resources"]["listeners"][listener]["filter_chains"][0];
+    let manager = &mut chain["filters"][0]["typed_config"];
+    manager["http_protocol_options"] = json!({"enable_trailers": true});
+    // Whoever is told that the connection ends does not wait for it.
+    manager["delayed_close_timeout"] = json!("0s");
+}
+
+/// A cluster takes trailers in.
+fn take_trailers(config: &mut Value, cluster: usize) {
+    const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let cluster = &mut config["static_resources"]["clusters"][cluster];
+    let options = &mut cluster["typed_extension_protocol_options"][OPTIONS];
+    options["@type"] = json!(format!("type.googleapis.com/{OPTIONS}"));
+    options["explicit_http_config"]["http_protocol_options"] = json!({"enable_trailers": true});
+}
+
+fn withhold(config: &mut Value, listener: usize, name: Option<&str>) {
+    if let Some(name) = name {
+        let list = capabilities(&mut config["static_resources"]["listeners"][listener]);
+        assert!(list.as_object_mut().unwrap().remove(name).is_some(), "{name} is in the list");
+    }
+}
+
+/// What a listener's VM may do.
+fn capabilities(listener: &mut Value) -> &mut Value {
+    let filter = &mut listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"][0];
+    let plugin = &mut filter["typed_config"]["config"];
+    &mut plugin["capability_restriction_config"]["allowed_capabilities"]
+}
+
+fn names(listener: &mut Value) -> Vec<String> {
+    capabilities(listener).as_object().unwrap().keys().cloned().collect()
 }
 
 /// Whether it comes true soon.
@@ -224,6 +243,61 @@ fn operators(envoy: &Envoy) -> Works {
     works
 }
 
+/// What works for gateways that notify, and for the application behind. Both have executed all of these payments.
+fn notifications(envoy: &Envoy, sandbox: &Sandbox, application: &Application) -> Works {
+    let address = envoy.listening("dana_notify").unwrap();
+    let mut works = Works::new();
+    let mut note = |what, is_so| {
+        if is_so {
+            works.insert(what);
+        }
+        is_so
+    };
+    let notify = |gateway: &str, reference: &str| {
+        let to = format!("http://{address}");
+        let answers = sandbox.try_notify(gateway, &json!({"reference": reference, "to": to}));
+        answers.is_some_and(|answers| answers[0]["status"] == 200)
+    };
+    let unsigned = b"POST /v1.0/debit/notify HTTP/1.1\r\nhost: d\r\nconnection: close\r\n";
+    let send = |rest: &[u8]| raw(&address, &[unsigned, rest].concat(), QUICK);
+    let answer = send(b"content-length: 2\r\n\r\n{}");
+    if answer.is_empty() {
+        return works;
+    }
+    let is_refusal = |answer: &str| answer.starts_with("HTTP/1.1 401");
+    note("refusals", is_refusal(&answer));
+    let trailed = b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nx-sum: 1\r\n\r\n";
+    note("requests with trailers", is_refusal(&send(trailed)));
+    // What does not work takes as long as a gateway waits.
+    let is_told = notify("primary", "ONE");
+    // Whatever is withheld, nothing passes that was not verified.
+    let is_verified = |got: &Received| got.header("x-dana-verified") == Some("true");
+    assert!(application.received().iter().all(is_verified), "it came past the filter");
+    if !note("notifications", is_told) {
+        return works;
+    }
+    note("replays", notify("primary", "ONE") && application.received().len() == 1);
+    note("their gateways' names", application.received()[0].header("x-dana-gateway").is_some());
+    let counted = |decision| envoy.metric("dana_notifications_total", decision);
+    note("counters", counted(r#"decision="deliver""#) == 1);
+    application.says(Says::Trailed(200, CONFIRMED.to_owned()));
+    note("answers with trailers", notify("primary", "TWO") && notify("primary", "TWO"));
+    application.confirms();
+    let written = |kind: &str| envoy.entries().iter().filter(|entry| entry["e"] == kind).count();
+    note("the audit trail", soon(|| written("notify") > 0));
+    notify("secondary", "ONE");
+    note("alarms in the log", envoy.log().contains("executed_twice"));
+    note("alarms in the audit trail", soon(|| written("anomaly") == 1));
+    // Of two workers one has two of them, and hands the next one over when the last one was taken.
+    notify("primary", "THREE");
+    let comes = |(reference, count)| {
+        notify("secondary", reference);
+        soon(|| written("anomaly") == count)
+    };
+    note("one alarm after another", [("TWO", 2), ("THREE", 3)].into_iter().all(comes));
+    works
+}
+
 /// What works with a name withheld; nothing if it does not even start.
 fn try_without(gateway: &str, listener: usize, name: Option<&str>) -> Works {
     let config = config(gateway, listener, name);
@@ -231,6 +305,25 @@ fn try_without(gateway: &str, listener: usize, name: Option<&str>) -> Works {
         return Works::new();
     };
     let works = if listener == 0 { payments(&envoy) } else { operators(&envoy) };
+    envoy.may_leak();
+    works
+}
+
+/// The same of notifications.
+fn notify_without(sandbox: &Sandbox, name: Option<&str>) -> Works {
+    let application = Application::start();
+    let config = rendered(sandbox, &quick());
+    let mut config = with_notifications(config, &application.address, &quick());
+    let lists = &config["static_resources"];
+    let last = |list: &str| lists[list].as_array().map_or(0, Vec::len) - 1;
+    let (listener, cluster) = (last("listeners"), last("clusters"));
+    pass_trailers(&mut config, listener);
+    take_trailers(&mut config, cluster);
+    withhold(&mut config, listener, name);
+    let Some(envoy) = Envoy::try_start(&config) else {
+        return Works::new();
+    };
+    let works = notifications(&envoy, sandbox, &application);
     envoy.may_leak();
     works
 }
@@ -271,11 +364,29 @@ fn operators_lose_without(name: &str) -> &'static str {
     }
 }
 
+/// The same for notifications.
+fn notifications_lose_without(name: &str) -> &'static str {
+    match name.trim_start_matches("proxy_") {
+        "log" => "alarms in the log",
+        "define_metric" | "increment_metric" => "counters",
+        "set_property" | "on_log" => "the audit trail",
+        "on_tick" | "http_call" => "alarms in the audit trail",
+        "on_http_call_response" => "one alarm after another",
+        "on_request_trailers" => "requests with trailers",
+        "on_response_trailers" => "answers with trailers",
+        "on_response_body" => "replays",
+        "send_local_response" => "refusals",
+        _ => "notifications",
+    }
+}
+
 /// Withholds each name in turn, two at a time: an Envoy has two workers, and so has a small machine.
-fn each_is_needed(listener: usize, lost_without: fn(&str) -> &'static str) {
-    let gateway = gateway();
-    let all = try_without(&gateway, listener, None);
-    let mut names = names(listener);
+fn each_is_needed(
+    mut names: Vec<String>,
+    try_without: impl Fn(Option<&str>) -> Works + Sync,
+    lost_without: fn(&str) -> &'static str,
+) {
+    let all = try_without(None);
     let works_with_all = |name: &String| all.contains(lost_without(name));
     assert!(names.iter().all(works_with_all), "with all of them: {all:?}");
     // Of these nothing is seen but memory and time.
@@ -288,7 +399,7 @@ fn each_is_needed(listener: usize, lost_without: fn(&str) -> &'static str) {
                     let Some(name) = names.lock().unwrap().pop() else {
                         return;
                     };
-                    let works = try_without(&gateway, listener, Some(&name));
+                    let works = try_without(Some(&name));
                     if works.contains(lost_without(&name)) {
                         missed.lock().unwrap().push(name);
                     }
@@ -302,12 +413,30 @@ fn each_is_needed(listener: usize, lost_without: fn(&str) -> &'static str) {
 
 #[test]
 fn payments_need_each_capability_of_the_reference() {
-    each_is_needed(0, lost_without);
+    the_reference_needs_each(0, lost_without);
 }
 
 #[test]
 fn operators_need_each_capability_of_the_reference() {
-    each_is_needed(1, operators_lose_without);
+    the_reference_needs_each(1, operators_lose_without);
+}
+
+fn the_reference_needs_each(listener: usize, lost_without: fn(&str) -> &'static str) {
+    let gateway = gateway();
+    let names = names(&mut reference()["static_resources"]["listeners"][listener]);
+    each_is_needed(names, |name| try_without(&gateway, listener, name), lost_without);
+}
+
+#[test]
+fn notifications_need_each_capability_of_the_reference() {
+    let sandbox = Sandbox::start();
+    for reference in ["ONE", "TWO", "THREE"] {
+        for gateway in [&sandbox.primary, &sandbox.secondary] {
+            assert_eq!(call(gateway, CREATE, &order(reference)).status, 200);
+        }
+    }
+    let names = names(&mut file("notify.yaml")[0]);
+    each_is_needed(names, |name| notify_without(&sandbox, name), notifications_lose_without);
 }
 
 /// Without it no request is ever forgotten.

@@ -27,6 +27,8 @@ impl Received {
 pub(crate) enum Says {
     /// This status and this body.
     Answer(u16, String),
+    /// The same in chunks, with trailers at its end.
+    Trailed(u16, String),
     /// Nothing, until it says something else.
     Nothing,
     /// It hangs up.
@@ -109,11 +111,18 @@ fn serve(state: &State, mut stream: &TcpStream) -> Option<()> {
     state.received.lock().unwrap().push(Received { body, ..received });
     let says =
         state.said.wait_while(state.says.lock().unwrap(), |says| matches!(says, Says::Nothing));
-    let Says::Answer(status, body) = says.unwrap().clone() else { return None };
+    let (status, rest) = match says.unwrap().clone() {
+        Says::Answer(status, body) => {
+            (status, format!("content-length: {}\r\n\r\n{body}", body.len()))
+        }
+        Says::Trailed(status, body) => {
+            let chunks = format!("{:x}\r\n{body}\r\n0\r\nx-end: 1\r\n\r\n", body.len());
+            (status, format!("transfer-encoding: chunked\r\n\r\n{chunks}"))
+        }
+        Says::Nothing | Says::Close => return None,
+    };
     let head = format!(
-        "HTTP/1.1 {status} Answer\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         connection: close\r\n\r\n",
-        body.len()
+        "HTTP/1.1 {status} Answer\r\ncontent-type: application/json\r\nconnection: close\r\n"
     );
-    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).ok()
+    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(rest.as_bytes())).ok()
 }

@@ -33,7 +33,7 @@ pub(crate) fn tls_reference() -> Value {
     file("tls.yaml")
 }
 
-fn file(name: &str) -> Value {
+pub(crate) fn file(name: &str) -> Value {
     let text = read(&root().join("envoy").join(name));
     serde_norway::from_str(&text).unwrap_or_else(|error| panic!("envoy/{name}: {error}"))
 }

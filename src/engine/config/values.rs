@@ -17,6 +17,10 @@ pub(in crate::engine) const PARTNER_HEADER: &str = "x-partner-id";
 /// The header that names the gateway of an answer.
 pub const GATEWAY_HEADER: &str = "x-dana-gateway";
 
+/// The header that says of a notification that its signature was verified; [`GATEWAY_HEADER`] says whose it
+/// is. The route to the application asks for it, so that nothing passes where the filter was left out.
+pub const VERIFIED_HEADER: &str = "x-dana-verified";
+
 /// The entry for every partner that has none of its own.
 const ANY_PARTNER: &str = "*";
 

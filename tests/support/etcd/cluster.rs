@@ -30,12 +30,13 @@ pub(crate) const CAPABILITIES_OF_OPERATORS: [&str; 6] = [
 ];
 
 /// The same in the listener for notifications.
-pub(crate) const CAPABILITIES_OF_NOTIFICATIONS: [&str; 5] = [
+pub(crate) const CAPABILITIES_OF_NOTIFICATIONS: [&str; 6] = [
     "proxy_grpc_call",
     "proxy_on_grpc_receive",
     "proxy_on_grpc_close",
     "proxy_set_effective_context",
     "proxy_continue_stream",
+    "proxy_record_metric",
 ];
 
 /// The payments' module that can keep claims in an etcd.

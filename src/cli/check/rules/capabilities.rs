@@ -114,7 +114,7 @@ pub(crate) const NEEDED: [Capability; 33] = [
         "proxy_increment_metric",
         "its metrics; what one worker sees of a gateway, others see at their next tick",
     ),
-    both("proxy_record_metric", "its metrics"),
+    Capability { notify: Need::Etcd, ..both("proxy_record_metric", "its metrics") },
     passes("proxy_get_metric", "time: what is known of the gateways is read with each request"),
     Capability {
         name: "proxy_set_tick_period_milliseconds",

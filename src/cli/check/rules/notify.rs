@@ -6,7 +6,8 @@ use super::super::finding::Severity::Error;
 use super::super::finding::{Found, Rule};
 use super::super::setup::{Listener, Plugin, Role, Setup};
 use super::super::view::View;
-use crate::engine::{Config, Ledger, NotifyConfig, NotifyKey, PublicKey};
+use super::proxy::removed_headers;
+use crate::engine::{Config, Ledger, NotifyConfig, NotifyKey, PublicKey, VERIFIED_HEADER};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -41,6 +42,16 @@ pub(super) const RULES: &[Rule] = &[
         why: "What one gateway has signed is evidence against the other, because no signature covers the listener.",
         fix: "Let each gateway sign with a key of its own; or set ledger: shared, if they keep one.",
         check: key_shared,
+    },
+    Rule {
+        id: "notify-unguarded",
+        severity: Error,
+        title: "What nobody has verified can reach the application",
+        why: "Where Envoy leaves the filter out, say for a capability that is missing, a forged notification passes \
+              as a genuine one.",
+        fix: "Let the route to the application match x-dana-verified: true, and remove x-dana- headers by \
+              early_header_mutation_extensions, as envoy/notify.yaml has it.",
+        check: unguarded,
     },
     Rule {
         id: "notify-timeout",
@@ -145,6 +156,32 @@ fn key_shared(setup: &Setup, found: &mut Found<'_>) {
         }
         known.extend(keys);
     }
+}
+
+fn unguarded(setup: &Setup, found: &mut Found<'_>) {
+    for proxy in inbound(setup).filter_map(|plugin| setup.stands_in(plugin)) {
+        let removed = removed_headers(proxy);
+        if !removed.iter().any(|prefix| VERIFIED_HEADER.starts_with(prefix)) {
+            let place = proxy.view.at("early_header_mutation_extensions");
+            found.add_as(&place, format!("the removal of {VERIFIED_HEADER}"), "none");
+        }
+        for (_, route) in proxy.routes.all() {
+            let asks = route.down(&["match", "headers"]);
+            if route.at("route").exists() && !asks.items().iter().any(asks_for_verified) {
+                let expected = format!("a match of {VERIFIED_HEADER}: true");
+                found.add_as(&asks, expected, "none");
+            }
+        }
+    }
+}
+
+/// Whether this part of a route's match lets nothing else pass.
+fn asks_for_verified(header: &View) -> bool {
+    let exact = [header.down(&["string_match", "exact"]), header.at("exact_match")];
+    header.at("name").word().eq_ignore_ascii_case(VERIFIED_HEADER)
+        && exact.iter().any(|value| value.text() == Some("true"))
+        && !header.at("invert_match").is_true()
+        && !header.at("treat_missing_header_as_empty").is_true()
 }
 
 fn timeout(setup: &Setup, found: &mut Found<'_>) {

@@ -117,7 +117,7 @@ fn client_headers(setup: &Setup, found: &mut Found<'_>) {
 }
 
 /// Beginnings of names that no request has when it comes to the filter.
-fn removed_headers(proxy: &Proxy) -> Vec<String> {
+pub(super) fn removed_headers(proxy: &Proxy) -> Vec<String> {
     let extensions = proxy.view.at("early_header_mutation_extensions").items();
     let mutations =
         extensions.iter().flat_map(|one| one.at("typed_config").typed().1.at("mutations").items());

@@ -2,7 +2,7 @@
 
 use super::read::Notice;
 use super::stage::{Noted, NoticeStage, NoticeStep, Then, read};
-use crate::engine::config::GATEWAY_HEADER;
+use crate::engine::config::{GATEWAY_HEADER, VERIFIED_HEADER};
 use crate::engine::event::{After, NotificationEffect};
 use crate::engine::exchange::answered::Worked;
 use crate::engine::exchange::stage::Context;
@@ -17,9 +17,6 @@ use crate::engine::store::{
     Version,
 };
 use crate::engine::time::{Millis, Timestamp};
-
-/// Says that the signature was verified; [`GATEWAY_HEADER`] says whose it is.
-const VERIFIED_HEADER: &str = "x-dana-verified";
 
 impl Context<'_> {
     /// Time that the clock skipped ends no lease.
