@@ -121,7 +121,7 @@ define module
 endef
 
 .PHONY: wasm
-wasm: target ## the modules of payments and of operators, and those that tests and benchmarks compare them with
+wasm: target ## the modules of payments, operators and notifications, and those that tests and benchmarks compare them with
 	@cargo build --quiet --locked --release --lib --examples --target $(WASM_TARGET)
 	$(call module,etcd,$(WASM_ETCD))
 	$(call module,operators,$(WASM_OPERATORS))

@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use support::application::Application;
 use support::client::{CREATE, STATUS, Seen, about, call, order};
-use support::envoy::{Envoy, rendered};
+use support::envoy::{Envoy, rendered, with_notifications};
 use support::sandbox::Sandbox;
 use support::until;
 
@@ -47,6 +48,7 @@ fn patient_no_longer() -> Value {
 
 struct Stage {
     sandbox: Sandbox,
+    application: Application,
     envoy: Envoy,
     step: u32,
 }
@@ -54,16 +56,21 @@ struct Stage {
 fn tell() {
     println!("Starting two stand-in gateways with separate ledgers, and Envoy with the filter.");
     let sandbox = Sandbox::start();
-    let envoy = Envoy::start(&rendered(&sandbox, &patient_no_longer()));
+    let (application, changes) = (Application::start(), patient_no_longer());
+    let config = rendered(&sandbox, &changes);
+    let envoy = Envoy::start(&with_notifications(config, &application.address, &changes));
     println!("  merchant -> http://{} (Envoy + dana-failover, 2 workers)", envoy.listener);
+    let inbound = envoy.listening("dana_notify").unwrap();
+    println!("  gateways -> http://{inbound} (notifications) -> the merchant's application");
     println!("  primary   = http://{}", sandbox.primary);
     println!("  secondary = http://{}", sandbox.secondary);
-    let mut stage = Stage { sandbox, envoy, step: 0 };
+    let mut stage = Stage { sandbox, application, envoy, step: 0 };
     stage.a_payment_and_its_repeat();
     stage.the_primary_refuses_connections();
     stage.the_breaker_opens();
     stage.the_primary_heals();
     stage.an_answer_is_lost();
+    stage.the_gateway_notifies();
     stage.the_ledgers();
 }
 
@@ -136,6 +143,26 @@ impl Stage {
         assert_eq!(self.copies("ORDER-91"), (3, 0), "never at the secondary");
     }
 
+    fn the_gateway_notifies(&mut self) {
+        self.step(
+            "Another answer is lost, and nobody asks: the primary's notification settles it.",
+        );
+        self.sandbox.fault("primary", &json!({"fault": "reset", "count": 1}));
+        let lost = self.pay("ORDER-92");
+        assert_eq!((lost.status, lost.outcome().as_str()), (504, "unknown"));
+        let forged =
+            self.notify("primary", &json!({"reference": "ORDER-92", "forge": "wrong-key"}));
+        assert_eq!(forged, ["4015600"], "whoever has not the gateway's key is not believed");
+        let told = self.notify("primary", &json!({"reference": "ORDER-92", "times": 3}));
+        assert_eq!(told, ["2005600"; 3], "the application's own answer, each time");
+        let received = self.application.received().len();
+        println!("    the merchant's application has got {received} notification");
+        assert_eq!(received, 1, "the application has got it once");
+        let settled = self.pay("ORDER-92");
+        assert_eq!((settled.status, settled.header("x-dana-gateway")), (200, Some("primary")));
+        assert_eq!(self.copies("ORDER-92").1, 0, "never at the secondary");
+    }
+
     fn the_ledgers(&mut self) {
         self.step("The ledgers of both gateways, at the end:");
         let ledger = self.sandbox.ledger();
@@ -164,6 +191,26 @@ impl Stage {
         let replayed = seen.header("idempotent-replayed").map_or("", |_| ", replayed");
         println!("    pay {reference:<9} -> {} {} {gateway}{replayed}", seen.status, brief(&seen));
         seen
+    }
+
+    /// Has a gateway notify the merchant; the codes that it is told.
+    fn notify(&self, gateway: &str, notice: &Value) -> Vec<String> {
+        let to = self.envoy.listening("dana_notify").unwrap();
+        let mut notice = notice.clone();
+        notice["to"] = json!(format!("http://{to}"));
+        let answers = self.sandbox.notify(gateway, &notice);
+        let read = |answer: &Value| {
+            let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+            body["responseCode"].as_str().unwrap().to_owned()
+        };
+        let codes: Vec<String> = answers.iter().map(read).collect();
+        let forged = notice.get("forge").map_or("", |_| ", by somebody else's key");
+        println!(
+            "    {gateway} notifies of {}{forged} -> {}",
+            notice["reference"].as_str().unwrap(),
+            codes.join(" ")
+        );
+        codes
     }
 
     /// How many copies of a payment each gateway received.
