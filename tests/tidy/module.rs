@@ -52,6 +52,7 @@ const MODULES: [Module; 4] = [
             "proxy_on_grpc_close",
             "proxy_set_effective_context",
             "proxy_continue_stream",
+            "proxy_record_metric",
         ],
         bytes_max: 700_000,
     },
