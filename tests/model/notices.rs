@@ -10,9 +10,10 @@ use std::rc::Rc;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use dana_failover::engine::{
-    AnomalyKind, ApplicationAnswer, Bucket, Cell, CellEvent, CellRequest, Claim, ClaimState,
-    Closed, Entry, Evidence, InputOf, Local, Notification, NotificationEffect, NotificationEvent,
-    PaymentStatus, Reply, Request, Step, Utc,
+    AnomalyKind, AnySession, ApplicationAnswer, BackendEvent, BackendRequest, Cell, CellEvent,
+    CellRequest, Claim, ClaimState, Closed, Entry, Evidence, InputOf, Notification,
+    NotificationEffect, NotificationEvent, PaymentStatus, Reply, Request, RpcEvent, RpcRequest,
+    Step, Stored, Utc, VERIFIED_HEADER,
 };
 use dana_failover::engine::{Input, Machine, Output, Timestamp};
 use ring::rand::SystemRandom;
@@ -21,6 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::ledger::{Standing, reference};
 use super::proof::Cause;
+use super::remote::Carried;
 use super::setup::Milestone;
 use super::steps::Act;
 use super::world::World;
@@ -117,6 +119,9 @@ pub(crate) enum Application {
 /// and amount.
 type Same = (Option<usize>, usize, Standing, bool);
 
+/// A notification over whichever store a story is about.
+type Noticed = Stored<Notification, AnySession>;
+
 /// The merchant's application.
 #[derive(Debug, Default)]
 pub(crate) struct Merchant {
@@ -131,9 +136,10 @@ pub(crate) struct Merchant {
 /// A notification that the application has.
 #[derive(Debug)]
 struct Held {
-    machine: Local<Notification>,
+    machine: Noticed,
     same: Same,
     since: u64,
+    worker: usize,
 }
 
 /// What became of a notification, or of its answer.
@@ -144,6 +150,29 @@ struct Became {
     reply: Option<Reply>,
     /// A call of the store went wrong.
     failed: bool,
+    /// Something was written beside what is kept.
+    wrote: bool,
+    /// Whose it is.
+    worker: usize,
+    /// What it sends to etcd, and since when.
+    sends: Option<(Vec<u8>, Timestamp)>,
+}
+
+impl Became {
+    fn at(worker: usize) -> Self {
+        Self { worker, ..Self::default() }
+    }
+}
+
+impl Merchant {
+    /// Its Envoy has died: nobody waits for what the application has from there.
+    pub(crate) fn forget(&mut self, worker: usize) {
+        let is_there = |held: &Held| held.worker == worker;
+        let (gone, held): (Vec<Held>, Vec<Held>) =
+            std::mem::take(&mut self.held).into_iter().partition(is_there);
+        self.held = held;
+        self.left.extend(gone.iter().map(|held| (held.same, held.since)));
+    }
 }
 
 /// What a notification says.
@@ -220,15 +249,20 @@ impl World<'_> {
         let Some(told) = self.news(notice).filter(|_| self.setup.notifies()) else {
             return;
         };
+        // Each gateway's channel is a worker's.
+        let worker = notice.gateway;
         if !self.setup.leaps() {
             // Those who tick say that no clock leapt.
-            let (policy, now) = (Rc::clone(&self.setup.policy), self.time());
-            self.stores[0].change_health(|health| {
+            let (policy, now) = (Rc::clone(&self.setup.policy), self.clock(worker));
+            let store = if self.remote.is_some() { worker } else { 0 };
+            self.stores[store].change_health(|health| {
                 let _ = health.take_lease(1, Timestamp::default(), &policy.health, now);
             });
         }
-        let before = self.stores[0].clone();
-        let (mut machine, mut became) = (self.notification(told.payment), Became::default());
+        let before = (self.stores.clone(), self.entries());
+        let begins = self.now;
+        let (mut machine, mut became) =
+            (self.notification(told.payment, worker), Became::at(worker));
         self.send(&mut machine, &mut became, &told, notice);
         // Whoever signs has a clock that is right.
         let is_in_time = DAYS.contains(&self.days);
@@ -236,28 +270,25 @@ impl World<'_> {
             let reply = became.reply.unwrap();
             assert_eq!((reply.status, reply.reason), (401, "unverified"), "{told:?}");
             assert!(!became.forwarded && machine.is_ended(), "{told:?}");
-            assert_eq!(self.stores[0], before, "nothing is written of what nobody has signed");
+            let after = (self.stores.clone(), self.entries());
+            assert_eq!(after, before, "nothing is written of what nobody has signed");
             self.reached.note(Milestone::Forged, true);
             return;
         }
-        if !became.failed {
+        let is_refused = became.reply.as_ref().is_some_and(|reply| reply.reason == "store_failed");
+        if !became.failed && !is_refused {
             self.check_taken_in(&told);
         }
-        self.check_given(machine, &became, &told);
+        self.check_given(machine, &became, &told, begins);
     }
 
-    fn notification(&self, payment: usize) -> Local<Notification> {
+    fn notification(&self, payment: usize, worker: usize) -> Noticed {
         let (policy, inbound) = &self.setup.notifying[payment];
-        Local::new(Notification::new(Rc::clone(policy), Rc::clone(inbound)))
+        let notification = Notification::new(Rc::clone(policy), Rc::clone(inbound));
+        Stored::over(notification, self.session(worker))
     }
 
-    fn send(
-        &mut self,
-        machine: &mut Local<Notification>,
-        became: &mut Became,
-        told: &Told,
-        notice: Notifying,
-    ) {
+    fn send(&mut self, machine: &mut Noticed, became: &mut Became, told: &Told, notice: Notifying) {
         let number = if self.setup.is_shared() { 0 } else { told.gateway };
         let (body, timestamp) = (told.body(number), Utc(told.signed).to_string());
         let signer = if notice.signature == Signature::Strangers { STRANGER } else { told.gateway };
@@ -280,29 +311,30 @@ impl World<'_> {
     /// Carries out whatever it wants. Some calls of the store go wrong, and a request goes on meanwhile.
     fn drive_notice(
         &mut self,
-        machine: &mut Local<Notification>,
+        machine: &mut Noticed,
         became: &mut Became,
-        input: InputOf<'_, Local<Notification>>,
+        input: InputOf<'_, Noticed>,
         told: Option<&Told>,
         mut between: Option<usize>,
     ) {
-        let now = self.time();
-        let mut todo = VecDeque::from(machine.handle(input, now, &mut self.counters[0]));
+        let worker = became.worker;
+        let now = self.clock(worker);
+        let mut todo = VecDeque::from(machine.handle(input, now, &mut self.counters[worker]));
         while let Some(output) = todo.pop_front() {
             match output {
                 Output::Ask(ticket, request) => {
-                    if let (CellRequest::Store { cell: Cell::Claims(_), .. }, Some(run)) =
-                        (&request, between.take())
+                    if writes(&request)
+                        && let Some(run) = between.take()
                     {
                         self.step_any(run);
                     }
                     let answer = self.ask_for_notice(became, request, told);
-                    let input = Input::Told(ticket, answer);
-                    todo.extend(machine.handle(input, now, &mut self.counters[0]));
+                    let (input, now) = (Input::Told(ticket, answer), self.clock(worker));
+                    todo.extend(machine.handle(input, now, &mut self.counters[worker]));
                     self.check();
                 }
                 Output::Do(NotificationEffect::Forward(headers)) => {
-                    assert!(headers.iter().any(|(name, _)| *name == "x-dana-verified"));
+                    assert!(headers.iter().any(|(name, _)| *name == VERIFIED_HEADER));
                     became.forwarded = true;
                 }
                 Output::Do(NotificationEffect::Relay) => became.relayed = true,
@@ -321,6 +353,26 @@ impl World<'_> {
     fn ask_for_notice(
         &mut self,
         became: &mut Became,
+        request: BackendRequest,
+        told: Option<&Told>,
+    ) -> BackendEvent {
+        match request {
+            BackendRequest::Cell(request) => {
+                BackendEvent::Cell(self.ask_cell_for_notice(became, request, told))
+            }
+            BackendRequest::Rpc(request) => {
+                BackendEvent::Rpc(self.call_etcd_for_notice(became, &request, told))
+            }
+            BackendRequest::Wait(millis) => {
+                self.pass(millis.get());
+                BackendEvent::Waited
+            }
+        }
+    }
+
+    fn ask_cell_for_notice(
+        &mut self,
+        became: &mut Became,
         request: CellRequest,
         told: Option<&Told>,
     ) -> CellEvent {
@@ -330,33 +382,74 @@ impl World<'_> {
             return CellEvent::Failed(cell);
         }
         let is_stored = matches!(request, CellRequest::Store { .. });
-        let number = if let Cell::Claims(number) = cell { Some(number) } else { None };
-        let before = number.filter(|_| is_stored).map(|number| (number, self.bucket(number)));
-        let answer = self.stores[0].ask(request);
-        if let (Some((number, before)), CellEvent::Stored(_)) = (before, &answer) {
-            self.check_told(number, &before, told);
+        let is_own = matches!(cell, Cell::Claims(_) | Cell::Body(_));
+        assert!(is_own || !is_stored, "it says nothing of gateways' health: {cell:?}");
+        let before = (is_stored && self.remote.is_none()).then(|| self.entries());
+        let store = if self.remote.is_some() { became.worker } else { 0 };
+        let answer = self.stores[store].ask(request);
+        if let (Some(before), CellEvent::Stored(Cell::Claims(_))) = (before, &answer) {
+            became.wrote = true;
+            self.check_told(&before, told, self.time());
         }
         if wrong.is_some() { CellEvent::Failed(cell) } else { answer }
     }
 
+    /// A call of etcd. One that fails does so after a while.
+    fn call_etcd_for_notice(
+        &mut self,
+        became: &mut Became,
+        request: &RpcRequest,
+        told: Option<&Told>,
+    ) -> RpcEvent {
+        let now = self.clock(became.worker);
+        if became.sends.as_ref().is_none_or(|(message, _)| *message != request.message) {
+            became.sends = Some((request.message.clone(), now));
+        }
+        let since = became.sends.as_ref().map_or(now, |(_, since)| *since);
+        let before = self.entries();
+        let remote = self.remote.as_mut().expect("claims stand in etcd");
+        let revision = remote.etcd.revision();
+        let carried = remote.call(request);
+        if remote.etcd.revision() > revision {
+            became.wrote = true;
+            self.check_told(&before, told, since);
+        }
+        match carried {
+            Carried::Now(event) => {
+                became.failed |= !matches!(event, RpcEvent::Answered(_));
+                event
+            }
+            Carried::After(millis, event) => {
+                became.failed = true;
+                self.pass(millis);
+                event
+            }
+        }
+    }
+
     /// What it writes of its payment is a step of the table, and of others it writes nothing.
-    fn check_told(&mut self, number: u32, before: &Bucket, told: Option<&Told>) {
-        let (after, setup) = (self.bucket(number), self.setup);
-        for payment in 0..setup.payments {
-            let (place, key) = setup.keys[payment];
-            let (before, after) = (before.find(&key), after.find(&key));
-            if place != number || before == after || setup.leaps() {
+    fn check_told(&mut self, before: &[Entry], told: Option<&Told>, now: Timestamp) {
+        let setup = self.setup;
+        for (payment, before) in before.iter().enumerate() {
+            let after = self.find(payment);
+            if *before == after || self.judged_by_ledgers() {
                 continue;
             }
             let told = told.expect("what the application answers says nothing of a payment");
             assert_eq!(told.payment, payment, "{told:?} writes of another payment");
-            let claim = claim_of(&before).map(|claim| claim.at(self.time()));
+            let claim = claim_of(before).map(|claim| claim.at(now));
             let (event, at) = self.evidence_of(told, claim).expect("something that counts");
-            setup.reference.check(&before, &after, Cause::Evidence(event, at), self.time());
+            setup.reference.check(before, &after, Cause::Evidence(event, at), now);
             let was_in_doubt =
                 claim.is_some_and(|claim| matches!(claim.state, ClaimState::InDoubt { .. }));
             self.reached.note(Milestone::ProvenByNotice, was_in_doubt);
         }
+    }
+
+    /// Where clocks leap or differ only the engine knows by which time a step was taken.
+    fn judged_by_ledgers(&self) -> bool {
+        let differs = self.setup.remoteness().is_some_and(|remoteness| remoteness.skew > 0);
+        self.setup.leaps() || differs
     }
 
     /// What a notification proves of a payment, and as of when. What was executed stays so; how it ended
@@ -380,7 +473,7 @@ impl World<'_> {
 
     /// Once it is taken in, it says nothing new.
     fn check_taken_in(&self, told: &Told) {
-        if self.setup.leaps() {
+        if self.judged_by_ledgers() {
             return;
         }
         let entry = self.find(told.payment);
@@ -398,7 +491,7 @@ impl World<'_> {
     }
 
     /// The application gets it if it has neither got nor confirmed it; whoever repeats it is told.
-    fn check_given(&mut self, machine: Local<Notification>, became: &Became, told: &Told) {
+    fn check_given(&mut self, machine: Noticed, became: &Became, told: &Told, begins: u64) {
         let gateway = (!self.setup.is_shared()).then_some(told.gateway);
         let same = (gateway, told.payment, told.standing, told.other_amount);
         let lease = self.setup.policy.claims.lease.get();
@@ -417,17 +510,22 @@ impl World<'_> {
             None => {
                 assert!(became.forwarded && machine.is_sent(), "{told:?}");
                 self.reached.note(Milestone::Notified, true);
-                merchant.held.push(Held { machine, same, since: self.now });
+                merchant.held.push(Held { machine, same, since: begins, worker: became.worker });
             }
             Some(reply) if reply.reason == "replay" => {
-                assert_eq!(reply.body, YES, "the application's own answer");
+                // Another Envoy does not have it.
+                let is_short = self.remote.is_some()
+                    && String::from_utf8_lossy(&reply.body).contains("\"2005600\"");
+                assert!(reply.body == YES || is_short, "the application's own answer");
                 self.reached.note(Milestone::Confirmed, true);
             }
             Some(reply) => {
                 let body = String::from_utf8_lossy(&reply.body);
                 assert!(reply.status == 500 && body.contains("5005601"), "{told:?}: {body}");
                 assert!(["under_way", "store_failed"].contains(&reply.reason));
-                assert!(became.failed || reply.reason == "under_way", "{told:?}: {body}");
+                // An Envoy that is fenced off joins anew first.
+                let may_fail = became.failed || self.remote.is_some();
+                assert!(may_fail || reply.reason == "under_way", "{told:?}: {body}");
                 self.reached.note(Milestone::NotifiedMeanwhile, is_held);
             }
         }
@@ -439,7 +537,7 @@ impl World<'_> {
         if held.is_empty() {
             return;
         }
-        let Held { mut machine, same, since } = held.remove(notice % held.len());
+        let Held { mut machine, same, since, worker } = held.remove(notice % held.len());
         let answer = |from_application, was_reached, status| ApplicationAnswer {
             from_application,
             was_reached,
@@ -455,7 +553,7 @@ impl World<'_> {
             }
             Application::GatewayLeft => NotificationEvent::GatewayGone,
         };
-        let mut became = Became::default();
+        let mut became = Became::at(worker);
         self.drive_notice(&mut machine, &mut became, Input::Event(event), None, None);
         assert!(machine.is_ended() && !became.forwarded, "{same:?}: {became:?}");
         let is_own = matches!(how, Application::Confirms | Application::Fails);
@@ -463,7 +561,7 @@ impl World<'_> {
         assert_eq!(became.reply.is_some(), matches!(how, Application::Away { .. }));
         // Later it may be another one's turn.
         let in_time = self.now < since + self.setup.policy.claims.lease.get();
-        if how == Application::Confirms && in_time && !became.failed {
+        if how == Application::Confirms && in_time && became.wrote && !became.failed {
             self.merchant.confirmed.insert(same);
         }
         if matches!(how, Application::GatewayLeft | Application::Away { reached: true }) {
@@ -476,7 +574,8 @@ impl World<'_> {
         while !self.merchant.held.is_empty() {
             self.confirm(0, Application::Confirms);
         }
-        self.act(Act::Pass { millis: self.setup.policy.claims.lease.get() });
+        // Clocks may differ.
+        self.act(Act::Pass { millis: self.setup.policy.claims.lease.get() + 10_000 });
         for (payment, gateway) in [(0, 0), (0, 1), (2, 0), (2, 1), (3, 0), (3, 1)] {
             let signature = Signature::Genuine;
             let (is_old, is_dated, between) = (false, true, None);
@@ -492,6 +591,17 @@ impl World<'_> {
             self.confirm(0, Application::Confirms);
         }
         self.check_resolved();
+    }
+}
+
+/// Whether a question to the store is one that may write.
+const fn writes(request: &BackendRequest) -> bool {
+    match request {
+        BackendRequest::Cell(request) => {
+            matches!(request, CellRequest::Store { cell: Cell::Claims(_), .. })
+        }
+        BackendRequest::Rpc(_) => true,
+        BackendRequest::Wait(_) => false,
     }
 }
 

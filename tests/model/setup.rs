@@ -103,11 +103,15 @@ impl Setup {
         }
     }
 
-    /// Whether gateways notify: where claims stand in Envoy itself, and payments are enforced.
+    /// Whether gateways notify: where payments are enforced.
     pub(crate) const fn notifies(&self) -> bool {
         match self.kind {
-            Kind::Plain | Kind::HeaderKeys | Kind::SharedLedger { .. } | Kind::Clock => true,
-            Kind::HandOver | Kind::Remote { .. } => false,
+            Kind::Plain
+            | Kind::HeaderKeys
+            | Kind::SharedLedger { .. }
+            | Kind::Clock
+            | Kind::Remote { .. } => true,
+            Kind::HandOver => false,
         }
     }
 

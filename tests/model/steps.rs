@@ -227,10 +227,12 @@ fn act(kind: Kind) -> BoxedStrategy<Act> {
         2 => payment().prop_map(|payment| Act::Resolve { payment }),
     ];
     let any = match kind {
-        Kind::HandOver | Kind::Remote { .. } => any.boxed(),
-        Kind::Plain | Kind::HeaderKeys | Kind::SharedLedger { .. } | Kind::Clock => {
-            prop_oneof![72 => any, 8 => notify(), 3 => confirm()].boxed()
-        }
+        Kind::HandOver => any.boxed(),
+        Kind::Plain
+        | Kind::HeaderKeys
+        | Kind::SharedLedger { .. }
+        | Kind::Clock
+        | Kind::Remote { .. } => prop_oneof![72 => any, 8 => notify(), 3 => confirm()].boxed(),
     };
     match kind {
         Kind::Plain | Kind::HeaderKeys => any,

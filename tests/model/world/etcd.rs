@@ -15,7 +15,7 @@ impl World<'_> {
         if self.remote.is_some() { self.runs[at].worker } else { 0 }
     }
 
-    pub(super) fn session(&self, worker: usize) -> AnySession {
+    pub(crate) fn session(&self, worker: usize) -> AnySession {
         let local = || AnySession::new(None);
         self.remote.as_ref().map_or_else(local, |remote| remote.session(worker))
     }
@@ -54,6 +54,7 @@ impl World<'_> {
                         self.crash(at, gateway, travels);
                     }
                 }
+                self.merchant.forget(worker);
                 self.counters[worker] = Default::default();
                 self.stores[worker] = Default::default();
                 for gateway in [0, 1, 0, 1] {
@@ -103,7 +104,7 @@ impl World<'_> {
         }
     }
 
-    fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         (0..self.setup.payments).map(|payment| self.find(payment)).collect()
     }
 

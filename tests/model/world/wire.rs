@@ -115,7 +115,7 @@ impl World<'_> {
 
     /// Callbacks take no time: effects are carried out before the clock moves, and nothing stays
     /// on the wire for ever.
-    pub(super) fn pass(&mut self, millis: u64) {
+    pub(crate) fn pass(&mut self, millis: u64) {
         let target = self.now + millis;
         for at in 0..self.runs.len() {
             self.finish_now(at);

@@ -148,7 +148,10 @@ impl World {
     }
 
     fn of(more: &str, ledger: &str) -> Self {
-        let config = config(more, ledger);
+        Self::with(config(more, ledger))
+    }
+
+    fn with(config: Config) -> Self {
         let mut layout = Layout::new(Placement::new(config.store.claims_max, Seed::default()));
         let policy = Policy::join(config, &mut layout, Timestamp::default()).unwrap().0;
         let inbound = Rc::new(Inbound::new(&policy).unwrap());
@@ -290,6 +293,20 @@ fn over_the_other_gateway_it_is_the_same_where_both_keep_one_ledger() {
         let _ = world.notify(1, "05");
         assert_eq!(world.state(), if ledger == "shared" { "closed" } else { "settled" });
     }
+}
+
+/// As many keys as may count, and a body that its gateway has signed without its white space.
+#[test]
+fn the_last_key_counts_as_the_first_one_does() {
+    let stranger = escaped(include_str!("../../../cli/sandbox/keys/stranger.pub.pem"));
+    let more = format!(r#"{{"gateway": "primary", "key": "{stranger}"}},"#).repeat(6);
+    let keys = format!(r#""keys": [{more}"#);
+    let text = config_text("", "separate").replacen(r#""keys": ["#, &keys, 1);
+    let mut world = World::with(Config::parse(text.as_bytes()).unwrap());
+    let mut last = world.notify(1, "00");
+    assert_eq!((last.forwards, world.state()), (1, "settled"), "{:?}", last.reply);
+    world.answer(&mut last, YES);
+    assert!(last.relayed);
 }
 
 #[test]
