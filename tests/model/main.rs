@@ -139,7 +139,7 @@ fn no_envoys_that_share_an_etcd_pay_twice_or_deny_what_was_paid() {
     for (ahead, usual) in [(0, 700), (1900, 500)] {
         let told = play(Kind::Remote { ahead }, usual);
         told.often(&[Executed, InDoubt, Replayed, Repeated, Walked, Left]);
-        told.often(&[Unclear, Retracted, Landed, LandedInTime, Restarted]);
+        told.often(&[Unclear, Retracted, Landed, LandedInTime, Restarted, Notified]);
     }
 }
 
