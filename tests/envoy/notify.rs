@@ -1,5 +1,6 @@
 //! Gateways' notifications: what is believed, what reaches the merchant's application, and how often.
 
+use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
@@ -210,7 +211,7 @@ fn an_application_that_does_not_confirm_gets_it_again_until_it_does() {
 
 /// Whoever hangs up may have it: it is given anew when nobody can be at it any longer.
 #[test]
-fn an_application_that_hangs_up_gets_it_again_later_and_one_that_is_away_at_once() {
+fn an_application_that_hangs_up_gets_it_again_later() {
     let scene = Scene::start();
     assert_eq!(scene.pay("AWAY").status, 200);
     scene.application.says(Says::Close);
@@ -225,13 +226,31 @@ fn an_application_that_hangs_up_gets_it_again_later_and_one_that_is_away_at_once
         (scene.notify("primary", "AWAY", &json!({})) == [confirmed()]).then_some(())
     });
     assert_eq!(scene.received().len(), 2);
+}
+
+/// Nobody listens where the application should, and then it does.
+#[test]
+fn an_application_that_was_down_gets_once_what_the_gateway_repeats() {
     let sandbox = Sandbox::start();
-    let config = with_notifications(rendered(&sandbox, &quick()), "127.0.0.1:1", &quick());
-    let nobody = Scene { envoy: Envoy::start(&config), sandbox, application: Application::start() };
-    assert_eq!(nobody.pay("NOBODY").status, 200);
-    for _ in 0..2 {
-        away(&nobody.notify("primary", "NOBODY", &json!({})), "did not answer");
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let config = with_notifications(rendered(&sandbox, &quick()), &address, &quick());
+    let envoy = Envoy::start(&config);
+    assert_eq!(call(&envoy.listener, CREATE, &order("DOWN")).status, 200);
+    let notify = |times: u64| {
+        let to = format!("http://{}", envoy.listening("dana_notify").unwrap());
+        let notice = json!({"reference": "DOWN", "to": to, "times": times});
+        sandbox.notify("primary", &notice)
+    };
+    for answer in notify(3) {
+        let body = answer["body"].as_str().unwrap();
+        assert!(answer["status"] == 500 && body.contains("5005601"), "{answer}");
+        assert!(body.contains("did not answer"), "{answer}");
     }
+    let application = Application::start_at(&address);
+    let answers = notify(3);
+    assert!(answers.iter().all(|answer| answer["status"] == 200), "{answers:?}");
+    assert_eq!(application.received().len(), 1);
+    assert_eq!(envoy.metric("dana_notifications_total", r#"decision="application_away""#), 3);
 }
 
 #[test]

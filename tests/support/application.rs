@@ -57,7 +57,12 @@ pub(crate) struct Application {
 impl Application {
     /// One that confirms everything.
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at("127.0.0.1:0")
+    }
+
+    /// The same, listening there.
+    pub(crate) fn start_at(address: &str) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (says, received) = (Mutex::new(confirms()), Mutex::default());
         let state = Arc::new(State { says, said: Condvar::new(), received });
