@@ -142,8 +142,8 @@ wasm-opt: wasm ## the modules a tenth smaller, in target/wasm-opt (needs npm)
 	done
 	@wc -c target/wasm-opt/*.wasm
 
-# Payments and failover with each reference, the operators' VM apart from theirs, capabilities.
-VERSIONS_TESTS := failover::a_refused_payment failover::five_failures audit:: \
+# Payments and failover with each reference, the operators' VM apart from theirs, capabilities, notifications.
+VERSIONS_TESTS := failover::a_refused_payment failover::five_failures audit:: notify:: \
     tls::payments_go_over_tls tls::a_channel_that_is_not \
     dns::the_file_fits dns::payments_go_where dns::envoy_takes_the_tls \
     admin::a_death_at_the_operators capabilities::
