@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use ::base64::Engine as _;
+use ::base64::prelude::BASE64_STANDARD;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use sha2::{Digest as _, Sha256};
@@ -19,6 +21,7 @@ use crate::engine::payment::{
 use crate::engine::store::{
     Bucket, Cell, CellEvent, CellRequest, Layout, Local, MemoryStore, Placement, Seed,
 };
+use crate::engine::time::Utc;
 
 const KEYS: [&str; 2] = [
     include_str!("../../../cli/sandbox/keys/primary.pem"),
@@ -81,28 +84,21 @@ fn sign(key: usize, path: &str, body: &str, time: &str) -> String {
     let text = format!("POST:{path}:{}:{time}", hex(&Sha256::digest(&compact)));
     let mut signature = vec![0; pair.public().modulus_len()];
     pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature).unwrap();
-    encode(&signature)
-}
-
-fn encode(bytes: &[u8]) -> String {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bits: Vec<u8> =
-        bytes.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)).collect();
-    let digit = |six: &[u8]| {
-        let value = (0..6).fold(0, |value, at| value << 1 | six.get(at).copied().unwrap_or(0));
-        char::from(DIGITS[usize::from(value)])
-    };
-    bits.chunks(6).map(digit).collect()
+    BASE64_STANDARD.encode(&signature)
 }
 
 type Fields = Vec<(String, String)>;
 
 fn fields(key: usize, body: &str) -> Fields {
-    let signature = sign(key, PATH, body, TIME);
+    signed_at(TIME, key, body)
+}
+
+fn signed_at(time: &str, key: usize, body: &str) -> Fields {
+    let signature = sign(key, PATH, body, time);
     let all = [
         (":method", "POST"),
         (":path", PATH),
-        ("x-timestamp", TIME),
+        ("x-timestamp", time),
         ("x-signature", &signature),
         ("x-request-id", "id-1"),
     ];
@@ -247,8 +243,19 @@ impl World {
     }
 
     fn notify(&mut self, key: usize, status: &str) -> Run {
+        self.send_anew(key, &body(status))
+    }
+
+    /// Signed at [`TIME`], whenever that was.
+    fn notify_signed_then(&mut self, key: usize, status: &str) -> Run {
         let body = body(status);
         self.send(&fields(key, &body), &body)
+    }
+
+    /// Signed at this moment, as gateways do each time.
+    fn send_anew(&mut self, key: usize, body: &str) -> Run {
+        let time = Utc(self.time()).to_string();
+        self.send(&signed_at(&time, key, body), body)
     }
 
     fn answer(&mut self, run: &mut Run, answer: ApplicationAnswer<'_>) {
@@ -413,7 +420,8 @@ fn an_old_success_contradicts_no_refund() {
     world.answer(&mut first, NO);
     let _ = world.notify(0, "04");
     assert_eq!(world.state(), "closed");
-    let again = world.send(&fields(0, &paid), &paid);
+    world.pass(100_000);
+    let again = world.send_anew(0, &paid);
     assert!(again.anomalies.is_empty() && again.forwards == 1);
     assert_eq!(world.state(), "closed");
 }
@@ -502,7 +510,7 @@ fn a_body_is_verified_in_each_form_that_may_have_been_signed() {
         let mut signature = vec![0; pair.public().modulus_len()];
         let random = SystemRandom::new();
         pair.sign(&RSA_PKCS1_SHA256, &random, text.as_bytes(), &mut signature).unwrap();
-        fields[3].1 = encode(&signature);
+        fields[3].1 = BASE64_STANDARD.encode(&signature);
         assert_eq!(world.send(&fields, sent).forwards, 1, "{sent}");
     }
 }
@@ -514,14 +522,14 @@ fn a_key_counts_for_its_gateway_and_its_time() {
     assert_eq!(world.notify(1, "00").forwards, 1);
     let mut old = World::new(r#""age_max_s": 60,"#);
     old.now += 58_000;
-    assert_eq!(old.notify(0, "00").forwards, 1);
+    assert_eq!(old.notify_signed_then(0, "00").forwards, 1);
     old.now += 2000;
-    assert!(old.notify(0, "05").told.unwrap().decision == "unverified");
+    assert!(old.notify_signed_then(0, "05").told.unwrap().decision == "unverified");
     let mut ahead = World::new("");
     ahead.now -= limits::NOTIFY_AHEAD_MS_MAX + 1000;
-    assert_eq!(ahead.notify(0, "00").forwards, 1);
+    assert_eq!(ahead.notify_signed_then(0, "00").forwards, 1);
     ahead.now -= 1;
-    assert_eq!(ahead.notify(0, "05").code(), "4015600");
+    assert_eq!(ahead.notify_signed_then(0, "05").code(), "4015600");
 }
 
 /// The world with a claim of the payment, at its second attempt.
@@ -553,11 +561,11 @@ fn an_old_failure_ends_no_later_attempt() {
     for said in [body("06"), old] {
         let mut world = tried_twice(doubt);
         world.pass(100_000);
-        let run = world.send(&fields(0, &said), &said);
+        let run = world.send_anew(0, &said);
         assert_eq!((world.state(), run.forwards), ("in_doubt", 1), "{said}");
         let mut settled = tried_twice(ClaimState::settled(both));
         settled.pass(100_000);
-        assert!(settled.send(&fields(0, &said), &said).anomalies.is_empty(), "{said}");
+        assert!(settled.send_anew(0, &said).anomalies.is_empty(), "{said}");
     }
     // What is under way, or not known there, proves nothing at all.
     for status in ["01", "02", "03", "07", "99"] {
@@ -600,7 +608,7 @@ fn a_key_that_was_changed_counts_for_its_time_alone() {
         (r#""until": "2026-11-30T07:00:00+07:00","#, false),
     ] {
         let mut world = World::new(time);
-        assert_eq!(world.notify(0, "00").forwards == 1, counts, "{time}");
+        assert_eq!(world.notify_signed_then(0, "00").forwards == 1, counts, "{time}");
         // The other one's is for ever.
         assert_eq!(world.notify(1, "00").forwards, 1);
     }
