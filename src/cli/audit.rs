@@ -4,7 +4,10 @@ mod chains;
 mod entry;
 mod finding;
 mod heads;
+mod log;
+mod prove;
 mod report;
+mod sign;
 mod story;
 mod told;
 mod verify;
@@ -12,9 +15,11 @@ mod writer;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+
+use log::{PublicKey, Signed, Unlike};
 
 pub use finding::Kind;
 pub use verify::{Verified, verify, verify_bytes};
@@ -30,6 +35,10 @@ pub(crate) struct Options {
 enum Command {
     Verify(verify::Options),
     Report(report::Options),
+    NewKey(sign::NewKey),
+    Checkpoint(sign::Options),
+    Prove(prove::Options),
+    CheckProof(prove::Check),
 }
 
 /// Tells whether something was found.
@@ -37,6 +46,10 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
     match &options.command {
         Command::Verify(options) => verify::run(options),
         Command::Report(options) => report::run(options),
+        Command::NewKey(options) => sign::new_key(options),
+        Command::Checkpoint(options) => sign::run(options),
+        Command::Prove(options) => prove::run(options),
+        Command::CheckProof(options) => prove::check(options),
     }
 }
 
@@ -46,6 +59,8 @@ pub(crate) enum Error {
     Read { path: PathBuf, error: io::Error },
     Empty,
     Write(io::Error),
+    Unlike { path: PathBuf, unlike: Unlike },
+    Usage(String),
 }
 
 impl fmt::Display for Error {
@@ -54,8 +69,26 @@ impl fmt::Display for Error {
             Self::Read { path, error } => write!(f, "{}: {error}", path.display()),
             Self::Empty => f.write_str("expected entries of an audit trail, found none"),
             Self::Write(error) => write!(f, "standard output: {error}"),
+            Self::Unlike { path, unlike } => write!(f, "{}: {unlike}", path.display()),
+            Self::Usage(what) => f.write_str(what),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+/// What this signer has signed, in these files and directories.
+fn signed(paths: &[PathBuf], signer: Option<&PublicKey>) -> Result<Vec<Signed>, Error> {
+    let Some(signer) = signer else {
+        return Ok(Vec::new());
+    };
+    let mut signed = Vec::new();
+    for path in paths {
+        signed.extend(Signed::read(path, signer).map_err(unread(path))?);
+    }
+    Ok(signed)
+}
+
+fn unread(path: &Path) -> impl Fn(io::Error) -> Error + '_ {
+    |error| Error::Read { path: path.to_owned(), error }
+}

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on is to stop where it is"
 )]
 
+mod audit_log;
 mod audit_report;
 mod check;
 mod faults;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::entry::Link;
 use super::finding::{Finding, Kind, Place};
 use super::heads::Heads;
+use super::log::{Checkpoint, Hash};
 use super::writer::{Seen, WriterChain};
 use crate::engine::{AuditWriter, Digest, Head};
 
@@ -64,8 +65,8 @@ impl Chains {
         }
     }
 
-    /// Takes in a line; `None` if it is longer than any of ours.
-    pub(super) fn take(&mut self, place: Place, line: Option<&[u8]>) {
+    /// Takes in a line, `None` if it is longer than any of ours; tells whose entry it is, and which.
+    pub(super) fn take(&mut self, place: Place, line: Option<&[u8]>) -> Option<(AuditWriter, u64)> {
         let Some((line, link)) = line.and_then(|line| Some((line, Link::parse(line)?))) else {
             self.settle_torn(false);
             let is_torn = line.is_some_and(|line| line.starts_with(b"{") && !line.ends_with(b"}"));
@@ -74,14 +75,15 @@ impl Chains {
             } else {
                 self.note_unreadable(place);
             }
-            return;
+            return None;
         };
         self.settle_torn(link.is_start);
         self.entries += 1;
         let Link { writer, number, prev, before, is_start } = link;
         before.into_iter().for_each(|head| self.take_named(head));
         if !self.writers.contains_key(&writer) && self.writers.len() >= WRITERS_MAX {
-            return self.note_unreadable(place);
+            self.note_unreadable(place);
+            return None;
         }
         let chain = self.writers.entry(writer).or_insert_with(|| WriterChain::new(writer));
         let seen = Seen { digest: Digest::of(line), prev, place, is_start };
@@ -93,6 +95,7 @@ impl Chains {
             }
         }
         self.limit();
+        Some((writer, number))
     }
 
     /// A file ends.
@@ -197,6 +200,24 @@ impl Chains {
             writer: None,
             numbers: None,
         }));
+    }
+
+    /// Compares what was signed of a writer's log with the root of what there is at that size. Tells whether
+    /// that can be known: a chain that begins in the middle has no root.
+    pub(super) fn compare(&mut self, signed: &Checkpoint, root: Option<Hash>) -> bool {
+        let chain = self.writers.get(&signed.writer);
+        let next = chain.map_or(0, |chain| chain.next);
+        let (kind, first) = match root {
+            _ if chain.is_some_and(|chain| chain.begun.is_some()) => return false,
+            Some(root) if root == signed.root => return true,
+            Some(_) => (Kind::Rewritten, 0),
+            None if next < signed.size => (Kind::Cut, next),
+            // What is missing in between has been found.
+            None => return true,
+        };
+        let numbers = Some((first, signed.size.saturating_sub(1)));
+        self.found.push(Finding { kind, place: None, writer: Some(signed.writer), numbers });
+        true
     }
 
     /// All of them.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::finding::{Finding, Kind, Place};
+use super::log::Checkpoint;
 use super::verify::Verified;
 
 impl Verified {
@@ -41,6 +42,13 @@ pub(super) fn text(out: &mut impl Write, verified: &Verified) -> io::Result<()> 
     if chains.is_published && !verified.open().is_empty() {
         let open = verified.open().join(", ");
         writeln!(out, "note: still writing, or killed: nobody has said that it ended: {open}")?;
+    }
+    for signed in &verified.unchecked {
+        let Checkpoint { writer, size, .. } = signed.checkpoint;
+        writeln!(
+            out,
+            "note: {writer} was signed up to entry {size}, which can be checked only with its first entries"
+        )?;
     }
     for (writer, chain) in chains.writers() {
         if let Some(number) = chain.begun {
@@ -124,6 +132,9 @@ pub(super) fn json(out: &mut impl Write, verified: &Verified) -> io::Result<()> 
         "findings": Vec::from_iter(findings),
         "untold": chains.untold,
         "torn": Vec::from_iter(torn),
+        "checkpoints_not_checked": Vec::from_iter(
+            verified.unchecked.iter().map(|signed| signed.checkpoint.writer.to_string())
+        ),
         "writers": Vec::from_iter(writers),
     });
     serde_json::to_writer_pretty(&mut *out, &report)?;

@@ -12,6 +12,7 @@ use super::chains::{Again, Chains};
 use super::entry::Link;
 use super::finding::{Finding, Kind, Place};
 use super::heads::Heads;
+use super::log::{PublicKey, Signed, Trees};
 use super::told;
 use crate::cli::lines::{self, Source};
 use crate::engine::{AuditWriter, Digest};
@@ -36,6 +37,14 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     before: Vec<PathBuf>,
 
+    /// Checkpoints that were signed: files, or directories of `audit checkpoint`. Needs --signer.
+    #[arg(long, value_name = "PATH", requires = "signer")]
+    checkpoint: Vec<PathBuf>,
+
+    /// The public key of whoever signs them.
+    #[arg(long, value_name = "KEY", value_parser = PublicKey::parse)]
+    signer: Option<PublicKey>,
+
     /// Text for people, or one JSON document for machines.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -44,7 +53,8 @@ pub(crate) struct Options {
 const AFTER: &str = "\
 Examples:
   dana-failover audit verify /var/log/dana/audit.jsonl --heads /var/log/envoy.log
-  dana-failover audit verify audit.jsonl.1 --heads envoy.log --before monday.txt | tee tuesday.txt";
+  dana-failover audit verify audit.jsonl.1 --heads envoy.log --before monday.txt | tee tuesday.txt
+  dana-failover audit verify audit.jsonl* --checkpoint checkpoints --signer \"$(cat dana.pub)\"";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -57,6 +67,8 @@ enum Format {
 pub struct Verified {
     pub(super) files: Vec<String>,
     pub(super) chains: Chains,
+    /// What was signed of logs whose beginnings are not there.
+    pub(super) unchecked: Vec<Signed>,
 }
 
 impl Verified {
@@ -88,7 +100,7 @@ impl Verified {
 }
 
 /// Where lines come from.
-enum Input<'a> {
+pub(super) enum Input<'a> {
     File(PathBuf),
     Bytes(&'a [u8]),
 }
@@ -98,18 +110,23 @@ enum Input<'a> {
 /// # Errors
 /// What cannot be read.
 pub fn verify(files: &[PathBuf], heads: &[PathBuf]) -> Result<Verified, String> {
-    look(&inputs(files), &inputs(heads), &[]).map_err(|error| error.to_string())
+    let trail = Trail { files: inputs(files), heads: inputs(heads), before: Vec::new() };
+    trail.look(&[], None).map_err(|error| error.to_string())
 }
 
 /// The same of a trail and of heads that are at hand, and of what an earlier one has told.
 #[must_use]
 pub fn verify_bytes(trail: &[u8], heads: &[u8], before: &[u8]) -> Verified {
-    let nothing = Verified { files: Vec::new(), chains: Chains::new(Heads::default()) };
-    let before = [Input::Bytes(before)];
-    look(&[Input::Bytes(trail)], &[Input::Bytes(heads)], &before).unwrap_or(nothing)
+    let bytes = |bytes| vec![Input::Bytes(bytes)];
+    let trail = Trail { files: bytes(trail), heads: bytes(heads), before: bytes(before) };
+    trail.look(&[], None).unwrap_or_else(|_| Verified {
+        files: Vec::new(),
+        chains: Chains::new(Heads::default()),
+        unchecked: Vec::new(),
+    })
 }
 
-fn inputs<'a>(files: &[PathBuf]) -> Vec<Input<'a>> {
+pub(super) fn inputs<'a>(files: &[PathBuf]) -> Vec<Input<'a>> {
     files.iter().cloned().map(Input::File).collect()
 }
 
@@ -121,25 +138,60 @@ fn published(inputs: &[Input<'_>]) -> Result<Heads, Error> {
     Ok(heads)
 }
 
-fn look(trail: &[Input<'_>], heads: &[Input<'_>], before: &[Input<'_>]) -> Result<Verified, Error> {
-    let mut heads = published(heads)?;
-    heads.come_after(&published(before)?);
-    let trail = in_order(trail)?;
-    let mut chains = Chains::new(heads);
-    for (file, input) in trail.iter().enumerate() {
-        input.each_line(|line, bytes| chains.take(Place { file, line }, bytes))?;
-        chains.end_file();
+/// A trail, and what was published of it.
+pub(super) struct Trail<'a> {
+    pub(super) files: Vec<Input<'a>>,
+    pub(super) heads: Vec<Input<'a>>,
+    pub(super) before: Vec<Input<'a>>,
+}
+
+impl Trail<'_> {
+    /// Reads all of it. `trees` grow with it; they are those of the checkpoints at least.
+    pub(super) fn look(
+        &self,
+        signed: &[Signed],
+        mut trees: Option<&mut Trees>,
+    ) -> Result<Verified, Error> {
+        let mut heads = published(&self.heads)?;
+        heads.come_after(&published(&self.before)?);
+        let trail = in_order(&self.files)?;
+        let mut chains = Chains::new(heads);
+        for (file, input) in trail.iter().enumerate() {
+            input.each_line(|line, bytes| {
+                let entry = chains.take(Place { file, line }, bytes);
+                if let (Some((writer, number)), Some(trees)) = (entry, trees.as_deref_mut()) {
+                    trees.take(writer, number, bytes.unwrap_or_default());
+                }
+            })?;
+            chains.end_file();
+        }
+        chains.end();
+        let mut unchecked = Vec::new();
+        for one in signed {
+            let Signed { checkpoint, .. } = one;
+            let root =
+                trees.as_ref().and_then(|trees| trees.root(checkpoint.writer, checkpoint.size));
+            if !chains.compare(checkpoint, root) {
+                unchecked.push(one.clone());
+            }
+        }
+        name_again(&trail, &mut chains)?;
+        chains.found.sort_by_key(|finding| finding.place);
+        let files = trail.iter().map(|input| input.name()).collect();
+        Ok(Verified { files, chains, unchecked })
     }
-    chains.end();
-    name_again(&trail, &mut chains)?;
-    chains.found.sort_by_key(|finding| finding.place);
-    let files = trail.iter().map(|input| input.name()).collect();
-    Ok(Verified { files, chains })
 }
 
 pub(crate) fn run(options: &Options) -> Result<bool, Error> {
-    let (files, heads) = (inputs(&options.files), inputs(&options.heads));
-    let verified = look(&files, &heads, &inputs(&options.before))?;
+    let trail = Trail {
+        files: inputs(&options.files),
+        heads: inputs(&options.heads),
+        before: inputs(&options.before),
+    };
+    let signed = super::signed(&options.checkpoint, options.signer.as_ref())?;
+    let mut trees = Trees::until(signed.iter().map(|one| &one.checkpoint));
+    let trees = (!signed.is_empty()).then_some(&mut trees);
+    let verified = trail.look(&signed, trees)?;
     if verified.chains.entries == 0 {
         return Err(Error::Empty);
     }
@@ -178,7 +230,7 @@ impl Input<'_> {
     }
 
     /// Hands over each line with its number; `None` for one that is too long.
-    fn each_line(&self, mut take: impl FnMut(u64, Option<&[u8]>)) -> Result<(), Error> {
+    pub(super) fn each_line(&self, mut take: impl FnMut(u64, Option<&[u8]>)) -> Result<(), Error> {
         let read = lines::each(self.open()?, |line| take(line.number, line.bytes));
         read.map_err(|error| Error::Read { path: PathBuf::from(self.name()), error })
     }

@@ -28,7 +28,7 @@ pub(super) struct Seen {
 pub(super) struct WriterChain {
     writer: AuditWriter,
     /// The number that comes next, and the entry before it, if that was there.
-    next: u64,
+    pub(super) next: u64,
     last: Option<Seen>,
     /// Entries that have come before their turn.
     early: BTreeMap<u64, Seen>,
