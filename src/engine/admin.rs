@@ -85,6 +85,8 @@ enum AdminStage {
     Probing { health: Option<Box<Health>> },
     /// Waiting for the health, and then for the census, to list so many payments in doubt.
     Listing { limit: usize, page: bool, health: Option<Box<Health>> },
+    /// Waiting for what was published of the audit trail.
+    Auditing,
     /// Reading or writing the health.
     Steering(Box<Steering>),
     /// Reading or writing a payment's record.
@@ -196,6 +198,9 @@ impl Admin {
             (AdminStage::Listing { limit, health, .. }, OperatorEvent::Census(census)) => {
                 list(view, limit, health.as_deref(), census.as_deref())
             }
+            (AdminStage::Auditing, OperatorEvent::Heads(heads)) => {
+                Turn::end(answer::text(heads.unwrap_or_default().text(), "audit_heads"))
+            }
             (AdminStage::Steering(steering), event) => {
                 steering.go_on(view, event).map(|steering| AdminStage::Steering(Box::new(steering)))
             }
@@ -223,6 +228,7 @@ impl Admin {
         let (_, layout) = self.joined.insert((policy, layout));
         match ask {
             Ask::Status => Turn::Ask(AdminStage::Looking { page: false }, OperatorRequest::Health),
+            Ask::AuditHeads => Turn::Ask(AdminStage::Auditing, OperatorRequest::Heads),
             Ask::Ready => Turn::Ask(AdminStage::Probing { health: None }, OperatorRequest::Health),
             Ask::Page => Turn::Ask(AdminStage::Looking { page: true }, OperatorRequest::Health),
             Ask::InDoubt { limit, page } => {

@@ -6,8 +6,10 @@
 
 mod chain;
 mod entry;
+mod published;
 mod writers;
 
 pub use chain::{Chain, Digest, Head};
 pub use entry::AuditEntry;
+pub use published::PublishedHeads;
 pub use writers::{AuditWriter, Writers};

@@ -127,8 +127,6 @@ pub enum TickEffect {
     Counted(Box<Counted>),
     /// Count what the store in etcd holds: this worker is the one that counts.
     CountRealm,
-    /// Tell operators how far the writers of the audit trail are.
-    PublishAudit,
 }
 
 /// What happens to a request of an operator.

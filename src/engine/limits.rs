@@ -270,6 +270,12 @@ pub const AUDIT_PUBLISHED_MS: u64 = 10_000;
 /// configurations; whoever has a higher number takes the place of the one so many before.
 pub const AUDIT_WRITERS_MAX: u64 = 1024;
 
+/// From one look at whether it is time to publish them to the next.
+pub const AUDIT_TICK_MS: u32 = 1000;
+
+/// Writers of one process whose heads are gauges, the latest ones.
+pub const AUDIT_WRITERS_SHOWN: usize = 64;
+
 /// Writers before a new one that its first entry names with their heads.
 pub const AUDIT_WRITERS_NAMED: u64 = 16;
 

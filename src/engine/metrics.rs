@@ -137,6 +137,21 @@ table! {
     COUNTED_AT: Gauge "dana_census_timestamp_seconds" []
         in "seconds since 1970",
         "when the last count ended; alarm when it stands still";
+    AUDIT_PUBLISHED: Gauge "dana_audit_published_timestamp_seconds" []
+        in "seconds since 1970",
+        "when the heads of the audit trail were published last; alarm when it stands still";
+    AUDIT_WRITER: Gauge "dana_audit_writer" ["place"]
+        in "number",
+        "the writer whose head stands in this place: its number, modulo 64";
+    AUDIT_ENTRIES: Gauge "dana_audit_entries" ["place"]
+        in "entries",
+        "entries that this writer has written";
+    AUDIT_HEAD_HIGH: Gauge "dana_audit_head_high" ["place"]
+        in "48 bits",
+        "the front of the digest of its last entry, as `audit verify --format json` tells it";
+    AUDIT_HEAD_LOW: Gauge "dana_audit_head_low" ["place"]
+        in "48 bits",
+        "the 48 bits after these";
 }
 
 impl Family {

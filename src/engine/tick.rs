@@ -44,8 +44,6 @@ pub struct Tick {
     /// The health is being written, not read.
     writes_health: bool,
     last_probe: ProbeId,
-    /// When it published last how far the audit trail is.
-    published_at: Option<Timestamp>,
     /// Heartbeats under way: one for each gateway, or few more.
     probes: Vec<UnderWay>,
 }
@@ -98,7 +96,6 @@ impl Tick {
             asked: Tickets::default(),
             writes_health: false,
             last_probe: ProbeId(0),
-            published_at: None,
             probes: Vec::new(),
         }
     }
@@ -195,7 +192,8 @@ impl Tick {
             | Cell::Realm
             | Cell::Lineages
             | Cell::AuditWriters
-            | Cell::AuditHead(_) => Vec::new(),
+            | Cell::AuditHead(_)
+            | Cell::AuditPublished => Vec::new(),
         }
     }
 
@@ -333,22 +331,8 @@ impl Tick {
             lost_at: now.plus(probe.spec.lost_after()),
         }));
         let changes = changes.into_iter().map(TickEffect::Changed);
-        let publishes = counts_at.is_some_and(|now| self.is_to_publish(now));
         let told = changes.chain(probes.into_iter().map(TickEffect::Probe));
-        let told = told.chain(publishes.then_some(TickEffect::PublishAudit));
         told.map(TickOutput::Do).chain(counts).collect()
-    }
-}
-
-impl Tick {
-    fn is_to_publish(&mut self, now: Timestamp) -> bool {
-        let last = self.published_at.unwrap_or_default();
-        let is_due = now < last || now.since(last).get() >= limits::AUDIT_PUBLISHED_MS;
-        let publishes = is_due && self.policy.config.audit.is_some();
-        if publishes {
-            self.published_at = Some(now);
-        }
-        publishes
     }
 }
 

@@ -30,8 +30,6 @@ pub(super) struct Auditor {
     /// None before its first entry.
     chain: RefCell<Option<Chain>>,
     events: RefCell<Events>,
-    /// The heads that it has published.
-    published: RefCell<Vec<Head>>,
 }
 
 /// What happened without a request and is not written down yet.
@@ -49,10 +47,10 @@ struct Events {
 impl Auditor {
     /// That of a plugin of this configuration, if it has one.
     pub(super) fn of(config: &Config, role: &'static str, owner: u64) -> Option<Self> {
-        let (chain, events, published) = Default::default();
+        let (chain, events) = Default::default();
         let digest = config.digest.clone();
         let config = config.audit.clone()?;
-        Some(Self { config, role, owner, digest, chain, events, published })
+        Some(Self { config, role, owner, digest, chain, events })
     }
 
     /// Writes entries into the access log of the request whose callback this is.
@@ -178,23 +176,10 @@ impl Auditor {
         true
     }
 
-    /// Tells Envoy's log how far all writers of this process are, those that have died too.
-    #[inline(never)]
-    pub(super) fn publish<H: Host>(&self, host: &H) {
-        let load = CellRequest::Load(Cell::AuditWriters);
-        let CellEvent::Loaded(_, loaded) = cell(host, load) else {
-            return;
-        };
-        let writers = Writers::decode(&loaded.bytes);
-        let mut published = self.published.borrow_mut();
-        let latest = writers.into_iter().flat_map(|all| all.latest(limits::AUDIT_WRITERS_MAX));
-        let heads: Vec<Head> = latest.filter_map(|writer| head_of(host, writer)).collect();
-        for head in &heads {
-            if !published.contains(head) {
-                log::warn!("audit head {}", head.line());
-            }
-        }
-        *published = heads;
+    /// How far it is.
+    #[cfg(test)]
+    pub(super) fn head(&self) -> Option<Head> {
+        self.chain.borrow().as_ref().and_then(Chain::head)
     }
 
     /// The plugin ends: the last word of its chain.
@@ -218,7 +203,7 @@ fn slot(writer: AuditWriter) -> Cell {
 }
 
 /// How far a writer is, unless a later one has its place.
-fn head_of<H: Host>(host: &H, writer: AuditWriter) -> Option<Head> {
+pub(super) fn head_of<H: Host>(host: &H, writer: AuditWriter) -> Option<Head> {
     let CellEvent::Loaded(_, loaded) = cell(host, CellRequest::Load(slot(writer))) else {
         return None;
     };

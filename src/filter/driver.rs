@@ -63,6 +63,7 @@ impl Name {
             Cell::Lineages => (b's', None),
             Cell::AuditWriters => (b'a', None),
             Cell::AuditHead(slot) => (b'd', Some(slot)),
+            Cell::AuditPublished => (b'p', None),
         };
         let [a, b, c, d] = number.unwrap_or_default().to_be_bytes();
         let mut bytes = *Self::BLANK;
@@ -91,6 +92,7 @@ fn words(cell: Cell) -> String {
         Cell::Lineages => "what this process has seen of the store in etcd".to_owned(),
         Cell::AuditWriters => "the number of the audit trail's writers".to_owned(),
         Cell::AuditHead(slot) => format!("the head {slot} of the audit trail"),
+        Cell::AuditPublished => "what was published of the audit trail".to_owned(),
     }
 }
 

@@ -1,13 +1,17 @@
 //! The listener for events: what other plugins of this Envoy hand over becomes entries of the audit
-//! trail. It stands on a socket that nobody else can open.
+//! trail. It stands on a socket that nobody else can open. On its ticks it publishes how far all writers are.
 
 use std::rc::Rc;
 
-use super::audit::Auditor;
+use super::audit::{Auditor, head_of};
+use super::driver::cell;
 use super::host::{Host, Side};
 use super::stream::Flow;
 use crate::engine::limits;
+use crate::engine::metrics::{self, Family, MetricKind};
 use crate::engine::{AuditEntry, Config, Reply};
+use crate::engine::{Cell, CellEvent, CellRequest};
+use crate::engine::{Head, PublishedHeads, Timestamp, Writers};
 
 /// Bytes of a call that hands over events.
 const BODY_BYTES_MAX: usize = limits::AUDIT_EVENTS_PER_CALL * limits::AUDIT_EVENT_BYTES_MAX;
@@ -28,6 +32,70 @@ impl<H: Host> EventRoot<H> {
         let audit = audit
             .ok_or("audit: expected an object where admin.role is \"audit\", found nothing")?;
         Ok(Self { host, audit })
+    }
+
+    /// Publishes how far all writers of this process are, those that have died too, if it is time and no
+    /// other worker does.
+    pub(super) fn tick(&self) {
+        let Ok(now) = self.host.now() else {
+            return;
+        };
+        let CellEvent::Loaded(place, loaded) =
+            cell(&self.host, CellRequest::Load(Cell::AuditPublished))
+        else {
+            return;
+        };
+        let before = PublishedHeads::decode(&loaded.bytes).unwrap_or_default();
+        if !before.is_due(now) {
+            return;
+        }
+        let heads = self.heads();
+        let published = PublishedHeads { at: now, heads };
+        let (bytes, expected) = (published.encode(), loaded.version);
+        let store = CellRequest::Store { cell: place, bytes, expected };
+        // Another worker does. Where nobody knows whether it was written it is told all the same.
+        if let CellEvent::Conflict(_) = cell(&self.host, store) {
+            return;
+        }
+        for head in before.moved(&published.heads) {
+            log::warn!("audit head {}", head.line());
+        }
+        self.show(&published.heads, now);
+    }
+
+    fn heads(&self) -> Vec<Head> {
+        let load = CellRequest::Load(Cell::AuditWriters);
+        let CellEvent::Loaded(_, loaded) = cell(&self.host, load) else {
+            return Vec::new();
+        };
+        let writers = Writers::decode(&loaded.bytes).into_iter();
+        let latest = writers.flat_map(|all| all.latest(limits::AUDIT_WRITERS_MAX));
+        latest.filter_map(|writer| head_of(&self.host, writer)).collect()
+    }
+
+    /// The latest writers' heads as gauges. A metric is there for as long as Envoy runs, so later writers
+    /// take the places of earlier ones.
+    fn show(&self, heads: &[Head], now: Timestamp) {
+        self.set(&metrics::AUDIT_PUBLISHED, "", now.as_millis() / 1000);
+        for head in heads.iter().take(limits::AUDIT_WRITERS_SHOWN) {
+            let place = head.writer.number % limits::AUDIT_WRITERS_SHOWN as u64;
+            let [high, low] = head.halves();
+            for (family, value) in [
+                (&metrics::AUDIT_WRITER, head.writer.number),
+                (&metrics::AUDIT_ENTRIES, head.number.saturating_add(1)),
+                (&metrics::AUDIT_HEAD_HIGH, high),
+                (&metrics::AUDIT_HEAD_LOW, low),
+            ] {
+                self.set(family, &place.to_string(), value);
+            }
+        }
+    }
+
+    fn set(&self, family: &Family, place: &str, value: u64) {
+        let name = family.full_name(&[place]);
+        if let Ok(metric) = self.host.define_metric(MetricKind::Gauge, &name) {
+            let _ = self.host.record(metric, value);
+        }
     }
 }
 

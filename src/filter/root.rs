@@ -198,9 +198,6 @@ impl<H: Host, S: Stores> Shell<Tick> for TickShell<'_, H, S> {
             }
             TickEffect::Counted(counted) => self.worker.counted(&counted),
             TickEffect::CountRealm => self.counts_realm = true,
-            TickEffect::PublishAudit => {
-                self.worker.audit.iter().for_each(|audit| audit.publish(&self.worker.host));
-            }
         }
         None
     }

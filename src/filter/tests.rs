@@ -14,6 +14,7 @@ mod lineage;
 mod logged;
 mod metrics;
 mod operators;
+mod published;
 mod root;
 mod unfinished;
 mod wire;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dana_failover::cli::audit::verify_bytes;
+use dana_failover::engine::Head;
 use serde_json::{Value, json};
 
 use crate::support::client::{CREATE, STATUS, about, call, order};
@@ -90,4 +92,49 @@ fn what_operators_do_stands_there_and_what_they_may_not() {
     let refused = entries(&envoy, 1, |entry| entry["e"] == "refused");
     assert_eq!((refused.len(), &refused[0]["http"]), (1, &json!(401)));
     entries(&envoy, 1, |entry| entry["e"] == "switch" && entry["why"] == "override");
+}
+
+/// Everywhere the same: in Envoy's log, for operators, as gauges.
+#[test]
+fn how_far_the_trail_is_leaves_the_machine() {
+    let sandbox = Sandbox::start();
+    let envoy = Envoy::start(&rendered(&sandbox, &quick()));
+    for number in 0..4 {
+        assert_eq!(call(&envoy.listener, CREATE, &order(&format!("H{number}"))).status, 200);
+    }
+    let last = entries(&envoy, 4, |entry| entry["e"] == "charge").pop().unwrap();
+    // Twice as long as from one publication to the next.
+    let heads = until("its head is published", Duration::from_secs(20), || {
+        let seen = ask(&envoy, "GET", "/audit/heads", &[], b"");
+        assert_eq!(seen.status, 200);
+        let text = String::from_utf8(seen.body).unwrap();
+        let (writer, number) = (last["w"].as_str().unwrap(), last["n"].as_u64().unwrap());
+        let is_there = text.lines().any(|line| {
+            let head = Head::parse(line.strip_prefix("audit head ").unwrap()).unwrap();
+            head.writer.to_string() == writer && head.number >= number
+        });
+        is_there.then_some(text)
+    });
+    let log = until("Envoy's log has them", PATIENCE, || {
+        let log = envoy.log();
+        heads.lines().all(|line| log.contains(line)).then_some(log)
+    });
+    for line in heads.lines() {
+        assert_eq!(log.matches(line).count(), 1, "{line}: by one worker");
+        let head = Head::parse(line.strip_prefix("audit head ").unwrap()).unwrap();
+        let place = format!("place=\"{}\"", head.writer.number);
+        let gauge = |name| {
+            until(name, PATIENCE, || Some(envoy.metric(name, &place)).filter(|value| *value > 0))
+        };
+        assert_eq!(gauge("dana_audit_entries"), head.number + 1);
+        let halves = ["dana_audit_head_high", "dana_audit_head_low"].map(gauge);
+        assert_eq!(halves, head.halves());
+    }
+    let trail = std::fs::read(envoy.trail()).unwrap();
+    let verified = verify_bytes(&trail, heads.as_bytes(), b"");
+    let found: Vec<_> = verified.findings().filter(|(kind, _)| !kind.is_harmless()).collect();
+    assert_eq!(found, []);
+    let stranger = crate::support::client::ask("GET", &envoy.operators, "/audit/heads", &[], b"");
+    assert_eq!(stranger.status, 401);
+    assert_eq!(ask(&envoy, "POST", "/audit/heads", &[], b"").status, 405);
 }

@@ -440,7 +440,6 @@ impl<'s> World<'s> {
             }
             TickEffect::InFlight(..) => {}
             TickEffect::CountRealm => panic!("the store is not in etcd"),
-            TickEffect::PublishAudit => panic!("there is no audit trail"),
         }
     }
 

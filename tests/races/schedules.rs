@@ -155,7 +155,8 @@ const fn place(cell: Cell) -> Place {
         | Cell::Realm
         | Cell::Lineages
         | Cell::AuditWriters
-        | Cell::AuditHead(_) => {
+        | Cell::AuditHead(_)
+        | Cell::AuditPublished => {
             panic!("no request reads the layout or a census")
         }
     }

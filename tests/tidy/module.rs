@@ -23,12 +23,12 @@ const CALLS_OF_ETCD: [&str; 4] =
     ["proxy_grpc_call", "proxy_on_grpc_receive", "proxy_on_grpc_close", "proxy_continue_stream"];
 
 const MODULES: [Module; 4] = [
-    Module { file: "dana_failover.wasm", listener: 0, with_etcd: &[], bytes_max: 640_000 },
+    Module { file: "dana_failover.wasm", listener: 0, with_etcd: &[], bytes_max: 638_000 },
     Module {
         file: "dana_failover_etcd.wasm",
         listener: 0,
         with_etcd: &CALLS_OF_ETCD,
-        bytes_max: 750_000,
+        bytes_max: 745_000,
     },
     Module {
         file: "dana_failover_operators.wasm",
@@ -38,10 +38,8 @@ const MODULES: [Module; 4] = [
             "proxy_on_grpc_receive",
             "proxy_on_grpc_close",
             "proxy_set_effective_context",
-            "proxy_on_tick",
-            "proxy_set_tick_period_milliseconds",
         ],
-        bytes_max: 565_000,
+        bytes_max: 574_000,
     },
     Module {
         file: "dana_failover_notify.wasm",

@@ -124,6 +124,7 @@ pub(super) fn json(out: &mut impl Write, verified: &Verified) -> io::Result<()> 
             "entries": chain.entries,
             "begins_with": chain.begun.unwrap_or(0),
             "head": chain.head().map(|head| head.line()),
+            "gauges": chain.head().map(|head| head.halves()),
             "closed": chains.heads.closed(writer).is_some(),
         })
     });

@@ -280,6 +280,12 @@ pub(super) fn json(body: &Object, reason: &'static str) -> Reply {
     Reply { status: 200, headers: headers("application/json"), body, reason }
 }
 
+/// Lines of text.
+pub(super) fn text(text: String, reason: &'static str) -> Reply {
+    let headers = headers("text/plain; charset=utf-8");
+    Reply { status: 200, headers, body: text.into_bytes(), reason }
+}
+
 /// Whether payments can be taken, or what is in the way.
 pub(super) fn ready(hindrance: Option<NotReady>) -> Reply {
     match hindrance {

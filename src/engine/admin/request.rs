@@ -22,6 +22,8 @@ pub(super) enum Ask {
     Page,
     /// Whether this Envoy can take payments, for balancers. They have no token.
     Ready,
+    /// How far the writers of the audit trail were when that was published last.
+    AuditHeads,
     /// The payments that have been in doubt longest.
     InDoubt {
         /// At most so many.
@@ -137,6 +139,7 @@ impl Ask {
         let caller = caller.ok_or(Problem::Unauthorized)?;
         let allow = match path {
             "/" | "/status" | "/in-doubt" | "/ready" => READS,
+            "/audit/heads" if config.audit.is_some() => READS,
             "/override" | "/resolve" => WRITES,
             _ => return Err(Problem::NotFound),
         };
@@ -157,6 +160,7 @@ impl Ask {
             "/" => Ok(Self::Page),
             "/status" if prefers_html(head.accept) => Ok(Self::Page),
             "/status" => Ok(Self::Status),
+            "/audit/heads" => Ok(Self::AuditHeads),
             "/override" => {
                 let body = PostedObject::read(&head, request.body)?;
                 body.parse(|fields| read_wish(fields, caller, config)).map(Self::Override)

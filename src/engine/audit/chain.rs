@@ -84,6 +84,16 @@ pub struct Head {
 }
 
 impl Head {
+    /// Bytes of one as a shared value.
+    pub(super) const SIZE: usize = 56;
+
+    /// The first 96 bits of its digest as two numbers of 48 bits: what a gauge holds exactly.
+    #[must_use]
+    pub fn halves(&self) -> [u64; 2] {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = self.digest.0;
+        [[0, 0, a, b, c, d, e, f], [0, 0, g, h, i, j, k, l]].map(u64::from_be_bytes)
+    }
+
     /// As a shared value.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

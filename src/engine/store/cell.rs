@@ -25,6 +25,8 @@ pub enum Cell {
     ///
     /// [`limits::AUDIT_WRITERS_MAX`]: crate::engine::limits::AUDIT_WRITERS_MAX
     AuditHead(u32),
+    /// How far all of them were when that was published last.
+    AuditPublished,
 }
 
 /// What must be true of a value for a write to it to happen.

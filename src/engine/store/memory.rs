@@ -93,7 +93,8 @@ impl MemoryStore {
             | Cell::Realm
             | Cell::Lineages
             | Cell::AuditWriters
-            | Cell::AuditHead(_) => None,
+            | Cell::AuditHead(_)
+            | Cell::AuditPublished => None,
         });
         buckets.flat_map(|bucket| bucket.claims().collect::<Vec<_>>()).collect()
     }

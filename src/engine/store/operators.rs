@@ -6,6 +6,7 @@ use super::contract::Version;
 use super::etcd::workers::RealmWorkers;
 use super::layout::{Layout, LayoutError};
 use super::record::Entry;
+use crate::engine::audit::PublishedHeads;
 use crate::engine::health::Health;
 use crate::engine::payment::{Claim, KeyFront, KeyPrefix};
 
@@ -20,6 +21,8 @@ pub enum OperatorRequest {
     Census,
     /// Read how the workers of this process stand with a store in etcd.
     Links,
+    /// Read what was published last of the audit trail.
+    Heads,
     /// Write what this process knows of the gateways, if it is as expected.
     WriteHealth(Box<Health>, Version),
     /// Look for the payments whose key begins so, as they are now.
@@ -40,6 +43,8 @@ pub enum OperatorEvent {
     Census(Option<Box<Census>>),
     /// How the workers stand.
     Links(Box<RealmWorkers>),
+    /// What was published last of the audit trail, if anything was.
+    Heads(Option<PublishedHeads>),
     /// What was found.
     Found(Found),
     /// It is written.

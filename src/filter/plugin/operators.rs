@@ -30,7 +30,9 @@ pub(super) const MODULE: &str = OPERATORS_MODULE;
 /// When the store in etcd cannot be called, or Envoy does not let it tick for that.
 pub(super) fn start(config: Config) -> Result<Root, String> {
     if config.role == Role::Audit {
-        return Ok(Root::Events(Rc::new(EventRoot::new(Envoy, &config)?)));
+        let root = EventRoot::new(Envoy, &config)?;
+        Envoy.set_tick_period(limits::AUDIT_TICK_MS).map_err(|error| error.to_string())?;
+        return Ok(Root::Events(Rc::new(root)));
     }
     let root = AdminRoot::new(Envoy, config)?;
     if root.ticks() {
@@ -104,6 +106,10 @@ fn operators_root(number: u32) -> Option<Rc<AdminRoot<Envoy>>> {
 }
 
 pub(super) fn tick(number: u32) {
+    let _ = at_root(number, |root| match root {
+        Root::Operators(_) => {}
+        Root::Events(root) => root.tick(),
+    });
     let Some(root) = operators_root(number) else {
         return;
     };

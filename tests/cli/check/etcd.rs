@@ -18,11 +18,9 @@ const MODULE: &str = "dana_failover_etcd.wasm";
 /// What it is allowed besides.
 const PAYMENTS: [&str; 4] =
     ["proxy_grpc_call", "proxy_continue_stream", "proxy_on_grpc_receive", "proxy_on_grpc_close"];
-const OPERATORS: [&str; 6] = [
+const OPERATORS: [&str; 4] = [
     "proxy_grpc_call",
     "proxy_set_effective_context",
-    "proxy_set_tick_period_milliseconds",
-    "proxy_on_tick",
     "proxy_on_grpc_receive",
     "proxy_on_grpc_close",
 ];

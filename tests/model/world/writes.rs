@@ -164,7 +164,8 @@ impl World<'_> {
             | Cell::Realm
             | Cell::Lineages
             | Cell::AuditWriters
-            | Cell::AuditHead(_) => None,
+            | Cell::AuditHead(_)
+            | Cell::AuditPublished => None,
         };
         let store = self.store_of(at);
         let told = self.stores[store].ask(request);

@@ -20,13 +20,11 @@ pub(crate) const CAPABILITIES: [&str; 4] =
     ["proxy_grpc_call", "proxy_on_grpc_receive", "proxy_on_grpc_close", "proxy_continue_stream"];
 
 /// The same in the operators' listener.
-pub(crate) const CAPABILITIES_OF_OPERATORS: [&str; 6] = [
+pub(crate) const CAPABILITIES_OF_OPERATORS: [&str; 4] = [
     "proxy_grpc_call",
     "proxy_on_grpc_receive",
     "proxy_on_grpc_close",
     "proxy_set_effective_context",
-    "proxy_on_tick",
-    "proxy_set_tick_period_milliseconds",
 ];
 
 /// The same in the listener for notifications.

@@ -54,6 +54,8 @@ pub(crate) enum Need {
     Etcd,
     /// Where there is an audit trail.
     Audit,
+    /// Where there is the one or the other.
+    EtcdOrAudit,
     Never,
 }
 
@@ -64,6 +66,7 @@ impl Need {
             Self::Always => "always",
             Self::Etcd => "etcd",
             Self::Audit => "audit",
+            Self::EtcdOrAudit => "etcd, audit",
             Self::Never => "",
         }
     }
@@ -118,9 +121,9 @@ pub(crate) const NEEDED: [Capability; 33] = [
     passes("proxy_get_metric", "time: what is known of the gateways is read with each request"),
     Capability {
         name: "proxy_set_tick_period_milliseconds",
-        without: "heartbeats: it does not start; for operators the same, with etcd",
+        without: "heartbeats: it does not start; for operators the same, with etcd or an audit trail",
         payments: Need::Always,
-        operators: Need::Etcd,
+        operators: Need::EtcdOrAudit,
         notify: Need::Always,
     },
     Capability {
@@ -146,9 +149,10 @@ pub(crate) const NEEDED: [Capability; 33] = [
     both("proxy_on_configure", "the start"),
     Capability {
         name: "proxy_on_tick",
-        without: "heartbeats, and what workers tell each other; for operators, further tries at etcd",
+        without: "heartbeats, and what workers tell each other; for operators, further tries at etcd, and the \
+                  heads of the audit trail",
         payments: Need::Always,
-        operators: Need::Etcd,
+        operators: Need::EtcdOrAudit,
         notify: Need::Always,
     },
     both("proxy_on_request_headers", "every claim: requests pass unseen"),
@@ -183,6 +187,7 @@ fn needed(plugin: &Plugin) -> impl Iterator<Item = &'static Capability> {
             Need::Always => true,
             Need::Etcd => has_etcd,
             Need::Audit => has_audit,
+            Need::EtcdOrAudit => has_etcd || has_audit,
             Need::Never => false,
         }
     })

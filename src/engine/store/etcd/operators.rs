@@ -349,6 +349,7 @@ impl Conversation for EtcdOperatorSession {
             | OperatorRequest::Health
             | OperatorRequest::Census
             | OperatorRequest::Links
+            | OperatorRequest::Heads
             | OperatorRequest::WriteHealth(..) => {
                 return self.local.take_question(ticket, ask, outbox);
             }

@@ -2,6 +2,7 @@
 
 use super::bucket::Bucket;
 use super::placement::Placement;
+use crate::engine::audit::PublishedHeads;
 use crate::engine::health::Health;
 use crate::engine::machine::{Ticket, Tickets};
 use crate::engine::payment::{ClaimRules, KeyFront};
@@ -41,6 +42,7 @@ enum LookupState {
     ReadingHealth,
     ReadingCensus,
     ReadingLinks,
+    ReadingHeads,
     Writing,
     /// Reading the census, which says where the record stands.
     Listing(KeyFront),
@@ -134,6 +136,7 @@ impl OperatorSession {
             OperatorRequest::Health => load(LookupState::ReadingHealth, Cell::Health),
             OperatorRequest::Census => load(LookupState::ReadingCensus, Cell::Census),
             OperatorRequest::Links => load(LookupState::ReadingLinks, Cell::Realm),
+            OperatorRequest::Heads => load(LookupState::ReadingHeads, Cell::AuditPublished),
             OperatorRequest::WriteHealth(health, version) => {
                 let (bytes, expected) = (health.encode(), version.expected());
                 LookupStep::Cell(
@@ -194,6 +197,9 @@ impl OperatorSession {
             LookupState::ReadingLinks => {
                 LookupStep::Done(OperatorEvent::Links(Box::new(RealmWorkers::decode(&bytes))))
             }
+            LookupState::ReadingHeads => {
+                LookupStep::Done(OperatorEvent::Heads(PublishedHeads::decode(&bytes)))
+            }
             LookupState::Writing => LookupStep::Done(OperatorEvent::Failed),
             LookupState::Listing(front) => {
                 let census = Census::decode(&bytes).unwrap_or_default();
@@ -216,7 +222,8 @@ impl OperatorSession {
                 | Cell::Realm
                 | Cell::Lineages
                 | Cell::AuditWriters
-                | Cell::AuditHead(_) => Found::Unreadable,
+                | Cell::AuditHead(_)
+                | Cell::AuditPublished => Found::Unreadable,
             })),
         }
     }
