@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod check;
 mod entry;
+mod html;
 mod key;
 mod lines;
 mod money;

@@ -5,6 +5,7 @@ mod account;
 mod entries;
 mod gateways;
 mod inputs;
+mod page;
 mod row;
 mod sheet;
 mod state;
@@ -36,12 +37,12 @@ pub(crate) struct Options {
     #[arg(required = true, value_name = "AUDIT")]
     audit: Vec<PathBuf>,
 
-    /// A gateway's report of what it has executed, as NAME=FILE: CSV. May be given more than once, also
-    /// for one gateway.
+    /// A gateway's report of what it has executed, as NAME=FILE: CSV, or JSON Lines. May be given more than
+    /// once, also for one gateway.
     #[arg(long, required = true, value_name = "NAME=FILE")]
     gateway: Vec<String>,
 
-    /// The merchant's ledger: CSV with `reference`, `amount` and `status`.
+    /// The merchant's ledger: CSV or JSON Lines with `reference`, `amount` and `status`.
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
 
@@ -61,7 +62,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME=COLUMN,...", default_value = "")]
     ledger_columns: String,
 
-    /// Text for people, one JSON document, or CSV with a line for each payment that a person must see.
+    /// Text for people, one JSON document, CSV with a line for each payment that a person must see, or one
+    /// page of HTML.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 
@@ -81,6 +83,7 @@ Columns and what they are called unless --columns says otherwise:
   number     referenceNo         the gateway's own number: the same line twice counts once
   time       transactionDate
   status     status              without it everything in a report was executed; an unknown one is an error
+In JSON Lines they are members: amount=amount.value is the member `value` of `amount`.
 
 Example:
   dana-failover reconcile audit.jsonl* --gateway primary=dana-a.csv --gateway secondary=dana-b.csv \\
@@ -91,6 +94,7 @@ enum Format {
     Text,
     Json,
     Csv,
+    Html,
 }
 
 fn until(text: &str) -> Result<u64, String> {
@@ -139,6 +143,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
         Format::Text => told::text(&mut out, &account),
         Format::Json => told::json(&mut out, &account),
         Format::Csv => told::csv(&mut out, &account),
+        Format::Html => page::write(&mut out, &account),
     };
     match written.and_then(|()| out.flush()) {
         // Whoever closed the pipe has seen enough.

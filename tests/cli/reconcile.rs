@@ -613,3 +613,84 @@ fn a_packed_trail_says_the_same() {
     std::fs::write(&path, packed.finish().unwrap()).unwrap();
     assert_eq!(told(dir.path()), plain);
 }
+
+/// A CSV file as JSON Lines, an amount as SNAP writes it.
+fn as_json_lines(dir: &Path, name: &str) {
+    let path = dir.join(name);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut lines = text.lines();
+    let heads: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let objects = lines.map(|line| {
+        let mut object = json!({});
+        for (head, cell) in heads.iter().zip(line.split(',')) {
+            match *head {
+                "amount" => object["amount"] = json!({"value": cell}),
+                head => object[head] = json!(cell),
+            }
+        }
+        format!("{object}\n")
+    });
+    std::fs::write(&path, objects.collect::<String>()).unwrap();
+}
+
+#[test]
+fn json_lines_say_the_same_as_csv() {
+    let dir = TempDir::new().unwrap();
+    let mut files = Files::new(dir.path());
+    (1000..1100).for_each(|number| files.put_clean(number));
+    (1..).zip(&kinds()).for_each(|(number, payment)| files.put(number, payment));
+    drop(files);
+    let csv = command(dir.path()).args(["--format", "csv"]).output().unwrap();
+    assert_eq!(csv.status.code(), Some(1));
+    ["primary.csv", "secondary.csv", "ledger.csv"].map(|name| as_json_lines(dir.path(), name));
+    let columns = "reference=order_id,amount=amount.value";
+    let json = Command::new(BINARY)
+        .current_dir(dir.path())
+        .args(["reconcile", "audit.jsonl", "--intents", "envoy.log", "--until", UNTIL])
+        .args(["--gateway", "primary=primary.csv", "--gateway", "secondary=secondary.csv"])
+        .args(["--ledger", "ledger.csv", "--ledger-columns", columns])
+        .args(["--columns", "amount=amount.value", "--format", "csv"])
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    assert_eq!((text(&json.stdout), text(&json.stderr)), (text(&csv.stdout), String::new()));
+}
+
+#[test]
+fn the_page_says_the_same_and_needs_nothing_else() {
+    let dir = TempDir::new().unwrap();
+    let mut files = Files::new(dir.path());
+    (1..100).for_each(|number| files.put_clean(number));
+    drop(files);
+    let page = |dir: &Path| {
+        let output = command(dir).args(["--format", "html"]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, clean) = page(dir.path());
+    assert_eq!(code, Some(0), "{clean}");
+    let mut files = Files::new(dir.path());
+    (1..).zip(&kinds()).for_each(|(number, payment)| files.put(number, payment));
+    files.put(900, &Payment::executed("<script>", 0).reported(0).reported(1));
+    drop(files);
+    let (code, page) = page(dir.path());
+    assert_eq!(code, Some(1), "{page}");
+    for (page, said) in [
+        (
+            &clean,
+            "<p class=good>NO DOUBLE CHARGE: 99 payments are in the reports, each of them once</p>",
+        ),
+        (&clean, "<p class=good>The records agree: nobody is needed.</p>"),
+        (&page, "<p class=bad>DOUBLE CHARGE: "),
+        (&page, "<h2>double charged: refund all but one</h2>"),
+        (&page, "<td>&lt;script&gt;<td>10000.00 IDR<td>primary<td>primary+secondary"),
+        (&page, "<h2>in doubt: resolve it"),
+    ] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    for text in [&clean, &page] {
+        assert!(text.starts_with("<!doctype html>") && text.trim_end().ends_with("</html>"));
+        for other in ["<script", "http:", "https:", "src=", "href=", "url(", "@import"] {
+            assert!(!text.contains(other), "{other}");
+        }
+    }
+}

@@ -136,6 +136,9 @@ fn take_all(camera: &Camera) {
     // There is no network for it.
     let offline = ["--proxy-server=127.0.0.1:9"];
     camera.take_url(&format!("file://{}", page.display()), "audit-report", (1100, 1150), &offline);
+    let page = report::reconciliation(&camera.folder);
+    let url = format!("file://{}", page.display());
+    camera.take_url(&url, "reconciliation", (1100, 700), &offline);
     let lost = ["1250000.00", "89500.00", "310000.00"];
     {
         let (sandbox, envoy) = start(&json!({}));

@@ -33,6 +33,34 @@ pub(crate) fn page(folder: &Path) -> std::path::PathBuf {
     page
 }
 
+/// The page on whether the same morning's trail and the gateways' reports agree: they do but for two payments.
+pub(crate) fn reconciliation(folder: &Path) -> std::path::PathBuf {
+    let reports = ["primary", "secondary"].map(|gateway| {
+        let rows = entries().into_iter().filter_map(|entry| {
+            let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+            let (reference, amount) = (text("ref"), text("amt"));
+            let is_doubled = reference == "ORDER-149-30";
+            let is_its = entry["gw"] == gateway || is_doubled;
+            let is_there = entry["e"] == "charge" && is_its && reference != "ORDER-200-3";
+            is_there.then(|| format!("{gateway}-{reference},{reference},{amount},IDR,SUCCESS\n"))
+        });
+        let path = folder.join(format!("{gateway}.csv"));
+        let head = "referenceNo,partnerReferenceNo,amount,currency,status\n";
+        std::fs::write(&path, head.to_owned() + &rows.collect::<String>()).unwrap();
+        format!("{gateway}={}", path.display())
+    });
+    let output = Command::new(env!("CARGO_BIN_EXE_dana-failover"))
+        .args(["reconcile", "--format", "html", "--until", "2026-11-30T00:00:00+07:00"])
+        .args(reports.iter().flat_map(|report| ["--gateway", report]))
+        .arg(folder.join("morning.jsonl"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let page = folder.join("reconciliation.html");
+    std::fs::write(&page, output.stdout).unwrap();
+    page
+}
+
 fn entries() -> Vec<Value> {
     let mut entries = vec![
         json!({"t": at(0, 0), "e": "start", "role": "payments", "version": "0.1.0", "config": "8d1c"}),

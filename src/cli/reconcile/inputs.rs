@@ -1,7 +1,7 @@
 //! All lines of all sources, one after the other.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::entries::{ByKey, front};
@@ -174,7 +174,7 @@ fn each_line(path: &Path, take: &mut impl FnMut(u64, &[u8])) -> Result<(), Error
     read.map_err(unread(path))
 }
 
-fn open(path: &Path) -> Result<Box<dyn Read>, Error> {
+fn open(path: &Path) -> Result<Box<dyn BufRead>, Error> {
     let file = File::open(path).map_err(unread(path))?;
     Ok(Box::new(BufReader::with_capacity(1 << 18, file)))
 }

@@ -1,10 +1,14 @@
-//! Reports of gateways and the merchant's ledger: CSV, read column by column.
+//! Reports of gateways and the merchant's ledger: CSV or JSON Lines, read column by column.
+
+mod json_lines;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Read;
+use std::io;
+use std::io::{BufRead, Read};
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
+use json_lines::JsonLines;
 
 use super::entries::currency;
 use super::row::{By, Id, Place, Row, Said, Source, id};
@@ -69,6 +73,14 @@ impl Columns {
     }
 }
 
+impl Columns {
+    /// In the order of [`Places::of_json`].
+    fn names(&self) -> Vec<String> {
+        let Self { reference, amount, currency, kind, number, time, status } = self.clone();
+        vec![reference, amount, currency, kind, number, time, status]
+    }
+}
+
 /// What is wrong with a line.
 #[derive(Debug)]
 pub(crate) struct Mistake {
@@ -85,13 +97,18 @@ impl fmt::Display for Mistake {
 
 /// A sheet that is being read.
 pub(super) struct Sheet {
-    reader: Reader<Box<dyn Read>>,
+    reader: SheetReader,
     record: ByteRecord,
     places: Places,
     source: Source,
     gateway: u16,
     /// Which of all files it is.
     file: usize,
+}
+
+enum SheetReader {
+    Csv(Reader<Box<dyn BufRead>>),
+    Json(JsonLines),
 }
 
 struct Places {
@@ -104,18 +121,43 @@ struct Places {
     status: Option<usize>,
 }
 
+impl Places {
+    /// A record of JSON has all of them, in this order.
+    const fn of_json() -> Self {
+        Self {
+            reference: 0,
+            amount: Some(1),
+            currency: Some(2),
+            kind: Some(3),
+            number: Some(4),
+            time: Some(5),
+            status: Some(6),
+        }
+    }
+}
+
 impl Sheet {
     /// Reads its first line. `file_number`: which of all files it is.
     ///
     /// # Errors
     /// When the column of references or amounts is not there.
     pub(super) fn open(
-        file: Box<dyn Read>,
+        mut file: Box<dyn BufRead>,
         columns: &Columns,
         source: Source,
         gateway: u16,
         file_number: usize,
     ) -> Result<Self, Mistake> {
+        let unread = |error: io::Error| Mistake {
+            line: 1,
+            expected: "CSV or JSON Lines".to_owned(),
+            found: error.to_string(),
+        };
+        if JsonLines::is(&mut file).map_err(unread)? {
+            let reader = SheetReader::Json(JsonLines::new(file, columns.names()));
+            let (record, places) = (ByteRecord::new(), Places::of_json());
+            return Ok(Self { reader, record, places, source, gateway, file: file_number });
+        }
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
         let heads = reader.headers().map_err(|error| unreadable(&error))?.clone();
         let place = |name: &str| {
@@ -137,14 +179,21 @@ impl Sheet {
             [&columns.currency, &columns.kind, &columns.number, &columns.time, &columns.status]
                 .map(|name| place(name));
         let places = Places { reference, amount, currency, kind, number, time, status };
+        let reader = SheetReader::Csv(reader);
         Ok(Self { reader, record: ByteRecord::new(), places, source, gateway, file: file_number })
     }
 
     /// The reference in the line at this place of the same file.
     pub(super) fn reference_at(&self, line: impl Read) -> String {
-        let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(line);
         let mut record = ByteRecord::new();
-        let _ = reader.read_byte_record(&mut record);
+        match &self.reader {
+            SheetReader::Json(reader) => reader.read_one(line, &mut record),
+            SheetReader::Csv(_) => {
+                let mut builder = ReaderBuilder::new();
+                let mut reader = builder.has_headers(false).flexible(true).from_reader(line);
+                let _ = reader.read_byte_record(&mut record);
+            }
+        }
         let bytes = record.get(self.places.reference).unwrap_or_default();
         String::from_utf8_lossy(bytes).trim().to_owned()
     }
@@ -156,10 +205,16 @@ impl Sheet {
 
     /// The next line.
     pub(super) fn next(&mut self) -> Option<Result<Row, Mistake>> {
-        match self.reader.read_byte_record(&mut self.record) {
+        let read = match &mut self.reader {
+            SheetReader::Csv(reader) => {
+                reader.read_byte_record(&mut self.record).map_err(|error| unreadable(&error))
+            }
+            SheetReader::Json(reader) => reader.read(&mut self.record),
+        };
+        match read {
             Ok(true) => Some(self.row()),
             Ok(false) => None,
-            Err(error) => Some(Err(unreadable(&error))),
+            Err(mistake) => Some(Err(mistake)),
         }
     }
 

@@ -67,7 +67,7 @@ fn line(out: &mut impl Write, account: &Account, told: &Told) -> io::Result<()> 
 }
 
 /// That nobody was charged twice, or who was: in one line.
-fn proof(account: &Account) -> String {
+pub(super) fn proof(account: &Account) -> String {
     let Account { once, more, .. } = account;
     if *more == 0 {
         return format!("NO DOUBLE CHARGE: {once} payments are in the reports, each of them once");
@@ -80,11 +80,11 @@ fn proof(account: &Account) -> String {
     )
 }
 
-fn letters(currency: &[u8; 3]) -> String {
+pub(super) fn letters(currency: &[u8; 3]) -> String {
     String::from_utf8_lossy(currency).trim_end_matches('\0').to_owned()
 }
 
-fn amounts(sums: &Sums) -> String {
+pub(super) fn amounts(sums: &Sums) -> String {
     let sums =
         sums.iter().map(|(currency, sum)| format!("{} {}", money::text(*sum), letters(currency)));
     sums.collect::<Vec<_>>().join(", ").trim().to_owned()

@@ -4,25 +4,18 @@ use std::io::{self, Write};
 
 use super::super::story::Story;
 use super::{picture, text};
+use crate::cli::html::{self, table};
 use crate::engine::{Clock, Length, Millis, Timestamp, Zone};
 
-const STYLE: &str = include_str!("page.css");
-
 pub(super) fn write(out: &mut impl Write, story: &Story, zone: &Zone) -> io::Result<()> {
-    let clock = |at| escaped(&Clock(Timestamp::from_millis(at), zone).to_string());
-    write!(
-        out,
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-         <title>Payments, {begin} to {end}</title><style>{STYLE}</style><h1>Payments over two gateways</h1>\
-         <p>{begin} to {end}. {} entries of {} writers.</p>",
-        story.entries,
-        story.writers.len(),
-        begin = clock(story.begin),
-        end = clock(story.end),
-    )?;
+    let clock = |at| Clock(Timestamp::from_millis(at), zone).to_string();
+    let period = format!("{} to {}", clock(story.begin), clock(story.end));
+    html::begin(out, &format!("Payments, {period}"), "Payments over two gateways")?;
+    let (entries, writers) = (story.entries, story.writers.len());
+    html::paragraph(out, "", format!("{period}. {entries} entries of {writers} writers."))?;
     let is_proven = story.reserves().next().is_some();
     let class = if is_proven { "good" } else { "open" };
-    writeln!(out, "<p class={class}>{}</p>", escaped(&text::drill(story, zone)))?;
+    html::paragraph(out, class, text::drill(story, zone))?;
     writeln!(out, "{}", picture::svg(story, zone))?;
     let totals = text::totals(story);
     let first =
@@ -60,12 +53,12 @@ pub(super) fn write(out: &mut impl Write, story: &Story, zone: &Zone) -> io::Res
     doubts(out, story, zone)?;
     let rows = story.refused.iter().map(|(reason, count)| vec![reason.clone(), count.to_string()]);
     table(out, "Not sent", &["reason", "requests"], rows)?;
-    writeln!(
-        out,
-        "<p>Answered again, as before: {}. Made from the audit trail by dana-failover {}.</p></html>",
-        story.replayed,
-        env!("CARGO_PKG_VERSION")
-    )
+    let (replayed, version) = (story.replayed, env!("CARGO_PKG_VERSION"));
+    let made = format!(
+        "Answered again, as before: {replayed}. Made from the audit trail by dana-failover {version}."
+    );
+    html::paragraph(out, "", made)?;
+    html::end(out)
 }
 
 fn doubts(out: &mut impl Write, story: &Story, zone: &Zone) -> io::Result<()> {
@@ -86,40 +79,4 @@ fn doubts(out: &mut impl Write, story: &Story, zone: &Zone) -> io::Result<()> {
         vec![since, doubt.reference.clone(), amount, doubt.gateway.clone()]
     });
     table(out, "Still in doubt", &["since", "reference", "amount", "gateway"], rows)
-}
-
-/// A table; nothing where it has no rows.
-fn table(
-    out: &mut impl Write,
-    title: &str,
-    heads: &[&str],
-    rows: impl Iterator<Item = Vec<String>>,
-) -> io::Result<()> {
-    let mut rows = rows.peekable();
-    if rows.peek().is_none() {
-        return Ok(());
-    }
-    write!(out, "<h2>{}</h2><table><tr>", escaped(title))?;
-    heads.iter().try_for_each(|head| write!(out, "<th>{}", escaped(head)))?;
-    for row in rows {
-        write!(out, "<tr>")?;
-        row.iter().try_for_each(|cell| write!(out, "<td>{}", escaped(cell)))?;
-    }
-    writeln!(out, "</table>")
-}
-
-/// A text as it stands in markup.
-pub(super) fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            character => escaped.push(character),
-        }
-    }
-    escaped
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::super::story::Story;
-use super::html::escaped;
+use crate::cli::html::escaped;
 use crate::engine::{Clock, Timestamp, Zone};
 
 const WIDTH: u64 = 960;
