@@ -36,6 +36,14 @@ pub(crate) struct Entry<'a> {
     pub(crate) id: Cow<'a, str>,
 }
 
+impl<'a> Entry<'a> {
+    /// Reads a line; `None` if it is no entry.
+    pub(crate) fn read(line: &'a [u8]) -> Option<Self> {
+        // As one text: else each of its strings would be looked through for itself.
+        serde_json::from_str(std::str::from_utf8(line).ok()?).ok()
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(EntryVisitor)

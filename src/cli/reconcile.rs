@@ -8,6 +8,7 @@ mod inputs;
 mod page;
 mod row;
 mod sheet;
+mod sorted;
 mod state;
 mod told;
 mod verdict;

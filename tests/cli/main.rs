@@ -10,6 +10,7 @@
 
 mod audit_log;
 mod audit_report;
+mod audit_rows;
 mod check;
 mod faults;
 mod key;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -173,4 +173,21 @@ pub(crate) fn exchange(
     let mut stream = send(address, method, path, headers, body);
     let ended = stream.read_to_end(&mut bytes);
     Reply::parse(&bytes).unwrap_or_else(|| panic!("no answer: {ended:?} {bytes:?}"))
+}
+
+/// Runs it: its seconds, and the most memory that it has had, in kB.
+#[expect(clippy::disallowed_methods, reason = "it is time that is measured")]
+pub(crate) fn measured(command: &mut Command) -> (f64, u64) {
+    let begin = Instant::now();
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let now = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
+        peak = now.unwrap_or_default().max(peak);
+        thread::sleep(Duration::from_millis(20));
+    }
+    (begin.elapsed().as_secs_f64(), peak)
 }

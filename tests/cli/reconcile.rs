@@ -6,13 +6,12 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::playground::BINARY;
+use super::playground::{BINARY, measured};
 
 /// What everybody says of one payment.
 #[derive(Default)]
@@ -404,27 +403,9 @@ fn rows() -> u64 {
 }
 
 /// How long it takes and how much memory, where somebody asks for many rows.
-#[expect(clippy::disallowed_methods, reason = "it is time that is measured")]
 fn measure(dir: &Path, lines: u64) {
-    let begin = Instant::now();
-    let mut child = command(dir).stdout(Stdio::null()).spawn().unwrap();
-    let mut peak = String::new();
-    while child.try_wait().unwrap().is_none() {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
-        let line = status.ok().and_then(|status| {
-            Some(status.lines().find(|line| line.starts_with("VmHWM"))?.to_owned())
-        });
-        peak = line.unwrap_or(peak);
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let took = begin.elapsed().as_secs_f64();
-    let mut err = std::io::stderr();
-    writeln!(
-        err,
-        "{lines} lines: {took:.1} s, {}",
-        peak.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
-    )
-    .unwrap();
+    let (seconds, memory) = measured(&mut command(dir));
+    writeln!(std::io::stderr(), "{lines} lines: {seconds:.1} s, {memory} kB").unwrap();
 }
 
 #[test]
@@ -642,7 +623,9 @@ fn json_lines_say_the_same_as_csv() {
     drop(files);
     let csv = command(dir.path()).args(["--format", "csv"]).output().unwrap();
     assert_eq!(csv.status.code(), Some(1));
-    ["primary.csv", "secondary.csv", "ledger.csv"].map(|name| as_json_lines(dir.path(), name));
+    for name in ["primary.csv", "secondary.csv", "ledger.csv"] {
+        as_json_lines(dir.path(), name);
+    }
     let columns = "reference=order_id,amount=amount.value";
     let json = Command::new(BINARY)
         .current_dir(dir.path())

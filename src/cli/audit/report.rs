@@ -93,8 +93,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
 fn read(path: &Path, options: &Options, story: &mut Story) -> Result<(), Error> {
     let unread = |error| Error::Read { path: path.to_owned(), error };
     let read = lines::each(Source::open(path).map_err(unread)?, |line| {
-        let entry = line.bytes.map(serde_json::from_slice::<Entry<'_>>);
-        let Some(Ok(entry)) = entry else {
+        let Some(entry) = line.bytes.and_then(Entry::read) else {
             return;
         };
         let at = times::millis(&entry.time).unwrap_or_default();

@@ -2,19 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-
-use extsort::ExternalSorter;
+use std::thread;
 
 use super::Error;
 use super::entries::ByKey;
 use super::gateways::Gateways;
 use super::inputs::{Counts, Inputs};
-use super::row::{Id, Place, Row};
+use super::row::Place;
+use super::sorted::{Part, died, sorted};
 use super::state::State;
 use super::verdict::{Confirmed, Payment, Scope, Verdict};
-
-/// Rows that are sorted in memory at a time, 60 bytes each and as much again: the rest waits in files.
-const SORTED_MAX: usize = 500_000;
 
 /// Payments that are told one by one. All are counted.
 const TOLD_MAX: usize = 100_000;
@@ -48,9 +45,18 @@ impl ConfirmedCounts {
         self.notification += u64::from(by.notification);
         self.nothing += u64::from(by == Confirmed::default());
     }
+
+    const fn add_all(&mut self, other: Self) {
+        self.executed += other.executed;
+        self.answer += other.answer;
+        self.status += other.status;
+        self.notification += other.notification;
+        self.nothing += other.nothing;
+    }
 }
 
-/// The sum of it.
+/// The sum of it, or of a part of the payments.
+#[derive(Default)]
 pub(super) struct Account {
     pub(super) counts: Counts,
     /// By how they stand: how many, and how much.
@@ -69,39 +75,59 @@ pub(super) struct Account {
 impl Account {
     pub(super) fn of(mut inputs: Inputs, until: Option<u64>) -> Result<Self, Error> {
         let mut by_key = ByKey::default();
-        let (reported, has_ledger) = inputs.reported();
+        let (reported, has_ledger) = inputs.sheets.reported();
         let scope = Scope { until, reported, has_ledger };
-        let (rows, counts) = sorted(&mut inputs, &mut by_key)?;
-        let mut account = Self {
-            counts,
-            states: BTreeMap::new(),
-            told: Vec::new(),
-            untold: 0,
-            payments: 0,
-            once: 0,
-            more: 0,
-            confirmed: ConfirmedCounts::default(),
-            gateways: Gateways::default(),
-        };
+        let (parts, counts) = sorted(&mut inputs, &mut by_key)?;
+        let mut account = Self { counts, ..Self::default() };
+        let of_parts = thread::scope(|threads| {
+            let by_key = &by_key;
+            let sums = parts.map(|part| threads.spawn(move || Self::of_part(part, by_key, scope)));
+            sums.map(|sum| sum.join().map_err(died).flatten())
+        });
+        for of_part in of_parts {
+            account.add_all(of_part?);
+        }
+        account.name(&inputs)?;
+        account.gateways = inputs.trail.gateways;
+        Ok(account)
+    }
+
+    fn of_part(rows: Part, by_key: &ByKey, scope: Scope) -> Result<Self, Error> {
+        let mut account = Self::default();
         let (mut payment, mut id) = (Payment::default(), None);
         for row in rows {
-            let row = row?;
+            let row = row.map_err(|error| Error::Sort(error.to_string()))?;
             if id.is_some_and(|id| id != row.id) {
-                account.add(id, &mem::take(&mut payment), &by_key, scope);
+                account.add(&mem::take(&mut payment), by_key, scope);
             }
             id = Some(row.id);
             payment.take(&row);
         }
-        account.add(id, &payment, &by_key, scope);
-        account.name(&inputs)?;
-        account.gateways = inputs.gateways;
+        if id.is_some() {
+            account.add(&payment, by_key, scope);
+        }
         Ok(account)
     }
 
-    fn add(&mut self, id: Option<Id>, payment: &Payment, by_key: &ByKey, scope: Scope) {
-        if id.is_none() {
-            return;
+    /// Takes in what came of a part.
+    fn add_all(&mut self, other: Self) {
+        self.payments += other.payments;
+        self.once += other.once;
+        self.more += other.more;
+        self.confirmed.add_all(other.confirmed);
+        for (state, (count, sums)) in other.states {
+            let (all, all_sums) = self.states.entry(state).or_default();
+            *all += count;
+            for (currency, sum) in sums {
+                *all_sums.entry(currency).or_default() += sum;
+            }
         }
+        self.told.extend(other.told);
+        self.untold += other.untold + self.told.len().saturating_sub(TOLD_MAX) as u64;
+        self.told.truncate(TOLD_MAX);
+    }
+
+    fn add(&mut self, payment: &Payment, by_key: &ByKey, scope: Scope) {
         let verdict = payment.verdict(by_key, scope);
         self.payments += 1;
         let is_double = verdict.states.contains(&State::DoubleCharged);
@@ -142,35 +168,3 @@ impl Account {
         self.states.keys().any(|state| state.is_break())
     }
 }
-
-type Rows = Box<dyn Iterator<Item = Result<Row, Error>>>;
-
-/// All rows, those of one payment together.
-fn sorted(inputs: &mut Inputs, by_key: &mut ByKey) -> Result<(Rows, Counts), Error> {
-    let sorter = ExternalSorter::new().with_segment_size(SORTED_MAX);
-    let (send, receive) = std::sync::mpsc::sync_channel::<Vec<Row>>(4);
-    let (counts, rows) = std::thread::scope(|scope| {
-        let reads = scope.spawn(move || {
-            let mut batch = Vec::with_capacity(BATCH);
-            let counts = inputs.each(by_key, &mut |row| {
-                batch.push(row);
-                if batch.len() == BATCH {
-                    let full = mem::replace(&mut batch, Vec::with_capacity(BATCH));
-                    // Whoever sorts tells why it does no longer.
-                    let _ = send.send(full);
-                }
-            });
-            let _ = send.send(batch);
-            counts
-        });
-        let rows = sorter.sort(receive.into_iter().flatten());
-        (reads.join(), rows)
-    });
-    let counts = counts.map_err(|_| Error::Sort("a reader has died".to_owned()))??;
-    let rows = rows.map_err(|error| Error::Sort(error.to_string()))?;
-    let rows = rows.map(|row| row.map_err(|error| Error::Sort(error.to_string())));
-    Ok((Box::new(rows), counts))
-}
-
-/// Rows that are handed from the one who reads to the one who sorts.
-const BATCH: usize = 1024;

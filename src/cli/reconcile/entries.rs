@@ -127,8 +127,10 @@ fn said(entry: &Entry<'_>) -> Said {
 /// The first 32 digits of a payment's key.
 pub(super) fn front(key: &str) -> Option<Id> {
     let mut front = Id::default();
-    for (to, pair) in front.iter_mut().zip(key.get(..32)?.as_bytes().chunks(2)) {
-        *to = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    let digits = key.as_bytes().first_chunk::<32>()?;
+    for (to, [high, low]) in front.iter_mut().zip(digits.as_chunks::<2>().0) {
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|one| u8::try_from(one).ok());
+        *to = digit(*high)? << 4 | digit(*low)?;
     }
     Some(front)
 }

@@ -15,13 +15,25 @@ use crate::cli::times;
 
 /// Where payments are spoken of.
 pub(super) struct Inputs {
+    pub(super) trail: Trail,
+    pub(super) sheets: Sheets,
+}
+
+/// What stands in lines of text.
+pub(super) struct Trail {
     audit: Vec<PathBuf>,
     intents: Vec<PathBuf>,
+    pub(super) gateways: Gateways,
+}
+
+/// What stands in tables.
+pub(super) struct Sheets {
     /// Each with the bit of its gateway; the ledger with none.
-    sheets: Vec<(PathBuf, Source, u16)>,
+    all: Vec<(PathBuf, Source, u16)>,
     columns: Columns,
     ledger: Columns,
-    pub(super) gateways: Gateways,
+    /// How many files there are before them.
+    before: usize,
 }
 
 /// How many lines there were of each kind.
@@ -34,7 +46,7 @@ pub(super) struct Counts {
 impl Inputs {
     pub(super) fn new(options: &Options, columns: Columns, ledger: Columns) -> Result<Self, Error> {
         let mut gateways = Gateways::default();
-        let mut sheets = Vec::new();
+        let mut all = Vec::new();
         for named in &options.gateway {
             let (name, path) = named.split_once('=').ok_or_else(|| {
                 Error::Usage(format!("--gateway: expected NAME=FILE, found {named:?}"))
@@ -44,74 +56,22 @@ impl Inputs {
                 let found = format!("--gateway: expected at most 16 gateways, found {name:?}");
                 return Err(Error::Usage(found));
             }
-            sheets.push((PathBuf::from(path), Source::Gateway, bit));
+            all.push((PathBuf::from(path), Source::Gateway, bit));
         }
-        sheets.extend(options.ledger.iter().map(|path| (path.clone(), Source::Ledger, 0)));
+        all.extend(options.ledger.iter().map(|path| (path.clone(), Source::Ledger, 0)));
         let (audit, intents) = (options.audit.clone(), options.intents.clone());
-        Ok(Self { audit, intents, sheets, columns, ledger, gateways })
-    }
-
-    /// Hands over each row.
-    pub(super) fn each(
-        &mut self,
-        by_key: &mut ByKey,
-        take: &mut impl FnMut(Row),
-    ) -> Result<Counts, Error> {
-        let mut counts = Counts::default();
-        for (number, path) in self.audit.iter().enumerate() {
-            let gateways = &mut self.gateways;
-            each_line(path, &mut |at, line| {
-                if let Ok(entry) = serde_json::from_slice::<Entry<'_>>(line) {
-                    counts.entries += 1;
-                    by_key
-                        .take(&entry, Place::new(number, at), gateways)
-                        .into_iter()
-                        .for_each(&mut *take);
-                }
-            })?;
-        }
-        for (number, path) in (self.audit.len()..).zip(&self.intents) {
-            let gateways = &mut self.gateways;
-            each_line(path, &mut |at, line| {
-                counts.lines += 1;
-                intent(line, Place::new(number, at), gateways).into_iter().for_each(&mut *take);
-            })?;
-        }
-        for number in 0..self.sheets.len() {
-            let (path, mut sheet) = self.sheet(number)?;
-            while let Some(row) = sheet.next() {
-                counts.lines += 1;
-                take(row.map_err(|mistake| Error::Line { path: path.clone(), mistake })?);
-            }
-        }
-        Ok(counts)
-    }
-
-    /// The bits of the gateways whose reports are there, and whether the ledger is.
-    pub(super) fn reported(&self) -> (u16, bool) {
-        let bits = self.sheets.iter().fold(0, |bits, (_, _, bit)| bits | bit);
-        (bits, self.sheets.iter().any(|(_, source, _)| *source == Source::Ledger))
-    }
-
-    fn sheet(&self, number: usize) -> Result<(PathBuf, Sheet), Error> {
-        let Some((path, source, bit)) = self.sheets.get(number) else {
-            return Err(Error::Sort("a row of no file".to_owned()));
-        };
-        let columns = if *source == Source::Ledger { &self.ledger } else { &self.columns };
-        let number = self.audit.len() + self.intents.len() + number;
-        let sheet = Sheet::open(open(path)?, columns, *source, *bit, number);
-        let sheet = sheet.map_err(|mistake| Error::Line { path: path.clone(), mistake })?;
-        Ok((path.clone(), sheet))
+        let sheets = Sheets { all, columns, ledger, before: audit.len() + intents.len() };
+        Ok(Self { trail: Trail { audit, intents, gateways }, sheets })
     }
 
     /// The merchant's reference in the line at each of these places, which are in their order.
     pub(super) fn references(&self, places: &[Place]) -> Result<Vec<String>, Error> {
-        let texts: Vec<&PathBuf> = self.audit.iter().chain(&self.intents).collect();
+        let texts: Vec<&PathBuf> = self.trail.audit.iter().chain(&self.trail.intents).collect();
         let mut references = Vec::with_capacity(places.len());
         for of_file in places.chunk_by(|one, other| one.file() == other.file()) {
             let number = of_file.first().map_or(0, |place| place.file());
-            let sheet =
-                number.checked_sub(texts.len()).map(|number| self.sheet(number)).transpose()?;
+            let sheet = number.checked_sub(texts.len());
+            let sheet = sheet.map(|number| self.sheets.open(number)).transpose()?;
             let path = sheet.as_ref().map(|(path, _)| path).or_else(|| texts.get(number).copied());
             let Some(path) = path else {
                 continue;
@@ -126,6 +86,65 @@ impl Inputs {
             }
         }
         Ok(references)
+    }
+}
+
+impl Trail {
+    /// Hands over each row.
+    pub(super) fn each(
+        &mut self,
+        by_key: &mut ByKey,
+        take: &mut impl FnMut(Row),
+    ) -> Result<Counts, Error> {
+        let mut counts = Counts::default();
+        let gateways = &mut self.gateways;
+        for (number, path) in self.audit.iter().enumerate() {
+            each_line(path, &mut |at, line| {
+                if let Some(entry) = Entry::read(line) {
+                    counts.entries += 1;
+                    let row = by_key.take(&entry, Place::new(number, at), gateways);
+                    row.into_iter().for_each(&mut *take);
+                }
+            })?;
+        }
+        for (number, path) in (self.audit.len()..).zip(&self.intents) {
+            each_line(path, &mut |at, line| {
+                counts.lines += 1;
+                intent(line, Place::new(number, at), gateways).into_iter().for_each(&mut *take);
+            })?;
+        }
+        Ok(counts)
+    }
+}
+
+impl Sheets {
+    /// Hands over each row; tells how many lines there were.
+    pub(super) fn each(&self, take: &mut impl FnMut(Row)) -> Result<u64, Error> {
+        let mut lines = 0;
+        for number in 0..self.all.len() {
+            let (path, mut sheet) = self.open(number)?;
+            while let Some(row) = sheet.next() {
+                lines += 1;
+                take(row.map_err(|mistake| Error::Line { path: path.clone(), mistake })?);
+            }
+        }
+        Ok(lines)
+    }
+
+    /// The bits of the gateways whose reports are there, and whether the ledger is.
+    pub(super) fn reported(&self) -> (u16, bool) {
+        let bits = self.all.iter().fold(0, |bits, (_, _, bit)| bits | bit);
+        (bits, self.all.iter().any(|(_, source, _)| *source == Source::Ledger))
+    }
+
+    fn open(&self, number: usize) -> Result<(PathBuf, Sheet), Error> {
+        let Some((path, source, bit)) = self.all.get(number) else {
+            return Err(Error::Sort("a row of no file".to_owned()));
+        };
+        let columns = if *source == Source::Ledger { &self.ledger } else { &self.columns };
+        let sheet = Sheet::open(open(path)?, columns, *source, *bit, self.before + number);
+        let sheet = sheet.map_err(|mistake| Error::Line { path: path.clone(), mistake })?;
+        Ok((path.clone(), sheet))
     }
 }
 

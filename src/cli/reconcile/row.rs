@@ -1,12 +1,13 @@
 //! What one line of any source says of a payment, in few bytes: there may be tens of millions.
 
 use std::cmp::Ordering;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read, Write};
+use std::sync::LazyLock;
 
 use extsort::Sortable;
-use sha2::{Digest, Sha256};
 
-/// The front of a digest: enough that no two of billions share one by chance.
+/// A hash of 128 bits: enough that no two of billions share one by chance.
 pub(super) type Id = [u8; 16];
 
 /// Where a line comes from, in the order in which they are looked at.
@@ -93,12 +94,15 @@ pub(super) struct Row {
     pub(super) own: Id,
 }
 
-/// The front of a text's digest.
+/// Two keys of SipHash that nobody outside of this run knows, so that nobody makes references that share
+/// a hash. It takes a quarter of what SHA-256 takes, and nothing outlives the run.
+static KEYS: LazyLock<[RandomState; 2]> =
+    LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+
+/// The hash of a text in this run.
 pub(super) fn id(text: &str) -> Id {
-    let digest: [u8; 32] = Sha256::digest(text).into();
-    let mut id = Id::default();
-    id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
-    id
+    let [front, back] = KEYS.each_ref().map(|keys| keys.hash_one(text));
+    (u128::from(front) << 64 | u128::from(back)).to_be_bytes()
 }
 
 impl Source {
@@ -112,8 +116,10 @@ impl Said {
 
 impl Ord for Row {
     fn cmp(&self, other: &Self) -> Ordering {
-        let key = |row: &Self| (row.id, row.source, row.time, row.place);
-        key(self).cmp(&key(other))
+        // Two numbers are compared at once, sixteen bytes are not.
+        let id = |row: &Self| u128::from_ne_bytes(row.id);
+        let rest = |row: &Self| (row.source, row.time, row.place);
+        id(self).cmp(&id(other)).then_with(|| rest(self).cmp(&rest(other)))
     }
 }
 
@@ -131,15 +137,16 @@ const NONE: i64 = i64::MIN;
 
 impl Sortable for Row {
     fn encode<W: Write>(&self, writer: &mut W) -> io::Result<()> {
-        let mut bytes = Vec::with_capacity(SIZE);
-        bytes.extend(self.id);
-        bytes.extend(self.own);
-        bytes.extend(self.place.0.to_le_bytes());
-        bytes.extend(self.amount.unwrap_or(NONE).to_le_bytes());
-        bytes.extend(self.time.to_le_bytes());
-        bytes.extend(self.currency);
-        bytes.extend(self.gateways.to_le_bytes());
-        bytes.extend([self.source as u8, self.said as u8, self.by as u8]);
+        let mut bytes = [0; SIZE];
+        let mut rest = bytes.as_mut_slice();
+        rest.write_all(&self.id)?;
+        rest.write_all(&self.own)?;
+        rest.write_all(&self.place.0.to_le_bytes())?;
+        rest.write_all(&self.amount.unwrap_or(NONE).to_le_bytes())?;
+        rest.write_all(&self.time.to_le_bytes())?;
+        rest.write_all(&self.currency)?;
+        rest.write_all(&self.gateways.to_le_bytes())?;
+        rest.write_all(&[self.source as u8, self.said as u8, self.by as u8])?;
         writer.write_all(&bytes)
     }
 

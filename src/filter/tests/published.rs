@@ -42,8 +42,7 @@ impl Published {
         self.host.0.borrow_mut().now += millis;
         self.workers.iter().for_each(EventRoot::tick);
         let heads = lines().into_iter().filter_map(|(_, line)| {
-            let head = line.strip_prefix("audit head ").map(|head| Head::parse(head).unwrap());
-            head
+            line.strip_prefix("audit head ").map(|head| Head::parse(head).unwrap())
         });
         heads.collect()
     }
@@ -76,7 +75,8 @@ fn one_worker_publishes_what_has_moved() {
     ] {
         assert_eq!(scene.gauge(name), Some(value), "{name}");
     }
-    assert!(high < 1 << 48 && low < 1 << 48 && told[0].digest.0[0] == (high >> 40) as u8);
+    assert!(high < 1 << 48 && low < 1 << 48);
+    assert_eq!(u64::from(told[0].digest.0[0]), high >> 40);
     let now = scene.host.0.borrow().now / 1000;
     assert_eq!(scene.gauge("dana_audit_published_timestamp_seconds"), Some(now));
 }
