@@ -211,6 +211,7 @@ bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; 
 	cargo bench --locked --bench engine
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy notify
+	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy audit
 
 .PHONY: bench-etcd
 bench-etcd: tools wasm ## what claims in an etcd cost beside claims in memory: latency, CPU, space; a table and JSON

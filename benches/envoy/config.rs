@@ -79,9 +79,17 @@ pub(crate) fn plugin(reference: &str, settings: &Value) -> Outcome<Value> {
     Ok(plugin.take())
 }
 
+/// Nothing takes a setting away.
 fn set(plugin: &mut Value, settings: &Value) {
+    let Some(plugin) = plugin.as_object_mut() else {
+        return;
+    };
     for (name, setting) in settings.as_object().into_iter().flatten() {
-        plugin[name] = setting.clone();
+        if setting.is_null() {
+            plugin.remove(name);
+        } else {
+            plugin.insert(name.clone(), setting.clone());
+        }
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! cargo bench --bench envoy -- --envoy PATH --filter PATH --noop PATH [--quick]
-//! cargo bench --bench envoy -- --envoy PATH --filter PATH recycle | fill | profile | notify
+//! cargo bench --bench envoy -- --envoy PATH --filter PATH recycle | fill | profile | notify | audit
 //! ```
 //!
 //! The second form measures memory instead, see [`capacity`], counts instructions, see [`profile`], or measures
-//! notifications, see [`notify`].
+//! notifications, see [`notify`], or the audit trail, see [`audit`].
 //!
 //! Compared are Envoy without any filter (bare), a filter of the same SDK that does nothing, this
 //! filter, a Lua filter that does the same job as far as Lua can, and this filter when a payment is
@@ -23,6 +23,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to its terminal")]
 
+mod audit;
 mod capacity;
 mod config;
 mod http;
@@ -106,6 +107,8 @@ enum Measure {
     Profile(profile::Profile),
     /// Processor time for each notification, and for the verification of a signature
     Notify(notify::Notify),
+    /// Processor time for each entry of the audit trail
+    Audit,
 }
 
 fn main() -> ExitCode {
@@ -119,6 +122,7 @@ fn main() -> ExitCode {
         Some(Measure::Fill(wanted)) => capacity::fill(&options, wanted),
         Some(Measure::Profile(wanted)) => profile::run(&options, wanted),
         Some(Measure::Notify(wanted)) => notify::run(&options, wanted),
+        Some(Measure::Audit) => audit::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -216,7 +220,8 @@ impl Envoys {
             Ok(Variant { envoy, bytes, rss_kib })
         };
         let store = json!({"store": {"local": {"claims_max": paid + paid / 4}}});
-        let settings = json!({"idempotency": store});
+        // Its entries are measured by themselves.
+        let settings = json!({"idempotency": store, "audit": null});
         let envoys = Self {
             bare: start("bare", Filter::None, None)?,
             bare_again: start("bare-again", Filter::None, None)?,

@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options, wanted: &Notify) -> Outcome<()> {
     };
     let [listener, admin] = free_ports()?;
     let config = config(wanted, [listener, admin, setup.gateways[0]])?;
-    let mut envoy = Envoy::start_config(&setup, "notify", &config, [listener, admin])?;
+    let mut envoy = Envoy::start_config(&setup, "notify", &config, [listener, admin], &[])?;
     let signature = sign(&read(&wanted.key)?)?;
     let kinds = [
         ("no signature", None, 401, 0),

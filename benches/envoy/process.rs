@@ -99,18 +99,20 @@ impl Envoy {
         let [primary, secondary] = setup.gateways;
         let ports = Ports { listener, admin, primary, secondary };
         let config = config::render(setup.reference, filter, ports)?;
-        let mut envoy = Self::start_config(setup, name, &config, [listener, admin])?;
+        let mut envoy = Self::start_config(setup, name, &config, [listener, admin], &[])?;
         let slower = if setup.under.is_empty() { 1 } else { UNDER_VALGRIND };
         envoy.wait_until(name, START_MAX * slower, load::try_one)?;
         Ok(envoy)
     }
 
-    /// Starts one of this configuration, which listens at these ports. It may not be ready yet.
+    /// Starts one of this configuration, which listens at these ports, with these switches besides. It may
+    /// not be ready yet.
     pub(crate) fn start_config(
         setup: &Setup<'_>,
         name: &str,
         config: &serde_json::Value,
         [listener, admin]: [u16; 2],
+        switches: &[&str],
     ) -> Outcome<Self> {
         let path = setup.folder.join(format!("{name}.json"));
         fs::write(&path, serde_json::to_vec_pretty(config)?)?;
@@ -126,7 +128,7 @@ impl Envoy {
         let (program, arguments) = words.split_first().ok_or("nothing to start")?;
         let mut command = Command::new(program);
         command.args(arguments);
-        command.args(options.map(OsString::from)).arg(&path);
+        command.args(options.map(OsString::from)).arg(&path).args(switches);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
         let child = command.spawn().map_err(|e| format!("{}: {e}", setup.binary.display()))?;
         Ok(Self { child, log, port: listener, admin })
@@ -134,7 +136,7 @@ impl Envoy {
 
     /// Waits until this succeeds with its port.
     pub(crate) fn wait_for(&mut self, ready: impl Fn(u16) -> Outcome<()>) -> Outcome<()> {
-        self.wait_until("notify", START_MAX, ready)
+        self.wait_until("by itself", START_MAX, ready)
     }
 
     fn wait_until(

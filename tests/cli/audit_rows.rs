@@ -69,6 +69,7 @@ fn a_long_trail_is_verified_in_little_memory() {
     let (seconds, memory) = measured(&mut command);
     #[expect(clippy::cast_precision_loss, reason = "a few millions")]
     let rate = lines() as f64 / seconds;
-    writeln!(std::io::stderr(), "{} entries: {rate:.0} a second, {memory} kB", lines()).unwrap();
+    let mut err = std::io::stderr();
+    writeln!(err, "{} entries: {rate:.0} a second, {memory} kB", lines()).unwrap();
     assert!(rate >= QUICK && memory <= LARGE);
 }

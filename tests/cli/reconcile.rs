@@ -405,7 +405,8 @@ fn rows() -> u64 {
 /// How long it takes and how much memory, where somebody asks for many rows.
 fn measure(dir: &Path, lines: u64) {
     let (seconds, memory) = measured(&mut command(dir));
-    writeln!(std::io::stderr(), "{lines} lines: {seconds:.1} s, {memory} kB").unwrap();
+    let mut err = std::io::stderr();
+    writeln!(err, "{lines} lines: {seconds:.1} s, {memory} kB").unwrap();
 }
 
 #[test]
