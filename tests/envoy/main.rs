@@ -58,6 +58,7 @@ mod load;
 mod mistakes;
 mod never_sent;
 mod notify;
+mod otlp;
 mod paths;
 mod provenance;
 mod replays;

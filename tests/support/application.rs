@@ -97,6 +97,22 @@ fn confirms() -> Says {
     Says::Answer(200, CONFIRMED.to_owned())
 }
 
+/// A body in chunks (RFC 9112), without trailers.
+fn chunks(reader: &mut impl BufRead) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut size = String::new();
+        reader.read_line(&mut size).ok()?;
+        let mut chunk = vec![0; usize::from_str_radix(size.trim(), 16).ok()?];
+        reader.read_exact(&mut chunk).ok()?;
+        reader.read_line(&mut String::new()).ok()?;
+        if chunk.is_empty() {
+            return Some(body);
+        }
+        body.extend(chunk);
+    }
+}
+
 /// One request of one connection; `None` where there is none.
 fn serve(state: &State, mut stream: &TcpStream) -> Option<()> {
     let mut reader = BufReader::new(stream);
@@ -110,9 +126,14 @@ fn serve(state: &State, mut stream: &TcpStream) -> Option<()> {
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     let received = Received { line: line.trim_end().to_owned(), headers, body: Vec::new() };
-    let length = received.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
+    let body = if received.header("transfer-encoding") == Some("chunked") {
+        chunks(&mut reader)?
+    } else {
+        let length = received.header("content-length").and_then(|text| text.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        reader.read_exact(&mut body).ok()?;
+        body
+    };
     state.received.lock().unwrap().push(Received { body, ..received });
     let says =
         state.said.wait_while(state.says.lock().unwrap(), |says| matches!(says, Says::Nothing));

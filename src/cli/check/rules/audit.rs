@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "An entry's digest is that of its bytes. json_format escapes them, anything beside them makes other \
               lines, and without omit_empty_values each request without an entry leaves a `-`.",
         fix: "Let the log have text_format_source with %FILTER_STATE(wasm.dana_audit:PLAIN)% alone, and \
-              omit_empty_values: true.",
+              omit_empty_values: true; one for OpenTelemetry, body.string_value alone.",
         check: reformatted,
     },
     Rule {
@@ -31,6 +31,15 @@ pub(super) const RULES: &[Rule] = &[
         why: "Among other lines it cannot be rotated, kept or handed over by itself.",
         fix: "Write it into a file of its own.",
         check: among_others,
+    },
+    Rule {
+        id: "audit-in-no-file",
+        severity: Warning,
+        title: "The audit trail is sent away and kept nowhere",
+        why: "Envoy sends lines once, and holds them in memory until then: those of a call that fails, and those that \
+              it holds when it ends, are lost.",
+        fix: "Write it into a file too, as the reference does; a collector may read that instead.",
+        check: in_no_file,
     },
     Rule {
         id: "audit-events-lost",
@@ -75,6 +84,15 @@ fn unwritten(setup: &Setup, found: &mut Found<'_>) {
 
 fn reformatted(setup: &Setup, found: &mut Found<'_>) {
     for log in audited(setup).flat_map(|plugin| logs(setup, plugin)) {
+        if is_sent(&log) {
+            let body = log.down(&["typed_config", "body"]);
+            let text = body.at("string_value");
+            if text.word() != ENTRY {
+                let place = if text.exists() { text } else { body };
+                found.add(&place, format!("string_value with {ENTRY} and nothing else"));
+            }
+            continue;
+        }
         let format = log.down(&["typed_config", "log_format"]);
         let text = format.down(&["text_format_source", "inline_string"]);
         if text.word() != ENTRY {
@@ -96,6 +114,21 @@ fn among_others(setup: &Setup, found: &mut Found<'_>) {
         let is_shared = is_shared.iter().any(|shared| path.word().starts_with(shared));
         if kind.ends_with("StdoutAccessLog") || kind.ends_with("StderrAccessLog") || is_shared {
             found.add(if path.exists() { &path } else { &log }, "a file of its own");
+        }
+    }
+}
+
+/// Whether a log goes to a collector, which takes records and no lines.
+fn is_sent(log: &View) -> bool {
+    let (kind, _) = log.at("typed_config").typed();
+    kind.ends_with("OpenTelemetryAccessLogConfig")
+}
+
+fn in_no_file(setup: &Setup, found: &mut Found<'_>) {
+    for plugin in audited(setup) {
+        let logs = logs(setup, plugin);
+        if let Some(first) = logs.first().filter(|_| logs.iter().all(is_sent)) {
+            found.add_as(first, "a file beside it", "none");
         }
     }
 }
