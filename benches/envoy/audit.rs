@@ -110,7 +110,8 @@ fn start(setup: &Setup<'_>, options: &Options, kind: &Kind) -> Outcome<Envoy> {
     let logs = logs.as_array_mut().ok_or("envoy.yaml has no list of access logs")?;
     logs.retain(|log| of_trail(log) && !kind.audit.is_null());
     for log in &mut *logs {
-        log["typed_config"]["path"] = json!(setup.folder.join(format!("{}.jsonl", kind.name)));
+        let path = log.pointer_mut("/typed_config/path").ok_or("the audit log has no path")?;
+        *path = json!(setup.folder.join(format!("{}.jsonl", kind.name)));
     }
     *config.pointer_mut(place).ok_or("the listener has no access log")? = json!(logs);
     let name = kind.name.replace(['(', ')', '/', ' '], "-");
