@@ -2,6 +2,7 @@
 //! under load. What counts is that no payment is missing of which a client was told.
 //!
 //! - `load`: who pays meanwhile
+//! - `hot_restart`: two Envoys over one set of sockets
 //! - `scenes`: what happens to Envoy
 //!
 //! From the environment: `KILLS`, how often it is killed in each way; `make audit-kills` kills it 200 times.
@@ -12,6 +13,7 @@
 
 #[path = "../race_etcd/gateway.rs"]
 mod gateway;
+mod hot_restart;
 #[path = "../../benches/envoy/http.rs"]
 mod http;
 mod load;

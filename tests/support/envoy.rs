@@ -2,6 +2,7 @@
 //! module's place, shorter waits.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use super::sandbox::Sandbox;
 use super::{Process, client, module, pause, read, root, secrets, tool, trapping_module, until};
 
 /// The Envoy that is tested: the one of `make tools`, or any other that the environment names.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     std::env::var_os("ENVOY_BINARY").map_or_else(|| tool("envoy"), PathBuf::from)
 }
 
@@ -333,6 +334,23 @@ impl Envoy {
         envoy
     }
 
+    /// The same; writing into a file that has become too long is an error to it, as on a full disk, and does
+    /// not end it.
+    pub(crate) fn start_on_a_small_disk(config: &Value, arguments: &[&str]) -> Self {
+        let shell = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
+        let run = Self::run_by(&shell, TempDir::new().unwrap(), config, arguments);
+        let envoy = run.unwrap_or_else(|log| panic!("Envoy does not start: {log}"));
+        envoy.await_heartbeats();
+        envoy
+    }
+
+    /// From now on its files may have so many bytes.
+    pub(crate) fn fill_disk(&self, bytes: u64) {
+        let limit = format!("--fsize={bytes}");
+        let pid = self.pid().to_string();
+        assert!(Command::new("prlimit").args([&limit, "--pid", &pid]).status().unwrap().success());
+    }
+
     fn start_in(dir: TempDir, config: &Value) -> Self {
         Self::run_in(dir, config).unwrap_or_else(|log| panic!("Envoy does not start: {log}"))
     }
@@ -343,13 +361,26 @@ impl Envoy {
     }
 
     fn run_with(dir: TempDir, config: &Value, arguments: &[&str]) -> Result<Self, String> {
+        Self::run_by(&[], dir, config, arguments)
+    }
+
+    /// By these words, with Envoy's program behind them.
+    fn run_by(
+        words: &[&str],
+        dir: TempDir,
+        config: &Value,
+        arguments: &[&str],
+    ) -> Result<Self, String> {
         let path = dir.path().join("envoy.json");
         // Each Envoy has an audit trail of its own.
         let place = dir.path().join("dana-audit");
         let config = config.to_string().replace("/tmp/dana-audit", place.to_str().unwrap());
         std::fs::write(&path, config).unwrap();
         let file = |name| Stdio::from(File::create(dir.path().join(name)).unwrap());
-        let child = Command::new(program())
+        let words = words.iter().map(OsString::from).chain([program().into()]);
+        let words: Vec<OsString> = words.collect();
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .arg("-c")
             .arg(&path)
             .args(["--concurrency", "2", "--disable-hot-restart", "-l", "warning"])
