@@ -13,6 +13,7 @@
 //!   called
 //! - `rolling`: a rolling update of three Envoys
 //! - `scene`: Envoys, gateways and an etcd
+//! - `trails`: one report over the audit trails of several Envoys
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
@@ -33,6 +34,7 @@ mod payments;
 mod restarts;
 mod rolling;
 mod scene;
+mod trails;
 
 use std::time::Duration;
 
