@@ -16,13 +16,14 @@ pub mod operator;
 pub mod request;
 pub mod stored;
 mod text;
+pub mod trail;
 mod world;
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// All of them, by name, which is also that of the corpus' folder.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("answer", answer::run),
     ("config", config::run),
     ("envoy_config", envoy_config::run),
@@ -33,4 +34,5 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("operator", operator::run),
     ("request", request::run),
     ("stored", stored::run),
+    ("trail", trail::run),
 ];

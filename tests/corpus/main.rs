@@ -82,5 +82,6 @@ targets!(
     notification,
     operator,
     request,
-    stored
+    stored,
+    trail
 );
