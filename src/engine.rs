@@ -33,7 +33,7 @@ mod tick;
 mod time;
 
 pub use admin::{Admin, Instance, ResolveError, resolve};
-pub use audit::{AuditEntry, AuditWriter, Chain, Digest, Head, PublishedHeads, Writers};
+pub use audit::{AuditEntry, AuditWriter, Chain, Digest, Head, Pepper, PublishedHeads, Writers};
 pub use codec::json::{Extractor, Pointer, Scalar};
 pub use config::{
     AnswersIn, AuditConfig, Composite, CompositeConfig, Config, ConfigError, ETCD_MODULE,

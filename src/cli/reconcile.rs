@@ -6,6 +6,7 @@ mod entries;
 mod gateways;
 mod inputs;
 mod page;
+mod references;
 mod row;
 mod sheet;
 mod sorted;
@@ -62,6 +63,10 @@ pub(crate) struct Options {
     /// The same for the ledger.
     #[arg(long, value_name = "NAME=COLUMN,...", default_value = "")]
     ledger_columns: String,
+
+    /// The `audit.pepper` of the filter, in a file, where references in the trail are hashed.
+    #[arg(long, value_name = "FILE")]
+    pepper: Option<PathBuf>,
 
     /// Text for people, one JSON document, CSV with a line for each payment that a person must see, or one
     /// page of HTML.

@@ -6,10 +6,12 @@
 
 mod chain;
 mod entry;
+mod pepper;
 mod published;
 mod writers;
 
 pub use chain::{Chain, Digest, Head};
 pub use entry::AuditEntry;
+pub use pepper::Pepper;
 pub use published::PublishedHeads;
 pub use writers::{AuditWriter, Writers};

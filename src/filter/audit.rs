@@ -12,7 +12,7 @@ use super::host::{Host, Side};
 use super::pairs;
 use crate::engine::limits;
 use crate::engine::{AuditConfig, Config};
-use crate::engine::{AuditEntry, AuditWriter, Chain, Head, Writers};
+use crate::engine::{AuditEntry, AuditWriter, Chain, Head, Pepper, Writers};
 use crate::engine::{Cell, CellEvent, CellRequest, Expected};
 
 /// The name under which the access log finds an entry.
@@ -51,6 +51,11 @@ impl Auditor {
         let digest = config.digest.clone();
         let config = config.audit.clone()?;
         Some(Self { config, role, owner, digest, chain, events })
+    }
+
+    /// What references are hashed with, if they are.
+    pub(super) const fn pepper(&self) -> Option<&Pepper> {
+        self.config.pepper.as_ref()
     }
 
     /// Writes entries into the access log of the request whose callback this is.

@@ -260,7 +260,8 @@ impl<H: Host> NotificationStream<H> {
         let worker = &self.wire.worker;
         if let (Some(audit), Some(decision)) = (&worker.audit, self.wire.decision.take()) {
             let from = worker.host.property("source\0address").ok().flatten().unwrap_or_default();
-            let entry = decision.entry(self.wire.began, &String::from_utf8_lossy(&from));
+            let from = String::from_utf8_lossy(&from);
+            let entry = decision.entry(self.wire.began, &from, audit.pepper());
             audit.write(&worker.host, &[entry]);
         }
     }

@@ -188,7 +188,8 @@ impl<H: Host> Shell<OverStore<WithEtcd>> for Streamless<'_, H> {
             ExchangeEffect::Decided(decision) => {
                 self.worker.count_decision(&decision);
                 if let Some(audit) = &self.worker.audit {
-                    audit.keep(decision.entry(decision.at, "").number("late", 1));
+                    let entry = decision.entry(decision.at, "", audit.pepper());
+                    audit.keep(entry.number("late", 1));
                 }
             }
             // To a client that has left nothing is sent or said.

@@ -8,6 +8,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::Command;
 
+use dana_failover::engine::Pepper;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -676,5 +677,54 @@ fn the_page_says_the_same_and_needs_nothing_else() {
         for other in ["<script", "http:", "https:", "src=", "href=", "url(", "@import"] {
             assert!(!text.contains(other), "{other}");
         }
+    }
+}
+
+/// The same trail with its references hashed, as the filter does with `audit.pepper`.
+#[test]
+fn hashed_references_are_told_by_the_pepper() {
+    let dir = TempDir::new().unwrap();
+    let mut files = Files::new(dir.path());
+    (1000..1100).for_each(|number| files.put_clean(number));
+    (1..).zip(&kinds()).for_each(|(number, payment)| files.put(number, payment));
+    drop(files);
+    let states = |output: &std::process::Output| {
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let report: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{told}"));
+        report["states"].clone()
+    };
+    let plain = states(&command(dir.path()).args(["--format", "json"]).output().unwrap());
+    let secret = "5e".repeat(32);
+    let pepper = Pepper::parse(&secret).unwrap();
+    for name in ["audit.jsonl", "envoy.log"] {
+        let path = dir.path().join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let hashed = text.lines().map(|line| {
+            let Some((before, rest)) = line.split_once("\"ref\":\"") else {
+                return format!("{line}\n");
+            };
+            let (reference, rest) = rest.split_once('"').unwrap();
+            format!("{before}\"ref\":\"{}\"{rest}\n", pepper.hash(reference))
+        });
+        std::fs::write(&path, hashed.collect::<String>()).unwrap();
+    }
+    std::fs::write(dir.path().join("pepper"), format!("{secret}\n")).unwrap();
+    let options = ["--format", "json", "--pepper", "pepper"];
+    let hashed = command(dir.path()).args(options).output().unwrap();
+    assert_eq!((hashed.status.code(), states(&hashed)), (Some(1), plain));
+    for (pepper, told) in [
+        (None, "the references in the trail are hashed: give the filter's audit.pepper (--pepper)"),
+        (Some("hunter2"), "pepper: expected 64 hexadecimal digits in lower case"),
+    ] {
+        let mut command = command(dir.path());
+        if let Some(pepper) = pepper {
+            std::fs::write(dir.path().join("pepper"), pepper).unwrap();
+            command.args(["--pepper", "pepper"]);
+        }
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(told) && !stderr.contains("hunter2"), "{stderr}");
     }
 }

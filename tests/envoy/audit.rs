@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dana_failover::cli::audit::verify_bytes;
-use dana_failover::engine::Head;
+use dana_failover::engine::{Head, Pepper};
 use serde_json::{Value, json};
 
 use crate::support::client::{CREATE, STATUS, about, call, order};
@@ -137,4 +137,27 @@ fn how_far_the_trail_is_leaves_the_machine() {
     let stranger = crate::support::client::ask("GET", &envoy.operators, "/audit/heads", &[], b"");
     assert_eq!(stranger.status, 401);
     assert_eq!(ask(&envoy, "POST", "/audit/heads", &[], b"").status, 405);
+}
+
+/// Whoever reads the trail learns no reference, and who has the pepper finds it.
+#[test]
+fn references_are_hashed_where_there_is_a_pepper() {
+    let sandbox = Sandbox::start();
+    let secret = "5e".repeat(32);
+    let changes = json!({"audit": {"pepper": secret, "intents": true}});
+    let envoy = Envoy::start(&rendered(&sandbox, &with(quick(), &changes)));
+    assert_eq!(call(&envoy.listener, CREATE, &order("HIDDEN-1")).status, 200);
+    assert_eq!(call(&envoy.listener, STATUS, &about("HIDDEN-1")).status, 200);
+    let found = entries(&envoy, 2, |entry| entry["ref"] != Value::Null);
+    let hash = Pepper::parse(&secret).unwrap().hash("HIDDEN-1");
+    for entry in &found {
+        assert_eq!(entry["ref"], json!(hash), "{entry}");
+    }
+    let log = until("its intent is told", PATIENCE, || {
+        let log = envoy.log();
+        log.contains("audit intent").then_some(log)
+    });
+    assert!(log.contains(&hash) && !log.contains("HIDDEN-1"), "{log}");
+    let trail = std::fs::read_to_string(envoy.trail()).unwrap();
+    assert!(!trail.contains("HIDDEN-1") && !trail.contains(&secret));
 }

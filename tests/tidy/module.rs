@@ -23,12 +23,12 @@ const CALLS_OF_ETCD: [&str; 4] =
     ["proxy_grpc_call", "proxy_on_grpc_receive", "proxy_on_grpc_close", "proxy_continue_stream"];
 
 const MODULES: [Module; 4] = [
-    Module { file: "dana_failover.wasm", listener: 0, with_etcd: &[], bytes_max: 638_000 },
+    Module { file: "dana_failover.wasm", listener: 0, with_etcd: &[], bytes_max: 639_000 },
     Module {
         file: "dana_failover_etcd.wasm",
         listener: 0,
         with_etcd: &CALLS_OF_ETCD,
-        bytes_max: 745_000,
+        bytes_max: 746_000,
     },
     Module {
         file: "dana_failover_operators.wasm",

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::gateways::Gateways;
-use super::row::{By, Id, Place, Row, Said, Source, id};
+use super::references::References;
+use super::row::{By, Id, Place, Row, Said, Source};
 use crate::cli::entry::Entry;
 use crate::cli::{money, times};
 
@@ -28,6 +29,7 @@ impl ByKey {
         entry: &Entry<'_>,
         place: Place,
         gateways: &mut Gateways,
+        references: &References,
     ) -> Option<Row> {
         let bits = gateways.bits(&entry.gateways);
         let time = times::millis(&entry.time).unwrap_or_default();
@@ -65,7 +67,7 @@ impl ByKey {
                     _ => By::Status,
                 };
                 Some(Row {
-                    id: id(&entry.reference),
+                    id: references.id(&entry.reference),
                     source: Source::Audit,
                     place,
                     said: said(entry),

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::entries::{ByKey, front};
 use super::gateways::Gateways;
-use super::row::{By, Place, Row, Said, Source, id};
-use super::sheet::{Columns, Sheet};
+use super::references::References;
+use super::row::{By, Place, Row, Said, Source};
+use super::sheet::{Columns, Sheet, SheetFile};
 use super::{Error, Options};
 use crate::cli::entry::Entry;
 use crate::cli::lines::{self, Forward};
@@ -24,6 +25,7 @@ pub(super) struct Trail {
     audit: Vec<PathBuf>,
     intents: Vec<PathBuf>,
     pub(super) gateways: Gateways,
+    references: References,
 }
 
 /// What stands in tables.
@@ -32,6 +34,7 @@ pub(super) struct Sheets {
     all: Vec<(PathBuf, Source, u16)>,
     columns: Columns,
     ledger: Columns,
+    references: References,
     /// How many files there are before them.
     before: usize,
 }
@@ -60,8 +63,10 @@ impl Inputs {
         }
         all.extend(options.ledger.iter().map(|path| (path.clone(), Source::Ledger, 0)));
         let (audit, intents) = (options.audit.clone(), options.intents.clone());
-        let sheets = Sheets { all, columns, ledger, before: audit.len() + intents.len() };
-        Ok(Self { trail: Trail { audit, intents, gateways }, sheets })
+        let (before, references) =
+            (audit.len() + intents.len(), References::read(options.pepper.as_deref())?);
+        let sheets = Sheets { all, columns, ledger, references: references.clone(), before };
+        Ok(Self { trail: Trail { audit, intents, gateways, references }, sheets })
     }
 
     /// The merchant's reference in the line at each of these places, which are in their order.
@@ -97,12 +102,15 @@ impl Trail {
         take: &mut impl FnMut(Row),
     ) -> Result<Counts, Error> {
         let mut counts = Counts::default();
-        let gateways = &mut self.gateways;
+        let (gateways, references) = (&mut self.gateways, &self.references);
+        let mut is_unknown = false;
         for (number, path) in self.audit.iter().enumerate() {
             each_line(path, &mut |at, line| {
                 if let Some(entry) = Entry::read(line) {
                     counts.entries += 1;
-                    let row = by_key.take(&entry, Place::new(number, at), gateways);
+                    is_unknown |= references.is_unknown(&entry.reference);
+                    let place = Place::new(number, at);
+                    let row = by_key.take(&entry, place, gateways, references);
                     row.into_iter().for_each(&mut *take);
                 }
             })?;
@@ -110,8 +118,14 @@ impl Trail {
         for (number, path) in (self.audit.len()..).zip(&self.intents) {
             each_line(path, &mut |at, line| {
                 counts.lines += 1;
-                intent(line, Place::new(number, at), gateways).into_iter().for_each(&mut *take);
+                let row = intent(line, Place::new(number, at), gateways, references);
+                row.into_iter().for_each(&mut *take);
             })?;
+        }
+        if is_unknown {
+            let told =
+                "the references in the trail are hashed: give the filter's audit.pepper (--pepper)";
+            return Err(Error::Usage(told.to_owned()));
         }
         Ok(counts)
     }
@@ -142,7 +156,8 @@ impl Sheets {
             return Err(Error::Sort("a row of no file".to_owned()));
         };
         let columns = if *source == Source::Ledger { &self.ledger } else { &self.columns };
-        let sheet = Sheet::open(open(path)?, columns, *source, *bit, self.before + number);
+        let file = SheetFile { source: *source, gateway: *bit, number: self.before + number };
+        let sheet = Sheet::open(open(path)?, columns, file, self.references.clone());
         let sheet = sheet.map_err(|mistake| Error::Line { path: path.clone(), mistake })?;
         Ok((path.clone(), sheet))
     }
@@ -158,7 +173,12 @@ fn reference_of(line: &[u8]) -> String {
 }
 
 /// What Envoy's log says before a payment goes.
-fn intent(line: &[u8], place: Place, gateways: &mut Gateways) -> Option<Row> {
+fn intent(
+    line: &[u8],
+    place: Place,
+    gateways: &mut Gateways,
+    references: &References,
+) -> Option<Row> {
     let text = String::from_utf8_lossy(line);
     let (_, json) = text.split_once("audit intent ")?;
     let mut entries = serde_json::Deserializer::from_str(json).into_iter::<Entry<'_>>();
@@ -168,7 +188,7 @@ fn intent(line: &[u8], place: Place, gateways: &mut Gateways) -> Option<Row> {
         return None;
     }
     Some(Row {
-        id: id(&entry.reference),
+        id: references.id(&entry.reference),
         source: Source::Intent,
         place,
         said: Said::Nothing,

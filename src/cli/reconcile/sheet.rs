@@ -11,6 +11,7 @@ use csv::{ByteRecord, Reader, ReaderBuilder};
 use json_lines::JsonLines;
 
 use super::entries::currency;
+use super::references::References;
 use super::row::{By, Id, Place, Row, Said, Source, id};
 use crate::cli::{money, times};
 
@@ -100,10 +101,18 @@ pub(super) struct Sheet {
     reader: SheetReader,
     record: ByteRecord,
     places: Places,
-    source: Source,
-    gateway: u16,
+    file: SheetFile,
+    references: References,
+}
+
+/// Which sheet it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SheetFile {
+    pub(super) source: Source,
+    /// The bit of its gateway; the ledger has none.
+    pub(super) gateway: u16,
     /// Which of all files it is.
-    file: usize,
+    pub(super) number: usize,
 }
 
 enum SheetReader {
@@ -137,16 +146,15 @@ impl Places {
 }
 
 impl Sheet {
-    /// Reads its first line. `file_number`: which of all files it is.
+    /// Reads its first line.
     ///
     /// # Errors
     /// When the column of references or amounts is not there.
     pub(super) fn open(
         mut file: Box<dyn BufRead>,
         columns: &Columns,
-        source: Source,
-        gateway: u16,
-        file_number: usize,
+        about: SheetFile,
+        references: References,
     ) -> Result<Self, Mistake> {
         let unread = |error: io::Error| Mistake {
             line: 1,
@@ -156,7 +164,7 @@ impl Sheet {
         if JsonLines::is(&mut file).map_err(unread)? {
             let reader = SheetReader::Json(JsonLines::new(file, columns.names()));
             let (record, places) = (ByteRecord::new(), Places::of_json());
-            return Ok(Self { reader, record, places, source, gateway, file: file_number });
+            return Ok(Self { reader, record, places, file: about, references });
         }
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
         let heads = reader.headers().map_err(|error| unreadable(&error))?.clone();
@@ -172,7 +180,7 @@ impl Sheet {
         };
         let reference = place(&columns.reference).ok_or_else(|| missing(&columns.reference))?;
         let amount = place(&columns.amount);
-        if amount.is_none() && source == Source::Gateway {
+        if amount.is_none() && about.source == Source::Gateway {
             return Err(missing(&columns.amount));
         }
         let [currency, kind, number, time, status] =
@@ -180,7 +188,7 @@ impl Sheet {
                 .map(|name| place(name));
         let places = Places { reference, amount, currency, kind, number, time, status };
         let reader = SheetReader::Csv(reader);
-        Ok(Self { reader, record: ByteRecord::new(), places, source, gateway, file: file_number })
+        Ok(Self { reader, record: ByteRecord::new(), places, file: about, references })
     }
 
     /// The reference in the line at this place of the same file.
@@ -219,7 +227,7 @@ impl Sheet {
     }
 
     fn place(&self) -> Place {
-        Place::new(self.file, self.record.position().map_or(0, csv::Position::byte))
+        Place::new(self.file.number, self.record.position().map_or(0, csv::Position::byte))
     }
 
     /// The gateway's own number; where it has none, each line is one of its own.
@@ -238,7 +246,7 @@ impl Sheet {
     fn row(&self) -> Result<Row, Mistake> {
         let written = self.cell(self.places.amount);
         let amount = money::parse(&written);
-        let needs = self.source == Source::Gateway || !written.is_empty();
+        let needs = self.file.source == Source::Gateway || !written.is_empty();
         if amount.is_none() && needs {
             return Err(self.mistake("an amount such as 10000.00", &written));
         }
@@ -249,13 +257,14 @@ impl Sheet {
         let said = if is_refund && said == Said::Executed { Said::Refunded } else { said };
         let reference = self.cell(Some(self.places.reference));
         // Money that nobody knows is counted too.
-        let own_id = if reference.is_empty() { self.number() } else { id(&reference) };
+        let own_id =
+            if reference.is_empty() { self.number() } else { self.references.id(&reference) };
         Ok(Row {
             id: own_id,
-            source: self.source,
+            source: self.file.source,
             place: self.place(),
             said,
-            gateways: self.gateway,
+            gateways: self.file.gateway,
             amount: amount.map(i64::saturating_abs),
             currency: currency(&self.cell(self.places.currency)),
             time: times::millis(&self.cell(self.places.time)).unwrap_or_default(),

@@ -1,7 +1,8 @@
 //! The audit trail: whether it is written, and how.
 
 use super::names::{CLUSTER, is_cluster};
-use super::reader::Fields;
+use super::reader::{Errors, Fields, Node};
+use crate::engine::audit::Pepper;
 
 /// How the audit trail is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,14 +11,25 @@ pub struct AuditConfig {
     pub cluster: String,
     /// Whether Envoy's log is told of each payment before it is sent.
     pub intents: bool,
+    /// What references are hashed with; they are readable without.
+    pub pepper: Option<Pepper>,
 }
 
 /// There is none where the configuration does not ask for it.
-pub(super) fn read(root: &Fields<'_>) -> Option<AuditConfig> {
-    let fields = root.get("audit")?.fields();
+pub(super) fn read(root: &Fields<'_>, errors: &Errors) -> Option<AuditConfig> {
+    let fields = root.get("audit")?.fields().secret();
+    let pepper = fields.get("pepper").and_then(|node: Node<'_>| {
+        let pepper = node.as_text().and_then(Pepper::parse);
+        if pepper.is_none() {
+            // What stands there may be a secret all the same.
+            errors.add(&node.path, Pepper::EXPECTED, "something else");
+        }
+        pepper
+    });
     Some(AuditConfig {
         cluster: fields.text("cluster", "dana_audit", CLUSTER, is_cluster),
         intents: fields.flag("intents", false),
+        pepper,
     })
 }
 
@@ -40,9 +52,16 @@ mod tests {
     fn there_is_an_audit_trail_where_it_is_asked_for() {
         assert_eq!(parse(None).unwrap().audit, None);
         let audit = parse(Some(json!({}))).unwrap().audit.unwrap();
-        assert_eq!(audit, AuditConfig { cluster: "dana_audit".to_owned(), intents: false });
-        let audit = parse(Some(json!({"cluster": "x", "intents": true}))).unwrap().audit.unwrap();
-        assert_eq!(audit, AuditConfig { cluster: "x".to_owned(), intents: true });
+        let plain = AuditConfig { cluster: "dana_audit".to_owned(), intents: false, pepper: None };
+        assert_eq!(audit, plain);
+        let pepper = "07".repeat(32);
+        let audit = json!({"cluster": "x", "intents": true, "pepper": pepper});
+        let audit = parse(Some(audit)).unwrap().audit.unwrap();
+        let pepper = Pepper::parse(&pepper);
+        assert_eq!(audit, AuditConfig { cluster: "x".to_owned(), intents: true, pepper });
+        let told = parse(Some(json!({"pepper": "hunter2"}))).unwrap_err();
+        assert!(told.len() == 1 && told[0].starts_with("audit.pepper"), "{told:?}");
+        assert!(!told[0].contains("hunter2"), "a secret is not repeated");
         for bad in [json!(true), json!({"cluster": ""}), json!({"intents": 1}), json!({"x": 1})] {
             let told = parse(Some(bad.clone())).unwrap_err();
             assert!(told.len() == 1 && told[0].starts_with("audit"), "{bad}: {told:?}");

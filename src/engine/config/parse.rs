@@ -95,7 +95,7 @@ fn read(root: &Node<'_>, errors: &Errors) -> Config {
         request_body_bytes_max: usize::try_from(request_body_bytes_max).unwrap_or(usize::MAX),
         role: admin::read(&admin, errors),
         time_zone: admin::read_zone(&admin),
-        audit: audit::read(&fields),
+        audit: audit::read(&fields, errors),
         notify: notify::keep(&fields),
         digest: String::new(),
     };

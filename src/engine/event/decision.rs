@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::engine::audit::AuditEntry;
+use crate::engine::audit::{AuditEntry, Pepper};
 use crate::engine::gateway::Gateways;
 use crate::engine::metrics::{self, Family};
 use crate::engine::payment::{ClaimState, Money, PaymentRef};
@@ -140,9 +140,10 @@ impl Decision {
 }
 
 impl Decision {
-    /// Its entry in the audit trail. `began`: when the request was complete; `from`: its client's address.
+    /// Its entry in the audit trail. `began`: when the request was complete; `from`: its client's address;
+    /// `pepper`: what references are hashed with, if they are.
     #[must_use]
-    pub fn entry(&self, began: Timestamp, from: &str) -> AuditEntry {
+    pub fn entry(&self, began: Timestamp, from: &str, pepper: Option<&Pepper>) -> AuditEntry {
         let class = self.operation.as_ref().map(|compiled| compiled.operation.class);
         let kind = match class {
             _ if self.way == Way::In => "notify",
@@ -153,7 +154,7 @@ impl Decision {
             None => "other",
         };
         let code = self.code.map(|code| code.to_string()).unwrap_or_default();
-        self.who_and_what(AuditEntry::new(kind, self.at).text("from", from))
+        self.who_and_what(AuditEntry::new(kind, self.at).text("from", from), pepper)
             .text("do", self.decision)
             .text("would", self.would)
             .text("gw", &self.names)
@@ -166,12 +167,15 @@ impl Decision {
 
     /// What is said of a payment before it goes to its gateways.
     #[must_use]
-    pub fn intent(&self) -> AuditEntry {
-        self.who_and_what(AuditEntry::new("intent", self.at)).text("gw", &self.names)
+    pub fn intent(&self, pepper: Option<&Pepper>) -> AuditEntry {
+        let members = AuditEntry::new("intent", self.at);
+        self.who_and_what(members, pepper).text("gw", &self.names)
     }
 
-    fn who_and_what(&self, members: AuditEntry) -> AuditEntry {
+    fn who_and_what(&self, members: AuditEntry, pepper: Option<&Pepper>) -> AuditEntry {
         let subject = &*self.subject;
+        let reference = subject.reference.as_deref().unwrap_or_default();
+        let hashed = pepper.map(|pepper| pepper.hash(reference));
         let key = self.key.map(|key| key.to_string()).unwrap_or_default();
         let of = self.concerned.map(|of| of.to_string()).unwrap_or_default();
         let members = members
@@ -180,7 +184,7 @@ impl Decision {
             .text("op", self.operation_name())
             .text("key", &key)
             .text("of", &of)
-            .text("ref", subject.reference.as_deref().unwrap_or_default());
+            .text("ref", hashed.as_deref().unwrap_or(reference));
         with_money(members, &subject.money)
     }
 }
@@ -227,7 +231,7 @@ mod tests {
     #[test]
     fn a_decision_has_an_entry() {
         let key = "ab".repeat(PaymentRef::SIZE);
-        let entry = whole().entry(Timestamp::from_millis(1_795_364_259_415), "10.2.3.4:5");
+        let entry = whole().entry(Timestamp::from_millis(1_795_364_259_415), "10.2.3.4:5", None);
         let expected = concat!(
             r#""t":"2026-11-22T16:17:39.456Z","e":"charge","from":"10.2.3.4:5","who":"P1","#,
             r#""rid":"id-1","op":"create-order","key":"KEY","ref":"ORDER-7","amt":"10000.05","#,
@@ -236,7 +240,7 @@ mod tests {
         );
         assert_eq!(entry.as_str(), expected.replace("KEY", &key));
         let nothing = Decision { decision: "unmatched", ..Decision::default() };
-        let entry = nothing.entry(Timestamp::default(), "");
+        let entry = nothing.entry(Timestamp::default(), "", None);
         let expected =
             r#""t":"1970-01-01T00:00:00.000Z","e":"other","do":"unmatched","http":0,"ms":0"#;
         assert_eq!(entry.as_str(), expected);

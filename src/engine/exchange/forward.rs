@@ -45,12 +45,10 @@ impl Context<'_> {
 
     /// What is said before a payment goes to one of these gateways.
     pub(super) fn intent(&self, parsed: &ParsedRequest, gateways: Gateways) -> Option<AuditEntry> {
-        let says = self.policy.config.audit.as_ref().is_some_and(|audit| audit.intents);
-        if !says || parsed.payment.is_none() {
-            return None;
-        }
+        let audit = self.policy.config.audit.as_ref().filter(|audit| audit.intents)?;
+        parsed.payment.as_ref()?;
         let names = self.policy.names(gateways);
-        Some(Decision { gateways, names, ..self.note(parsed) }.intent())
+        Some(Decision { gateways, names, ..self.note(parsed) }.intent(audit.pepper.as_ref()))
     }
 
     pub(super) fn timeout(&self, parsed: &ParsedRequest) -> Millis {

@@ -104,7 +104,8 @@ impl<H: Host, S: Stores> Wire<H, S> {
         if let (Some(audit), Some(decision)) = (&self.worker.audit, self.decision.take()) {
             let host = &self.worker.host;
             let from = host.property("source\0address").ok().flatten().unwrap_or_default();
-            let entry = decision.entry(self.decided_at, &String::from_utf8_lossy(&from));
+            let from = String::from_utf8_lossy(&from);
+            let entry = decision.entry(self.decided_at, &from, audit.pepper());
             audit.write(host, &[entry]);
         }
     }

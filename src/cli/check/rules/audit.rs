@@ -42,6 +42,15 @@ pub(super) const RULES: &[Rule] = &[
         check: in_no_file,
     },
     Rule {
+        id: "audit-pepper-differs",
+        severity: Error,
+        title: "References are hashed at one listener, and not so at another",
+        why: "Payments and notifications name the same references: with another pepper they do not agree, and without \
+              one they are readable.",
+        fix: "Give audit.pepper the same value in all listeners that take payments or notifications.",
+        check: pepper_differs,
+    },
+    Rule {
         id: "audit-events-lost",
         severity: Error,
         title: "What happens without a request gets into no audit trail",
@@ -130,6 +139,20 @@ fn in_no_file(setup: &Setup, found: &mut Found<'_>) {
         if let Some(first) = logs.first().filter(|_| logs.iter().all(is_sent)) {
             found.add_as(first, "a file beside it", "none");
         }
+    }
+}
+
+fn pepper_differs(setup: &Setup, found: &mut Found<'_>) {
+    let names = |plugin: &&Plugin| matches!(plugin.role, Role::Payments | Role::Notify);
+    let pepper = |plugin: &Plugin| plugin.config.down(&["audit", "pepper"]);
+    let mut plugins = audited(setup).filter(names);
+    let Some(first) = plugins.next() else {
+        return;
+    };
+    for plugin in plugins.filter(|plugin| pepper(plugin).text() != pepper(first).text()) {
+        // It is a secret: neither of them is shown.
+        let place = plugin.config.at("audit");
+        found.add_as(&place, "the pepper of the other listeners", "another one, or none");
     }
 }
 
