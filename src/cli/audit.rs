@@ -36,6 +36,7 @@ enum Command {
     Verify(verify::Options),
     Report(report::Options),
     NewKey(sign::NewKey),
+    PublicKey(sign::PublicKeyOf),
     Checkpoint(sign::Options),
     Prove(prove::Options),
     CheckProof(prove::Check),
@@ -47,6 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
         Command::Verify(options) => verify::run(options),
         Command::Report(options) => report::run(options),
         Command::NewKey(options) => sign::new_key(options),
+        Command::PublicKey(options) => sign::public_key(options),
         Command::Checkpoint(options) => sign::run(options),
         Command::Prove(options) => prove::run(options),
         Command::CheckProof(options) => prove::check(options),
@@ -77,14 +79,15 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What this signer has signed, in these files and directories.
-fn signed(paths: &[PathBuf], signer: Option<&PublicKey>) -> Result<Vec<Signed>, Error> {
-    let Some(signer) = signer else {
-        return Ok(Vec::new());
-    };
+/// What these have signed, in files and directories of which there must be some.
+fn signed(paths: &[PathBuf], signers: &[PublicKey]) -> Result<Vec<Signed>, Error> {
     let mut signed = Vec::new();
     for path in paths {
-        signed.extend(Signed::read(path, signer).map_err(unread(path))?);
+        signed.extend(Signed::read(path, signers).map_err(unread(path))?);
+    }
+    if signed.is_empty() && !paths.is_empty() {
+        let found = "--checkpoint: expected files that are called *.checkpoint, found none";
+        return Err(Error::Usage(found.to_owned()));
     }
     Ok(signed)
 }

@@ -75,7 +75,7 @@ fn trail_with(many: u64, amount: impl Fn(u64) -> &'static str) -> Vec<String> {
         let at = Timestamp::from_millis(1_795_883_656_659 + number);
         let kind = if number < 2 { "start" } else { "charge" };
         let entry = AuditEntry::new(kind, at)
-            .text("key", &format!("{:040x}", number / 3))
+            .text("key", &format!("{:032x}00000000", number / 3))
             .text("ref", &format!("ORDER-{}", number / 3))
             .text("amt", amount(number));
         let chain = &mut chains[usize::try_from(number % 2).unwrap()];
@@ -95,7 +95,11 @@ fn what_was_signed_holds() {
     desk.write("day-1", &lines[..250]);
     let output = desk.sign("day-1");
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
-    assert!(told(&output).contains(": 125 entries signed, checkpoints/"), "{}", told(&output));
+    assert!(
+        told(&output).contains(": 125 entries signed, never before, checkpoints/"),
+        "{}",
+        told(&output)
+    );
     // The trail goes on, and is what was signed with more behind it.
     desk.write("day-2", &lines);
     for trail in ["day-1", "day-2"] {
@@ -127,8 +131,142 @@ fn what_was_signed_holds() {
     assert_eq!(before.unwrap(), after.unwrap());
     // It goes on where nothing does.
     let output = desk.sign("day-2");
-    assert!(told(&output).contains(": 200 entries signed"), "{}", told(&output));
+    assert!(told(&output).contains(": 200 entries signed, 125 before"), "{}", told(&output));
     assert_eq!(desk.verify("day-1").status.code(), Some(1), "the later entries are not there");
+}
+
+/// Whoever moves an entry far away, so that it seems to come late, hides nothing: neither from who compares
+/// nor from who signs.
+#[test]
+fn an_entry_that_is_moved_far_away_hides_nothing() {
+    let desk = Desk::new();
+    desk.write("day", &trail(6000));
+    assert_eq!(desk.sign("day").status.code(), Some(0));
+    let mut forged = trail_with(6000, |number| if number == 14 { "1.00" } else { AMOUNT });
+    let moved = forged.remove(10);
+    forged.insert(10 + 2100, moved);
+    desk.write("forged", &forged);
+    let output = desk.verify("forged");
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(told(&output).contains("rewritten: each of entries 0 to 2999"), "{}", told(&output));
+    let output = desk.sign("forged");
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(!told(&output).contains(&format!("{}: ", writers()[0])), "{}", told(&output));
+    assert_eq!(desk.verify("day").status.code(), Some(0), "what was signed is as it was");
+    // It was only late: that is no finding, also where it is signed.
+    let mut late = trail(6000);
+    let moved = late.remove(10);
+    late.insert(10 + 2100, moved);
+    desk.write("late", &late);
+    assert_eq!(desk.verify("late").status.code(), Some(0));
+    let other = Desk::new();
+    other.write("late", &late);
+    let output = other.sign("late");
+    assert!(told(&output).contains(&format!("{}: 3000 entries signed", writers()[0])));
+}
+
+/// A line that a kill has taken ends the signing of nobody else, and what was before it is signed.
+#[test]
+fn what_is_missing_stops_no_other_signature() {
+    let desk = Desk::new();
+    let mut lines = trail(200);
+    lines.remove(100);
+    desk.write("gap", &lines);
+    let output = desk.sign("gap");
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    for expected in [
+        format!("missing: entry 50 of {}", writers()[0]),
+        format!("{}: 50 entries signed, never before", writers()[0]),
+        format!("{}: 100 entries signed, never before", writers()[1]),
+    ] {
+        assert!(told(&output).contains(&expected), "{expected}: {}", told(&output));
+    }
+    // Not less than before, and not what was changed.
+    desk.write("cut", &lines[..40]);
+    let output = desk.sign("cut");
+    assert!(output.status.code() == Some(1) && !told(&output).contains("signed, "));
+}
+
+#[test]
+fn what_is_compared_is_said_and_nothing_is_no_comparison() {
+    let desk = Desk::new();
+    desk.write("day", &trail(100));
+    std::fs::create_dir(desk.path("checkpoints")).unwrap();
+    let output = desk.verify("day");
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(told(&output).contains("expected files that are called *.checkpoint, found none"));
+    assert!(desk.sign("day").status.success());
+    let output = desk.verify("day");
+    for writer in writers() {
+        let line = format!("compared with what was signed of {writer}: its first 50 entries");
+        assert!(told(&output).contains(&line), "{}", told(&output));
+    }
+}
+
+/// Keys change; what the older one has signed holds.
+#[test]
+fn a_key_is_followed_by_another() {
+    let desk = Desk::new();
+    desk.write("one", &trail(100));
+    desk.write("two", &trail(200));
+    assert!(desk.sign("one").status.success());
+    let output = desk.run(&["audit", "new-key", NAME, "--key", "later.key"]);
+    let later = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    let output = desk.run(&["audit", "public-key", "--key", "later.key"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), later);
+    let sign = |more: &[&str]| {
+        let words = ["audit", "checkpoint", "two", "--key", "later.key", "--out", "checkpoints"];
+        desk.run(&[words.as_slice(), more].concat())
+    };
+    assert_eq!(sign(&[]).status.code(), Some(2), "those of before are whose?");
+    let output = sign(&["--signer", &desk.signer]);
+    assert!(told(&output).contains("100 entries signed, 50 before"), "{}", told(&output));
+    let words = ["audit", "verify", "two", "--checkpoint", "checkpoints", "--signer", &later];
+    assert_eq!(desk.run(&words).status.code(), Some(0));
+}
+
+/// In the order of their names the younger file comes first.
+#[test]
+fn files_are_proven_in_any_order() {
+    let desk = Desk::new();
+    let lines = trail(6000);
+    desk.write("audit.jsonl", &lines[3000..]);
+    desk.write("audit.jsonl.1", &lines[..3000]);
+    let files = ["audit.jsonl", "audit.jsonl.1"];
+    let words = [&["audit", "checkpoint"], files.as_slice()].concat();
+    let signed =
+        desk.run(&[&words, ["--key", "dana.key", "--out", "checkpoints"].as_slice()].concat());
+    assert!(signed.status.success(), "{}", told(&signed));
+    let words = [&["audit", "prove"], files.as_slice(), &["--reference", "ORDER-7"]].concat();
+    let rest = ["--checkpoint", "checkpoints", "--out", "proofs", "--signer", &desk.signer];
+    let output = desk.run(&[words.as_slice(), &rest].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let file = told(&output).lines().next().unwrap().to_owned();
+    assert_eq!(desk.check(&file, &desk.signer).status.code(), Some(0));
+}
+
+/// An operator's word names the payment by its key alone; and two payments of one reference are two.
+#[test]
+fn all_entries_of_one_payment_are_proven_and_none_of_another() {
+    let desk = Desk::new();
+    let mut chain = Chain::new(writers()[0]);
+    let at = Timestamp::from_millis(1_795_883_656_659);
+    let of = |kind, key: u8| AuditEntry::new(kind, at).text("key", &format!("{key:032x}00000000"));
+    let lines = [
+        AuditEntry::new("start", at),
+        of("charge", 1).text("ref", "ORDER-1"),
+        of("resolve", 1).text("claim", "settled"),
+        of("follow_up", 9).text("of", &format!("{:032x}00000000", 1)).text("ref", "REFUND-1"),
+        of("charge", 2).text("ref", "ORDER-2").text("who", "P1"),
+        of("charge", 3).text("ref", "ORDER-2").text("who", "P2"),
+    ];
+    desk.write("trail", &lines.map(|entry| chain.append(&entry)));
+    assert!(desk.sign("trail").status.success());
+    let output = desk.prove("trail", ["--reference", "ORDER-1"]);
+    assert_eq!(told(&output).lines().count(), 3, "{}", told(&output));
+    let output = desk.prove("trail", ["--reference", "ORDER-2"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told(&output).contains("several payments have this reference"), "{}", told(&output));
 }
 
 #[test]
@@ -156,7 +294,7 @@ fn one_payment_is_proven_without_the_others() {
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     let files: Vec<String> = told(&output).lines().map(str::to_owned).collect();
     assert_eq!(files.len(), 3, "its entries are those of two writers: {files:?}");
-    let by_key = desk.prove("trail", ["--payment", &format!("{:040X}", 40)]);
+    let by_key = desk.prove("trail", ["--payment", &format!("{:032X}00000000", 40)]);
     assert_eq!(told(&by_key), told(&output));
     for file in &files {
         let output = desk.check(file, &desk.signer);

@@ -203,7 +203,8 @@ impl Chains {
     }
 
     /// Compares what was signed of a writer's log with the root of what there is at that size. Tells whether
-    /// that can be known: a chain that begins in the middle has no root.
+    /// that can be known: a chain that begins in the middle has no root. What is not known to be as it was
+    /// signed is never passed over.
     pub(super) fn compare(&mut self, signed: &Checkpoint, root: Option<Hash>) -> bool {
         let chain = self.writers.get(&signed.writer);
         let next = chain.map_or(0, |chain| chain.next);
@@ -212,8 +213,7 @@ impl Chains {
             Some(root) if root == signed.root => return true,
             Some(_) => (Kind::Rewritten, 0),
             None if next < signed.size => (Kind::Cut, next),
-            // What is missing in between has been found.
-            None => return true,
+            None => (Kind::Scattered, 0),
         };
         let numbers = Some((first, signed.size.saturating_sub(1)));
         self.found.push(Finding { kind, place: None, writer: Some(signed.writer), numbers });

@@ -32,11 +32,13 @@ pub enum Kind {
     Added,
     /// A line is no entry.
     Unreadable,
+    /// Entries stand too far out of order to be compared with what was signed.
+    Scattered,
 }
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Altered,
         Self::Rewritten,
         Self::Missing,
@@ -46,6 +48,7 @@ impl Kind {
         Self::Reordered,
         Self::Added,
         Self::Unreadable,
+        Self::Scattered,
     ];
 
     /// Its name in reports.
@@ -61,6 +64,7 @@ impl Kind {
             Self::Reordered => "reordered",
             Self::Added => "added",
             Self::Unreadable => "unreadable",
+            Self::Scattered => "scattered",
         }
     }
 
@@ -94,6 +98,9 @@ impl Kind {
             }
             Self::Added => "was added: its writer is in none of --heads, or had ended before",
             Self::Unreadable => "is no entry of an audit trail",
+            Self::Scattered => {
+                "cannot be compared with what was signed: one of them stands too far from its place"
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `dana-failover audit prove` and `audit check-proof`: one payment, for somebody who sees nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::entry::Link;
 use super::log::{Growing, PROOF_BYTES_MAX, Proof, PublicKey, Signed, Unlike};
-use super::verify::{Input, inputs};
+use super::verify::{Input, in_order, inputs};
 use super::{Error, unread};
 use crate::cli::entry::Entry;
 use crate::engine::AuditWriter;
@@ -17,12 +17,16 @@ use crate::engine::AuditWriter;
 /// Entries of one payment: its repeats, questions for its status, and notifications too.
 const ENTRIES_MAX: usize = 1024;
 
+/// Payments of one reference that are told.
+const KEYS_MAX: usize = 16;
+
 /// Digits of a payment's key that tell it apart: as many as `GET /in-doubt` has.
 const KEY_DIGITS: usize = 32;
 
 /// Writes proofs that the entries of one payment are in the log, without showing the others.
 ///
-/// Each is a file WRITER.NUMBER.tlog-proof (C2SP), with the entry in it, for `audit check-proof`.
+/// Each is a file WRITER.NUMBER.tlog-proof (C2SP), with the entry in it, for `audit check-proof`. They show
+/// what is there, and never that nothing else is.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub(crate) struct Options {
@@ -30,8 +34,13 @@ pub(crate) struct Options {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// The merchant's reference of the payment.
-    #[arg(long, value_name = "REFERENCE", required_unless_present = "payment")]
+    /// The merchant's reference of the payment. Where several payments have it, their keys are told.
+    #[arg(
+        long,
+        value_name = "REFERENCE",
+        required_unless_present = "payment",
+        conflicts_with = "payment"
+    )]
     reference: Option<String>,
 
     /// The key of the payment, as in the trail and the access log: 32 digits of it at least.
@@ -42,9 +51,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PATH", required = true)]
     checkpoint: Vec<PathBuf>,
 
-    /// The public key of whoever signs them.
-    #[arg(long, value_name = "KEY", value_parser = PublicKey::parse)]
-    signer: PublicKey,
+    /// The public key of whoever signs them; where keys have changed, each of them.
+    #[arg(long, value_name = "KEY", required = true, value_parser = PublicKey::parse)]
+    signer: Vec<PublicKey>,
 
     /// The directory of the proofs.
     #[arg(long, value_name = "DIRECTORY")]
@@ -62,11 +71,21 @@ type Wanted = BTreeMap<(AuditWriter, u64), Vec<u8>>;
 
 pub(super) fn run(options: &Options) -> Result<bool, Error> {
     let mut signed = BTreeMap::new();
-    for one in super::signed(&options.checkpoint, Some(&options.signer))? {
+    for one in super::signed(&options.checkpoint, &options.signer)? {
         signed.insert((one.checkpoint.writer, one.checkpoint.size), one);
     }
     let files = inputs(&options.files);
-    let wanted = wanted(&files, options)?;
+    if !files.iter().all(Input::is_read_again) {
+        return Err(Error::Usage(
+            "expected files, which are read twice; found standard input".to_owned(),
+        ));
+    }
+    let files = in_order(&files)?;
+    let key = match &options.payment {
+        Some(key) => key.clone(),
+        None => key_of(&files, options.reference.as_deref().unwrap_or_default())?,
+    };
+    let wanted = wanted(&files, &key)?;
     if wanted.is_empty() {
         return Err(Error::Usage("expected entries of this payment, found none".to_owned()));
     }
@@ -81,27 +100,52 @@ pub(super) fn run(options: &Options) -> Result<bool, Error> {
         })?;
         for proof in proofs(&files, signed, &wanted)? {
             let path = options.out.join(format!("{writer}.{}.tlog-proof", proof.index));
-            fs::write(&path, proof.text()).map_err(unread(&path))?;
+            let text = proof.text();
+            // What does not prove anything is not given away.
+            let proves = options.signer.iter().any(|signer| prove(&text, signer).is_ok());
+            if !proves {
+                return Err(not_signed(writer));
+            }
+            fs::write(&path, text).map_err(unread(&path))?;
             writeln!(io::stdout(), "{}", path.display()).map_err(Error::Write)?;
         }
     }
     Ok(false)
 }
 
-/// The entries of the payment.
-fn wanted(files: &[Input<'_>], options: &Options) -> Result<Wanted, Error> {
+/// The key of the one payment that has this reference.
+fn key_of(files: &[&Input<'_>], reference: &str) -> Result<String, Error> {
+    let mut keys = BTreeSet::new();
+    for input in files {
+        input.each_line(|_, line| {
+            let entry = line.and_then(Entry::read).filter(|entry| entry.reference == reference);
+            if let Some(entry) = entry.filter(|_| keys.len() < KEYS_MAX) {
+                keys.extend(entry.key.get(..KEY_DIGITS).map(str::to_owned));
+            }
+        })?;
+    }
+    let keys: Vec<String> = keys.into_iter().collect();
+    match keys.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Error::Usage("expected entries of this payment, found none".to_owned())),
+        several => Err(Error::Usage(format!(
+            "several payments have this reference: choose one by --payment: {}",
+            several.join(", ")
+        ))),
+    }
+}
+
+/// The entries of the payment: its own, those of what followed it, and an operator's word on it.
+fn wanted(files: &[&Input<'_>], key: &str) -> Result<Wanted, Error> {
     let mut wanted = Wanted::new();
     let is_it = |entry: &Entry<'_>| {
-        options.reference.as_ref().is_none_or(|reference| entry.reference == *reference)
-            && options.payment.as_ref().is_none_or(|key| {
-                [&entry.key, &entry.of].into_iter().any(|of| {
-                    of.len() >= KEY_DIGITS && (of.starts_with(key) || key.starts_with(&**of))
-                })
-            })
+        [&entry.key, &entry.of]
+            .into_iter()
+            .any(|of| of.len() >= KEY_DIGITS && (of.starts_with(key) || key.starts_with(&**of)))
     };
     for input in files {
         input.each_line(|_, line| {
-            let entry = line.and_then(|line| Some((line, serde_json::from_slice(line).ok()?)));
+            let entry = line.and_then(|line| Some((line, Entry::read(line)?)));
             let Some((line, link)) = entry
                 .filter(|(_, entry)| is_it(entry))
                 .and_then(|(line, _)| Some((line, Link::parse(line)?)))
@@ -122,7 +166,7 @@ fn wanted(files: &[Input<'_>], options: &Options) -> Result<Wanted, Error> {
 }
 
 /// Proofs of one writer's entries, for one checkpoint.
-fn proofs(files: &[Input<'_>], signed: &Signed, wanted: &Wanted) -> Result<Vec<Proof>, Error> {
+fn proofs(files: &[&Input<'_>], signed: &Signed, wanted: &Wanted) -> Result<Vec<Proof>, Error> {
     let checkpoint = signed.checkpoint;
     let of_writer = wanted.range((checkpoint.writer, 0)..=(checkpoint.writer, u64::MAX));
     let of_writer: Vec<(u64, &Vec<u8>)> =
@@ -147,10 +191,7 @@ fn proofs(files: &[Input<'_>], signed: &Signed, wanted: &Wanted) -> Result<Vec<P
     }
     let (root, paths) = growing.tree.root();
     if growing.tree.size() != checkpoint.size || root != checkpoint.root {
-        return Err(Error::Usage(format!(
-            "the entries of {} are not those that were signed: audit verify --checkpoint tells more",
-            checkpoint.writer
-        )));
+        return Err(not_signed(checkpoint.writer));
     }
     let proofs = of_writer.into_iter().zip(paths).map(|((index, entry), path)| Proof {
         entry: entry.clone(),
@@ -159,6 +200,13 @@ fn proofs(files: &[Input<'_>], signed: &Signed, wanted: &Wanted) -> Result<Vec<P
         signed: signed.clone(),
     });
     Ok(proofs.collect())
+}
+
+fn not_signed(writer: AuditWriter) -> Error {
+    Error::Usage(format!(
+        "the entries of {writer} are not those that were signed, or not all are here from the first one: \
+         audit verify --checkpoint tells more"
+    ))
 }
 
 /// Tells whether an entry was in a log when it was signed, and shows the entry.

@@ -24,8 +24,8 @@ impl Verified {
     }
 }
 
-/// For people. Its heads are read again by `--heads`.
-pub(super) fn text(out: &mut impl Write, verified: &Verified) -> io::Result<()> {
+/// What was found, line by line.
+pub(super) fn findings(out: &mut impl Write, verified: &Verified) -> io::Result<()> {
     let chains = &verified.chains;
     for finding in &chains.found {
         let place = verified.place(finding.place);
@@ -39,12 +39,21 @@ pub(super) fn text(out: &mut impl Write, verified: &Verified) -> io::Result<()> 
         let place = verified.place(Some(*place));
         writeln!(out, "{place}: note: broken off, as when a process is killed")?;
     }
+    Ok(())
+}
+
+/// For people. Its heads are read again by `--heads`.
+pub(super) fn text(out: &mut impl Write, verified: &Verified) -> io::Result<()> {
+    let chains = &verified.chains;
+    findings(out, verified)?;
     if chains.is_published && !verified.open().is_empty() {
         let open = verified.open().join(", ");
         writeln!(out, "note: still writing, or killed: nobody has said that it ended: {open}")?;
     }
-    for signed in &verified.unchecked {
-        let Checkpoint { writer, size, .. } = signed.checkpoint;
+    for Checkpoint { writer, size, .. } in &verified.compared {
+        writeln!(out, "compared with what was signed of {writer}: its first {size} entries")?;
+    }
+    for Checkpoint { writer, size, .. } in &verified.unchecked {
         writeln!(
             out,
             "note: {writer} was signed up to entry {size}, which can be checked only with its first entries"
@@ -96,6 +105,12 @@ fn what(finding: &Finding) -> String {
     }
 }
 
+/// What was signed, writer by writer.
+fn checkpoints(all: &[Checkpoint]) -> Value {
+    let told = all.iter().map(|one| json!({"writer": one.writer.to_string(), "entries": one.size}));
+    told.collect()
+}
+
 /// For machines.
 pub(super) fn json(out: &mut impl Write, verified: &Verified) -> io::Result<()> {
     let chains = &verified.chains;
@@ -133,9 +148,8 @@ pub(super) fn json(out: &mut impl Write, verified: &Verified) -> io::Result<()> 
         "findings": Vec::from_iter(findings),
         "untold": chains.untold,
         "torn": Vec::from_iter(torn),
-        "checkpoints_not_checked": Vec::from_iter(
-            verified.unchecked.iter().map(|signed| signed.checkpoint.writer.to_string())
-        ),
+        "checkpoints": checkpoints(&verified.compared),
+        "checkpoints_not_compared": checkpoints(&verified.unchecked),
         "writers": Vec::from_iter(writers),
     });
     serde_json::to_writer_pretty(&mut *out, &report)?;

@@ -12,7 +12,7 @@ use super::chains::{Again, Chains};
 use super::entry::Link;
 use super::finding::{Finding, Kind, Place};
 use super::heads::Heads;
-use super::log::{PublicKey, Signed, Trees};
+use super::log::{Checkpoint, PublicKey, Signed, Trees};
 use super::told;
 use crate::cli::lines::{self, Source};
 use crate::engine::{AuditWriter, Digest};
@@ -41,9 +41,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PATH", requires = "signer")]
     checkpoint: Vec<PathBuf>,
 
-    /// The public key of whoever signs them.
-    #[arg(long, value_name = "KEY", value_parser = PublicKey::parse)]
-    signer: Option<PublicKey>,
+    /// The public key of whoever signs them; where keys have changed, each of them.
+    #[arg(long, value_name = "KEY", requires = "checkpoint", value_parser = PublicKey::parse)]
+    signer: Vec<PublicKey>,
 
     /// Text for people, or one JSON document for machines.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -67,8 +67,10 @@ enum Format {
 pub struct Verified {
     pub(super) files: Vec<String>,
     pub(super) chains: Chains,
+    /// What was signed and could be compared.
+    pub(super) compared: Vec<Checkpoint>,
     /// What was signed of logs whose beginnings are not there.
-    pub(super) unchecked: Vec<Signed>,
+    pub(super) unchecked: Vec<Checkpoint>,
 }
 
 impl Verified {
@@ -122,6 +124,7 @@ pub fn verify_bytes(trail: &[u8], heads: &[u8], before: &[u8]) -> Verified {
     trail.look(&[], None).unwrap_or_else(|_| Verified {
         files: Vec::new(),
         chains: Chains::new(Heads::default()),
+        compared: Vec::new(),
         unchecked: Vec::new(),
     })
 }
@@ -166,19 +169,17 @@ impl Trail<'_> {
             chains.end_file();
         }
         chains.end();
-        let mut unchecked = Vec::new();
-        for one in signed {
-            let Signed { checkpoint, .. } = one;
+        let (mut compared, mut unchecked) = (Vec::new(), Vec::new());
+        for Signed { checkpoint, .. } in signed {
             let root =
                 trees.as_ref().and_then(|trees| trees.root(checkpoint.writer, checkpoint.size));
-            if !chains.compare(checkpoint, root) {
-                unchecked.push(one.clone());
-            }
+            let is_known = chains.compare(checkpoint, root);
+            if is_known { &mut compared } else { &mut unchecked }.push(*checkpoint);
         }
         name_again(&trail, &mut chains)?;
         chains.found.sort_by_key(|finding| finding.place);
         let files = trail.iter().map(|input| input.name()).collect();
-        Ok(Verified { files, chains, unchecked })
+        Ok(Verified { files, chains, compared, unchecked })
     }
 }
 
@@ -188,7 +189,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
         heads: inputs(&options.heads),
         before: inputs(&options.before),
     };
-    let signed = super::signed(&options.checkpoint, options.signer.as_ref())?;
+    let signed = super::signed(&options.checkpoint, &options.signer)?;
     let mut trees = Trees::until(signed.iter().map(|one| &one.checkpoint));
     let trees = (!signed.is_empty()).then_some(&mut trees);
     let verified = trail.look(&signed, trees)?;
@@ -225,7 +226,7 @@ impl Input<'_> {
     }
 
     /// Standard input can be read once.
-    fn is_read_again(&self) -> bool {
+    pub(super) fn is_read_again(&self) -> bool {
         !matches!(self, Self::File(path) if path == Path::new("-"))
     }
 
@@ -250,7 +251,7 @@ impl Input<'_> {
 }
 
 /// The files in the order in which they were written: by their first entries.
-fn in_order<'i, 'a>(trail: &'i [Input<'a>]) -> Result<Vec<&'i Input<'a>>, Error> {
+pub(super) fn in_order<'i, 'a>(trail: &'i [Input<'a>]) -> Result<Vec<&'i Input<'a>>, Error> {
     if let [only] = trail {
         return Ok(vec![only]);
     }

@@ -56,8 +56,11 @@ impl Signed {
         Ok(Self { checkpoint, note: note.to_owned() })
     }
 
-    /// Those in a file; of a directory, in each file that is called so.
-    pub(in super::super) fn read(path: &Path, signer: &PublicKey) -> Result<Vec<Self>, io::Error> {
+    /// Those in a file; of a directory, in each file that is called so. Each is signed by one of these.
+    pub(in super::super) fn read(
+        path: &Path,
+        signers: &[PublicKey],
+    ) -> Result<Vec<Self>, io::Error> {
         let mut files = Vec::new();
         if path.is_dir() {
             for entry in fs::read_dir(path)? {
@@ -75,7 +78,14 @@ impl Signed {
                 io::Error::other(format!("{}: {what}", path.display()))
             };
             let note = fs::read_to_string(path).map_err(|error| named(&error))?;
-            Self::open(&note, signer).map_err(|unlike| named(&unlike))
+            let mut wrong = Unlike("a signer's key, found none");
+            for signer in signers {
+                match Self::open(&note, signer) {
+                    Ok(signed) => return Ok(signed),
+                    Err(unlike) => wrong = unlike,
+                }
+            }
+            Err(named(&wrong))
         };
         files.iter().map(|path| read(path)).collect()
     }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::{Checkpoint, Hash, Tree};
 use crate::engine::AuditWriter;
 
-/// Entries that may come before their turn; as many as the chain waits for.
-const WINDOW: usize = 1024;
+/// Entries that may come before their turn, about 60 bytes each: far more than the chain waits for, so that
+/// what it calls a late entry has its place in the tree too.
+const WINDOW: usize = 262_144;
 
 /// One writer's tree.
 #[derive(Debug, Default)]
