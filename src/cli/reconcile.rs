@@ -140,6 +140,15 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
     let ledger = ledger.map_err(|error| Error::Usage(format!("--ledger-columns: {error}")))?;
     let inputs = Inputs::new(options, columns, ledger)?;
     let account = Account::of(inputs, options.until)?;
+    if account.untold > 0 {
+        let told = format!("{} payments more need a person than are told", account.untold);
+        // Whoever reads the output may be a machine.
+        let _ = writeln!(io::stderr(), "dana-failover: {told}: take a shorter period");
+        if options.resolve.is_some() {
+            let resolve = "--resolve would leave some of them out";
+            return Err(Error::Usage(format!("{told}: {resolve}; take a shorter period")));
+        }
+    }
     if let Some(path) = &options.resolve {
         let write = std::fs::File::create(path).and_then(|file| told::resolve(file, &account));
         write.map_err(|error| Error::Read { path: path.clone(), error })?;

@@ -557,6 +557,18 @@ fn mistakes_are_told_where_they_are() {
             "primary.csv:1: expected a column \"partnerReferenceNo\" (--columns names others), found a,b",
         ),
         (
+            "{\"partnerReferenceNo\":\"X\",\"amount\":\"1\",\"status\":null}\n{\"partnerReferenceNo\":\"Y\",\"amount\":\"1\",\"Status\":\"FAILED\"}\n",
+            "primary.csv:2: expected \"status\" in the first line too, or nowhere, found it here alone",
+        ),
+        (
+            "{\"reference\":\"X\",\"amount\":\"1\"}\n",
+            "primary.csv:1: expected a member \"partnerReferenceNo\" (--columns names others), found none",
+        ),
+        (
+            "{\"partnerReferenceNo\":\"X\",\"amount\":\"1\",\"transactionType\":{\"refundable\":true}}\n",
+            "primary.csv:1: expected an object of JSON in one line, found expected a text or a number in \"transactionType\", found {\"refundable\":true}",
+        ),
+        (
             "partnerReferenceNo,amount\nX,1.234\n",
             "primary.csv:2: expected an amount such as 10000.00, found \"1.234\"",
         ),
@@ -614,6 +626,36 @@ fn as_json_lines(dir: &Path, name: &str) {
         format!("{object}\n")
     });
     std::fs::write(&path, objects.collect::<String>()).unwrap();
+}
+
+/// Money is taken for executed only where a report says so: whatever the letters of its names.
+#[test]
+fn a_status_counts_in_both_forms() {
+    let dir = TempDir::new().unwrap();
+    let mut files = Files::new(dir.path());
+    files.put(1, &Payment::new("DOUBT").with(doubt()));
+    drop(files);
+    for report in [
+        "partnerReferenceNo,amount,Status\nDOUBT,10000.00,FAILED\n",
+        "{\"partnerReferenceNo\":\"DOUBT\",\"amount\":\"10000.00\",\"Status\":\"FAILED\"}\n",
+    ] {
+        std::fs::write(dir.path().join("primary.csv"), report).unwrap();
+        let output = command(dir.path()).args(["--resolve", "resolve.jsonl"]).output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(told.contains("in doubt: ") && !told.contains("in doubt, executed"), "{told}");
+        let proposed = std::fs::read_to_string(dir.path().join("resolve.jsonl")).unwrap();
+        assert!(proposed.contains("\"executed\":false"), "{proposed}");
+    }
+    let mistakes = [
+        "partnerReferenceNo,amount,status\nDOUBT,10000.00,\n",
+        "partnerReferenceNo,amount\nDOUBT,10000.00\n",
+    ];
+    std::fs::write(dir.path().join("primary.csv"), mistakes[0]).unwrap();
+    assert_eq!(command(dir.path()).output().unwrap().status.code(), Some(2), "an empty status");
+    std::fs::write(dir.path().join("primary.csv"), mistakes[1]).unwrap();
+    let mut command = command(dir.path());
+    let output = command.args(["--columns", "status=Result"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "a column that was named is not there");
 }
 
 #[test]
@@ -727,4 +769,27 @@ fn hashed_references_are_told_by_the_pepper() {
         assert_eq!(output.status.code(), Some(2), "{stderr}");
         assert!(stderr.contains(told) && !stderr.contains("hunter2"), "{stderr}");
     }
+}
+
+/// Of more than are told the gravest are, and the same in each run.
+#[test]
+fn of_too_many_the_gravest_are_told() {
+    let dir = TempDir::new().unwrap();
+    let mut files = Files::new(dir.path());
+    files.put(1, &executed("TWICE", 0).reported(0).reported(1));
+    for number in 0..100_050_u64 {
+        writeln!(files.reports[0], "G-{number},LOST-{number},PAYMENT,1.00,IDR,{EARLY},SUCCESS")
+            .unwrap();
+    }
+    drop(files);
+    let one = command(dir.path()).args(["--format", "csv"]).output().unwrap();
+    let text = String::from_utf8(one.stdout).unwrap();
+    assert!(text.contains("TWICE,double charged"));
+    assert_eq!(text.matches(",missing in audit,").count(), 99_999);
+    // The first ones in the file, whatever order they are sorted in.
+    assert!(text.contains("LOST-99998,") && !text.contains("LOST-99999,"));
+    let told = String::from_utf8(one.stderr).unwrap();
+    assert!(told.contains("51 payments more need a person than are told"), "{told}");
+    let output = command(dir.path()).args(["--resolve", "resolve.jsonl"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "it would leave some out");
 }

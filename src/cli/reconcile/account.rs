@@ -14,7 +14,7 @@ use super::state::State;
 use super::verdict::{Confirmed, Payment, Scope, Verdict};
 
 /// Payments that are told one by one. All are counted.
-const TOLD_MAX: usize = 100_000;
+pub(super) const TOLD_MAX: usize = 100_000;
 
 /// Money of one currency.
 pub(super) type Sums = BTreeMap<[u8; 3], i128>;
@@ -106,6 +106,7 @@ impl Account {
         if id.is_some() {
             account.add(&payment, by_key, scope);
         }
+        account.keep_gravest();
         Ok(account)
     }
 
@@ -123,8 +124,8 @@ impl Account {
             }
         }
         self.told.extend(other.told);
-        self.untold += other.untold + self.told.len().saturating_sub(TOLD_MAX) as u64;
-        self.told.truncate(TOLD_MAX);
+        self.untold += other.untold;
+        self.keep_gravest();
     }
 
     fn add(&mut self, payment: &Payment, by_key: &ByKey, scope: Scope) {
@@ -142,10 +143,21 @@ impl Account {
         if !verdict.states.iter().any(|state| state.is_break()) {
             return;
         }
-        if self.told.len() < TOLD_MAX {
-            self.told.push(Told { reference: String::new(), verdict });
-        } else {
-            self.untold += 1;
+        self.told.push(Told { reference: String::new(), verdict });
+        if self.told.len() >= 2 * TOLD_MAX {
+            self.keep_gravest();
+        }
+    }
+
+    /// Of more than can be told, the gravest are, and of those alike the first ones in the files: the same in
+    /// each run, whatever order the payments come in.
+    fn keep_gravest(&mut self) {
+        let untold = self.told.len().saturating_sub(TOLD_MAX);
+        if untold > 0 {
+            let order = |told: &Told| (told.verdict.states.first().copied(), told.verdict.place);
+            self.told.sort_unstable_by_key(order);
+            self.told.truncate(TOLD_MAX);
+            self.untold += untold as u64;
         }
     }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::account::{Account, Told};
 use super::state::State;
-use super::told::{amounts, letters, proof};
+use super::told::{amounts, letters, more, proof};
 use crate::cli::{html, money};
 
 /// Payments of one state that are shown one by one; the other formats have all of them.
@@ -52,7 +52,6 @@ pub(super) fn write(out: &mut impl Write, account: &Account) -> io::Result<()> {
 
 fn breaks(out: &mut impl Write, account: &Account, state: State) -> io::Result<()> {
     let of_state = |told: &&Told| told.verdict.states.contains(&state);
-    let count = account.told.iter().filter(of_state).count();
     let known = |names: String| if names.is_empty() { "nobody".to_owned() } else { names };
     let rows = account.told.iter().filter(of_state).take(SHOWN).map(|told| {
         let verdict = &told.verdict;
@@ -66,8 +65,8 @@ fn breaks(out: &mut impl Write, account: &Account, state: State) -> io::Result<(
     });
     let title = format!("{}: {}", state.name(), state.advice());
     html::table(out, &title, &["reference", "amount", "audit", "reports"], rows)?;
-    if count > SHOWN {
-        html::paragraph(out, "", format!("And {} more: --format csv has all.", count - SHOWN))?;
+    if let Some(more) = more(account, state, SHOWN) {
+        html::paragraph(out, "", more)?;
     }
     Ok(())
 }

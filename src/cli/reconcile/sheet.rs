@@ -25,6 +25,8 @@ pub(super) struct Columns {
     number: String,
     time: String,
     status: String,
+    /// Those that somebody has named: they must be there.
+    named: Vec<String>,
 }
 
 impl Columns {
@@ -38,6 +40,7 @@ impl Columns {
             number: "referenceNo".into(),
             time: "transactionDate".into(),
             status: "status".into(),
+            named: Vec::new(),
         }
     }
 
@@ -69,6 +72,7 @@ impl Columns {
                 }
             };
             theirs.trim().clone_into(column);
+            self.named.push(theirs.trim().to_owned());
         }
         Ok(self)
     }
@@ -77,7 +81,7 @@ impl Columns {
 impl Columns {
     /// In the order of [`Places::of_json`].
     fn names(&self) -> Vec<String> {
-        let Self { reference, amount, currency, kind, number, time, status } = self.clone();
+        let Self { reference, amount, currency, kind, number, time, status, .. } = self.clone();
         vec![reference, amount, currency, kind, number, time, status]
     }
 }
@@ -131,16 +135,17 @@ struct Places {
 }
 
 impl Places {
-    /// A record of JSON has all of them, in this order.
-    const fn of_json() -> Self {
+    /// A record of JSON has all of them, in this order; those that its first line has not are nowhere.
+    fn of_json(reader: &JsonLines) -> Self {
+        let place = |place| Some(place).filter(|place| reader.has(*place));
         Self {
             reference: 0,
-            amount: Some(1),
-            currency: Some(2),
-            kind: Some(3),
-            number: Some(4),
-            time: Some(5),
-            status: Some(6),
+            amount: place(1),
+            currency: place(2),
+            kind: place(3),
+            number: place(4),
+            time: place(5),
+            status: place(6),
         }
     }
 }
@@ -162,9 +167,7 @@ impl Sheet {
             found: error.to_string(),
         };
         if JsonLines::is(&mut file).map_err(unread)? {
-            let reader = SheetReader::Json(JsonLines::new(file, columns.names()));
-            let (record, places) = (ByteRecord::new(), Places::of_json());
-            return Ok(Self { reader, record, places, file: about, references });
+            return Self::of_objects(file, columns, about, references);
         }
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
         let heads = reader.headers().map_err(|error| unreadable(&error))?.clone();
@@ -178,6 +181,9 @@ impl Sheet {
             expected: format!("a column {name:?} (--columns names others)"),
             found: heads.iter().collect::<Vec<_>>().join(","),
         };
+        if let Some(name) = columns.named.iter().find(|name| place(name).is_none()) {
+            return Err(missing(name));
+        }
         let reference = place(&columns.reference).ok_or_else(|| missing(&columns.reference))?;
         let amount = place(&columns.amount);
         if amount.is_none() && about.source == Source::Gateway {
@@ -188,6 +194,28 @@ impl Sheet {
                 .map(|name| place(name));
         let places = Places { reference, amount, currency, kind, number, time, status };
         let reader = SheetReader::Csv(reader);
+        Ok(Self { reader, record: ByteRecord::new(), places, file: about, references })
+    }
+
+    fn of_objects(
+        file: Box<dyn BufRead>,
+        columns: &Columns,
+        about: SheetFile,
+        references: References,
+    ) -> Result<Self, Mistake> {
+        let names = columns.names();
+        let reader = JsonLines::new(file, names.clone())?;
+        let needs = |name: &String| {
+            let is_amount = *name == columns.amount && about.source == Source::Gateway;
+            *name == columns.reference || is_amount || columns.named.contains(name)
+        };
+        let missing = (0..).zip(&names).find(|(place, name)| needs(name) && !reader.has(*place));
+        if let Some((_, name)) = missing {
+            let expected = format!("a member {name:?} (--columns names others)");
+            return Err(Mistake { line: 1, expected, found: "none".to_owned() });
+        }
+        let places = Places::of_json(&reader);
+        let reader = SheetReader::Json(reader);
         Ok(Self { reader, record: ByteRecord::new(), places, file: about, references })
     }
 
@@ -251,7 +279,10 @@ impl Sheet {
             return Err(self.mistake("an amount such as 10000.00", &written));
         }
         let status = self.cell(self.places.status);
-        let said = said(&status).ok_or_else(|| self.mistake(STATUSES, &status))?;
+        // Where a sheet tells of statuses, one without is no execution: nobody knows what it is.
+        let tells = self.places.status.is_some();
+        let said = said(&status).filter(|_| !tells || !status.is_empty());
+        let said = said.ok_or_else(|| self.mistake(STATUSES, &status))?;
         let is_refund = amount.is_some_and(|amount| amount < 0)
             || self.cell(self.places.kind).to_ascii_lowercase().contains("refund");
         let said = if is_refund && said == Said::Executed { Said::Refunded } else { said };

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::account::{Account, Sums, Told};
+use super::account::{Account, Sums, TOLD_MAX, Told};
 use super::row::Id;
 use super::state::State;
 use crate::cli::money;
@@ -25,8 +25,8 @@ pub(super) fn text(out: &mut impl Write, account: &Account) -> io::Result<()> {
         for told in of_state.iter().take(SHOWN) {
             line(out, account, told)?;
         }
-        if of_state.len() > SHOWN {
-            writeln!(out, "  and {} more: --format csv has all", of_state.len() - SHOWN)?;
+        if let Some(more) = more(account, state, SHOWN) {
+            writeln!(out, "  {more}")?;
         }
         writeln!(out)?;
     }
@@ -48,6 +48,16 @@ pub(super) fn text(out: &mut impl Write, account: &Account) -> io::Result<()> {
         by.executed, by.answer, by.status, by.notification, by.nothing
     )?;
     writeln!(out, "{}", proof(account))
+}
+
+/// What is said where a state has more payments than are shown.
+pub(super) fn more(account: &Account, state: State, shown: usize) -> Option<String> {
+    let all = account.states.get(&state).map_or(0, |(count, _)| *count);
+    let more = all.checked_sub(shown as u64).filter(|more| *more > 0)?;
+    Some(match account.untold {
+        0 => format!("and {more} more: --format csv has all"),
+        _ => format!("and {more} more: no more than {TOLD_MAX} payments are told, the gravest"),
+    })
 }
 
 fn line(out: &mut impl Write, account: &Account, told: &Told) -> io::Result<()> {
