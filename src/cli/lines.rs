@@ -2,7 +2,7 @@
 //! packed with gzip is unpacked on the way.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
@@ -67,37 +67,44 @@ pub(crate) fn each(mut source: Source<'_>, mut take: impl FnMut(Line<'_>)) -> io
 }
 
 /// A file whose lines are read by where they begin, later ones after earlier ones.
-pub(crate) enum Forward {
+pub(crate) struct Forward {
+    file: ForwardFile,
+    /// How far it is, in bytes of what is unpacked.
+    at: u64,
+}
+
+enum ForwardFile {
     Plain(BufReader<File>),
-    /// What gzip has packed, and how far it is.
-    Packed(Box<dyn BufRead>, u64),
+    /// What gzip has packed.
+    Packed(Box<dyn BufRead>),
 }
 
 impl Forward {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut file = BufReader::new(File::open(path)?);
         if file.fill_buf()?.starts_with(&GZIP) {
-            return Ok(Self::Packed(unpacked(file)?.0, 0));
+            return Ok(Self { file: ForwardFile::Packed(unpacked(file)?.0), at: 0 });
         }
-        Ok(Self::Plain(file))
+        Ok(Self { file: ForwardFile::Plain(file), at: 0 })
     }
 
     /// The line that begins at this byte of what is unpacked.
     pub(crate) fn line(&mut self, offset: u64) -> io::Result<Vec<u8>> {
         let mut line = Vec::new();
         let most = LINE_BYTES_MAX as u64;
-        match self {
-            Self::Plain(file) => {
-                file.seek(SeekFrom::Start(offset))?;
-                file.by_ref().take(most).read_until(b'\n', &mut line)?;
+        let between = offset.saturating_sub(self.at);
+        let read = match &mut self.file {
+            // What is in its buffer is not read again.
+            ForwardFile::Plain(file) => {
+                file.seek_relative(i64::try_from(between).unwrap_or(i64::MAX))?;
+                file.by_ref().take(most).read_until(b'\n', &mut line)?
             }
-            Self::Packed(reader, at) => {
-                let between = offset.saturating_sub(*at);
+            ForwardFile::Packed(reader) => {
                 io::copy(&mut reader.by_ref().take(between), &mut io::sink())?;
-                let read = reader.by_ref().take(most).read_until(b'\n', &mut line)?;
-                *at += between + read as u64;
+                reader.by_ref().take(most).read_until(b'\n', &mut line)?
             }
-        }
+        };
+        self.at += between + read as u64;
         Ok(line)
     }
 }

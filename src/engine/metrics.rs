@@ -140,6 +140,9 @@ table! {
     AUDIT_PUBLISHED: Gauge "dana_audit_published_timestamp_seconds" []
         in "seconds since 1970",
         "when the heads of the audit trail were published last; alarm when it stands still";
+    AUDIT_EPOCH: Gauge "dana_audit_epoch_milliseconds" []
+        in "milliseconds since 1970",
+        "the front of the writers' names, which stands there in base 36: when the first of them began";
     AUDIT_WRITER: Gauge "dana_audit_writer" ["place"]
         in "number",
         "the writer whose head stands in this place: its number, modulo 64";

@@ -113,7 +113,8 @@ impl Auditor {
         let before: Vec<String> = writers
             .latest(limits::AUDIT_WRITERS_NAMED + 1)
             .skip(1)
-            .filter_map(|writer| head_of(host, writer).map(|head| head.line()))
+            .filter_map(|writer| head_of(host, writer).ok().flatten())
+            .map(|head| head.line())
             .collect();
         let node = host.property("xds\0node\0id").ok().flatten().unwrap_or_default();
         let first = AuditEntry::new("start", now)
@@ -207,10 +208,17 @@ fn slot(writer: AuditWriter) -> Cell {
     Cell::AuditHead(u32::try_from(writer.number % limits::AUDIT_WRITERS_MAX).unwrap_or_default())
 }
 
-/// How far a writer is, unless a later one has its place.
-pub(super) fn head_of<H: Host>(host: &H, writer: AuditWriter) -> Option<Head> {
+/// How far a writer is; `None` where it has written nothing, or a later one has its place.
+///
+/// # Errors
+/// Where that cannot be read.
+pub(super) fn head_of<H: Host>(host: &H, writer: AuditWriter) -> Result<Option<Head>, ()> {
     let CellEvent::Loaded(_, loaded) = cell(host, CellRequest::Load(slot(writer))) else {
-        return None;
+        return Err(());
     };
-    Head::decode(&loaded.bytes).filter(|head| head.writer == writer)
+    match Head::decode(&loaded.bytes) {
+        Some(head) => Ok(Some(head).filter(|head| head.writer == writer)),
+        None if loaded.bytes.is_empty() => Ok(None),
+        None => Err(()),
+    }
 }

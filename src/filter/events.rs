@@ -49,7 +49,10 @@ impl<H: Host> EventRoot<H> {
         if !before.is_due(now) {
             return;
         }
-        let heads = self.heads();
+        // What cannot be read is not published: the time of the last publication tells.
+        let Some(heads) = self.heads() else {
+            return;
+        };
         let published = PublishedHeads { at: now, heads };
         let (bytes, expected) = (published.encode(), loaded.version);
         let store = CellRequest::Store { cell: place, bytes, expected };
@@ -63,20 +66,30 @@ impl<H: Host> EventRoot<H> {
         self.show(&published.heads, now);
     }
 
-    fn heads(&self) -> Vec<Head> {
+    /// The heads of all writers; `None` where one of them cannot be read.
+    fn heads(&self) -> Option<Vec<Head>> {
         let load = CellRequest::Load(Cell::AuditWriters);
         let CellEvent::Loaded(_, loaded) = cell(&self.host, load) else {
-            return Vec::new();
+            return None;
         };
-        let writers = Writers::decode(&loaded.bytes).into_iter();
-        let latest = writers.flat_map(|all| all.latest(limits::AUDIT_WRITERS_MAX));
-        latest.filter_map(|writer| head_of(&self.host, writer)).collect()
+        let Some(writers) = Writers::decode(&loaded.bytes) else {
+            // Nobody has written anything.
+            return loaded.bytes.is_empty().then(Vec::new);
+        };
+        let mut heads = Vec::new();
+        for writer in writers.latest(limits::AUDIT_WRITERS_MAX) {
+            heads.extend(head_of(&self.host, writer).ok()?);
+        }
+        Some(heads)
     }
 
     /// The latest writers' heads as gauges. A metric is there for as long as Envoy runs, so later writers
     /// take the places of earlier ones.
     fn show(&self, heads: &[Head], now: Timestamp) {
         self.set(&metrics::AUDIT_PUBLISHED, "", now.as_millis() / 1000);
+        if let Some(head) = heads.first() {
+            self.set(&metrics::AUDIT_EPOCH, "", head.writer.epoch);
+        }
         for head in heads.iter().take(limits::AUDIT_WRITERS_SHOWN) {
             let place = head.writer.number % limits::AUDIT_WRITERS_SHOWN as u64;
             let [high, low] = head.halves();

@@ -145,7 +145,7 @@ fn publish(
     let write = fs::write(&beside, checkpoint.sign(key)).and_then(|()| fs::rename(&beside, &path));
     write.map_err(unread(&path))?;
     let (writer, size) = (checkpoint.writer, checkpoint.size);
-    let before = last.map_or("never before".to_owned(), |last| format!("{last} before"));
+    let before = last.map_or_else(|| "never before".to_owned(), |last| format!("{last} before"));
     writeln!(io::stdout(), "{writer}: {size} entries signed, {before}, {}", path.display())
         .map_err(Error::Write)
 }

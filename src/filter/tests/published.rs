@@ -93,6 +93,10 @@ fn a_call_that_fails_delays_it() {
             inside.fault = Some(Fault { from, lasts: Lasts::Once, how });
             drop(inside);
             let mut told = scene.told_after(limits::AUDIT_PUBLISHED_MS);
+            let is_said = scene.gauge("dana_audit_published_timestamp_seconds").is_some();
+            // A value that is not there is one that nobody has written.
+            let is_true = !told.is_empty() || how == How::Nothing;
+            assert!(!is_said || is_true, "call {from}: {how:?}: it is said, and was not");
             scene.host.0.borrow_mut().fault = None;
             told.extend(scene.told_after(limits::AUDIT_PUBLISHED_MS));
             told.dedup();

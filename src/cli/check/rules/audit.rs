@@ -53,9 +53,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "audit-events-lost",
         severity: Error,
-        title: "What happens without a request gets into no audit trail",
+        title: "What happens without a request gets into no audit trail, and no heads are published",
         why: "Failovers, breakers and heartbeats are handed over by the cluster of audit.cluster to a listener \
-              whose filter has admin.role audit. Up to 1024 of them wait in each worker, then they are lost.",
+              whose filter has admin.role audit. Up to 1024 of them wait in each worker, then they are lost. The same \
+              listener publishes how far the trail is.",
         fix: "Add the cluster and the listener dana_audit of the reference.",
         check: events_lost,
     },
