@@ -198,7 +198,7 @@ fn what_is_compared_is_said_and_nothing_is_no_comparison() {
     assert!(desk.sign("day").status.success());
     let output = desk.verify("day");
     for writer in writers() {
-        let line = format!("compared with what was signed of {writer}: its first 50 entries");
+        let line = format!("as was signed of {writer}: its first 50 entries");
         assert!(told(&output).contains(&line), "{}", told(&output));
     }
 }

@@ -25,6 +25,15 @@ pub(super) struct Again {
     pub(super) place: Place,
 }
 
+/// What came of a comparison with a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Agrees,
+    Contradicts,
+    /// A chain that begins in the middle has no root.
+    Unknown,
+}
+
 /// The chains of all writers.
 #[derive(Debug)]
 pub(super) struct Chains {
@@ -202,22 +211,27 @@ impl Chains {
         }));
     }
 
-    /// Compares what was signed of a writer's log with the root of what there is at that size. Tells whether
-    /// that can be known: a chain that begins in the middle has no root. What is not known to be as it was
-    /// signed is never passed over.
-    pub(super) fn compare(&mut self, signed: &Checkpoint, root: Option<Hash>) -> bool {
+    /// Compares what was signed of a writer's log with the root of what there is at that size. What is not
+    /// known to be as it was signed is never passed over: it is a finding, or is one already.
+    pub(super) fn compare(&mut self, signed: &Checkpoint, root: Option<Hash>) -> Comparison {
         let chain = self.writers.get(&signed.writer);
         let next = chain.map_or(0, |chain| chain.next);
         let (kind, first) = match root {
-            _ if chain.is_some_and(|chain| chain.begun.is_some()) => return false,
-            Some(root) if root == signed.root => return true,
+            _ if chain.is_some_and(|chain| chain.begun.is_some()) => return Comparison::Unknown,
+            Some(root) if root == signed.root => return Comparison::Agrees,
             Some(_) => (Kind::Rewritten, 0),
             None if next < signed.size => (Kind::Cut, next),
+            // A tree ends at a gap, which has been found.
+            None if self.is_missing_in(signed.writer) => return Comparison::Contradicts,
             None => (Kind::Scattered, 0),
         };
         let numbers = Some((first, signed.size.saturating_sub(1)));
         self.found.push(Finding { kind, place: None, writer: Some(signed.writer), numbers });
-        true
+        Comparison::Contradicts
+    }
+
+    fn is_missing_in(&self, writer: AuditWriter) -> bool {
+        self.found.iter().any(|one| one.kind == Kind::Missing && one.writer == Some(writer))
     }
 
     /// All of them.

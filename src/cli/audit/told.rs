@@ -51,7 +51,7 @@ pub(super) fn text(out: &mut impl Write, verified: &Verified) -> io::Result<()> 
         writeln!(out, "note: still writing, or killed: nobody has said that it ended: {open}")?;
     }
     for Checkpoint { writer, size, .. } in &verified.compared {
-        writeln!(out, "compared with what was signed of {writer}: its first {size} entries")?;
+        writeln!(out, "as was signed of {writer}: its first {size} entries")?;
     }
     for Checkpoint { writer, size, .. } in &verified.unchecked {
         writeln!(

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use super::Error;
-use super::chains::{Again, Chains};
+use super::chains::{Again, Chains, Comparison};
 use super::entry::Link;
 use super::finding::{Finding, Kind, Place};
 use super::heads::Heads;
@@ -67,7 +67,7 @@ enum Format {
 pub struct Verified {
     pub(super) files: Vec<String>,
     pub(super) chains: Chains,
-    /// What was signed and could be compared.
+    /// What was signed, and is what there is.
     pub(super) compared: Vec<Checkpoint>,
     /// What was signed of logs whose beginnings are not there.
     pub(super) unchecked: Vec<Checkpoint>,
@@ -169,14 +169,17 @@ impl Trail<'_> {
             chains.end_file();
         }
         chains.end();
+        name_again(&trail, &mut chains)?;
         let (mut compared, mut unchecked) = (Vec::new(), Vec::new());
         for Signed { checkpoint, .. } in signed {
             let root =
                 trees.as_ref().and_then(|trees| trees.root(checkpoint.writer, checkpoint.size));
-            let is_known = chains.compare(checkpoint, root);
-            if is_known { &mut compared } else { &mut unchecked }.push(*checkpoint);
+            match chains.compare(checkpoint, root) {
+                Comparison::Agrees => compared.push(*checkpoint),
+                Comparison::Unknown => unchecked.push(*checkpoint),
+                Comparison::Contradicts => {}
+            }
         }
-        name_again(&trail, &mut chains)?;
         chains.found.sort_by_key(|finding| finding.place);
         let files = trail.iter().map(|input| input.name()).collect();
         Ok(Verified { files, chains, compared, unchecked })

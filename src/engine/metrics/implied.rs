@@ -14,6 +14,7 @@
 //!   there are too many, and few of them ever happen;
 //! - what the store holds: until it is counted 0 would say that no money is in doubt, and of the
 //!   time of the last count that it is old. Currencies are what merchants write;
+//! - how far the audit trail is: its listener shows that when it publishes it;
 //! - what is more than [`limits::METRICS_IMPLIED_MAX`].
 
 use super::{
@@ -445,8 +446,12 @@ mod tests {
         // Nor is there a store in etcd.
         let etcd = [STORE_UP, STORE_CALLS, STORE_UNFINISHED, STORE_AHEAD];
         let (told, last) = counted.split_at(6);
-        // Notifications are another module's.
-        assert_eq!(left_out, [[NOTIFICATIONS, BREACHES].as_slice(), told, &etcd, last].concat());
+        // Notifications and what is published of the audit trail are other modules'.
+        let audit = TABLE.iter().map(|row| row.family).filter(|one| one.name.contains("_audit_"));
+        let audit: Vec<Family> = audit.collect();
+        assert_eq!(audit.len(), 6);
+        let others = [NOTIFICATIONS, BREACHES];
+        assert_eq!(left_out, [others.as_slice(), told, &etcd, last, &audit].concat());
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// Labels of the filter's metrics, as the reference tells them to Envoy.
-pub(super) const LABELS: [&str; 13] = [
+pub(super) const LABELS: [&str; 14] = [
     "operation",
     "decision",
     "claim",
@@ -40,6 +40,7 @@ pub(super) const LABELS: [&str; 13] = [
     "state",
     "currency",
     "result",
+    "place",
 ];
 
 /// Names as Envoy has them.
