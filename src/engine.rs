@@ -58,8 +58,8 @@ pub use health::{
 pub use machine::{Input, InputOf, Machine, Output, OutputOf, Shell, Ticket, drive};
 pub use payment::{
     Admission, Anomaly, AnomalyKind, AttemptId, Claim, ClaimKey, ClaimRules, ClaimState, Closed,
-    Evidence, Fetch, Fingerprint, Incarnation, KeyFront, KeyPrefix, Money, Outcome, PaymentRef,
-    PaymentStatus, Resolution, Step, parse_idempotency_key, quote,
+    DoubtEvent, Evidence, Fetch, Fingerprint, Incarnation, KeyFront, KeyPrefix, Money, Outcome,
+    PaymentRef, PaymentStatus, Resolution, ResolvedBy, Step, parse_idempotency_key, quote,
 };
 pub use protocol::{
     Absence, Body, Class, Compiled, Concerns, Flags, Identity, LocalReply, Matched, Memory, Mode,

@@ -190,6 +190,7 @@ impl Shell<Local<Notification>> for Outside<'_> {
             NotificationEffect::Decided(note) => {
                 self.seen.told.extend(format!("{} {note:?}", note.line()).into_bytes());
             }
+            NotificationEffect::Doubt(doubt) => panic!("nothing was known: {doubt:?}"),
             NotificationEffect::Anomaly(anomaly) => panic!("nothing was known: {anomaly:?}"),
         }
         None

@@ -81,7 +81,7 @@ impl Shell<Local<Admin>> for Desk<'_> {
                 assert!(!line.contains(AUTHORIZATION), "the token is told");
                 assert!(!line.contains('\n'), "one line: {line:?}");
             }
-            AdminEffect::Changed(_) | AdminEffect::Anomaly(_) => {}
+            AdminEffect::Changed(_) | AdminEffect::Anomaly(_) | AdminEffect::Doubt(_) => {}
             AdminEffect::Reply(reply) => self.reply = Some(reply),
         }
         None

@@ -186,7 +186,10 @@ impl Shell<Local<Exchange>> for Outside<'_> {
             ExchangeEffect::Reply(reply) => self.seen.replies.push(reply),
             ExchangeEffect::Relay { .. } => self.seen.relayed = true,
             ExchangeEffect::Decided(note) => self.seen.notes.push(note),
-            ExchangeEffect::Changed(_) | ExchangeEffect::Anomaly(_) | ExchangeEffect::HandOff => {}
+            ExchangeEffect::Changed(_)
+            | ExchangeEffect::Anomaly(_)
+            | ExchangeEffect::Doubt(_)
+            | ExchangeEffect::HandOff => {}
         }
         None
     }

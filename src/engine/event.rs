@@ -3,7 +3,7 @@
 use crate::engine::audit::AuditEntry;
 use crate::engine::gateway::GatewayId;
 use crate::engine::health::{HealthEvent, Peer, ProbeSpec};
-use crate::engine::payment::Anomaly;
+use crate::engine::payment::{Anomaly, DoubtEvent};
 use crate::engine::protocol::{Body, Origin, Reply, Response};
 use crate::engine::store::Counted;
 use crate::engine::time::Millis;
@@ -95,6 +95,8 @@ pub enum ExchangeEffect {
     Changed(HealthEvent),
     /// Tell operators that evidence contradicts what was known.
     Anomaly(Anomaly),
+    /// Count a payment that came into doubt, or out of it.
+    Doubt(DoubtEvent),
     /// Put it into the access log, and count it.
     Decided(Decision),
     /// The client has left, and something is still to be written down: keep the exchange, and tell
@@ -143,6 +145,8 @@ pub enum AdminEffect {
     Changed(HealthEvent),
     /// Tell other operators that evidence contradicts what was known.
     Anomaly(Anomaly),
+    /// Count a payment that came out of doubt.
+    Doubt(DoubtEvent),
     /// Tell who asked for what, and why.
     Told {
         /// One line for the log, with a JSON object.
@@ -202,6 +206,8 @@ pub enum NotificationEffect {
     Reply(Reply),
     /// Tell operators that it contradicts what was known.
     Anomaly(Anomaly),
+    /// Count a payment that came out of doubt.
+    Doubt(DoubtEvent),
     /// Put it into the access log and the audit trail, and count it.
     Decided(Decision),
 }

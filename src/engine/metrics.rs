@@ -5,6 +5,9 @@
 //! the start is said in [`implied`].
 
 pub mod implied;
+mod outcome;
+
+pub use outcome::PaymentOutcome;
 
 /// Kinds of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +16,8 @@ pub enum MetricKind {
     Counter,
     /// Is set.
     Gauge,
+    /// Sorts numbers into the buckets that Envoy is configured with.
+    Histogram,
 }
 
 /// A metric, whatever its labels' values: as much of a row as the filter needs.
@@ -52,9 +57,23 @@ macro_rules! table {
 }
 
 table! {
-    REQUESTS: Counter "dana_requests_total" ["operation", "decision", "claim", "gateway"]
+    REQUESTS: Counter "dana_requests_total" ["operation", "decision", "claim", "gateway", "outcome"]
         in "requests",
-        "requests, by what was decided and where the claim stands afterwards";
+        "requests, by what was decided and where the claim stands afterwards; of what moves money also by how \
+         it ended for its merchant: `executed`, `declined`, `invalid`, `unavailable`, `unknown`, \
+         `in_progress`, `client_gone`";
+    DURATIONS: Histogram "dana_gateway_duration_milliseconds" ["operation", "gateway"]
+        in "milliseconds",
+        "how long a gateway took until its answer was complete, or Envoy gave up; of several that were \
+         asked for one request the last one";
+    DOUBTS_OPENED: Counter "dana_doubts_opened_total" ["gateway"]
+        in "payments",
+        "payments that came into doubt. One whose answer never came, because Envoy was killed or a client \
+         left, is counted when something is next heard of it; `dana_claims` knows it before";
+    DOUBTS_RESOLVED: Counter "dana_doubts_resolved_total" ["by"]
+        in "payments",
+        "payments that came out of doubt: by an `answer` to the payment itself, the answer to a `status` \
+         inquiry or a cancel, a `notification`, or an `operator`";
     NOTIFICATIONS: Counter "dana_notifications_total" ["operation", "decision", "claim", "gateway"]
         in "notifications",
         "gateways' notifications, by what was decided and where the claim of the payment stands afterwards";
@@ -78,9 +97,9 @@ table! {
         "evidence against what a record says: `executed_twice` (by two gateways: refund one), \
          `overturned` (it was closed as failed and is executed after all), `contradicted`; Envoy's log names \
          the payment";
-    BREAKER_STATE: Gauge "dana_breaker_state" ["gateway"]
-        in "state",
-        "0 closed, 1 half-open, 2 open";
+    BREAKER_STATE: Gauge "dana_breaker_state" ["gateway", "state"]
+        in "0 or 1",
+        "1 for the state that the breaker is in: `closed`, `half_open`, `open`; 0 for the others";
     HEALTH_WRITES: Counter "dana_health_writes_total" []
         in "writes",
         "what all workers know of the gateways was written: by it they see whether to read it again";
@@ -97,9 +116,9 @@ table! {
     BARRED: Gauge "dana_barred" ["gateway"]
         in "0 or 1",
         "1: nothing is sent there until an operator admits it";
-    OVERRIDE: Gauge "dana_override" ["gateway"]
-        in "state",
-        "0 none, 1 force, 2 drain";
+    OVERRIDE: Gauge "dana_override" ["gateway", "state"]
+        in "0 or 1",
+        "1 for what operators have ordered: `none`, `force`, `drain`; 0 for the others";
     CLAIMS: Gauge "dana_claims" ["state"]
         in "claims",
         "claims that are `in_flight`, `in_doubt`, `settled`, `rejected`, `closed` (in etcd these three are one, \
@@ -137,6 +156,20 @@ table! {
     COUNTED_AT: Gauge "dana_census_timestamp_seconds" []
         in "seconds since 1970",
         "when the last count ended; alarm when it stands still";
+    HOST_ERRORS: Counter "dana_host_errors_total" []
+        in "calls",
+        "calls of the payments' filter to Envoy that failed, for whatever reason but the usual ones: not \
+         found, or changed by another worker";
+    BUILD: Gauge "dana_build_info" ["version", "module"]
+        in "1",
+        "the version of the payments' module; after an update without a restart that of the one before too";
+    CONFIG: Gauge "dana_config_digest" []
+        in "48 bits",
+        "the front of the SHA-256 of the payments' configuration, as the audit trail has it: Envoys that say \
+         different numbers are configured differently";
+    CONFIGURED_AT: Gauge "dana_config_timestamp_seconds" []
+        in "seconds since 1970",
+        "when a worker has last taken on its configuration: after a start, an update, or a crash of its VM";
     AUDIT_PUBLISHED: Gauge "dana_audit_published_timestamp_seconds" []
         in "seconds since 1970",
         "when the heads of the audit trail were published last; alarm when it stands still";

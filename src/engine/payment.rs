@@ -2,6 +2,7 @@
 
 mod anomaly;
 mod claim;
+mod doubt;
 mod key;
 
 pub use anomaly::{Anomaly, AnomalyKind};
@@ -13,6 +14,8 @@ pub use claim::fetch::Fetch;
 pub use claim::rules::ClaimRules;
 pub use claim::state::{ClaimState, Closed};
 pub use claim::{Claim, Money};
+pub use doubt::{DoubtEvent, ResolvedBy};
+pub(in crate::engine) use doubt::{DoubtEvents, doubts};
 pub use key::{
     ClaimKey, Fingerprint, KeyFront, KeyPrefix, PaymentRef, parse_idempotency_key, quote,
 };

@@ -118,6 +118,9 @@ impl<H: Host + Clone> AdminRoot<H> {
                 AdminEffect::Anomaly(anomaly) => {
                     reporter().into_iter().for_each(|reporter| reporter.anomaly(&anomaly));
                 }
+                AdminEffect::Doubt(event) => {
+                    reporter().into_iter().for_each(|reporter| reporter.doubt(event));
+                }
                 AdminEffect::Reply(reply) => {
                     if (400..500).contains(&reply.status) {
                         record = Some(AuditEntry::new("refused", now).text("do", reply.reason));

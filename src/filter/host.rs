@@ -153,11 +153,13 @@ pub trait Host {
     /// # Errors
     /// When the host refuses.
     fn metric(&self, metric: u32) -> Result<u64, HostError>;
-    /// Sets a gauge.
+    /// Sets a gauge, or sorts a number into a histogram.
     ///
     /// # Errors
     /// When the host refuses.
     fn record(&self, metric: u32, value: u64) -> Result<(), HostError>;
+    /// How many calls of the host have failed since this was asked last.
+    fn take_errors(&self) -> u32;
 }
 
 #[cfg(target_family = "wasm")]

@@ -331,6 +331,7 @@ impl<H: Host> Shell<OverStore> for Wire<H> {
                 self.response = Phase::Replied;
             }
             NotificationEffect::Anomaly(anomaly) => self.worker.anomaly(&anomaly),
+            NotificationEffect::Doubt(event) => self.worker.doubt(event),
             NotificationEffect::Decided(decision) => {
                 self.worker.note(&decision);
                 self.decision = self.worker.audit.is_some().then_some(decision);

@@ -82,6 +82,7 @@ impl<H: Host, S: Stores> Root<H, S> {
             return;
         }
         self.ticked_at = now;
+        self.worker.count_host_errors();
         let (counts_realm, local) = self.drive(TickEvent::Due);
         self.probes.retain(|(_, id)| self.tick.awaits(*id));
         if let Some(audit) = &self.worker.audit {

@@ -184,6 +184,7 @@ impl<H: Host> Shell<OverStore<WithEtcd>> for Streamless<'_, H> {
         match effect {
             ExchangeEffect::Changed(change) => self.worker.changed(&change),
             ExchangeEffect::Anomaly(anomaly) => self.worker.anomaly(&anomaly),
+            ExchangeEffect::Doubt(event) => self.worker.doubt(event),
             // Its access log is written, without what is decided now.
             ExchangeEffect::Decided(decision) => {
                 self.worker.count_decision(&decision);

@@ -232,7 +232,7 @@ fn operators(envoy: &Envoy) -> Works {
     };
     note("overrides", steer("drain"));
     note("their log", envoy.log().contains("dana: override {"));
-    note("their gauge", envoy.metric("dana_override", "primary") == 2);
+    note("their gauge", envoy.state("dana_override", "primary") == "drain");
     note("their counter", envoy.metric("dana_overrides_total", "primary") == 1);
     note("their end", steer("auto"));
     let trailed = format!(

@@ -164,7 +164,7 @@ fn a_heartbeat_is_good_only_if_it_is_what_was_expected() {
             );
             let label = format!("{{gateway=\"{gateway}\"}}");
             let text = text.unwrap();
-            ["dana_breaker_state", "dana_heartbeat_up"]
+            ["dana_barred", "dana_heartbeat_up"]
                 .iter()
                 .all(|name| text.contains(&format!("{name}{label}")))
         };

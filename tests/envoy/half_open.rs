@@ -125,7 +125,7 @@ fn clients_leave_in_the_middle_of_their_trials_which_stay_few_and_no_permit_is_l
     assert!(u128::from(trials) <= phases * u128::from(PERMITS), "{trials} in {phases} phases");
     // Nobody heard how the trials went.
     assert_eq!((moved(&envoy, "open"), moved(&envoy, "closed")), (opened, closed));
-    assert_eq!(envoy.metric("dana_breaker_state", "primary"), 1, "half-open");
+    assert_eq!(envoy.state("dana_breaker_state", "primary"), "half_open", "half-open");
     until("no trial is left", PATIENCE, || {
         (sandbox.stats()["primary"]["requests_open"] == 0).then_some(())
     });

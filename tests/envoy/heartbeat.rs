@@ -66,7 +66,7 @@ fn a_good_heartbeat_closes_no_breaker_that_traffic_opened() {
     // The wait is over several times, and heartbeats are all there is.
     hear_many(&sandbox, "primary");
     assert_eq!(envoy.metric("dana_heartbeat_up", "primary"), 1);
-    assert_eq!(envoy.metric("dana_breaker_state", "primary"), 2, "open as before");
+    assert_eq!(envoy.state("dana_breaker_state", "primary"), "open", "open as before");
     assert_eq!((moved("half_open"), moved("closed")), (0, 0));
     // They argue for a trial. It fails, and what they say has been wrong twice.
     assert_eq!(paid_by(&envoy, "TRIAL-0"), None);
@@ -78,9 +78,15 @@ fn a_good_heartbeat_closes_no_breaker_that_traffic_opened() {
     hear_many(&sandbox, "primary");
     assert_eq!(paid_by(&envoy, "TRIAL-1").as_deref(), Some("primary"));
     hear_many(&sandbox, "primary");
-    assert_eq!((envoy.metric("dana_breaker_state", "primary"), moved("closed")), (1, 0));
+    assert_eq!(
+        (envoy.state("dana_breaker_state", "primary").as_str(), moved("closed")),
+        ("half_open", 0)
+    );
     assert_eq!(paid_by(&envoy, "TRIAL-2").as_deref(), Some("primary"));
-    assert_eq!((envoy.metric("dana_breaker_state", "primary"), moved("closed")), (0, 1));
+    assert_eq!(
+        (envoy.state("dana_breaker_state", "primary").as_str(), moved("closed")),
+        ("closed", 1)
+    );
     assert_eq!(sandbox.ledger()["executed_at_both"], 0);
 }
 
@@ -141,6 +147,6 @@ fn a_secondary_that_has_fallen_silent_is_never_chosen() {
     assert_eq!(paid_by(&envoy, "LAST"), None);
     let none = call(&envoy.listener, CREATE, &order("NONE"));
     assert_eq!(none.json()["type"], "urn:dana-failover:no_gateway", "{none:?}");
-    assert_eq!(envoy.metric("dana_breaker_state", "primary"), 2);
+    assert_eq!(envoy.state("dana_breaker_state", "primary"), "open");
     assert_eq!(sandbox.stats()["secondary"]["requests"], 0);
 }

@@ -17,6 +17,7 @@
 //! - `heartbeat`: what heartbeats can and cannot do against traffic
 //! - `lds`: listeners in a file, and what is changed by it while payments go on
 //! - `load`: too much under way, one partner in trouble
+//! - `metrics`: what a payment leaves in the metrics
 //! - `never_sent`: ways not to reach a gateway, and what follows
 //! - `notify`: gateways' notifications, and what reaches the application
 //! - `provenance`: who gave an answer, whatever Envoy removes, renames or adds
@@ -55,6 +56,7 @@ mod half_open;
 mod heartbeat;
 mod lds;
 mod load;
+mod metrics;
 mod mistakes;
 mod never_sent;
 mod notify;

@@ -412,6 +412,7 @@ impl<'s> World<'s> {
             }
             ExchangeEffect::Changed(change) => self.truth.told(&change),
             ExchangeEffect::Anomaly(_)
+            | ExchangeEffect::Doubt(_)
             | ExchangeEffect::Reply(_)
             | ExchangeEffect::Relay { .. }
             | ExchangeEffect::HandOff

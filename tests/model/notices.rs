@@ -345,7 +345,7 @@ impl World<'_> {
                     let is_alarm = anomaly.kind == AnomalyKind::ExecutedTwice;
                     assert!(is_so || !is_alarm, "payment {payment} was executed once: {anomaly:?}");
                 }
-                Output::Do(NotificationEffect::Decided(_)) => {}
+                Output::Do(NotificationEffect::Doubt(_) | NotificationEffect::Decided(_)) => {}
             }
         }
     }

@@ -506,7 +506,10 @@ impl<'a> World<'a> {
             ExchangeEffect::Decided(note) => {
                 self.reached.note(Milestone::Repeated, note.decision == "repeat");
             }
-            ExchangeEffect::Changed(_) | ExchangeEffect::Anomaly(_) | ExchangeEffect::HandOff => {}
+            ExchangeEffect::Changed(_)
+            | ExchangeEffect::Anomaly(_)
+            | ExchangeEffect::Doubt(_)
+            | ExchangeEffect::HandOff => {}
             effect if is_left => panic!("for a client that has left: {effect:?}"),
             ExchangeEffect::Forward(forward) => self.forward(at, &forward),
             ExchangeEffect::Reply(reply) => self.check_reply(at, &reply),

@@ -327,6 +327,7 @@ fn want(effect: ExchangeEffect) -> Option<Want> {
         ExchangeEffect::Decided(_)
         | ExchangeEffect::Changed(_)
         | ExchangeEffect::Anomaly(_)
+        | ExchangeEffect::Doubt(_)
         | ExchangeEffect::HandOff => return None,
     })
 }

@@ -529,6 +529,19 @@ impl Envoy {
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 
+    /// The state that a set of states says a gateway is in.
+    pub(crate) fn state(&self, name: &str, gateway: &str) -> String {
+        let text = client::get(&self.admin, "/stats/prometheus").body;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let (sample, of) = (format!("{name}{{"), format!("gateway=\"{gateway}\""));
+        let is_it =
+            |line: &&str| line.starts_with(&sample) && line.contains(&of) && line.ends_with(" 1");
+        let set: Vec<&str> = text.lines().filter(is_it).collect();
+        let [line] = set.as_slice() else { panic!("{name} of {gateway}: {set:?}") };
+        let state = line.split("state=\"").nth(1).and_then(|rest| rest.split('"').next());
+        state.unwrap_or_default().to_owned()
+    }
+
     /// A counter of Envoy's own.
     pub(crate) fn stat(&self, name: &str) -> u64 {
         let stats = client::get(&self.admin, &format!("/stats?filter={name}&format=json")).json();

@@ -6,7 +6,8 @@
 
 use crate::engine::gateway::GatewayId;
 use crate::engine::payment::{
-    Claim, ClaimRules, ClaimState, Evidence, KeyPrefix, Resolution, Step,
+    Claim, ClaimRules, ClaimState, DoubtEvent, Evidence, KeyPrefix, Resolution, ResolvedBy, Step,
+    doubts,
 };
 use crate::engine::store::Entry;
 use crate::engine::time::{Leaps, Timestamp};
@@ -25,6 +26,8 @@ pub struct Resolved {
     pub overturned: bool,
     /// The whole claim as it is from now on.
     pub claim: Claim,
+    /// That it is out of doubt, and came into it where nothing has said so since its lease ended.
+    pub doubts: [Option<DoubtEvent>; 2],
 }
 
 /// Why an operator's word changes nothing.
@@ -61,8 +64,8 @@ pub fn resolve(
     now: Timestamp,
     rules: &ClaimRules,
 ) -> Result<Resolved, ResolveError> {
-    let (key, claim) = only(found)?;
-    let claim = claim.seen(now, leaps).enforced(rules).at(now);
+    let (key, stored) = only(found)?;
+    let claim = stored.seen(now, leaps).enforced(rules).at(now);
     let before = claim.state;
     let (after, overturned) = match claim.apply(Evidence::Operator(resolution), now, rules) {
         Step::To(state) => (state, false),
@@ -72,7 +75,8 @@ pub fn resolve(
         Step::Contradicted(_) | Step::Released => return Err(ResolveError::Contradicts(before)),
     };
     let claim = Claim { state: after, changed_at: now, first: GatewayId::FIRST, ..claim };
-    Ok(Resolved { key, before, after, overturned, claim })
+    let doubts = doubts(&stored, before, after, ResolvedBy::Operator);
+    Ok(Resolved { key, before, after, overturned, claim, doubts })
 }
 
 fn only(found: &[(KeyPrefix, Entry)]) -> Result<(KeyPrefix, Claim), ResolveError> {

@@ -125,7 +125,7 @@ fn unknown_gateway(name: &str, layout: &Layout) -> Problem {
 
 /// What becomes of which payment.
 fn what(resolved: &Resolved, layout: &Layout) -> Object {
-    let Resolved { key, before, after, overturned, claim } = resolved;
+    let Resolved { key, before, after, overturned, claim, .. } = resolved;
     let what = Object::new()
         .with("key", hex(key))
         .with("before", describe(*before, layout))
@@ -173,6 +173,7 @@ fn told<T>(
         let anomaly = Anomaly::of(hex(key), *before, said, step, &view.policy.claims);
         effects.extend(anomaly.map(AdminEffect::Anomaly));
     }
+    effects.extend(resolved.doubts.into_iter().flatten().map(AdminEffect::Doubt));
     effects.push(AdminEffect::Reply(reply));
     Turn::End(effects)
 }

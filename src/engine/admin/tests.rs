@@ -8,7 +8,7 @@ use crate::engine::gateway::GatewayId;
 use crate::engine::health::{HealthEvent, Override, OverrideKind, Report, Signal, Source};
 use crate::engine::limits;
 use crate::engine::machine::{Shell, Ticket, drive};
-use crate::engine::payment::Anomaly;
+use crate::engine::payment::{Anomaly, DoubtEvent};
 use crate::engine::store::{
     Cell, CellEvent, CellRequest, Loaded, Local, MemoryStore, Placement, Seed,
 };
@@ -55,6 +55,7 @@ struct Got {
     told: Vec<String>,
     changes: Vec<HealthEvent>,
     anomalies: Vec<Anomaly>,
+    doubts: Vec<DoubtEvent>,
 }
 
 impl Got {
@@ -195,7 +196,8 @@ impl Scene {
         let input = Input::Event(AdminEvent::Request(request));
         drive(&mut admin, input, now, &mut (), &mut shell);
         assert!(admin.is_ended());
-        let (mut told, mut changes, mut anomalies) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut told, mut changes) = (Vec::new(), Vec::new());
+        let (mut anomalies, mut doubts) = (Vec::new(), Vec::new());
         let mut effects = shell.effects;
         let Some(AdminEffect::Reply(Reply { status, headers, body, .. })) = effects.pop() else {
             panic!("it ends with an answer")
@@ -205,11 +207,12 @@ impl Scene {
                 AdminEffect::Told { line, .. } => told.push(line),
                 AdminEffect::Changed(change) => changes.push(change),
                 AdminEffect::Anomaly(anomaly) => anomalies.push(anomaly),
+                AdminEffect::Doubt(doubt) => doubts.push(doubt),
                 AdminEffect::Reply(reply) => panic!("two answers: {reply:?}"),
             }
         }
         let text = String::from_utf8(body).unwrap();
-        Got { status, headers, text, told, changes, anomalies }
+        Got { status, headers, text, told, changes, anomalies, doubts }
     }
 }
 

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use crate::engine::audit::{AuditEntry, Pepper};
 use crate::engine::gateway::Gateways;
-use crate::engine::metrics::{self, Family};
+use crate::engine::metrics::{self, Family, PaymentOutcome};
 use crate::engine::payment::{ClaimState, Money, PaymentRef};
 use crate::engine::protocol::{Class, Compiled, SnapCode};
-use crate::engine::time::Timestamp;
+use crate::engine::time::{Millis, Timestamp};
 
 /// What was decided about a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Decision {
     pub evidence: &'static str,
     /// The status of the answer that its client gets; 0 where it gets none, or Envoy's without us.
     pub status: u16,
+    /// How long its gateway took, the last one where several were asked; none where nothing was sent.
+    pub took: Option<Millis>,
     /// When that was.
     pub at: Timestamp,
     /// Whose request it is, and what it says of itself.
@@ -109,8 +111,20 @@ impl Decision {
 
     /// The values of the labels of [`Decision::family`], in their order.
     #[must_use]
-    pub fn labels(&self) -> [&str; 4] {
-        [self.operation_name(), self.decision, self.claim.name(), &self.names]
+    pub fn labels(&self) -> [&str; 5] {
+        let outcome = match self.way {
+            Way::Out => self.outcome().map_or("", PaymentOutcome::name),
+            Way::In => "",
+        };
+        [self.operation_name(), self.decision, self.claim.name(), &self.names, outcome]
+    }
+
+    /// How it ended for its merchant, if it moves money.
+    #[must_use]
+    pub fn outcome(&self) -> Option<PaymentOutcome> {
+        let class = self.operation.as_ref()?.operation.class;
+        matches!(class, Class::Charge | Class::FollowUp)
+            .then(|| PaymentOutcome::of(self.decision, self.claim.name()))
     }
 }
 
@@ -218,6 +232,7 @@ mod tests {
             code: SnapCode::parse("2005400"),
             evidence: "executed",
             status: 200,
+            took: Some(Millis::new(41)),
             at: Timestamp::from_millis(1_795_364_259_456),
             subject: Rc::new(Subject {
                 request_id: "id-1".to_owned(),
@@ -258,7 +273,7 @@ mod tests {
             )
         );
         let counted = "dana_requests_total;operation=create-order;decision=forward;claim=settled;\
-                       gateway=primary";
+                       gateway=primary;outcome=executed";
         assert_eq!(REQUESTS.full_name(&whole.labels()), counted);
         assert_eq!(REQUESTS.labels.len(), whole.labels().len());
     }
@@ -267,7 +282,7 @@ mod tests {
     fn what_there_is_not_is_left_out() {
         let nothing = Decision { decision: "unmatched", ..Decision::default() };
         assert_eq!(nothing.line(), "decision=unmatched");
-        assert_eq!(nothing.labels(), ["", "unmatched", "", ""]);
+        assert_eq!(nothing.labels(), ["", "unmatched", "", "", ""]);
     }
 
     #[test]

@@ -6,9 +6,10 @@ use super::request::ParsedRequest;
 use crate::engine::config::{GATEWAY_HEADER, Policy, RouteTarget};
 use crate::engine::event::{After, Answer};
 use crate::engine::gateway::{GatewayId, Gateways};
-use crate::engine::payment::{Anomaly, ClaimState};
+use crate::engine::payment::{Anomaly, ClaimState, DoubtEvents};
 use crate::engine::protocol::{Body, Reply, Verdict};
 use crate::engine::store::Entry;
+use crate::engine::time::Millis;
 
 /// What is known when a request's exchange with the gateway has ended.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Answered {
     /// The answer's status; 0 where there is none.
     pub(super) status: u16,
     pub(super) client_waits: bool,
+    /// How long it took until the answer came, or Envoy gave up; none where nothing was sent.
+    pub(super) took: Option<Millis>,
     /// The gateway that is asked next, with its breaker's generation.
     pub(super) onward: Option<(GatewayId, u32)>,
     /// Nobody is left to be asked.
@@ -54,12 +57,18 @@ pub(super) struct Worked {
     pub(super) put: Option<Entry>,
     /// What operators are told of it.
     pub(super) anomaly: Option<Anomaly>,
+    /// Whether it came into doubt by that, or out of it.
+    pub(super) doubts: DoubtEvents,
 }
 
 impl Worked {
     /// It cannot be read.
-    pub(super) const LOST: Self =
-        Self { after: After { state: None, lost: true }, put: None, anomaly: None };
+    pub(super) const LOST: Self = Self {
+        after: After { state: None, lost: true },
+        put: None,
+        anomaly: None,
+        doubts: [None; 2],
+    };
 
     pub(super) fn at(state: ClaimState) -> Self {
         Self { after: After::at(state), ..Self::default() }

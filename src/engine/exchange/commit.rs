@@ -9,6 +9,7 @@ use super::stage::{CommitStep, Committing, Context, Next, Records, Stage, Task};
 use crate::engine::event::ExchangeEffect;
 use crate::engine::gateway::Gateways;
 use crate::engine::health::Health;
+use crate::engine::payment::{DoubtEvent, ResolvedBy, doubts};
 use crate::engine::protocol::{Compiled, LocalReply, NotExecuted};
 use crate::engine::store::{
     Alias, AliasTarget, Commit, Entry, Key, Patience, StoreError, StoreEvent, StoreRequest, Version,
@@ -67,8 +68,10 @@ impl Context<'_> {
                 self.claim(committing).after(told)
             }
             StoreEvent::Committed => {
+                let opened = committing.opens_doubt();
                 let Committing { task, attempt, .. } = *committing;
-                self.let_go(task.parsed, attempt)
+                let opened = opened.map(ExchangeEffect::Doubt).into_iter().collect();
+                self.let_go(task.parsed, attempt).after(opened)
             }
             StoreEvent::Conflict | StoreEvent::HealthConflict => self.decide_anew(committing.task),
             // Whether the permit was taken is not known; if it was, its time brings it back.
@@ -155,6 +158,18 @@ impl Context<'_> {
 impl Committing {
     fn operation(&self) -> Option<&Compiled> {
         self.task.parsed.operation.as_deref()
+    }
+
+    /// The repeat that is written now shows that its payment is in doubt, where nothing has said so since
+    /// its lease ended.
+    fn opens_doubt(&self) -> Option<DoubtEvent> {
+        let claim = self.attempt.claim?;
+        let key = Key::Payment(self.task.parsed.payment.as_ref()?.key.reference());
+        let Entry::Claim(stored) = self.records.entry(key) else {
+            return None;
+        };
+        let [opened, _] = doubts(&stored, claim.state, claim.state, ResolvedBy::Answer);
+        opened
     }
 
     /// Whether the client's header key is bound with the claim. A payment that begins does not begin

@@ -13,8 +13,8 @@ use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Breach, Heard, Report, Signal};
 use crate::engine::payment::{ClaimKey, Closed, Evidence, Outcome, PaymentStatus};
 use crate::engine::protocol::{
-    ANSWER_REFERENCE, Absence, Body, Flags, LocalReply, Origin, Protocol, Response as Facts,
-    Unknown, Verdict, is_failed_before, judge, text_of,
+    ANSWER_REFERENCE, Absence, Body, Compiled, Flags, LocalReply, Origin, Protocol,
+    Response as Facts, Unknown, Verdict, is_failed_before, judge, text_of,
 };
 use crate::engine::store::KeptAnswer;
 use crate::engine::time::Millis;
@@ -58,15 +58,7 @@ impl Context<'_> {
         let Some(operation) = parsed.operation.clone() else {
             return self.pass_back(&parsed, &attempt, updates);
         };
-        let protocol = self.policy.config.protocol;
-        let mut verdict =
-            judge(protocol, &operation, parsed.subject.reference.as_deref(), &answer.evidence);
-        if is_failed_before(&operation, verdict.code) {
-            verdict.outcome = Outcome::FailedBefore;
-        }
-        if attempt.astray && verdict.outcome == Outcome::No && verdict.not_found {
-            verdict.outcome = Outcome::NotKnown;
-        }
+        let verdict = self.verdict(&operation, &parsed, &attempt, answer);
         let gateways = self.spoken_of(&attempt, answer);
         if let Some(later) = &parsed.named_later {
             let named = text_of(&operation, &answer.evidence, ANSWER_REFERENCE);
@@ -101,7 +93,8 @@ impl Context<'_> {
             updates.push_back(Update::Cancel { key, gateway, asked_at: at });
         }
         let (signal, source) = (verdict.signal, parsed.source);
-        let report = Report { signal, source, ..self.report_after(self.now.since(at), answer) };
+        let waited = self.now.since(at);
+        let report = Report { signal, source, ..self.report_after(waited, answer) };
         let reports = reports(&attempt, gateways, &verdict, report);
         if answer.evidence.origin == Origin::NeverLeft {
             updates.extend(unmade_trial(&attempt));
@@ -117,6 +110,7 @@ impl Context<'_> {
             from_upstream: answer.evidence.origin == Origin::Upstream,
             status: answer.evidence.status,
             client_waits: answer.client_waits,
+            took: answer.evidence.origin.took(waited),
             onward,
             asked_all: asked.is_some_and(|asked| attempt.lookup.ends_with(asked)),
             called: called.then(|| CallAnswer::new(answer)),
@@ -128,6 +122,26 @@ impl Context<'_> {
             concerned: After::default(),
         };
         self.next_update(Box::new(Settling::answering(updates, unwritten, answered)))
+    }
+
+    /// What an answer proves.
+    fn verdict(
+        &self,
+        operation: &Compiled,
+        parsed: &ParsedRequest,
+        attempt: &Attempt,
+        answer: &Answer<'_>,
+    ) -> Verdict {
+        let reference = parsed.subject.reference.as_deref();
+        let protocol = self.policy.config.protocol;
+        let mut verdict = judge(protocol, operation, reference, &answer.evidence);
+        if is_failed_before(operation, verdict.code) {
+            verdict.outcome = Outcome::FailedBefore;
+        }
+        if attempt.astray && verdict.outcome == Outcome::No && verdict.not_found {
+            verdict.outcome = Outcome::NotKnown;
+        }
+        verdict
     }
 
     /// What an answer says of a gateway by itself, and by the time that it took.

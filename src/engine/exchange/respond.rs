@@ -59,6 +59,7 @@ impl Context<'_> {
             code: answered.verdict.code,
             evidence: answered.proven(),
             status: if answered.client_waits { answered.status } else { 0 },
+            took: answered.took,
             ..self.note(&answered.parsed)
         };
         match local_reply {

@@ -10,7 +10,7 @@ use crate::engine::health::Health;
 use crate::engine::limits;
 use crate::engine::payment::{
     Anomaly, Claim, ClaimKey, ClaimState, Evidence, Fingerprint, Incarnation, Money, Outcome,
-    PaymentStatus, Step,
+    PaymentStatus, ResolvedBy, Step, doubts,
 };
 use crate::engine::store::{
     Alias, AliasTarget, Commit, Entry, Seen, StoreError, StoreEvent, StoreRequest, Version,
@@ -82,6 +82,7 @@ impl Context<'_> {
             {
                 settling.attempts += 1;
                 settling.anomaly = None;
+                settling.doubts = [None; 2];
                 self.read_as_it_is(settling)
             }
             // What is known is true all the same, and there is no room to write it down.
@@ -140,8 +141,7 @@ impl Context<'_> {
                 let observed = settling.is_observed;
                 let worked = self.work_in(*entry, &key, evidence, Fingerprint::UNKNOWN, observed);
                 settling.note_concerned(worked.after);
-                settling.anomaly = worked.anomaly;
-                worked.put
+                settling.note_news(worked)
             }
             Some(Update::Cancel { key, gateway, asked_at }) => {
                 let status = PaymentStatus::Executed;
@@ -151,8 +151,7 @@ impl Context<'_> {
                 let is_known = *entry != Entry::Absent;
                 let work = || self.work_in(*entry, key, evidence, Fingerprint::UNKNOWN, observed);
                 let worked = is_known.then(work).unwrap_or_default();
-                settling.anomaly = worked.anomaly;
-                worked.put
+                settling.note_news(worked)
             }
             Some(
                 Update::Keep { .. }
@@ -224,6 +223,8 @@ impl Context<'_> {
         let changes =
             std::mem::take(&mut settling.changes).into_iter().map(ExchangeEffect::Changed);
         let told = changes.chain(settling.anomaly.take().map(ExchangeEffect::Anomaly));
+        let doubts = std::mem::take(&mut settling.doubts).into_iter().flatten();
+        let told = told.chain(doubts.map(ExchangeEffect::Doubt));
         let told: Vec<ExchangeEffect> = told.collect();
         self.next_update(settling).after(told)
     }
@@ -246,8 +247,7 @@ impl Context<'_> {
         let observed = settling.is_observed;
         let worked = self.work_in(entry, key, Some(evidence), print, observed);
         settling.note_own(worked.after);
-        settling.anomaly = worked.anomaly;
-        worked.put
+        settling.note_news(worked)
     }
 
     /// The claim with its further attempt at the gateway that is asked next, written before that
@@ -278,15 +278,16 @@ impl Context<'_> {
     ) -> Worked {
         let (rules, leaps) = (&self.policy.claims, self.counters.leaps(self.now));
         let evidence = evidence.map(|(event, at)| (event, self.known(event, at)));
-        let mut anomaly = None;
+        let (mut anomaly, mut stood) = (None, None);
         let (claim, step) = match (entry, evidence) {
-            (Entry::Claim(before), evidence) => {
-                let before = before.seen(self.now, &leaps);
+            (Entry::Claim(stored), evidence) => {
+                let before = stored.seen(self.now, &leaps);
                 let before = if observed { before } else { before.enforced(rules) };
                 let was = before.at(self.now).state;
                 let Some((event, at)) = evidence else {
                     return Worked::at(was);
                 };
+                stood = Some((stored, was, ResolvedBy::evidence(event)));
                 let step = before.apply(event, at, rules);
                 let reference = key.reference();
                 anomaly = Anomaly::of(reference, was, event, step, rules)
@@ -315,7 +316,8 @@ impl Context<'_> {
             Step::To(state) | Step::Overturned(state) | Step::Contradicted(state) => state,
         };
         let put = Some(Entry::Claim(moved(claim, state, self.now)));
-        Worked { put, anomaly, ..Worked::at(state) }
+        let doubts = stood.map(|(stored, was, by)| doubts(&stored, was, state, by));
+        Worked { put, anomaly, doubts: doubts.unwrap_or_default(), ..Worked::at(state) }
     }
 
     /// When evidence is of, by the clock of now. If that lies ahead, the clock was put back since: a

@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 
-use super::answered::Answered;
+use super::answered::{Answered, Worked};
 use super::permit::Permit;
 use crate::engine::event::{After, ExchangeEffect};
 use crate::engine::gateway::GatewayId;
 use crate::engine::health::{Batch, Breach, HealthEvent, Report};
 use crate::engine::payment::{
-    Anomaly, Claim, ClaimKey, Evidence, Fingerprint, Incarnation, Outcome,
+    Anomaly, Claim, ClaimKey, DoubtEvents, Evidence, Fingerprint, Incarnation, Outcome,
 };
-use crate::engine::store::{Alias, AliasTarget, KeptAnswer, Key, Patience, StoreRequest};
+use crate::engine::store::{Alias, AliasTarget, Entry, KeptAnswer, Key, Patience, StoreRequest};
 use crate::engine::time::Timestamp;
 
 /// One thing to be written down.
@@ -95,6 +95,7 @@ pub(super) struct Settling {
     /// Taken from the worker's counters and not yet written.
     pub(super) counted: Vec<Batch>,
     pub(super) anomaly: Option<Anomaly>,
+    pub(super) doubts: DoubtEvents,
     /// What the store has not confirmed, to be written after the ending.
     pub(super) unwritten: VecDeque<Update>,
     /// The payment that was made, and what it asked for.
@@ -138,6 +139,7 @@ impl Settling {
             changes: Vec::new(),
             counted: Vec::new(),
             anomaly: None,
+            doubts: [None; 2],
             unwritten: VecDeque::new(),
             payment: None,
             is_observed: false,
@@ -212,6 +214,13 @@ impl Settling {
         }
     }
 
+    /// What operators are told of it once it is written; and what is to be written.
+    pub(super) fn note_news(&mut self, worked: Worked) -> Option<Entry> {
+        self.anomaly = worked.anomaly;
+        self.doubts = worked.doubts;
+        worked.put
+    }
+
     pub(super) fn note_concerned(&mut self, after: After) {
         if let Ending::Answer(answered) = &mut self.ending {
             answered.concerned = after;
@@ -220,6 +229,7 @@ impl Settling {
 
     /// What was learnt is not written, and stands all the same.
     pub(super) fn note_no_room(&mut self) {
+        self.doubts = [None; 2];
         if let Ending::Answer(answered) = &mut self.ending {
             match self.updates.front() {
                 Some(Update::Own { .. }) => answered.own.lost = true,
@@ -240,6 +250,7 @@ impl Settling {
     }
 
     pub(super) fn note_lost(&mut self) {
+        self.doubts = [None; 2];
         let lost = After { state: None, lost: true };
         match self.updates.front() {
             Some(Update::Own { .. }) => {

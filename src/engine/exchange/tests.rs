@@ -14,7 +14,7 @@ use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::{Health, HealthEvent, Signal, Source, WorkerCounters};
 use crate::engine::limits;
 use crate::engine::machine::{Input, InputOf, Machine, Output, OutputOf, Ticket};
-use crate::engine::payment::{Anomaly, Claim, ClaimState, Closed};
+use crate::engine::payment::{Anomaly, Claim, ClaimState, Closed, DoubtEvent};
 use crate::engine::protocol::{Body, Flags, Origin, Reply, Response};
 use crate::engine::store::{
     Bucket, Cell, CellEvent, CellRequest, Layout, Local, MemoryStore, Placement, Seed,
@@ -25,6 +25,7 @@ mod anomalies;
 mod births;
 mod clock;
 mod counted;
+mod doubts;
 mod etcd;
 mod exact;
 mod faults;
@@ -110,6 +111,7 @@ struct Run {
     /// What operators were told.
     changes: Vec<HealthEvent>,
     anomalies: Vec<Anomaly>,
+    doubts: Vec<DoubtEvent>,
     /// It goes on without its client.
     handed_off: bool,
 }
@@ -305,6 +307,7 @@ impl World {
             calls: Vec::new(),
             changes: Vec::new(),
             anomalies: Vec::new(),
+            doubts: Vec::new(),
             handed_off: false,
         };
         self.feed(&mut run, Input::Event(ExchangeEvent::Request(request)));
@@ -352,6 +355,7 @@ impl World {
             ExchangeEffect::Call(call) => run.calls.push(call),
             ExchangeEffect::Changed(change) => run.changes.push(change),
             ExchangeEffect::Anomaly(anomaly) => run.anomalies.push(anomaly),
+            ExchangeEffect::Doubt(doubt) => run.doubts.push(doubt),
             ExchangeEffect::HandOff => run.handed_off = true,
         }
     }

@@ -18,6 +18,9 @@ pub enum OverrideKind {
 }
 
 impl OverrideKind {
+    /// The names of all of them, behind that of none.
+    pub const STATES: [&'static str; 3] = ["none", "force", "drain"];
+
     /// Its name in logs, metrics and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {

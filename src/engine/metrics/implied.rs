@@ -17,16 +17,18 @@
 //! - how far the audit trail is: its listener shows that when it publishes it;
 //! - what is more than [`limits::METRICS_IMPLIED_MAX`].
 
+use super::outcome::PaymentOutcome;
 use super::{
-    ANOMALIES, BARRED, BREACHES, BREAKER_STATE, DISAGREES, Family, HEALTH_WRITES, HEARTBEAT_UP,
-    IN_FLIGHT, NOTIFICATIONS, OVERRIDE, OVERRIDES, RAMP, REQUESTS, STORE_AHEAD, STORE_CALLS,
-    STORE_UNFINISHED, STORE_UP, SWITCHES, TRANSITIONS,
+    ANOMALIES, BARRED, BREACHES, BREAKER_STATE, DISAGREES, DOUBTS_OPENED, DOUBTS_RESOLVED,
+    DURATIONS, Family, HEALTH_WRITES, HEARTBEAT_UP, HOST_ERRORS, IN_FLIGHT, NOTIFICATIONS,
+    OVERRIDE, OVERRIDES, RAMP, REQUESTS, STORE_AHEAD, STORE_CALLS, STORE_UNFINISHED, STORE_UP,
+    SWITCHES, TRANSITIONS,
 };
 use crate::engine::config::Policy;
 use crate::engine::gateway::Gateways;
-use crate::engine::health::{Breach, Cause, Rule};
+use crate::engine::health::{Breach, BreakerState, Cause, OverrideKind, Rule};
 use crate::engine::limits;
-use crate::engine::payment::AnomalyKind;
+use crate::engine::payment::{AnomalyKind, ResolvedBy};
 use crate::engine::protocol::{Class, Compiled, Repeat, dana_notifications};
 use crate::engine::store::RpcEvent;
 
@@ -78,13 +80,23 @@ pub fn of_notifications(policy: &Policy) -> Vec<Implied> {
 fn add_of_gateways(policy: &Policy, all: &mut Vec<Implied>) {
     let mut add = |family, values: &[&str]| add(all, family, values);
     add(&HEALTH_WRITES, &[]);
+    add(&HOST_ERRORS, &[]);
+    for by in ResolvedBy::ALL {
+        add(&DOUBTS_RESOLVED, &[by.name()]);
+    }
     for kind in AnomalyKind::ALL {
         add(&ANOMALIES, &[kind.name()]);
     }
     let names: Vec<&str> = policy.gateways.iter().map(|gateway| gateway.name.as_str()).collect();
     for gateway in &names {
-        for family in [&BREAKER_STATE, &RAMP, &HEARTBEAT_UP, &IN_FLIGHT, &BARRED, &OVERRIDE] {
+        for family in [&RAMP, &HEARTBEAT_UP, &IN_FLIGHT, &BARRED] {
             add(family, &[gateway]);
+        }
+        for state in BreakerState::NAMES {
+            add(&BREAKER_STATE, &[gateway, state]);
+        }
+        for state in OverrideKind::STATES {
+            add(&OVERRIDE, &[gateway, state]);
         }
         for (to, rule) in Rule::MOVES {
             add(&TRANSITIONS, &[gateway, to, rule]);
@@ -125,18 +137,28 @@ fn add_of_store(policy: &Policy, all: &mut Vec<Implied>) {
 
 fn add_of_requests(policy: &Policy, all: &mut Vec<Implied>) {
     let sets = Sets::of(policy);
-    let mut add_of = |operation: &str, paths: Paths| {
+    let mut add_of = |operation: &str, moves_money: bool, paths: Paths| {
         for (decision, claims, to) in paths.into_iter().flatten() {
             for claim in *claims {
+                let outcome = moves_money.then(|| PaymentOutcome::of(decision, claim).name());
                 for gateway in sets.of_kind(*to) {
-                    add(all, &REQUESTS, &[operation, decision, claim, gateway]);
+                    let outcome = outcome.unwrap_or_default();
+                    add(all, &REQUESTS, &[operation, decision, claim, gateway, outcome]);
                 }
             }
         }
     };
-    add_of("", paths_of_none(policy));
+    add_of("", false, paths_of_none(policy));
     for compiled in policy.operations.iter() {
-        add_of(&compiled.operation.name, paths(compiled, policy));
+        let operation = &compiled.operation;
+        let moves_money = matches!(operation.class, Class::Charge | Class::FollowUp);
+        add_of(&operation.name, moves_money, paths(compiled, policy));
+    }
+    for gateway in &sets.any {
+        add(all, &DOUBTS_OPENED, &[gateway]);
+        for compiled in policy.operations.iter() {
+            add(all, &DURATIONS, &[&compiled.operation.name, gateway]);
+        }
     }
 }
 
@@ -377,7 +399,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::{
-        AT_RISK, BUCKET_FILL, CLAIMS, COUNTED_AT, OLDEST, Row, STORE_FILL, TABLE, UNSUMMED,
+        AT_RISK, BUCKET_FILL, BUILD, CLAIMS, CONFIG, CONFIGURED_AT, COUNTED_AT, OLDEST, Row,
+        STORE_FILL, TABLE, UNSUMMED,
     };
     use super::*;
     use crate::engine::config::Config;
@@ -419,13 +442,16 @@ mod tests {
             "dana_breaker_transitions_total;gateway=g1;to=open;rule=in_flight",
             "dana_heartbeat_disagrees_total;gateway=g0;says=down",
             "dana_overrides_total;gateway=g0;to=drain",
-            "dana_requests_total;operation=create-order;decision=forward;claim=settled;gateway=g0",
-            "dana_requests_total;operation=create-order;decision=claim_store_full",
-            "dana_requests_total;operation=create-order;decision=unknown;claim=in_doubt;gateway=g0+g1",
-            "dana_requests_total;operation=refund;decision=replay;claim=settled;gateway=g1",
+            "dana_requests_total;operation=create-order;decision=forward;claim=settled;gateway=g0;outcome=executed",
+            "dana_requests_total;operation=create-order;decision=claim_store_full;outcome=unavailable",
+            "dana_requests_total;operation=create-order;decision=unknown;claim=in_doubt;gateway=g0+g1;outcome=unknown",
+            "dana_requests_total;operation=refund;decision=replay;claim=settled;gateway=g1;outcome=executed",
             "dana_requests_total;operation=balance;decision=no_answer",
             "dana_requests_total;decision=unmatched",
-            "dana_breaker_state;gateway=g1",
+            "dana_breaker_state;gateway=g1;state=open",
+            "dana_gateway_duration_milliseconds;operation=balance;gateway=g0+g1",
+            "dana_doubts_opened_total;gateway=g0+g1",
+            "dana_doubts_resolved_total;by=operator",
         ] {
             assert!(names.iter().any(|other| other == name), "{name}");
         }
@@ -450,8 +476,10 @@ mod tests {
         let audit = TABLE.iter().map(|row| row.family).filter(|one| one.name.contains("_audit_"));
         let audit: Vec<Family> = audit.collect();
         assert_eq!(audit.len(), 6);
+        // These are told at the start, as they are.
+        let start = [BUILD, CONFIG, CONFIGURED_AT];
         let others = [NOTIFICATIONS, BREACHES];
-        assert_eq!(left_out, [others.as_slice(), told, &etcd, last, &audit].concat());
+        assert_eq!(left_out, [others.as_slice(), told, &etcd, last, &start, &audit].concat());
     }
 
     #[test]

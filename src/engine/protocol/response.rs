@@ -65,6 +65,15 @@ impl Origin {
             Self::Envoy { attached: false, .. } | Self::NeverLeft => Heard::Unsent,
         }
     }
+
+    /// How long the gateway took, if it had the request.
+    #[must_use]
+    pub fn took(self, waited: Millis) -> Option<Millis> {
+        match self.heard(waited) {
+            Heard::Answer | Heard::Silence(_) => Some(waited),
+            Heard::Unsent => None,
+        }
+    }
 }
 
 /// The body of an answer.

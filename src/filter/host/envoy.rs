@@ -1,5 +1,7 @@
 //! The ABI, version 0.2.1, as Envoy implements it.
 
+use std::cell::Cell;
+
 use super::{
     BufferedRequest, Call, Expected, Host, HostError, MetricKind, Probe, Reply, RpcRequest, Side,
     StoreError, Timestamp,
@@ -31,8 +33,17 @@ const INTERNAL_FAILURE: u32 = 10;
 /// of a value that exists, so writing with it creates a value or loses. (0 would overwrite.)
 const NEVER: u32 = u32::MAX;
 
-const fn check(status: u32) -> Result<(), HostError> {
-    if status == OK { Ok(()) } else { Err(HostError(status)) }
+thread_local! {
+    /// Calls that have failed since somebody asked last.
+    static ERRORS: Cell<u32> = const { Cell::new(0) };
+}
+
+fn check(status: u32) -> Result<(), HostError> {
+    if status == OK {
+        return Ok(());
+    }
+    ERRORS.set(ERRORS.get().saturating_add(1));
+    Err(HostError(status))
 }
 
 /// The host of a filter that runs inside Envoy.
@@ -302,6 +313,7 @@ impl Host for Envoy {
         let kind = match kind {
             MetricKind::Counter => 0,
             MetricKind::Gauge => 1,
+            MetricKind::Histogram => 2,
         };
         // SAFETY: pointer and length are those of a live slice, the out-pointer is to a live
         // local.
@@ -324,6 +336,10 @@ impl Host for Envoy {
     fn record(&self, metric: u32, value: u64) -> Result<(), HostError> {
         // SAFETY: no pointer is passed.
         check(unsafe { proxy_record_metric(metric, value) })
+    }
+
+    fn take_errors(&self) -> u32 {
+        ERRORS.take()
     }
 }
 

@@ -80,6 +80,7 @@ impl<H: Host, S: Stores> Shell<OverStore<S>> for Wire<H, S> {
             }
             ExchangeEffect::Changed(change) => self.worker.changed(&change),
             ExchangeEffect::Anomaly(anomaly) => self.worker.anomaly(&anomaly),
+            ExchangeEffect::Doubt(event) => self.worker.doubt(event),
             ExchangeEffect::Decided(decision) => {
                 self.worker.note(&decision);
                 self.decision = self.worker.audit.is_some().then_some(decision);

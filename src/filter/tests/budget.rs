@@ -12,16 +12,16 @@ const RETURN_BYTES: [&str; 4] = ["headers", "body", "property", "load"];
 const KNOWN: [(&str, &str); 4] = [
     (
         "a first payment",
-        "body 2 headers 2 load 3 property 2 | increment 1 metric 2 now 2 set_header 5 set_property 1 store 3",
+        "body 2 headers 2 load 3 property 2 | increment 1 metric 2 now 2 record 1 set_header 5 set_property 1 store 3",
     ),
     ("a replay", "body 1 headers 1 load 2 | increment 1 metric 1 now 1 reply 1 set_property 1"),
     (
         "a status",
-        "body 2 headers 2 load 2 property 1 | increment 1 metric 2 now 2 set_header 5 set_property 1 store 1",
+        "body 2 headers 2 load 2 property 1 | increment 2 metric 2 now 2 record 1 set_header 5 set_property 1 store 1",
     ),
     (
         "a cancel",
-        "body 2 headers 2 load 4 property 1 | increment 1 metric 2 now 2 set_header 6 set_property 1 store 4",
+        "body 2 headers 2 load 4 property 1 | increment 1 metric 2 now 2 record 1 set_header 6 set_property 1 store 4",
     ),
 ];
 

@@ -351,6 +351,10 @@ impl Host for FakeHost {
         }
     }
 
+    fn take_errors(&self) -> u32 {
+        0
+    }
+
     fn record(&self, metric: u32, value: u64) -> Result<(), HostError> {
         self.attempt("record")?;
         self.0.borrow_mut().metrics[metric as usize].1 = value;

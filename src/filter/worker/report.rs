@@ -4,7 +4,6 @@ use log::Level;
 
 use super::Worker;
 use crate::engine::Anomaly;
-use crate::engine::Decision;
 use crate::engine::Policy;
 use crate::engine::limits;
 use crate::engine::metrics::implied::{self, Implied};
@@ -13,6 +12,7 @@ use crate::engine::{
     Breach, BreakerState, Cause, Health, HealthEvent, OverrideKind, Transition, Why,
 };
 use crate::engine::{Cell, CellEvent, CellRequest, MAKES_ROOM};
+use crate::engine::{Decision, DoubtEvent, PAYMENTS_MODULE, Way};
 use crate::engine::{GatewayId, Gateways};
 use crate::engine::{Millis, Timestamp};
 use crate::engine::{anomaly_entry, health_entry};
@@ -31,12 +31,17 @@ impl<H: Host, S> Worker<H, S> {
     /// Counts a request.
     pub(in crate::filter) fn count_decision(&self, decision: &Decision) {
         self.count(decision.family(), &decision.labels());
+        if let (Some(took), Way::Out) = (decision.took, decision.way) {
+            let values = [decision.operation_name(), &decision.names];
+            self.set(&metrics::DURATIONS, &values, took.get());
+        }
     }
 
     /// Shows how every gateway is, and every metric that the configuration implies, before anything
     /// changes.
     pub(in crate::filter) fn show(&self) {
         self.define(implied::all(&self.policy));
+        self.show_build();
         self.show_gateways();
     }
 
@@ -46,6 +51,15 @@ impl<H: Host, S> Worker<H, S> {
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
             self.metric(family, &values);
         }
+    }
+
+    fn show_build(&self) {
+        self.set(&metrics::BUILD, &[env!("CARGO_PKG_VERSION"), PAYMENTS_MODULE], 1);
+        let digest = self.policy.config.digest.get(..12);
+        let digest = digest.and_then(|digest| u64::from_str_radix(digest, 16).ok());
+        self.set(&metrics::CONFIG, &[], digest.unwrap_or_default());
+        let now = self.host.now().unwrap_or_default();
+        self.set(&metrics::CONFIGURED_AT, &[], now.as_millis() / 1000);
     }
 
     fn show_gateways(&self) {
@@ -64,19 +78,18 @@ impl<H: Host, S> Worker<H, S> {
         let now = self.host.now().unwrap_or_default();
         for gateway in &self.policy.gateways {
             let member = health.member(gateway.id).cloned().unwrap_or_default();
-            let number = number(member.breaker.state());
             let up = u64::from(member.heartbeat.is_up());
             let forced = health.overrides(now).find(|one| one.gateway == gateway.id);
             for (family, value) in [
-                (&metrics::BREAKER_STATE, number),
                 (&metrics::RAMP, u64::from(share_of(&health, gateway.id, &self.policy, now))),
                 (&metrics::HEARTBEAT_UP, up),
                 (&metrics::IN_FLIGHT, 0),
                 (&metrics::BARRED, u64::from(member.barred.is_some())),
-                (&metrics::OVERRIDE, forced.map_or(0, |one| one.kind as u64)),
             ] {
                 self.set(family, &[&gateway.name], value);
             }
+            self.show_breaker(&gateway.name, member.breaker.state());
+            self.show_override(&gateway.name, forced.map(|one| one.kind));
         }
     }
 
@@ -121,7 +134,7 @@ impl<H: Host, S> Worker<H, S> {
                 let level = if kind.is_some() { Level::Warn } else { Level::Info };
                 log::log!(level, "override of {gateway}: {to}");
                 self.count(&metrics::OVERRIDES, &[&gateway, to]);
-                self.set(&metrics::OVERRIDE, &[&gateway], kind.map_or(0, |kind| kind as u64));
+                self.show_override(&gateway, *kind);
             }
             HealthEvent::Refusing(Why::StoreFull) => {
                 log::error!("the claim store is full, and payments are refused. {MAKES_ROOM}");
@@ -146,7 +159,24 @@ impl<H: Host, S> Worker<H, S> {
         };
         log::log!(level, "breaker of {gateway} is {to}: {why}");
         self.count(&metrics::TRANSITIONS, &[&gateway, to, transition.rule.name()]);
-        self.set(&metrics::BREAKER_STATE, &[&gateway], number(transition.to));
+        self.show_breaker(&gateway, transition.to);
+    }
+
+    fn show_breaker(&self, gateway: &str, is: BreakerState) {
+        self.show_state(&metrics::BREAKER_STATE, gateway, &BreakerState::NAMES, is.name());
+    }
+
+    fn show_override(&self, gateway: &str, is: Option<OverrideKind>) {
+        let is = is.map_or("none", OverrideKind::name);
+        self.show_state(&metrics::OVERRIDE, gateway, &OverrideKind::STATES, is);
+    }
+
+    /// 1 for the state that is, and 0 for the others.
+    #[inline(never)]
+    fn show_state(&self, family: &Family, gateway: &str, states: &[&str], is: &str) {
+        for state in states {
+            self.set(family, &[gateway, state], u64::from(*state == is));
+        }
     }
 
     #[inline(never)]
@@ -194,6 +224,25 @@ impl<H: Host, S> Worker<H, S> {
         self.count(&metrics::ANOMALIES, &[anomaly.kind.name()]);
     }
 
+    /// Counts a payment that came into doubt, or out of it.
+    #[inline(never)]
+    pub(in crate::filter) fn doubt(&self, event: DoubtEvent) {
+        match event {
+            DoubtEvent::Opened(gateways) => {
+                self.count(&metrics::DOUBTS_OPENED, &[&self.policy.names(gateways)]);
+            }
+            DoubtEvent::Resolved(by) => self.count(&metrics::DOUBTS_RESOLVED, &[by.name()]),
+        }
+    }
+
+    /// Counts calls of the host that have failed since this was asked last.
+    pub(in crate::filter) fn count_host_errors(&self) {
+        let errors = self.host.take_errors();
+        if errors > 0 {
+            self.count_many(&metrics::HOST_ERRORS, &[], errors);
+        }
+    }
+
     #[inline(never)]
     fn count(&self, family: &Family, values: &[&str]) {
         self.count_many(family, values, 1);
@@ -230,13 +279,4 @@ impl<H: Host, S> Worker<H, S> {
 fn share_of(health: &Health, gateway: GatewayId, policy: &Policy, now: Timestamp) -> u32 {
     let is_active = health.active(&policy.health, now) == Some(gateway);
     if is_active { health.share(&policy.health, now) } else { 0 }
-}
-
-/// A state's number in metrics.
-const fn number(state: BreakerState) -> u64 {
-    match state {
-        BreakerState::Closed { .. } => 0,
-        BreakerState::HalfOpen { .. } => 1,
-        BreakerState::Open { .. } => 2,
-    }
 }

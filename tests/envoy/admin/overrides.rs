@@ -57,7 +57,7 @@ fn payments_go_where_operators_say_on_every_worker() {
     let metric = |labels: &str| envoy.metric("dana_overrides_total", labels);
     assert_eq!((metric("to=\"drain\""), metric("to=\"auto\"")), (1, 1));
     assert_eq!(metric("to=\"force\""), 2);
-    assert_eq!(envoy.metric("dana_override", "gateway=\"secondary\""), 0);
+    assert_eq!(envoy.state("dana_override", "secondary"), "none");
     let log = envoy.log();
     let line = log.lines().find(|line| line.contains("dana: override {")).unwrap();
     let told = &line[line.find('{').unwrap()..];
@@ -70,13 +70,13 @@ fn payments_go_where_operators_say_on_every_worker() {
 fn an_override_ends_by_itself() {
     let (sandbox, envoy) = start();
     assert_eq!(steer(&envoy, "secondary", "force", 1).status, 200);
-    assert_eq!(envoy.metric("dana_override", "gateway=\"secondary\""), 1);
+    assert_eq!(envoy.state("dana_override", "secondary"), "force");
     assert_eq!(status(&envoy)["active"], "secondary");
     until("it is over", PATIENCE, || (status(&envoy)["overrides"] == json!([])).then_some(()));
     until("its end is told", PATIENCE, || {
         (envoy.metric("dana_overrides_total", "to=\"auto\"") == 1).then_some(())
     });
-    assert_eq!(envoy.metric("dana_override", ""), 0);
+    assert_eq!(envoy.state("dana_override", "secondary"), "none");
     // Nobody is forced any more: each may take what another one cannot.
     sandbox.fault("secondary", &json!({"fault": "refuse"}));
     assert_eq!(goes(&sandbox, &envoy, "AFTER"), ["primary"]);

@@ -137,12 +137,12 @@ fn by_nobody(stage: &mut Stage) {
     for number in 0..5 {
         stage.by_first().pay("failed", &format!("both-{number}"));
     }
-    stage.await_metric("dana_breaker_state", "gateway=\"primary\"", 2);
+    stage.await_metric("dana_breaker_transitions_total", "gateway=\"primary\",rule=", 1);
     steer(stage, "secondary", "force");
     for number in 5..10 {
         stage.by_second().pay("failed", &format!("both-{number}"));
     }
-    stage.await_metric("dana_breaker_state", "gateway=\"secondary\"", 2);
+    stage.await_metric("dana_breaker_transitions_total", "gateway=\"secondary\",rule=", 1);
     steer(stage, "primary", "auto");
     steer(stage, "secondary", "auto");
     stage.by_second().pay("nobody is usable", "none-1");

@@ -26,7 +26,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// Labels of the filter's metrics, as the reference tells them to Envoy.
-pub(super) const LABELS: [&str; 14] = [
+pub(super) const LABELS: [&str; 18] = [
     "operation",
     "decision",
     "claim",
@@ -41,6 +41,10 @@ pub(super) const LABELS: [&str; 14] = [
     "currency",
     "result",
     "place",
+    "outcome",
+    "by",
+    "version",
+    "module",
 ];
 
 /// Names as Envoy has them.

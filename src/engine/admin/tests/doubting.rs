@@ -321,6 +321,7 @@ fn what_is_overturned_is_an_anomaly_for_everybody_and_nothing_else_is() {
     let got = scene.resolve(&digits("a", 40), AT_PRIMARY);
     assert_eq!((got.status, &got.json()["overturned"]), (200, &true.into()));
     let [anomaly] = got.anomalies.as_slice() else { panic!("{:?}", got.anomalies) };
+    assert_eq!(got.doubts, [], "it was out of doubt before");
     let line = anomaly.line("primary");
     let expected = format!(
         "payment {} overturned: its record said failed, primary says executed (an operator).",

@@ -214,7 +214,8 @@ fn a_word_of_which_nobody_knows_whether_it_is_written_stands_in_the_log() {
     for (event, lines, status) in [
         (OperatorEvent::Failed, 1, 503),
         (OperatorEvent::Unavailable, 0, 503),
-        (OperatorEvent::Written, 1, 200),
+        // It is counted too.
+        (OperatorEvent::Written, 2, 200),
     ] {
         let (mut admin, asked) = saying(&scene);
         let asked = told(&mut admin, &asked, found(&scene), scene.time());

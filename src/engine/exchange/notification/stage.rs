@@ -2,7 +2,7 @@
 
 use super::read::Notice;
 use crate::engine::event::{After, NotificationEffect};
-use crate::engine::payment::{Anomaly, Incarnation};
+use crate::engine::payment::{Anomaly, DoubtEvent, DoubtEvents, Incarnation, ResolvedBy};
 use crate::engine::protocol::SnapCode;
 use crate::engine::store::{Alias, StoreRequest};
 use crate::engine::time::Millis;
@@ -37,6 +37,8 @@ pub(super) struct Noted {
     pub(super) own: Option<Alias>,
     pub(super) after: After,
     pub(super) anomaly: Option<Anomaly>,
+    /// Whether the payment came into doubt or out of it, once that is written.
+    pub(super) doubts: DoubtEvents,
 }
 
 /// What follows once everything is written.
@@ -66,12 +68,30 @@ pub(super) type NoticeStep = (NoticeStage, Vec<NotificationEffect>, Vec<StoreReq
 
 impl Noted {
     pub(super) fn new(notice: Notice) -> Self {
-        Self { notice, attempts: 0, own: None, after: After::default(), anomaly: None }
+        Self {
+            notice,
+            attempts: 0,
+            own: None,
+            after: After::default(),
+            anomaly: None,
+            doubts: [None; 2],
+        }
     }
 
     /// What operators are told, once.
     pub(super) fn take_anomaly(&mut self) -> Vec<NotificationEffect> {
         self.anomaly.take().map(NotificationEffect::Anomaly).into_iter().collect()
+    }
+
+    /// What is counted, once.
+    pub(super) fn take_doubts(&mut self) -> impl Iterator<Item = NotificationEffect> + use<> {
+        let events = std::mem::take(&mut self.doubts).into_iter().flatten();
+        events.map(|event| {
+            NotificationEffect::Doubt(match event {
+                DoubtEvent::Opened(gateways) => DoubtEvent::Opened(gateways),
+                DoubtEvent::Resolved(_) => DoubtEvent::Resolved(ResolvedBy::Notification),
+            })
+        })
     }
 }
 

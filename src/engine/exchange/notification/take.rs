@@ -48,6 +48,7 @@ impl Context<'_> {
         noted.after = worked.after;
         // Whoever repeats it has been heard. What was found out before a race was lost is true all the same.
         let is_news = matches!(then, Then::Deliver(_)) || worked.put.is_some();
+        noted.doubts = worked.doubts;
         noted.anomaly = worked.anomaly.filter(|_| is_news).or(noted.anomaly);
         let mut put: Vec<(Key, Entry)> = Vec::with_capacity(2);
         if let Then::Deliver(mark) = then
@@ -149,6 +150,7 @@ impl Context<'_> {
             effects.extend(more);
             return (stage, effects, asks);
         }
+        effects.extend(noted.take_doubts());
         match then {
             Then::Deliver(mark) => {
                 let gateway = self.policy.names(Gateways::only(noted.notice.gateway));

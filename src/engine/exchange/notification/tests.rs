@@ -16,7 +16,8 @@ use crate::engine::event::{ApplicationAnswer, Decision, Request};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::limits;
 use crate::engine::payment::{
-    Anomaly, AnomalyKind, Claim, ClaimKey, ClaimState, Closed, Fingerprint, Incarnation, Money,
+    Anomaly, AnomalyKind, Claim, ClaimKey, ClaimState, Closed, DoubtEvent, Fingerprint,
+    Incarnation, Money,
 };
 use crate::engine::store::{
     Bucket, Cell, CellEvent, CellRequest, Layout, Local, MemoryStore, Placement, Seed,
@@ -135,6 +136,7 @@ struct Run {
     relayed: bool,
     reply: Option<Reply>,
     anomalies: Vec<Anomaly>,
+    doubts: Vec<DoubtEvent>,
     told: Option<Decision>,
 }
 
@@ -217,6 +219,7 @@ impl World {
                 Output::Do(NotificationEffect::Relay) => run.relayed = true,
                 Output::Do(NotificationEffect::Reply(reply)) => run.reply = Some(reply),
                 Output::Do(NotificationEffect::Anomaly(anomaly)) => run.anomalies.push(anomaly),
+                Output::Do(NotificationEffect::Doubt(doubt)) => run.doubts.push(doubt),
                 Output::Do(NotificationEffect::Decided(decision)) => run.told = Some(decision),
             }
         }
@@ -231,6 +234,7 @@ impl World {
             relayed: false,
             reply: None,
             anomalies: Vec::new(),
+            doubts: Vec::new(),
             told: None,
         };
         let headers: Vec<(&[u8], &[u8])> =

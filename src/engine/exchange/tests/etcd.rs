@@ -201,7 +201,10 @@ impl Remote {
             ExchangeEffect::Decided(note) => {
                 way.not_implied.extend(counted::not_implied(&self.world.policy, note));
             }
-            ExchangeEffect::Changed(_) | ExchangeEffect::Anomaly(_) | ExchangeEffect::HandOff => {}
+            ExchangeEffect::Changed(_)
+            | ExchangeEffect::Anomaly(_)
+            | ExchangeEffect::Doubt(_)
+            | ExchangeEffect::HandOff => {}
         }
         way.effects.push(effect);
     }
@@ -307,6 +310,7 @@ impl Way {
             | ExchangeEffect::Call(_)
             | ExchangeEffect::Changed(_)
             | ExchangeEffect::Anomaly(_)
+            | ExchangeEffect::Doubt(_)
             | ExchangeEffect::Decided(_)
             | ExchangeEffect::HandOff => None,
         });

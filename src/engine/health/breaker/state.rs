@@ -30,6 +30,9 @@ pub enum BreakerState {
 }
 
 impl BreakerState {
+    /// The names of all states.
+    pub const NAMES: [&'static str; 3] = ["closed", "half_open", "open"];
+
     /// Its name in logs, metrics and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
