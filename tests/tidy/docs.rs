@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::process::Command;
 
 use dana_failover::engine::Closed;
 use dana_failover::engine::metrics::{self, Row};
@@ -314,4 +315,25 @@ fn the_files_for_lds_are_the_reference() {
         assert!(bootstrap.as_object_mut().unwrap().remove(member).is_some(), "{member}");
     }
     assert_eq!(bootstrap, reference, "{correct}");
+}
+
+/// The configuration for containers is made from the reference, whose other addresses it has.
+#[test]
+fn the_configuration_for_containers_is_made_from_the_reference() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = folder.path().join("envoy.yaml");
+    let script = root().join("envoy/compose/make.sh");
+    let ended = Command::new("sh").arg(script).arg(&made).status().unwrap();
+    assert!(ended.success());
+    let made = std::fs::read_to_string(made).unwrap();
+    assert_eq!(made, read("envoy/compose/envoy.yaml"), "run envoy/compose/make.sh");
+    for (what, times) in [
+        ("address: 0.0.0.0", 3),
+        ("address: sandbox", 2),
+        ("all_addresses_in_single_endpoint: true", 2),
+        ("path: /var/log/dana/audit.jsonl", 1),
+        ("name: dana_stats", 5),
+    ] {
+        assert_eq!(made.matches(what).count(), times, "{what}");
+    }
 }
