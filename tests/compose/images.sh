@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # The images of envoy/compose.yaml, built on this machine.
-#   images.sh FOLDER ENVOY
+#   images.sh FOLDER ENVOY PROMETHEUS
 # Where registries can be reached this is `docker compose build`, and not this script. Here the public images are
 # stood in for, under their own names, by what this machine has: Debian's own files, its Rust, the Envoy of
 # PyPI, Debian's Prometheus and Alertmanager. Ours are built by envoy/Dockerfile as it is, on top of them.
 # There is no stand-in for Grafana.
 set -euo pipefail
-folder=$1 envoy=$2
+folder=$1 envoy=$2 prometheus=$3
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$folder/images
 mkdir -p "$work"
@@ -36,7 +36,7 @@ FROM docker.io/library/debian:13-slim
 ENV PATH=/rust/bin:/usr/sbin:/usr/bin:/sbin:/bin CARGO_HOME=/cargo CARGO_NET_OFFLINE=true
 FILE
 
-say "docker.io/envoyproxy/envoy: Debian with $("$envoy" --version | tail -1)"
+say "docker.io/envoyproxy/envoy: Debian with $("$envoy" --version | grep version)"
 binary=$(find "$(dirname "$envoy")/../lib" -path '*/envoy/_bin/envoy' -size +50M | head -1)
 cp "$binary" "$work/envoy"
 tag=$(sed -n 's/^ARG ENVOY_IMAGE=//p' "$root/envoy/Dockerfile")
@@ -49,8 +49,9 @@ image_of() { # SERVICE
   sed -n "s|^    image: \(docker.io/.*$1.*\)|\1|p" "$root/envoy/compose.yaml"
 }
 
-cp -r /usr/bin/prometheus /usr/bin/prometheus-alertmanager /bin/busybox /usr/share/prometheus/alertmanager "$work"
-say "$(image_of prometheus): Debian's $(prometheus --version 2>&1 | sed -n 's/^prometheus, \(version [^ ]*\).*/\1/p')"
+cp "$prometheus"/bin/{prometheus,prometheus-alertmanager} /bin/busybox "$work"
+rm -rf "$work/alertmanager" && cp -r "$prometheus/share" "$work/alertmanager"
+say "$(image_of prometheus): Debian's $("$prometheus/bin/prometheus" --version 2>&1 | sed -n 's/^prometheus, \(version [^ ]*\).*/\1/p')"
 build "$(image_of prometheus)" <<'FILE'
 FROM docker.io/library/debian:13-slim
 COPY prometheus busybox /bin/
@@ -58,7 +59,7 @@ RUN ln -s busybox /bin/wget
 USER 65534:65534
 ENTRYPOINT ["/bin/prometheus"]
 FILE
-say "$(image_of alertmanager): Debian's $(prometheus-alertmanager --version 2>&1 | sed -n 's/^alertmanager, \(version [^ ]*\).*/\1/p')"
+say "$(image_of alertmanager): Debian's $("$prometheus/bin/prometheus-alertmanager" --version 2>&1 | sed -n 's/^alertmanager, \(version [^ ]*\).*/\1/p')"
 build "$(image_of alertmanager)" <<'FILE'
 FROM docker.io/library/debian:13-slim
 COPY prometheus-alertmanager /bin/alertmanager

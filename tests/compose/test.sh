@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # `make compose-test`: builds the images of envoy/compose.yaml and tries the whole of it, with Docker where there is
-# one, otherwise with podman as root (Debian's podman runc netavark aardvark-dns iptables debootstrap busybox-static
-# prometheus prometheus-alertmanager).
-#   test.sh FOLDER ENVOY
-# FOLDER has podman-compose in bin/; ENVOY is that of PyPI.
+# one, otherwise with podman as root (Debian's podman runc netavark aardvark-dns iptables debootstrap busybox-static).
+#   test.sh FOLDER ENVOY PROMETHEUS
+# FOLDER has podman-compose in bin/, ENVOY is that of PyPI, PROMETHEUS the folder of tests/prometheus/install.sh.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
-folder=$(cd "$1" && pwd) envoy=$2
+folder=$(cd "$1" && pwd) envoy=$2 prometheus=$(cd "$3" && pwd)
 compose=$here/../../envoy/compose.yaml
 
 if docker info >/dev/null 2>&1; then
@@ -19,7 +18,7 @@ echo "There is no Docker engine: with podman and runc, and images that stand in 
 "$here/engine.sh" "$folder"
 export CONTAINERS_CONF=$folder/containers.conf PATH=$folder/bin:$PATH
 began=$SECONDS
-"$here/images.sh" "$folder" "$envoy" >"$folder/images.log" 2>&1 || { tail -20 "$folder/images.log"; exit 1; }
+"$here/images.sh" "$folder" "$envoy" "$prometheus" >"$folder/images.log" 2>&1 || { tail -20 "$folder/images.log"; exit 1; }
 grep '^images: ' "$folder/images.log" || true
 echo "The images are built: $((SECONDS - began)) s."
 exec python3 "$here/run.py" podman-compose

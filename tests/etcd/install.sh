@@ -26,37 +26,13 @@ case $(uname -sm) in
   *) arch=none ;;
 esac
 
-# A file of which nothing is known yet may be half written, or another one than was asked for.
-is_whole() { # FILE SHA256
-  echo "$2  $1" | sha256sum --check --status || { echo "${1##*/}: not the checksum"; return 1; }
-}
-
-apt=/usr/lib/apt/apt-helper
-
-# Where apt would look for its lists, which may be empty.
-mirrors() {
-  apt-get update --print-uris | sed -n "s|^'\(.*\)/dists/.*/InRelease'.*|\1|p" | sort -u
-}
-
-# By apt's own means, so that its settings hold, such as a proxy.
-package() { # MIRROR NAME SHA256
-  local file=$work/$2.deb
-  "$apt" -o Acquire::Retries=1 -o Acquire::http::Timeout=20 download-file \
-    "$1/pool/main/e/etcd/$2_${debian}_$arch.deb" "$file" || return
-  is_whole "$file" "$3" || return
-  dpkg-deb --fsys-tarfile "$file" | tar -x -C "$work"
-}
+# shellcheck source=tests/support/debian.sh
+. "$(dirname "$0")/../support/debian.sh"
 
 from_debian() {
-  [ -x "$apt" ] || return
-  local mirror
-  for mirror in $(mirrors); do
-    if package "$mirror" etcd-server $server && package "$mirror" etcd-client $client; then
-      cp "$work"/usr/bin/etcd "$work"/usr/bin/etcdctl "$work/bin"
-      return
-    fi
-  done
-  return 1
+  package "e/etcd/etcd-server_${debian}_$arch.deb" $server || return
+  package "e/etcd/etcd-client_${debian}_$arch.deb" $client || return
+  cp "$work"/usr/bin/etcd "$work"/usr/bin/etcdctl "$work/bin"
 }
 
 from_the_release() {
