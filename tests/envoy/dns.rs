@@ -12,7 +12,7 @@ use crate::support::dns::{Dns, Says};
 use crate::support::envoy::{Envoy, manager, plugin, quick, rendered, set_address, validate, with};
 use crate::support::sandbox::Sandbox;
 use crate::support::tls::Authority;
-use crate::support::{now, read, root, until};
+use crate::support::{Ends, now, read, root, until};
 
 const PRIMARY: &str = "primary.dana.test";
 const SECONDARY: &str = "secondary.dana.test";
@@ -189,6 +189,7 @@ fn payments_follow_a_name_to_its_new_address() {
     let envoy = Envoy::start(&net.config(&json!({})));
     let (is_over, paid) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
+        let ends = Ends(&is_over);
         for payer in 0..2 {
             let (net, envoy, is_over, paid) = (&net, &envoy, &is_over, &paid);
             // One keeps its connection, the other makes a new one for each payment.
@@ -221,7 +222,7 @@ fn payments_follow_a_name_to_its_new_address() {
             (paid.load(Ordering::Relaxed) > paid_before + 20).then_some(())
         });
         assert_eq!(requests("old"), before);
-        is_over.store(true, Ordering::Relaxed);
+        drop(ends);
     });
     assert_eq!(net.sandbox.ledger()["executed_at_both"], 0);
     assert_eq!((heartbeat(&envoy, "primary"), envoy.metric("dana_switches_total", "")), (1, 0));

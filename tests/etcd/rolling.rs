@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::scene::{PATIENCE, Scene, timeouts};
 use crate::support::client::{Line, Seen, glance, post};
 use crate::support::envoy::Envoy;
-use crate::support::{pause, until};
+use crate::support::{Ends, pause, until};
 
 const ENVOYS: usize = 3;
 /// Merchants who pay at the same time.
@@ -105,6 +105,7 @@ fn a_rolling_update_under_load_loses_no_answer_and_charges_nobody_twice() {
         *backend.lock().unwrap() = envoy.as_ref().map(Backend::new);
     }
     let told: Vec<(String, Seen)> = thread::scope(|scope| {
+        let ends = Ends(&balancer.is_done);
         scope.spawn(|| balancer.look());
         for number in 0..ENVOYS {
             balancer.await_takes(number, true);
@@ -135,7 +136,7 @@ fn a_rolling_update_under_load_loses_no_answer_and_charges_nobody_twice() {
             *place = Some(next);
             balancer.await_takes(number, true);
         }
-        balancer.is_done.store(true, Ordering::Relaxed);
+        drop(ends);
         merchants.into_iter().flat_map(|merchant| merchant.join().unwrap()).collect()
     });
     assert!(told.len() > 200, "{}", told.len());

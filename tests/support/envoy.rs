@@ -26,12 +26,39 @@ pub(crate) fn program() -> PathBuf {
 
 /// The reference configuration, as JSON.
 pub(crate) fn reference() -> Value {
-    file("envoy.yaml")
+    variant(file("envoy.yaml"))
 }
 
 /// The one for production, with TLS.
 pub(crate) fn tls_reference() -> Value {
-    file("tls.yaml")
+    variant(file("tls.yaml"))
+}
+
+/// The variant that is tested: with composite clusters, or with aggregate ones where the environment says so.
+fn variant(config: Value) -> Value {
+    match std::env::var("ENVOY_CLUSTERS").as_deref() {
+        Ok("aggregate") => with_aggregates(config),
+        Ok("composite") | Err(_) => config,
+        Ok(other) => panic!("ENVOY_CLUSTERS: expected composite or aggregate, found {other}"),
+    }
+}
+
+/// A reference with the pieces of `envoy/aggregate.yaml` in their places.
+pub(crate) fn with_aggregates(mut config: Value) -> Value {
+    let pieces = file("aggregate.yaml");
+    let [policy, clusters @ ..] = pieces.as_array().unwrap().as_slice() else {
+        panic!("aggregate.yaml is empty")
+    };
+    let route = &mut manager(&mut config)["route_config"]["virtual_hosts"][0]["routes"][0];
+    assert_eq!(route["name"], "chosen");
+    route["route"]["retry_policy"] = policy["retry_policy"].clone();
+    for cluster in config["static_resources"]["clusters"].as_array_mut().unwrap() {
+        let same = clusters.iter().find(|one| one["name"] == cluster["name"]);
+        *cluster = same.unwrap_or(cluster).clone();
+    }
+    assert_eq!(config.to_string().matches("envoy.clusters.aggregate").count(), clusters.len());
+    assert!(!config.to_string().contains("envoy.clusters.composite"));
+    config
 }
 
 pub(crate) fn file(name: &str) -> Value {

@@ -6,15 +6,15 @@ use std::fmt::Write;
 use std::process::Command;
 
 use dana_failover::engine::Closed;
+use dana_failover::engine::Policy;
 use dana_failover::engine::metrics::{self, Row};
 use dana_failover::engine::{
     Class, Identity, LocalReply, NotExecuted, Protocol, Repeat, ReplyContext, RequestError,
     Standing, Unknown, dana_snap,
 };
-use dana_failover::engine::{Config, NotifyConfig, Policy};
 use dana_failover::engine::{Layout, Placement, Seed};
 use dana_failover::engine::{Millis, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{files, read, reference, root};
 
@@ -233,69 +233,6 @@ fn every_metric_is_in_the_table_and_its_labels_are_in_the_reference() {
         let properties = ["\"dana_decision", "\"dana_audit"].map(|name| text.matches(name).count());
         assert!(names || text.matches("\"dana_").count() == properties.iter().sum::<usize>());
     }
-}
-
-/// What the parser says of a value that no setting takes.
-fn refused(path: &str, value: &Value, unsafe_timings: bool) -> Vec<String> {
-    let gateway = |name: &str| json!({"name": name, "cluster": name});
-    let mut config = json!({
-        "gateways": [gateway("a"), gateway("b")],
-        "testing": {"unsafe_timings": unsafe_timings},
-        "admin": {"role": if path.starts_with("notify.") { "notify" } else { "payments" }},
-    });
-    let mut place = &mut config;
-    for name in path.split('.') {
-        place = &mut place[name];
-    }
-    *place = value.clone();
-    let parsed = Config::parse(config.to_string().as_bytes());
-    let errors = parsed.and_then(|config| NotifyConfig::read(&config)).err().unwrap_or_default();
-    errors.iter().map(ToString::to_string).collect()
-}
-
-#[test]
-fn ranges_and_safe_minimums_are_those_of_the_parser() {
-    let text = read("docs/settings.md");
-    let rows: Vec<Vec<&str>> = text
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .map(|line| line.split('|').map(str::trim).collect())
-        .collect();
-    let mut leaves = BTreeSet::new();
-    for row in &rows {
-        let path = row[1].trim_matches('`');
-        let number = |text: &str| text.replace(',', "").parse::<u64>().unwrap();
-        let (least, most) = row[3].split_once(" to ").unwrap_or_else(|| panic!("{row:?}"));
-        let (least, most) = (number(least), number(most));
-        let says = |least: u64, unsafe_timings: bool| {
-            let expected = format!("{path}: expected a whole number from {least} to {most}");
-            let told = refused(path, &json!(most + 1), unsafe_timings);
-            assert!(told.iter().any(|line| line.starts_with(&expected)), "{path}: {told:?}");
-        };
-        says(least, false);
-        // What has a safe minimum may be less in a test.
-        let floor = if row[4] == "yes" { 1 } else { least };
-        says(floor, true);
-        let default = number(row[2]);
-        assert!((least..=most).contains(&default), "{row:?}");
-        leaves.insert(path.rsplit('.').next().unwrap());
-    }
-    // Whatever the parser reads as a number is there.
-    for (name, source) in files("src/engine/config", ".rs")
-        .into_iter()
-        .chain([("src/engine/config.rs".to_owned(), read("src/engine/config.rs"))])
-    {
-        let code = source.split("#[cfg(test)]").next().unwrap().replace('\n', " ");
-        for reader in [".number(", "floor.millis(", "percent("] {
-            for rest in code.split(reader).skip(1) {
-                let named =
-                    rest.split('"').nth(1).filter(|_| rest.find('"').is_some_and(|at| at < 40));
-                let Some(setting) = named.filter(|name| !name.contains(' ')) else { continue };
-                assert!(leaves.contains(setting), "{name}: docs/settings.md lacks {setting}");
-            }
-        }
-    }
-    assert!(rows.len() > 30, "{}", rows.len());
 }
 
 /// The files for LDS are the reference, with its listeners in a file of their own.

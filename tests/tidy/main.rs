@@ -9,6 +9,8 @@ mod docs;
 mod house;
 mod logs;
 mod module;
+mod probe;
+mod settings;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use super::outage::{PATIENCE, Row, opened, rule, setting, wait};
 use crate::support::client::{CREATE, Seen, order, order_bytes, send};
 use crate::support::envoy::{Envoy, rendered, with};
 use crate::support::sandbox::Sandbox;
-use crate::support::{now, pause};
+use crate::support::{Ends, now, pause};
 
 /// How early clients give up, and what else is known of the gateway that hangs.
 #[derive(Clone, Copy)]
@@ -39,6 +39,7 @@ pub(super) fn impatient(case: Impatience) -> Row {
     let begin = now();
     let is_over = AtomicBool::new(false);
     let to_switch = thread::scope(|scope| {
+        let _ends = Ends(&is_over);
         for client in 0..CLIENTS {
             let (is_over, envoy) = (&is_over, &envoy);
             scope.spawn(move || {
@@ -55,9 +56,7 @@ pub(super) fn impatient(case: Impatience) -> Row {
                 }
             });
         }
-        let to_switch = opened(&envoy).saturating_duration_since(begin);
-        is_over.store(true, Ordering::Relaxed);
-        to_switch
+        opened(&envoy).saturating_duration_since(begin)
     });
     let met = sandbox.requests_since("primary", 0).len();
     let after = crate::support::client::call(&envoy.listener, CREATE, &order("AFTER"));

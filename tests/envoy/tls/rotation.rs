@@ -10,7 +10,7 @@ use crate::support::client::get;
 use crate::support::envoy::Envoy;
 use crate::support::tls::Authority;
 use crate::support::tls_gateway::{BOTH, Speaks};
-use crate::support::until;
+use crate::support::{Ends, until};
 
 /// The gateways' authority and all certificates are replaced, one step after the other, and no
 /// payment fails: trust first, then what is trusted, then the end of the old trust.
@@ -96,13 +96,4 @@ fn updates(envoy: &Envoy, side: &str) -> u64 {
     let stats = get(&envoy.admin, &format!("/stats?filter={filter}&format=json")).json();
     let stats = stats["stats"].as_array().cloned().unwrap_or_default();
     stats.iter().filter_map(|stat| stat["value"].as_u64()).sum()
-}
-
-/// Ends the payments also when the test fails.
-struct Ends<'a>(&'a AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

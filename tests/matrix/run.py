@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""The end-to-end tests on each Envoy that is supported, and the table of what holds where.
+
+    run.py [--only TEXT] [--write] VERSION=CLUSTERS=PATH_OF_ENVOY...
+
+CLUSTERS is `composite` (envoy/envoy.yaml as it is) or `aggregate` (with envoy/aggregate.yaml). Ends with 1 if a test
+fails that is not known to fail there. --write puts the table into README.md; --only runs tests with this in their name.
+"""
+
+import argparse
+import collections
+import os
+import re
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BEGIN = "<!-- made by `make test-matrix` -->\n\n"
+END = "\n<!-- end -->"
+# What the tests of each subject hold, in the words of the README.
+GUARANTEES = {
+    "No payment twice: claims, doubt, replays, evidence": (
+        "claims doubt replays scope requests evidence paths never_sent provenance walk"
+    ),
+    "Failover in the request, by the breaker, and back": "failover detection half_open heartbeat load",
+    "TLS, rights, tenants, secrets, capabilities": "tls tenants secrets capabilities",
+    "Crashes of the filter, updates, restarts, slow stores": "survival trap slow lds first_day etcd",
+    "Operators, metrics, `check` of a running Envoy": "admin census metrics dump mistakes",
+    "Audit trail, in a file and by OTLP": "audit otlp",
+    "Gateways' notifications": "notify",
+    "Gateways found by DNS": "dns",
+    "DANA's own SDKs": "sdk",
+}
+# Tests that cannot pass there, and why. A test that is here and passes is a mistake too.
+KNOWN = {}
+
+
+def subject(test):
+    """The subject of a test: the first part of its name."""
+    return test.split("::", 1)[0]
+
+
+def run(binary, clusters, only):
+    """The result of each test: True if it passed."""
+    environment = {**os.environ, "ENVOY_BINARY": os.path.abspath(binary), "ENVOY_CLUSTERS": clusters, "RUST_BACKTRACE": "0"}
+    environment.setdefault("RUST_TEST_THREADS", "3")
+    command = ["cargo", "test", "--locked", "--test", "envoy", "--", *([only] if only else [])]
+    results, said = {}, []
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for line in process.stdout:
+        said.append(line)
+        if found := re.match(r"test (\S+) \.\.\. (ok|FAILED)", line):
+            results[found[1]] = found[2] == "ok"
+    process.wait()
+    if not results:
+        sys.exit("".join(said))
+    return results, "".join(said)
+
+
+def table(cells):
+    """What holds where. A cell says how many of a subject's tests pass, if not all of them."""
+    lines = ["| | " + " | ".join(name for name, _ in cells) + " |", "|---|" + "---|" * len(cells)]
+    for guarantee, subjects in GUARANTEES.items():
+        row = []
+        for _, results in cells:
+            own = [passed for test, passed in results.items() if subject(test) in subjects.split()]
+            row.append("yes" if own and all(own) else f"{sum(own)} of {len(own)}" if own else "not run")
+        lines.append(f"| {guarantee} | " + " | ".join(row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write(text):
+    """Puts the table into the README."""
+    path = os.path.join(ROOT, "README.md")
+    with open(path, encoding="utf-8") as file:
+        before, rest = file.read().split(BEGIN)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(before + BEGIN + text + END + rest.split(END, 1)[1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("cells", nargs="+")
+    asked = parser.parse_args()
+    cells, mistakes = [], []
+    for cell in asked.cells:
+        version, clusters, binary = cell.split("=")
+        began = time.monotonic()
+        results, said = run(binary, clusters, asked.only)
+        unknown = {subject(test) for test in results} - set(" ".join(GUARANTEES.values()).split())
+        if unknown:
+            sys.exit(f"no guarantee names these subjects: {', '.join(sorted(unknown))}")
+        failed = {test for test, passed in results.items() if not passed}
+        known = {test for test in KNOWN.get((version, clusters), {}) if test in results}
+        counts = collections.Counter(results.values())
+        print(f"Envoy {version}, {clusters}: {counts[True]} pass, {counts[False]} fail, {time.monotonic() - began:.0f} s", flush=True)
+        for test in sorted(failed ^ known):
+            mistakes.append(test)
+            print(f"  {'fails' if test in failed else 'passes, and is known to fail'}: {test}", flush=True)
+        if failed - known:
+            print(said[-6000:], flush=True)
+        cells.append((f"{version} {clusters}", results))
+    text = table(cells)
+    print(text)
+    if asked.write and not mistakes:
+        write(text)
+    return 1 if mistakes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
