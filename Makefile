@@ -8,6 +8,7 @@ SHELL := /bin/bash
 
 TOOLS := .tools
 VENV := $(TOOLS)/venv
+KUBERNETES := $(TOOLS)/kubernetes
 NODE := $(TOOLS)/node
 ETCD := $(TOOLS)/etcd
 PROMETHEUS := $(TOOLS)/prometheus
@@ -47,6 +48,7 @@ demo: $(VENV)/.installed wasm ## the main job on a real Envoy, told step by step
 .PHONY: test
 test: tools wasm ## everything: engine, command line, filter on a real Envoy, DANA's SDKs, the demo
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-3} cargo test --locked
+	@$(MAKE) --no-print-directory kubernetes-test
 ifeq ($(shell uname -sm),Linux x86_64)
 	@$(MAKE) --no-print-directory budget
 else
@@ -177,6 +179,20 @@ compose-test: $(VENV)/.installed $(PROMETHEUS)/.installed ## envoy/compose.yaml 
 	@test -x $(COMPOSE)/bin/python || python3 -m venv $(COMPOSE)
 	@$(COMPOSE)/bin/pip install --quiet podman-compose==$(PODMAN_COMPOSE_VERSION)
 	@tests/compose/test.sh $(COMPOSE) $(VENV)/bin/envoy $(PROMETHEUS)
+
+# Where the command line tool is, which is the sandbox.
+TOOL := target/debug/dana-failover
+.PHONY: kubernetes-test
+kubernetes-test: $(VENV)/.installed $(KUBERNETES)/.installed ## the manifests for Istio and Envoy Gateway: held to the CRDs, and their Envoy configuration paid on a real Envoy
+	@test -e $(WASM_OPERATORS) || $(MAKE) --no-print-directory modules
+	@cargo build --quiet --locked --bin dana-failover
+	@export KUBECTL=$${KUBECTL:-$(abspath $(KUBERNETES))/bin/kubectl}; \
+	    $(KUBERNETES)/bin/python tests/kubernetes/validate.py --crds tests/kubernetes/crds --reference envoy/tls.yaml envoy/istio envoy/envoy-gateway; \
+	    $(KUBERNETES)/bin/python tests/kubernetes/smoke.py $(VENV)/bin/envoy $(TOOL) $(dir $(WASM))
+
+$(KUBERNETES)/.installed: $(wildcard tests/kubernetes/requirements.txt tests/kubernetes/install.sh tests/support/debian.sh)
+	tests/kubernetes/install.sh $(KUBERNETES)
+	touch $@
 
 # Payments that are raced. KILLS=0 spares the Envoys.
 KEYS ?= 100000
