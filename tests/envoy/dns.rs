@@ -534,11 +534,13 @@ fn give_two_names(config: &mut Value) {
     other["load_assignment"]["cluster_name"] = json!("dana_primary_other");
     let place = &mut other["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
     place["address"]["socket_address"]["address"] = json!(OTHER_NAME);
-    let names = json!([{"name": "dana_primary"}, {"name": "dana_primary_other"}]);
     let first = clusters[2]["cluster_type"]["typed_config"]["clusters"].as_array_mut().unwrap();
+    // Aggregates have names, composites objects.
+    let name = |name: &str| if first[0].is_string() { json!(name) } else { json!({"name": name}) };
+    let names = [name("dana_primary"), name("dana_primary_other")];
     first.insert(1, names[1].clone());
     one["name"] = json!("dana_one");
-    one["cluster_type"]["typed_config"]["clusters"] = names;
+    one["cluster_type"]["typed_config"]["clusters"] = json!(names);
     clusters.extend([other, one]);
 }
 

@@ -19,7 +19,21 @@ fn a_dump_of_an_envoy_with_listeners_from_elsewhere_is_checked_whole() {
     let path = "dynamic_listeners[0].active_state.listener.filter_chains[0]";
     assert!(told.contains("[no-reload]") && told.contains(path), "{told}");
     assert!(told.contains("claim store of vm_id \"dana\""), "{told}");
-    for rule in ["[unseen]", "[filter-absent]", "[route-missing]", "[capability-missing]"] {
+    // It says itself which Envoy it is.
+    let text = String::from_utf8(dump).unwrap();
+    let version = text.find("\"minor_number\":").expect("the dump has Envoy's version");
+    let end = text[version..].find([',', '\n', '}']).unwrap();
+    let older = text.replace(&text[version..version + end], "\"minor_number\": 35");
+    let told_of_older = check::told("a.json", older.as_bytes()).unwrap();
+    let told_of_older = String::from_utf8(told_of_older).unwrap();
+    assert!(told_of_older.contains("[envoy-too-old]"), "{told_of_older}");
+    for rule in [
+        "[envoy-too-old]",
+        "[unseen]",
+        "[filter-absent]",
+        "[route-missing]",
+        "[capability-missing]",
+    ] {
         assert!(!told.contains(rule), "{told}");
     }
 }

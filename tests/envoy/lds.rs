@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::client::{self, CREATE, call_anew, order};
-use crate::support::envoy::{Envoy, MODULES, TOKEN, admin_plugin, plugin, quick, rendered_from};
+use crate::support::envoy::{
+    Envoy, MODULES, TOKEN, admin_plugin, plugin, quick, rendered_from, variant,
+};
 use crate::support::sandbox::Sandbox;
 use crate::support::{module, read, root, until};
 
@@ -19,7 +21,7 @@ fn files(sandbox: &Sandbox) -> Value {
     };
     let (mut config, listeners) = (file("envoy.yaml"), file("listeners.yaml"));
     config["static_resources"]["listeners"] = listeners["resources"].clone();
-    rendered_from(config, [&sandbox.primary, &sandbox.secondary], &quick())
+    rendered_from(variant(config), [&sandbox.primary, &sandbox.secondary], &quick())
 }
 
 fn knocks(envoy: &Envoy, token: &str) -> u16 {

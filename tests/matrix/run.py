@@ -31,6 +31,7 @@ GUARANTEES = {
     "Gateways' notifications": "notify",
     "Gateways found by DNS": "dns",
     "DANA's own SDKs": "sdk",
+    "The manifests for Istio and Envoy Gateway": "manifests",
 }
 # Tests that cannot pass there, and why. A test that is here and passes is a mistake too.
 KNOWN = {}
@@ -56,6 +57,20 @@ def run(binary, clusters, only):
     if not results:
         sys.exit("".join(said))
     return results, "".join(said)
+
+
+def run_manifests(binary):
+    """Whether each set of manifests for Kubernetes does what it should on this Envoy."""
+    results = {}
+    for name in ("egress-gateway", "sidecar", "envoy-gateway"):
+        command = [f"{ROOT}/.tools/kubernetes/bin/python", "tests/kubernetes/smoke.py", os.path.abspath(binary),
+                   "target/debug/dana-failover", "target/wasm32-unknown-unknown/release", name]
+        environment = {"KUBECTL": f"{ROOT}/.tools/kubernetes/bin/kubectl", **os.environ}
+        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        results[f"manifests::{name}"] = ended.returncode == 0
+        if ended.returncode:
+            print(ended.stdout[-1000:], ended.stderr[-2000:], flush=True)
+    return results
 
 
 def table(cells):
@@ -90,6 +105,8 @@ def main():
         version, clusters, binary = cell.split("=")
         began = time.monotonic()
         results, said = run(binary, clusters, asked.only)
+        if not asked.only:
+            results |= run_manifests(binary)
         unknown = {subject(test) for test in results} - set(" ".join(GUARANTEES.values()).split())
         if unknown:
             sys.exit(f"no guarantee names these subjects: {', '.join(sorted(unknown))}")
@@ -100,8 +117,8 @@ def main():
         for test in sorted(failed ^ known):
             mistakes.append(test)
             print(f"  {'fails' if test in failed else 'passes, and is known to fail'}: {test}", flush=True)
-        if failed - known:
-            print(said[-6000:], flush=True)
+        for panicked in re.findall(r"panicked at .*\n.*", said) if failed - known else []:
+            print(f"    {panicked[:600]}", flush=True)
         cells.append((f"{version} {clusters}", results))
     text = table(cells)
     print(text)

@@ -35,11 +35,12 @@ pub(crate) fn tls_reference() -> Value {
 }
 
 /// The variant that is tested: with composite clusters, or with aggregate ones where the environment says so.
-fn variant(config: Value) -> Value {
-    match std::env::var("ENVOY_CLUSTERS").as_deref() {
-        Ok("aggregate") => with_aggregates(config),
-        Ok("composite") | Err(_) => config,
-        Ok(other) => panic!("ENVOY_CLUSTERS: expected composite or aggregate, found {other}"),
+pub(crate) fn variant(config: Value) -> Value {
+    let clusters = std::env::var_os("ENVOY_CLUSTERS").unwrap_or_else(|| "composite".into());
+    match clusters.to_str() {
+        Some("aggregate") => with_aggregates(config),
+        Some("composite") => config,
+        _ => panic!("ENVOY_CLUSTERS: expected composite or aggregate, found {clusters:?}"),
     }
 }
 

@@ -58,10 +58,10 @@ fn a_bucket_refuses_as_many_as_the_formula_says() {
 }
 
 #[test]
-fn the_readme_tells_what_the_default_store_sustains() {
+fn the_page_tells_what_the_default_store_sustains() {
     let store = defaults().capacity();
     assert!(capacity::refused(f64::from(BUCKET_RECORDS_MEAN)) < 1e-18);
-    let readme = super::read("README.md");
+    let readme = super::read("docs/capacity.md");
     let rows = [
         (store.mean_rate(), "10^18"),
         (store.rate_that_refuses(1e-9), "10^9"),
@@ -71,7 +71,7 @@ fn the_readme_tells_what_the_default_store_sustains() {
     for (rate, one_in) in rows {
         // Rounded down: a rate that is promised is kept.
         let row = format!("| {} | {:.1} million | one in {one_in} |", rate.floor(), day(rate));
-        assert!(readme.contains(&row), "README lacks {row}");
+        assert!(readme.contains(&row), "docs/capacity.md lacks {row}");
     }
 }
 

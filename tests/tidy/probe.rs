@@ -1,6 +1,8 @@
 //! What the configuration may hold, asked of the parser itself: wrong values are put in each place, and what the
 //! parser says it expected there is the schema. So nothing has to be kept in step with it.
 
+#![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 
 use dana_failover::engine::{Config, NotifyConfig};
@@ -9,10 +11,10 @@ use serde_json::{Value, json};
 /// What may stand in a place.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Shape {
-    Object(BTreeMap<String, Shape>),
+    Object(BTreeMap<String, Self>),
     /// An object whose names are free.
-    Map(Box<Shape>),
-    List(Box<Shape>),
+    Map(Box<Self>),
+    List(Box<Self>),
     Number {
         least: u64,
         most: u64,
@@ -219,8 +221,5 @@ pub(crate) fn has_safe_minimum(path: &str, least: u64) -> bool {
         None => vec![Step::Member(name.to_owned())],
     };
     let place: Vec<Step> = path.split('.').flat_map(step).collect();
-    match world.shape(&place) {
-        Shape::Number { least: lowered, .. } => lowered < least,
-        _ => false,
-    }
+    matches!(world.shape(&place), Shape::Number { least: lowered, .. } if lowered < least)
 }

@@ -51,15 +51,15 @@ note: The filter's VM may do everything  [capabilities-unrestricted]"
 }
 
 #[test]
-fn the_rate_that_the_store_sustains_is_told_as_in_the_readme() {
+fn the_rate_that_the_store_sustains_is_told_as_in_the_documents() {
     let path = root("envoy/envoy.yaml");
     let (told, code) = text(&[path.to_str().unwrap()]);
     assert_eq!(code, Some(0));
     let expected = "claim store of vm_id \"dana\": 1048576 claims, kept 86400 s: 20.7 new payments a \
                     second, sustained, of which one in 10^9 is refused\n";
     assert!(told.contains(expected), "{told}");
-    let readme = std::fs::read_to_string(root("README.md")).unwrap();
-    assert!(readme.contains("| 20 | 1.7 million | one in 10^9 |"));
+    let page = std::fs::read_to_string(root("docs/capacity.md")).unwrap();
+    assert!(page.contains("| 20 | 1.7 million | one in 10^9 |"));
 }
 
 #[test]

@@ -42,8 +42,19 @@ pub(super) const RULES: &[Rule] = &[
                (/config_dump of its admin interface).",
         check: unseen,
     },
+    Rule {
+        id: "envoy-too-old",
+        severity: Error,
+        title: "This Envoy is older than the filter can run on",
+        why: "An Envoy before 1.36 drops the rules that keep clients from steering the router, or does not start.",
+        fix: "Run Envoy 1.36 or later, Istio 1.28 or later.",
+        check: envoy_too_old,
+    },
     UNUSED,
 ];
+
+/// Major and minor version of the oldest Envoy that the references and the manifests load on.
+const ENVOY_MIN: (u64, u64) = (1, 36);
 
 /// What `--accept` names and nobody finds; it is found there, and not in a configuration.
 pub(crate) const UNUSED: Rule = Rule {
@@ -54,6 +65,21 @@ pub(crate) const UNUSED: Rule = Rule {
     fix: "Remove the entry, or correct its `at`.",
     check: |_, _| {},
 };
+
+/// A dump says which Envoy it is of; no file does.
+fn envoy_too_old(setup: &Setup, found: &mut Found<'_>) {
+    if setup.payments().next().is_none() {
+        return;
+    }
+    let version = setup.bootstrap.down(&["node", "user_agent_build_version", "version"]);
+    let part = |name: &str| version.at(name).number().unwrap_or_default();
+    let own = (part("major_number"), part("minor_number"));
+    if version.exists() && own < ENVOY_MIN {
+        let (major, minor) = ENVOY_MIN;
+        let expected = format!("{major}.{minor} or later");
+        found.add_as(&version, expected, format!("{}.{}", own.0, own.1));
+    }
+}
 
 fn repeated_field(setup: &Setup, found: &mut Found<'_>) {
     let mut seen = BTreeSet::new();
