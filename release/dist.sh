@@ -5,6 +5,17 @@
 # modules and of the command line tool.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+if [ -n "$(git status --porcelain)" ]; then
+  echo "dist: there are changes that are not committed: what is shipped is a commit" >&2
+  exit 2
+fi
+# They would take the place of the flags below, and of those in .cargo/config.toml.
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+wanted=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+if ! rustc --version | grep -qF "rustc $wanted "; then
+  echo "dist: expected rustc $wanted, found $(rustc --version)" >&2
+  exit 2
+fi
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 mkdir -p "$1"
 rm -rf "${1:?}"/*
@@ -40,11 +51,7 @@ cp "$build/$host/release/dana-failover" "$out/bin/dana-failover-$host"
 python3 release/sbom.py "$host" "" >"$out/sbom/dana-failover-$host.cdx.json"
 
 # What is configured with it.
-mkdir "$out/envoy"
-cp -r envoy/{*.yaml,*.sh,lds,sds,istio,envoy-gateway,prometheus,grafana} "$out/envoy"
-rm "$out/envoy/compose.yaml"
-cp docs/config.schema.json docs/envoy.schema.json docs/audit.schema.json docs/status.schema.json "$out"
-cp LICENSE CHANGELOG.md "$out"
+git archive HEAD envoy docs/{config,envoy,audit,status}.schema.json LICENSE CHANGELOG.md | tar -x -C "$out"
 
 cd "$out"
 find . -type f ! -name SHA256SUMS | LC_ALL=C sort | xargs sha256sum >SHA256SUMS

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The bill of materials of what is shipped, in CycloneDX 1.6: each crate that is compiled in, with its licence and digest.
+"""The bill of materials of what is shipped, in CycloneDX 1.6: each crate that is compiled in, with its licence and digest;
+Rust's own standard library is that of rust-toolchain.toml.
 
     sbom.py TARGET FEATURES > sbom.json
 

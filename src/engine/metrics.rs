@@ -60,16 +60,18 @@ table! {
     REQUESTS: Counter "dana_requests_total" ["operation", "decision", "claim", "gateway", "outcome"]
         in "requests",
         "requests, by what was decided and where the claim stands afterwards; of what moves money also by how \
-         it ended for its merchant: `executed`, `declined`, `invalid`, `unavailable`, `unknown`, \
+         it ended for its merchant: `executed`, `declined`, `failed`, `invalid`, `unavailable`, `unknown`, \
          `in_progress`, `client_gone`";
     DURATIONS: Histogram "dana_gateway_duration_milliseconds" ["operation", "gateway"]
         in "milliseconds",
         "how long a gateway took until its answer was complete, or Envoy gave up; of several that were \
-         asked for one request the last one";
+         asked for one request the last one. Left out is what Envoy moved on within the request: there the time \
+         is that of both";
     DOUBTS_OPENED: Counter "dana_doubts_opened_total" ["gateway"]
         in "payments",
         "payments that came into doubt. One whose answer never came, because Envoy was killed or a client \
-         left, is counted when something is next heard of it; `dana_claims` knows it before";
+         left, is counted when something is next heard of it; `dana_claims` knows it before. What was opened and what was \
+         resolved are no balance: that is `dana_claims{state=\"in_doubt\"}`";
     DOUBTS_RESOLVED: Counter "dana_doubts_resolved_total" ["by"]
         in "payments",
         "payments that came out of doubt: by an `answer` to the payment itself, the answer to a `status` \
@@ -116,6 +118,9 @@ table! {
     BARRED: Gauge "dana_barred" ["gateway"]
         in "0 or 1",
         "1: nothing is sent there until an operator admits it";
+    CONFIGURED: Gauge "dana_gateway_configured" ["gateway"]
+        in "0 or 1",
+        "1 for each gateway of the configuration, 0 for one that was in it before: what else is told of that one is old";
     OVERRIDE: Gauge "dana_override" ["gateway", "state"]
         in "0 or 1",
         "1 for what operators have ordered: `none`, `force`, `drain`; 0 for the others";
@@ -159,7 +164,7 @@ table! {
     HOST_ERRORS: Counter "dana_host_errors_total" []
         in "calls",
         "calls of the payments' filter to Envoy that failed, for whatever reason but the usual ones: not \
-         found, or changed by another worker";
+         found, changed by another worker, or a request of its own for a cluster without hosts";
     BUILD: Gauge "dana_build_info" ["version", "module"]
         in "1",
         "the version of the payments' module; after an update without a restart that of the one before too";

@@ -154,7 +154,8 @@ def main():
     log = subprocess.DEVNULL if not os.environ.get("VERBOSE") else None
     began = time.monotonic()
     try:
-        subprocess.run([*compose, "up", "-d", "--no-build", *services], stdout=log, stderr=log, check=True)
+        how = ["--build", "--wait"] if engine == ["docker"] else ["--no-build"]
+        subprocess.run([*compose, "up", "-d", *how, *services], stdout=log, stderr=log, check=True)
         if engine == ["podman"]:
             for service in services:
                 until(f"{service} is well", lambda service=service: is_well(engine, service))

@@ -197,7 +197,7 @@ def filter_mistakes(documents):
 def set_mistakes(documents):
     """What must fit together in one namespace."""
     yield from filter_mistakes(documents)
-    pods = [d["spec"]["template"] for d in documents if d["kind"] == "Deployment"]
+    pods = [d["spec"]["template"] for d in documents if d["kind"] in ("Deployment", "StatefulSet")]
     names = {(d["kind"], d["metadata"]["name"]) for d in documents}
     for document in documents:
         kind, spec = document["kind"], document.get("spec", {})
@@ -214,10 +214,12 @@ def set_mistakes(documents):
             for http in spec.get("http", []):
                 if "directResponse" not in http and http.get("retries", {}).get("attempts") != 0:
                     yield f"{where}: Istio would repeat payments: retries.attempts is not 0"
-        if kind == "Deployment":
+        if kind in ("Deployment", "StatefulSet"):
             stores = [c["configuration"]["value"].get("idempotency", {}).get("store", {}) for _, c in plugins(documents)]
             if spec.get("replicas", 1) != 1 and not any("etcd" in s for s in stores):
                 yield f"{where}: {spec.get('replicas')} replicas do not know each other's payments"
+            if kind == "Deployment" and not any("etcd" in s for s in stores):
+                yield f"{where}: a Deployment has two pods while one of them is ending, with claims of their own"
             template = spec["template"]
             volumes = {v["name"]: v for v in template["spec"].get("volumes", [])}
             for name, text in template["metadata"].get("annotations", {}).items():
@@ -277,17 +279,22 @@ def broken_copies(documents):
 
     def chosen(d):
         return hcm(d)["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["retry_policy"]
+    def as_deployment(d):
+        workload = get(d, "StatefulSet", "dana-failover")
+        workload["kind"] = "Deployment"
+        del workload["spec"]["serviceName"]
     breaks = {
         "a field that nobody knows": (lambda d: get(d, "VirtualService", "dana-failover")["spec"]["http"][0].update(retry={}), "'retry' was unexpected"),
         "a value that is none": (lambda d: get(d, "DestinationRule", "dana-failover")["spec"]["trafficPolicy"]["tls"].update(mode="MUTAL"), "'MUTAL' is not one of"),
         "an operation that is none": (lambda d: get(d, "EnvoyFilter", "dana-payments")["spec"]["configPatches"][1]["patch"].update(operation="INSERT_BEFOR"), "INSERT_BEFOR"),
         "a hash without quotes": (lambda d: get(d, "Secret", "dana-operators-token")["stringData"].update(token_sha256=10 ** 63), "is not of type 'string'"),
-        "a field of a pod misspelt": (lambda d: get(d, "Deployment", "dana-failover")["spec"]["template"]["spec"].update(terminationGracePeriod=60), "terminationGracePeriod"),
+        "a field of a pod misspelt": (lambda d: get(d, "StatefulSet", "dana-failover")["spec"]["template"]["spec"].update(terminationGracePeriod=60), "terminationGracePeriod"),
         "Istio's own retries": (lambda d: get(d, "VirtualService", "dana-failover")["spec"]["http"][0].pop("retries"), "would repeat payments"),
         "payments that pass a dead filter": (lambda d: wasm(d).update(failure_policy="FAIL_OPEN"), "without claims"),
         "a retry at the same gateway": (lambda d: chosen(d)["retry_priority"]["typed_config"].update(update_frequency=2), "update_frequency"),
         "a MERGE that says false": (lambda d: hcm(d).update(proxy_100_continue=False), "cannot say false"),
-        "two pods with claims of their own": (lambda d: get(d, "Deployment", "dana-failover")["spec"].update(replicas=2), "do not know each other"),
+        "a pod that begins before the old one has ended": (as_deployment, "has two pods"),
+        "two pods with claims of their own": (lambda d: get(d, "StatefulSet", "dana-failover")["spec"].update(replicas=2), "do not know each other"),
         "operators who see other gateways": (lambda d: wasm(d)["configuration"]["value"]["gateways"].reverse(), "differ in gateways"),
     }
     for name, (damage, word) in breaks.items():

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """The end-to-end tests on each Envoy that is supported, and the table of what holds where.
 
-    run.py [--only TEXT] [--write] VERSION=CLUSTERS=PATH_OF_ENVOY...
+    run.py [--only TEXT] [--write] [--reuse] VERSION=CLUSTERS=PATH_OF_ENVOY...
 
 CLUSTERS is `composite` (envoy/envoy.yaml as it is) or `aggregate` (with envoy/aggregate.yaml). Ends with 1 if a test
-fails that is not known to fail there. --write puts the table into README.md; --only runs tests with this in their name.
+fails that is not known to fail there. --write puts the table into README.md; --only runs tests with this in their name;
+--reuse takes the results of a cell that target/matrix has, and runs the others.
 """
 
 import argparse
 import collections
+import json
 import os
 import re
 import subprocess
@@ -98,15 +100,24 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--reuse", action="store_true")
     parser.add_argument("cells", nargs="+")
     asked = parser.parse_args()
     cells, mistakes = [], []
     for cell in asked.cells:
         version, clusters, binary = cell.split("=")
         began = time.monotonic()
-        results, said = run(binary, clusters, asked.only)
-        if not asked.only:
-            results |= run_manifests(binary)
+        kept = os.path.join(ROOT, "target", "matrix", f"{version}-{clusters}.json")
+        if asked.reuse and os.path.exists(kept):
+            with open(kept, encoding="utf-8") as file:
+                results, said = json.load(file), ""
+        else:
+            results, said = run(binary, clusters, asked.only)
+            if not asked.only:
+                results |= run_manifests(binary)
+                os.makedirs(os.path.dirname(kept), exist_ok=True)
+                with open(kept, "w", encoding="utf-8") as file:
+                    json.dump(results, file, indent=1, sort_keys=True)
         unknown = {subject(test) for test in results} - set(" ".join(GUARANTEES.values()).split())
         if unknown:
             sys.exit(f"no guarantee names these subjects: {', '.join(sorted(unknown))}")

@@ -31,6 +31,8 @@ pub struct Policy {
     /// New payments are claimed in etcd, and shared data may hold claims of before. They stay there
     /// for as long as the process lives, whether `local` is still configured or not.
     pub drains_local: bool,
+    /// Names of gateways that were configured once, as long as this store has been there.
+    pub former: Vec<String>,
     /// The configuration.
     pub config: Config,
 }
@@ -154,6 +156,9 @@ impl Policy {
                 Gateway { id, name, cluster, host: g.host.clone(), probe, operations, channel }
             })
             .collect();
+        let is_former = |id: &GatewayId| !gateways.iter().any(|gateway| gateway.id == *id);
+        let former = layout.gateways().iter().filter(is_former).filter_map(|id| layout.name(id));
+        let former = former.map(str::to_owned).collect();
         let id_of = |name: &String| gateways.iter().find(|g| &g.name == name).map(|g| g.id);
         let composites = config
             .composites
@@ -179,6 +184,7 @@ impl Policy {
             placement: layout.placement(),
             born: layout.born().unwrap_or_default(),
             drains_local: config.store.etcd().is_some() && layout.may_hold_claims(),
+            former,
             config,
         }
     }

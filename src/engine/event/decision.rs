@@ -39,7 +39,8 @@ pub struct Decision {
     pub evidence: &'static str,
     /// The status of the answer that its client gets; 0 where it gets none, or Envoy's without us.
     pub status: u16,
-    /// How long its gateway took, the last one where several were asked; none where nothing was sent.
+    /// How long its gateway took, the last one where several were asked; none where nothing was sent, or where
+    /// Envoy waited for another gateway first.
     pub took: Option<Millis>,
     /// When that was.
     pub at: Timestamp,
@@ -123,8 +124,9 @@ impl Decision {
     #[must_use]
     pub fn outcome(&self) -> Option<PaymentOutcome> {
         let class = self.operation.as_ref()?.operation.class;
-        matches!(class, Class::Charge | Class::FollowUp)
-            .then(|| PaymentOutcome::of(self.decision, self.claim.name()))
+        matches!(class, Class::Charge | Class::FollowUp).then(|| {
+            PaymentOutcome::of(self.decision, self.claim.name(), self.code, self.evidence)
+        })?
     }
 }
 

@@ -110,7 +110,7 @@ impl Context<'_> {
             from_upstream: answer.evidence.origin == Origin::Upstream,
             status: answer.evidence.status,
             client_waits: answer.client_waits,
-            took: answer.evidence.origin.took(waited),
+            took: answer.evidence.origin.took(waited).filter(|_| !has_moved_on(&attempt, gateways)),
             onward,
             asked_all: asked.is_some_and(|asked| attempt.lookup.ends_with(asked)),
             called: called.then(|| CallAnswer::new(answer)),
@@ -213,6 +213,12 @@ impl Context<'_> {
         };
         Some(Update::Keep { key: payment.key, of: of.incarnation, kept })
     }
+}
+
+/// Whether Envoy has waited for another gateway first: what the request took says nothing of the one that
+/// answered.
+fn has_moved_on(attempt: &Attempt, answered: Gateways) -> bool {
+    answered.single().is_some_and(|by| attempt.members.first() != Some(&by))
 }
 
 /// The permit of a trial that proves nothing because it was not made.

@@ -19,10 +19,10 @@
 
 use super::outcome::PaymentOutcome;
 use super::{
-    ANOMALIES, BARRED, BREACHES, BREAKER_STATE, DISAGREES, DOUBTS_OPENED, DOUBTS_RESOLVED,
-    DURATIONS, Family, HEALTH_WRITES, HEARTBEAT_UP, HOST_ERRORS, IN_FLIGHT, NOTIFICATIONS,
-    OVERRIDE, OVERRIDES, RAMP, REQUESTS, STORE_AHEAD, STORE_CALLS, STORE_UNFINISHED, STORE_UP,
-    SWITCHES, TRANSITIONS,
+    ANOMALIES, BARRED, BREACHES, BREAKER_STATE, CONFIGURED, DISAGREES, DOUBTS_OPENED,
+    DOUBTS_RESOLVED, DURATIONS, Family, HEALTH_WRITES, HEARTBEAT_UP, HOST_ERRORS, IN_FLIGHT,
+    NOTIFICATIONS, OVERRIDE, OVERRIDES, RAMP, REQUESTS, STORE_AHEAD, STORE_CALLS, STORE_UNFINISHED,
+    STORE_UP, SWITCHES, TRANSITIONS,
 };
 use crate::engine::config::Policy;
 use crate::engine::gateway::Gateways;
@@ -89,7 +89,7 @@ fn add_of_gateways(policy: &Policy, all: &mut Vec<Implied>) {
     }
     let names: Vec<&str> = policy.gateways.iter().map(|gateway| gateway.name.as_str()).collect();
     for gateway in &names {
-        for family in [&RAMP, &HEARTBEAT_UP, &IN_FLIGHT, &BARRED] {
+        for family in [&RAMP, &HEARTBEAT_UP, &IN_FLIGHT, &BARRED, &CONFIGURED] {
             add(family, &[gateway]);
         }
         for state in BreakerState::NAMES {
@@ -137,13 +137,21 @@ fn add_of_store(policy: &Policy, all: &mut Vec<Implied>) {
 
 fn add_of_requests(policy: &Policy, all: &mut Vec<Implied>) {
     let sets = Sets::of(policy);
+    for gateway in &sets.any {
+        add(all, &DOUBTS_OPENED, &[gateway]);
+        for compiled in policy.operations.iter() {
+            add(all, &DURATIONS, &[&compiled.operation.name, gateway]);
+        }
+    }
     let mut add_of = |operation: &str, moves_money: bool, paths: Paths| {
         for (decision, claims, to) in paths.into_iter().flatten() {
             for claim in *claims {
-                let outcome = moves_money.then(|| PaymentOutcome::of(decision, claim).name());
-                for gateway in sets.of_kind(*to) {
-                    let outcome = outcome.unwrap_or_default();
-                    add(all, &REQUESTS, &[operation, decision, claim, gateway, outcome]);
+                let outcomes = moves_money.then(|| PaymentOutcome::all_of(decision, claim));
+                for outcome in outcomes.unwrap_or_else(|| vec![None]) {
+                    let outcome = outcome.map_or("", PaymentOutcome::name);
+                    for gateway in sets.of_kind(*to) {
+                        add(all, &REQUESTS, &[operation, decision, claim, gateway, outcome]);
+                    }
                 }
             }
         }
@@ -153,12 +161,6 @@ fn add_of_requests(policy: &Policy, all: &mut Vec<Implied>) {
         let operation = &compiled.operation;
         let moves_money = matches!(operation.class, Class::Charge | Class::FollowUp);
         add_of(&operation.name, moves_money, paths(compiled, policy));
-    }
-    for gateway in &sets.any {
-        add(all, &DOUBTS_OPENED, &[gateway]);
-        for compiled in policy.operations.iter() {
-            add(all, &DURATIONS, &[&compiled.operation.name, gateway]);
-        }
     }
 }
 

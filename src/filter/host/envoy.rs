@@ -102,7 +102,7 @@ fn send(
     let timeout = u32::try_from(timeout.get()).unwrap_or(u32::MAX);
     let mut token = 0;
     // SAFETY: pointers and lengths are those of live slices, the out-pointer is to a live local.
-    check(unsafe {
+    let status = unsafe {
         proxy_http_call(
             cluster.as_ptr(),
             cluster.len(),
@@ -115,8 +115,9 @@ fn send(
             timeout,
             &raw mut token,
         )
-    })?;
-    Ok(token)
+    };
+    // A cluster without hosts is no fault of the host's: whoever asked tells of it.
+    if status == OK { Ok(token) } else { Err(HostError(status)) }
 }
 
 impl Host for Envoy {

@@ -42,6 +42,7 @@ impl<H: Host, S> Worker<H, S> {
     pub(in crate::filter) fn show(&self) {
         self.define(implied::all(&self.policy));
         self.show_build();
+        self.show_former();
         self.show_gateways();
     }
 
@@ -85,11 +86,24 @@ impl<H: Host, S> Worker<H, S> {
                 (&metrics::HEARTBEAT_UP, up),
                 (&metrics::IN_FLIGHT, 0),
                 (&metrics::BARRED, u64::from(member.barred.is_some())),
+                (&metrics::CONFIGURED, 1),
             ] {
                 self.set(family, &[&gateway.name], value);
             }
             self.show_breaker(&gateway.name, member.breaker.state());
             self.show_override(&gateway.name, forced.map(|one| one.kind));
+        }
+    }
+
+    /// Gauges outlive an update of the configuration: nobody is to be woken by a gateway that is gone.
+    fn show_former(&self) {
+        for gateway in &self.policy.former {
+            for family in
+                [&metrics::CONFIGURED, &metrics::RAMP, &metrics::IN_FLIGHT, &metrics::BARRED]
+            {
+                self.set(family, &[gateway], 0);
+            }
+            self.show_override(gateway, None);
         }
     }
 

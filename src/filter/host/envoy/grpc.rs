@@ -1,6 +1,6 @@
 //! Calls by gRPC.
 
-use super::{Envoy, buffer, check};
+use super::{Envoy, OK, buffer};
 use crate::engine::RpcRequest;
 use crate::engine::limits;
 use crate::filter::host::HostError;
@@ -47,7 +47,8 @@ pub(super) fn call(cluster: &str, request: &RpcRequest) -> Result<u32, HostError
         timeout,
         &mut token,
     );
-    check(status).map(|()| token)
+    // As with other calls: a cluster without hosts is no fault of the host's.
+    if status == OK { Ok(token) } else { Err(HostError(status)) }
 }
 
 /// The status where there is no such cluster, and no message: nothing is called.
