@@ -103,7 +103,9 @@ def look_at_dashboard():
     with open(DASHBOARD, encoding="utf-8") as file:
         dashboard = file.read()
     print(f"        {look_at_panels(dashboard)} panels, all but {', '.join(EMPTY)} with data", flush=True)
-    for well, broken in [("dana_claims{", "dana_claim{"), ("sum by (outcome)", "sum by outcome")]:
+    for well, broken in [("dana:claims:count{", "dana:claim:count{"), ("sum by (outcome)", "sum by outcome")]:
+        if well not in dashboard:
+            raise Failed(f"the dashboard has no {well}")
         try:
             look_at_panels(dashboard.replace(well, broken, 1))
         except Failed:
