@@ -102,7 +102,16 @@ def look_at_dashboard():
     """The dashboard is well, and copies of it that are not are found out."""
     with open(DASHBOARD, encoding="utf-8") as file:
         dashboard = file.read()
-    print(f"        {look_at_panels(dashboard)} panels, all but {', '.join(EMPTY)} with data", flush=True)
+
+    def is_filled():
+        # What is published each 10 s has a rate only after its second time.
+        try:
+            return look_at_panels(dashboard)
+        except Failed:
+            return 0
+
+    until(f"all panels but {', '.join(EMPTY)} have data", is_filled)
+    look_at_panels(dashboard)
     for well, broken in [("dana:claims:count{", "dana:claim:count{"), ("sum by (outcome)", "sum by outcome")]:
         if well not in dashboard:
             raise Failed(f"the dashboard has no {well}")
