@@ -1,6 +1,7 @@
 //! The filter on a real Envoy, against sandbox gateways over real sockets.
 //!
 //! - `admin`: the operators' listener: status, overrides, payments in doubt
+//! - `aggregate`: an Envoy without composite clusters
 //! - `audit`: the audit trail: what stands in it, and that nothing is missing
 //! - `capabilities`: what the filter's VMs may do
 //! - `etcd`: the cluster of an etcd that several Envoys share
@@ -40,6 +41,7 @@
 mod support;
 
 mod admin;
+mod aggregate;
 mod audit;
 mod capabilities;
 mod census;
