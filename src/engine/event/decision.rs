@@ -124,9 +124,10 @@ impl Decision {
     #[must_use]
     pub fn outcome(&self) -> Option<PaymentOutcome> {
         let class = self.operation.as_ref()?.operation.class;
-        matches!(class, Class::Charge | Class::FollowUp).then(|| {
-            PaymentOutcome::of(self.decision, self.claim.name(), self.code, self.evidence)
-        })?
+        if !matches!(class, Class::Charge | Class::FollowUp) {
+            return None;
+        }
+        PaymentOutcome::of(self.decision, self.claim.name(), self.code, self.evidence)
     }
 }
 

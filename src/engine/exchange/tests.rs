@@ -183,6 +183,13 @@ const TIMEOUT: Ending<'static> = no_answer(0x4, true);
 /// No connection could be made.
 const REFUSED: Ending<'static> = no_answer(0x20, false);
 
+/// The answer to the status inquiry of an order.
+fn status(latest: &str) -> String {
+    format!(
+        r#"{{"responseCode":"2005500","originalPartnerReferenceNo":"r-1","latestTransactionStatus":"{latest}"}}"#
+    )
+}
+
 impl World {
     fn new() -> Self {
         Self::with(CONFIG)

@@ -188,6 +188,11 @@ fn retry_priority(setup: &Setup, found: &mut Found<'_>) {
             if priority.exists() != is_previous || (has_aggregate(plugin) && !priority.exists()) {
                 found.add(&name, "envoy.retry_priorities.previous_priorities");
             }
+            // 2 by default: the only retry would go to the gateway that has just refused.
+            let frequency = priority.at("typed_config").typed().1.at("update_frequency");
+            if has_aggregate(plugin) && is_previous && frequency.number() != Some(1) {
+                found.add(&frequency, "1");
+            }
         }
     }
 }

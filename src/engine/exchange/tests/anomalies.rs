@@ -3,12 +3,6 @@
 use super::*;
 use crate::engine::payment::{AnomalyKind, ClaimKey};
 
-fn status(latest: &str) -> String {
-    format!(
-        r#"{{"responseCode":"2005500","originalPartnerReferenceNo":"r-1","latestTransactionStatus":"{latest}"}}"#
-    )
-}
-
 /// What operators are told when the status is asked for and answered so.
 fn ask(world: &mut World, ending: Ending<'_>) -> Vec<Anomaly> {
     let mut run = world.begin(&post(STATUS, OF_ORDER));

@@ -11,12 +11,6 @@ fn resolved(by: ResolvedBy) -> DoubtEvent {
     DoubtEvent::Resolved(by)
 }
 
-fn status(latest: &str) -> String {
-    format!(
-        r#"{{"responseCode":"2005500","originalPartnerReferenceNo":"r-1","latestTransactionStatus":"{latest}"}}"#
-    )
-}
-
 /// What is counted of a payment that ends so.
 fn pay(world: &mut World, ending: Ending<'_>) -> Vec<DoubtEvent> {
     let mut run = world.begin(&post(CREATE, ORDER));
