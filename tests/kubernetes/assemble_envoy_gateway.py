@@ -8,24 +8,14 @@
 No Envoy Gateway runs here. Its listener stands below as a model, taken from the test data of v1.9, and its
 patches (add of a whole resource, replace at a path) and the merged bootstrap are applied as it does.
 """
-import argparse
 import copy
 import sys
 
 import yaml
 
-TYPE = "type.googleapis.com/"
-HCM = "envoy.filters.network.http_connection_manager"
+from plain import HCM, TYPE, read_arguments, typed, write
+
 LISTENER, CLUSTER = TYPE + "envoy.config.listener.v3.Listener", TYPE + "envoy.config.cluster.v3.Cluster"
-
-
-class Plain(yaml.SafeDumper):
-    def ignore_aliases(self, data):
-        return True
-
-
-def typed(name, message, **fields):
-    return {"name": name, "typed_config": {"@type": TYPE + message, **fields}}
 
 
 def listener(gateway, one, answer, certs):
@@ -68,14 +58,7 @@ def patch(resources, one):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--root", default="", help="where the files of the pod are")
-    parser.add_argument("--certs", required=True, help="cert-chain.pem, key.pem and root-cert.pem of the listener")
-    parser.add_argument("--gateway", action="append", default=[], metavar="HOST=ADDRESS:PORT")
-    parser.add_argument("--port", action="append", default=[], metavar="OLD=NEW")
-    parser.add_argument("manifests", nargs="+")
-    args = parser.parse_intermixed_args()
-    documents = [d for f in args.manifests for d in yaml.safe_load_all(open(f, encoding="utf-8")) if d]
+    args, documents = read_arguments(__doc__)
 
     def kind(name):
         return [d for d in documents if d["kind"] == name]
@@ -90,23 +73,7 @@ def main():
                  "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 19000}}},
                  **yaml.safe_load(proxy["spec"]["bootstrap"]["value"]),
                  "static_resources": {"listeners": resources[LISTENER], "clusters": resources[CLUSTER]}}
-    hosts = dict(pair.split("=") for pair in args.gateway)
-    ports = {int(old): int(new) for old, new in (pair.split("=") for pair in args.port)}
-
-    def move(node):
-        if isinstance(node, list):
-            return [move(n) for n in node]
-        if isinstance(node, str):
-            return args.root + node if args.root and node.startswith(("/etc/dana/", "/var/run/dana/", "/var/lib/dana/")) else node
-        if not isinstance(node, dict):
-            return node
-        if "port_value" in node:
-            address, _, port = hosts.get(node["address"], "").partition(":")
-            port = int(port) if port else ports.get(node["port_value"], node["port_value"])
-            return {**node, "address": address or node["address"], "port_value": port}
-        return {key: move(value) for key, value in node.items()}
-
-    yaml.dump(move(bootstrap), sys.stdout, Dumper=Plain, sort_keys=False, width=1000)
+    write(bootstrap, args)
 
 
 if __name__ == "__main__":

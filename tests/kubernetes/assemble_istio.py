@@ -11,28 +11,18 @@ EnvoyFilters are applied (ADD, INSERT_BEFORE and MERGE, which appends to lists a
 Left out are the filters that only Istio's own build of Envoy has: its statistics, its ALPN and its
 exchange of metadata. With --root the files of the pod are looked for below ROOT.
 """
-import argparse
 import copy
 import json
 import sys
 
 import yaml
 
-HCM = "envoy.filters.network.http_connection_manager"
-TYPE = "type.googleapis.com/"
+from plain import HCM, read_arguments, typed, write
+
 # Of each group a message has one member at most: the later one takes the place of the others.
 ONE_OF = [{"rds", "route_config", "scoped_routes"}, {"type", "cluster_type"},
           {"cluster", "cluster_header", "weighted_clusters"}, {"route", "direct_response", "redirect"}]
 REQUIRED = ["cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm"]
-
-
-class Plain(yaml.SafeDumper):
-    def ignore_aliases(self, data):
-        return True
-
-
-def typed(name, message, **fields):
-    return {"name": name, "typed_config": {"@type": TYPE + message, **fields}}
 
 
 def merge(into, patch, path=""):
@@ -169,14 +159,7 @@ def apply(filters, listeners, clusters, context):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--root", default="", help="where the files of the pod are")
-    parser.add_argument("--certs", help="the mesh's certificate: cert-chain.pem, key.pem, root-cert.pem")
-    parser.add_argument("--gateway", action="append", default=[], metavar="HOST=ADDRESS:PORT")
-    parser.add_argument("--port", action="append", default=[], metavar="OLD=NEW")
-    parser.add_argument("manifests", nargs="*", default=["/dev/stdin"])
-    args = parser.parse_intermixed_args()
-    documents = [d for f in args.manifests for d in yaml.safe_load_all(open(f, encoding="utf-8")) if d]
+    args, documents = read_arguments(__doc__)
     mesh = next((d for d in documents if "meshConfig" in d), {})
     documents = [d for d in documents if "kind" in d]
 
@@ -213,23 +196,7 @@ def main():
         for name, text in one.get("data", {}).items():
             if name == "custom_bootstrap.json":
                 merge(bootstrap, yaml.safe_load(text), "bootstrap")
-    hosts = dict(pair.split("=") for pair in args.gateway)
-    ports = {int(old): int(new) for old, new in (pair.split("=") for pair in args.port)}
-
-    def move(node):
-        if isinstance(node, list):
-            return [move(n) for n in node]
-        if isinstance(node, str):
-            return args.root + node if args.root and node.startswith(("/etc/dana/", "/var/run/dana/", "/var/lib/dana/")) else node
-        if not isinstance(node, dict):
-            return node
-        if "port_value" in node:
-            address, _, port = hosts.get(node["address"], "").partition(":")
-            port = int(port) if port else ports.get(node["port_value"], node["port_value"])
-            return {**node, "address": address or node["address"], "port_value": port}
-        return {key: ports.get(value, value) if key == "destination_port" else move(value) for key, value in node.items()}
-
-    yaml.dump(move(bootstrap), sys.stdout, Dumper=Plain, sort_keys=False, width=1000)
+    write(bootstrap, args)
 
 
 if __name__ == "__main__":
