@@ -142,3 +142,22 @@ fn calls_of_the_host_that_fail_are_counted() {
     // Its log tells of what is withheld.
     envoy.may_leak();
 }
+
+/// Gauges outlive an update: whoever is woken by them must see that a gateway is gone.
+#[test]
+fn a_gateway_that_is_no_longer_configured_wakes_nobody() {
+    let sandbox = Sandbox::start();
+    let mut config = rendered(&sandbox, &quick());
+    let envoy = Envoy::start_updatable(&config);
+    let configured =
+        |gateway: &str| envoy.metric("dana_gateway_configured", &format!("gateway=\"{gateway}\""));
+    assert_eq!((configured("primary"), configured("secondary")), (1, 1));
+    let settings = &mut plugin(&mut config)["configuration"]["value"];
+    settings["gateways"][0]["name"] = json!("first");
+    settings["composites"][0]["members"] = json!(["first", "secondary"]);
+    settings["composites"][1]["members"] = json!(["secondary", "first"]);
+    assert!(envoy.update(&config), "{}", envoy.log());
+    until("the update has arrived", PATIENCE, || (configured("first") == 1).then_some(()));
+    assert_eq!((configured("primary"), configured("secondary")), (0, 1));
+    assert_eq!(envoy.state("dana_override", "primary"), "none");
+}
