@@ -42,10 +42,14 @@ def name_of(target, metric):
     return text if "__auto" not in text else ", ".join(metric.values()) or "value"
 
 
-def number(value):
+def number(value, unit=""):
     """A number as short as it can be read."""
     if math.isnan(value):
         return "-"
+    if unit == "percentunit":
+        return f"{value:.2%}"
+    if unit == "s":
+        return f"{value:,.0f} s"
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 
@@ -80,8 +84,13 @@ def panel(of, url, begin, end):
             series.append((name_of(target, one["metric"]), [(float(at), float(value)) for at, value in one["values"]]))
     width, height = place["w"] * COLUMN - 24, place["h"] * ROW - 40
     if of["type"] in ("stat", "table"):
-        last = [name if of["type"] == "table" or of["options"].get("textMode") == "name" else number(points[-1][1]) for name, points in series]
-        inside = f'<p class="stat">{html.escape("; ".join(last[:1]) or "-")}</p>'
+        defaults = of["fieldConfig"]["defaults"]
+        is_name = of["type"] == "table" or of["options"].get("textMode") == "name"
+        last = [name if is_name else number(points[-1][1], defaults.get("unit", "")) for name, points in series]
+        steps = defaults.get("thresholds", {}).get("steps", [])
+        reached = [one["color"] for one in steps if one["value"] is None or (series and series[0][1][-1][1] >= one["value"])]
+        colour = {"green": "#1a7f37", "orange": "#bf6a02", "red": "#bf1b00"}.get((reached or ["blue"])[-1], "#3274d9")
+        inside = f'<p class="stat" style="color:{colour}">{html.escape("; ".join(last[:1]) or "-")}</p>'
     else:
         legend = " ".join(f'<i style="color:{COLOURS[at % len(COLOURS)]}">{html.escape(name)}</i>' for at, (name, _) in enumerate(series[:8]))
         is_state = of["type"] == "state-timeline"
