@@ -91,6 +91,9 @@ fn doubts_are_counted_when_they_open_and_by_what_resolves_them() {
     // A repeat, before it may be sent again, changes nothing.
     call(&envoy.listener, CREATE, &order("A"));
     assert_eq!(opened(), 2);
+    // The list is a census, made now and then: with one payment in it, it could be from between
+    // the two payments and name the wrong one.
+    await_list(&envoy, 2);
     sandbox.heal("primary");
     assert_eq!(call(&envoy.listener, STATUS, &about("A")).status, 200);
     assert_eq!((resolved(&envoy, "status"), resolved(&envoy, "operator")), (1, 0));
