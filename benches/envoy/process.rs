@@ -201,12 +201,17 @@ impl Envoy {
     }
 }
 
-/// Ports that nobody listens on. All are held until all are known, so they differ.
+/// Ports that nobody listens on, below those that clients are given. All are held until all are known, so they differ.
 pub(crate) fn free_ports<const N: usize>() -> Outcome<[u16; N]> {
     let mut held = Vec::with_capacity(N);
     let mut ports = [0; N];
+    let begin = std::process::id() % 20_000;
+    let mut free = (0..20_000).filter_map(|number| {
+        let port = u16::try_from(12_000 + (begin + number) % 20_000).ok()?;
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()
+    });
     for port in &mut ports {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = free.next().ok_or("no port is free")?;
         *port = listener.local_addr()?.port();
         held.push(listener);
     }

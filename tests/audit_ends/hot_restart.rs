@@ -1,7 +1,6 @@
 //! One Envoy takes over from another (hot restart) while payments go on: both write into one trail.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::client;
 use crate::support::envoy::program;
-use crate::support::until;
+use crate::support::{free_ports, until};
 
 /// Longer than an Envoy takes to start, or the older one to end after that.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -36,7 +35,7 @@ impl Restarting {
     /// The first one, once it serves.
     pub(crate) fn start(config: &Value) -> Self {
         let dir = TempDir::new().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_ports(1)[0];
         let mut config = config.clone();
         let listeners = &mut config["static_resources"]["listeners"];
         listeners[0]["address"]["socket_address"]["port_value"] = json!(port);

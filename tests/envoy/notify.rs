@@ -1,6 +1,5 @@
 //! Gateways' notifications: what is believed, what reaches the merchant's application, and how often.
 
-use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::support::client::{self, CANCEL, CREATE, Seen, about, call, order};
 use crate::support::envoy::{Envoy, quick, rendered, with, with_notifications};
 use crate::support::merchant::{Sdk, parse_webhook};
 use crate::support::sandbox::Sandbox;
-use crate::support::{root, until};
+use crate::support::{free_ports, root, until};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -232,7 +231,7 @@ fn an_application_that_hangs_up_gets_it_again_later() {
 #[test]
 fn an_application_that_was_down_gets_once_what_the_gateway_repeats() {
     let sandbox = Sandbox::start();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let address = format!("127.0.0.1:{}", free_ports(1)[0]);
     let config = with_notifications(rendered(&sandbox, &quick()), &address, &quick());
     let envoy = Envoy::start(&config);
     assert_eq!(call(&envoy.listener, CREATE, &order("DOWN")).status, 200);

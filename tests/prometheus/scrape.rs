@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -16,7 +15,7 @@ use crate::support::client::{self, CREATE, call, order};
 use crate::support::envoy::{Envoy, file, quick, trapping, with};
 use crate::support::operator::post;
 use crate::support::sandbox::Sandbox;
-use crate::support::{Process, read, until};
+use crate::support::{Process, free_ports, read, until};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -101,7 +100,7 @@ fn without_waits(path: &Path) -> String {
 
 /// An address that nobody listens on.
 fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", free_ports(1)[0])
 }
 
 /// The reference with the listener for Prometheus.

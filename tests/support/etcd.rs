@@ -9,17 +9,15 @@ pub(crate) mod cluster;
 pub(crate) mod tls;
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{Process, read, root, until};
+use super::{Process, free_ports, read, root, until};
 use api::Api;
 use tls::Tls;
 
@@ -317,22 +315,4 @@ fn show_end(log: &str) {
     for line in lines.iter().skip(lines.len().saturating_sub(5)) {
         eprintln!("etcd: {line}");
     }
-}
-
-/// Ports that no client is ever given by the system: so a member that was killed finds its own free,
-/// and who calls it meanwhile does not happen to be connected to himself.
-fn free_ports(many: usize) -> Vec<u16> {
-    const FIRST: u32 = 12_000;
-    const MANY: u32 = 20_000;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Processes that run at the same time begin in different places.
-    let begin = std::process::id() % MANY * 97;
-    let numbers = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
-    let ports = numbers
-        .take(MANY as usize)
-        .map(|number| u16::try_from(FIRST + (begin + number) % MANY).unwrap());
-    let ports = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    let ports: Vec<u16> = ports.take(many).collect();
-    assert_eq!(ports.len(), many, "so many ports are not free");
-    ports
 }

@@ -19,9 +19,10 @@ pub(crate) mod secrets;
 pub(crate) mod tls;
 pub(crate) mod tls_gateway;
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// The checkout.
@@ -109,4 +110,23 @@ pub(crate) fn now() -> Instant {
 /// A text file, as far as it is written.
 pub(crate) fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
+}
+
+/// Ports that nobody listens on now, and that no client is ever given by the system: what is about to listen there,
+/// or does again after it was killed, finds its own free, and who calls it meanwhile does not happen to be connected
+/// to himself.
+pub(crate) fn free_ports(many: usize) -> Vec<u16> {
+    const FIRST: u32 = 12_000;
+    const MANY: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes that run at the same time begin in different places.
+    let begin = std::process::id() % MANY * 97;
+    let numbers = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
+    let ports = numbers
+        .take(MANY as usize)
+        .map(|number| u16::try_from(FIRST + (begin + number) % MANY).unwrap());
+    let ports = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let ports: Vec<u16> = ports.take(many).collect();
+    assert_eq!(ports.len(), many, "so many ports are not free");
+    ports
 }
