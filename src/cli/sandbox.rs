@@ -25,6 +25,7 @@ mod refusal;
 mod service;
 mod signature;
 mod spoil;
+mod tls;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -45,6 +46,7 @@ use control::Control;
 use gateway::{Gateway, House};
 use ledger::{GATEWAYS_MAX, LEDGER_MAX, Ledger};
 use signature::PublicKey;
+use tls::Certificates;
 
 const NAME_BYTES_MAX: usize = 32;
 
@@ -78,6 +80,10 @@ pub(crate) struct Options {
     /// Where gateways notify of each executed order and transfer, again and again until it is confirmed.
     #[arg(long, value_name = "http://HOST:PORT", value_parser = notify::place)]
     notify: Option<hyper::Uri>,
+
+    /// Speaks TLS with the certificates in this directory, as envoy/certs.sh makes them, and with nobody who has none.
+    #[arg(long, value_name = "DIRECTORY")]
+    tls: Option<PathBuf>,
 
     /// Prints the addresses only, and not each request.
     #[arg(long)]
@@ -122,6 +128,7 @@ impl FromStr for Place {
 #[derive(Debug)]
 pub(crate) enum Error {
     Gateways(String),
+    Tls(String),
     Key { path: PathBuf, reason: String },
     Listen { what: String, address: SocketAddr, error: io::Error },
     Runtime(io::Error),
@@ -131,6 +138,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gateways(expected) => write!(f, "--gateway: {expected}"),
+            Self::Tls(reason) => write!(f, "--tls: {reason}"),
             Self::Key { path, reason } => write!(f, "--verify-key {}: {reason}", path.display()),
             Self::Listen { what, address, error } => {
                 write!(f, "{what} cannot listen on {address}: {error}")
@@ -185,6 +193,7 @@ async fn play(options: &Options, keys: Vec<PublicKey>) -> Result<(), Error> {
     let shared = Arc::new(Mutex::new(Ledger::new(LEDGER_MAX)));
     let (mut gateways, mut ledgers) = (Vec::new(), vec![Arc::clone(&shared)]);
     let mut listeners = Vec::new();
+    let certificates = options.tls.as_deref().map(Certificates::of);
     for (site, place) in options.gateways.iter().enumerate() {
         let listener = listen(&place.name, place.address)?;
         let address = listener.local_addr().map_err(Error::Runtime)?;
@@ -195,8 +204,10 @@ async fn play(options: &Options, keys: Vec<PublicKey>) -> Result<(), Error> {
             ledgers.push(Arc::clone(&own));
             own
         };
+        let tls = certificates.as_ref().map(|all| all.of_gateway(&place.name)).transpose();
+        let tls = tls.map_err(Error::Tls)?;
         let (name, house) = (place.name.clone(), Arc::clone(&house));
-        gateways.push(Arc::new(Gateway::new(name, site, address, house, ledger)));
+        gateways.push(Arc::new(Gateway::new(name, site, address, tls, house, ledger)));
         listeners.push(listener);
     }
     let control_address = control_listener.local_addr().map_err(Error::Runtime)?;
@@ -227,7 +238,8 @@ fn announce(control: SocketAddr, gateways: &[Arc<Gateway>]) {
         .collect();
     let mut text = String::new();
     for gateway in gateways {
-        text.push_str(&format!("gateway {:<12} http://{}\n", gateway.name, gateway.address));
+        let scheme = if gateway.tls.is_some() { "https" } else { "http" };
+        text.push_str(&format!("gateway {:<12} {scheme}://{}\n", gateway.name, gateway.address));
     }
     text.push_str(&format!("control API          http://{control}   (GET / explains it)\n"));
     let machine = json!({ "control": control.to_string(), "gateways": addresses });

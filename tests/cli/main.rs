@@ -73,7 +73,8 @@ fn help_explains_the_faults_and_the_control_api() {
 
 #[test]
 fn options_that_cannot_work_end_with_two_and_say_what_was_expected() {
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 5] = [
+        (&["--tls", "/nonexistent"], "/nonexistent/gateway_ca.pem"),
         (&["--gateway", "primary"], "NAME=ADDR"),
         (&["--gateway", "a=127.0.0.1:0", "--gateway", "a=127.0.0.1:0"], "names that differ"),
         (&["--verify-key", "/nonexistent.pem"], "/nonexistent.pem"),

@@ -154,7 +154,7 @@ fn only_whom_a_verified_certificate_names_may_speak_for_a_partner() {
     behind_tls(&mut config, &authority.vouch_for("127.0.0.1"), &authority, false);
     let envoy = Envoy::start(&config);
     let pay = |identity: Option<&Identity>, reference: &str| {
-        call_as(identity, &authority, &envoy.listener, CREATE, &order(reference))
+        call_as(identity, &authority.certificate(), &envoy.listener, CREATE, &order(reference))
     };
     for (name, reference) in [("spiffe://shop/a", "PEER-A"), ("c.shop", "PEER-C")] {
         let paid = pay(Some(&authority.vouch_for(name)), reference);
@@ -166,7 +166,8 @@ fn only_whom_a_verified_certificate_names_may_speak_for_a_partner() {
         assert_eq!((refused.status, refused.code().as_str()), (403, "4035401"), "{refused:?}");
         assert_eq!(refused.json()["type"], "urn:dana-failover:peer", "not even a replay");
         let asked = crate::support::client::STATUS;
-        let status = call_as(identity, &authority, &envoy.listener, asked, &about("PEER-A"));
+        let status =
+            call_as(identity, &authority.certificate(), &envoy.listener, asked, &about("PEER-A"));
         assert_eq!(status.status, 403, "nor a status");
     }
     // Nobody whom another authority vouches for gets as far as the filter.

@@ -9,6 +9,7 @@ use std::process::Command;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::support::client::{CREATE, call_as, order};
 use crate::support::envoy::{Envoy, quick, rendered_from, tls_reference};
 use crate::support::sandbox::Sandbox;
 use crate::support::tls::{Authority, Identity};
@@ -147,29 +148,29 @@ fn an_answer_of_somebody_else_bars_the_gateway_until_an_operator_admits_it() {
 }
 
 #[test]
-fn the_throw_away_certificates_are_those_that_the_reference_expects() {
+fn the_throw_away_certificates_are_those_that_the_reference_and_the_sandbox_expect() {
     let dir = TempDir::new().unwrap();
     let made = Command::new(root().join("envoy/certs.sh")).arg(dir.path()).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let pem = |name: &str| read(&dir.path().join(name));
     put_secrets(dir.path());
-    let sandbox = Sandbox::start();
-    let gateway = |name: &str, upstream: &str| {
-        let (certificate, key) = (pem(&format!("{name}.pem")), pem(&format!("{name}.key")));
-        let identity = Identity { certificate, key };
-        let accepted = pem("gateway_ca.pem");
-        let clients_of = Some(accepted.as_str());
-        TlsGateway::start(&Speaks { identity: &identity, clients_of, versions: BOTH }, upstream)
-    };
-    let primary = gateway("primary", &sandbox.primary);
-    let secondary = gateway("secondary", &sandbox.secondary);
-    let gateways = [primary.address.as_str(), secondary.address.as_str()];
+    let sandbox = Sandbox::start_with(&["--tls", dir.path().to_str().unwrap()]);
+    let gateways = [sandbox.primary.as_str(), sandbox.secondary.as_str()];
     let mut config = rendered_from(tls_reference(), gateways, &quick());
     let listener = &mut config["static_resources"]["listeners"][0];
     listener["address"]["socket_address"]["address"] = json!("127.0.0.1");
     let config = config.to_string().replace("/etc/envoy/sds", &dir.path().to_string_lossy());
     // Both heartbeats are up: names, authorities and client certificates fit each other.
     let envoy = Envoy::start(&serde_json::from_str(&config).unwrap());
-    assert!(primary.handshakes() > 0 && secondary.handshakes() > 0);
-    drop(envoy);
+    // The certificate speaks for another partner than this one; so nothing is sent.
+    let merchant = Identity { certificate: pem("platform.pem"), key: pem("platform.key") };
+    let authority = pem("platform_ca.pem");
+    let pay = |who| call_as(who, &authority, &envoy.listener, CREATE, &order("OTHER")).status;
+    assert_eq!((pay(Some(&merchant)), pay(None)), (403, 0));
+    // Its gateways serve nobody without a certificate of their authority, and nobody in the clear.
+    let gateway =
+        |who| call_as(who, &pem("gateway_ca.pem"), &sandbox.primary, CREATE, &order("OTHER"));
+    assert_eq!(gateway(Some(&merchant)).status, 0);
+    assert_eq!(gateway(None).status, 0);
+    assert!(sandbox.requests("primary", "OTHER").is_empty());
 }

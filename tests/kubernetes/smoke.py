@@ -3,15 +3,17 @@
 
     smoke.py ENVOY SANDBOX MODULES [NAME...]
 
-ENVOY is its program, SANDBOX the command line tool, MODULES the folder of the modules. NAME is egress-gateway, sidecar
-or envoy-gateway; without one all are tried. Each is paid over mutual TLS: a payment, its replay, failover within the
-request, a doubt that stays, and what a restart forgets; strangers get nothing. There is no cluster: what istiod and
-Envoy Gateway would send is modelled in the assemble scripts.
+ENVOY is its program, SANDBOX the command line tool, MODULES the folder of the modules. NAME is egress-gateway, sidecar,
+etcd or envoy-gateway; without one all are tried. Each is paid over mutual TLS: a payment, its replay, failover within
+the request, a doubt that stays, and what a restart forgets, which is nothing with an etcd (ETCD_BIN, or that of
+`make tools`; one member); strangers get nothing. There is no cluster: what istiod and Envoy Gateway would send is modelled in the
+assemble scripts.
 """
 
 import collections
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -21,7 +23,6 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 
@@ -42,6 +43,7 @@ SETTINGS = {
     for one in [
         Setting("egress-gateway", "istio/overlays/egress-gateway", "assemble_istio.py", ["istio/mesh-config.yaml"], "shop", "stranger", False),
         Setting("sidecar", "istio/overlays/sidecar", "assemble_istio.py", ["istio/mesh-config.yaml"], None, None, True),
+        Setting("etcd", "istio/overlays/etcd", "assemble_istio.py", ["istio/mesh-config.yaml"], "shop", "stranger", False),
         Setting("envoy-gateway", "envoy-gateway", "assemble_envoy_gateway.py", [], "platform", "stranger", False),
     ]
 }
@@ -80,63 +82,20 @@ def make_mesh(folder):
     shutil.copy(folder / "cert-chain.key", folder / "key.pem")
 
 
-class Gateway:
-    """TLS before a stand-in gateway. It wants a client certificate of the gateways' authority."""
-
-    def __init__(self, name, certificates, behind):
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(certificates / f"{name}.pem", certificates / f"{name}.key")
-        self.context.load_verify_locations(certificates / "gateway_ca.pem")
-        self.context.verify_mode = ssl.CERT_REQUIRED
-        self.behind, self.connections = behind, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
-
-    def _accept(self, listener):
-        while True:
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client):
-        try:
-            client = self.context.wrap_socket(client, server_side=True)
-            server = socket.create_connection(("127.0.0.1", self.behind))
-        except OSError:
-            client.close()
-            return
-        self.connections += [client, server]
-        threading.Thread(target=hand_on, args=(server, client), daemon=True).start()
-        hand_on(client, server)
-
-    def close(self):
-        """From now on connections are refused, and those that are open end."""
-        # A thread that waits in accept keeps a closed listener open.
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        for connection in self.connections:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-
-def hand_on(of, to):
-    """Hands bytes on until one side ends."""
-    with contextlib.suppress(OSError):
-        while data := of.recv(65536):
-            to.sendall(data)
-    for side in (of, to):
-        with contextlib.suppress(OSError):
-            side.shutdown(socket.SHUT_RDWR)
+FIRST_PORT, MANY_PORTS = 12_000, 20_000
+# Processes that run at the same time begin in different places.
+NUMBERS = itertools.count(os.getpid() % MANY_PORTS * 97)
 
 
 def free_ports(many):
-    """Ports that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(many)]
-        return [one.getsockname()[1] for one in sockets]
+    """Ports that nobody listens on, and that no client is ever given by the system."""
+    found = []
+    for number in itertools.islice(NUMBERS, MANY_PORTS):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", FIRST_PORT + number % MANY_PORTS)) as free:
+            found.append(free.getsockname()[1])
+        if len(found) == many:
+            return found
+    raise AssertionError("so many ports are not free")
 
 
 class Scene:
@@ -148,25 +107,41 @@ class Scene:
         subprocess.run([ROOT / "envoy" / "certs.sh", self.certificates], check=True, capture_output=True)
         make_mesh(self.mesh)
         self.port = dict(zip(PORTS, free_ports(len(PORTS))))
-        first, second, self.control = free_ports(3)
-        self.sandbox = subprocess.Popen([sandbox, "sandbox", "--quiet", "--control", f"127.0.0.1:{self.control}", "--gateway",
-                                         f"primary=127.0.0.1:{first}", "--gateway", f"secondary=127.0.0.1:{second}"],
-                                        stdout=subprocess.DEVNULL)
-        self.gateways = {"primary": Gateway("primary", self.certificates, first), "secondary": Gateway("secondary", self.certificates, second)}
+        *gateways, self.control, self.etcd_port = free_ports(4)
+        self.addresses = {f"{name}.dana.example": port for name, port in zip(("primary", "secondary"), gateways)}
+        words = [sandbox, "sandbox", "--quiet", "--tls", self.certificates, "--control", f"127.0.0.1:{self.control}"]
+        for host, port in self.addresses.items():
+            words += ["--gateway", f"{host.partition('.')[0]}=127.0.0.1:{port}"]
+        self.others = [subprocess.Popen(words, stdout=subprocess.DEVNULL)]
+        if setting.name == "etcd":
+            self.start_etcd()
         self.place_files(modules)
         self.config = folder / "envoy.yaml"
         self.config.write_text(self.assembled())
         self.process = None
 
+    def start_etcd(self):
+        """One member, at the places of all three: clients need a certificate of its authority."""
+        url = f"https://127.0.0.1:{self.etcd_port}"
+        secrets = {"cert": "etcd.pem", "key": "etcd.key", "trusted-ca": "etcd_ca.pem"}
+        words = [os.environ.get("ETCD_BIN", ROOT / ".tools/etcd/bin/etcd"), "--data-dir", self.folder / "etcd", "--listen-client-urls", url, "--advertise-client-urls", url,
+                 "--listen-peer-urls", "http://127.0.0.1:0", "--client-cert-auth", "--log-level", "error"]
+        for name, file in secrets.items():
+            words += [f"--{name}-file", self.certificates / file]
+        self.others.append(subprocess.Popen(words))
+        for number in range(3):
+            self.addresses[f"etcd-{number}.etcd.dana-etcd.svc.cluster.local"] = self.etcd_port
+
     def place_files(self, modules):
         """What the pod would have mounted."""
         root = self.folder / "root"
-        for place in ("etc/dana/wasm", "etc/dana/sds", "etc/dana/client", "var/lib/dana", "var/run/dana"):
+        for place in ("etc/dana/wasm", "etc/dana/sds", "etc/dana/client", "etc/dana/etcd", "var/lib/dana", "var/run/dana"):
             (root / place).mkdir(parents=True)
-        for name in ("dana_failover.wasm", "dana_failover_operators.wasm"):
+        for name in ("dana_failover.wasm", "dana_failover_etcd.wasm", "dana_failover_operators.wasm"):
             shutil.copy(pathlib.Path(modules) / name, root / "etc/dana/wasm" / name)
-        for name, source in [("tls.crt", "client.pem"), ("tls.key", "client.key"), ("ca.crt", "gateway_ca.pem")]:
-            shutil.copy(self.certificates / source, root / "etc/dana/client" / name)
+        for place, who, authority in [("client", "client", "gateway_ca"), ("etcd", "etcd_client", "etcd_ca")]:
+            for name, source in [("tls.crt", f"{who}.pem"), ("tls.key", f"{who}.key"), ("ca.crt", f"{authority}.pem")]:
+                shutil.copy(self.certificates / source, root / "etc/dana" / place / name)
         built = json.loads(self.run("tests/kubernetes/to_json.py", self.built()))
         for name, text in next(one["data"] for one in built if one["kind"] == "ConfigMap" and "client.yaml" in one.get("data", {})).items():
             (root / "etc/dana/sds" / name).write_text(text.replace("/etc/dana/", f"{root}/etc/dana/"))
@@ -182,8 +157,8 @@ class Scene:
     def assembled(self):
         """The configuration that its control plane would send."""
         words = ["--root", self.folder / "root", "--certs", self.mesh]
-        for name, gateway in self.gateways.items():
-            words += ["--gateway", f"{name}.dana.example=127.0.0.1:{gateway.port}"]
+        for host, port in self.addresses.items():
+            words += ["--gateway", f"{host}=127.0.0.1:{port}"]
         for name, port in self.port.items():
             words += ["--port", f"{PORTS[name]}={port}"]
         more = [ROOT / "envoy" / name for name in self.setting.more]
@@ -250,10 +225,9 @@ class Scene:
         return dict(collections.Counter(one["gateway"] for one in found))
 
     def end(self):
-        for process in (self.process, self.sandbox):
-            if process:
-                process.terminate()
-                process.wait(PATIENCE_S)
+        for process in filter(None, [self.process, *self.others]):
+            process.terminate()
+            process.wait(PATIENCE_S)
 
 
 def check(what, found, expected):
@@ -275,7 +249,7 @@ def story(scene):
     check("operators are asked for a token", scene.ask("operators", None, "GET", "/status", is_plain=True)[0], 401)
     scene.control_of("POST", "/gateways/primary/fault", {"fault": "reset", "executes": True, "reference": "DOUBT"})
     check("a payment in doubt is sent nowhere else", (scene.pay("DOUBT")[::2], scene.received("DOUBT")), ((504, "unknown"), {"primary": 1}))
-    scene.gateways["primary"].close()
+    scene.control_of("POST", "/gateways/primary/fault", {"fault": "refuse"})
     check("while the primary refuses, the secondary gets it in the same request",
           (scene.pay("MOVED"), scene.received("MOVED")), ((200, "secondary", None), {"secondary": 1}))
     check("and its repeat is a replay", (scene.pay("MOVED")[0], scene.received("MOVED")), (200, {"secondary": 1}))
@@ -284,13 +258,16 @@ def story(scene):
 
 
 def restart(scene):
-    """The recipe for a restart: with claims in memory the next process says that it does not know what was before."""
+    """The recipe for a restart: claims in memory are gone with the process, those in an etcd are not."""
     scene.stop()
-    port = scene.gateways["primary"].behind
-    scene.gateways["primary"] = Gateway("primary", scene.certificates, port)
-    scene.config.write_text(scene.assembled())
+    scene.control_of("DELETE", "/gateways/primary/fault")
     scene.start()
     check("after a restart payments go on", scene.pay("AFTER")[:2], (200, "primary"))
+    if scene.setting.name == "etcd":
+        # Its answer was in the memory of the Envoy before: it is asked for where the payment is, and nowhere else.
+        check("and what was paid before is known", (scene.pay("MOVED")[:2], list(scene.received("MOVED"))), ((200, "secondary"), ["secondary"]))
+        scene.pay("DOUBT")
+        check("and what was in doubt is sent nowhere else", list(scene.received("DOUBT")), ["primary"])
 
 
 def main():

@@ -86,7 +86,7 @@ def run(binary, clusters, only):
 def run_manifests(binary):
     """Whether each set of manifests for Kubernetes does what it should on this Envoy."""
     results = {}
-    for name in ("egress-gateway", "sidecar", "envoy-gateway"):
+    for name in ("egress-gateway", "sidecar", "etcd", "envoy-gateway"):
         command = [f"{ROOT}/.tools/kubernetes/bin/python", "tests/kubernetes/smoke.py", os.path.abspath(binary),
                    "target/debug/dana-failover", "target/wasm32-unknown-unknown/release", name]
         environment = {"KUBECTL": f"{ROOT}/.tools/kubernetes/bin/kubectl", **os.environ}

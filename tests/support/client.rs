@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 use super::secrets;
-use super::tls::{Authority, Identity};
+use super::tls::Identity;
 
 /// Longer than anything a test waits for.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -158,10 +158,10 @@ pub(crate) fn send(address: &str, path: &str, headers: &[(&str, &str)], body: &[
     send_with(agent(), address, path, headers, body)
 }
 
-/// A partner's call over TLS, to whom `authority` vouches for, by `identity` if there is one.
+/// A partner's call over TLS, to whom this authority vouches for, by `identity` if there is one.
 pub(crate) fn call_as(
     identity: Option<&Identity>,
-    authority: &Authority,
+    authority: &str,
     address: &str,
     path: &str,
     body: &Value,
@@ -171,7 +171,7 @@ pub(crate) fn call_as(
         let key = PrivateKey::from_pem(identity.key.as_bytes()).unwrap();
         ClientCert::new_with_certs(&[certificate(&identity.certificate)], key)
     });
-    let roots = RootCerts::new_with_certs(&[certificate(&authority.certificate())]);
+    let roots = RootCerts::new_with_certs(&[certificate(authority)]);
     let tls = TlsConfig::builder().root_certs(roots).client_cert(own).build();
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)

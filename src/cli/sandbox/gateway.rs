@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use super::fault::Order;
 use super::faults::Faults;
@@ -21,7 +23,7 @@ use super::journal::{Journal, Record};
 use super::ledger::{Ledger, Site};
 use super::service;
 use super::signature::PublicKey;
-use super::wire::{Sabotage, Wire};
+use super::wire::{Sabotage, Stream, Wire};
 
 /// More connections than any proxy in front of a gateway opens; what comes after is dropped.
 const CONNECTIONS_MAX: usize = 10_000;
@@ -30,6 +32,8 @@ const BACKLOG: u32 = 4096;
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// A port that is not free again by then was taken by somebody else.
 const DOOR_PATIENCE: Duration = Duration::from_secs(10);
+/// Whoever has not ended the TLS handshake by then is dropped.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What all gateways of one sandbox have in common.
 #[derive(Debug)]
@@ -109,6 +113,8 @@ pub(super) struct Gateway {
     pub(super) name: String,
     pub(super) site: Site,
     pub(super) address: SocketAddr,
+    /// How it speaks TLS; it speaks plain HTTP without.
+    pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) house: Arc<House>,
     pub(super) counts: Counts,
     ledger: Arc<Mutex<Ledger>>,
@@ -125,6 +131,7 @@ impl Gateway {
         name: String,
         site: Site,
         address: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
         house: Arc<House>,
         ledger: Arc<Mutex<Ledger>>,
     ) -> Self {
@@ -132,6 +139,7 @@ impl Gateway {
             name,
             site,
             address,
+            tls,
             house,
             counts: Counts::default(),
             ledger,
@@ -291,6 +299,16 @@ pub(super) async fn run(gateway: Arc<Gateway>, listener: TcpListener) {
 async fn converse(gateway: Arc<Gateway>, stream: TcpStream) {
     // Without it small answers would wait for the acknowledgement of earlier ones.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = &gateway.tls else {
+        return serve(gateway, stream).await;
+    };
+    let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
+    if let Ok(Ok(stream)) = timeout(HANDSHAKE_PATIENCE, handshake).await {
+        serve(gateway, stream).await;
+    }
+}
+
+async fn serve(gateway: Arc<Gateway>, stream: impl Stream) {
     let sabotage = Arc::new(Sabotage::default());
     let wire = TokioIo::new(Wire::new(stream, Arc::clone(&sabotage)));
     let service = service_fn(move |request| {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 /// What is to go wrong with one connection. Set by the service before it hands over its answer.
 #[derive(Debug, Default)]
@@ -50,16 +51,34 @@ impl Sabotage {
     }
 }
 
-/// A TCP stream that obeys its [`Sabotage`].
+/// What a gateway speaks HTTP over.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {
+    /// The connection at the bottom of it.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Stream for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+/// A stream that obeys its [`Sabotage`].
 #[derive(Debug)]
-pub(super) struct Wire {
-    stream: TcpStream,
+pub(super) struct Wire<S: Stream> {
+    stream: S,
     sabotage: Arc<Sabotage>,
     replacement: Option<Vec<u8>>,
 }
 
-impl Wire {
-    pub(super) fn new(stream: TcpStream, sabotage: Arc<Sabotage>) -> Self {
+impl<S: Stream> Wire<S> {
+    pub(super) fn new(stream: S, sabotage: Arc<Sabotage>) -> Self {
         Self { stream, sabotage, replacement: None }
     }
 
@@ -75,7 +94,7 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl<S: Stream> AsyncRead for Wire<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -85,7 +104,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl<S: Stream> AsyncWrite for Wire<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -111,11 +130,11 @@ impl AsyncWrite for Wire {
     }
 }
 
-impl Drop for Wire {
+impl<S: Stream> Drop for Wire<S> {
     fn drop(&mut self) {
         if self.sabotage.wants_reset() {
             // A socket that cannot linger is gone already; then there is nothing to reset.
-            let _ = self.stream.set_zero_linger();
+            let _ = self.stream.tcp().set_zero_linger();
         }
     }
 }

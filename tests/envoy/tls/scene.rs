@@ -84,12 +84,14 @@ impl Scene {
     }
 
     pub(super) fn pay_as(&self, client: Option<&Identity>, envoy: &Envoy, reference: &str) -> Seen {
-        call_as(client, &self.platform, &envoy.listener, CREATE, &order(reference))
+        let authority = self.platform.certificate();
+        call_as(client, &authority, &envoy.listener, CREATE, &order(reference))
     }
 
     pub(super) fn ask(&self, envoy: &Envoy, reference: &str) -> Seen {
         let client = Some(&self.client);
-        call_as(client, &self.platform, &envoy.listener, STATUS, &about(reference))
+        let authority = self.platform.certificate();
+        call_as(client, &authority, &envoy.listener, STATUS, &about(reference))
     }
 }
 
