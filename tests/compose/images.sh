@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # The images of envoy/compose.yaml, built on this machine.
-#   images.sh FOLDER ENVOY PROMETHEUS
+#   images.sh FOLDER ENVOY PROMETHEUS ETCD
 # Where registries can be reached this is `docker compose build`, and not this script. Here the public images are
 # stood in for, under their own names, by what this machine has: Debian's own files, its Rust, the Envoy of
-# PyPI, Debian's Prometheus and Alertmanager. Ours are built by envoy/Dockerfile as it is, on top of them.
+# PyPI, Debian's Prometheus, Alertmanager and etcd. Ours are built by envoy/Dockerfile as it is, on top of them.
 # There is no stand-in for Grafana.
 set -euo pipefail
-folder=$1 envoy=$2 prometheus=$3
+folder=$1 envoy=$2 prometheus=$3 etcd=$4
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$folder/images
 mkdir -p "$work"
@@ -46,7 +46,7 @@ COPY envoy /usr/local/bin/envoy
 FILE
 
 image_of() { # SERVICE
-  sed -n "s|^    image: \(docker.io/.*$1.*\)|\1|p" "$root/envoy/compose.yaml"
+  sed -n "s|^ *image: \([a-z]*\.io/.*$1.*\)|\1|p" "$root/envoy/compose.yaml"
 }
 
 cp "$prometheus"/bin/{prometheus,prometheus-alertmanager} /bin/busybox "$work"
@@ -70,7 +70,14 @@ USER 65534:65534
 ENTRYPOINT ["/bin/alertmanager"]
 FILE
 
-for target in cli envoy payments; do
+cp "$etcd"/bin/{etcd,etcdctl} "$work"
+say "$(image_of etcd): Debian's $("$etcd/bin/etcd" --version | head -1)"
+build "$(image_of etcd)" <<'FILE'
+FROM docker.io/library/debian:13-slim
+COPY etcd etcdctl /usr/local/bin/
+FILE
+
+for target in cli certificates envoy payments; do
   say "dana-failover/$target: envoy/Dockerfile"
   podman build --quiet --isolation chroot --network host \
     --volume "$(rustc --print sysroot):/rust:ro" \

@@ -10,8 +10,11 @@ first one that does not come true. Everything is taken down again, whatever happ
 import base64
 import json
 import os
+import pathlib
+import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -21,7 +24,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 COMPOSE = os.path.join(ROOT, "envoy", "compose.yaml")
 DASHBOARD = os.path.join(ROOT, "envoy", "grafana", "dana-failover.json")
 PATIENCE_S = 60
-CREATE = "http://localhost:10000/payment-gateway/v1.0/debit/payment-host-to-host.htm"
+CREATE = "/payment-gateway/v1.0/debit/payment-host-to-host.htm"
 OPERATORS = {"authorization": "Basic " + base64.b64encode(b"test:dana-sandbox").decode()}
 # Panels that show what is not there: claims stand in memory here.
 EMPTY = {"Calls to etcd"}
@@ -31,13 +34,13 @@ class Failed(Exception):
     """A step that did not come true."""
 
 
-def ask(url, body=None, headers=None, method=None):
+def ask(url, body=None, headers=None, method=None, context=None):
     """The status, the header fields and the body of an answer; 0 where there is none."""
     data = json.dumps(body).encode() if body is not None else None
     head = {"content-type": "application/json", **(headers or {})}
     request = urllib.request.Request(url, data=data, headers=head, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=35) as answer:
+        with urllib.request.urlopen(request, timeout=35, context=context) as answer:
             return answer.status, answer.headers, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read().decode()
@@ -56,10 +59,10 @@ def until(what, condition, patience_s=PATIENCE_S):
     return found
 
 
-def pay(reference):
+def pay(reference, at="http://localhost:10000", partner="partner-1", context=None):
     """The status of a payment, and the gateway that answered."""
     order = {"merchantId": "m-1", "partnerReferenceNo": reference, "amount": {"value": "10000.00", "currency": "IDR"}}
-    status, headers, _ = ask(CREATE, order, {"x-partner-id": "partner-1"})
+    status, headers, _ = ask(at + CREATE, order, {"x-partner-id": partner}, context=context)
     return status, headers.get("x-dana-gateway") if headers else None
 
 
@@ -72,11 +75,30 @@ def query(expression):
     return json.loads(body)["data"]["result"]
 
 
-def is_well(engine, service):
+def container(engine, service):
+    """The name of a service's container."""
+    label = f"label=com.docker.compose.service={service}"
+    words = [engine, "ps", "--all", "--filter", label, "--filter", "label=com.docker.compose.project=dana-failover", "--format", "{{.Names}}"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def is_well(service):
     """Whether a service's health check passes, run here and now: podman without systemd runs none by itself."""
     return subprocess.run(
-        [*engine, "healthcheck", "run", f"dana-failover_{service}_1"], capture_output=True, check=False
+        ["podman", "healthcheck", "run", container("podman", service)], capture_output=True, check=False
     ).returncode == 0
+
+
+def expect(what, found, expected):
+    """A step that must come true at once."""
+    if found != expected:
+        raise Failed(f"{what}: {found}, not {expected}")
+    print(f"         {what}", flush=True)
+
+
+def is_ready(port):
+    """Whether the Envoy whose operators' listener this is takes payments."""
+    return lambda: ask(f"http://localhost:{port}/ready")[0] == 200
 
 
 def as_grafana_asks(expression):
@@ -124,9 +146,8 @@ def look_at_dashboard():
 
 def story():
     """What a newcomer does, and what an operator sees of it."""
-    until("Envoy takes payments", lambda: ask("http://localhost:10001/ready")[0] == 200)
-    if (found := pay("first")) != (200, "primary"):
-        raise Failed(f"the first payment: {found}")
+    until("Envoy takes payments", is_ready(10001))
+    expect("the first payment", pay("first"), (200, "primary"))
     until("Prometheus sees Envoy", lambda: query("dana_build_info"))
     ask("http://localhost:18080/gateways/primary/fault", {"fault": "code", "code": "500xx01"})
     numbers = iter(range(10**6))
@@ -148,29 +169,82 @@ def story():
         ask("http://localhost:10001/status", headers=OPERATORS)[2])["active"] == "secondary")
     look_at_dashboard()
     ask("http://localhost:18080/gateways/primary/fault", method="DELETE")
-    ledger = json.loads(ask("http://localhost:18080/ledger")[2])
-    if ledger["executed_at_both"] != 0:
-        raise Failed(f"executed at both: {ledger['executed_at_both']}")
-    print("        executed at both: 0", flush=True)
+    nothing_is_executed_twice(18080)
+
+
+def nothing_is_executed_twice(control):
+    """The gateways' own ledgers."""
+    ledger = json.loads(ask(f"http://localhost:{control}/ledger")[2])
+    expect("nothing is executed at both gateways", ledger["executed_at_both"], 0)
+
+
+def story_of_tls(engine):
+    """The profile tls: a merchant with a certificate pays, one without does not."""
+    until("Envoy with TLS takes payments", is_ready(10444))
+    with tempfile.TemporaryDirectory() as folder:
+        source = f"{container(engine, 'envoy-tls')}:/etc/envoy/tls"
+        subprocess.run([engine, "cp", source, folder], check=True, capture_output=True)
+        certificates = pathlib.Path(folder) / "tls"
+        nobody = ssl.create_default_context(cafile=certificates / "platform_ca.pem")
+        merchant = ssl.create_default_context(cafile=certificates / "platform_ca.pem")
+        merchant.load_cert_chain(certificates / "platform.pem", certificates / "platform.key")
+    at = "https://localhost:10443"
+    expect("without a certificate nobody is served", pay("tls-0", at, context=nobody)[0], 0)
+    until("a merchant with one pays at the primary",
+          lambda: pay("tls-1", at, "PARTNER-1", merchant) == (200, "primary"))
+    expect("and speaks for no other partner", pay("tls-2", at, "PARTNER-2", merchant)[0], 403)
+    until("both gateways have heartbeats", lambda: len(query('dana_heartbeat_up{instance="envoy-tls:9902"} == 1')) == 2)
+    ask("http://localhost:18443/gateways/primary/fault", {"fault": "refuse"})
+    expect("the secondary takes what the primary refuses", pay("tls-3", at, "PARTNER-1", merchant), (200, "secondary"))
+    nothing_is_executed_twice(18443)
+
+
+def story_of_etcd(engine):
+    """The profile etcd: what one Envoy was paid the other one knows, and both after a restart."""
+    until("two Envoys with an etcd take payments", lambda: is_ready(11001)() and is_ready(12001)())
+    one, other = "http://localhost:11000", "http://localhost:12000"
+    ask("http://localhost:18080/gateways/primary/fault", {"fault": "refuse"})
+    expect("one is paid while the primary refuses", pay("shared", one), (200, "secondary"))
+    ask("http://localhost:18080/gateways/primary/fault", method="DELETE")
+
+    def gateways():
+        received = json.loads(ask("http://localhost:18080/requests?reference=shared")[2])
+        return {request["gateway"] for request in received["requests"]}
+
+    # Its answer is in the memory of the first one: it is asked for where the payment is.
+    expect("the other one knows where it is", pay("shared", other), (200, "secondary"))
+    names = [container(engine, name) for name in ("envoy-1", "envoy-2")]
+    subprocess.run([engine, "restart", *names], check=True, capture_output=True)
+    until("they are back", lambda: is_ready(11001)() and is_ready(12001)())
+    expect("they know it after a restart", [pay("shared", at) for at in (one, other)], [(200, "secondary")] * 2)
+    expect("and no other gateway has seen it", gateways(), {"secondary"})
+    nothing_is_executed_twice(18080)
+
+
+SERVICES = ["sandbox", "envoy", "prometheus", "alertmanager", "certificates", "sandbox-tls", "envoy-tls", "etcd-1", "etcd-2",
+            "etcd-3", "envoy-1", "envoy-2"]
 
 
 def main():
-    compose = [*sys.argv[1:], "-f", COMPOSE]
-    engine = ["docker"] if sys.argv[1] == "docker" else ["podman"]
-    services = ["sandbox", "envoy", "prometheus", "alertmanager"]
-    if engine == ["docker"]:
+    compose = [*sys.argv[1:], "-f", COMPOSE, "--profile", "tls", "--profile", "etcd"]
+    engine = "docker" if sys.argv[1] == "docker" else "podman"
+    services = list(SERVICES)
+    if engine == "docker":
         services.append("grafana")
     else:
         print("Grafana: not started, there is no image of it here; its queries are asked of Prometheus", flush=True)
     log = subprocess.DEVNULL if not os.environ.get("VERBOSE") else None
     began = time.monotonic()
     try:
-        how = ["--build", "--wait"] if engine == ["docker"] else ["--no-build"]
+        how = ["--build", "--wait"] if engine == "docker" else ["--no-build"]
         subprocess.run([*compose, "up", "-d", *how, *services], stdout=log, stderr=log, check=True)
-        if engine == ["podman"]:
+        if engine == "podman":
             for service in services:
-                until(f"{service} is well", lambda service=service: is_well(engine, service))
+                if service != "certificates":
+                    until(f"{service} is well", lambda service=service: is_well(service))
         story()
+        story_of_tls(engine)
+        story_of_etcd(engine)
     except Failed as failed:
         print(f"failed: {failed}", file=sys.stderr)
         subprocess.run([*compose, "logs", "--tail", "20"], check=False)

@@ -254,23 +254,42 @@ fn the_files_for_lds_are_the_reference() {
     assert_eq!(bootstrap, reference, "{correct}");
 }
 
-/// The configuration for containers is made from the reference, whose other addresses it has.
+/// The configurations for containers are made from the references, whose other addresses they have.
 #[test]
-fn the_configuration_for_containers_is_made_from_the_reference() {
+fn the_configurations_for_containers_are_made_from_the_references() {
     let folder = tempfile::tempdir().unwrap();
-    let made = folder.path().join("envoy.yaml");
     let script = root().join("envoy/compose/make.sh");
-    let ended = Command::new("sh").arg(script).arg(&made).status().unwrap();
-    assert!(ended.success());
-    let made = std::fs::read_to_string(made).unwrap();
-    assert_eq!(made, read("envoy/compose/envoy.yaml"), "run envoy/compose/make.sh");
-    for (what, times) in [
+    assert!(Command::new("sh").arg(script).arg(folder.path()).status().unwrap().success());
+    let made = |name: &str| {
+        let made = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        let kept = read(&format!("envoy/compose/{name}"));
+        assert_eq!(made, kept, "{name}: run envoy/compose/make.sh");
+        made
+    };
+    let all = [
         ("address: 0.0.0.0", 3),
-        ("address: sandbox", 2),
         ("all_addresses_in_single_endpoint: true", 2),
         ("path: /var/log/dana/audit.jsonl", 1),
         ("name: dana_stats", 5),
-    ] {
-        assert_eq!(made.matches(what).count(), times, "{what}");
+    ];
+    let etcd = [
+        ("address: sandbox,", 2),
+        ("address: etcd-", 3),
+        ("type: STRICT_DNS", 1),
+        ("dana_failover_etcd.wasm", 1),
+        ("proxy_grpc_call: {}", 2),
+        ("{store: {etcd: {cluster: dana_etcd, realm: playground}}}", 1),
+        ("idempotency: *idempotency", 1),
+    ];
+    let parts = [
+        ("envoy.yaml", [("address: sandbox,", 2)].as_slice()),
+        ("tls.yaml", &[("address: sandbox-tls,", 2)]),
+        ("etcd.yaml", &etcd),
+    ];
+    for (name, own) in parts {
+        let made = made(name);
+        for (what, times) in all.iter().chain(own) {
+            assert_eq!(made.matches(what).count(), *times, "{name}: {what}");
+        }
     }
 }
