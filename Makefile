@@ -168,10 +168,10 @@ $(TOOLS)/envoy-%/.installed:
 PODMAN_COMPOSE_VERSION := 1.6.0
 COMPOSE := $(TOOLS)/compose
 .PHONY: compose-test
-compose-test: $(VENV)/.installed $(PROMETHEUS)/.installed ## envoy/compose.yaml for real: up, pay, fail over, switch in Prometheus, alert in Alertmanager, panels with data, down
+compose-test: $(VENV)/.installed $(PROMETHEUS)/.installed $(ETCD)/.installed ## envoy/compose.yaml for real: up, pay, fail over, switch in Prometheus, alert in Alertmanager, panels with data, TLS, etcd, down
 	@test -x $(COMPOSE)/bin/python || python3 -m venv $(COMPOSE)
 	@$(COMPOSE)/bin/pip install --quiet podman-compose==$(PODMAN_COMPOSE_VERSION)
-	@tests/compose/test.sh $(COMPOSE) $(VENV)/bin/envoy $(PROMETHEUS)
+	@tests/compose/test.sh $(COMPOSE) $(VENV)/bin/envoy $(PROMETHEUS) $(ETCD)
 
 DIST := target/release-files
 .PHONY: dist
@@ -183,10 +183,21 @@ dist: target ## what a release ships: modules, command line tool, images of the 
 dist-test: ## `make dist` twice, in different folders: the digests are the same
 	@release/twice.sh
 
+SIGSTORE_VERSION := 4.5.1
+.PHONY: dist-sign
+dist-sign: ## signs the digests of `make dist`: in the forge's workflow alone, whose identity it is
+	@test -x $(TOOLS)/sigstore/bin/sigstore || { python3 -m venv $(TOOLS)/sigstore && $(TOOLS)/sigstore/bin/pip install --quiet sigstore==$(SIGSTORE_VERSION); }
+	@release/sign.sh $(DIST) $(abspath $(TOOLS)/sigstore/bin/sigstore)
+
+# With TLS=--dest-tls-verify=false also to a registry on this machine.
+.PHONY: dist-push
+dist-push: ## the images of `make dist` to a registry: REGISTRY=ghcr.io/owner/name (needs skopeo, and its login)
+	@release/push.sh $(DIST) "$(REGISTRY)" $(TLS)
+
 # Where the command line tool is, which is the sandbox.
 TOOL := target/debug/dana-failover
 .PHONY: kubernetes-test
-kubernetes-test: $(VENV)/.installed $(KUBERNETES)/.installed ## the manifests for Istio and Envoy Gateway: held to the CRDs, and their Envoy configuration paid on a real Envoy
+kubernetes-test: $(VENV)/.installed $(KUBERNETES)/.installed $(if $(ETCD_BIN),,$(ETCD)/.installed) ## the manifests for Istio and Envoy Gateway: held to the CRDs, and their Envoy configuration paid on a real Envoy
 	@test -e $(WASM_OPERATORS) || $(MAKE) --no-print-directory modules
 	@cargo build --quiet --locked --bin dana-failover
 	@export KUBECTL=$${KUBECTL:-$(abspath $(KUBERNETES))/bin/kubectl}; \
