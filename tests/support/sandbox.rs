@@ -10,7 +10,7 @@ use super::{client, secrets};
 /// A running sandbox.
 pub(crate) struct Sandbox {
     child: Child,
-    control: String,
+    pub(crate) control: String,
     /// Address of the first gateway.
     pub(crate) primary: String,
     /// Address of the second.
