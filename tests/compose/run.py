@@ -8,6 +8,7 @@ first one that does not come true. Everything is taken down again, whatever happ
 """
 
 import base64
+import http.client
 import json
 import os
 import pathlib
@@ -23,11 +24,11 @@ import urllib.request
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COMPOSE = os.path.join(ROOT, "envoy", "compose.yaml")
 DASHBOARD = os.path.join(ROOT, "envoy", "grafana", "dana-failover.json")
+# Not the project of whoever plays with it here: volumes go with it at the end.
+PROJECT = "dana-failover-test"
 PATIENCE_S = 60
 CREATE = "/payment-gateway/v1.0/debit/payment-host-to-host.htm"
 OPERATORS = {"authorization": "Basic " + base64.b64encode(b"test:dana-sandbox").decode()}
-# Panels that show what is not there: claims stand in memory here.
-EMPTY = {"Calls to etcd"}
 
 
 class Failed(Exception):
@@ -44,7 +45,7 @@ def ask(url, body=None, headers=None, method=None, context=None):
             return answer.status, answer.headers, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read().decode()
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
+    except (OSError, http.client.HTTPException):
         return 0, {}, ""
 
 
@@ -78,7 +79,7 @@ def query(expression):
 def container(engine, service):
     """The name of a service's container."""
     label = f"label=com.docker.compose.service={service}"
-    words = [engine, "ps", "--all", "--filter", label, "--filter", "label=com.docker.compose.project=dana-failover", "--format", "{{.Names}}"]
+    words = [engine, "ps", "--all", "--filter", label, "--filter", f"label=com.docker.compose.project={PROJECT}", "--format", "{{.Names}}"]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -109,14 +110,14 @@ def as_grafana_asks(expression):
 
 
 def look_at_panels(dashboard):
-    """Every expression of the dashboard is executed, and all panels but the known ones have data."""
+    """Every expression of the dashboard is executed, and all panels have data."""
     panels = [panel for panel in json.loads(dashboard)["panels"] if panel.get("targets")]
     empty = set()
     for panel in panels:
         if not any(query(as_grafana_asks(target["expr"])) for target in panel["targets"]):
             empty.add(panel["title"])
-    if empty != EMPTY:
-        raise Failed(f"panels without data: {', '.join(sorted(empty)) or 'none'}, not {', '.join(EMPTY)}")
+    if empty:
+        raise Failed(f"panels without data: {', '.join(sorted(empty))}")
     return len(panels)
 
 
@@ -132,8 +133,7 @@ def look_at_dashboard():
         except Failed:
             return 0
 
-    until(f"all panels but {', '.join(EMPTY)} have data", is_filled)
-    look_at_panels(dashboard)
+    until("all panels have data", is_filled)
     for well, broken in [("dana:claims:count{", "dana:claim:count{"), ("sum by (outcome)", "sum by outcome")]:
         if well not in dashboard:
             raise Failed(f"the dashboard has no {well}")
@@ -226,7 +226,7 @@ SERVICES = ["sandbox", "envoy", "prometheus", "alertmanager", "certificates", "s
 
 
 def main():
-    compose = [*sys.argv[1:], "-f", COMPOSE, "--profile", "tls", "--profile", "etcd"]
+    compose = [*sys.argv[1:], "-p", PROJECT, "-f", COMPOSE, "--profile", "tls", "--profile", "etcd"]
     engine = "docker" if sys.argv[1] == "docker" else "podman"
     services = list(SERVICES)
     if engine == "docker":
@@ -236,6 +236,8 @@ def main():
     log = subprocess.DEVNULL if not os.environ.get("VERBOSE") else None
     began = time.monotonic()
     try:
+        # What a run that was killed has left behind.
+        subprocess.run([*compose, "down", "-v"], stdout=log, stderr=log, check=False)
         how = ["--build", "--wait"] if engine == "docker" else ["--no-build"]
         subprocess.run([*compose, "up", "-d", *how, *services], stdout=log, stderr=log, check=True)
         if engine == "podman":
