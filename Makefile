@@ -188,12 +188,12 @@ dist: target ## what a release ships: modules, command line tool, images of the 
 # Two checkouts at different places, each built from nothing.
 .PHONY: dist-test
 dist-test: ## `make dist` twice, in different folders: the digests are the same
-	@release/twice.sh
+	@release/twice.sh $(DIST)
 
-SIGSTORE_VERSION := 4.5.1
 .PHONY: dist-sign
 dist-sign: ## signs the digests of `make dist`: in the forge's workflow alone, whose identity it is
-	@test -x $(TOOLS)/sigstore/bin/sigstore || { python3 -m venv $(TOOLS)/sigstore && $(TOOLS)/sigstore/bin/pip install --quiet sigstore==$(SIGSTORE_VERSION); }
+	@python3 -m venv $(TOOLS)/sigstore
+	@$(TOOLS)/sigstore/bin/pip install --quiet --require-hashes --no-deps --only-binary :all: -r release/sigstore.txt
 	@release/sign.sh $(DIST) $(abspath $(TOOLS)/sigstore/bin/sigstore)
 
 # With TLS=--dest-tls-verify=false also to a registry on this machine.
@@ -205,7 +205,7 @@ dist-push: ## the images of `make dist` to a registry: REGISTRY=ghcr.io/owner/na
 TOOL := target/debug/dana-failover
 .PHONY: kubernetes-test
 kubernetes-test: $(VENV)/.installed $(KUBERNETES)/.installed $(if $(ETCD_BIN),,$(ETCD)/.installed) ## the manifests for Istio and Envoy Gateway: held to the CRDs, and their Envoy configuration paid on a real Envoy
-	@test -e $(WASM_OPERATORS) || $(MAKE) --no-print-directory modules
+	@test -e $(WASM_OPERATORS) -a -e $(WASM_ETCD) || $(MAKE) --no-print-directory modules
 	@cargo build --quiet --locked --bin dana-failover
 	@export KUBECTL=$${KUBECTL:-$(abspath $(KUBERNETES))/bin/kubectl}; \
 	    $(KUBERNETES)/bin/python tests/kubernetes/validate.py --crds tests/kubernetes/crds --reference envoy/tls.yaml envoy/istio envoy/envoy-gateway; \

@@ -33,13 +33,14 @@ certificate() { # NAME AUTHORITY SUBJECT_ALT_NAME [COMMON_NAME]
 
 authority gateway_ca
 authority platform_ca
-certificate primary gateway_ca DNS:primary.dana.example
-certificate secondary gateway_ca DNS:secondary.dana.example
+# By its address too: where the sandbox stands in for a gateway, it can be called without a name.
+certificate primary gateway_ca DNS:primary.dana.example,IP:127.0.0.1
+certificate secondary gateway_ca DNS:secondary.dana.example,IP:127.0.0.1
 certificate client gateway_ca DNS:merchant.example
 certificate server platform_ca DNS:localhost,IP:127.0.0.1
 certificate platform platform_ca URI:spiffe://platform.example/payments
 # etcd takes the user from the common name.
 authority etcd_ca
-certificate etcd etcd_ca DNS:etcd.dana.example,DNS:localhost,IP:127.0.0.1
+certificate etcd etcd_ca DNS:etcd.dana.example,DNS:etcd-1,DNS:etcd-2,DNS:etcd-3,DNS:localhost,IP:127.0.0.1
 certificate etcd_client etcd_ca DNS:envoy.dana.example dana
 certificate etcd_root etcd_ca DNS:operator.dana.example root

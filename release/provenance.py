@@ -12,6 +12,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tomllib
 
 TOLD = ["GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_REF", "GITHUB_SHA", "GITHUB_WORKFLOW_REF", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT"]
 
@@ -27,14 +28,15 @@ def main():
     server, repository, ref, commit, workflow, run, attempt = (os.environ[name] for name in TOLD)
     if (built := said_by("git", "rev-parse", "HEAD")) != commit:
         sys.exit(f"provenance: the forge says commit {commit}, and {built} was built")
+    toolchain = tomllib.loads(pathlib.Path("rust-toolchain.toml").read_text(encoding="utf-8"))["toolchain"]["channel"]
     sums = pathlib.Path(sys.argv[1], "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     source = f"git+{server}/{repository}"
     json.dump({
         "buildDefinition": {
-            "buildType": "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1",
+            "buildType": f"{server}/{repository}/blob/main/release/dist.sh",
             "externalParameters": {"workflow": {
                 "ref": ref, "repository": f"{server}/{repository}", "path": workflow.split("@")[0].removeprefix(f"{repository}/")}},
-            "internalParameters": {"rustc": said_by("rustc", "--version"), "command": "make dist", "files": len(sums)},
+            "internalParameters": {"rust": toolchain, "command": "make dist", "files": len(sums)},
             "resolvedDependencies": [{"uri": f"{source}@{ref}", "digest": {"gitCommit": commit}}],
         },
         "runDetails": {

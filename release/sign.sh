@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # `make dist-sign`: signs the digests of a release, and says where it comes from, with the identity of the forge's
-# workflow that runs this: there is no key that somebody could lose. It works there alone.
+# workflow that runs this: there is no key that somebody could lose. It works there alone, and builds nothing: whatever
+# ran here could sign.
 #   sign.sh FOLDER SIGSTORE
-# FOLDER is that of `make dist`, SIGSTORE the program of that name. `cosign verify-blob` reads what it writes too:
-# SHA256SUMS.sigstore.json and SHA256SUMS.provenance.sigstore.json.
+# FOLDER is that of `make dist`, SIGSTORE the program of that name. It writes SHA256SUMS.sigstore.json and
+# SHA256SUMS.provenance.sigstore.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$1 sigstore=$2

@@ -4,11 +4,8 @@
 mod local_reply;
 mod operation;
 mod response;
-#[cfg(any(not(target_family = "wasm"), feature = "notify"))]
 mod signature;
 mod snap_code;
-#[cfg(not(any(not(target_family = "wasm"), feature = "notify")))]
-mod unsigned;
 mod verdict;
 
 pub use local_reply::{
@@ -21,10 +18,7 @@ pub use operation::{
     StatusTable, Table,
 };
 pub use response::{Body, Flags, Origin, Response};
-#[cfg(any(not(target_family = "wasm"), feature = "notify"))]
 pub use signature::PublicKey;
 pub use snap_code::SnapCode;
-#[cfg(not(any(not(target_family = "wasm"), feature = "notify")))]
-pub use unsigned::PublicKey;
 pub use verdict::{Absence, Protocol, Verdict, judge};
 pub(in crate::engine) use verdict::{is_failed_before, text_of};

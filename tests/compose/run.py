@@ -178,6 +178,17 @@ def nothing_is_executed_twice(control):
     expect("nothing is executed at both gateways", ledger["executed_at_both"], 0)
 
 
+def paid_as_documented(certificates):
+    """The gateway that answers the payment which envoy/compose.yaml names, with the certificates at another place."""
+    with open(COMPOSE, encoding="utf-8") as file:
+        lines = [line[1:].strip() for line in file if line.startswith("#")]
+    begin = next(number for number, line in enumerate(lines) if line.startswith("curl -i --cacert"))
+    end = next(number for number, line in enumerate(lines[begin:], begin) if not line.endswith("\\"))
+    command = "\n".join(lines[begin:end + 1]).replace("/tmp/dana-", f"{certificates}/")
+    said = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
+    return next((line.split()[1] for line in said.lower().splitlines() if line.startswith("x-dana-gateway:")), said)
+
+
 def story_of_tls(engine):
     """The profile tls: a merchant with a certificate pays, one without does not."""
     until("Envoy with TLS takes payments", is_ready(10444))
@@ -185,6 +196,8 @@ def story_of_tls(engine):
         source = f"{container(engine, 'envoy-tls')}:/etc/envoy/tls"
         subprocess.run([engine, "cp", source, folder], check=True, capture_output=True)
         certificates = pathlib.Path(folder) / "tls"
+        expect("no authority's key is left", list(certificates.glob("*_ca.key")), [])
+        expect("what the file says can be typed in", paid_as_documented(certificates), "primary")
         nobody = ssl.create_default_context(cafile=certificates / "platform_ca.pem")
         merchant = ssl.create_default_context(cafile=certificates / "platform_ca.pem")
         merchant.load_cert_chain(certificates / "platform.pem", certificates / "platform.key")
@@ -213,9 +226,9 @@ def story_of_etcd(engine):
 
     # Its answer is in the memory of the first one: it is asked for where the payment is.
     expect("the other one knows where it is", pay("shared", other), (200, "secondary"))
-    names = [container(engine, name) for name in ("envoy-1", "envoy-2")]
+    names = [container(engine, name) for name in ("envoy-1", "envoy-2", "etcd-1", "etcd-2", "etcd-3")]
     subprocess.run([engine, "restart", *names], check=True, capture_output=True)
-    until("they are back", lambda: is_ready(11001)() and is_ready(12001)())
+    until("they and all members of the etcd are back", lambda: is_ready(11001)() and is_ready(12001)())
     expect("they know it after a restart", [pay("shared", at) for at in (one, other)], [(200, "secondary")] * 2)
     expect("and no other gateway has seen it", gateways(), {"secondary"})
     nothing_is_executed_twice(18080)

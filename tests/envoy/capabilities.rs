@@ -13,7 +13,7 @@ use crate::support::application::{Application, CONFIRMED, Received, Says};
 use crate::support::client::{CREATE, Line, STATUS, Seen};
 use crate::support::client::{about, bytes, call, glance, hurry, order, raw};
 use crate::support::envoy::{Envoy, TOKEN, file, quick, reference, rendered, rendered_from};
-use crate::support::envoy::{with, with_notifications};
+use crate::support::envoy::{plugin_within, with, with_notifications};
 use crate::support::sandbox::Sandbox;
 use crate::support::{now, pause};
 
@@ -126,8 +126,7 @@ fn withhold(config: &mut Value, listener: usize, name: Option<&str>) {
 
 /// What a listener's VM may do.
 fn capabilities(listener: &mut Value) -> &mut Value {
-    let filter = &mut listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"][0];
-    let plugin = &mut filter["typed_config"]["config"];
+    let plugin = plugin_within(&mut listener["filter_chains"][0]["filters"][0]["typed_config"]);
     &mut plugin["capability_restriction_config"]["allowed_capabilities"]
 }
 

@@ -158,3 +158,20 @@ fn who_drains_before_sigterm_loses_no_answer() {
     let killed = end(false);
     assert_eq!(answered(&killed), 0, "{killed:?}");
 }
+
+/// What a load balancer asks: it must be told to leave before payments are cut off.
+#[test]
+fn an_envoy_that_is_to_leave_says_that_it_is_not_ready_and_pays_on() {
+    let sandbox = Sandbox::start();
+    let envoy = Envoy::start(&rendered(&sandbox, &quick()));
+    let ready = || client::get(&envoy.operators, "/ready").status;
+    assert_eq!(ready(), 200);
+    assert_eq!(client::post(&envoy.admin, "/healthcheck/fail", &json!({})).status, 200);
+    assert_eq!(ready(), 503);
+    assert_eq!(call(&envoy.listener, CREATE, &order("MEANWHILE")).status, 200);
+    // Operators are served as ever, and nobody gets in without the token by it.
+    assert_eq!(get(&envoy, "/status").status, 200);
+    assert_eq!(client::get(&envoy.operators, "/status").status, 401);
+    assert_eq!(client::post(&envoy.admin, "/healthcheck/ok", &json!({})).status, 200);
+    assert_eq!(ready(), 200);
+}

@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::client::{CREATE, call_as, order};
+use crate::support::client::{CREATE, call, call_as, order};
 use crate::support::envoy::{Envoy, quick, rendered_from, tls_reference};
 use crate::support::sandbox::Sandbox;
 use crate::support::tls::{Authority, Identity};
@@ -167,10 +167,14 @@ fn the_throw_away_certificates_are_those_that_the_reference_and_the_sandbox_expe
     let authority = pem("platform_ca.pem");
     let pay = |who| call_as(who, &authority, &envoy.listener, CREATE, &order("OTHER")).status;
     assert_eq!((pay(Some(&merchant)), pay(None)), (403, 0));
-    // Its gateways serve nobody without a certificate of their authority, and nobody in the clear.
-    let gateway =
-        |who| call_as(who, &pem("gateway_ca.pem"), &sandbox.primary, CREATE, &order("OTHER"));
-    assert_eq!(gateway(Some(&merchant)).status, 0);
-    assert_eq!(gateway(None).status, 0);
+    // Its gateways serve whom their authority vouches for, nobody else, and nobody in the clear.
+    let gateway = |who, reference: &str| {
+        let authority = pem("gateway_ca.pem");
+        call_as(who, &authority, &sandbox.primary, CREATE, &order(reference)).status
+    };
+    let client = Identity { certificate: pem("client.pem"), key: pem("client.key") };
+    assert_eq!(gateway(Some(&client), "OWN"), 200);
+    assert_eq!((gateway(Some(&merchant), "OTHER"), gateway(None, "OTHER")), (0, 0));
+    assert_eq!(call(&sandbox.primary, CREATE, &order("OTHER")).status, 0);
     assert!(sandbox.requests("primary", "OTHER").is_empty());
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::support::client::{Line, Seen};
-use crate::support::envoy::{Envoy, MODULES, manager, rendered};
+use crate::support::envoy::{Envoy, MODULES, manager, plugin_within, rendered};
 use crate::support::sandbox::Sandbox;
 use crate::support::{module, until};
 
@@ -137,8 +137,7 @@ fn set_modules(config: &mut Value, listener: usize, file: &Path, name: &str) {
     let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
     // Who answers says so, also where Envoy answers by itself.
     manager["server_name"] = json!(name);
-    let plugin = &mut manager["http_filters"][0]["typed_config"]["config"];
-    plugin["vm_config"]["code"]["local"]["filename"] = json!(file);
+    plugin_within(manager)["vm_config"]["code"]["local"]["filename"] = json!(file);
 }
 
 fn cast_listeners(config: &mut Value, first: usize, modules: &Modules) {
@@ -261,8 +260,7 @@ fn without_audit(config: &mut Value) {
     listeners.retain(|listener| listener["name"] != "dana_audit");
     for listener in listeners {
         let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
-        let plugin = &mut manager["http_filters"][0]["typed_config"]["config"];
-        let value = plugin["configuration"]["value"].as_object_mut().unwrap();
+        let value = plugin_within(manager)["configuration"]["value"].as_object_mut().unwrap();
         value.remove("audit");
     }
 }

@@ -206,7 +206,7 @@ fn the_workflow_calls_make_and_pins_what_it_uses() {
         }
     }
     called.sort_unstable();
-    assert_eq!(called, ["deny", "lint", "test", "typos", "wasm"]);
+    assert_eq!(called, ["demo", "deny", "lint", "test", "typos", "wasm"]);
 }
 
 /// The payments' part of an Envoy configuration.
@@ -266,13 +266,14 @@ fn the_references_do_the_same() {
     }
     for listener in [0, 1] {
         let chain = format!("/static_resources/listeners/{listener}/filter_chains/0/filters/0");
-        let filter = "typed_config/http_filters/0/typed_config/config/configuration/value";
-        take(&format!("{chain}/{filter}"), "scope");
+        // Operators are behind another filter.
+        let filter = format!("typed_config/http_filters/{listener}/typed_config/config");
+        take(&format!("{chain}/{filter}/configuration/value"), "scope");
     }
     for (listener, gateway) in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)] {
         let chain = format!("/static_resources/listeners/{listener}/filter_chains/0/filters/0");
-        let filter = "typed_config/http_filters/0/typed_config/config/configuration/value";
-        take(&format!("{chain}/{filter}/gateways/{gateway}"), "tls");
+        let filter = format!("typed_config/http_filters/{}/typed_config/config", listener % 2);
+        take(&format!("{chain}/{filter}/configuration/value/gateways/{gateway}"), "tls");
     }
     let address = "/static_resources/listeners/0/address/socket_address/address";
     *tls.pointer_mut(address).unwrap() = "127.0.0.1".into();

@@ -85,9 +85,10 @@ impl Module {
         let (reference, notify) = (file("envoy/envoy.yaml"), file("envoy/notify.yaml"));
         let of_reference = format!("/static_resources/listeners/{}", self.listener);
         let listener = reference.pointer(&of_reference).or_else(|| notify.pointer("/0"));
-        let filter = "filter_chains/0/filters/0/typed_config/http_filters/0/typed_config";
-        let list = "config/capability_restriction_config/allowed_capabilities";
-        let list = listener.and_then(|one| one.pointer(&format!("/{filter}/{list}"))).unwrap();
+        let filters = "/filter_chains/0/filters/0/typed_config/http_filters";
+        let list = "/typed_config/config/capability_restriction_config/allowed_capabilities";
+        let filters = listener.and_then(|one| one.pointer(filters)).unwrap().as_array().unwrap();
+        let list = filters.iter().find_map(|filter| filter.pointer(list)).unwrap();
         let listed = list.as_object().unwrap().keys().cloned();
         listed.chain(self.with_etcd.iter().map(|name| (*name).to_owned())).collect()
     }

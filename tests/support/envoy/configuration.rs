@@ -70,7 +70,14 @@ pub(crate) fn notify_plugin(config: &mut Value) -> &mut Value {
 
 fn plugin_of(config: &mut Value, listener: usize) -> &mut Value {
     let chain = &mut config["static_resources"]["listeners"][listener]["filter_chains"][0];
-    &mut chain["filters"][0]["typed_config"]["http_filters"][0]["typed_config"]["config"]
+    plugin_within(&mut chain["filters"][0]["typed_config"])
+}
+
+/// This product's own filter among those of a connection manager.
+pub(crate) fn plugin_within(manager: &mut Value) -> &mut Value {
+    let mut filters = manager["http_filters"].as_array_mut().unwrap().iter_mut();
+    let ours = filters.find(|filter| filter["name"].as_str().unwrap().starts_with("dana"));
+    &mut ours.unwrap()["typed_config"]["config"]
 }
 
 /// The modules of the merchants' listener and of the operators' one.
