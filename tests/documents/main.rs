@@ -75,8 +75,7 @@ const ELSEWHERE: [(&str, &str, &str); 15] = [
     ("for file in platform_ca.pem", "tests/compose/run.py", "\"cp\""),
 ];
 /// What nothing runs: there is no cluster here, and only the forge's workflow signs.
-const NOWHERE: [&str; 4] =
-    ["helm upgrade", "kubectl -n dana", "kubectl create", "python3 -m sigstore"];
+const NOWHERE: [&str; 3] = ["kubectl -n dana", "kubectl create", "python3 -m sigstore"];
 
 /// Longer than a census takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
