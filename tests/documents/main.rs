@@ -101,7 +101,8 @@ fn commands() -> Vec<Command> {
             let Some(code) = line.strip_prefix(indent).map(str::trim_start) else { continue };
             let code = code.strip_prefix("$ ").unwrap_or(code);
             let first = code.split([' ']).next().unwrap();
-            if !PROGRAMS.contains(&first) {
+            // A document that goes on with "for" says no such thing.
+            if !PROGRAMS.contains(&first) || (first == "for" && !code.contains("; do")) {
                 continue;
             }
             let mut text = code.to_owned();
