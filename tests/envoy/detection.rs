@@ -15,8 +15,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::envoy::{Envoy, rendered, with};
+use crate::support::operator::status;
 use crate::support::sandbox::Sandbox;
-use crate::support::{now, pause};
+use crate::support::{now, pause, until};
 use crowds::{Impatience, both_are_mostly_well, impatient, one_bad_partner, throttled};
 use load::{Pace, Payment};
 use outage::{Outage, Row, Strike, is_opened_by, measure, rule, setting, tell};
@@ -230,7 +231,12 @@ fn one_by_one(what: &str, when: &RangeInclusive<usize>, envoy: &Envoy, sandbox: 
         }
         payments.push(payment);
         if number == 1 {
-            // No rate trips before its window is two ticks old.
+            // No rate trips before its window is two ticks old. It begins when the first call is shared: a
+            // success is with a tick, which may be late.
+            until("its window has begun", Duration::from_secs(5), || {
+                let window = &status(envoy)["gateways"][0]["breaker"]["window"];
+                (rule(envoy).is_some() || window["calls"].as_u64() > Some(0)).then_some(())
+            });
             pause(Duration::from_millis(2 * TICK_MS + 50));
         }
     }

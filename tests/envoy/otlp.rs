@@ -128,7 +128,8 @@ fn a_collector_that_is_away_stops_no_payment_and_what_it_missed_has_a_number() {
     }
     until("it hangs up", PATIENCE, || (collector.received().len() > before).then_some(()));
     let dropped = "access_logs.open_telemetry_access_log.dana_audit.logs_dropped";
-    until("they are counted", PATIENCE, || (envoy.stat(dropped) == 20).then_some(()));
+    // Events that happen meanwhile are lost with them.
+    until("they are counted", PATIENCE, || (envoy.stat(dropped) >= 20).then_some(()));
     collector.confirms();
     pay(&envoy, "AFTER");
     until("it has the last ones", PATIENCE, || has("AFTER-19").then_some(()));
