@@ -23,9 +23,9 @@ END = "\n<!-- end -->"
 # What the tests of each subject hold, in the words of the README.
 GUARANTEES = {
     "No payment twice: claims, doubt, replays, evidence": (
-        "claims doubt replays scope requests evidence paths never_sent provenance walk"
+        "claims doubt replays scope requests evidence paths provenance walk"
     ),
-    "Failover in the request, by the breaker, and back": "failover aggregate detection half_open heartbeat load",
+    "Failover in the request, by the breaker, and back": "failover never_sent aggregate detection half_open heartbeat load",
     "TLS, rights, tenants, secrets, capabilities": "tls tenants secrets capabilities",
     "Crashes of the filter, updates, restarts, slow stores": "survival trap slow lds first_day etcd",
     "Operators, metrics, `check` of a running Envoy": "admin census metrics dump mistakes",
