@@ -53,6 +53,8 @@ python3 release/sbom.py "$host" "" >"$out/sbom/dana-failover-$host.cdx.json"
 # What is configured with it.
 git archive HEAD envoy docs/{config,envoy,audit,status}.schema.json LICENSE CHANGELOG.md | tar -x -C "$out"
 
+git rev-parse HEAD >"$out/COMMIT"
+
 cd "$out"
 find . -type f ! -name SHA256SUMS | LC_ALL=C sort | xargs sha256sum >SHA256SUMS
 echo "$(wc -l <SHA256SUMS) files, $(du -sh . | cut -f1): $out"
