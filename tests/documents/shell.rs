@@ -40,7 +40,7 @@ impl Shell {
     pub(crate) fn stand_before(&self, sandbox: &Sandbox, envoy: &Envoy) {
         let notify = envoy.listening("dana_notify").unwrap();
         let mut program =
-            "real=$(PATH=${PATH#*:} command -v curl)\nall=()\nfor word; do\n".to_owned();
+            "real=$(PATH=${PATH#*:} command -v curl) || { echo 'curl is missing: the documents call it' >&2; exit 127; }\nall=()\nfor word; do\n".to_owned();
         for (port, address) in [
             (10000, &envoy.listener),
             (10001, &envoy.operators),
