@@ -62,7 +62,7 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
     for number in 1..=options.rounds {
         let mut line = format!("round {number} of {}:", options.rounds);
         for (envoy, rounds) in envoys.iter().zip(&mut rounds) {
-            let round = measure_round([&none, envoy], Load::Payments, options, &payments)?;
+            let round = measure_round([&none, envoy], [Load::Payments; 2], options, &payments)?;
             line.push_str(&format!(" {:+.1}", round.candidate - round.base));
             rounds.push(round);
         }

@@ -156,7 +156,7 @@ fn sustained(config: &Config) {
 }
 
 /// The filter's own configuration, as it reads it.
-fn parse(options: &Options, settings: &Value) -> Outcome<Config> {
+pub(crate) fn parse(options: &Options, settings: &Value) -> Outcome<Config> {
     let plugin = super::config::plugin(&read(&options.config)?, settings)?;
     Config::parse(plugin.to_string().as_bytes()).map_err(|errors| format!("{errors:?}").into())
 }
@@ -194,10 +194,11 @@ fn run(options: &Options, settings: &Value, payments: u64) -> Outcome<Vec<Sample
     while paid < payments {
         let some = STRIDE.min(payments - paid);
         let more = load::run(envoy.port, Load::Payments, Pace::All(some));
-        paid += more.map_err(|error| {
+        let more = more.map_err(|error| {
             let (arrived, lasted) = (arrived.load(Ordering::Relaxed), begin.elapsed());
             format!("after {arrived} payments in {:.1} s: {error}", lasted.as_secs_f64())
         })?;
+        paid += more.requests;
         let found = (arrived.load(Ordering::Relaxed), elsewhere.load(Ordering::Relaxed));
         if found != (paid, 0) {
             return Err(format!("gateways got {found:?} payments instead of {paid}").into());

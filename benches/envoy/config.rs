@@ -7,6 +7,7 @@
 use serde_json::{Value, json};
 
 use super::Outcome;
+use super::peer::Way;
 
 /// Where the filter's own part stands.
 const PLUGIN: &str = "/typed_config/config/configuration/value";
@@ -24,6 +25,8 @@ pub(crate) enum Filter<'a> {
     Ours { module: &'a str, settings: &'a Value },
     /// A Lua script.
     Lua { script: &'a str },
+    /// A service that listens at this port.
+    Service { way: Way, port: u16 },
 }
 
 /// Where Envoy and the gateways listen.
@@ -61,8 +64,21 @@ pub(crate) fn render(reference: &str, filter: &Filter<'_>, ports: Ports) -> Outc
             let route = json!({"cluster": "dana_primary", "timeout": "10s"});
             *routes = json!([{"match": {"prefix": "/"}, "route": route}]);
         }
-        Filter::Calls { .. } | Filter::Ours { .. } | Filter::Lua { .. } => {}
+        Filter::Calls { .. }
+        | Filter::Ours { .. }
+        | Filter::Lua { .. }
+        | Filter::Service { .. } => {}
     }
+    if let Filter::Ours { settings, .. } = filter {
+        reserves(at(&mut config, "/static_resources/clusters")?, settings)?;
+    }
+    if let Filter::Service { port, .. } = filter
+        && let Value::Array(clusters) = at(&mut config, "/static_resources/clusters")?
+    {
+        clusters.push(peer(*port));
+    }
+    let manager =
+        at(&mut config, "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config")?;
     if let (Filter::None, Value::Array(filters)) = (filter, at(manager, "/http_filters")?) {
         filters.retain(|filter| filter["name"] != "dana");
     }
@@ -113,8 +129,70 @@ fn exchange(place: &mut Value, filter: &Filter<'_>) -> Outcome<()> {
             let source = json!({"inline_string": script});
             place["typed_config"] = json!({"@type": kind, "default_source_code": source});
         }
+        Filter::Service { way, .. } => place["typed_config"] = service(*way),
     }
     Ok(())
+}
+
+/// Envoy's filter that asks a service about whole requests, and where it can about whole answers.
+fn service(way: Way) -> Value {
+    let service = json!({"envoy_grpc": {"cluster_name": "peer"}, "timeout": "5s"});
+    match way {
+        Way::ExtAuthz => json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+            "transport_api_version": "V3",
+            "grpc_service": service,
+            "with_request_body": {"max_request_bytes": 65536, "pack_as_bytes": true},
+            "clear_route_cache": true,
+        }),
+        Way::ExtProc => json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
+            "grpc_service": service,
+            "processing_mode": {
+                "request_header_mode": "SEND",
+                "request_body_mode": "BUFFERED",
+                "response_header_mode": "SEND",
+                "response_body_mode": "BUFFERED",
+            },
+        }),
+    }
+}
+
+/// Adds a cluster for each of the settings' gateways that has none: the second gateway's under its name.
+fn reserves(clusters: &mut Value, settings: &Value) -> Outcome<()> {
+    for gateway in settings["gateways"].as_array().into_iter().flatten() {
+        if named(clusters, gateway["cluster"].as_str().unwrap_or_default()).is_ok() {
+            continue;
+        }
+        let mut cluster = named(clusters, "dana_secondary")?.clone();
+        *at(&mut cluster, "/name")? = gateway["cluster"].clone();
+        *at(&mut cluster, "/load_assignment/cluster_name")? = gateway["cluster"].clone();
+        let endpoint = "/load_assignment/endpoints/0/lb_endpoints/0";
+        *at(&mut cluster, &format!("{endpoint}/endpoint/hostname"))? = gateway["host"].clone();
+        let place = format!("{endpoint}/metadata/filter_metadata/dana.failover/gateway");
+        *at(&mut cluster, &place)? = gateway["name"].clone();
+        clusters.as_array_mut().ok_or("envoy.yaml has no list of clusters")?.push(cluster);
+    }
+    Ok(())
+}
+
+/// The cluster of a service that speaks gRPC.
+fn peer(port: u16) -> Value {
+    const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+    json!({
+        "name": "peer",
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {OPTIONS: {
+            "@type": format!("type.googleapis.com/{OPTIONS}"),
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }},
+        "load_assignment": {
+            "cluster_name": "peer",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    })
 }
 
 fn at<'v>(value: &'v mut Value, path: &str) -> Outcome<&'v mut Value> {

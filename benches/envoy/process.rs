@@ -5,10 +5,12 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use super::config::{self, Filter, Ports};
+use super::peer::Peer;
 use super::{Outcome, load};
 
 /// How long an Envoy may take to answer its first payment; most of it is compiling wasm.
@@ -17,7 +19,7 @@ const START_MAX: Duration = Duration::from_secs(30);
 /// Two cores: one for the Envoys, one for everything else.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cores {
-    envoys: usize,
+    pub(crate) envoys: usize,
 }
 
 impl Cores {
@@ -47,6 +49,7 @@ fn allowed_cores() -> Option<Vec<usize>> {
 const UNDER_VALGRIND: u32 = 20;
 
 /// How to start an Envoy.
+#[derive(Clone, Copy)]
 pub(crate) struct Setup<'a> {
     /// The program that runs it, with its arguments; none for Envoy itself.
     pub(crate) under: &'a [&'a str],
@@ -82,6 +85,10 @@ pub(crate) struct Envoy {
     pub(crate) port: u16,
     /// Of its admin interface.
     admin: u16,
+    /// What it asks. Its processor time counts as Envoy's.
+    peer: Option<Peer>,
+    /// From its start to its first answer.
+    pub(crate) ready: Duration,
 }
 
 impl Drop for Envoy {
@@ -99,7 +106,16 @@ impl Envoy {
         let [primary, secondary] = setup.gateways;
         let ports = Ports { listener, admin, primary, secondary };
         let config = config::render(setup.reference, filter, ports)?;
+        let peer = match filter {
+            Filter::Service { way, port } => Some(Peer::start(*way, *port, setup.cores)?),
+            Filter::None
+            | Filter::Noop { .. }
+            | Filter::Calls { .. }
+            | Filter::Ours { .. }
+            | Filter::Lua { .. } => None,
+        };
         let mut envoy = Self::start_config(setup, name, &config, [listener, admin], &[])?;
+        envoy.peer = peer;
         let slower = if setup.under.is_empty() { 1 } else { UNDER_VALGRIND };
         envoy.wait_until(name, START_MAX * slower, load::try_one)?;
         Ok(envoy)
@@ -131,7 +147,7 @@ impl Envoy {
         command.args(options.map(OsString::from)).arg(&path).args(switches);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
         let child = command.spawn().map_err(|e| format!("{}: {e}", setup.binary.display()))?;
-        Ok(Self { child, log, port: listener, admin })
+        Ok(Self { child, log, port: listener, admin, peer: None, ready: Duration::ZERO })
     }
 
     /// Waits until this succeeds with its port.
@@ -148,6 +164,7 @@ impl Envoy {
         let begin = load::now();
         loop {
             let Err(error) = ready(self.port) else {
+                self.ready = begin.elapsed();
                 return Ok(());
             };
             let ended = self.child.try_wait()?;
@@ -156,7 +173,7 @@ impl Envoy {
                 let last = log.lines().last().unwrap_or_default();
                 return Err(format!("Envoy ({name}) did not start: {error}\n{last}").into());
             }
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -164,15 +181,10 @@ impl Envoy {
         self.child.id()
     }
 
-    /// Processor time it has used, in microseconds, user and system together, of all threads. By
-    /// the scheduler's clock, which counts nanoseconds where `utime` and `stime` count ticks.
+    /// Processor time it has used, in microseconds, with what it asks.
     pub(crate) fn cpu_us(&self) -> Outcome<f64> {
-        let mut nanos = 0.0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let text = fs::read_to_string(task?.path().join("schedstat"))?;
-            nanos += text.split(' ').next().unwrap_or_default().parse::<f64>()?;
-        }
-        Ok(nanos / 1000.0)
+        let beside = self.peer.as_ref().map_or(Ok(0.0), Peer::cpu_us)?;
+        Ok(schedstat_us(self.child.id())? + beside)
     }
 
     /// Memory it holds, and what its allocator knows of it.
@@ -201,13 +213,27 @@ impl Envoy {
     }
 }
 
+/// Processor time of a process in microseconds, user and system together, of all threads. By the scheduler's
+/// clock, which counts nanoseconds where `utime` and `stime` count ticks.
+pub(crate) fn schedstat_us(pid: u32) -> Outcome<f64> {
+    let mut nanos = 0.0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = fs::read_to_string(task?.path().join("schedstat"))?;
+        nanos += text.split(' ').next().unwrap_or_default().parse::<f64>()?;
+    }
+    Ok(nanos / 1000.0)
+}
+
 /// Ports that nobody listens on, below those that clients are given. All are held until all are known, so they differ.
 pub(crate) fn free_ports<const N: usize>() -> Outcome<[u16; N]> {
     let mut held = Vec::with_capacity(N);
     let mut ports = [0; N];
+    // Each is given once, so that two that were asked for one after the other differ too.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let begin = std::process::id() % 20_000;
-    let mut free = (0..20_000).filter_map(|number| {
-        let port = u16::try_from(12_000 + (begin + number) % 20_000).ok()?;
+    let mut free = (0..20_000).filter_map(|_| {
+        let number = begin + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(12_000 + number % 20_000).ok()?;
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()
     });
     for port in &mut ports {

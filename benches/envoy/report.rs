@@ -1,7 +1,10 @@
 //! From rounds to numbers with their errors: the table and the JSON file.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use super::load::{Answered, Load};
 use super::random::Random;
 
 /// Microseconds of processor time per payment in one round, of both Envoys of a pair.
@@ -11,26 +14,86 @@ pub(crate) struct Round {
     pub(crate) candidate: f64,
 }
 
-/// One pair's rounds, and what is known of its candidate.
+/// One row's rounds.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     pub(crate) name: &'static str,
-    /// Which filter it is, in a pair that compares filters.
-    pub(crate) contender: Option<Contender>,
+    pub(crate) contender: Contender,
+    pub(crate) load: Load,
+    /// Beside bare.
     pub(crate) rounds: Vec<Round>,
-    /// Bytes of the module or script.
-    pub(crate) bytes: Option<u64>,
-    /// Memory of the whole Envoy after its warm-up.
-    pub(crate) rss_kib: u64,
+    /// By itself.
+    pub(crate) alone: Vec<Answered>,
 }
 
-/// Filters whose costs are compared with each other, each with those before it.
+impl Series {
+    pub(crate) const fn new(name: &'static str, contender: Contender, load: Load) -> Self {
+        Self { name, contender, load, rounds: Vec::new(), alone: Vec::new() }
+    }
+
+    /// What bare is asked meanwhile: the same, or a payment where only the filter knows a request of this
+    /// kind from one.
+    pub(crate) const fn base_load(&self) -> Load {
+        match self.load {
+            Load::Payments | Load::Partners | Load::Repeats | Load::Refusals => Load::Payments,
+            Load::Doubts | Load::Statuses => self.load,
+        }
+    }
+}
+
+/// What a contender gets through and takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crowd {
+    pub(crate) contender: Contender,
+    /// Payments each second, with one worker and with two.
+    pub(crate) per_second: [f64; 2],
+    /// Memory of the whole Envoy with one worker, after its warm-up.
+    pub(crate) rss_kib: u64,
+    /// Of one worker more.
+    pub(crate) rss_of_worker_kib: u64,
+    /// From its start to its first answer.
+    pub(crate) ready: Duration,
+    /// Of the module or script.
+    pub(crate) bytes: Option<u64>,
+}
+
+/// What stands before the router. Some are what those after them are compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contender {
+    Bare,
+    BareAgain,
     Noop,
     Calls,
     Lua,
+    Authz,
+    Processing,
     Ours,
+}
+
+impl Contender {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Bare,
+        Self::BareAgain,
+        Self::Noop,
+        Self::Calls,
+        Self::Lua,
+        Self::Authz,
+        Self::Processing,
+        Self::Ours,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::BareAgain => "bare again",
+            Self::Noop => "no-op filter",
+            Self::Calls => "its host calls alone",
+            Self::Lua => "Lua filter",
+            Self::Authz => "ext_authz service",
+            Self::Processing => "ext_proc service",
+            Self::Ours => "this filter",
+        }
+    }
 }
 
 /// A number and the interval that holds it with 95 % confidence.
@@ -50,19 +113,23 @@ struct Row<'a> {
     to_noop: Option<Estimate>,
     to_calls: Option<Estimate>,
     to_lua: Option<Estimate>,
+    /// Of its latencies by itself: the middle one, and what 99 of a hundred are below.
+    percentiles_us: [u32; 2],
 }
 
-/// The comparison as JSON and as a table.
-pub(crate) fn report(all: &[Series], settings: &Value) -> (Value, String) {
-    let bare_us = median(all.iter().flat_map(|series| &series.rounds).map(|round| round.base));
-    let rows: Vec<Row<'_>> = all.iter().map(|series| row(series, all, bare_us)).collect();
+/// The comparison as JSON and as tables.
+pub(crate) fn report(all: &[Series], crowds: &[Crowd], settings: &Value) -> (Value, String) {
+    let of_payments = all.iter().filter(|series| series.base_load() == Load::Payments);
+    let bare_us = median(of_payments.flat_map(|series| &series.rounds).map(|round| round.base));
+    let rows: Vec<Row<'_>> = all.iter().map(|series| row(series, all)).collect();
     let json = json!({
         "settings": settings,
         "bare_us_per_payment": bare_us,
         "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
+        "contenders": crowds.iter().map(Crowd::json).collect::<Vec<_>>(),
         "rounds": all.iter().map(rounds).collect::<Vec<_>>(),
     });
-    let mut table = format!(
+    let mut tables = format!(
         "{:<22}{:>9}  {:<24}{:<24}{:<20}{:<20}{:<20}{:>9}{:>9}\n",
         "processor time",
         "us each",
@@ -71,29 +138,50 @@ pub(crate) fn report(all: &[Series], settings: &Value) -> (Value, String) {
         "added to no-op's",
         "to its host calls'",
         "to Lua's",
-        "bytes",
-        "RSS MiB"
+        "p50 us",
+        "p99 us"
     );
-    table.push_str(&format!("{:<22}{bare_us:>9.1}\n", "bare"));
+    tables.push_str(&format!("{:<22}{bare_us:>9.1}\n", "bare"));
     for row in &rows {
-        table.push_str(&row.text());
+        tables.push_str(&row.text());
     }
-    (json, table)
+    tables.push_str(&format!(
+        "\n{:<22}{:>16}{:>16}{:>9}{:>15}{:>10}{:>9}\n",
+        "", "1 worker, 1/s", "2 workers, 1/s", "RSS MiB", "a worker's MiB", "ready ms", "bytes"
+    ));
+    for crowd in crowds {
+        tables.push_str(&crowd.text());
+    }
+    (json, tables)
 }
 
 /// What one pair says. All comes from each round's ratio: noise that slows a round down slows
 /// both of its Envoys.
-fn row<'a>(series: &'a Series, all: &[Series], bare_us: f64) -> Row<'a> {
+fn row<'a>(series: &'a Series, all: &[Series]) -> Row<'a> {
     let count = all.iter().map(|series| series.rounds.len()).min().unwrap_or(0);
+    let base_us = |series: &Series| median(series.rounds.iter().map(|round| round.base));
+    let bare_us = base_us(series);
     let added = |series: &Series, picked: &[usize]| ratio(series, picked) - 1.0;
     let compared = |with: Contender| {
-        let other = all.iter().find(|other| other.contender == Some(with))?;
-        let compares = series.contender.is_some_and(|contender| contender > with);
-        compares.then(|| estimate(count, |picked| added(series, picked) / added(other, picked)))
+        let other = all.iter().find(|other| other.contender == with)?;
+        let other_us = base_us(other);
+        let compares = series.contender > with;
+        compares.then(|| {
+            estimate(count, |picked| {
+                bare_us * added(series, picked) / (other_us * added(other, picked))
+            })
+        })
     };
+    let mut alone = Answered::default();
+    for answered in &series.alone {
+        alone.requests += answered.requests;
+        alone.latencies_us.extend(&answered.latencies_us);
+    }
+    alone.latencies_us.sort_unstable();
     Row {
         us: bare_us * ratio(series, &(0..count).collect::<Vec<_>>()),
         added_us: estimate(count, |picked| bare_us * added(series, picked)),
+        percentiles_us: [alone.percentile_us(50), alone.percentile_us(99)],
         to_bare: estimate(count, |picked| ratio(series, picked)),
         to_noop: compared(Contender::Noop),
         to_calls: compared(Contender::Calls),
@@ -112,8 +200,7 @@ impl Row<'_> {
             "added_to_noop_added": self.to_noop.map(Estimate::json),
             "added_to_calls_added": self.to_calls.map(Estimate::json),
             "added_to_lua_added": self.to_lua.map(Estimate::json),
-            "bytes": self.series.bytes,
-            "rss_kib": self.series.rss_kib,
+            "latency_us": {"p50": self.percentiles_us[0], "p99": self.percentiles_us[1]},
         })
     }
 
@@ -122,7 +209,7 @@ impl Row<'_> {
             estimate.map_or_else(String::new, |estimate| estimate.text(digits))
         };
         format!(
-            "{:<22}{:>9.1}  {:<24}{:<24}{:<20}{:<20}{:<20}{:>9}{:>9.1}\n",
+            "{:<22}{:>9.1}  {:<24}{:<24}{:<20}{:<20}{:<20}{:>9}{:>9}\n",
             self.series.name,
             self.us,
             self.added_us.text(1),
@@ -130,8 +217,35 @@ impl Row<'_> {
             column(self.to_noop, 2),
             column(self.to_calls, 2),
             column(self.to_lua, 2),
-            self.series.bytes.map_or_else(String::new, |bytes| bytes.to_string()),
-            self.series.rss_kib as f64 / 1024.0,
+            self.percentiles_us[0],
+            self.percentiles_us[1],
+        )
+    }
+}
+
+impl Crowd {
+    fn json(&self) -> Value {
+        json!({
+            "name": self.contender.name(),
+            "per_second": {"1": self.per_second[0], "2": self.per_second[1]},
+            "rss_kib": self.rss_kib,
+            "rss_of_worker_kib": self.rss_of_worker_kib,
+            "ready_ms": self.ready.as_secs_f64() * 1000.0,
+            "bytes": self.bytes,
+        })
+    }
+
+    fn text(&self) -> String {
+        let mib = |kib: u64| kib as f64 / 1024.0;
+        format!(
+            "{:<22}{:>16.0}{:>16.0}{:>9.1}{:>15.1}{:>10}{:>9}\n",
+            self.contender.name(),
+            self.per_second[0],
+            self.per_second[1],
+            mib(self.rss_kib),
+            mib(self.rss_of_worker_kib),
+            self.ready.as_millis(),
+            self.bytes.map_or_else(String::new, |bytes| bytes.to_string()),
         )
     }
 }
@@ -158,7 +272,7 @@ fn ratio(series: &Series, picked: &[usize]) -> f64 {
     median(rounds.map(|round| round.candidate / round.base))
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

@@ -1,4 +1,5 @@
-//! The gateway: executes every payment at once, and says so as DANA does.
+//! The gateway: executes every payment at once, and says so as DANA does; unless its reference says that
+//! it is still under way.
 
 use std::io::Result;
 use std::net::{Ipv4Addr, TcpListener};
@@ -32,26 +33,42 @@ fn serve(mut wire: Wire, payments: &AtomicU64) -> Result<()> {
 }
 
 fn answer(request: &Message<'_>, payments: &AtomicU64) -> String {
-    let body = if request.head.starts_with(b"POST") {
+    let (status, body) = if request.head.starts_with(b"POST") {
         payments.fetch_add(1, Ordering::Relaxed);
-        paid(reference(request.body))
+        let reference = member(request.body, b"\"partnerReferenceNo\":\"");
+        match member(request.body, b"\"originalPartnerReferenceNo\":\"") {
+            "" if reference.starts_with("DOUBT") => ("202 Accepted", under_way(reference)),
+            "" => ("200 OK", paid(reference)),
+            original => ("200 OK", found(original)),
+        }
     } else {
         // A heartbeat.
-        String::new()
+        ("200 OK", String::new())
     };
     format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n\
          x-timestamp: 2026-11-22T23:17:40+07:00\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
 }
 
-/// The request's `partnerReferenceNo`.
-fn reference(body: &[u8]) -> &str {
-    let name = b"\"partnerReferenceNo\":\"";
+/// The text after this name.
+fn member<'b>(body: &'b [u8], name: &[u8]) -> &'b str {
     let rest = find(body, name).and_then(|at| body.get(at + name.len()..)).unwrap_or_default();
     let text = rest.split(|byte| *byte == b'"').next().unwrap_or_default();
     std::str::from_utf8(text).unwrap_or_default()
+}
+
+fn under_way(reference: &str) -> String {
+    format!(
+        r#"{{"responseCode":"2025400","responseMessage":"Request In Progress","partnerReferenceNo":"{reference}"}}"#
+    )
+}
+
+fn found(reference: &str) -> String {
+    format!(
+        r#"{{"responseCode":"2005500","responseMessage":"Successful","originalPartnerReferenceNo":"{reference}","originalReferenceNo":"2026112211121280010016627001234567","serviceCode":"54","latestTransactionStatus":"00","transactionStatusDesc":"SUCCESS"}}"#
+    )
 }
 
 fn paid(reference: &str) -> String {

@@ -1,0 +1,262 @@
+//! What a payment costs Envoy, by what stands before its router.
+//!
+//! Compared are Envoy without any filter (bare); a filter of an SDK that does nothing; one that makes the
+//! host calls of a charge and decides nothing; a Lua filter, and services that are asked by `ext_authz` and
+//! `ext_proc`, that do this filter's job as far as each of them can; and this filter, with each kind of request
+//! that it knows. All run the reference configuration; see [`config`](super::config).
+//!
+//! The measure is processor time, user and system, per request: of Envoy, and of the service that it asks. It
+//! is taken in **pairs**: bare and candidate run at the same time on one core, each under the same load, and a
+//! round is the ratio of the two. Whatever else slows the machine down slows both. Load and gateways
+//! run on another core. Rounds of all pairs take turns, so that a slow minute hits all of them, and
+//! each Envoy is warmed up first. The pair of bare with bare is the error of the method. Intervals are
+//! bootstrapped over rounds.
+//!
+//! Latencies are of one Envoy alone at the same rate, in turns too. Throughput is what four connections for
+//! each worker get through without a pause; with two workers they share both cores with load and gateways.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use std::{fs, thread};
+
+use serde_json::{Value, json};
+
+use super::config::Filter;
+use super::load::{self, Load, Pace};
+use super::peer::Way;
+use super::process::{Cores, Envoy, Setup, free_ports};
+use super::report::{self, Contender, Crowd, Series};
+use super::{Options, Outcome, binary, measure_round, module, read, upstream};
+
+/// Rounds of each row's latencies.
+const ALONE: u32 = 3;
+const WORKERS: u32 = 2;
+
+/// What is in the table, in its order: what stands before the router, and what it is asked.
+const ROWS: [(&str, Contender, Load); 12] = [
+    ("bare again (A/A)", Contender::BareAgain, Load::Payments),
+    ("no-op filter", Contender::Noop, Load::Payments),
+    ("its host calls alone", Contender::Calls, Load::Payments),
+    ("Lua filter", Contender::Lua, Load::Payments),
+    ("ext_authz service", Contender::Authz, Load::Payments),
+    ("ext_proc service", Contender::Processing, Load::Payments),
+    ("this filter, charge", Contender::Ours, Load::Payments),
+    ("  ends in doubt", Contender::Ours, Load::Doubts),
+    ("  inquiry", Contender::Ours, Load::Statuses),
+    ("  replay", Contender::Ours, Load::Repeats),
+    ("  refusal", Contender::Ours, Load::Refusals),
+    ("bare again, inquiry", Contender::BareAgain, Load::Statuses),
+];
+
+/// Measures everything, and prints the tables.
+pub(crate) fn run(options: &Options) -> Outcome<()> {
+    let cores = Cores::split();
+    if cores.is_none() {
+        eprintln!("warning: no core of its own for Envoy (two cores and taskset are needed)");
+    }
+    let payments = Arc::new(AtomicU64::new(0));
+    let folder = tempfile::tempdir()?;
+    let reference = read(&options.config)?;
+    let setup = Setup {
+        under: &[],
+        binary: &binary(options)?,
+        reference: &reference,
+        folder: folder.path(),
+        cores,
+        workers: 1,
+        gateways: [upstream::start(&payments)?, upstream::start(&payments)?],
+    };
+    let filters = Filters::new(options)?;
+    let started = filters.started(&setup, options)?;
+    let mut series = pairs(&started, options, &payments)?;
+    alone(&started, &mut series, options)?;
+    let crowds = crowds(&filters, &setup, &started, options)?;
+    let settings = json!({
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "payments_per_second": options.rate,
+        "warm_up": options.warm_up,
+        "cores_split": cores.is_some(),
+    });
+    let (json, tables) = report::report(&series, &crowds, &settings);
+    if let Some(folder) = options.output.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(&options.output, serde_json::to_vec_pretty(&json)?)?;
+    println!("{tables}");
+    println!("Medians of {} rounds [95 %]; also in {}", options.rounds, options.output.display());
+    Ok(())
+}
+
+/// What each contender runs.
+struct Filters {
+    noop: (String, u64),
+    calls: (String, u64),
+    ours: (String, u64),
+    settings: Value,
+    script: &'static str,
+}
+
+/// An Envoy and what it runs.
+struct Started {
+    contender: Contender,
+    envoy: Envoy,
+    rss_kib: u64,
+}
+
+impl Filters {
+    fn new(options: &Options) -> Outcome<Self> {
+        // The store is laid out for about the payments of this run, so on average it is half full.
+        let paid = u64::from(options.rate * options.seconds * (2 * options.rounds + 3 * ALONE));
+        let claims = paid + 4 * u64::from(options.warm_up) + 50_000;
+        Ok(Self {
+            noop: module(&options.noop)?,
+            calls: module(&options.calls)?,
+            ours: module(&options.filter)?,
+            // Its entries are measured by themselves.
+            settings: json!({
+                "idempotency": {"store": {"local": {"claims_max": claims}}}, "audit": null,
+            }),
+            script: include_str!("../filters/claims.lua"),
+        })
+    }
+
+    fn filter(&self, contender: Contender) -> Outcome<Filter<'_>> {
+        let service = |way| -> Outcome<Filter<'_>> {
+            let [port] = free_ports()?;
+            Ok(Filter::Service { way, port })
+        };
+        Ok(match contender {
+            Contender::Bare | Contender::BareAgain => Filter::None,
+            Contender::Noop => Filter::Noop { module: &self.noop.0 },
+            Contender::Calls => Filter::Calls { module: &self.calls.0 },
+            Contender::Lua => Filter::Lua { script: self.script },
+            Contender::Authz => service(Way::ExtAuthz)?,
+            Contender::Processing => service(Way::ExtProc)?,
+            Contender::Ours => Filter::Ours { module: &self.ours.0, settings: &self.settings },
+        })
+    }
+
+    /// Bytes of the module or script.
+    fn bytes(&self, contender: Contender) -> Option<u64> {
+        match contender {
+            Contender::Bare | Contender::BareAgain | Contender::Authz | Contender::Processing => {
+                None
+            }
+            Contender::Noop => Some(self.noop.1),
+            Contender::Calls => Some(self.calls.1),
+            Contender::Lua => Some(self.script.len() as u64),
+            Contender::Ours => Some(self.ours.1),
+        }
+    }
+
+    /// One that is warm.
+    fn start(
+        &self,
+        setup: &Setup<'_>,
+        options: &Options,
+        contender: Contender,
+    ) -> Outcome<Started> {
+        let name = format!("{contender:?}-{}", setup.workers);
+        eprintln!("starting {name}");
+        let envoy = Envoy::start(setup, &name, &self.filter(contender)?)?;
+        crowd(&envoy, setup.workers, Pace::All(u64::from(options.warm_up / setup.workers)))?;
+        let rss_kib = envoy.rss_kib()?;
+        Ok(Started { contender, envoy, rss_kib })
+    }
+
+    fn started(&self, setup: &Setup<'_>, options: &Options) -> Outcome<Vec<Started>> {
+        let all = Contender::ALL.into_iter();
+        let started = all.map(|contender| self.start(setup, options, contender));
+        let started = started.collect::<Outcome<Vec<_>>>()?;
+        let warm_up = Pace::All(u64::from(options.warm_up));
+        for load in [Load::Repeats, Load::Statuses, Load::Refusals] {
+            load::run(of(&started, Contender::Ours)?.envoy.port, load, warm_up)?;
+        }
+        // What settles a payment can answer its repeat: else it does less than is said of it.
+        for contender in [Contender::Lua, Contender::Processing] {
+            load::run(of(&started, contender)?.envoy.port, Load::Repeats, Pace::All(100))?;
+        }
+        Ok(started)
+    }
+}
+
+fn of(started: &[Started], contender: Contender) -> Outcome<&Started> {
+    let mut found = started.iter().filter(|one| one.contender == contender);
+    Ok(found.next().ok_or("a contender was not started")?)
+}
+
+/// All pairs, in turns.
+fn pairs(started: &[Started], options: &Options, payments: &AtomicU64) -> Outcome<Vec<Series>> {
+    let mut all = ROWS.map(|(name, contender, load)| Series::new(name, contender, load));
+    let bare = &of(started, Contender::Bare)?.envoy;
+    for number in 1..=options.rounds {
+        let mut line = format!("round {number} of {}:", options.rounds);
+        for series in &mut all {
+            let candidate = &of(started, series.contender)?.envoy;
+            let loads = [series.base_load(), series.load];
+            let round = measure_round([bare, candidate], loads, options, payments)?;
+            line.push_str(&format!(" {:.3}", round.candidate / round.base));
+            series.rounds.push(round);
+        }
+        eprintln!("{line}");
+    }
+    Ok(all.into())
+}
+
+/// How long each kind of request takes one Envoy that has the machine to itself, in turns.
+fn alone(started: &[Started], all: &mut [Series], options: &Options) -> Outcome<()> {
+    let lasts = Duration::from_secs(u64::from(options.seconds));
+    for number in 1..=ALONE {
+        eprintln!("latencies, round {number} of {ALONE}");
+        for series in &mut *all {
+            let port = of(started, series.contender)?.envoy.port;
+            let pace = Pace::Rate { per_second: options.rate, lasts };
+            series.alone.push(load::run(port, series.load, pace)?);
+        }
+    }
+    Ok(())
+}
+
+/// What each contender gets through, with one worker and with two, and what starts and holds.
+fn crowds(
+    filters: &Filters,
+    setup: &Setup<'_>,
+    started: &[Started],
+    options: &Options,
+) -> Outcome<Vec<Crowd>> {
+    let pace = Pace::Full { lasts: Duration::from_secs(u64::from(options.seconds)) };
+    let several = Setup { cores: None, workers: WORKERS, ..*setup };
+    let mut crowds = Vec::new();
+    for one in started.iter().filter(|one| one.contender != Contender::BareAgain) {
+        let of_one = crowd(&one.envoy, 1, pace)?;
+        let two = filters.start(&several, options, one.contender)?;
+        let per_second = [of_one, crowd(&two.envoy, WORKERS, pace)?];
+        crowds.push(Crowd {
+            contender: one.contender,
+            per_second,
+            rss_kib: one.rss_kib,
+            rss_of_worker_kib: two.rss_kib.saturating_sub(one.rss_kib),
+            ready: one.envoy.ready,
+            bytes: filters.bytes(one.contender),
+        });
+    }
+    Ok(crowds)
+}
+
+/// Payments from so many loads at once; how many each second.
+fn crowd(envoy: &Envoy, loads: u32, pace: Pace) -> Outcome<f64> {
+    let begin = load::now();
+    let answered = thread::scope(|scope| {
+        let loads: Vec<_> = (0..loads)
+            .map(|_| scope.spawn(|| load::run(envoy.port, Load::Payments, pace)))
+            .collect();
+        loads.into_iter().map(thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+    });
+    let mut requests = 0;
+    for answered in answered {
+        requests += answered.map_err(|_| "the load's thread panicked")??.requests;
+    }
+    Ok(requests as f64 / begin.elapsed().as_secs_f64())
+}
