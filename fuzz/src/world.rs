@@ -185,7 +185,7 @@ impl Shell<Local<Exchange>> for Outside<'_> {
             ExchangeEffect::Call(call) => self.seen.calls.push(call),
             ExchangeEffect::Reply(reply) => self.seen.replies.push(reply),
             ExchangeEffect::Relay { .. } => self.seen.relayed = true,
-            ExchangeEffect::Decided(note) => self.seen.notes.push(note),
+            ExchangeEffect::Decided(note) => self.seen.notes.push(*note),
             ExchangeEffect::Changed(_)
             | ExchangeEffect::Anomaly(_)
             | ExchangeEffect::Doubt(_)

@@ -1,6 +1,8 @@
 //! Reads stored values, little-endian and without panics on any bytes; and writes bytes for people.
 //! JSON from outside is read by `json`.
 
+use sha2::{Digest as _, Sha256};
+
 pub(in crate::engine) mod base64;
 pub(in crate::engine) mod json;
 
@@ -35,6 +37,13 @@ impl<'b> Reader<'b> {
     pub(super) fn long(&mut self) -> Option<u64> {
         self.take().map(u64::from_le_bytes)
     }
+}
+
+/// SHA-256 of bytes that stand together. It is the engine's only way to the hash: its code, which is large,
+/// is there once, and whole blocks are taken from where they are.
+#[inline(never)]
+pub(in crate::engine) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
 }
 
 /// Two hexadecimal digits for each byte.

@@ -94,11 +94,11 @@ pub enum ExchangeEffect {
     /// Tell operators of a change.
     Changed(HealthEvent),
     /// Tell operators that evidence contradicts what was known.
-    Anomaly(Anomaly),
+    Anomaly(Box<Anomaly>),
     /// Count a payment that came into doubt, or out of it.
     Doubt(DoubtEvent),
     /// Put it into the access log, and count it.
-    Decided(Decision),
+    Decided(Box<Decision>),
     /// The client has left, and something is still to be written down: keep the exchange, and tell
     /// it what the store answers, until it has ended.
     HandOff,
@@ -205,11 +205,11 @@ pub enum NotificationEffect {
     /// Answer the gateway; nothing more is sent.
     Reply(Reply),
     /// Tell operators that it contradicts what was known.
-    Anomaly(Anomaly),
+    Anomaly(Box<Anomaly>),
     /// Count a payment that came out of doubt.
     Doubt(DoubtEvent),
     /// Put it into the access log and the audit trail, and count it.
-    Decided(Decision),
+    Decided(Box<Decision>),
 }
 
 /// Where a request goes and with which headers.

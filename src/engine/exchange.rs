@@ -258,7 +258,7 @@ impl Context<'_> {
         let status = kept.status;
         let note = Decision { decision: "replay", claim, gateways, names: gateway, status, ..line };
         let reply = Reply { status: kept.status, headers, body: kept.body, reason: "replay" };
-        vec![ExchangeEffect::Decided(note), ExchangeEffect::Reply(reply)]
+        vec![ExchangeEffect::Decided(Box::new(note)), ExchangeEffect::Reply(reply)]
     }
 
     fn say(
@@ -276,7 +276,7 @@ impl Context<'_> {
         let operation = parsed.operation.as_ref();
         let (reply, note) = self.reply(local_reply, operation, &parsed.subject, gateways);
         let note = Decision { key: self.note(parsed).key, ..note };
-        vec![ExchangeEffect::Decided(note), ExchangeEffect::Reply(reply)]
+        vec![ExchangeEffect::Decided(Box::new(note)), ExchangeEffect::Reply(reply)]
     }
 
     fn reply(

@@ -124,7 +124,7 @@ struct Wire<H> {
     /// When it was complete.
     began: Timestamp,
     /// What was decided, for the audit trail.
-    decision: Option<Decision>,
+    decision: Option<Box<Decision>>,
 }
 
 impl<H: Host> NotificationStream<H> {

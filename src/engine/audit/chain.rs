@@ -1,10 +1,8 @@
 //! One writer's chain: each entry has a number, and the digest of the entry before it.
 
-use sha2::{Digest as _, Sha256};
-
 use super::entry::{AuditEntry, push_number};
 use super::writers::AuditWriter;
-use crate::engine::codec::Reader;
+use crate::engine::codec::{Reader, sha256};
 
 /// SHA-256 of an entry's line, without its line feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,7 +12,7 @@ impl Digest {
     /// Of these bytes.
     #[must_use]
     pub fn of(line: &[u8]) -> Self {
-        Self(Sha256::digest(line).into())
+        Self(sha256(line))
     }
 
     /// As it stands in a line: base64url without padding (RFC 4648), 43 characters.

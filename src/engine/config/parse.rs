@@ -1,7 +1,6 @@
 //! Reads a configuration part by part, and checks what no single part shows.
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::admin::Role;
 use super::delays::Floor;
@@ -13,7 +12,7 @@ use super::operations::MODES;
 use super::reader::{ConfigError, Errors, Fields, Node};
 use super::values::{Config, Ledger, PARTNER_HEADER, Timeouts};
 use super::{admin, audit, notify, operations, protobuf, rights};
-use crate::engine::codec::hex;
+use crate::engine::codec::{hex, sha256};
 use crate::engine::health::ProbeSpec;
 use crate::engine::protocol::{Mode, Protocol};
 
@@ -47,7 +46,7 @@ impl Config {
 
 /// Maps of `serde_json` are sorted.
 fn digest(value: &Value) -> String {
-    hex(&Sha256::digest(value.to_string()))
+    hex(&sha256(value.to_string().as_bytes()))
 }
 
 fn read(root: &Node<'_>, errors: &Errors) -> Config {

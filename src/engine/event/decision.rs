@@ -135,22 +135,21 @@ impl Decision {
     /// The line for the access log.
     #[must_use]
     pub fn line(&self) -> String {
-        let code = self.code.map(|code| code.to_string()).unwrap_or_default();
-        let key = self.key.map(|key| key.to_string()).unwrap_or_default();
+        let code = self.code.map(SnapCode::digits).unwrap_or_default();
+        let key = self.key.map(PaymentRef::digits).unwrap_or_default();
         let fields: [(&str, &str); 7] = [
-            ("decision", self.decision),
-            ("would", self.would),
-            ("operation", self.operation_name()),
-            ("claim", self.claim.name()),
-            ("gateway", &self.names),
-            ("code", &code),
-            ("key", &key),
+            ("decision=", self.decision),
+            (" would=", self.would),
+            (" operation=", self.operation_name()),
+            (" claim=", self.claim.name()),
+            (" gateway=", &self.names),
+            (" code=", &code),
+            (" key=", &key),
         ];
-        // As long as nearly all of them are.
+        // As long as nearly all of them are. What was decided is never empty.
         let mut line = String::with_capacity(160);
-        for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
-            let before = if line.is_empty() { "" } else { " " };
-            line.extend([before, name, "=", value]);
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+            line.extend([name, value]);
         }
         line
     }

@@ -38,7 +38,7 @@ impl Context<'_> {
                 self.end_unsent(&committing.task.parsed, committing.task.permit)
             }
             StoreEvent::Unclear => {
-                let told = ExchangeEffect::Decided(self.gone(&committing.task.parsed));
+                let told = ExchangeEffect::Decided(Box::new(self.gone(&committing.task.parsed)));
                 self.retract(committing.task.permit, vec![told])
             }
             // If a permit was taken, its time brings it back.
@@ -83,7 +83,7 @@ impl Context<'_> {
 
     fn end_unsent(self, parsed: &super::request::ParsedRequest, permit: Option<Permit>) -> Next {
         let decision = self.gone(parsed);
-        self.finish(permit, vec![ExchangeEffect::Decided(decision)])
+        self.finish(permit, vec![ExchangeEffect::Decided(Box::new(decision))])
     }
 
     fn gone(&self, parsed: &super::request::ParsedRequest) -> Decision {

@@ -26,7 +26,7 @@ impl Context<'_> {
                 let note = Decision { decision, would, status: 0, ..note };
                 return self
                     .let_go(parsed, Box::new(attempt))
-                    .after(vec![ExchangeEffect::Decided(note)]);
+                    .after(vec![ExchangeEffect::Decided(Box::new(note))]);
             }
         }
         match named {
@@ -102,6 +102,6 @@ impl Context<'_> {
     ) -> Vec<ExchangeEffect> {
         let local_reply = LocalReply::Refused { refusal, standing };
         let (reply, note) = self.reply(&local_reply, operation, subject, gateways);
-        vec![ExchangeEffect::Decided(note), ExchangeEffect::Reply(reply)]
+        vec![ExchangeEffect::Decided(Box::new(note)), ExchangeEffect::Reply(reply)]
     }
 }

@@ -11,7 +11,7 @@ use crate::engine::event::{Call, Decision, ExchangeEffect};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::payment::{ClaimState, Outcome, PaymentStatus};
 use crate::engine::protocol::{
-    Absence, Class, LocalReply, NotExecuted, Protocol, ReplyContext, Unknown,
+    Absence, Class, LocalReply, NotExecuted, Protocol, ReplyContext, SnapCode, Unknown,
 };
 use crate::engine::time::Millis;
 
@@ -46,7 +46,6 @@ impl Context<'_> {
     pub(super) fn end(&self, answered: Answered) -> Vec<ExchangeEffect> {
         let mut effects = Vec::new();
         let gateway = self.policy.names(answered.gateways);
-        let code = answered.verdict.code.map(|code| code.to_string()).unwrap_or_default();
         let local_reply = self.local_reply(&answered);
         let claim =
             if answered.parsed.payment.is_some() { answered.own } else { answered.concerned };
@@ -64,13 +63,18 @@ impl Context<'_> {
         };
         match local_reply {
             None => {
-                effects.push(ExchangeEffect::Decided(Decision { decision, would, ..line }));
+                effects.push(ExchangeEffect::Decided(Box::new(Decision {
+                    decision,
+                    would,
+                    ..line
+                })));
                 effects.push(match answered.called {
                     Some(answer) => ExchangeEffect::Reply(answer.reply(gateway)),
                     None => ExchangeEffect::Relay { gateway: Some(gateway).filter(|_| !observed) },
                 });
             }
             Some(local_reply) => {
+                let code = answered.verdict.code.map(SnapCode::digits).unwrap_or_default();
                 let (about, protocol) = self.about(&answered, &gateway, &code);
                 let reply = local_reply.reply(protocol, &about);
                 let (decision, status) = if answered.client_waits {
@@ -78,7 +82,11 @@ impl Context<'_> {
                 } else {
                     ("unanswered", 0)
                 };
-                effects.push(ExchangeEffect::Decided(Decision { decision, status, ..line }));
+                effects.push(ExchangeEffect::Decided(Box::new(Decision {
+                    decision,
+                    status,
+                    ..line
+                })));
                 effects.push(ExchangeEffect::Reply(reply));
             }
         }

@@ -23,7 +23,7 @@ impl Context<'_> {
         if let Some(Update::Keep { .. }) = settling.updates.front()
             && let Some(Update::Keep { key, of, kept }) = settling.updates.pop_front()
         {
-            let keep = StoreRequest::KeepAnswer(key, of, kept);
+            let keep = StoreRequest::KeepAnswer(key, of, Box::new(kept));
             return Next::ask(Stage::Settling(settling), keep);
         }
         let Some(update) = settling.updates.front() else {
@@ -222,7 +222,8 @@ impl Context<'_> {
     fn tell_and_go_on(self, mut settling: Box<Settling>) -> Next {
         let changes =
             std::mem::take(&mut settling.changes).into_iter().map(ExchangeEffect::Changed);
-        let told = changes.chain(settling.anomaly.take().map(ExchangeEffect::Anomaly));
+        let told =
+            changes.chain(settling.anomaly.take().map(|it| ExchangeEffect::Anomaly(Box::new(it))));
         let doubts = std::mem::take(&mut settling.doubts).into_iter().flatten();
         let told = told.chain(doubts.map(ExchangeEffect::Doubt));
         let told: Vec<ExchangeEffect> = told.collect();

@@ -357,11 +357,11 @@ impl World {
             ExchangeEffect::Relay { gateway } => run.relayed = Some(gateway.unwrap_or_default()),
             ExchangeEffect::Decided(note) => {
                 counted::check(&self.policy, &note);
-                run.note = Some(note);
+                run.note = Some(*note);
             }
             ExchangeEffect::Call(call) => run.calls.push(call),
             ExchangeEffect::Changed(change) => run.changes.push(change),
-            ExchangeEffect::Anomaly(anomaly) => run.anomalies.push(anomaly),
+            ExchangeEffect::Anomaly(anomaly) => run.anomalies.push(*anomaly),
             ExchangeEffect::Doubt(doubt) => run.doubts.push(doubt),
             ExchangeEffect::HandOff => run.handed_off = true,
         }

@@ -5,10 +5,8 @@
 
 use std::fmt;
 
-use sha2::{Digest, Sha256};
-
-use crate::engine::codec::hex;
 use crate::engine::codec::json::Scalar;
+use crate::engine::codec::{hex, sha256};
 use crate::engine::limits;
 
 /// SHA-256 over partner, namespace and identity, each with its length before it, so that no two
@@ -28,11 +26,11 @@ impl ClaimKey {
         namespace: &'a str,
         identity: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let mut hash = Sha256::new_with_prefix(b"dana-failover claim 1");
+        let mut preimage = Preimage::new(b"dana-failover claim 1");
         for part in [partner, namespace].into_iter().chain(identity) {
-            absorb(&mut hash, part.as_bytes());
+            preimage.add_part(part);
         }
-        Self(hash.finalize().into())
+        Self(sha256(&preimage.0))
     }
 
     /// The bytes that stand in the record.
@@ -85,13 +83,18 @@ const PAYMENT_REF_SIZE: usize = 20;
 
 impl fmt::Display for PaymentRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        f.write_str(&self.digits())
     }
 }
 
 impl PaymentRef {
     /// Bytes of the stored form.
     pub const SIZE: usize = PAYMENT_REF_SIZE;
+
+    /// It as people read it, in hexadecimal.
+    pub(in crate::engine) fn digits(self) -> String {
+        hex(&self.0)
+    }
 
     /// The bytes that stand in the payment's record.
     #[must_use]
@@ -181,44 +184,56 @@ impl Fingerprint {
         key: &ClaimKey,
         fields: impl IntoIterator<Item = Option<&'a Scalar<'a>>>,
     ) -> Self {
-        let mut hash = Sha256::new_with_prefix(b"dana-failover fields 1");
-        hash.update(key.0);
+        let mut preimage = Preimage::new(b"dana-failover fields 1");
+        preimage.add(&key.0);
         for field in fields {
-            match field {
-                None => hash.update(b"-"),
-                Some(Scalar::Null) => hash.update(b"0"),
-                Some(Scalar::Bool(value)) => hash.update(if *value { b"t" } else { b"f" }),
-                Some(Scalar::Composite) => hash.update(b"c"),
-                Some(Scalar::Number(number)) => {
-                    hash.update(b"n");
-                    absorb(&mut hash, number.as_bytes());
-                }
-                Some(Scalar::Text(text)) => {
-                    hash.update(b"s");
-                    absorb(&mut hash, text.as_bytes());
-                }
+            let (kind, text) = match field {
+                None => (b'-', None),
+                Some(Scalar::Null) => (b'0', None),
+                Some(Scalar::Bool(value)) => (if *value { b't' } else { b'f' }, None),
+                Some(Scalar::Composite) => (b'c', None),
+                Some(Scalar::Number(number)) => (b'n', Some(number.as_str())),
+                Some(Scalar::Text(text)) => (b's', Some(text.as_ref())),
+            };
+            preimage.0.push(kind);
+            if let Some(text) = text {
+                preimage.add_part(text);
             }
         }
-        Self::from_digest(hash)
+        Self::from_digest(sha256(&preimage.0))
     }
 
     /// Of the payment with `key` and this whole body.
     #[must_use]
     pub fn of_body(key: &ClaimKey, body: &[u8]) -> Self {
-        let mut hash = Sha256::new_with_prefix(b"dana-failover body 1");
-        hash.update(key.0);
-        hash.update(body);
-        Self::from_digest(hash)
+        Self::from_digest(sha256(&[b"dana-failover body 1", &key.0[..], body].concat()))
     }
 
-    fn from_digest(hash: Sha256) -> Self {
-        Self(ClaimKey(hash.finalize().into()).part(0))
+    fn from_digest(digest: [u8; 32]) -> Self {
+        Self(ClaimKey(digest).part(0))
     }
 }
 
-fn absorb(hash: &mut Sha256, part: &[u8]) {
-    hash.update((part.len() as u64).to_le_bytes());
-    hash.update(part);
+/// What is hashed.
+struct Preimage(Vec<u8>);
+
+impl Preimage {
+    /// It begins with what it is for: no two uses share one. There is room for nearly all of them.
+    fn new(domain: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend_from_slice(domain);
+        Self(bytes)
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Adds a part with its length before it.
+    fn add_part(&mut self, part: &str) {
+        self.add(&(part.len() as u64).to_le_bytes());
+        self.add(part.as_bytes());
+    }
 }
 
 /// Parses an `Idempotency-Key` header: a string of RFC 8941, or the same characters bare, as most

@@ -267,7 +267,12 @@ impl Table {
             return Matched::Ambiguous;
         }
         let stem = path.strip_suffix(".htm").unwrap_or(path);
-        let ends = |c: &&Rc<Compiled>| stem.ends_with(c.operation.path.as_ref());
+        let last = stem.bytes().next_back();
+        let ends = |c: &&Rc<Compiled>| {
+            let path = c.operation.path.as_ref();
+            // Most end otherwise.
+            path.bytes().next_back() == last && stem.ends_with(path)
+        };
         // Of two that match, the longer path is more specific.
         let found = self.0.iter().filter(ends).max_by_key(|c| c.operation.path.len());
         if let Some(found) = found {
@@ -288,13 +293,19 @@ impl Table {
 /// Whether servers may read the path differently: some resolve escapes, doubled slashes, dot segments
 /// and path parameters, others keep them.
 fn is_ambiguous(path: &str) -> bool {
-    let is_odd = |byte| matches!(byte, b'%' | b';' | b'\\' | b'#') || !byte.is_ascii_graphic();
-    let has = |two| path.bytes().zip(path.bytes().skip(1)).any(|pair| pair == two);
-    !path.starts_with('/')
-        || path.len() > crate::engine::limits::PATH_CHARS_MAX
-        || path.bytes().any(is_odd)
-        || has((b'/', b'/'))
-        || (has((b'/', b'.')) && path.split('/').any(|segment| matches!(segment, "." | "..")))
+    if !path.starts_with('/') || path.len() > crate::engine::limits::PATH_CHARS_MAX {
+        return true;
+    }
+    let (mut before, mut has_dots) = (0, false);
+    for byte in path.bytes() {
+        let is_odd = matches!(byte, b'%' | b';' | b'\\' | b'#') || !byte.is_ascii_graphic();
+        if is_odd || (before, byte) == (b'/', b'/') {
+            return true;
+        }
+        has_dots |= (before, byte) == (b'/', b'.');
+        before = byte;
+    }
+    has_dots && path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
 #[cfg(test)]

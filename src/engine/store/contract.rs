@@ -107,7 +107,7 @@ pub enum StoreRequest {
     FindAnswer(ClaimKey, Incarnation),
     /// Keep the answer to this incarnation of a payment. It is kept for comfort: nothing depends on
     /// it.
-    KeepAnswer(ClaimKey, Incarnation, KeptAnswer),
+    KeepAnswer(ClaimKey, Incarnation, Box<KeptAnswer>),
 }
 
 /// What a store tells.

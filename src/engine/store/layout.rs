@@ -7,10 +7,8 @@
 //! payments would go to the wrong ledger. A record is found by its
 //! payment's key, so what keys are made from may not change either, nor the number of buckets.
 
-use sha2::{Digest, Sha256};
-
 use super::local::placement::{Placement, Seed};
-use crate::engine::codec::Reader;
+use crate::engine::codec::{Reader, sha256};
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::limits;
 use crate::engine::time::Timestamp;
@@ -334,7 +332,7 @@ impl Layout {
 }
 
 pub(in crate::engine) fn hash(text: &str) -> u64 {
-    let digest = Sha256::digest(text);
+    let digest = sha256(text.as_bytes());
     digest.first_chunk().copied().map_or(0, u64::from_le_bytes)
 }
 

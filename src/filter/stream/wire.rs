@@ -37,7 +37,7 @@ pub(super) struct Wire<H, S> {
     /// When it was decided: what the clock says later, where it says nothing.
     pub(super) decided_at: Timestamp,
     /// What was decided, for the audit trail.
-    pub(super) decision: Option<Decision>,
+    pub(super) decision: Option<Box<Decision>>,
     /// The exchange goes on without its stream.
     pub(super) handed_off: bool,
 }

@@ -40,7 +40,7 @@ impl Context<'_> {
         let content_type = answer.content_type.map(str::to_owned);
         let kept = KeptAnswer { status: answer.status, content_type, body: body.to_vec() };
         let of = Incarnation { claimed_at: mark.used_at, nonce: mark.nonce };
-        let keep = StoreRequest::KeepAnswer(closing.noted.notice.delivery, of, kept);
+        let keep = StoreRequest::KeepAnswer(closing.noted.notice.delivery, of, Box::new(kept));
         (NoticeStage::Keeping(closing), vec![], vec![keep])
     }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::answer;
 use super::inbound::Inbound;
 use crate::engine::codec::json::{Pointer, Scalar};
-use crate::engine::codec::{base64, hex};
+use crate::engine::codec::{base64, hex, sha256};
 use crate::engine::config::Policy;
 use crate::engine::event::{Decision, NotificationEffect, Request, Subject, Way};
 use crate::engine::exchange::request::amount::hundredths;
@@ -20,8 +20,6 @@ use crate::engine::payment::{ClaimKey, Closed, Money, PaymentStatus};
 use crate::engine::protocol::{Compiled, Matched, PublicKey, RequestError};
 use crate::engine::store::Key;
 use crate::engine::time::{Millis, Timestamp};
-
-use sha2::{Digest, Sha256};
 
 /// A notification whose signature is verified.
 #[derive(Debug)]
@@ -100,7 +98,7 @@ impl Refused {
             subject: self.subject,
             ..Decision::default()
         };
-        vec![NotificationEffect::Decided(told), NotificationEffect::Reply(reply)]
+        vec![NotificationEffect::Decided(Box::new(told)), NotificationEffect::Reply(reply)]
     }
 }
 
@@ -145,7 +143,7 @@ impl Inbound {
         let (signed_at, signature) = self.check_seal(&seal, now).map_err(&refused)?;
         let timestamp = seal.timestamp.unwrap_or_default();
         let signed = |form: &[u8]| {
-            let hash = hex(&Sha256::digest(form));
+            let hash = hex(&sha256(form));
             format!("{}:{target}:{hash}:{timestamp}", head.method)
         };
         let mut left = limits::NOTIFY_VERIFICATIONS_MAX;

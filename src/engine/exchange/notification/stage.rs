@@ -80,7 +80,11 @@ impl Noted {
 
     /// What operators are told, once.
     pub(super) fn take_anomaly(&mut self) -> Vec<NotificationEffect> {
-        self.anomaly.take().map(NotificationEffect::Anomaly).into_iter().collect()
+        self.anomaly
+            .take()
+            .map(|it| NotificationEffect::Anomaly(Box::new(it)))
+            .into_iter()
+            .collect()
     }
 
     /// What is counted, once.

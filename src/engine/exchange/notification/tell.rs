@@ -28,7 +28,7 @@ impl Context<'_> {
     ) -> NotificationEffect {
         let notice = &noted.notice;
         let gateways = Gateways::only(notice.gateway);
-        NotificationEffect::Decided(Decision {
+        NotificationEffect::Decided(Box::new(Decision {
             way: Way::In,
             operation: Some(Rc::clone(&notice.operation)),
             key: Some(notice.payment.reference()),
@@ -42,7 +42,7 @@ impl Context<'_> {
             at: self.now,
             subject: Rc::clone(&notice.subject),
             ..Decision::default()
-        })
+        }))
     }
 
     /// The gateway has left, and nobody is told how it ends. What is being written counts all the same, and

@@ -218,9 +218,9 @@ impl World {
                 }
                 Output::Do(NotificationEffect::Relay) => run.relayed = true,
                 Output::Do(NotificationEffect::Reply(reply)) => run.reply = Some(reply),
-                Output::Do(NotificationEffect::Anomaly(anomaly)) => run.anomalies.push(anomaly),
+                Output::Do(NotificationEffect::Anomaly(anomaly)) => run.anomalies.push(*anomaly),
                 Output::Do(NotificationEffect::Doubt(doubt)) => run.doubts.push(doubt),
-                Output::Do(NotificationEffect::Decided(decision)) => run.told = Some(decision),
+                Output::Do(NotificationEffect::Decided(decision)) => run.told = Some(*decision),
             }
         }
     }

@@ -9,7 +9,9 @@ pub(super) fn plain_amount(amount: &str) -> Option<String> {
         return None;
     }
     let whole = Some(whole.trim_start_matches('0')).filter(|whole| !whole.is_empty());
-    Some(format!("{}.{:0<2}", whole.unwrap_or("0"), cents.trim_end_matches('0')))
+    let cents = cents.trim_end_matches('0');
+    let zeros = "00".get(cents.len()..).unwrap_or_default();
+    Some([whole.unwrap_or("0"), ".", cents, zeros].concat())
 }
 
 /// The amount in hundredths. Whatever it is not, the gateway refuses; here it only tells operators how

@@ -1,8 +1,6 @@
 //! The header fields that matter, and what makes one request unlike another.
 
-use sha2::{Digest, Sha256};
-
-use crate::engine::codec::hex;
+use crate::engine::codec::{hex, sha256};
 use crate::engine::config::{PARTNER_HEADER, Policy};
 use crate::engine::event::{Request, Subject};
 use crate::engine::limits;
@@ -214,10 +212,9 @@ impl Stamp<'_> {
 
     /// 32 characters; SNAP allows 36.
     pub(in crate::engine::exchange) fn text(&self) -> String {
-        let mut hash = Sha256::new_with_prefix(self.request_id);
-        hash.update(self.now.as_millis().to_le_bytes());
-        hash.update(self.context.to_le_bytes());
-        hash.finalize().first_chunk::<16>().map(|front| hex(front)).unwrap_or_default()
+        let (time, context) = (self.now.as_millis().to_le_bytes(), self.context.to_le_bytes());
+        let digest = sha256(&[self.request_id.as_bytes(), &time, &context].concat());
+        digest.first_chunk::<16>().map(|front| hex(front)).unwrap_or_default()
     }
 }
 

@@ -141,9 +141,10 @@ impl<'a> IdentityMembers<'a> {
         let mut bound = None;
         let (key, repeat, is_own) = match (in_body, header_key) {
             (Some(identity), header_key) => {
-                let space = format!("{namespace} header key");
-                bound = header_key
-                    .map(|header_key| ClaimKey::derive(partner, &space, [header_key.as_str()]));
+                bound = header_key.map(|header_key| {
+                    let space = format!("{namespace} header key");
+                    ClaimKey::derive(partner, &space, [header_key.as_str()])
+                });
                 (ClaimKey::derive(partner, namespace, identity), operation.operation.repeat, false)
             }
             // Told apart from an identity of the body by a namespace of its own.
@@ -202,7 +203,11 @@ impl<'a> IdentityMembers<'a> {
             match self.scalar(*place) {
                 None | Some(Scalar::Null) => {}
                 Some(Scalar::Text(text)) if text.is_empty() => {}
-                Some(Scalar::Text(text)) if text.chars().count() > limits::IDENTITY_CHARS_MAX => {
+                // Counted only where it may be too long: no text has more characters than bytes.
+                Some(Scalar::Text(text))
+                    if text.len() > limits::IDENTITY_CHARS_MAX
+                        && text.chars().count() > limits::IDENTITY_CHARS_MAX =>
+                {
                     let chars_max = limits::IDENTITY_CHARS_MAX;
                     return Err(RequestError::BadField(format!(
                         "{pointer} is longer than {chars_max}."

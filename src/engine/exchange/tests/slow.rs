@@ -67,7 +67,7 @@ impl Records {
                 StoreEvent::Answer(found.map(|(_, kept)| kept.clone()))
             }
             StoreRequest::KeepAnswer(key, of, kept) => {
-                self.answers.push((format!("{key:?} {of:?}"), kept));
+                self.answers.push((format!("{key:?} {of:?}"), *kept));
                 StoreEvent::AnswerKept
             }
         }

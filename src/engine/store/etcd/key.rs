@@ -10,8 +10,7 @@
 //!
 //! `KEY` is 40 hexadecimal digits, as in the access log.
 
-use sha2::{Digest, Sha256};
-
+use crate::engine::codec::sha256;
 use crate::engine::payment::PaymentRef;
 
 /// The keys of one realm.
@@ -32,7 +31,7 @@ impl Realm {
 
     /// Tells the realms of one process apart.
     pub(super) fn digest(&self) -> u64 {
-        let digest = Sha256::digest(&self.0);
+        let digest = sha256(self.0.as_bytes());
         u64::from_le_bytes(digest.first_chunk().copied().unwrap_or_default())
     }
 

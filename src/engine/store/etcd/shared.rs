@@ -3,12 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use sha2::{Digest, Sha256};
-
 use super::key::Realm;
 use super::lineage::{Lineage, Lineages};
 use super::names::Names;
 use super::value::Writer;
+use crate::engine::codec::sha256;
 use crate::engine::limits;
 use crate::engine::store::kept_answer::KeptAnswer;
 use crate::engine::time::{Millis, Timestamp};
@@ -63,8 +62,8 @@ impl EtcdStore {
     /// from all others: the host's name, the worker's number, and what its clock says when it starts.
     #[must_use]
     pub fn new(realm: Realm, terms: EtcdTerms, noise: &[u8]) -> Self {
-        let digest = Sha256::new_with_prefix(b"dana-failover writer 1").chain_update(noise);
-        let life = digest.finalize().first_chunk().copied().unwrap_or_default();
+        let digest = sha256(&[b"dana-failover writer 1", noise].concat());
+        let life = digest.first_chunk().copied().unwrap_or_default();
         Self {
             realm,
             terms,

@@ -8,8 +8,7 @@
 
 use std::fmt;
 
-use sha2::{Digest, Sha256};
-
+use crate::engine::codec::sha256;
 use crate::engine::limits;
 use crate::engine::payment::PaymentRef;
 
@@ -32,8 +31,7 @@ impl Seed {
     /// A seed from what an outsider cannot know in whole, in any form and of any length.
     #[must_use]
     pub fn gather(noise: &[u8]) -> Self {
-        let digest =
-            Sha256::new_with_prefix(b"dana-failover seed 1").chain_update(noise).finalize();
+        let digest = sha256(&[b"dana-failover seed 1", noise].concat());
         Self(digest.first_chunk().copied().unwrap_or_default())
     }
 
@@ -103,9 +101,10 @@ impl Placement {
     /// All of it fits into one block of the hash. What is hashed has one length, so that nobody
     /// can go on from one result to another one.
     fn number(&self, kind: u8, payment: PaymentRef) -> u32 {
-        let hash = Sha256::new().chain_update(self.seed.0).chain_update([kind]);
-        let digest = hash.chain_update(payment.bytes()).finalize();
-        digest.first_chunk().copied().map_or(0, u32::from_le_bytes)
+        let mut bytes = [0; Seed::SIZE + 1 + PaymentRef::SIZE];
+        let parts = self.seed.0.into_iter().chain([kind]).chain(payment.bytes());
+        bytes.iter_mut().zip(parts).for_each(|(place, byte)| *place = byte);
+        sha256(&bytes).first_chunk().copied().map_or(0, u32::from_le_bytes)
     }
 }
 

@@ -61,7 +61,7 @@ enum Doing {
     Keeping {
         key: ClaimKey,
         of: Incarnation,
-        answer: KeptAnswer,
+        answer: Box<KeptAnswer>,
         attempts: u8,
     },
 }

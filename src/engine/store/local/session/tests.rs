@@ -265,7 +265,7 @@ fn an_answer_is_kept_for_its_own_incarnation() {
     let answer = KeptAnswer { status: 200, content_type: None, body: b"paid".to_vec() };
     // Also where somebody else was quicker.
     cells.quicker = Some(terms(&WorkerCounters::default()).answers_of(&key(1)));
-    let keep = StoreRequest::KeepAnswer(key(1), of, answer.clone());
+    let keep = StoreRequest::KeepAnswer(key(1), of, Box::new(answer.clone()));
     assert_eq!(cells.ask(&mut session, vec![keep]), [StoreEvent::AnswerKept]);
     let other = Incarnation { nonce: 8, ..of };
     let find = |of| StoreRequest::FindAnswer(key(1), of);

@@ -29,7 +29,7 @@ fn find(etcd: &mut FaultyEtcd, session: &mut EtcdSession, of: Incarnation) -> Op
 fn execute(etcd: &mut FaultyEtcd, session: &mut EtcdSession, answer: &KeptAnswer) -> Incarnation {
     let of = in_flight(etcd.time()).incarnation;
     claim(etcd, session, "r-1", None);
-    let keep = StoreRequest::KeepAnswer(key("r-1"), of, answer.clone());
+    let keep = StoreRequest::KeepAnswer(key("r-1"), of, Box::new(answer.clone()));
     assert_eq!(ask(etcd, session, keep), StoreEvent::AnswerKept);
     assert_eq!(settle(etcd, session, "r-1", to_settled), StoreEvent::Committed);
     of
