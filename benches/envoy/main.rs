@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! cargo bench --bench envoy -- --envoy PATH --filter PATH --noop PATH [--quick]
-//! cargo bench --bench envoy -- --envoy PATH --filter PATH growth | recycle | fill | profile | notify | audit
+//! cargo bench --bench envoy -- --envoy PATH --filter PATH growth | versus | recycle | fill | profile | notify | audit
 //! ```
 //!
 //! The first form compares ways to do the job, see [`compare`]. The second measures what this filter costs
-//! when there is more of everything, see [`growth`], its memory, see [`capacity`], counts instructions, see
+//! when there is more of everything, see [`growth`], what a change brings, see [`versus`], its memory, see [`capacity`], counts instructions, see
 //! [`profile`], or measures notifications, see [`notify`], or the audit trail, see [`audit`].
 //!
 //! The measure is processor time of the Envoy process, user and system, per payment. It is taken in
@@ -34,6 +34,7 @@ mod profile;
 mod random;
 mod report;
 mod upstream;
+mod versus;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -107,6 +108,8 @@ enum Measure {
     Audit,
     /// Processor time for each payment as the store fills, with more gateways, with more partners
     Growth(growth::Growth),
+    /// Processor time for each request, beside an older module of this filter
+    Versus(versus::Versus),
     /// Serves what an Envoy asks by ext_authz or ext_proc
     #[command(hide = true)]
     Peer(peer::Serve),
@@ -125,6 +128,7 @@ fn main() -> ExitCode {
         Some(Measure::Notify(wanted)) => notify::run(&options, wanted),
         Some(Measure::Audit) => audit::run(&options),
         Some(Measure::Growth(wanted)) => growth::run(&options, wanted),
+        Some(Measure::Versus(wanted)) => versus::run(&options, wanted),
         Some(Measure::Peer(wanted)) => peer::serve(wanted),
     };
     match outcome {
