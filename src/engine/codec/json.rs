@@ -12,7 +12,7 @@ use std::fmt;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// A path to a member of a JSON document: RFC 6901, members of objects only.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -238,11 +238,36 @@ impl<'a> Visitor<'a> for Cursor<'_, '_, 'a> {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        self.keep(Scalar::Number(value.to_string()))
+        self.keep(Scalar::Number(plain(value)))
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
         self.keep(Scalar::Null)
+    }
+}
+
+/// A number with all its digits and no exponent, as `f64`'s own `Display` writes it: fingerprints are made of
+/// it. That would be 20 kB of the module beside what `serde_json` has to write floats, so the digits are
+/// taken from there. They are the same up to 15 of them; of two texts that are as near, which only longer
+/// numbers have, another one may be taken.
+fn plain(value: f64) -> String {
+    let Some(short) = Number::from_f64(value).map(|number| number.to_string()) else {
+        return String::new();
+    };
+    let (sign, size) = short.strip_prefix('-').map_or(("", short.as_str()), |size| ("-", size));
+    let (mantissa, exponent) = size.split_once('e').unwrap_or((size, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent = exponent.parse::<isize>().unwrap_or(0);
+    let fraction = fraction.trim_end_matches('0');
+    let digits = [whole, fraction].concat();
+    // Where the point stands among the digits, or how far before or behind them.
+    let point = exponent.saturating_add_unsigned(whole.len());
+    let behind = usize::try_from(point).unwrap_or(0);
+    match digits.split_at_checked(behind) {
+        None => [sign, &digits, &"0".repeat(behind - digits.len())].concat(),
+        Some((whole, "")) => [sign, whole].concat(),
+        Some(("", fraction)) => [sign, "0.", &"0".repeat(point.unsigned_abs()), fraction].concat(),
+        Some((whole, fraction)) => [sign, whole, ".", fraction].concat(),
     }
 }
 
@@ -297,7 +322,43 @@ impl<'a> Visitor<'a> for MemberName {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100_000))]
+
+        #[test]
+        fn a_float_is_written_without_an_exponent_and_without_loss(bits: u64) {
+            let value = f64::from_bits(bits);
+            if value.is_finite() {
+                let text = plain(value);
+                prop_assert!(text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'.')));
+                prop_assert_eq!(text.parse(), Ok(value));
+            }
+        }
+
+        #[test]
+        fn one_of_fifteen_digits_is_written_as_rust_writes_it(
+            digits in -999_999_999_999_999_i64..=999_999_999_999_999,
+            power in -60..60,
+        ) {
+            let value: f64 = format!("{digits}e{power}").parse().unwrap();
+            prop_assert_eq!(plain(value), value.to_string());
+        }
+    }
+
+    #[test]
+    fn floats_that_people_write_are_written_as_rust_writes_them() {
+        let wholes = (0..400_u32).flat_map(|whole| (0..100).map(move |cents| (whole, cents)));
+        let written = wholes.map(|(whole, cents)| f64::from(whole * 100 + cents) / 100.0);
+        let powers = (-320..309).map(|power| format!("1e{power}").parse::<f64>().unwrap());
+        let ends = [0.0, -0.0, f64::MAX, f64::MIN_POSITIVE, f64::EPSILON];
+        for value in written.chain(powers).chain(ends).flat_map(|value| [value, -value]) {
+            assert_eq!(plain(value), value.to_string());
+        }
+    }
 
     fn extract(pointers: &[&str], body: &str) -> Result<Vec<Option<String>>, String> {
         let pointers: Vec<Pointer> = pointers.iter().map(|p| Pointer::parse(p).unwrap()).collect();
