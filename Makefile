@@ -258,11 +258,16 @@ detection: tools wasm ## how soon a failing gateway is left, and what payments m
 	@BROWN_OUT_SECONDS=60 cargo test --quiet --locked --test envoy detection -- --nocapture --test-threads 1
 
 .PHONY: bench
-bench: tools wasm ## CPU per payment beside bare Envoy, a no-op filter and Lua; a table and JSON
+bench: tools wasm ## what a payment costs beside bare Envoy, Lua, ext_authz and ext_proc, and with a million claims; tables and JSON (half an hour)
 	cargo bench --locked --bench engine
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy
+	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy growth
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy notify
 	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy audit
+
+.PHONY: versus
+versus: tools wasm ## processor time of this payments' module beside an older one: OLD=<module>
+	cargo bench --locked --bench envoy -- --envoy $(VENV)/bin/envoy versus $(OLD)
 
 .PHONY: bench-etcd
 bench-etcd: tools wasm ## what claims in an etcd cost beside claims in memory: latency, CPU, space; a table and JSON

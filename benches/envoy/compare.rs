@@ -12,8 +12,9 @@
 //! each Envoy is warmed up first. The pair of bare with bare is the error of the method. Intervals are
 //! bootstrapped over rounds.
 //!
-//! Latencies are of one Envoy alone at the same rate, in turns too. Throughput is what four connections for
-//! each worker get through without a pause; with two workers they share both cores with load and gateways.
+//! Latencies are of one Envoy at the same rate while the others idle, in turns too, from sending to the whole
+//! answer. Throughput is what four connections for each worker get through without a pause; with two workers
+//! they share both cores with load and gateways.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -31,15 +32,20 @@ use super::{Options, Outcome, binary, measure_round, module, read, upstream};
 
 /// Rounds of each row's latencies.
 const ALONE: u32 = 3;
+/// Workers of the Envoys that are to get through as much as they can, beside those with one.
 const WORKERS: u32 = 2;
+/// Workers of the Envoys that show what one more takes.
+const MANY_WORKERS: u32 = 5;
+/// Payments each second that no Envoy here comes to.
+const CROWD_MAX: u64 = 30_000;
 
 /// What is in the table, in its order: what stands before the router, and what it is asked.
-const ROWS: [(&str, Contender, Load); 12] = [
+const ROWS: [(&str, Contender, Load); 13] = [
     ("bare again (A/A)", Contender::BareAgain, Load::Payments),
     ("no-op filter", Contender::Noop, Load::Payments),
     ("its host calls alone", Contender::Calls, Load::Payments),
     ("Lua filter", Contender::Lua, Load::Payments),
-    ("ext_authz service", Contender::Authz, Load::Payments),
+    ("ext_authz, claims only", Contender::Authz, Load::Payments),
     ("ext_proc service", Contender::Processing, Load::Payments),
     ("this filter, charge", Contender::Ours, Load::Payments),
     ("  ends in doubt", Contender::Ours, Load::Doubts),
@@ -47,6 +53,7 @@ const ROWS: [(&str, Contender, Load); 12] = [
     ("  replay", Contender::Ours, Load::Repeats),
     ("  refusal", Contender::Ours, Load::Refusals),
     ("bare again, inquiry", Contender::BareAgain, Load::Statuses),
+    ("no-op, inquiry", Contender::Noop, Load::Statuses),
 ];
 
 /// Measures everything, and prints the tables.
@@ -71,7 +78,7 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
     let started = filters.started(&setup, options)?;
     let mut series = pairs(&started, options, &payments)?;
     alone(&started, &mut series, options)?;
-    let crowds = crowds(&filters, &setup, &started, options)?;
+    let crowds = crowds(&filters, &setup, started, options)?;
     let settings = json!({
         "rounds": options.rounds,
         "seconds": options.seconds,
@@ -107,9 +114,11 @@ struct Started {
 
 impl Filters {
     fn new(options: &Options) -> Outcome<Self> {
-        // The store is laid out for about the payments of this run, so on average it is half full.
-        let paid = u64::from(options.rate * options.seconds * (2 * options.rounds + 3 * ALONE));
-        let claims = paid + 4 * u64::from(options.warm_up) + 50_000;
+        // The store has room for all payments of this run.
+        let rounds = u64::from(2 * options.rounds + 3 * ALONE);
+        let paid = u64::from(options.rate) * u64::from(options.seconds) * rounds;
+        let crowds = u64::from(options.seconds) * CROWD_MAX;
+        let claims = paid + 4 * u64::from(options.warm_up) + crowds;
         Ok(Self {
             noop: module(&options.noop)?,
             calls: module(&options.calls)?,
@@ -205,7 +214,7 @@ fn pairs(started: &[Started], options: &Options, payments: &AtomicU64) -> Outcom
     Ok(all.into())
 }
 
-/// How long each kind of request takes one Envoy that has the machine to itself, in turns.
+/// How long each kind of request takes one Envoy while the others idle, in turns.
 fn alone(started: &[Started], all: &mut [Series], options: &Options) -> Outcome<()> {
     let lasts = Duration::from_secs(u64::from(options.seconds));
     for number in 1..=ALONE {
@@ -223,24 +232,36 @@ fn alone(started: &[Started], all: &mut [Series], options: &Options) -> Outcome<
 fn crowds(
     filters: &Filters,
     setup: &Setup<'_>,
-    started: &[Started],
+    started: Vec<Started>,
     options: &Options,
 ) -> Outcome<Vec<Crowd>> {
     let pace = Pace::Full { lasts: Duration::from_secs(u64::from(options.seconds)) };
-    let several = Setup { cores: None, workers: WORKERS, ..*setup };
     let mut crowds = Vec::new();
     for one in started.iter().filter(|one| one.contender != Contender::BareAgain) {
-        let of_one = crowd(&one.envoy, 1, pace)?;
-        let two = filters.start(&several, options, one.contender)?;
-        let per_second = [of_one, crowd(&two.envoy, WORKERS, pace)?];
+        let (begin, used) = (load::now(), one.envoy.cpu_us()?);
+        let per_second = crowd(&one.envoy, 1, pace)?;
+        let busy_us = one.envoy.cpu_us()? - used;
         crowds.push(Crowd {
             contender: one.contender,
-            per_second,
+            per_second: [per_second, 0.0],
+            busy: busy_us / begin.elapsed().as_secs_f64() / 1e6,
             rss_kib: one.rss_kib,
-            rss_of_worker_kib: two.rss_kib.saturating_sub(one.rss_kib),
+            rss_of_worker_kib: 0,
             ready: one.envoy.ready,
             bytes: filters.bytes(one.contender),
         });
+    }
+    drop(started);
+    let cores = setup.cores.map(Cores::spread).transpose()?;
+    let with = |workers| Setup { cores, workers, ..*setup };
+    for crowd_of in &mut crowds {
+        let [_, of_two] = &mut crowd_of.per_second;
+        let two = filters.start(&with(WORKERS), options, crowd_of.contender)?;
+        *of_two = crowd(&two.envoy, WORKERS, pace)?;
+        drop(two);
+        let many = filters.start(&with(MANY_WORKERS), options, crowd_of.contender)?;
+        let more = many.rss_kib.saturating_sub(crowd_of.rss_kib);
+        crowd_of.rss_of_worker_kib = more / u64::from(MANY_WORKERS - 1);
     }
     Ok(crowds)
 }

@@ -4,10 +4,11 @@
 //! cargo bench --bench envoy -- --envoy PATH growth
 //! ```
 //!
-//! Pairs, as in [`compare`](super::compare), but both of a pair run this filter: one has a thousand claims, two
-//! gateways and one partner, the other more of one of these. The pair of two that are alike is the error of
-//! the method. At retention's edge all claims that there is room for were made, and each that comes takes the
-//! place of one that has expired.
+//! Pairs, as in [`compare`](super::compare), but both of a pair run this filter: one has a store that is nearly
+//! empty, two gateways and one partner, the other more of one of these. The pair of two that are alike is the
+//! error of the method. At retention's edge all claims that there is room for were made, and each that comes
+//! takes the place of one that has expired. Kept answers are one set, which is full in all of them: what
+//! grows is the claims.
 
 use std::fs;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 use super::config::Filter;
 use super::load::{self, Load, Pace};
 use super::process::{Envoy, Setup};
-use super::report::{Round, median};
+use super::report::{Round, ratio_of};
 use super::{Cores, Options, Outcome, binary, capacity, measure_round, module, read, upstream};
 
 /// How much more there is.
@@ -31,9 +32,6 @@ pub(crate) struct Growth {
     claims: u64,
 }
 
-/// Live claims of the store that all others are compared with. It is laid out for many more, and keeps them for
-/// seconds, so that they stay few.
-const FEW: u64 = 1000;
 /// Claims of the default store.
 const MANY: u64 = 65_536;
 const A_DAY_S: u64 = 86_400;
@@ -67,8 +65,8 @@ pub(crate) fn run(options: &Options, wanted: &Growth) -> Outcome<()> {
     for kind in &kinds {
         capacity::parse(options, &kind.settings)?;
     }
-    let [few, ..] = &kinds;
-    let few = start(&setup, options, few)?;
+    let [empty, ..] = &kinds;
+    let empty = start(&setup, options, empty)?;
     let envoys = kinds.iter().map(|kind| start(&setup, options, kind));
     let envoys = envoys.collect::<Outcome<Vec<Envoy>>>()?;
     let mut rounds: Vec<Vec<Round>> = kinds.iter().map(|_| Vec::new()).collect();
@@ -76,20 +74,21 @@ pub(crate) fn run(options: &Options, wanted: &Growth) -> Outcome<()> {
         let mut line = format!("round {number} of {}:", options.rounds);
         for ((envoy, kind), rounds) in envoys.iter().zip(&kinds).zip(&mut rounds) {
             let loads = [Load::Payments, kind.load];
-            let round = measure_round([&few, envoy], loads, options, &payments)?;
+            let round = measure_round([&empty, envoy], loads, options, &payments)?;
             line.push_str(&format!(" {:.3}", round.candidate / round.base));
             rounds.push(round);
         }
         eprintln!("{line}");
     }
     let mut rows = Vec::new();
-    println!("{:<34}{:>14}{:>12}{:>12}", "a payment, with", "us", "of few", "RSS MiB");
+    println!("{:<28}{:>9}   {:<24}{:>9}", "a payment, with", "us", "of nearly empty", "RSS MiB");
     for ((kind, rounds), envoy) in kinds.iter().zip(&rounds).zip(&envoys) {
-        let us = median(rounds.iter().map(|round| round.candidate));
-        let ratio = median(rounds.iter().map(|round| round.candidate / round.base));
+        let (us, ratio) = ratio_of(rounds);
         let rss_mib = envoy.rss_kib()? as f64 / 1024.0;
-        println!("{:<34}{us:>14.1}{ratio:>12.3}{rss_mib:>12.1}", kind.name);
-        rows.push(json!({"kind": kind.name, "us": us, "ratio": ratio, "rss_mib": rss_mib}));
+        println!("{:<28}{us:>9.1}   {ratio:<24}{rss_mib:>9.1}", kind.name);
+        let each = rounds.iter().map(|round| [round.base, round.candidate]);
+        let each: Vec<_> = each.collect();
+        rows.push(json!({"kind": kind.name, "us": us, "ratio": ratio, "rss_mib": rss_mib, "rounds": each}));
     }
     println!("Medians of {} rounds, of all that Envoy does for a payment", options.rounds);
     let output = options.output.with_file_name("growth.json");
@@ -106,12 +105,13 @@ fn kinds(options: &Options, wanted: &Growth) -> [Kind; 6] {
         let store = json!({"local": {"claims_max": claims_max}});
         json!({
             "testing": {"unsafe_timings": true},
-            "idempotency": {"retention_s": retention_s, "store": store},
+            "idempotency": {"retention_s": retention_s, "store": store, "bodies_max": 1},
             "audit": null,
         })
     };
-    let few = || settings(MANY, FEW / u64::from(options.rate) + 1);
-    let paid = u64::from(options.rate * options.seconds * options.rounds);
+    // The base pays in each pair, and has a hundred thousand claims at the end.
+    let empty = || settings(wanted.claims, A_DAY_S);
+    let paid = u64::from(options.rate) * u64::from(options.seconds) * u64::from(options.rounds);
     // As full at the end as a store is laid out to be.
     let live = |claims: u64| settings(claims + paid, A_DAY_S);
     let edge = settings(u64::from(options.rate) * EDGE_S, EDGE_S);
@@ -119,7 +119,7 @@ fn kinds(options: &Options, wanted: &Growth) -> [Kind; 6] {
     let until_edge = Pace::Rate { per_second: options.rate, lasts };
     let warm = Pace::All(u64::from(options.warm_up));
     [
-        kind("a thousand claims again (A/A)", few(), Load::Payments, warm),
+        kind("nearly empty again (A/A)", empty(), Load::Payments, warm),
         kind(&format!("{MANY} claims"), live(MANY), Load::Payments, Pace::All(MANY)),
         kind(
             &format!("{} claims", wanted.claims),
@@ -128,8 +128,8 @@ fn kinds(options: &Options, wanted: &Growth) -> [Kind; 6] {
             Pace::All(wanted.claims),
         ),
         kind("claims that have expired", edge, Load::Payments, until_edge),
-        kind("eight gateways", eight(few()), Load::Payments, warm),
-        kind("a thousand partners", few(), Load::Partners, warm),
+        kind("eight gateways", eight(empty()), Load::Payments, warm),
+        kind("a thousand partners", empty(), Load::Partners, warm),
     ]
 }
 

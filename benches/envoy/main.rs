@@ -9,13 +9,6 @@
 //! when there is more of everything, see [`growth`], what a change brings, see [`versus`], its memory, see [`capacity`], counts instructions, see
 //! [`profile`], or measures notifications, see [`notify`], or the audit trail, see [`audit`].
 //!
-//! The measure is processor time of the Envoy process, user and system, per payment. It is taken in
-//! **pairs**: bare and candidate run at the same time on one core, each under the same load, and a
-//! round is the ratio of the two. Whatever else slows the machine down slows both. Load and gateways
-//! run on another core. Rounds of all pairs take turns, so that a slow minute hits all of them, and
-//! each Envoy is warmed up first, because V8 compiles anew what is used much. The pair of bare with
-//! bare is the error of the method. Intervals are bootstrapped over rounds.
-//!
 //! Linux only: it reads `/proc`. All traffic is on loopback.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to its terminal")]

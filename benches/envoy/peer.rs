@@ -20,7 +20,7 @@ use std::process::{Child, Command, Stdio};
 use clap::{Args, ValueEnum};
 
 use super::Outcome;
-use super::process::{Cores, schedstat_us};
+use super::process::{Cores, schedstat_us, vm_rss_kib};
 
 /// A service to be: started by the benchmark itself.
 #[derive(Clone, Debug, Args)]
@@ -63,7 +63,7 @@ impl Peer {
         let mut command = match cores {
             Some(cores) => {
                 let mut command = Command::new("taskset");
-                command.args(["-c", &cores.envoys.to_string()]).arg(program);
+                command.args(["-c", &cores.of_envoys()]).arg(program);
                 command
             }
             None => Command::new(program),
@@ -72,6 +72,11 @@ impl Peer {
         command.args(["peer", way.get_name(), "--port", &port.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         Ok(Self(command.spawn()?))
+    }
+
+    /// Memory it holds, in KiB.
+    pub(crate) fn rss_kib(&self) -> Outcome<u64> {
+        vm_rss_kib(self.0.id())
     }
 
     /// Processor time it has used, in microseconds.

@@ -19,7 +19,10 @@ const START_MAX: Duration = Duration::from_secs(30);
 /// Two cores: one for the Envoys, one for everything else.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cores {
-    pub(crate) envoys: usize,
+    envoys: usize,
+    load: usize,
+    /// Everything may run on both.
+    spread: bool,
 }
 
 impl Cores {
@@ -27,11 +30,30 @@ impl Cores {
     pub(crate) fn split() -> Option<Self> {
         let allowed = allowed_cores()?;
         let (envoys, load) = (*allowed.first()?, *allowed.get(1)?);
-        let mut pin = Command::new("taskset");
-        pin.args(["-a", "-c", "-p", &load.to_string(), &std::process::id().to_string()]);
-        let pinned = pin.stdout(Stdio::null()).stderr(Stdio::null()).status().ok()?;
-        pinned.success().then_some(Self { envoys })
+        pin(&load.to_string())?;
+        Some(Self { envoys, load, spread: false })
     }
+
+    /// Moves this process to both, and what is started then too.
+    pub(crate) fn spread(self) -> Outcome<Self> {
+        let both = Self { spread: true, ..self };
+        pin(&both.of_envoys()).ok_or("taskset does not run")?;
+        Ok(both)
+    }
+
+    /// Those of Envoys and of what they ask, as `taskset` takes them.
+    pub(crate) fn of_envoys(self) -> String {
+        let Self { envoys, load, spread } = self;
+        if spread { format!("{envoys},{load}") } else { envoys.to_string() }
+    }
+}
+
+/// Moves this process, with all its threads, to these cores.
+fn pin(cores: &str) -> Option<()> {
+    let mut pin = Command::new("taskset");
+    pin.args(["-a", "-c", "-p", cores, &std::process::id().to_string()]);
+    let pinned = pin.stdout(Stdio::null()).stderr(Stdio::null()).status().ok()?;
+    pinned.success().then_some(())
 }
 
 /// The cores that this process may run on.
@@ -137,7 +159,7 @@ impl Envoy {
         let options = ["--disable-hot-restart", "-l", "error", "--concurrency", &workers, "-c"];
         let mut words: Vec<OsString> = Vec::new();
         if let Some(cores) = setup.cores {
-            words.extend(["taskset", "-c", &cores.envoys.to_string()].map(OsString::from));
+            words.extend(["taskset", "-c", &cores.of_envoys()].map(OsString::from));
         }
         words.extend(setup.under.iter().map(OsString::from));
         words.push(setup.binary.into());
@@ -204,13 +226,19 @@ impl Envoy {
         })
     }
 
-    /// Memory it holds, in KiB.
+    /// Memory it holds, with what it asks, in KiB.
     pub(crate) fn rss_kib(&self) -> Outcome<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().next());
-        Ok(number.ok_or("no VmRSS in /proc")?.parse()?)
+        let beside = self.peer.as_ref().map_or(Ok(0), Peer::rss_kib)?;
+        Ok(vm_rss_kib(self.child.id())? + beside)
     }
+}
+
+/// Memory that a process holds, in KiB.
+pub(crate) fn vm_rss_kib(pid: u32) -> Outcome<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.ok_or("no VmRSS in /proc")?.parse()?)
 }
 
 /// Processor time of a process in microseconds, user and system together, of all threads. By the scheduler's

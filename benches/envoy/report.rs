@@ -47,7 +47,9 @@ pub(crate) struct Crowd {
     pub(crate) contender: Contender,
     /// Payments each second, with one worker and with two.
     pub(crate) per_second: [f64; 2],
-    /// Memory of the whole Envoy with one worker, after its warm-up.
+    /// How much of its core the Envoy with one worker took meanwhile. Far below 1 the load was the slower one.
+    pub(crate) busy: f64,
+    /// Memory of the whole Envoy with one worker, after its warm-up, and of what it asks.
     pub(crate) rss_kib: u64,
     /// Of one worker more.
     pub(crate) rss_of_worker_kib: u64,
@@ -89,7 +91,7 @@ impl Contender {
             Self::Noop => "no-op filter",
             Self::Calls => "its host calls alone",
             Self::Lua => "Lua filter",
-            Self::Authz => "ext_authz service",
+            Self::Authz => "ext_authz, claims only",
             Self::Processing => "ext_proc service",
             Self::Ours => "this filter",
         }
@@ -119,8 +121,7 @@ struct Row<'a> {
 
 /// The comparison as JSON and as tables.
 pub(crate) fn report(all: &[Series], crowds: &[Crowd], settings: &Value) -> (Value, String) {
-    let of_payments = all.iter().filter(|series| series.base_load() == Load::Payments);
-    let bare_us = median(of_payments.flat_map(|series| &series.rounds).map(|round| round.base));
+    let bare_us = base_us(all, Load::Payments);
     let rows: Vec<Row<'_>> = all.iter().map(|series| row(series, all)).collect();
     let json = json!({
         "settings": settings,
@@ -146,8 +147,15 @@ pub(crate) fn report(all: &[Series], crowds: &[Crowd], settings: &Value) -> (Val
         tables.push_str(&row.text());
     }
     tables.push_str(&format!(
-        "\n{:<22}{:>16}{:>16}{:>9}{:>15}{:>10}{:>9}\n",
-        "", "1 worker, 1/s", "2 workers, 1/s", "RSS MiB", "a worker's MiB", "ready ms", "bytes"
+        "\n{:<22}{:>16}{:>8}{:>16}{:>9}{:>15}{:>10}{:>9}\n",
+        "",
+        "1 worker, 1/s",
+        "busy %",
+        "2 workers, 1/s",
+        "RSS MiB",
+        "a worker's MiB",
+        "ready ms",
+        "bytes"
     ));
     for crowd in crowds {
         tables.push_str(&crowd.text());
@@ -155,16 +163,23 @@ pub(crate) fn report(all: &[Series], crowds: &[Crowd], settings: &Value) -> (Val
     (json, tables)
 }
 
+/// What a request of this kind costs bare Envoy, in all rounds that measured it: rows that are compared
+/// with each other begin with the same.
+fn base_us(all: &[Series], load: Load) -> f64 {
+    let alike = all.iter().filter(|series| series.base_load() == load);
+    median(alike.flat_map(|series| &series.rounds).map(|round| round.base))
+}
+
 /// What one pair says. All comes from each round's ratio: noise that slows a round down slows
 /// both of its Envoys.
 fn row<'a>(series: &'a Series, all: &[Series]) -> Row<'a> {
     let count = all.iter().map(|series| series.rounds.len()).min().unwrap_or(0);
-    let base_us = |series: &Series| median(series.rounds.iter().map(|round| round.base));
-    let bare_us = base_us(series);
+    let bare_us = base_us(all, series.base_load());
     let added = |series: &Series, picked: &[usize]| ratio(series, picked) - 1.0;
     let compared = |with: Contender| {
-        let other = all.iter().find(|other| other.contender == with)?;
-        let other_us = base_us(other);
+        let alike = |other: &&Series| other.contender == with && other.load == series.load;
+        let other = all.iter().find(alike)?;
+        let other_us = base_us(all, other.base_load());
         let compares = series.contender > with;
         compares.then(|| {
             estimate(count, |picked| {
@@ -228,6 +243,7 @@ impl Crowd {
         json!({
             "name": self.contender.name(),
             "per_second": {"1": self.per_second[0], "2": self.per_second[1]},
+            "busy": self.busy,
             "rss_kib": self.rss_kib,
             "rss_of_worker_kib": self.rss_of_worker_kib,
             "ready_ms": self.ready.as_secs_f64() * 1000.0,
@@ -238,9 +254,10 @@ impl Crowd {
     fn text(&self) -> String {
         let mib = |kib: u64| kib as f64 / 1024.0;
         format!(
-            "{:<22}{:>16.0}{:>16.0}{:>9.1}{:>15.1}{:>10}{:>9}\n",
+            "{:<22}{:>16.0}{:>8.0}{:>16.0}{:>9.1}{:>15.1}{:>10}{:>9}\n",
             self.contender.name(),
             self.per_second[0],
+            100.0 * self.busy,
             self.per_second[1],
             mib(self.rss_kib),
             mib(self.rss_of_worker_kib),
@@ -270,6 +287,15 @@ fn rounds(series: &Series) -> Value {
 fn ratio(series: &Series, picked: &[usize]) -> f64 {
     let rounds = picked.iter().filter_map(|place| series.rounds.get(*place));
     median(rounds.map(|round| round.candidate / round.base))
+}
+
+/// What a pair says by itself: microseconds of its base, and the candidate's part of them.
+pub(crate) fn ratio_of(rounds: &[Round]) -> (f64, String) {
+    let base = median(rounds.iter().map(|round| round.base));
+    let part = estimate(rounds.len(), |picked| {
+        median(picked.iter().filter_map(|at| rounds.get(*at)).map(|one| one.candidate / one.base))
+    });
+    (base, part.text(3))
 }
 
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {

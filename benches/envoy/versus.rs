@@ -6,7 +6,8 @@
 //!
 //! Pairs, as in [`compare`](super::compare): the older module and this one run at the same time on one core,
 //! with the same settings. That tells a hundredth of what Envoy does for a payment apart, where two runs
-//! beside bare Envoy do not. The older one beside itself is the error of the method.
+//! beside bare Envoy do not. The older one beside itself is the error of the method. Each pair has its own two
+//! Envoys, so that both of them have made as many payments.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use serde_json::json;
 use super::config::Filter;
 use super::load::{self, Load, Pace};
 use super::process::{Envoy, Setup};
-use super::report::{Round, median};
+use super::report::{Round, ratio_of};
 use super::{Cores, Options, Outcome, binary, measure_round, module, read, upstream};
 
 /// What this module is compared with.
@@ -46,7 +47,8 @@ pub(crate) fn run(options: &Options, wanted: &Versus) -> Outcome<()> {
         workers: 1,
         gateways: [upstream::start(&payments)?, upstream::start(&payments)?],
     };
-    let paid = u64::from(options.rate * options.seconds * options.rounds * 4 + options.warm_up);
+    let lasts = u64::from(options.seconds) * u64::from(options.rounds);
+    let paid = 2 * (u64::from(options.rate) * lasts + u64::from(options.warm_up));
     let settings = json!({
         "idempotency": {"store": {"local": {"claims_max": paid}}}, "audit": null,
     });
@@ -59,25 +61,24 @@ pub(crate) fn run(options: &Options, wanted: &Versus) -> Outcome<()> {
         }
         Ok(envoy)
     };
-    let (old, old_again) = (start("old", &wanted.old)?, start("old-again", &wanted.old)?);
-    let new = start("new", &options.filter)?;
-    let alike = [("old again (A/A)", &old_again, Load::Payments)];
-    let rows = alike.into_iter().chain(KINDS.map(|(name, load)| (name, &new, load)));
+    let alike = [start("old-one", &wanted.old)?, start("old-other", &wanted.old)?];
+    let pair = [start("old", &wanted.old)?, start("new", &options.filter)?];
+    let rows = [("old again (A/A)", &alike, Load::Payments)].into_iter();
+    let rows = rows.chain(KINDS.map(|(name, load)| (name, &pair, load)));
     let mut rows: Vec<_> = rows.map(|row| (row, Vec::<Round>::new())).collect();
     for number in 1..=options.rounds {
         let mut line = format!("round {number} of {}:", options.rounds);
-        for ((_, envoy, load), rounds) in &mut rows {
-            let round = measure_round([&old, envoy], [*load; 2], options, &payments)?;
+        for ((_, [old, new], load), rounds) in &mut rows {
+            let round = measure_round([old, new], [*load; 2], options, &payments)?;
             line.push_str(&format!(" {:.3}", round.candidate / round.base));
             rounds.push(round);
         }
         eprintln!("{line}");
     }
-    println!("{:<18}{:>12}{:>12}{:>12}", "processor time", "us of old", "of old", "us saved");
+    println!("{:<18}{:>12}   {:<24}", "processor time", "us of old", "of old");
     for ((name, ..), rounds) in &rows {
-        let us = median(rounds.iter().map(|round| round.base));
-        let ratio = median(rounds.iter().map(|round| round.candidate / round.base));
-        println!("{name:<18}{us:>12.1}{ratio:>12.3}{:>12.1}", us * (1.0 - ratio));
+        let (us, ratio) = ratio_of(rounds);
+        println!("{name:<18}{us:>12.1}   {ratio:<24}");
     }
     println!("Medians of {} rounds, of all that Envoy does for a request", options.rounds);
     Ok(())

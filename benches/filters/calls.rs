@@ -20,7 +20,7 @@ static mut USED: usize = 0;
 static mut COUNTER: u32 = 0;
 static mut PAYMENTS: u32 = 0;
 
-/// Bytes of a bucket of claims, and of a set of eight kept answers that is half full.
+/// Bytes of a bucket with two claims, and of half a set of kept answers.
 const CLAIMS: usize = 200;
 const ANSWERS: usize = 2000;
 const REQUEST: u32 = 0;

@@ -39,8 +39,8 @@ impl<'b> Reader<'b> {
     }
 }
 
-/// SHA-256 of bytes that stand together. It is the engine's only way to the hash: its code, which is large,
-/// is there once, and whole blocks are taken from where they are.
+/// SHA-256 of bytes that stand together. Its code, which is large, is there once, and whole blocks are taken
+/// from where they are.
 #[inline(never)]
 pub(in crate::engine) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()

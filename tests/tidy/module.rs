@@ -23,12 +23,12 @@ const CALLS_OF_ETCD: [&str; 4] =
     ["proxy_grpc_call", "proxy_on_grpc_receive", "proxy_on_grpc_close", "proxy_continue_stream"];
 
 const MODULES: [Module; 4] = [
-    Module { file: "dana_failover.wasm", listener: 0, with_etcd: &[], bytes_max: 651_000 },
+    Module { file: "dana_failover.wasm", listener: 0, with_etcd: &[], bytes_max: 625_000 },
     Module {
         file: "dana_failover_etcd.wasm",
         listener: 0,
         with_etcd: &CALLS_OF_ETCD,
-        bytes_max: 758_000,
+        bytes_max: 730_000,
     },
     Module {
         file: "dana_failover_operators.wasm",
@@ -52,7 +52,7 @@ const MODULES: [Module; 4] = [
             "proxy_continue_stream",
             "proxy_record_metric",
         ],
-        bytes_max: 708_000,
+        bytes_max: 683_000,
     },
 ];
 

@@ -306,6 +306,26 @@ mod tests {
     }
 
     #[test]
+    fn the_definition_of_the_fingerprint_is_fixed() {
+        let key = ClaimKey::derive("partner", "order", ["merchant", "reference"]);
+        let text = |text: &'static str| Scalar::Text(text.into());
+        let fields = [
+            None,
+            Some(Scalar::Null),
+            Some(Scalar::Bool(true)),
+            Some(Scalar::Bool(false)),
+            Some(Scalar::Composite),
+            Some(Scalar::Number("17".to_owned())),
+            Some(text("10000.00")),
+        ];
+        // By Python's hashlib, from what stands together there.
+        let of_fields = Fingerprint::of_fields(&key, fields.iter().map(Option::as_ref));
+        assert_eq!(hex(&of_fields.0), "266559aaedb9271ef4269b7ef457a826");
+        let of_body = Fingerprint::of_body(&key, br#"{"a":1}"#);
+        assert_eq!(hex(&of_body.0), "2c730d823c3e7bda93739db5d99acea4");
+    }
+
+    #[test]
     fn the_definition_of_the_key_is_fixed() {
         // A store outlives the code that wrote it: raise `Layout::VERSION` when this changes.
         let key = ClaimKey::derive("partner", "order", ["merchant", "reference"]);

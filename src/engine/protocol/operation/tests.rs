@@ -1,5 +1,7 @@
 //! Which path is which operation. DANA's endpoints are listed as its documents and SDKs name them.
 
+use proptest::prelude::*;
+
 use super::dana::dana_snap;
 use super::*;
 use crate::engine::payment::ClaimKey;
@@ -293,5 +295,19 @@ proptest! {
         let in_prefix = spoilt.trim_end_matches(".htm").ends_with(named(name).operation.path.as_ref());
         let is_letter = spoil.bytes().all(|byte| byte.is_ascii_alphabetic());
         prop_assert!(found != name || (in_prefix && is_letter), "{spoilt} is {found}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    /// In one pass over the bytes it is what it says, rule by rule.
+    #[test]
+    fn a_path_is_ambiguous_by_each_rule_of_its_own(path in r"[/.;%\\#a é\x00]{0,12}|/[/.a]{0,12}") {
+        let has = |two: &str| path.contains(two);
+        let is_odd = path.contains(['%', ';', '\\', '#']) || !path.chars().all(|c| c.is_ascii_graphic());
+        let climbs = path.split('/').any(|segment| segment == "." || segment == "..");
+        let expected = !path.starts_with('/') || is_odd || has("//") || climbs;
+        prop_assert_eq!(is_ambiguous(&path), expected, "{}", path);
     }
 }
