@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use super::dana::dana_snap;
 use super::*;
 use crate::engine::payment::ClaimKey;
-use proptest::prelude::*;
 
 /// Path, operation, class (m: moves money, f: follow-up, i: inquiry, s: state), service codes.
 const DANA: &str = "
