@@ -20,9 +20,9 @@ static mut USED: usize = 0;
 static mut COUNTER: u32 = 0;
 static mut PAYMENTS: u32 = 0;
 
-/// Bytes of a bucket with two claims, and of half a set of kept answers.
+/// Bytes of a bucket of claims, and of a set of sixteen kept answers that is half full.
 const CLAIMS: usize = 200;
-const ANSWERS: usize = 2000;
+const ANSWERS: usize = 4000;
 const REQUEST: u32 = 0;
 const RESPONSE: u32 = 2;
 

@@ -102,7 +102,7 @@ pub const BUCKET_RECORDS_MAX: usize = 64;
 
 /// Answers that are kept in one shared value, from which the oldest is evicted first. With more of
 /// them fewer answers would be lost by chance, but each keeping and each replay copies all of them.
-pub const KEPT_SET_ANSWERS: u32 = 8;
+pub const KEPT_SET_ANSWERS: u32 = 16;
 
 /// Buckets that the counting worker reads on one tick, in a store that is as full as configured.
 /// They take about a millisecond, so that payments do not wait. A full store of the default size is

@@ -51,7 +51,7 @@ fn recent_payments_are_replayed_byte_for_byte_with_the_default_settings() {
 #[test]
 fn an_answer_that_is_no_longer_kept_is_fetched_from_who_gave_it() {
     let sandbox = Sandbox::start();
-    // One set, of eight.
+    // One set, of sixteen.
     let one_set = with(quick(), &json!({"idempotency": {"bodies_max": 1}}));
     let envoy = Envoy::start(&rendered(&sandbox, &one_set));
     let pay = |number: usize| call(&envoy.listener, CREATE, &order(&format!("KEPT-{number}")));

@@ -262,7 +262,8 @@ fn plain(value: f64) -> String {
     // Where the point stands among the digits, or how far before or behind them.
     let point = exponent.saturating_add_unsigned(whole.len());
     let places = isize::try_from(digits.len()).unwrap_or(isize::MAX).saturating_sub(point);
-    // Exactly between two: the value itself has one digit more, a 5, and so half of it is a 2 or a 7.
+    // Exactly between two texts, which is so where the value in whole has one digit more. The two end with 2
+    // and 3, or with 7 and 8, and only of the first two the even one is the smaller.
     if binary_places(value) == places.saturating_add(1) && digits.ends_with('2') {
         digits.pop();
         digits.push('3');

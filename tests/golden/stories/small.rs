@@ -7,8 +7,7 @@ use crate::stage::Stage;
 use crate::support::client::{CANCEL, STATUS, about};
 use crate::support::envoy::with;
 
-/// One bucket, of sixty-four claims, and one set of eight answers. Nothing in doubt is repeated. Beside a
-/// version before it, whose set had sixteen, answers to the repeats of the last sixteen differ.
+/// One bucket, of sixty-four claims, and one set of sixteen answers. Nothing in doubt is repeated.
 pub(crate) fn settings() -> Value {
     let small = json!({"bodies_max": 1, "body_bytes_max": 400, "repeat_after_ms": 3_600_000,
                        "store": {"local": {"claims_max": 16}}});
