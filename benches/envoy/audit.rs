@@ -9,16 +9,15 @@
 //! configuration with its audit log. Events have no listener here, and there are none.
 
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use serde_json::{Value, json};
 
 use super::config::{self, Filter, Ports};
+use super::ground::Ground;
 use super::load::{self, Load, Pace};
 use super::process::{Envoy, Setup, free_ports};
-use super::report::Round;
-use super::{Cores, Options, Outcome, binary, measure_round, module, read, upstream};
+use super::report::{Round, median};
+use super::{Cores, Options, Outcome, measure_round, module};
 
 /// What an entry may cost, in microseconds: with lines as Envoy flushes them by itself, and with
 /// each line at once.
@@ -33,18 +32,8 @@ struct Kind {
 
 /// Measures all pairs in turns, and prints a table.
 pub(crate) fn run(options: &Options) -> Outcome<()> {
-    let payments = Arc::new(AtomicU64::new(0));
-    let folder = tempfile::tempdir()?;
-    let reference = read(&options.config)?;
-    let setup = Setup {
-        under: &[],
-        binary: &binary(options)?,
-        reference: &reference,
-        folder: folder.path(),
-        cores: Cores::split(),
-        workers: 1,
-        gateways: [upstream::start(&payments)?, upstream::start(&payments)?],
-    };
+    let ground = Ground::new(options)?;
+    let setup = ground.setup(Cores::split());
     // Intents are warnings, and Envoy's log is a file here as in production.
     let at_once =
         ["--file-flush-min-size-kb", "0", "--component-log-level", "wasm:warning"].as_slice();
@@ -62,7 +51,7 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
     for number in 1..=options.rounds {
         let mut line = format!("round {number} of {}:", options.rounds);
         for (envoy, rounds) in envoys.iter().zip(&mut rounds) {
-            let round = measure_round([&none, envoy], [Load::Payments; 2], options, &payments)?;
+            let round = measure_round([&none, envoy], [Load::Payments; 2], options, &ground)?;
             line.push_str(&format!(" {:+.1}", round.candidate - round.base));
             rounds.push(round);
         }
@@ -82,12 +71,6 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
     fs::create_dir_all(output.parent().unwrap_or(&output))?;
     fs::write(&output, serde_json::to_vec_pretty(&rows)?)?;
     Ok(())
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// One that is warm.

@@ -2,8 +2,7 @@
 //! than it has places, when every key that comes takes the place of one that has expired.
 
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,9 +12,10 @@ use dana_failover::engine::{Placement, Seed, capacity};
 use serde_json::{Value, json};
 
 use super::config::Filter;
+use super::ground::Ground;
 use super::load::{self, Load, Pace};
 use super::process::{Envoy, Memory, Setup};
-use super::{Options, Outcome, binary, module, read, upstream};
+use super::{Options, Outcome, module, read};
 
 /// Envoy's threads, as in the tests.
 const WORKERS: u32 = 2;
@@ -164,18 +164,9 @@ pub(crate) fn parse(options: &Options, settings: &Value) -> Outcome<Config> {
 /// Makes the payments, and looks at the memory in between. Each must be answered as a success of
 /// its own reference, and reach the first gateway once.
 fn run(options: &Options, settings: &Value, payments: u64) -> Outcome<Vec<Sample>> {
-    let (arrived, elsewhere) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let folder = tempfile::tempdir()?;
-    let reference = read(&options.config)?;
-    let setup = Setup {
-        under: &[],
-        binary: &binary(options)?,
-        reference: &reference,
-        folder: folder.path(),
-        cores: None,
-        workers: WORKERS,
-        gateways: [upstream::start(&arrived)?, upstream::start(&elsewhere)?],
-    };
+    let ground = Ground::new(options)?;
+    let [arrived, elsewhere] = &ground.arrived;
+    let setup = Setup { workers: WORKERS, ..ground.setup(None) };
     let (module, _) = module(&options.filter)?;
     let envoy = Envoy::start(&setup, "capacity", &Filter::Ours { module: &module, settings })?;
     let begin = load::now();

@@ -16,19 +16,18 @@
 //! answer. Throughput is what four connections for each worker get through without a pause; with two workers
 //! they share both cores with load and gateways.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use std::{fs, thread};
 
 use serde_json::{Value, json};
 
 use super::config::Filter;
+use super::ground::Ground;
 use super::load::{self, Load, Pace};
 use super::peer::Way;
 use super::process::{Cores, Envoy, Setup, free_ports};
 use super::report::{self, Contender, Crowd, Series};
-use super::{Options, Outcome, binary, measure_round, module, read, upstream};
+use super::{Options, Outcome, measure_round, module};
 
 /// Rounds of each row's latencies.
 const ALONE: u32 = 3;
@@ -62,21 +61,11 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
     if cores.is_none() {
         eprintln!("warning: no core of its own for Envoy (two cores and taskset are needed)");
     }
-    let payments = Arc::new(AtomicU64::new(0));
-    let folder = tempfile::tempdir()?;
-    let reference = read(&options.config)?;
-    let setup = Setup {
-        under: &[],
-        binary: &binary(options)?,
-        reference: &reference,
-        folder: folder.path(),
-        cores,
-        workers: 1,
-        gateways: [upstream::start(&payments)?, upstream::start(&payments)?],
-    };
+    let ground = Ground::new(options)?;
+    let setup = ground.setup(cores);
     let filters = Filters::new(options)?;
     let started = filters.started(&setup, options)?;
-    let mut series = pairs(&started, options, &payments)?;
+    let mut series = pairs(&started, options, &ground)?;
     alone(&started, &mut series, options)?;
     let crowds = crowds(&filters, &setup, started, options)?;
     let settings = json!({
@@ -197,7 +186,7 @@ fn of(started: &[Started], contender: Contender) -> Outcome<&Started> {
 }
 
 /// All pairs, in turns.
-fn pairs(started: &[Started], options: &Options, payments: &AtomicU64) -> Outcome<Vec<Series>> {
+fn pairs(started: &[Started], options: &Options, ground: &Ground) -> Outcome<Vec<Series>> {
     let mut all = ROWS.map(|(name, contender, load)| Series::new(name, contender, load));
     let bare = &of(started, Contender::Bare)?.envoy;
     for number in 1..=options.rounds {
@@ -205,7 +194,7 @@ fn pairs(started: &[Started], options: &Options, payments: &AtomicU64) -> Outcom
         for series in &mut all {
             let candidate = &of(started, series.contender)?.envoy;
             let loads = [series.base_load(), series.load];
-            let round = measure_round([bare, candidate], loads, options, payments)?;
+            let round = measure_round([bare, candidate], loads, options, ground)?;
             line.push_str(&format!(" {:.3}", round.candidate / round.base));
             series.rounds.push(round);
         }

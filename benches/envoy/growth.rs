@@ -11,18 +11,17 @@
 //! grows is the claims.
 
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::config::Filter;
+use super::ground::Ground;
 use super::load::{self, Load, Pace};
 use super::process::{Envoy, Setup};
 use super::report::{Round, ratio_of};
-use super::{Cores, Options, Outcome, binary, capacity, measure_round, module, read, upstream};
+use super::{Cores, Options, Outcome, capacity, measure_round, module};
 
 /// How much more there is.
 #[derive(Clone, Debug, Args)]
@@ -49,18 +48,8 @@ struct Kind {
 
 /// Measures all pairs in turns, and prints a table.
 pub(crate) fn run(options: &Options, wanted: &Growth) -> Outcome<()> {
-    let payments = Arc::new(AtomicU64::new(0));
-    let folder = tempfile::tempdir()?;
-    let reference = read(&options.config)?;
-    let setup = Setup {
-        under: &[],
-        binary: &binary(options)?,
-        reference: &reference,
-        folder: folder.path(),
-        cores: Cores::split(),
-        workers: 1,
-        gateways: [upstream::start(&payments)?, upstream::start(&payments)?],
-    };
+    let ground = Ground::new(options)?;
+    let setup = ground.setup(Cores::split());
     let kinds = kinds(options, wanted);
     for kind in &kinds {
         capacity::parse(options, &kind.settings)?;
@@ -74,7 +63,7 @@ pub(crate) fn run(options: &Options, wanted: &Growth) -> Outcome<()> {
         let mut line = format!("round {number} of {}:", options.rounds);
         for ((envoy, kind), rounds) in envoys.iter().zip(&kinds).zip(&mut rounds) {
             let loads = [Load::Payments, kind.load];
-            let round = measure_round([&empty, envoy], loads, options, &payments)?;
+            let round = measure_round([&empty, envoy], loads, options, &ground)?;
             line.push_str(&format!(" {:.3}", round.candidate / round.base));
             rounds.push(round);
         }

@@ -17,6 +17,7 @@ mod audit;
 mod capacity;
 mod compare;
 mod config;
+mod ground;
 mod growth;
 mod http;
 mod load;
@@ -31,11 +32,11 @@ mod versus;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{fs, thread};
 
 use clap::{Parser, Subcommand};
+use ground::Ground;
 use load::{Load, Pace};
 use process::{Cores, Envoy};
 use report::Round;
@@ -156,11 +157,11 @@ fn measure_round(
     [base, candidate]: [&Envoy; 2],
     [base_load, load]: [Load; 2],
     options: &Options,
-    payments: &AtomicU64,
+    ground: &Ground,
 ) -> Outcome<Round> {
     let lasts = Duration::from_secs(u64::from(options.seconds));
     let pace = Pace::Rate { per_second: options.rate, lasts };
-    let paid_before = payments.load(Ordering::Relaxed);
+    let paid_before = ground.paid();
     let before = [base.cpu_us()?, candidate.cpu_us()?];
     let (of_base, of_candidate) = thread::scope(|scope| {
         let of_base = scope.spawn(|| load::run(base.port, base_load, pace));
@@ -171,7 +172,7 @@ fn measure_round(
     let of_candidate = of_candidate?.requests;
     let after = [base.cpu_us()?, candidate.cpu_us()?];
     let expected = base_load.arrivals(of_base) + load.arrivals(of_candidate);
-    let paid = payments.load(Ordering::Relaxed) - paid_before;
+    let paid = ground.paid() - paid_before;
     if paid != expected {
         return Err(format!("gateways got {paid} payments instead of {expected}").into());
     }

@@ -9,8 +9,6 @@
 //! application is in the way); two, where it is forged and both gateways' keys are tried.
 
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -20,9 +18,10 @@ use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use serde_json::{Value, json};
 
+use super::ground::Ground;
 use super::http::{Message, Wire};
-use super::process::{Envoy, Setup, free_ports};
-use super::{Cores, Options, Outcome, binary, module, read, upstream};
+use super::process::{Envoy, free_ports};
+use super::{Cores, Options, Outcome, module, read};
 
 /// How much is measured.
 #[derive(Debug, Args)]
@@ -46,18 +45,9 @@ const ROUNDS: usize = 5;
 
 /// Measures all kinds in turns, and prints a table.
 pub(crate) fn run(options: &Options, wanted: &Notify) -> Outcome<()> {
-    let payments = Arc::new(AtomicU64::new(0));
-    let folder = tempfile::tempdir()?;
-    let setup = Setup {
-        under: &[],
-        binary: &binary(options)?,
-        reference: "",
-        folder: folder.path(),
-        cores: Cores::split(),
-        workers: 1,
-        // It confirms with a code that says yes.
-        gateways: [upstream::start(&payments)?; 2],
-    };
+    let ground = Ground::new(options)?;
+    // Its first gateway is the application here: it confirms with a code that says yes.
+    let setup = ground.setup(Cores::split());
     let [listener, admin] = free_ports()?;
     let config = config(wanted, [listener, admin, setup.gateways[0]])?;
     let mut envoy = Envoy::start_config(&setup, "notify", &config, [listener, admin], &[])?;

@@ -14,17 +14,16 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread;
 
 use clap::Args;
 use serde_json::json;
 
 use super::config::Filter;
+use super::ground::Ground;
 use super::load::{self, Load, Pace};
 use super::process::{Envoy, Setup};
-use super::{Options, Outcome, binary, module, read, upstream};
+use super::{Options, Outcome, module};
 
 /// How much is counted.
 #[derive(Debug, Args)]
@@ -39,20 +38,11 @@ pub(crate) struct Profile {
 
 /// Counts all variants, and prints a table.
 pub(crate) fn run(options: &Options, wanted: &Profile) -> Outcome<()> {
-    let payments = Arc::new(AtomicU64::new(0));
-    let folder = tempfile::tempdir()?;
-    let reference = read(&options.config)?;
-    let counts = folder.path().join("counts");
-    let out = format!("--callgrind-out-file={}", counts.display());
-    let setup = Setup {
-        under: &["valgrind", "-q", "--trace-children=yes", "--tool=callgrind", &out],
-        binary: &binary(options)?,
-        reference: &reference,
-        folder: folder.path(),
-        cores: None,
-        workers: 1,
-        gateways: [upstream::start(&payments)?, upstream::start(&payments)?],
-    };
+    let ground = Ground::new(options)?;
+    let folder = ground.folder.path();
+    let out = format!("--callgrind-out-file={}", folder.join("counts").display());
+    let under = ["valgrind", "-q", "--trace-children=yes", "--tool=callgrind", &out];
+    let setup = Setup { under: &under, ..ground.setup(None) };
     let (noop, _) = module(&options.noop)?;
     let (ours, _) = module(&options.filter)?;
     let settings = json!({});
@@ -70,11 +60,11 @@ pub(crate) fn run(options: &Options, wanted: &Profile) -> Outcome<()> {
         let envoy = Envoy::start(&setup, "profile", filter)?;
         load::run(envoy.port, *load, Pace::All(wanted.before))?;
         let begin = load::now();
-        let busy = counted(&envoy, folder.path(), || {
+        let busy = counted(&envoy, folder, || {
             load::run(envoy.port, *load, Pace::All(wanted.payments)).map(drop)
         })?;
         let lasted = load::now().duration_since(begin);
-        let idle = counted(&envoy, folder.path(), || {
+        let idle = counted(&envoy, folder, || {
             thread::sleep(lasted);
             Ok(())
         })?;

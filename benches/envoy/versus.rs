@@ -10,17 +10,16 @@
 //! Envoys, so that both of them have made as many payments.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use clap::Args;
 use serde_json::json;
 
 use super::config::Filter;
+use super::ground::Ground;
 use super::load::{self, Load, Pace};
-use super::process::{Envoy, Setup};
+use super::process::Envoy;
 use super::report::{Round, ratio_of};
-use super::{Cores, Options, Outcome, binary, measure_round, module, read, upstream};
+use super::{Cores, Options, Outcome, measure_round, module};
 
 /// What this module is compared with.
 #[derive(Clone, Debug, Args)]
@@ -35,18 +34,8 @@ const KINDS: [(&str, Load); 3] =
 
 /// Measures all pairs in turns, and prints a table.
 pub(crate) fn run(options: &Options, wanted: &Versus) -> Outcome<()> {
-    let payments = Arc::new(AtomicU64::new(0));
-    let folder = tempfile::tempdir()?;
-    let reference = read(&options.config)?;
-    let setup = Setup {
-        under: &[],
-        binary: &binary(options)?,
-        reference: &reference,
-        folder: folder.path(),
-        cores: Cores::split(),
-        workers: 1,
-        gateways: [upstream::start(&payments)?, upstream::start(&payments)?],
-    };
+    let ground = Ground::new(options)?;
+    let setup = ground.setup(Cores::split());
     let lasts = u64::from(options.seconds) * u64::from(options.rounds);
     let paid = 2 * (u64::from(options.rate) * lasts + u64::from(options.warm_up));
     let settings = json!({
@@ -69,7 +58,7 @@ pub(crate) fn run(options: &Options, wanted: &Versus) -> Outcome<()> {
     for number in 1..=options.rounds {
         let mut line = format!("round {number} of {}:", options.rounds);
         for ((_, [old, new], load), rounds) in &mut rows {
-            let round = measure_round([old, new], [*load; 2], options, &payments)?;
+            let round = measure_round([old, new], [*load; 2], options, &ground)?;
             line.push_str(&format!(" {:.3}", round.candidate / round.base));
             rounds.push(round);
         }
