@@ -14,7 +14,7 @@ use crate::engine::time::Millis;
 /// What is known when a request's exchange with the gateway has ended.
 #[derive(Debug)]
 pub(super) struct Answered {
-    pub(super) parsed: ParsedRequest,
+    pub(super) parsed: Box<ParsedRequest>,
     pub(super) attempt: Box<Attempt>,
     pub(super) verdict: Verdict,
     /// The gateways that the answer can speak of.

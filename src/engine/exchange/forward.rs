@@ -13,7 +13,7 @@ use crate::engine::time::Millis;
 
 impl Context<'_> {
     /// The request goes to its gateway. For a payment that is enforced, its claim is written by then.
-    pub(super) fn let_go(&mut self, parsed: ParsedRequest, attempt: Box<Attempt>) -> Next {
+    pub(super) fn let_go(&mut self, parsed: Box<ParsedRequest>, attempt: Box<Attempt>) -> Next {
         let forward = self.headers(&parsed, &attempt);
         if let Some(first) = attempt.members.first() {
             self.counters.goes_out(*first, parsed.source);

@@ -57,7 +57,7 @@ impl ParsedRequest {
         request: &Request<'_>,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<Self, RefusedRequest> {
+    ) -> Result<Box<Self>, RefusedRequest> {
         // Whatever it is refused for, its operation says whether that is enforced.
         let found = policy.operations.find(path(request));
         let operation = if let Matched::Operation(found) = &found { Some(*found) } else { None };
@@ -78,7 +78,7 @@ impl ParsedRequest {
         found: &Matched<'_>,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<Self, RequestError> {
+    ) -> Result<Box<Self>, RequestError> {
         if !may_speak(request.peer, head.partner, policy) {
             return Err(RequestError::Peer);
         }
@@ -126,7 +126,7 @@ impl ParsedRequest {
         let money = payment.as_ref().map(|payment| payment.money).unwrap_or_default();
         let class = operation.operation.class;
         let pays = matches!(class, Class::Charge | Class::FollowUp);
-        Ok(Self {
+        Ok(Box::new(Self {
             payment,
             source: Source::new(partner, &operation.operation.name, pays),
             concerns,
@@ -139,12 +139,12 @@ impl ParsedRequest {
             accepts_encodings: head.accepts_encodings,
             named_twice: concerns.is_some() && members.has(operation.slots.gateways_number),
             operation: Some(Rc::clone(operation)),
-        })
+        }))
     }
 
     /// A request that is passed on without promises.
-    pub(super) fn passed(subject: Rc<Subject>) -> Self {
-        Self {
+    pub(super) fn passed(subject: Rc<Subject>) -> Box<Self> {
+        Box::new(Self {
             operation: None,
             payment: None,
             concerns: None,
@@ -157,7 +157,7 @@ impl ParsedRequest {
             nonce: 0,
             accepts_encodings: false,
             named_twice: false,
-        }
+        })
     }
 
     /// Whether it says which payment it is about, itself or by what its answer will name.

@@ -91,7 +91,7 @@ impl Next {
 /// with it.
 #[derive(Debug)]
 pub(super) struct Task {
-    pub(super) parsed: ParsedRequest,
+    pub(super) parsed: Box<ParsedRequest>,
     /// A permit that was taken.
     pub(super) permit: Option<Permit>,
     /// The payment was executed, and its answer was looked for in vain.
@@ -104,7 +104,7 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) const fn new(parsed: ParsedRequest) -> Self {
+    pub(super) const fn new(parsed: Box<ParsedRequest>) -> Self {
         Self {
             parsed,
             permit: None,
@@ -182,7 +182,7 @@ pub(super) struct Replaying {
 /// A request that is with a gateway.
 #[derive(Debug)]
 pub(super) struct Sent {
-    pub(super) parsed: ParsedRequest,
+    pub(super) parsed: Box<ParsedRequest>,
     pub(super) attempt: Box<Attempt>,
     /// When it was let go.
     pub(super) at: Timestamp,
