@@ -5,11 +5,14 @@ use dana_failover::engine::{
     Fingerprint, Incarnation, Outcome, PaymentStatus, Resolution, Step,
 };
 use dana_failover::engine::{GatewayId, Gateways};
-use dana_failover::engine::{Millis, Timestamp};
+use dana_failover::engine::{Millis, Money, Timestamp};
 
 use super::reference::{Reference, record};
 
 /// Each its own order of magnitude, so that no two boundaries fall together.
+/// Of a request that comes again.
+const MONEY: Money = Money { minor: 900, currency: *b"IDR" };
+
 const RULES: ClaimRules = ClaimRules {
     lease: Millis::new(30_000),
     response: Millis::new(10_000),
@@ -228,13 +231,14 @@ fn check_admission(reference: &Reference, claim: &Claim, now: Timestamp) {
             | Admission::Mismatch
             | Admission::Closed(_) => continue,
         };
-        let sent = claim.further_attempt(asks, gateway, now, &RULES);
+        let sent = claim.further_attempt((asks, MONEY), gateway, now, &RULES);
         let state = reference.sent(&claim, now);
         assert_eq!(sent.state, state, "{claim:?} sent again at {now:?}");
         assert!(is_possible(sent.state), "{sent:?}");
         assert_eq!((sent.attempt, sent.incarnation), (claim.attempt + 1, claim.incarnation));
         let taken_over = matches!(admission, Admission::Retry { .. });
-        let print = if taken_over { asks } else { claim.fingerprint };
-        assert_eq!((sent.fingerprint, sent.changed_at), (print, now));
+        let own = (claim.fingerprint, claim.money);
+        let (print, money) = if taken_over { (asks, MONEY) } else { own };
+        assert_eq!((sent.fingerprint, sent.money, sent.changed_at), (print, money, now));
     }
 }

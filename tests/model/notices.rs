@@ -15,7 +15,7 @@ use dana_failover::engine::{
     NotificationEffect, NotificationEvent, PaymentStatus, Reply, Request, RpcEvent, RpcRequest,
     Step, Stored, Utc, VERIFIED_HEADER,
 };
-use dana_failover::engine::{Input, Machine, Output, Timestamp};
+use dana_failover::engine::{Input, Machine, Millis, Output, Timestamp};
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use sha2::{Digest as _, Sha256};
@@ -462,6 +462,11 @@ impl World<'_> {
             told.happened.unwrap_or(told.signed)
         } else if of_several {
             told.happened?
+        } else if told.happened.zip(claim).is_some_and(|(happened, claim)| {
+            happened.plus(Millis::new(1000)) <= claim.incarnation.claimed_at
+        }) {
+            // It had ended before the record began.
+            return None;
         } else {
             told.signed
         };

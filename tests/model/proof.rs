@@ -147,10 +147,13 @@ impl Reference {
             | Admission::Closed(_) => false,
         };
         assert!(further, "sent although the table says {admission:?}: {before:?} to {after:?}");
+        let after_no = matches!(admission, Admission::Retry { .. });
         let expected = Claim {
             state: self.sent(before, now),
             attempt: before.attempt + 1,
             fingerprint: after.fingerprint,
+            // After a NO another amount may be asked for.
+            money: if after_no { after.money } else { before.money },
             changed_at: now,
             header_keys: after.header_keys,
             first: after.first,

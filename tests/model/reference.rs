@@ -351,6 +351,10 @@ impl Facts<'_> {
             Condition::SharedLedger => rules.shared_ledger,
             Condition::AskedBeforeTheChange => now < claim.changed_at,
             Condition::FirstAttempt => claim.attempt == 1,
+            Condition::OneOfSeveral => {
+                let is_one = self.teller().is_some_and(|g| parts.them.contains(g));
+                is_one && parts.them.iter().count() > 1 && !claim.observed && !rules.shared_ledger
+            }
             Condition::SettledDown => waited(parts.ended_at, rules.settle_delay),
             Condition::Noted => parts.noted.is_some(),
             Condition::NotedByTeller => parts.noted.map(|(by, _)| by) == self.teller(),

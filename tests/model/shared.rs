@@ -89,10 +89,13 @@ impl Reference {
             }
             _ => wrong(),
         }
+        let after_no = matches!(before.state, ClaimState::Rejected { .. });
         let expected = Claim {
             state: after.state,
             attempt: before.attempt + 1,
             fingerprint: after.fingerprint,
+            // After a NO another amount may be asked for.
+            money: if after_no { after.money } else { before.money },
             changed_at: now,
             first: after.first,
             ..before

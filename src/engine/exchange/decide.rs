@@ -4,7 +4,7 @@
 use crate::engine::config::Policy;
 use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
-use crate::engine::payment::{Admission, Claim, ClaimState, Fetch, Incarnation};
+use crate::engine::payment::{Admission, Claim, ClaimState, Closed, Fetch, Incarnation};
 use crate::engine::protocol::{Class, LocalReply, NotExecuted, Repeat, Unknown};
 use crate::engine::store::Entry;
 use crate::engine::time::{Leaps, Millis, Timestamp};
@@ -147,7 +147,7 @@ impl Snapshot<'_> {
                 if payment.repeat == Repeat::ByReference
                     && !self.health.is_drained(gateway, self.now) =>
             {
-                let again = claim.further_attempt(payment.fingerprint, gateway, self.now, rules);
+                let again = claim.further_attempt(payment.print(), gateway, self.now, rules);
                 self.to_one(gateway, "repeat", again).unwrap_or_else(|| executed(None))
             }
             Fetch::Repeat { .. } | Fetch::Never => executed(None),
@@ -194,10 +194,16 @@ impl Snapshot<'_> {
 
     /// A follow-up that was refused, where that refusal was not the last word: its payment is
     /// under way, or turned out to be elsewhere, or is still unknown, so that each gateway may be
-    /// asked again.
+    /// asked again. And a cancel that was not executed, as an operator found out: a payment has one
+    /// cancel, which could not be asked for under any other name, and twice it does no more than once.
     fn begins_anew(&self, own: &Claim) -> bool {
-        let ClaimState::Rejected { gateway: refused_by } = own.state else {
-            return false;
+        let refused_by = match own.state {
+            ClaimState::Rejected { gateway } => gateway,
+            ClaimState::Closed { how: Closed::Failed, .. } => return self.parsed.is_cancel(),
+            ClaimState::InFlight { .. }
+            | ClaimState::Settled { .. }
+            | ClaimState::InDoubt { .. }
+            | ClaimState::Closed { .. } => return false,
         };
         match self.concerned {
             Entry::Claim(concerned) => {

@@ -165,6 +165,12 @@ impl ParsedRequest {
         self.concerns.is_some() || self.named_later.is_some()
     }
 
+    /// Whether it undoes a payment, whole.
+    pub(super) fn is_cancel(&self) -> bool {
+        let operation = self.operation.as_ref().map(|compiled| &compiled.operation);
+        operation.is_some_and(|one| one.class == Class::FollowUp && one.namespace == CANCEL)
+    }
+
     /// What happens to it.
     pub(super) fn class(&self) -> Option<Class> {
         self.operation.as_ref().map(|operation| operation.operation.class)

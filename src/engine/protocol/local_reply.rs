@@ -205,10 +205,15 @@ impl LocalReply {
             self,
             Self::AlreadyExecuted { .. } | Self::Refused { standing: Standing::Executed, .. }
         );
-        // That a cancel was carried out does not mean that the payment was executed.
+        // That a cancel was carried out does not mean that the payment was executed, and that it was not
+        // carried out does not mean that the payment failed.
         let is_done = about.follows_up && was_done;
+        let is_undone = about.follows_up && matches!(self, Self::Closed(_));
         if is_done {
             form.title = "Request Already Carried Out";
+        }
+        if is_undone {
+            form = ReplyForm { title: "Request Not Carried Out", safe_new_key: false, ..form };
         }
         // A NO that a record proves needs no memory.
         let is_unproven = matches!(self, Self::NotExecuted { .. }) && form.safe_new_key;
@@ -216,7 +221,11 @@ impl LocalReply {
         if ignorance.is_some() {
             form.safe_new_key = false;
         }
-        let own = if is_done { self.detail_of_done() } else { self.detail() };
+        let own = match (is_done, is_undone) {
+            (true, _) => self.detail_of_done(),
+            (_, true) => Self::detail_of_undone(),
+            _ => self.detail(),
+        };
         let detail = [Some(own), ignorance].into_iter().flatten();
         let detail = detail.collect::<Vec<_>>().join(" ");
         let mut members = Map::new();

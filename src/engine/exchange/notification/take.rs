@@ -191,5 +191,15 @@ fn said_at(notice: &Notice, status: PaymentStatus, claim: Option<Claim>) -> Opti
     if status == PaymentStatus::Executed {
         return Some(notice.finished_at.unwrap_or(notice.signed_at));
     }
-    if may_be_of_before { notice.finished_at } else { Some(notice.signed_at) }
+    if may_be_of_before {
+        return notice.finished_at;
+    }
+    // Gateways say it in whole seconds. What had ended before the record began was another attempt,
+    // whose record has ended, or was forgotten with a restart.
+    let began = claim.map(|claim| claim.incarnation.claimed_at);
+    let is_of_before = notice
+        .finished_at
+        .zip(began)
+        .is_some_and(|(at, began)| at.plus(Millis::new(1000)) <= began);
+    (!is_of_before).then_some(notice.signed_at)
 }

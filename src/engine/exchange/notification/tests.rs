@@ -538,12 +538,17 @@ fn a_key_counts_for_its_gateway_and_its_time() {
 
 /// The world with a claim of the payment, at its second attempt.
 fn tried_twice(state: ClaimState) -> World {
+    tried(2, state)
+}
+
+/// A payment of which so many attempts were made.
+fn tried(attempt: u16, state: ClaimState) -> World {
     let mut world = World::new("");
     let key = ClaimKey::derive("partner-1", "order", ["m-1", "r-1"]);
     let incarnation = Incarnation { claimed_at: world.time(), nonce: 1 };
     let claim = Claim::new(Fingerprint::UNKNOWN, state, incarnation, Money::default());
     let mut bucket = Bucket::default();
-    let claim = Claim { attempt: 2, ..claim };
+    let claim = Claim { attempt, ..claim };
     bucket.put(&key.prefix(), &claim, world.time(), Millis::new(1)).unwrap();
     let number = world.policy.placement.bucket(key.reference());
     world.store.put(Cell::Claims(number), bucket.into_bytes());
@@ -580,6 +585,25 @@ fn an_old_failure_ends_no_later_attempt() {
         }
         let mut world = World::new("");
         assert_eq!((world.notify(0, status).forwards, world.state()), (1, "absent"), "{status}");
+    }
+}
+
+/// The record of what failed before has ended, or a restart has forgotten it. Then the only attempt that is
+/// known is a later one.
+#[test]
+fn what_had_failed_before_the_record_began_does_not_end_it() {
+    let gateway = Gateways::only(GatewayId::FIRST);
+    let ended = Timestamp::read(TIME).unwrap().plus(Millis::new(1000));
+    for (finished_at, state) in [
+        ("2026-11-28T07:00:00+07:00", "in_doubt"),
+        // Gateways say it in whole seconds, and the record began at :01.
+        ("2026-11-30T07:00:00+07:00", "in_doubt"),
+        ("2026-11-30T07:00:01+07:00", "closed"),
+    ] {
+        let mut world = tried(1, ClaimState::in_doubt(gateway, ended));
+        world.pass(100_000);
+        world.send_anew(0, &finished("06", finished_at));
+        assert_eq!(world.state(), state, "{finished_at}");
     }
 }
 

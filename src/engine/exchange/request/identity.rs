@@ -24,6 +24,13 @@ pub(in crate::engine::exchange) struct Payment {
     pub(in crate::engine::exchange) header_key: Option<ClaimKey>,
 }
 
+impl Payment {
+    /// What a record of it is compared by, and what it is worth.
+    pub(in crate::engine::exchange) const fn print(&self) -> (Fingerprint, Money) {
+        (self.fingerprint, self.money)
+    }
+}
+
 /// A payment that is asked for by the gateway's own number: which one it is, only an answer that
 /// names the partner's reference can tell.
 #[derive(Clone, Debug)]

@@ -19,6 +19,7 @@ fn a_payment_closed_as_failed_that_was_executed_is_told() {
     let [failed, executed] = ["06", "00"].map(status);
     let mut world = World::new();
     world.pay(TIMEOUT.at("primary"));
+    world.pass(60_000);
     assert_eq!(ask(&mut world, upstream(200, &failed)), []);
     assert_eq!(world.state(), "closed");
     let told = ask(&mut world, upstream(200, &executed));
@@ -33,7 +34,7 @@ fn a_payment_closed_as_failed_that_was_executed_is_told() {
     for fault in [None, Some(Fault::Before)] {
         let mut world = World::new();
         let mut run = world.begin(&post(CREATE, ORDER));
-        world.pass(30_000);
+        world.pass(90_000);
         assert_eq!(ask(&mut world, upstream(200, &failed).at("primary")), []);
         assert_eq!(ask(&mut world, upstream(200, &failed).at("secondary")), []);
         assert_eq!(world.state(), "closed");

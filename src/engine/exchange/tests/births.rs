@@ -77,6 +77,10 @@ fn what_a_record_proves_is_as_safe_as_ever() {
     let told = r#"{"responseCode":"2005500","originalPartnerReferenceNo":"r-1","latestTransactionStatus":"06"}"#;
     let mut world = aged(CONFIG, 0);
     world.pay(TIMEOUT.at("primary"));
+    // It may be said of an attempt of before, while this one still travels.
+    world.ask(&post(STATUS, OF_ORDER), Some(upstream(200, told)));
+    assert_eq!(world.state(), "in_doubt");
+    world.pass(60_000);
     world.ask(&post(STATUS, OF_ORDER), Some(upstream(200, told)));
     assert_eq!(world.pay(TIMEOUT), "404 closed_failed not_executed safe");
 }

@@ -349,7 +349,8 @@ fn a_late_answer_of_a_dead_lease_still_settles() {
 fn a_closed_payment_that_turns_out_executed_is_settled_again() {
     let mut world = World::new();
     let mut run = world.begin(&PAY());
-    world.pass(40_000);
+    // Its lease, and the time after which "failed" can only be said of it.
+    world.pass(90_000);
     let failed = r#"{"responseCode":"2005500","latestTransactionStatus":"06"}"#;
     for gateway in ["primary", "secondary"] {
         world.ask(&post(STATUS, OF_ORDER), Some(upstream(200, failed).at(gateway)));

@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::engine::health::{Breaker, Override, OverrideKind};
+use crate::engine::payment::{Evidence, Resolution, Step};
+use crate::engine::store::Entry;
 
 const UNKNOWN_CANCEL: &str = r#"{"responseCode":"4045701"}"#;
 const CANCELLED: &str = r#"{"responseCode":"2005700","originalPartnerReferenceNo":"r-1"}"#;
@@ -202,4 +204,64 @@ fn a_token_that_is_kept_for_longer_than_claims_makes_no_payment_wait_for_room() 
     assert_eq!(world.pay(upstream(200, OK)), "503 claim_store_full not_executed safe");
     world.pass_ticking(DAY);
     assert_eq!(world.pay(upstream(200, OK)), "relayed from primary");
+}
+
+/// An operator has found out that what is in doubt was not executed.
+fn not_executed(world: &mut World) {
+    let (now, rules) = (world.time(), world.policy.claims);
+    for number in 0..world.policy.placement.buckets() {
+        let mut bucket = world.store.bucket(number).unwrap();
+        for (key, entry) in bucket.clone().entries() {
+            let Entry::Claim(claim) = entry else { continue };
+            let evidence = Evidence::Operator(Resolution::NotExecuted);
+            if let Step::To(state) = claim.apply(evidence, now, &rules) {
+                assert!(bucket.replace(&key, &Claim { state, changed_at: now, ..claim }));
+            }
+        }
+        world.store.put(Cell::Claims(number), bucket.into_bytes());
+    }
+}
+
+/// Its order is paid all the same.
+#[test]
+fn a_cancel_that_an_operator_knows_was_not_executed_is_asked_for_again() {
+    let mut world = World::new();
+    world.pay(upstream(200, OK));
+    let cancel = post(CANCEL, OF_ORDER);
+    assert_eq!(world.ask(&cancel, Some(TIMEOUT)), "504 unknown unknown");
+    world.pass(100_000);
+    not_executed(&mut world);
+    assert_eq!(world.ask(&cancel, None), "to dana_primary");
+}
+
+#[test]
+fn a_refund_that_an_operator_knows_was_not_executed_says_nothing_of_its_payment() {
+    let refund = r#"{"merchantId":"m-1","originalPartnerReferenceNo":"r-1","partnerRefundNo":"f-1","refundAmount":{"value":"1.00","currency":"IDR"}}"#;
+    let mut world = World::new();
+    world.pay(upstream(200, OK));
+    assert_eq!(world.ask(&post(REFUND, refund), Some(TIMEOUT)), "504 unknown unknown");
+    world.pass(100_000);
+    not_executed(&mut world);
+    let run = world.begin(&post(REFUND, refund));
+    assert_eq!(run.told(), "404 closed_failed not_executed");
+    let (title, detail) = (&run.body()["responseMessage"], &run.body()["detail"]);
+    assert_eq!(title, "Request Not Carried Out");
+    assert!(detail.as_str().unwrap().starts_with("This request was not carried out."), "{detail}");
+}
+
+/// Envoy could not say which of the two has answered. A status can, and then each follow-up goes there.
+#[test]
+fn a_payment_that_either_may_have_executed_is_at_the_one_that_says_so() {
+    let mut world = World::new();
+    world.pay(Ending { endpoint: None, ..upstream(200, OK) });
+    assert_eq!(world.store.claims()[0].holders().single(), None);
+    let executed = status("00");
+    let mut run = world.begin(&post(STATUS, OF_ORDER));
+    world.end(&mut run, upstream(404, r#"{"responseCode":"4045501"}"#));
+    assert_eq!(run.anomalies, [], "who does not know it need not have executed it");
+    let mut run = world.begin(&post(STATUS, OF_ORDER));
+    world.end(&mut run, upstream(200, &executed).at("primary"));
+    assert_eq!(run.anomalies, []);
+    assert_eq!(world.store.claims()[0].holders().single(), Some(world.id("primary")));
+    assert_eq!(world.ask(&post(CANCEL, OF_ORDER), None), "to dana_primary");
 }

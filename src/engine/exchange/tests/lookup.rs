@@ -218,6 +218,7 @@ fn of_several_that_may_have_it_each_is_asked_until_one_is_sure() {
     let both = "to dana_primary, to dana_secondary, ";
     let check = |endings: &[Ending<'_>], way: &str, state: &str| {
         let mut world = in_doubt_of_two();
+        world.pass(60_000);
         assert_eq!(world.ask_around(&status(), endings), way);
         assert_eq!(world.state(), state, "{way}");
     };
@@ -292,6 +293,7 @@ fn a_status_by_two_names_resolves_only_what_its_answer_names() {
     // With its reference alone no such care is needed.
     let mut world = World::new();
     world.pay(TIMEOUT.at("primary"));
+    world.pass(60_000);
     world.ask(&status(), Some(upstream(200, silent)));
     assert_eq!(world.state(), "closed");
 }

@@ -425,3 +425,13 @@ fn a_full_store_refuses_new_payments_and_knows_the_old_ones() {
     world.pass(10_000);
     assert_eq!(world.ask(&order(5), None), "504 unknown unknown");
 }
+
+/// After a NO the same reference may ask for another amount: that is what it is worth from then on.
+#[test]
+fn a_retry_with_another_amount_is_recorded_with_it() {
+    let mut world = World::new();
+    world.pay(upstream(403, r#"{"responseCode":"4035414"}"#));
+    let less = post(CREATE, &ORDER.replace("10000.00", "9.00"));
+    assert_eq!(world.ask(&less, Some(TIMEOUT)), "504 unknown unknown");
+    assert_eq!(world.store.claims()[0].money.minor, 900);
+}

@@ -430,6 +430,7 @@ fn what_was_learnt_on_the_way_is_not_forgotten_where_the_way_goes_on() {
         slow.answer_all(Manner::InOrder);
         assert_eq!(slow.states(), ["in_doubt"]);
         let mut slow = slow.next();
+        slow.world.pass(60_000);
         slow.begin(&post(STATUS, OF_ORDER));
         slow.answer_all(Manner::InOrder);
         slow.answered(upstream(200, FAILED).at("primary"));

@@ -57,6 +57,11 @@ impl Claim {
             // It says so already, and still admits a retry at that gateway.
             (State::Rejected { .. }, Resolution::NotExecuted) => Step::Stays,
             (State::Settled { gateways, .. }, Resolution::ExecutedAt(by))
+                if claim.is_one_of(gateways, by, rules) =>
+            {
+                Step::To(State::said_settled(Gateways::only(by)))
+            }
+            (State::Settled { gateways, .. }, Resolution::ExecutedAt(by))
                 if gateways.contains(by) =>
             {
                 Step::Stays

@@ -5,17 +5,18 @@ use super::evidence::AttemptId;
 use super::rules::ClaimRules;
 use super::state::ClaimState;
 use crate::engine::gateway::{GatewayId, Gateways};
+use crate::engine::payment::Money;
 use crate::engine::payment::key::Fingerprint;
 use crate::engine::time::Timestamp;
 
 impl Claim {
     /// This claim with a further attempt under way at `gateway`: after a NO it is in flight anew
-    /// and takes `fingerprint` over; in doubt it stays in doubt and notes the repeat, and so it
-    /// does where it was executed.
+    /// and takes `fingerprint` and `money` over, because another amount may be asked for then; in doubt
+    /// it stays in doubt and notes the repeat, and so it does where it was executed.
     #[must_use]
     pub fn further_attempt(
         mut self,
-        fingerprint: Fingerprint,
+        (fingerprint, money): (Fingerprint, Money),
         gateway: GatewayId,
         now: Timestamp,
         rules: &ClaimRules,
@@ -33,7 +34,7 @@ impl Claim {
             ClaimState::Rejected { .. } => {
                 let candidates = Gateways::only(gateway);
                 self.state = ClaimState::InFlight { candidates, until, after_no: true };
-                self.fingerprint = fingerprint;
+                (self.fingerprint, self.money) = (fingerprint, money);
             }
             ClaimState::Settled { repeat_until, .. } => *repeat_until = Some(until),
             ClaimState::InFlight { .. } | ClaimState::Closed { .. } => {}

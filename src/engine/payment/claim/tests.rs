@@ -16,6 +16,9 @@ const RULES: ClaimRules = ClaimRules {
     shared_ledger: false,
 };
 const MINE: Fingerprint = Fingerprint([7; 16]);
+const MONEY: Money = Money { minor: 1_000_000, currency: *b"IDR" };
+/// Of another request under the same name.
+const LESS: Money = Money { minor: 600_000, currency: *b"IDR" };
 const OTHER: Fingerprint = Fingerprint([8; 16]);
 const BIRTH: Incarnation = Incarnation { claimed_at: at(-200_000), nonce: 5 };
 const ATTEMPT: u16 = 2;
@@ -39,8 +42,7 @@ fn letters(gateways: Gateways) -> String {
 }
 
 fn claim(state: ClaimState) -> Claim {
-    let money = Money { minor: 1_000_000, currency: *b"IDR" };
-    let claim = Claim::new(MINE, state, BIRTH, money);
+    let claim = Claim::new(MINE, state, BIRTH, MONEY);
     Claim { attempt: ATTEMPT, changed_at: at(-100_000), ..claim }
 }
 
@@ -214,6 +216,7 @@ in flight a          | settled a             | -          | -            | -    
 in flight after NO a | settled a             | -          | -            | -           | -          | -
 in flight ab         | said a                | -          | -            | -           | -          | -
 settled a            | -                     | -          | contradicted | cancelled a | refunded a | contradicted
+settled ab           | settled a             | -          | contradicted | cancelled a | refunded a | -
 rejected a           | settled a             | in doubt a* | failed a     | cancelled a | refunded a | -
 rejected b           | said a                | -          | failed a     | cancelled a | refunded a | -
 in doubt a           | settled a             | -          | failed a     | cancelled a | refunded a | in doubt a?a
@@ -228,7 +231,8 @@ in doubt abc         | settled a             | in doubt a | in doubt bc  | cance
 in doubt bc          | said a                | -          | -            | -           | -          | -
 failed a             | overturned: settled a | -          | -            | -           | -          | -
 cancelled a          | contradicted          | -          | -            | -           | -          | -
-refunded a           | contradicted          | -          | -            | -           | -          | -
+refunded a           | -                     | -          | -            | -           | -          | -
+refunded b           | contradicted          | -          | -            | -           | -          | -
 ";
 
 /// What an operator says, long after the last attempt ended.
@@ -239,7 +243,7 @@ in flight after NO a | -                     | -
 in flight ab         | -                     | -
 settled a            | -                     | contradicted
 settled b            | contradicted          | contradicted
-settled ab           | -                     | contradicted
+settled ab           | said a                | contradicted
 rejected a           | said a                | -
 rejected b           | said a                | -
 in doubt a           | said a                | failed a
@@ -352,7 +356,7 @@ fn a_foreign_incarnation_or_an_earlier_attempt_may_settle_and_nothing_else() {
 fn a_late_answer_of_the_first_attempt_never_clears_the_second() {
     for first in ["rejected a", "in doubt a"] {
         let before = claim(state(first));
-        let second = before.further_attempt(MINE, gateway('a'), at(0), &RULES);
+        let second = before.further_attempt((MINE, MONEY), gateway('a'), at(0), &RULES);
         assert_eq!(second.attempt, before.attempt + 1);
         for outcome in [Outcome::No, Outcome::FailedBefore, Outcome::Doubtful, Outcome::NeverSent] {
             let late = answer(outcome, "a");
@@ -478,19 +482,19 @@ fn a_repeat_waits_after_the_last_attempt_and_comes_not_too_late() {
 }
 
 #[test]
-fn a_further_attempt_after_a_no_is_in_flight_and_takes_the_fingerprint_over() {
+fn a_further_attempt_after_a_no_is_in_flight_and_takes_fingerprint_and_money_over() {
     let before = claim(state("rejected a"));
     let state = ClaimState::InFlight { candidates: set("a"), until: at(30_000), after_no: true };
-    let expected =
-        Claim { fingerprint: OTHER, state, attempt: ATTEMPT + 1, changed_at: at(0), ..before };
-    assert_eq!(before.further_attempt(OTHER, gateway('a'), at(0), &RULES), expected);
+    let (attempt, changed_at) = (ATTEMPT + 1, at(0));
+    let expected = Claim { fingerprint: OTHER, money: LESS, state, attempt, changed_at, ..before };
+    assert_eq!(before.further_attempt((OTHER, LESS), gateway('a'), at(0), &RULES), expected);
 }
 
 #[test]
 fn a_repeat_stays_in_doubt_and_keeps_the_fingerprint() {
     for name in ["in doubt a", "in flight a"] {
         let before = claim(state(name));
-        let after = before.further_attempt(OTHER, gateway('a'), at(20_000), &RULES);
+        let after = before.further_attempt((OTHER, LESS), gateway('a'), at(20_000), &RULES);
         assert_eq!(show_state(after.state), "in doubt a!", "{name}");
         let ClaimState::InDoubt { repeat_until, .. } = after.state else { unreachable!() };
         assert_eq!(repeat_until, Some(at(50_000)));
@@ -552,7 +556,7 @@ fn story(candidates: &str, script: &[(i64, &str)]) -> String {
     for (offset, what) in script {
         let step = match *what {
             "repeat" => {
-                claim = claim.further_attempt(MINE, gateway('a'), at(*offset), &RULES);
+                claim = claim.further_attempt((MINE, MONEY), gateway('a'), at(*offset), &RULES);
                 continue;
             }
             "end" => {

@@ -21,23 +21,17 @@ impl Claim {
         // The answer may be older than what the record says.
         let asked_before = now < claim.changed_at;
         match (claim.state, status) {
-            (State::Settled { gateways, .. }, Status::Closed(how))
-                if how != Closed::Failed && gateways.contains(by) =>
-            {
-                Step::To(closed(how))
-            }
             (State::Settled { gateways, .. }, status) => {
-                let contradicts = match status {
-                    Status::Executed | Status::Pending => false,
-                    Status::Closed(Closed::Cancelled | Closed::Refunded) => true,
-                    Status::Closed(Closed::Failed) => !asked_before,
-                    // Only who has executed it must know it.
-                    Status::NotFound => !asked_before && gateways.contains(by),
-                };
-                if contradicts { Step::Contradicted(claim.state) } else { Step::Stays }
+                claim.told_when_settled(gateways, by, status, asked_before, rules)
             }
             (State::Closed { how: Closed::Failed, .. }, Status::Executed) => {
                 Step::Overturned(executed)
+            }
+            // What was given back was executed: so says also the answer to a further refund.
+            (State::Closed { how: Closed::Refunded, gateways }, Status::Executed)
+                if gateways.contains(by) =>
+            {
+                Step::Stays
             }
             (State::Closed { .. }, Status::Executed) if asked_before => Step::Stays,
             (State::Closed { .. }, Status::Executed) => Step::Contradicted(claim.state),
@@ -87,6 +81,44 @@ impl Claim {
             ) => Step::To(closed(how)),
             (State::InDoubt { .. }, Status::NotFound) => claim.not_found(by, now, rules),
         }
+    }
+
+    /// The same of what was executed, by one of `gateways`.
+    fn told_when_settled(
+        &self,
+        gateways: Gateways,
+        by: GatewayId,
+        status: Status,
+        asked_before: bool,
+        rules: &ClaimRules,
+    ) -> Step {
+        let contradicts = match status {
+            Status::Closed(how @ (Closed::Cancelled | Closed::Refunded))
+                if gateways.contains(by) =>
+            {
+                return Step::To(State::Closed { how, gateways: Gateways::only(by) });
+            }
+            // Envoy could not tell which of them it was, and now one says so.
+            Status::Executed
+                if self.state == State::settled(gateways)
+                    && self.is_one_of(gateways, by, rules) =>
+            {
+                return Step::To(State::settled(Gateways::only(by)));
+            }
+            Status::Executed | Status::Pending => false,
+            Status::Closed(Closed::Cancelled | Closed::Refunded) => true,
+            Status::Closed(Closed::Failed) => !asked_before,
+            // Only who has executed it must know it.
+            Status::NotFound => !asked_before && gateways.single() == Some(by),
+        };
+        if contradicts { Step::Contradicted(self.state) } else { Step::Stays }
+    }
+
+    /// Whether `by` is one of several of which one has executed it. Of copies that were only observed each
+    /// may have been.
+    pub(super) fn is_one_of(&self, gateways: Gateways, by: GatewayId, rules: &ClaimRules) -> bool {
+        let several = gateways.single().is_none() && gateways.contains(by);
+        several && !self.observed && !rules.shared_ledger
     }
 
     /// Executed by `by`, as it says of itself. If that gateway never had the payment from here, then

@@ -5,6 +5,13 @@ use crate::engine::payment::Closed;
 use crate::engine::time::{Length, Utc};
 
 impl LocalReply {
+    /// For a cancel or refund that has ended without effect.
+    pub(super) fn detail_of_undone() -> String {
+        let undone = "This request was not carried out. That says nothing of the payment that it is about: \
+                      ask for its status.";
+        undone.to_owned()
+    }
+
     /// For a cancel or refund that was carried out before. It does not say how its payment ended.
     pub(super) fn detail_of_done(&self) -> String {
         let done = "This request was carried out before. That says nothing else of the payment that it \

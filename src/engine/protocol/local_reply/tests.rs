@@ -86,3 +86,19 @@ fn it_names_what_helps() {
     assert!(reply.headers.contains(&("retry-after", "2".to_owned())));
     assert_eq!(LocalReply::Mismatch.reply(Protocol::Http, &about).status, 422);
 }
+
+/// How a cancel or refund ended is not how its payment ended: nobody may pay again for it.
+#[test]
+fn none_lets_a_payment_be_made_again_for_the_sake_of_its_follow_up() {
+    for saying in all() {
+        let about = ReplyContext { follows_up: true, ..ReplyContext::default() };
+        let reply = saying.reply(Protocol::DanaSnap, &about);
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(body["safe_new_key"], false, "{saying:?}");
+        let detail = body["detail"].as_str().unwrap();
+        assert!(
+            !detail.contains("payment failed") && !detail.contains("payment was cancelled"),
+            "{detail}"
+        );
+    }
+}

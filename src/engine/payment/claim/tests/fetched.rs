@@ -58,7 +58,7 @@ fn an_answer_is_fetched_from_nobody_who_never_had_the_payment() {
 #[test]
 fn a_fetch_ends_with_its_answer_or_its_lease_and_the_payment_stays_executed() {
     let before = claim(state("settled a"));
-    let sent = before.further_attempt(OTHER, gateway('a'), at(0), &RULES);
+    let sent = before.further_attempt((OTHER, LESS), gateway('a'), at(0), &RULES);
     let repeat_until = Some(at(30_000));
     let under_way = ClaimState::Settled { gateways: set("a"), repeat_until };
     let attempt = ATTEMPT + 1;

@@ -278,7 +278,8 @@ fn a_repeat_in_doubt_stays_among_what_is_open() {
     assert_eq!(settle(&mut etcd, &mut session, "r-1", in_doubt), StoreEvent::Committed);
     assert_eq!(etcd.places(), [('o', false)]);
     let repeats = |claim: Claim, now: Timestamp| {
-        let again = claim.further_attempt(claim.fingerprint, gateway(1), now, &RULES);
+        let again =
+            claim.further_attempt((claim.fingerprint, claim.money), gateway(1), now, &RULES);
         assert!(matches!(again.state, ClaimState::InDoubt { repeat_until: Some(_), .. }));
         Entry::Claim(again)
     };

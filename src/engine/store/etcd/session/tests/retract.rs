@@ -74,7 +74,9 @@ fn unclear_claim(
     let now = etcd.time();
     let claim = match found.last().unwrap().entry {
         Entry::Absent => in_flight(now),
-        Entry::Claim(claim) => claim.further_attempt(claim.fingerprint, gateway(1), now, &RULES),
+        Entry::Claim(claim) => {
+            claim.further_attempt((claim.fingerprint, claim.money), gateway(1), now, &RULES)
+        }
         entry @ (Entry::Alias(_) | Entry::Unreadable) => panic!("{entry:?}"),
     };
     let bound = header.then(|| (header_key("k-1"), leads_to("r-1", now)));
