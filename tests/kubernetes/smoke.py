@@ -179,10 +179,20 @@ class Scene:
         self.process.wait(PATIENCE_S)
         self.process = None
 
-    def metrics(self):
+    def admin(self, path, **more):
+        """Asks Envoy's admin interface."""
         port = self.port["eg-admin" if self.setting.name == "envoy-gateway" else "admin"]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/stats/prometheus", timeout=10) as answer:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", **more)
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.read().decode()
+
+    def metrics(self):
+        return self.admin("/stats/prometheus")
+
+    def ready_after(self, word):
+        """What the probe is told after this word of the health check."""
+        self.admin(f"/healthcheck/{word}", method="POST")
+        return self.ask("probe", None, "GET", "/ready", is_plain=True)[0]
 
     def ask(self, port, who, method, path, body=None, headers=None, is_plain=None):
         """The status, the header fields and the members of an answer; 0 where there is none."""
@@ -253,6 +263,7 @@ def story(scene):
     check("while the primary refuses, the secondary gets it in the same request",
           (scene.pay("MOVED"), scene.received("MOVED")), ((200, "secondary", None), {"secondary": 1}))
     check("and its repeat is a replay", (scene.pay("MOVED")[0], scene.received("MOVED")), (200, {"secondary": 1}))
+    check("told to leave, it says so to the probe, and takes it back", [scene.ready_after("fail"), scene.ready_after("ok")], [503, 200])
     check("metrics have labels", 'operation="create-order"' in scene.metrics(), True)
     check("charged at both", scene.control_of("GET", "/ledger?limit=0")["charged_at_both"], 0)
 
