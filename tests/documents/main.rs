@@ -226,6 +226,10 @@ fn operate(walk: &mut Walk, sandbox: &Sandbox) {
     assert!(walk.run(PAGE, "api /status").contains("\"active\""));
     let said = walk.run(PAGE, "api /override");
     assert!(said.contains("\"override\":null"), "{said}");
+    // If a tick came while it was drained, the next one brings it back.
+    until("the primary is first again", PATIENCE, || {
+        walk.run(PAGE, "api /status").contains("\"active\":\"primary\"").then_some(())
+    });
 
     const DOUBTS: [&str; 3] = ["ORDER-8", "ORDER-9", "ORDER-10"];
     sandbox.fault("primary", &json!({"fault": "reset", "executes": true}));

@@ -61,7 +61,7 @@ fn answers() -> Vec<(LocalReply, &'static str)> {
         ),
         (
             LocalReply::Refused { refusal: bad_field(), standing: Standing::Executed },
-            "take it for paid; correct the request for the answer",
+            "do not pay again; correct the request for the answer, or ask for its status",
         ),
         refused(RequestError::BodyTooLarge { bytes_max: 0 }, correct),
         (
@@ -87,11 +87,11 @@ fn answers() -> Vec<(LocalReply, &'static str)> {
         ),
         (
             LocalReply::AlreadyExecuted { retry_after: None },
-            "take it for paid; ask for its status for the details",
+            "do not pay again; ask for its status for the details",
         ),
         (
             LocalReply::Contradicted,
-            "take it for paid; ask for its status, and ask the operator of this Envoy",
+            "do not pay again; ask for its status, and ask the operator of this Envoy",
         ),
         (LocalReply::Closed(Closed::Failed), "pay under a new reference, if it is still wanted"),
         (LocalReply::Closed(Closed::Cancelled), "pay under a new reference, if it is still wanted"),
