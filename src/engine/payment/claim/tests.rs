@@ -482,6 +482,14 @@ fn a_repeat_waits_after_the_last_attempt_and_comes_not_too_late() {
 }
 
 #[test]
+fn of_copies_that_were_only_observed_each_may_have_been_executed() {
+    let observed = Claim { observed: true, ..claim(state("settled ab")) };
+    for said in ["success", "executed at a"] {
+        assert_eq!(show(observed.apply(event(said), at(0), &RULES)), "-", "{said}");
+    }
+}
+
+#[test]
 fn a_further_attempt_after_a_no_is_in_flight_and_takes_fingerprint_and_money_over() {
     let before = claim(state("rejected a"));
     let state = ClaimState::InFlight { candidates: set("a"), until: at(30_000), after_no: true };
