@@ -52,8 +52,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     intents: Vec<PathBuf>,
 
+    /// The reports begin at this time. What was executed before it and is not in them is expected.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<u64>,
+
     /// The reports have all payments from before this time. What is younger and not in them is expected.
-    #[arg(long, value_name = "TIME", value_parser = until)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<u64>,
 
     /// Names of columns in the reports that are not DANA's: `reference=orderId,amount=gross`.
@@ -93,7 +97,8 @@ In JSON Lines they are members: amount=amount.value is the member `value` of `am
 
 Example:
   dana-failover reconcile audit.jsonl* --gateway primary=dana-a.csv --gateway secondary=dana-b.csv \\
-      --ledger orders.csv --ledger-columns reference=order_id --until 2026-11-30T00:00:00+07:00";
+      --ledger orders.csv --ledger-columns reference=order_id \\
+      --from 2026-11-29T00:00:00+07:00 --until 2026-11-30T00:00:00+07:00";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -103,7 +108,7 @@ enum Format {
     Html,
 }
 
-fn until(text: &str) -> Result<u64, String> {
+fn time(text: &str) -> Result<u64, String> {
     super::times::millis(text)
         .ok_or_else(|| "expected a time such as 2026-11-30T00:00:00+07:00".to_owned())
 }
@@ -139,7 +144,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
     let columns = columns.map_err(|error| Error::Usage(format!("--columns: {error}")))?;
     let ledger = ledger.map_err(|error| Error::Usage(format!("--ledger-columns: {error}")))?;
     let inputs = Inputs::new(options, columns, ledger)?;
-    let account = Account::of(inputs, options.until)?;
+    let account = Account::of(inputs, [options.from, options.until])?;
     if account.untold > 0 {
         let told = format!("{} payments more need a person than are told", account.untold);
         // Whoever reads the output may be a machine.

@@ -219,8 +219,16 @@ pub const RUN_ALONE_MS_MAX: u64 = 2000;
 pub const CLOCK_LEAP_MS_MIN: u64 = 5000;
 
 /// Leaps of the clock that are kept apart. Beyond that the oldest two are merged, so that what waits
-/// is kept for longer.
+/// is kept for longer; but a short one of long ago is forgotten.
 pub const LEAPS_MAX: usize = 8;
+
+/// A leap is short if it is at most as long as this. One who waits for a retention of an hour or more may be
+/// let go so much too early.
+pub const LEAP_SHORT_MS_MAX: u64 = 60_000;
+
+/// It is of long ago if the newest one came so much later. Nothing that is shorter than a retention waits for
+/// longer, but repeats, and those may end too early.
+pub const LEAP_OLD_MS_MIN: u64 = 600_000;
 
 /// A customer's token is written again when it is used and this part of its retention has passed
 /// since it was last written: a token in daily use is not written with each payment.

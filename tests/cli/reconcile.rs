@@ -398,6 +398,28 @@ fn json_lines_say_the_same_as_csv() {
     assert_eq!((text(&json.stdout), text(&json.stderr)), (text(&csv.stdout), String::new()));
 }
 
+/// The trail may be longer than the reports on both sides. What is in doubt is not forgotten for that.
+#[test]
+fn what_was_executed_before_the_reports_begin_is_expected() {
+    const LATER: &str = "2026-11-28T11:00:00Z";
+    let dir = TempDir::new().unwrap();
+    let told = |payments: &[Payment], from: &str| {
+        let mut files = Files::new(dir.path());
+        (1..10).for_each(|number| files.put_clean(number));
+        (1..).zip(payments).for_each(|(number, payment)| files.put(number, payment));
+        drop(files);
+        let output = command(dir.path()).args(["--from", from]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let unreported = [Payment::executed("unreported", 0)];
+    let (code, text) = told(&unreported, EARLY);
+    assert!(code == Some(1) && text.contains("missing at gateway"), "{text}");
+    let (code, text) = told(&unreported, LATER);
+    assert!(code == Some(0) && text.contains("expected"), "{text}");
+    let (code, text) = told(&[Payment::new("doubt").with(doubt())], LATER);
+    assert!(code == Some(1) && text.contains("in doubt"), "{text}");
+}
+
 #[test]
 fn the_page_says_the_same_and_needs_nothing_else() {
     let dir = TempDir::new().unwrap();

@@ -73,10 +73,10 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn of(mut inputs: Inputs, until: Option<u64>) -> Result<Self, Error> {
+    pub(super) fn of(mut inputs: Inputs, [from, until]: [Option<u64>; 2]) -> Result<Self, Error> {
         let mut by_key = ByKey::default();
         let (reported, has_ledger) = inputs.sheets.reported();
-        let scope = Scope { until, reported, has_ledger };
+        let scope = Scope { from, until, reported, has_ledger };
         let (parts, counts) = sorted(&mut inputs, &mut by_key)?;
         let mut account = Self { counts, ..Self::default() };
         let of_parts = thread::scope(|threads| {

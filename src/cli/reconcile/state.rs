@@ -5,7 +5,7 @@
 pub enum State {
     /// Executed, and its gateway's report says the same.
     Matched,
-    /// Executed, or in doubt, too late for the reports that are at hand.
+    /// Executed before or after the time of the reports that are at hand, or in doubt after it.
     Expected,
     /// Not executed, and no report has it.
     NotExecuted,

@@ -74,6 +74,8 @@ struct Audit {
 /// What the reports can say.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Scope {
+    /// They have no payments that were made before this time, in milliseconds since the Unix epoch.
+    pub(super) from: Option<u64>,
     /// They have all payments that were made before this time, in milliseconds since the Unix epoch.
     pub(super) until: Option<u64>,
     /// The gateways whose reports are there.
@@ -83,7 +85,11 @@ pub(super) struct Scope {
 
 impl Scope {
     fn is_due(self, time: u64) -> bool {
-        self.until.is_none_or(|until| time < until)
+        !self.is_before(time) && self.until.is_none_or(|until| time < until)
+    }
+
+    fn is_before(self, time: u64) -> bool {
+        self.from.is_some_and(|from| time < from)
     }
 }
 
@@ -222,7 +228,7 @@ impl Payment {
         }
         let by_audit = self.audit.map_or(self.intended, |audit| audit.gateways);
         let is_due =
-            self.audit.is_some_and(|audit| scope.until.is_some_and(|until| audit.at < until));
+            scope.until.is_some() && self.audit.is_some_and(|audit| scope.is_due(audit.at));
         let (amount, currency) = self.money();
         Verdict {
             states,
@@ -275,6 +281,8 @@ impl Payment {
             (Said::Executed, false) if is_there => State::Matched,
             (Said::Executed, false) => State::WrongChannel,
             (Said::Executed, true) if gateways & scope.reported == 0 => State::Unreported,
+            // A doubt of before is as open as it was.
+            (Said::InDoubt, true) if scope.is_before(audit.at) => State::DoubtOpen,
             (Said::Executed | Said::InDoubt, true) if !is_due => State::Expected,
             (Said::Executed, true) => State::MissingAtGateway,
             (Said::InDoubt, true) => State::DoubtOpen,

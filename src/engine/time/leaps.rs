@@ -70,12 +70,24 @@ impl Leaps {
         });
         let place = self.0.partition_point(|(other_from, _)| *other_from < from);
         self.0.insert(place, (from, to));
-        // The merged span is longer than the leaps were, so records are only kept for longer.
         while self.0.len() > limits::LEAPS_MAX {
-            let (first, _) = self.0.remove(0);
-            if let Some((from, _)) = self.0.first_mut() {
-                *from = first;
-            }
+            self.fold_oldest();
+        }
+    }
+
+    /// One span less. A machine that stands still for some seconds every hour or so must not keep records for
+    /// ever: a short leap of long ago is forgotten. Any other one is merged with the next one. The merged
+    /// span is longer than the two were, so records are only kept for longer.
+    fn fold_oldest(&mut self) {
+        let (first, end) = self.0.remove(0);
+        let newest = self.0.last().map_or(end, |(_, to)| *to);
+        let is_short = end.since(first).get() <= limits::LEAP_SHORT_MS_MAX;
+        let is_old = newest.since(end).get() >= limits::LEAP_OLD_MS_MIN;
+        if is_short && is_old {
+            return;
+        }
+        if let Some((from, _)) = self.0.first_mut() {
+            *from = first;
         }
     }
 
@@ -228,6 +240,31 @@ mod tests {
             workers[0].tick(at(offset + 1000), &mut shared, LONGEST);
         }
         assert_eq!(shared, Leaps::default());
+    }
+
+    /// Somebody takes a snapshot of the machine each hour.
+    #[test]
+    fn a_machine_that_stands_still_now_and_then_keeps_nothing_for_ever() {
+        let mut workers = [ClockWatch::default(), ClockWatch::default()];
+        let mut shared = Leaps::default();
+        let last = 30;
+        for hour in 0..=last {
+            for second in [0, 1, 11] {
+                for worker in &mut workers {
+                    worker.tick(at(hour * 3_600_000 + second * 1000), &mut shared, LONGEST);
+                }
+            }
+            // Between two snapshots the clock does not leap.
+            for worker in &mut workers {
+                worker.ticked_at = Some(at((hour + 1) * 3_600_000));
+            }
+        }
+        assert_eq!(shared.0.len(), limits::LEAPS_MAX);
+        let passed = shared.passed(at(0), at(last * 3_600_000 + 11_000)).get();
+        assert!(passed > last * 3_600_000 - 100_000, "{passed}");
+        // The last ones are all known.
+        let skipped = shared.skipped(at((last - 5) * 3_600_000 - 1), at(last * 3_600_000 + 11_000));
+        assert_eq!(skipped, Millis::new(6 * 10_000));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One payment of the table: its first answer, what comes next, and how it ends.
 
+use std::cell::Cell as StdCell;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpStream;
@@ -11,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::world::{REPEAT_AFTER, SETTLE_DELAY, World};
 use super::{
-    BY_ENVOY, Column, IN_PROGRESS, Next, PAID, Row, STATUS_NOT_FOUND, STATUS_UNKNOWN, Then, UNKNOWN,
+    BY_ENVOY, Column, IN_PROGRESS, Next, PAID, Row, STATUS_FAILED, STATUS_NOT_FOUND,
+    STATUS_UNKNOWN, Then, UNKNOWN,
 };
 use crate::support::client::{CANCEL, CREATE, STATUS, Seen, about, order, send};
 use crate::support::{now, pause, until};
@@ -214,10 +216,7 @@ impl<'a> Cell<'a> {
             }
             Next::RepeatRefused => self.repeat(),
             Next::AskExecuted => self.ask(),
-            Next::AskFailed => {
-                self.fault(self.row.at, json!({"fault": "tell", "says": "failed"}), "order-status");
-                self.ask()
-            }
+            Next::AskFailed => self.ask_until_believed(),
             Next::AskTooEarly => {
                 for gateway in ["primary", "secondary"] {
                     let lie = json!({"fault": "tell", "says": "not-found"});
@@ -261,6 +260,26 @@ impl<'a> Cell<'a> {
     fn ask(&self) -> Step {
         let (seen, _) = self.call(STATUS, &about(&self.reference))?;
         self.expect(&seen, self.then().answer)
+    }
+
+    /// That it failed may be said of an attempt of before, while this one still travels: it is believed once
+    /// nothing travels any longer.
+    fn ask_until_believed(&self) -> Step {
+        let (in_doubt, is_settled) = (now(), StdCell::new(false));
+        let ask = || {
+            is_settled.set(in_doubt.elapsed() > SETTLE_DELAY);
+            self.fault(self.row.at, json!({"fault": "tell", "says": "failed"}), "order-status");
+            self.call(STATUS, &about(&self.reference))
+        };
+        self.poll_with("failed is believed", ask, |seen, _| {
+            if !is_settled.get() && !STATUS_FAILED.is(seen) {
+                return self.allow(seen, &[STATUS_UNKNOWN]);
+            }
+            self.expect(seen, self.then().answer).map(Some)
+        })?;
+        let began = self.began.lock().unwrap().ok_or("it never began")?;
+        let took = began.elapsed();
+        self.check(took >= SETTLE_DELAY, || format!("believed after {took:?}"))
     }
 
     fn ask_until_proven(&self) -> Step {
