@@ -78,8 +78,8 @@ pub(crate) struct Options {
     format: Format,
 
     /// Where to write what POST /resolve takes for each payment in doubt that the reports prove, one JSON
-    /// object a line, for a person to look through. "Not executed" needs --until, and a report of each
-    /// gateway that may have it.
+    /// object a line, for a person to look through. "Not executed" needs --until, no --from, and a report
+    /// of each gateway that may have it.
     #[arg(long, value_name = "FILE")]
     resolve: Option<PathBuf>,
 }
@@ -144,6 +144,9 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
     let columns = columns.map_err(|error| Error::Usage(format!("--columns: {error}")))?;
     let ledger = ledger.map_err(|error| Error::Usage(format!("--ledger-columns: {error}")))?;
     let inputs = Inputs::new(options, columns, ledger)?;
+    if options.from.zip(options.until).is_some_and(|(from, until)| from >= until) {
+        return Err(Error::Usage("--from: expected a time before that of --until".to_owned()));
+    }
     let account = Account::of(inputs, [options.from, options.until])?;
     if account.untold > 0 {
         let told = format!("{} payments more need a person than are told", account.untold);

@@ -222,12 +222,12 @@ pub const CLOCK_LEAP_MS_MIN: u64 = 5000;
 /// is kept for longer; but a short one of long ago is forgotten.
 pub const LEAPS_MAX: usize = 8;
 
-/// A leap is short if it is at most as long as this. One who waits for a retention of an hour or more may be
-/// let go so much too early.
+/// A leap is short if it is at most as long as this. For each one that is forgotten, what was written before
+/// it ends so much earlier than it would.
 pub const LEAP_SHORT_MS_MAX: u64 = 60_000;
 
-/// It is of long ago if the newest one came so much later. Nothing that is shorter than a retention waits for
-/// longer, but repeats, and those may end too early.
+/// It is of long ago if the newest one came so much later: what waits for a gateway waits for less, with the
+/// defaults.
 pub const LEAP_OLD_MS_MIN: u64 = 600_000;
 
 /// A customer's token is written again when it is used and this part of its retention has passed

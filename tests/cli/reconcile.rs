@@ -416,6 +416,7 @@ fn what_was_executed_before_the_reports_begin_is_expected() {
     assert!(code == Some(1) && text.contains("missing at gateway"), "{text}");
     let (code, text) = told(&unreported, LATER);
     assert!(code == Some(0) && text.contains("expected"), "{text}");
+    assert_eq!(told(&unreported, UNTIL).0, Some(2), "no time lies between the two");
     let (code, text) = told(&[Payment::new("doubt").with(doubt())], LATER);
     assert!(code == Some(1) && text.contains("in doubt"), "{text}");
 }

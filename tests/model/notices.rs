@@ -463,9 +463,10 @@ impl World<'_> {
         } else if of_several {
             told.happened?
         } else if told.happened.zip(claim).is_some_and(|(happened, claim)| {
-            happened.plus(Millis::new(1000)) <= claim.incarnation.claimed_at
+            let is_older = happened.plus(Millis::new(1000)) <= claim.incarnation.claimed_at;
+            status == PaymentStatus::Closed(Closed::Failed) && in_doubt(claim) && is_older
         }) {
-            // It had ended before the record began.
+            // It had failed before the record began.
             return None;
         } else {
             told.signed

@@ -350,7 +350,6 @@ impl Facts<'_> {
             }
             Condition::SharedLedger => rules.shared_ledger,
             Condition::AskedBeforeTheChange => now < claim.changed_at,
-            Condition::FirstAttempt => claim.attempt == 1,
             Condition::OneOfSeveral => {
                 let is_one = self.teller().is_some_and(|g| parts.them.contains(g));
                 is_one && parts.them.iter().count() > 1 && !claim.observed && !rules.shared_ledger

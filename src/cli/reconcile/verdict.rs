@@ -29,6 +29,8 @@ pub(super) struct Payment {
     booked: u64,
     booked_amount: Option<i64>,
     time: u64,
+    /// When the trail first speaks of it.
+    began: Option<u64>,
     /// The first line of it.
     place: Option<Place>,
     confirmed: Confirmed,
@@ -121,6 +123,9 @@ impl Payment {
     /// Takes in a row; those of one payment come in the order of their sources, and of their times.
     pub(super) fn take(&mut self, row: &Row) {
         self.time = self.time.max(row.time);
+        if matches!(row.source, Source::Audit | Source::Intent) {
+            self.began = Some(self.began.map_or(row.time, |began| began.min(row.time)));
+        }
         self.place.get_or_insert(row.place);
         let Row { gateways, amount, currency, own, .. } = *row;
         match (row.source, row.said) {
@@ -227,8 +232,9 @@ impl Payment {
             states.push(State::NotExecuted);
         }
         let by_audit = self.audit.map_or(self.intended, |audit| audit.gateways);
-        let is_due =
-            scope.until.is_some() && self.audit.is_some_and(|audit| scope.is_due(audit.at));
+        // What was sent before the reports begin may have been executed then, whenever that was learnt.
+        let has_all = scope.until.is_some() && scope.from.is_none();
+        let is_due = has_all && self.audit.is_some_and(|audit| scope.is_due(audit.at));
         let (amount, currency) = self.money();
         Verdict {
             states,
@@ -269,7 +275,8 @@ impl Payment {
     }
 
     fn of_audit(&self, audit: Audit, resolved: Option<u16>, scope: Scope) -> State {
-        let is_due = scope.is_due(audit.at);
+        let is_before = self.began.is_some_and(|began| scope.is_before(began));
+        let is_due = !is_before && scope.is_due(audit.at);
         // An operator's word is newer than the doubt that it ends.
         let (said, gateways) = match (audit.said, resolved) {
             (Said::InDoubt, Some(0)) => (Said::NotExecuted, 0),
@@ -282,7 +289,7 @@ impl Payment {
             (Said::Executed, false) => State::WrongChannel,
             (Said::Executed, true) if gateways & scope.reported == 0 => State::Unreported,
             // A doubt of before is as open as it was.
-            (Said::InDoubt, true) if scope.is_before(audit.at) => State::DoubtOpen,
+            (Said::InDoubt, true) if is_before => State::DoubtOpen,
             (Said::Executed | Said::InDoubt, true) if !is_due => State::Expected,
             (Said::Executed, true) => State::MissingAtGateway,
             (Said::InDoubt, true) => State::DoubtOpen,

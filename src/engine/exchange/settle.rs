@@ -9,8 +9,8 @@ use crate::engine::gateway::{GatewayId, Gateways};
 use crate::engine::health::Health;
 use crate::engine::limits;
 use crate::engine::payment::{
-    Anomaly, Claim, ClaimKey, ClaimState, Closed, Evidence, Fingerprint, Incarnation, Money,
-    Outcome, PaymentStatus, ResolvedBy, Step, doubts,
+    Anomaly, Claim, ClaimKey, ClaimState, Evidence, Fingerprint, Incarnation, Money, Outcome,
+    PaymentStatus, ResolvedBy, Step, doubts,
 };
 use crate::engine::store::{
     Alias, AliasTarget, Commit, Entry, Seen, StoreError, StoreEvent, StoreRequest, Version,
@@ -137,9 +137,7 @@ impl Context<'_> {
                 Some(Entry::Alias(Alias { to, used_at: self.now, nonce: 0 }))
             }
             Some(Update::Concerned { key, evidence, asked_at }) => {
-                let asked = evidence.zip(Some(*asked_at));
-                let asked = asked.filter(|(event, at)| !self.is_too_early(*entry, *event, *at));
-                let (key, evidence) = (*key, asked);
+                let (key, evidence) = (*key, evidence.zip(Some(*asked_at)));
                 let observed = settling.is_observed;
                 let worked = self.work_in(*entry, &key, evidence, Fingerprint::UNKNOWN, observed);
                 settling.note_concerned(worked.after);
@@ -321,27 +319,6 @@ impl Context<'_> {
         let put = Some(Entry::Claim(moved(claim, state, self.now)));
         let doubts = stood.map(|(stored, was, by)| doubts(&stored, was, state, by));
         Worked { put, anomaly, doubts: doubts.unwrap_or_default(), ..Worked::at(state) }
-    }
-
-    /// Whether a gateway that was asked at this time may still speak of an attempt that this record does not
-    /// know, while its own one travels: a record ends with its retention, and a restart forgets it. Success is
-    /// success of either; that one has failed says nothing of the other one.
-    fn is_too_early(&self, entry: Entry, event: Evidence, asked_at: Timestamp) -> bool {
-        let failed = PaymentStatus::Closed(Closed::Failed);
-        let (Entry::Claim(stored), Evidence::Told { status, .. }) = (entry, event) else {
-            return false;
-        };
-        let leaps = self.counters.leaps(self.now);
-        match stored.seen(self.now, &leaps).at(self.now).state {
-            ClaimState::InDoubt { ended_at, .. } if status == failed => {
-                self.known(event, asked_at) < ended_at.plus(self.policy.claims.settle_delay)
-            }
-            ClaimState::InFlight { .. }
-            | ClaimState::Settled { .. }
-            | ClaimState::Rejected { .. }
-            | ClaimState::InDoubt { .. }
-            | ClaimState::Closed { .. } => false,
-        }
     }
 
     /// When evidence is of, by the clock of now. If that lies ahead, the clock was put back since: a

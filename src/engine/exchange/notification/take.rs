@@ -194,12 +194,12 @@ fn said_at(notice: &Notice, status: PaymentStatus, claim: Option<Claim>) -> Opti
     if may_be_of_before {
         return notice.finished_at;
     }
-    // Gateways say it in whole seconds. What had ended before the record began was another attempt,
-    // whose record has ended, or was forgotten with a restart.
-    let began = claim.map(|claim| claim.incarnation.claimed_at);
-    let is_of_before = notice
-        .finished_at
-        .zip(began)
-        .is_some_and(|(at, began)| at.plus(Millis::new(1000)) <= began);
+    // Gateways say it in whole seconds. What had failed before the record began was another attempt, whose
+    // record has ended, or was forgotten with a restart.
+    let is_of_before = claim.zip(notice.finished_at).is_some_and(|(claim, at)| {
+        let is_in_doubt = matches!(claim.state, ClaimState::InDoubt { .. });
+        let is_older = at.plus(Millis::new(1000)) <= claim.incarnation.claimed_at;
+        status == failed && is_in_doubt && is_older
+    });
     (!is_of_before).then_some(notice.signed_at)
 }

@@ -29,7 +29,7 @@ impl Claim {
             }
             // What was given back was executed: so says also the answer to a further refund.
             (State::Closed { how: Closed::Refunded, gateways }, Status::Executed)
-                if gateways.contains(by) =>
+                if gateways.contains(by) || rules.shared_ledger =>
             {
                 Step::Stays
             }
@@ -65,9 +65,10 @@ impl Claim {
             (State::InDoubt { repeat_until: Some(_), .. }, Status::Closed(Closed::Failed)) => {
                 Step::Stays
             }
-            // It may be an earlier attempt that failed, while the last one still travels.
+            // It may be an earlier attempt that failed, while the last one still travels. The first one of
+            // this record need not be the first one of all: a record ends, and a restart forgets it.
             (State::InDoubt { ended_at, .. }, Status::Closed(Closed::Failed))
-                if claim.attempt > 1 && now < ended_at.plus(rules.settle_delay) =>
+                if now < ended_at.plus(rules.settle_delay) =>
             {
                 Step::Stays
             }
