@@ -226,9 +226,9 @@ pub const LEAPS_MAX: usize = 8;
 /// it ends so much earlier than it would.
 pub const LEAP_SHORT_MS_MAX: u64 = 60_000;
 
-/// It is of long ago if the newest one came so much later: what waits for a gateway waits for less, with the
-/// defaults.
-pub const LEAP_OLD_MS_MIN: u64 = 600_000;
+/// It is of long ago if the newest one came so much later: no lease and no delay can be set to more, so whatever
+/// waits for a gateway has ended by then in any case.
+pub const LEAP_OLD_MS_MIN: u64 = 3_600_000;
 
 /// A customer's token is written again when it is used and this part of its retention has passed
 /// since it was last written: a token in daily use is not written with each payment.

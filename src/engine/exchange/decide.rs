@@ -147,7 +147,12 @@ impl Snapshot<'_> {
                 if payment.repeat == Repeat::ByReference
                     && !self.health.is_drained(gateway, self.now) =>
             {
-                let again = claim.further_attempt(payment.print(), gateway, self.now, rules);
+                let again = claim.further_attempt(
+                    payment.fingerprint_and_money(),
+                    gateway,
+                    self.now,
+                    rules,
+                );
                 self.to_one(gateway, "repeat", again).unwrap_or_else(|| executed(None))
             }
             Fetch::Repeat { .. } | Fetch::Never => executed(None),

@@ -125,7 +125,8 @@ impl Snapshot<'_> {
         let charges = self.parsed.class() == Some(Class::Charge);
         let takes = |gateway: &GatewayId| !(charges && self.health.is_drained(*gateway, self.now));
         let to = |gateway| {
-            let claim = claim.further_attempt(payment.print(), gateway, self.now, rules);
+            let claim =
+                claim.further_attempt(payment.fingerprint_and_money(), gateway, self.now, rules);
             self.to_one(gateway, decision, claim)
         };
         self.in_turn(claim, gateway).into_iter().filter(takes).find_map(to)

@@ -222,7 +222,7 @@ mod tests {
         gone * 10_000 / (answers * usize::from(STORES))
     }
 
-    /// What the README tells.
+    /// What docs/settings.md tells.
     #[test]
     fn half_of_the_answers_are_as_good_as_never_lost_and_of_all_a_tenth_is() {
         let lost = [1000, 4096, 8192, 12_288, 16_384].map(|answers| lost(answers, 16_384));

@@ -25,8 +25,8 @@ pub(in crate::engine::exchange) struct Payment {
 }
 
 impl Payment {
-    /// What a record of it is compared by, and what it is worth.
-    pub(in crate::engine::exchange) const fn print(&self) -> (Fingerprint, Money) {
+    /// What a further attempt brings into the record.
+    pub(in crate::engine::exchange) const fn fingerprint_and_money(&self) -> (Fingerprint, Money) {
         (self.fingerprint, self.money)
     }
 }
